@@ -1,0 +1,52 @@
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check bench lock
+
+PYTHON_OF_VENV := .venv/bin/python
+MANAGE := $(PYTHON_OF_VENV) manage.py
+# What the caller's shell says about databases and brokers is not the suite's business.
+PLAIN := env -u DATABASE_URL -u REDIS_URL
+PYTEST := $(PYTHON_OF_VENV) -m pytest
+
+# May touch the database, so they run on each that is supported; two at a time.
+TESTS_ON_EACH_DATABASE := tests/unit tests/services tests/views tests/contract
+# Scripts by their name or by their first line.
+WITH_SCRIPTS := .ci $(wildcard tools docs n2wbackup tests)
+SHELL_SCRIPTS = $(shell { find $(WITH_SCRIPTS) -name '*.sh'; grep -rlE \
+	--exclude='*.py' --exclude='*.md' '^\#!.*[/ ](ba|da)?sh( |$$)' $(WITH_SCRIPTS); } | sort -u)
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: .venv/.installed ## Make .venv with the pinned Python packages; nothing else is touched
+
+# The stamp lies inside .venv: without .venv it is gone too, and nothing is done twice.
+.venv/.installed: requirements.txt requirements-dev.txt tools/setup.sh
+	@tools/setup.sh
+	@touch $@
+
+demo: setup ## The whole product on this machine, no root, no AWS; ARGS=--once for one backup
+	@$(MANAGE) demo $(ARGS)
+
+test: setup ## The whole suite on SQLite and PostgreSQL; installs missing system packages
+	tools/system-packages.sh
+	$(PLAIN) $(PYTEST) -n 2 tests/guards $(TESTS_ON_EACH_DATABASE)
+	$(PLAIN) tools/with-postgresql.sh $(PYTEST) -n 2 $(TESTS_ON_EACH_DATABASE)
+	$(PLAIN) $(PYTEST) tests/system
+
+check: setup ## Everything that reads the code without running it
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+	.venv/bin/lint-imports
+	.venv/bin/djlint --check --lint templates
+	.venv/bin/deptry .
+	DJANGO_SETTINGS_MODULE=n2wbackup.settings.test $(MANAGE) check
+	DJANGO_SETTINGS_MODULE=n2wbackup.settings.test $(MANAGE) makemigrations --check --dry-run
+	.venv/bin/shellcheck --external-sources --source-path=SCRIPTDIR $(SHELL_SCRIPTS)
+
+bench: setup ## Measure the hold against bare boto3 and the aws CLI; writes docs/benchmarks.md
+	$(PYTHON_OF_VENV) -m tests.bench
+
+lock: setup ## Pin the newest fitting versions of requirements*.in, with hashes
+	@tools/lock.sh

@@ -1,0 +1,46 @@
+"""The Celery application: `python -m celery -A n2wbackup worker`.
+
+The package `n2wbackup` itself does not import this module: the guard imports the package, and must
+stay small.
+"""
+
+import os
+import sys
+from typing import Any
+
+from celery import Celery, signals
+
+from n2wbackup.processes import draining, titles
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "n2wbackup.settings")
+
+app = Celery("n2wbackup")
+app.config_from_object("django.conf:settings", namespace="CELERY")
+app.autodiscover_tasks()
+
+
+@signals.setup_logging.connect(weak=False)
+def _leave_logging_alone(**_: Any) -> None:  # noqa: ANN401
+    """Being connected is all it takes: Celery then keeps the logging that Django has set up."""
+
+
+@signals.celeryd_init.connect(weak=False)
+def _write_no_bytecode(**_: Any) -> None:  # noqa: ANN401
+    """Keep a worker from writing a .pyc on a disk that it has frozen: it would wait for itself."""
+    sys.dont_write_bytecode = True
+
+
+@signals.worker_ready.connect(weak=False)
+def _show_worker(sender: Any, **_: Any) -> None:  # noqa: ANN401
+    """Set the title again: Celery has overwritten it."""
+    titles.show(f"worker {','.join(sorted(sender.app.amqp.queues.consume_from))}")
+
+
+@signals.beat_init.connect(weak=False)
+def _show_beat(**_: Any) -> None:  # noqa: ANN401
+    titles.show("beat")
+
+
+@signals.worker_shutting_down.connect(weak=False)
+def _drain(**_: Any) -> None:  # noqa: ANN401
+    draining.begin()

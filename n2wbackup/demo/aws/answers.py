@@ -1,0 +1,99 @@
+"""What goes back over the wire: EC2's XML, SSM's JSON, and the errors of both."""
+
+import json
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from http import HTTPStatus
+from typing import Any
+from xml.sax.saxutils import escape
+
+EC2_NAMESPACE = "http://ec2.amazonaws.com/doc/2016-11-15/"
+STS_NAMESPACE = "https://sts.amazonaws.com/doc/2011-06-15/"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An HTTP answer; `outcome` is "ok" or the error code in its body."""
+
+    status: int
+    content_type: str
+    body: bytes
+    outcome: str = "ok"
+
+
+class ApiError(Exception):
+    """A refusal in AWS's own words."""
+
+    def __init__(
+        self, code: str, message: str, status: HTTPStatus = HTTPStatus.BAD_REQUEST
+    ) -> None:
+        """Keep AWS's error code, its sentence and the HTTP status that goes with them."""
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.status = status
+
+
+class DroppedError(Exception):
+    """The connection is closed without an answer."""
+
+
+def time_text(at: datetime) -> str:
+    """Return a time as EC2 writes it; moto's naive times are UTC."""
+    aware = at if at.tzinfo else at.replace(tzinfo=UTC)
+    return (
+        aware.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{aware.microsecond // 1000:03d}Z"
+    )
+
+
+def _xml(value: object) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, datetime):
+        return time_text(value)
+    if isinstance(value, Mapping):
+        return "".join(
+            f"<{name}>{_xml(inner)}</{name}>" for name, inner in value.items() if inner is not None
+        )
+    if isinstance(value, list):
+        return "".join(f"<item>{_xml(inner)}</item>" for inner in value)
+    return escape(str(value))
+
+
+def ec2(action: str, content: Mapping[str, object]) -> Answer:
+    """Return EC2's XML: a mapping's members by name, a list's as `item`; None is left out."""
+    body = (
+        f'<?xml version="1.0" encoding="UTF-8"?>\n<{action}Response xmlns="{EC2_NAMESPACE}">'
+        f"<requestId>{uuid.uuid4()}</requestId>{_xml(content)}</{action}Response>"
+    )
+    return Answer(HTTPStatus.OK, "text/xml;charset=UTF-8", body.encode())
+
+
+def ssm(content: Mapping[str, Any]) -> Answer:
+    """Return SSM's JSON; None is left out at the top level."""
+    present = {name: value for name, value in content.items() if value is not None}
+    return Answer(HTTPStatus.OK, "application/x-amz-json-1.1", json.dumps(present).encode())
+
+
+def refusal(service: str, error: ApiError) -> Answer:
+    """Return the error in the protocol of the service that was asked."""
+    if service == "ssm":
+        body = json.dumps(
+            {"__type": error.code, "message": error.message, "Message": error.message}
+        )
+        return Answer(error.status, "application/x-amz-json-1.1", body.encode(), error.code)
+    text = f"<Code>{escape(error.code)}</Code><Message>{escape(error.message)}</Message>"
+    if service == "ec2":
+        xml = (
+            f"<Response><Errors><Error>{text}</Error></Errors>"
+            f"<RequestID>{uuid.uuid4()}</RequestID></Response>"
+        )
+    else:
+        xml = (
+            f'<ErrorResponse xmlns="{STS_NAMESPACE}"><Error><Type>Sender</Type>{text}</Error>'
+            f"<RequestId>{uuid.uuid4()}</RequestId></ErrorResponse>"
+        )
+    body = f'<?xml version="1.0" encoding="UTF-8"?>\n{xml}'
+    return Answer(error.status, "text/xml;charset=UTF-8", body.encode(), error.code)

@@ -1,0 +1,107 @@
+"""An HTTP request, and the API call that it carries."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import parse_qsl
+
+
+@dataclass(frozen=True, slots=True)
+class HttpRequest:
+    """One request, read whole; header names are in lower case."""
+
+    method: str
+    path: str
+    query: str
+    headers: Mapping[str, str]
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ApiCall:
+    """What is asked of which service, where and by whom.
+
+    `parameters` are flat for the query services ("SnapshotId.1") and the JSON body for SSM.
+    `scope` is the credential scope as it was signed: date, region, service.
+    """
+
+    service: str
+    action: str
+    region: str
+    access_key_id: str
+    scope: tuple[str, str, str]
+    dry_run: bool
+    parameters: Mapping[str, Any]
+    http: HttpRequest
+
+    def text(self, name: str) -> str:
+        """Return a parameter, empty when it was not given."""
+        return str(self.parameters.get(name, ""))
+
+    def flag(self, name: str) -> bool:
+        """Return a boolean parameter; not given is false."""
+        return self.text(name).lower() == "true"
+
+    def values(self, name: str) -> list[str]:
+        """Return a flat list parameter (`name.1`, `name.2` …) in the order of its numbers."""
+        return [str(group[""]) for group in self.groups(name) if "" in group]
+
+    def groups(self, name: str) -> list[dict[str, str]]:
+        """Return the members of `name.N.…`, one mapping per N, keyed by what follows the number."""
+        found: dict[int, dict[str, str]] = {}
+        for key, value in self.parameters.items():
+            if not key.startswith(f"{name}."):
+                continue
+            number, _, rest = key[len(name) + 1 :].partition(".")
+            if number.isdigit():
+                found.setdefault(int(number), {})[rest] = value
+        return [found[number] for number in sorted(found)]
+
+    def permissions(self) -> tuple[str, ...]:
+        """Return the IAM actions that the call needs; tags at creation need one of their own."""
+        needed = [f"{self.service}:{self.action}"]
+        if self.service == "ec2" and any(
+            key.startswith("TagSpecification.") for key in self.parameters
+        ):
+            needed.append("ec2:CreateTags")
+        return tuple(needed)
+
+
+def members(group: Mapping[str, str], name: str) -> list[dict[str, str]]:
+    """Return the members of a list inside one group, as `ApiCall.groups` does for a call."""
+    found: dict[int, dict[str, str]] = {}
+    for key, value in group.items():
+        head, _, rest = key.partition(".")
+        number, _, inner = rest.partition(".")
+        if head == name and number.isdigit():
+            found.setdefault(int(number), {})[inner] = value
+    return [found[number] for number in sorted(found)]
+
+
+def _signer(http: HttpRequest) -> tuple[str, tuple[str, str, str]]:
+    """Return the access key id and the credential scope; empty when the request is not signed."""
+    _, _, credential = http.headers.get("authorization", "").partition("Credential=")
+    parts = credential.partition(",")[0].strip().split("/")
+    if len(parts) != len(("key", "date", "region", "service", "aws4_request")):
+        return "", ("", "", "")
+    return parts[0], (parts[1], parts[2], parts[3])
+
+
+def parse(http: HttpRequest) -> ApiCall:
+    """Return the call that the request carries; ValueError for a body that cannot be read."""
+    access_key_id, scope = _signer(http)
+    target = http.headers.get("x-amz-target", "")
+    parameters: dict[str, Any]
+    if target:
+        action = target.rpartition(".")[2]
+        parameters = json.loads(http.body or b"{}")
+    else:
+        pairs = parse_qsl(http.query, keep_blank_values=True)
+        if "x-www-form-urlencoded" in http.headers.get("content-type", ""):
+            pairs += parse_qsl(http.body.decode(), keep_blank_values=True)
+        parameters = dict(pairs)
+        action = parameters.pop("Action", f"{http.method} {http.path}")
+        parameters.pop("Version", None)
+    dry_run = str(parameters.get("DryRun", "")).lower() == "true"
+    return ApiCall(scope[2], action, scope[1], access_key_id, scope, dry_run, parameters, http)

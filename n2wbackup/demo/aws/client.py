@@ -1,0 +1,305 @@
+"""The parent side: start a simulated AWS, furnish it, break it, look into it."""
+
+import http.client
+import json
+import os
+import select
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from datetime import datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, Self, Unpack
+from urllib.parse import urlsplit
+
+from n2wbackup.demo.aws.options import OptionChanges
+from n2wbackup.demo.aws.records import Call, SimulatedInstance, SimulatedSnapshot, VolumeSpec
+
+START_SECONDS = 60.0
+STOP_SECONDS = 10.0
+PROJECT = Path(__file__).resolve().parents[3]
+FaultKind = Literal[
+    "throttle",
+    "error_500",
+    "error_503",
+    "slow",
+    "hang",
+    "lost_answer",
+    "denied",
+    "snapshot_error",
+]
+
+
+class SimulatorError(Exception):
+    """The simulator did not start, or refused what it was asked; nothing was changed."""
+
+
+class SimulatedAws:
+    """A simulated AWS in a process of its own; it dies with this one, however that ends.
+
+    For the options see `Options`, beside this module. `state_dir` is its own: keys, log,
+    copies of volumes; what it knows of instances and snapshots it forgets when it ends. Safe to be
+    used by many threads.
+    """
+
+    def __init__(self, state_dir: Path, **options: Unpack[OptionChanges]) -> None:
+        """Prepare a server; `start` or `with` starts it."""
+        self.state_dir = state_dir
+        self.endpoint_url = ""
+        self.environment: dict[str, str] = {}
+        self._options = options
+        self._token = ""
+        self._process: subprocess.Popen[bytes] | None = None
+        self._lifeline = -1
+
+    def __enter__(self) -> Self:
+        """Start."""
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Stop."""
+        self.stop()
+
+    @property
+    def pid(self) -> int:
+        """The server's process; 0 before it is started."""
+        return self._process.pid if self._process else 0
+
+    def start(self) -> None:
+        """Start the server on a free port and return when it answers.
+
+        SimulatorError, with the end of its log, when it does not within `START_SECONDS`.
+        """
+        self.state_dir.mkdir(parents=True, exist_ok=True)
+        ready, told = os.pipe()
+        watched, self._lifeline = os.pipe()
+        arguments = ["--port", "0", "--state", str(self.state_dir)]
+        arguments += ["--ready-fd", str(told), "--parent-fd", str(watched)]
+        with (self.state_dir / "server.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "n2wbackup.demo.aws", *arguments],
+                cwd=PROJECT,
+                env=_child_environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                pass_fds=(told, watched),
+                start_new_session=True,
+            )
+        os.close(told)
+        os.close(watched)
+        door = self._read_door(ready)
+        self.endpoint_url, self._token = door["endpoint_url"], door["token"]
+        self.environment = {
+            "AWS_ENDPOINT_URL": self.endpoint_url,
+            "AWS_ACCESS_KEY_ID": door["access_key_id"],
+            "AWS_SECRET_ACCESS_KEY": door["secret_access_key"],
+            "AWS_DEFAULT_REGION": "us-east-1",
+            "AWS_EC2_METADATA_DISABLED": "true",
+        }
+        try:
+            self.configure(**self._options)
+        except SimulatorError:
+            self.stop()
+            raise
+
+    def _read_door(self, ready: int) -> dict[str, str]:
+        deadline = time.monotonic() + START_SECONDS
+        text = b""
+        with os.fdopen(ready, "rb", buffering=0) as stream:
+            while select.select([stream], [], [], max(0.0, deadline - time.monotonic()))[0]:
+                piece = stream.read(4096)
+                if not piece:
+                    break
+                text += piece
+        try:
+            door: dict[str, str] = json.loads(text)
+        except ValueError as error:
+            log = self.state_dir / "server.log"
+            end = log.read_text(encoding="utf-8", errors="replace")[-2000:]
+            self.stop()
+            msg = f"The simulated AWS did not start; its log {log} ends with:\n{end}"
+            raise SimulatorError(msg) from error
+        return door
+
+    def stop(self) -> None:
+        """End the server and the scripts that it runs; harmless when it does not run."""
+        process, self._process = self._process, None
+        if process is None:
+            return
+        os.close(self._lifeline)
+        try:
+            process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+    def _ask(self, method: str, /, **given: object) -> Any:  # noqa: ANN401 - JSON
+        address = urlsplit(self.endpoint_url)
+        connection = http.client.HTTPConnection(str(address.hostname), address.port, timeout=60)
+        headers = {"Content-Type": "application/json", "X-Simulator-Token": self._token}
+        try:
+            body = json.dumps(given, default=str)
+            connection.request("POST", f"/_simulator/{method}", body, headers)
+            answer = json.loads(connection.getresponse().read())
+        finally:
+            connection.close()
+        if "error" in answer:
+            raise SimulatorError(answer["error"])
+        return answer["result"]
+
+    def configure(self, **options: Unpack[OptionChanges]) -> None:
+        """Change options (see `Options`) from now on."""
+        self._ask("configure", **options)
+
+    def reset(self) -> None:
+        """Let it be as new: only the keys of `environment` stay; the options of the start too."""
+        self._ask("reset")
+        self.configure(**self._options)
+
+    def add_account(
+        self, access_key_id: str, secret: str, allowed_actions: str | Sequence[str] = "*"
+    ) -> None:
+        """Let in another key of the same AWS account, for these IAM actions ("ec2:Describe*")."""
+        self._ask(
+            "add_account",
+            access_key_id=access_key_id,
+            secret_access_key=secret,
+            allowed_actions=allowed_actions,
+        )
+
+    def add_instance(
+        self,
+        region: str = "us-east-1",
+        volumes: Sequence[VolumeSpec] = (VolumeSpec(),),
+        name: str = "",
+        folder: Path | None = None,
+        state: str = "running",
+    ) -> SimulatedInstance:
+        """Make an instance: the first volume is its root; with a `folder`, SSM manages it.
+
+        Scripts sent through SSM run in that folder. `state`: running, stopped or terminated.
+        """
+        made = self._ask(
+            "add_instance",
+            region=region,
+            volumes=[asdict(each) for each in volumes],
+            name=name,
+            folder=folder,
+            state=state,
+        )
+        return SimulatedInstance(made["instance_id"], made["region"], tuple(made["volume_ids"]))
+
+    def add_volume(self, region: str = "us-east-1", volume: VolumeSpec | None = None) -> str:
+        """Make a volume that is attached to nothing; return its id."""
+        return str(self._ask("add_volume", region=region, volume=asdict(volume or VolumeSpec())))
+
+    def attach(
+        self, volume_id: str, instance_id: str, region: str = "us-east-1", device: str = ""
+    ) -> None:
+        """Attach a volume, to the next free device name where none is given."""
+        self._ask(
+            "attach", region=region, volume_id=volume_id, instance_id=instance_id, device=device
+        )
+
+    def detach(self, volume_id: str, region: str = "us-east-1") -> None:
+        """Detach a volume."""
+        self._ask("detach", region=region, volume_id=volume_id)
+
+    def delete_snapshot(self, snapshot_id: str, region: str = "us-east-1") -> None:
+        """Let a snapshot vanish, and its copy."""
+        self._ask("delete_snapshot", region=region, snapshot_id=snapshot_id)
+
+    def settle_snapshots(self, state: str = "completed", snapshot_ids: Sequence[str] = ()) -> None:
+        """End pending snapshots (all without ids) in this state now."""
+        self._ask("settle_snapshots", state=state, snapshot_ids=list(snapshot_ids))
+
+    def set_agent(self, instance_id: str, state: str) -> None:
+        """Let an SSM agent be "online", "lost" (takes no command) or "silent" (reports nothing)."""
+        self._ask("set_agent", instance_id=instance_id, state=state)
+
+    def fault(
+        self,
+        action: str,
+        kind: FaultKind,
+        times: int | None = 1,
+        seconds: float = 3600.0,
+        match: Mapping[str, str] | None = None,
+        *,
+        region: str = "",
+        deed: bool = False,
+        dry_run: bool | None = None,
+    ) -> None:
+        """Let the next `times` calls of an action (all of them: None) go wrong.
+
+        throttle, error_500, error_503, denied: AWS's error, nothing done. slow: `seconds` late.
+        hang: no answer for `seconds`, then the connection is closed; nothing done. lost_answer:
+        done, the connection closed without an answer. snapshot_error: answered as ever, but the
+        snapshots end in `error`. `deed`: it is done first, then goes wrong. `match` compares
+        parameters by their last name, {"InstanceId": "i-…"}. Dry runs are spared unless the fault
+        is "denied" or `dry_run` says otherwise (True: only those, False: never).
+        """
+        self._ask(
+            "fault",
+            action=action,
+            kind=kind,
+            times=times,
+            seconds=seconds,
+            match=dict(match or {}),
+            region=region,
+            deed=deed,
+            dry_run=dry_run,
+        )
+
+    def clear_faults(self) -> None:
+        """Forget all faults; calls that hang now lose their connection at once."""
+        self._ask("clear_faults")
+
+    def calls(self, action: str = "") -> list[Call]:
+        """Return the API calls (of one action) in the order of their ends, the last 100,000.
+
+        Those that are still being served come last, with the outcome "serving".
+        """
+        return [
+            Call(
+                **{
+                    **each,
+                    "at": datetime.fromisoformat(each["at"]),
+                    "permissions": tuple(each["permissions"]),
+                }
+            )
+            for each in self._ask("calls", action=action)
+        ]
+
+    def forget_calls(self) -> None:
+        """Let `calls` start anew."""
+        self._ask("forget_calls")
+
+    def snapshots(self, region: str = "") -> list[SimulatedSnapshot]:
+        """Return all snapshots (of one region), oldest first, with their copies."""
+        return [
+            SimulatedSnapshot(
+                **{
+                    **each,
+                    "created_at": datetime.fromisoformat(each["created_at"]),
+                    "copy": Path(each["copy"]) if each["copy"] else None,
+                }
+            )
+            for each in self._ask("snapshots", region=region)
+        ]
+
+
+def _child_environment() -> dict[str, str]:
+    """Return our environment less what would lead the server to an AWS, ours on its path."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    path = os.environ.get("PYTHONPATH", "")
+    return {**kept, "PYTHONPATH": f"{PROJECT}{os.pathsep}{path}" if path else str(PROJECT)}

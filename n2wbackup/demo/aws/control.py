@@ -1,0 +1,177 @@
+"""The control door: what the parent side may ask of the process, in JSON.
+
+Whoever comes through it can have scripts run, so it opens only to the token that the process made
+at its start and gave to its parent.
+"""
+
+import hmac
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from datetime import datetime
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+
+from n2wbackup.demo.aws.answers import Answer, ApiError
+from n2wbackup.demo.aws.apicall import HttpRequest
+from n2wbackup.demo.aws.credentials import Account
+from n2wbackup.demo.aws.faults import Fault
+from n2wbackup.demo.aws.records import SimulatedSnapshot, VolumeSpec
+from n2wbackup.demo.aws.simulator import Simulator
+from n2wbackup.demo.aws.snapshots import Snapshot
+
+PREFIX = "/_simulator/"
+TOKEN_HEADER = "x-simulator-token"
+Given = Mapping[str, Any]
+
+
+def _path(given: str | None) -> Path | None:
+    return Path(given) if given else None
+
+
+def _spec(given: Given) -> VolumeSpec:
+    paths = {name: _path(given.get(name)) for name in ("backing", "copy_to")}
+    return VolumeSpec(**{**given, **paths})
+
+
+def _add_account(simulator: Simulator, given: Given) -> None:
+    allowed = given["allowed_actions"]
+    simulator.credentials.add(
+        Account(
+            given["access_key_id"],
+            given["secret_access_key"],
+            (allowed,) if isinstance(allowed, str) else tuple(allowed),
+        )
+    )
+
+
+def _add_instance(simulator: Simulator, given: Given) -> dict[str, Any]:
+    specs = [_spec(each) for each in given["volumes"]] or [VolumeSpec()]
+    folder = _path(given["folder"])
+    if folder is not None and not folder.is_dir():
+        msg = f"{folder} cannot play an instance: it is no folder."
+        raise ValueError(msg)
+    return asdict(
+        simulator.inventory.add_instance(
+            given["region"], specs, given["name"], given["state"], folder
+        )
+    )
+
+
+def _add_volume(simulator: Simulator, given: Given) -> str:
+    return simulator.inventory.add_volume(given["region"], _spec(given["volume"]))
+
+
+def _attach(simulator: Simulator, given: Given) -> None:
+    simulator.inventory.attach(
+        given["region"], given["volume_id"], given["instance_id"], given["device"]
+    )
+
+
+def _detach(simulator: Simulator, given: Given) -> None:
+    simulator.inventory.detach(given["region"], given["volume_id"])
+
+
+def _delete_snapshot(simulator: Simulator, given: Given) -> None:
+    simulator.delete_snapshot(given["region"], given["snapshot_id"])
+
+
+def _settle(simulator: Simulator, given: Given) -> None:
+    simulator.snapshots.settle(given["state"], given["snapshot_ids"])
+
+
+def _set_agent(simulator: Simulator, given: Given) -> None:
+    simulator.commands.set_agent(given["instance_id"], given["state"])
+
+
+def _fault(simulator: Simulator, given: Given) -> None:
+    simulator.faults.add(Fault(**given))
+
+
+def _clear_faults(simulator: Simulator, _given: Given) -> None:
+    simulator.faults.clear()
+
+
+def _configure(simulator: Simulator, given: Given) -> None:
+    simulator.configure(given)
+
+
+def _calls(simulator: Simulator, given: Given) -> list[dict[str, Any]]:
+    return [asdict(each) for each in simulator.journal.calls(given["action"])]
+
+
+def _forget_calls(simulator: Simulator, _given: Given) -> None:
+    simulator.journal.clear()
+
+
+def _snapshots(simulator: Simulator, given: Given) -> list[dict[str, Any]]:
+    return [asdict(_shown(each)) for each in simulator.snapshots.all(given["region"])]
+
+
+def _shown(snapshot: Snapshot) -> SimulatedSnapshot:
+    copies = snapshot.of.copies
+    has_copy = snapshot.copy is not None
+    state = copies.state if copies is not None else "copying"
+    return SimulatedSnapshot(
+        snapshot_id=snapshot.snapshot_id,
+        set_id=snapshot.of.set_id,
+        volume_id=snapshot.source.volume_id,
+        instance_id=snapshot.request.instance_id,
+        region=snapshot.request.region,
+        state=snapshot.state(),
+        progress=snapshot.progress(),
+        description=snapshot.request.description,
+        created_at=snapshot.of.created_at,
+        copy=snapshot.copy,
+        copy_state=state if has_copy else "none",
+        copy_method=copies.method if copies is not None and has_copy else "",
+        copy_error=copies.error if copies is not None and has_copy else "",
+        torn=(copies.torn if copies is not None else None) if has_copy else False,
+        tags=dict(snapshot.tags),
+    )
+
+
+def _reset(simulator: Simulator, _given: Given) -> None:
+    simulator.reset()
+
+
+METHODS: Mapping[str, Callable[[Simulator, Given], Any]] = {
+    "add_account": _add_account,
+    "add_instance": _add_instance,
+    "add_volume": _add_volume,
+    "attach": _attach,
+    "calls": _calls,
+    "clear_faults": _clear_faults,
+    "configure": _configure,
+    "delete_snapshot": _delete_snapshot,
+    "detach": _detach,
+    "fault": _fault,
+    "forget_calls": _forget_calls,
+    "reset": _reset,
+    "set_agent": _set_agent,
+    "settle_snapshots": _settle,
+    "snapshots": _snapshots,
+}
+
+
+def _text(value: object) -> str:
+    return value.isoformat() if isinstance(value, datetime) else str(value)
+
+
+def _answer(status: HTTPStatus, content: Mapping[str, Any]) -> Answer:
+    body = json.dumps(content, default=_text).encode()
+    return Answer(status, "application/json", body)
+
+
+def answer(simulator: Simulator, token: str, http: HttpRequest) -> Answer:
+    """Do what the parent asks: {"result": …}, or {"error": a sentence} and nothing done."""
+    if not hmac.compare_digest(http.headers.get(TOKEN_HEADER, ""), token):
+        return _answer(HTTPStatus.FORBIDDEN, {"error": "The control door takes only its token."})
+    method = METHODS.get(http.path.removeprefix(PREFIX))
+    if method is None:
+        return _answer(HTTPStatus.NOT_FOUND, {"error": f"There is no {http.path}."})
+    try:
+        return _answer(HTTPStatus.OK, {"result": method(simulator, json.loads(http.body))})
+    except (ApiError, ValueError, TypeError, OSError) as error:
+        return _answer(HTTPStatus.BAD_REQUEST, {"error": str(error)})

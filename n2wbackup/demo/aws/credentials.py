@@ -1,0 +1,159 @@
+"""Who calls, and what they may do.
+
+Every key lives in the one AWS account that moto plays. A signature is made anew from the secret
+that belongs to the key and compared; what is refused, and in which words, differs by service.
+"""
+
+import fnmatch
+import hmac
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from http import HTTPStatus
+
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials as SigningKey
+
+from n2wbackup.demo.aws.answers import ApiError
+from n2wbackup.demo.aws.apicall import ApiCall
+from n2wbackup.demo.aws.inventory import ACCOUNT_ID
+
+FREE_ACTIONS = frozenset({"sts:GetCallerIdentity"})  # AWS lets everybody ask who they are
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """An access key and what it may do: IAM actions ("ec2:CreateTags"), `*` a wildcard in them."""
+
+    access_key_id: str
+    secret_access_key: str = field(repr=False)
+    allowed_actions: tuple[str, ...]
+
+    def may(self, permission: str) -> bool:
+        """Tell whether the key may do this; actions may be named without their service."""
+        if permission in FREE_ACTIONS:
+            return True
+        names = (permission.lower(), permission.rpartition(":")[2].lower())
+        return any(
+            fnmatch.fnmatchcase(name, allowed.lower())
+            for allowed in self.allowed_actions
+            for name in names
+        )
+
+
+class Credentials:
+    """The keys that exist."""
+
+    def __init__(self) -> None:
+        """Start without any: nobody is let in."""
+        self._lock = threading.Lock()
+        self._accounts: dict[str, Account] = {}
+
+    def add(self, account: Account) -> None:
+        """Let a key in, or change it."""
+        with self._lock:
+            self._accounts[account.access_key_id] = account
+
+    def clear(self, keep: Sequence[str]) -> None:
+        """Forget every key but those."""
+        with self._lock:
+            self._accounts = {
+                key: account for key, account in self._accounts.items() if key in keep
+            }
+
+    def verify(self, call: ApiCall) -> Account:
+        """Return who signed the call; AWS's error when nobody known did."""
+        if not call.access_key_id:
+            message = (
+                "The request must contain either a valid (registered) AWS access key ID "
+                "or X.509 certificate."
+            )
+            raise ApiError("MissingAuthenticationToken", message, HTTPStatus.FORBIDDEN)
+        account = self._accounts.get(call.access_key_id)
+        if account is None:
+            raise unknown_key(call)
+        if not hmac.compare_digest(_signature(call, account), _given_signature(call)):
+            raise _wrong_signature(call)
+        return account
+
+    def authorize(self, account: Account, call: ApiCall) -> None:
+        """Refuse a call that needs a permission which the key does not have."""
+        for permission in call.permissions():
+            if not account.may(permission):
+                raise denied(call, permission)
+
+
+def _field(call: ApiCall, name: str) -> str:
+    _, _, rest = call.http.headers.get("authorization", "").partition(f"{name}=")
+    return rest.partition(",")[0].strip()
+
+
+def _given_signature(call: ApiCall) -> str:
+    return _field(call, "Signature")
+
+
+def _signature(call: ApiCall, account: Account) -> str:
+    """Return the signature that the key's holder would have made of this request."""
+    headers = call.http.headers
+    signed = {name: headers.get(name, "") for name in _field(call, "SignedHeaders").split(";")}
+    url = f"http://{headers.get('host', '')}{call.http.path}"
+    if call.http.query:
+        url = f"{url}?{call.http.query}"
+    request = AWSRequest(method=call.http.method, url=url, data=call.http.body, headers=signed)
+    request.context["timestamp"] = headers.get("x-amz-date", "")
+    _, region, service = call.scope
+    key = SigningKey(account.access_key_id, account.secret_access_key)
+    signer = SigV4Auth(key, service, region)
+    return signer.signature(
+        signer.string_to_sign(request, signer.canonical_request(request)), request
+    )
+
+
+def unknown_key(call: ApiCall) -> ApiError:
+    """Return what a service says to a key that it does not know."""
+    if call.service == "ec2":
+        message = "AWS was not able to validate the provided access credentials"
+        return ApiError("AuthFailure", message, HTTPStatus.UNAUTHORIZED)
+    message = "The security token included in the request is invalid."
+    if call.service == "ssm":
+        return ApiError("UnrecognizedClientException", message)
+    return ApiError("InvalidClientTokenId", message, HTTPStatus.FORBIDDEN)
+
+
+def _wrong_signature(call: ApiCall) -> ApiError:
+    if call.service == "ec2":
+        return unknown_key(call)
+    message = (
+        "The request signature we calculated does not match the signature you provided. "
+        "Check your AWS Secret Access Key and signing method. "
+        "Consult the service documentation for details."
+    )
+    if call.service == "ssm":
+        return ApiError("InvalidSignatureException", message)
+    return ApiError("SignatureDoesNotMatch", message, HTTPStatus.FORBIDDEN)
+
+
+def region_off(call: ApiCall, code: str) -> ApiError:
+    """Return what a service answers in a region that is not switched on for the account."""
+    if code == "OptInRequired":
+        message = (
+            "You are not subscribed to this service. "
+            "Please go to http://aws.amazon.com to subscribe."
+        )
+        return ApiError(code, message, HTTPStatus.UNAUTHORIZED)
+    return unknown_key(call)
+
+
+def denied(call: ApiCall, permission: str) -> ApiError:
+    """Return the refusal of a call for want of a permission."""
+    who = f"User: arn:aws:iam::{ACCOUNT_ID}:user/{call.access_key_id} is not authorized to perform"
+    why = f"because no identity-based policy allows the {permission} action"
+    where = f"arn:aws:{call.service}:{call.region}:{ACCOUNT_ID}:*"
+    sentence = f"{who}: {permission} on resource: {where} {why}"
+    if call.service == "ec2":
+        message = f"You are not authorized to perform this operation. {sentence}."
+        return ApiError("UnauthorizedOperation", message, HTTPStatus.FORBIDDEN)
+    if call.service == "ssm":
+        return ApiError("AccessDeniedException", sentence)
+    return ApiError("AccessDenied", sentence, HTTPStatus.FORBIDDEN)

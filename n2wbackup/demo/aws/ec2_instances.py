@@ -1,0 +1,230 @@
+"""EC2's descriptions of instances, volumes and regions, straight from moto's objects.
+
+moto answers these too, in three milliseconds for each instance; hundreds of them would slow down
+everything else in this process.
+"""
+
+import re
+from collections.abc import Sequence
+
+from moto.ec2.models.elastic_block_store import Volume
+from moto.ec2.models.instances import Instance
+
+from n2wbackup.demo.aws import filters, tagging
+from n2wbackup.demo.aws.answers import ApiError
+from n2wbackup.demo.aws.apicall import ApiCall
+from n2wbackup.demo.aws.ec2_snapshots import refuse_malformed_instance
+from n2wbackup.demo.aws.inventory import ACCOUNT_ID
+from n2wbackup.demo.aws.simulator import Simulator
+
+_VOLUME_ID = re.compile(r"vol-([0-9a-f]{8}|[0-9a-f]{17})")
+
+
+def describe_instances(simulator: Simulator, call: ApiCall) -> dict[str, object]:
+    """Return the instances of the region, each in a reservation of its own."""
+    wanted = filters.parse(call)
+    ids = call.values("InstanceId")
+    for instance_id in ids:
+        refuse_malformed_instance(instance_id)
+        simulator.inventory.instance(call.region, instance_id)
+    simulator.refuse_dry_run(call)
+    asked = set(ids)
+    found = [
+        each for each in simulator.inventory.instances(call.region) if not asked or each.id in asked
+    ]
+
+    def values(instance: Instance, name: str) -> Sequence[str] | None:
+        tags = simulator.inventory.tags(call.region, instance.id)
+        return _instance_values(instance, tags, name)
+
+    selected = filters.select(found, wanted, values)
+    shown, token = filters.page(
+        call, selected, lambda each: simulator.inventory.position(each.id), by_id="InstanceId"
+    )
+    reservations = [
+        {
+            "reservationId": each.id.replace("i-", "r-"),
+            "ownerId": ACCOUNT_ID,
+            "instancesSet": [_instance(each, simulator.inventory.tags(call.region, each.id))],
+        }
+        for each in shown
+    ]
+    return {"reservationSet": reservations, "nextToken": token}
+
+
+def _instance_values(instance: Instance, tags: dict[str, str], name: str) -> Sequence[str] | None:
+    mappings = instance.get_block_device_mapping
+    if name == "block-device-mapping.volume-id":
+        return [str(mapping.volume_id) for _, mapping in mappings]
+    if name == "block-device-mapping.device-name":
+        return [device for device, _ in mappings]
+    plain = {
+        "instance-id": instance.id,
+        "instance-state-name": instance.state,
+        "instance-state-code": str(instance.state_code),
+        "instance-type": instance.instance_type,
+        "availability-zone": instance.availability_zone,
+        "image-id": instance.image_id,
+        "owner-id": ACCOUNT_ID,
+        "private-ip-address": instance.private_ip,
+        "root-device-name": instance.root_device_name,
+        "root-device-type": "ebs",
+        "subnet-id": instance.subnet_id,
+        "vpc-id": instance.vpc_id,
+    }
+    return (str(plain[name]),) if name in plain else filters.tag_values(tags, name)
+
+
+def _instance(instance: Instance, tags: dict[str, str]) -> dict[str, object]:
+    devices = [
+        {
+            "deviceName": device,
+            "ebs": {
+                "volumeId": mapping.volume_id,
+                "status": "attached",
+                "attachTime": mapping.attach_time,
+                "deleteOnTermination": mapping.delete_on_termination,
+            },
+        }
+        for device, mapping in instance.get_block_device_mapping
+    ]
+    return {
+        "instanceId": instance.id,
+        "imageId": instance.image_id,
+        "instanceState": {"code": instance.state_code, "name": instance.state},
+        "instanceType": instance.instance_type,
+        "launchTime": instance.launch_time,
+        "placement": {"availabilityZone": instance.availability_zone, "tenancy": "default"},
+        "monitoring": {"state": "disabled"},
+        "subnetId": instance.subnet_id,
+        "vpcId": instance.vpc_id,
+        "privateDnsName": instance.private_dns_name,
+        "privateIpAddress": instance.private_ip,
+        "architecture": instance.architecture,
+        "rootDeviceType": "ebs",
+        "rootDeviceName": instance.root_device_name,
+        "blockDeviceMapping": devices,
+        "virtualizationType": "hvm",
+        "hypervisor": "xen",
+        "tagSet": tagging.rendered(tags),
+    }
+
+
+def describe_volumes(simulator: Simulator, call: ApiCall) -> dict[str, object]:
+    """Return the volumes of the region."""
+    wanted = filters.parse(call)
+    ids = call.values("VolumeId")
+    for volume_id in ids:
+        if not _VOLUME_ID.fullmatch(volume_id):
+            message = f"Value ({volume_id}) for parameter volumeId is invalid. Expected: 'vol-...'."
+            raise ApiError("InvalidParameterValue", message)
+        simulator.inventory.volume(call.region, volume_id)
+    simulator.refuse_dry_run(call)
+    asked = set(ids)
+    found = [
+        each for each in simulator.inventory.volumes(call.region) if not asked or each.id in asked
+    ]
+
+    def values(volume: Volume, name: str) -> Sequence[str] | None:
+        return _volume_values(volume, simulator.inventory.tags(call.region, volume.id), name)
+
+    selected = filters.select(found, wanted, values)
+    shown, token = filters.page(
+        call, selected, lambda each: simulator.inventory.position(each.id), by_id="VolumeId"
+    )
+    rows = [_volume(each, simulator.inventory.tags(call.region, each.id)) for each in shown]
+    return {"volumeSet": rows, "nextToken": token}
+
+
+def _volume_values(volume: Volume, tags: dict[str, str], name: str) -> Sequence[str] | None:
+    attachment = volume.attachment
+    if name in {"attachment.instance-id", "attachment.device", "attachment.status"}:
+        if attachment is None:
+            return ()
+        shown = {
+            "attachment.instance-id": attachment.instance.id,
+            "attachment.device": attachment.device,
+            "attachment.status": attachment.status,
+        }
+        return (str(shown[name]),)
+    plain = {
+        "volume-id": volume.id,
+        "volume-type": volume.volume_type,
+        "size": str(volume.size),
+        "status": volume.status,
+        "availability-zone": volume.availability_zone or "",
+        "encrypted": str(volume.encrypted).lower(),
+        "snapshot-id": volume.snapshot_id or "",
+    }
+    return (plain[name],) if name in plain else filters.tag_values(tags, name)
+
+
+def _volume(volume: Volume, tags: dict[str, str]) -> dict[str, object]:
+    attachments = [
+        {
+            "volumeId": volume.id,
+            "instanceId": attachment.instance.id,
+            "device": attachment.device,
+            "status": attachment.status,
+            "attachTime": attachment.attach_time,
+        }
+        for attachment in volume.attachments
+    ]
+    return {
+        "volumeId": volume.id,
+        "size": volume.size,
+        "snapshotId": volume.snapshot_id or "",
+        "availabilityZone": volume.availability_zone,
+        "status": volume.status,
+        "createTime": volume.create_time,
+        "attachmentSet": attachments or None,
+        "volumeType": volume.volume_type,
+        "iops": volume.iops,
+        "encrypted": volume.encrypted,
+        "kmsKeyId": volume.kms_key_id,
+        "multiAttachEnabled": False,
+        "tagSet": tagging.rendered(tags),
+    }
+
+
+def describe_regions(simulator: Simulator, call: ApiCall) -> dict[str, object]:
+    """Return the regions of AWS's main partition; those switched off only with AllRegions."""
+    wanted = filters.parse(call)
+    simulator.refuse_dry_run(call)
+    rows = []
+    for region in simulator.inventory.backend(call.region).describe_regions([]):
+        status = region.opt_in_status
+        if region.name in simulator.options.regions_off:
+            status = "not-opted-in"
+        elif status == "not-opted-in":
+            status = "opted-in"
+        if region.name.startswith(("us-gov-", "cn-")):
+            continue
+        rows.append(
+            {
+                "regionName": region.name,
+                "regionEndpoint": region.endpoint,
+                "optInStatus": status,
+            }
+        )
+    names = call.values("RegionName")
+    for name in names:
+        if name not in {row["regionName"] for row in rows}:
+            message = f"Invalid region names: [{name}]"
+            raise ApiError("InvalidParameterValue", message)
+    fields = {
+        "region-name": "regionName",
+        "opt-in-status": "optInStatus",
+        "endpoint": "regionEndpoint",
+    }
+
+    def values(row: dict[str, str], name: str) -> Sequence[str] | None:
+        return (row[fields[name]],) if name in fields else None
+
+    shown = [
+        row
+        for row in filters.select(rows, wanted, values)
+        if (call.flag("AllRegions") or row["optInStatus"] != "not-opted-in")
+        and (not names or row["regionName"] in names)
+    ]
+    return {"regionInfo": shown}

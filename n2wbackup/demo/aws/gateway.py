@@ -1,0 +1,157 @@
+"""What happens to a request on its way: fault, credentials, limits, the deed, latency, journal."""
+
+import time
+import traceback
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from functools import partial
+from http import HTTPStatus
+from typing import Any
+
+from n2wbackup.demo.aws import (
+    answers,
+    credentials,
+    ec2_instances,
+    ec2_snapshots,
+    faults,
+    ssm_actions,
+    tagging,
+)
+from n2wbackup.demo.aws.answers import Answer, ApiError, DroppedError
+from n2wbackup.demo.aws.apicall import ApiCall, HttpRequest, parse
+from n2wbackup.demo.aws.faults import Fault
+from n2wbackup.demo.aws.moto_app import MotoApp
+from n2wbackup.demo.aws.records import Call
+from n2wbackup.demo.aws.simulator import Simulator
+
+Action = Callable[[Simulator, ApiCall], Mapping[str, Any]]
+
+EC2_ACTIONS: Mapping[str, Action] = {
+    "CreateSnapshot": ec2_snapshots.create_snapshot,
+    "CreateSnapshots": ec2_snapshots.create_snapshots,
+    "CreateTags": tagging.create_tags,
+    "DeleteSnapshot": ec2_snapshots.delete_snapshot,
+    "DeleteTags": tagging.delete_tags,
+    "DescribeInstances": ec2_instances.describe_instances,
+    "DescribeRegions": ec2_instances.describe_regions,
+    "DescribeSnapshots": ec2_snapshots.describe_snapshots,
+    "DescribeTags": tagging.describe_tags,
+    "DescribeVolumes": ec2_instances.describe_volumes,
+}
+FAILING_ACTIONS: Mapping[str, Action] = {
+    **EC2_ACTIONS,
+    "CreateSnapshot": partial(ec2_snapshots.create_snapshot, fails=True),
+    "CreateSnapshots": partial(ec2_snapshots.create_snapshots, fails=True),
+}
+SSM_ACTIONS: Mapping[str, Action] = {
+    "CancelCommand": ssm_actions.cancel_command,
+    "DescribeInstanceInformation": ssm_actions.describe_instance_information,
+    "GetCommandInvocation": ssm_actions.get_command_invocation,
+    "ListCommandInvocations": ssm_actions.list_command_invocations,
+    "SendCommand": ssm_actions.send_command,
+}
+
+
+class Gateway:
+    """The door of the simulated AWS; safe to be used by many threads."""
+
+    def __init__(self, simulator: Simulator) -> None:
+        """Answer for one simulator."""
+        self._simulator = simulator
+        self._moto = MotoApp(simulator.inventory)
+
+    def answer(self, http: HttpRequest) -> Answer | None:
+        """Return the answer, None where the connection is to be closed without one."""
+        started, at = time.perf_counter(), datetime.now(tz=UTC)
+        try:
+            call = parse(http)
+        except ValueError:
+            error = ApiError("MalformedQueryString", "The request cannot be read.")
+            return answers.refusal("", error)
+        number = self._simulator.journal.begin(_entry(call, at))
+        answer: Answer | None
+        try:
+            answer = self._serve(call)
+            outcome = answer.outcome
+        except ApiError as error:
+            answer = answers.refusal(call.service, error)
+            outcome = error.code
+        except DroppedError:
+            answer, outcome = None, "dropped"
+        except Exception:  # noqa: BLE001 - a service answers its own bugs with 500 and goes on
+            traceback.print_exc()
+            failure = ApiError("InternalFailure", "A bug", HTTPStatus.INTERNAL_SERVER_ERROR)
+            answer, outcome = answers.refusal(call.service, failure), failure.code
+        self._simulator.journal.end(number, outcome, time.perf_counter() - started)
+        return answer
+
+    def _serve(self, call: ApiCall) -> Answer:
+        """Answer a call as its fault and the latency have it."""
+        fault = self._simulator.faults.take(call)
+        if fault is not None and not fault.deed and fault.kind != "lost_answer":
+            _befall(fault, call)
+        options = self._simulator.options
+        latency = options.latency_seconds.get(call.action, 0.0)
+        time.sleep(latency * options.copy_moment)
+        try:
+            answer = self._perform(call, fails=fault is not None and fault.kind == "snapshot_error")
+        except ApiError as error:
+            answer = answers.refusal(call.service, error)
+        time.sleep(latency * (1 - options.copy_moment))
+        if fault is not None and fault.kind == "lost_answer":
+            raise DroppedError
+        if fault is not None and fault.deed:
+            _befall(fault, call)
+        return answer
+
+    def _perform(self, call: ApiCall, *, fails: bool) -> Answer:
+        """Do what is asked, after looking at who asks and how often."""
+        simulator = self._simulator
+        account = simulator.credentials.verify(call)
+        if call.region in simulator.options.regions_off:
+            raise credentials.region_off(call, simulator.options.region_off_error)
+        if not simulator.inventory.has_region(call.region):
+            raise credentials.unknown_key(call)
+        simulator.credentials.authorize(account, call)
+        bucket = simulator.options.rate_buckets.get(call.action)
+        if bucket is not None:
+            size, refill = bucket
+            if not simulator.buckets.take(call.region, call.action, size=size, refill=refill):
+                raise faults.rate_exceeded(call)
+        if call.service == "ec2" and call.action in EC2_ACTIONS:
+            actions = FAILING_ACTIONS if fails else EC2_ACTIONS
+            return answers.ec2(call.action, actions[call.action](simulator, call))
+        if call.service == "ssm" and call.action in SSM_ACTIONS:
+            return answers.ssm(SSM_ACTIONS[call.action](simulator, call))
+        if call.service == "ec2" and call.action.startswith("Describe"):
+            simulator.refuse_dry_run(call)
+        return self._moto.answer(call)
+
+
+def _entry(call: ApiCall, at: datetime) -> Call:
+    """Return what the journal says of a call that has just come."""
+    return Call(
+        service=call.service,
+        action=call.action,
+        permissions=call.permissions(),
+        access_key_id=call.access_key_id,
+        region=call.region,
+        at=at,
+        dry_run=call.dry_run,
+        outcome="serving",
+        service_seconds=0.0,
+        parameters=call.parameters,
+    )
+
+
+def _befall(fault: Fault, call: ApiCall) -> None:
+    """Let a fault happen: raise its error, wait, or hang until the connection is dropped."""
+    if fault.kind == "denied":
+        raise credentials.denied(call, call.permissions()[0])
+    error = faults.error_of(fault, call)
+    if error is not None:
+        raise error
+    if fault.kind in {"slow", "hang"}:
+        fault.wait()
+    if fault.kind == "hang":
+        raise DroppedError

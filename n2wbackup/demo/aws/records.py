@@ -1,0 +1,86 @@
+"""What both sides of the simulator speak of: the process that plays AWS, and those that use it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class VolumeSpec:
+    """A volume to be made.
+
+    `backing` is the file or folder that holds its data: each snapshot copies it. Copies lie in
+    `copy_to` (a folder of the same file system, where reflinks are wanted) or, without it, below
+    the simulator's own state.
+    """
+
+    size_gib: int = 1
+    type: str = "gp3"
+    backing: Path | None = None
+    copy_to: Path | None = None
+    name: str = ""
+    encrypted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SimulatedInstance:
+    """An instance that was made; the root volume stands first."""
+
+    instance_id: str
+    region: str
+    volume_ids: tuple[str, ...]
+
+    @property
+    def root_volume_id(self) -> str:
+        """The volume it boots from."""
+        return self.volume_ids[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One API call as the service saw it.
+
+    `permissions` are the IAM actions it needs. `outcome` is "ok", AWS's error code, "dropped" where
+    the connection was closed without an answer, or "serving" where the end is still to come.
+    `parameters` are EC2's flat ones ("Filter.1.Value.2") or SSM's JSON.
+    """
+
+    service: str
+    action: str
+    permissions: tuple[str, ...]
+    access_key_id: str
+    region: str
+    at: datetime
+    dry_run: bool
+    outcome: str
+    service_seconds: float
+    parameters: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class SimulatedSnapshot:
+    """A snapshot and the copy that was taken for it.
+
+    `set_id` is shared by the snapshots of one call. `copy` is the file or folder that was copied;
+    `copy_state` is "none" (no backing), "copying", "done" or "failed" (see `copy_error`);
+    `copy_method` is "reflink" or "plain". `torn`: something was written to the backing of the set
+    while it was being copied; None until that is known.
+    """
+
+    snapshot_id: str
+    set_id: str
+    volume_id: str
+    instance_id: str
+    region: str
+    state: str
+    progress: int
+    description: str
+    created_at: datetime
+    copy: Path | None
+    copy_state: str
+    copy_method: str
+    copy_error: str
+    torn: bool | None
+    tags: Mapping[str, str] = field(default_factory=dict)

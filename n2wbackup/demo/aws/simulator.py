@@ -1,0 +1,63 @@
+"""All state of one simulated AWS."""
+
+from collections.abc import Mapping
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+
+from n2wbackup.demo.aws.answers import ApiError
+from n2wbackup.demo.aws.apicall import ApiCall
+from n2wbackup.demo.aws.credentials import Account, Credentials
+from n2wbackup.demo.aws.faults import Faults
+from n2wbackup.demo.aws.inventory import Inventory
+from n2wbackup.demo.aws.journal import Journal
+from n2wbackup.demo.aws.options import Options
+from n2wbackup.demo.aws.snapshots import Snapshots
+from n2wbackup.demo.aws.ssm_commands import Commands
+from n2wbackup.demo.aws.throttles import Buckets
+
+
+class Simulator:
+    """One AWS: its regions share one account, `owner` is the key that always works."""
+
+    def __init__(self, state: Path, owner: Account) -> None:
+        """Keep what must be on disk (copies, scripts) below `state`."""
+        self.owner = owner
+        self.options = Options()
+        self.inventory = Inventory(state / "snapshots")
+        self.snapshots = Snapshots()
+        self.commands = Commands(state / "ssm")
+        self.credentials = Credentials()
+        self.credentials.add(owner)
+        self.faults = Faults()
+        self.buckets = Buckets()
+        self.journal = Journal()
+
+    def configure(self, changes: Mapping[str, Any]) -> None:
+        """Change options from now on; ValueError, and no change, where one does not exist."""
+        self.options = self.options.changed(changes)
+
+    def delete_snapshot(self, region: str, snapshot_id: str) -> None:
+        """Delete a snapshot and its copy; ValueError where there is none of this id."""
+        if not self.snapshots.delete(snapshot_id):
+            msg = f"There is no snapshot {snapshot_id}."
+            raise ValueError(msg)
+        self.inventory.forget_snapshot(region, snapshot_id)
+
+    def reset(self) -> None:
+        """Be as new: everything is forgotten but the owner's key; copies stay on disk."""
+        self.faults.clear()
+        self.commands.clear()
+        self.snapshots.clear()
+        self.inventory.clear()
+        self.credentials.clear(keep=[self.owner.access_key_id])
+        self.buckets.clear()
+        self.journal.clear()
+        self.options = Options()
+
+    @staticmethod
+    def refuse_dry_run(call: ApiCall) -> None:
+        """End a dry run here: all that AWS looks at before the deed has been looked at."""
+        if call.dry_run:
+            message = "Request would have succeeded, but DryRun flag is set."
+            raise ApiError("DryRunOperation", message, HTTPStatus.PRECONDITION_FAILED)

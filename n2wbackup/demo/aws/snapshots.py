@@ -1,0 +1,200 @@
+"""The snapshots that were made, and what has become of each by now.
+
+No timer changes a snapshot: its state follows from the clock whenever somebody looks.
+"""
+
+import itertools
+import secrets
+import threading
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from n2wbackup.demo.aws.answers import ApiError
+from n2wbackup.demo.aws.copying import Backing, CopySet, discard, take
+from n2wbackup.demo.aws.options import Options
+
+SLOW_TYPES = frozenset({"st1", "sc1"})
+_COMPLETE = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A volume as CreateSnapshots found it."""
+
+    volume_id: str
+    volume_type: str
+    size_gib: int
+    encrypted: bool
+    kms_key_id: str | None
+    backing: Backing | None
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What the snapshots of one call have in common; `fails`: they will all end in `error`."""
+
+    region: str
+    instance_id: str = ""
+    description: str = ""
+    fails: bool = False
+
+
+@dataclass(slots=True)
+class SnapshotSet:
+    """What the snapshots of one call share: when they were made, how they end, their copies."""
+
+    set_id: str
+    created_at: datetime
+    created: float  # on the monotonic clock
+    pending_seconds: float
+    hidden_seconds: float
+    fails: bool
+    copies: CopySet | None = None  # None while they are being taken
+
+
+@dataclass(slots=True)
+class Snapshot:
+    """One snapshot; `position` never changes and is never used again."""
+
+    snapshot_id: str
+    position: int
+    of: SnapshotSet
+    request: Request
+    source: Source
+    tags: dict[str, str]
+    copy: Path | None = None
+    settled: str = ""
+
+    def state(self) -> str:
+        """Return pending, completed or error; a copy that failed is an error too."""
+        if self.settled:
+            return self.settled
+        copies = self.of.copies
+        waited = time.monotonic() - self.of.created
+        if waited < self.of.pending_seconds or copies is None or copies.state == "copying":
+            return "pending"
+        return "error" if self.of.fails or copies.state == "failed" else "completed"
+
+    def progress(self) -> int:
+        """Return the percentage: it grows while pending, stays where it was on an error."""
+        state = self.state()
+        if state == "completed":
+            return _COMPLETE
+        waited = time.monotonic() - self.of.created
+        share = min(1.0, waited / self.of.pending_seconds) if self.of.pending_seconds > 0 else 1.0
+        return min(_COMPLETE - 1, int(_COMPLETE * share))
+
+    def is_listed(self) -> bool:
+        """Tell whether reads know of it yet."""
+        return time.monotonic() - self.of.created >= self.of.hidden_seconds
+
+
+class Snapshots:
+    """All snapshots of all regions."""
+
+    def __init__(self) -> None:
+        """Start without any."""
+        self._lock = threading.Lock()
+        self._snapshots: dict[str, Snapshot] = {}
+        self._of_volume: dict[str, list[Snapshot]] = {}
+        self._last_started: dict[str, float] = {}
+        self._positions = itertools.count()
+
+    def create(
+        self, request: Request, sources: Sequence[tuple[Source, dict[str, str]]], options: Options
+    ) -> list[Snapshot]:
+        """Make one set: a snapshot of each volume, with its tags, and the copies of this moment.
+
+        Either all or, with AWS's error, none. The limits are looked at and the snapshots entered
+        under one lock; the copies are taken outside it, so that sets do not wait for each other.
+        """
+        with self._lock:
+            self._refuse_beyond_limits([source for source, _ in sources], options)
+            of = SnapshotSet(
+                set_id=secrets.token_hex(8),
+                created_at=datetime.now(tz=UTC),
+                created=time.monotonic(),
+                pending_seconds=options.pending_seconds,
+                hidden_seconds=options.eventual_consistency_seconds,
+                fails=request.fails,
+            )
+            made = [self._enter(of, request, source, tags) for source, tags in sources]
+        jobs = []
+        for snapshot in made:
+            backing = snapshot.source.backing
+            if backing is not None and options.copy_backing:
+                snapshot.copy = backing.copies / snapshot.snapshot_id / backing.source.name
+                jobs.append((backing, snapshot.copy))
+        of.copies = take(jobs)
+        return made
+
+    def _enter(
+        self, of: SnapshotSet, request: Request, source: Source, tags: dict[str, str]
+    ) -> Snapshot:
+        snapshot_id = f"snap-{secrets.token_hex(9)[:17]}"
+        snapshot = Snapshot(snapshot_id, next(self._positions), of, request, source, dict(tags))
+        self._snapshots[snapshot_id] = snapshot
+        self._of_volume.setdefault(source.volume_id, []).append(snapshot)
+        self._last_started[source.volume_id] = of.created
+        return snapshot
+
+    def _refuse_beyond_limits(self, sources: Sequence[Source], options: Options) -> None:
+        now = time.monotonic()
+        for source in sources:
+            others = self._of_volume.get(source.volume_id, [])
+            pending = sum(each.state() == "pending" for each in others)
+            limit = options.pending_per_volume
+            if source.volume_type in SLOW_TYPES:
+                limit = min(limit, 1)
+            if 0 < limit <= pending:
+                message = "Maximum allowed in-progress snapshots for a single volume exceeded."
+                raise ApiError("ConcurrentSnapshotLimitExceeded", message)
+            last = self._last_started.get(source.volume_id)
+            if last is not None and now - last < options.per_volume_interval_seconds:
+                message = (
+                    "The maximum per volume CreateSnapshot request rate has been exceeded. "
+                    "Use an increasing or variable sleep interval between requests."
+                )
+                raise ApiError("SnapshotCreationPerVolumeRateExceeded", message)
+
+    def all(self, region: str = "") -> list[Snapshot]:
+        """Return the snapshots (of one region), oldest first."""
+        with self._lock:
+            found = list(self._snapshots.values())
+        return [each for each in found if not region or each.request.region == region]
+
+    def get(self, region: str, snapshot_id: str) -> Snapshot | None:
+        """Return a snapshot of the region, None where there is none of this id."""
+        found = self._snapshots.get(snapshot_id)
+        return found if found is not None and found.request.region == region else None
+
+    def delete(self, snapshot_id: str) -> bool:
+        """Forget a snapshot and remove its copy; False where there is none of this id."""
+        with self._lock:
+            found = self._snapshots.pop(snapshot_id, None)
+            if found is None:
+                return False
+            self._of_volume[found.source.volume_id].remove(found)
+        if found.copy is not None and found.of.copies is not None:
+            discard(found.of.copies, found.copy)
+        return True
+
+    def settle(self, state: str, snapshot_ids: Iterable[str] = ()) -> None:
+        """End the pending snapshots (those named, else all) in a state, whatever the clock says."""
+        if state not in {"completed", "error"}:
+            msg = f"A snapshot ends completed or error, not {state!r}."
+            raise ValueError(msg)
+        wanted = set(snapshot_ids)
+        for snapshot in self.all():
+            if (snapshot.snapshot_id in wanted or not wanted) and snapshot.state() == "pending":
+                snapshot.settled = state
+
+    def clear(self) -> None:
+        """Forget every snapshot; copies stay where they are."""
+        with self._lock:
+            self._snapshots.clear()
+            self._of_volume.clear()
+            self._last_started.clear()

@@ -1,0 +1,81 @@
+"""Whether this server lives and can work, for load balancers and for `serve`."""
+
+from functools import cache
+from typing import TYPE_CHECKING
+
+import redis
+from django.conf import settings
+from django.db import DatabaseError, connection
+from django.db.migrations.executor import MigrationExecutor
+from django.http import HttpRequest, JsonResponse
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_safe
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_BROKER_SECONDS = 1
+
+
+@require_safe
+@never_cache
+def live(_request: HttpRequest) -> JsonResponse:
+    """Answer 200 whenever this process answers at all; nothing else is touched."""
+    return JsonResponse({"status": "ok"})
+
+
+@require_safe
+@never_cache
+def ready(_request: HttpRequest) -> JsonResponse:
+    """Answer 200 when pages work, 503 when the database is away or not migrated.
+
+    A broker that is away gives 200 and `degraded`: pages work without it, what is due is sent again
+    when it is back, and a balancer that took the pages away would take them from whoever has to
+    look.
+    """
+    database = _database()
+    broker = "ok" if _broker_answers() else "away"
+    healthy = database == "ok"
+    status = "unavailable" if not healthy else "ok" if broker == "ok" else "degraded"
+    answer = {"status": status, "database": database, "broker": broker}
+    return JsonResponse(answer, status=200 if healthy else 503)
+
+
+def unapplied_migrations() -> "Sequence[str]":
+    """Return `app.name` of each migration that the database lacks, in order; or DatabaseError."""
+    executor = MigrationExecutor(connection)
+    plan = executor.migration_plan(executor.loader.graph.leaf_nodes())
+    return [f"{migration.app_label}.{migration.name}" for migration, _ in plan]
+
+
+def _database() -> str:
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+        _require_migrations()
+    except DatabaseError:
+        return "away"
+    except LookupError:
+        return "not migrated"
+    return "ok"
+
+
+@cache
+def _require_migrations() -> None:
+    # Only success is remembered: the code of a running process does not change, and reading the
+    # plan takes long.
+    missing = unapplied_migrations()
+    if missing:
+        raise LookupError(missing[0])
+
+
+def _broker_answers() -> bool:
+    url = settings.N2W_REDIS_URL or f"unix://{settings.N2W_BROKER_SOCKET}"
+    seconds = _BROKER_SECONDS
+    try:
+        with redis.Redis.from_url(
+            url, socket_timeout=seconds, socket_connect_timeout=seconds
+        ) as client:
+            return bool(client.ping())
+    except (redis.RedisError, OSError, ValueError):
+        return False

@@ -1,0 +1,45 @@
+"""Files that are written once and never again: secrets, the server's id."""
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+
+def text(path: Path, make: Callable[[], str]) -> str:
+    """Return what `path` holds; when it does not exist, write `make()` into it first.
+
+    The file gets mode 600 and is on disk when this returns. When several processes race, one of
+    them wins and all return its text: the name appears only with the whole content behind it.
+    Raises OSError, and ValueError when the file is empty (somebody else broke it: nothing is
+    overwritten).
+    """
+    if not path.exists():
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _write(path, make())
+    found = path.read_text(encoding="utf-8").strip()
+    if not found:
+        raise ValueError(
+            f"{path} is empty: restore it from a backup, or remove it to have a new one made."
+        )
+    return found
+
+
+def _write(path: Path, content: str) -> None:
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(content + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        # A link, not a rename: it fails when another process was first.
+        with contextlib.suppress(FileExistsError):
+            os.link(temporary, path)
+    finally:
+        Path(temporary).unlink()
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

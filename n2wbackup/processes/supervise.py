@@ -1,0 +1,50 @@
+"""The process that keeps all others alive: `python -m n2wbackup.processes.supervise LOCK CONF`.
+
+It is supervisor's own daemon with two changes: it looks for dead children twenty times a second,
+and it holds the lock of `N2W_HOME` (the open descriptor LOCK) as long as it lives. No Django here:
+this process is the one that must not fall.
+"""
+
+import os
+import sys
+from typing import Any
+
+from setproctitle import setproctitle
+from supervisor import supervisord
+from supervisor.options import ServerOptions
+
+from n2wbackup.processes import serve_lock
+
+# A dead child is noticed when its output ends; where a grandchild keeps that open, by looking.
+_LOOK_SECONDS = 0.05
+
+
+class _Options(ServerOptions):  # type: ignore[misc] # supervisor has no annotations
+    """Supervisor's options, with a poller that never sleeps long."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        poll = self.poller.poll
+        self.poller.poll = lambda timeout: poll(min(timeout, _LOOK_SECONDS))
+
+
+def main(lock: int, conf: str) -> None:
+    """Run every program of `conf` until SIGTERM, SIGINT or SIGHUP, and return when all have ended.
+
+    Groups are stopped one after another, the highest priority first; the programs of a group at
+    once.
+    """
+    os.set_inheritable(lock, False)  # noqa: FBT003 - Python's own signature
+    serve_lock.sign(lock)
+    setproctitle("n2wbackup serve")
+    options: Any = _Options()
+    options.realize(["--nodaemon", "--configuration", conf])
+    options.first = True
+    options.test = False
+    # Once, not in supervisor's loop: SIGHUP (the terminal was closed) ends everything in order.
+    supervisord.go(options)
+    options.close_logger()
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), sys.argv[2])

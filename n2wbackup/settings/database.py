@@ -1,0 +1,60 @@
+"""The database: `DATABASE_URL`, or SQLite in `N2W_HOME`."""
+
+import contextlib
+import os
+from pathlib import Path
+from typing import Any
+
+from django.core.exceptions import ImproperlyConfigured
+from environ import Env
+
+from n2wbackup.settings.env import N2W_HOME, read
+
+__all__ = ["DATABASES"]
+
+_POSTGRESQL_SECONDS = 60
+
+
+def sqlite(path: Path) -> dict[str, Any]:
+    """Return the settings of an SQLite database for several processes; the file is ours alone."""
+    # Looked at first: on a frozen disk even the wish to create what exists would wait.
+    if not path.exists():
+        with contextlib.suppress(FileExistsError):
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+    return {
+        "ENGINE": "django.db.backends.sqlite3",
+        "NAME": path,
+        "OPTIONS": {
+            # Seconds that a writer waits for its turn.
+            "timeout": 20,
+            # A transaction that reads first and then writes would fail at once where another wrote
+            # in between.
+            "transaction_mode": "IMMEDIATE",
+            # FULL, not NORMAL: NORMAL may forget the last commits when the power fails, and "before
+            # was started", "complete was started" are promises of at most once. It costs one fsync
+            # a commit, outside any window.
+            "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;",
+        },
+    }
+
+
+def _default() -> dict[str, Any]:
+    url = read("DATABASE_URL")
+    if not url:
+        return sqlite(N2W_HOME / "db.sqlite3")
+    parsed: dict[str, Any] = {}
+    with contextlib.suppress(KeyError, ValueError, ImproperlyConfigured):
+        parsed = Env.db_url_config(url)
+    engine = str(parsed.get("ENGINE", ""))
+    if engine.endswith("sqlite3"):
+        return sqlite(Path(parsed["NAME"]).absolute())
+    if not engine.endswith("postgresql"):
+        # The URL holds a password: it is not repeated.
+        raise ImproperlyConfigured(
+            "DATABASE_URL is not understood: write postgres://user:password@host:5432/name "
+            "or sqlite:////path."
+        )
+    return parsed | {"CONN_MAX_AGE": _POSTGRESQL_SECONDS, "CONN_HEALTH_CHECKS": True}
+
+
+DATABASES = {"default": _default()}

@@ -1,0 +1,128 @@
+"""What the environment says; every variable of the project is read in this package.
+
+A secret may also stand in a file: `SECRET_KEY_FILE=/run/secrets/key`. Missing keys are made once,
+in `N2W_HOME/secrets/`, mode 600: keep that folder with the database, without it the stored secrets
+cannot be read.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from cryptography.fernet import Fernet
+from django.core.exceptions import ImproperlyConfigured
+from django.core.management.utils import get_random_secret_key
+from environ import FileAwareEnv
+
+from n2wbackup.lib import once
+
+__all__ = [
+    "BASE_DIR",
+    "DEBUG",
+    "N2W_ENCRYPTION_KEYS",
+    "N2W_HOME",
+    "N2W_PORT",
+    "N2W_RUN_SCRIPTS_AS",
+    "N2W_SCRIPTS_ROOT",
+    "N2W_SCRIPT_USER",
+    "SECRET_KEY",
+]
+
+BASE_DIR = Path(__file__).resolve().parents[2]
+
+_env = FileAwareEnv()
+_LAST_PORT = 65535
+
+
+def read(name: str, default: str = "") -> str:
+    """Return the variable, or what the file that `<name>_FILE` names holds, without blanks."""
+    try:
+        return str(_env.str(name, default)).strip()
+    except OSError as error:
+        raise ImproperlyConfigured(
+            f"{name}_FILE names {error.filename}, which cannot be read ({error.strerror}): "
+            "correct the name or the file's permissions."
+        ) from error
+
+
+def flag(name: str) -> bool:
+    """Return whether the variable says yes; unset is no, anything unclear is an error."""
+    value = read(name, "false").lower()
+    if value not in {"true", "1", "yes", "on", "false", "0", "no", "off", ""}:
+        raise ImproperlyConfigured(f"{name} is neither yes nor no: set it to true or false.")
+    return value in {"true", "1", "yes", "on"}
+
+
+def words(name: str, default: str) -> list[str]:
+    """Return the parts of a list that is separated by commas or white space."""
+    return read(name, default).replace(",", " ").split()
+
+
+def _home() -> Path:
+    home = Path(read("N2W_HOME") or BASE_DIR / "var").expanduser().absolute()
+    try:
+        if not home.is_dir():
+            home.mkdir(parents=True, exist_ok=True)
+            # Whatever the umask: others, whom scripts run as, may pass through and look at nothing.
+            home.chmod(0o711)
+    except OSError as error:
+        raise ImproperlyConfigured(
+            f"N2W_HOME is {home}, which cannot be made ({error.strerror}): "
+            "name a folder that we may write to."
+        ) from error
+    return home
+
+
+def _secret(name: str, make: Callable[[], str]) -> str:
+    given = read(name)
+    if given:
+        return given
+    path = N2W_HOME / "secrets" / name.lower().replace("_", "-")
+    try:
+        return once.text(path, make)
+    except (OSError, ValueError) as error:
+        raise ImproperlyConfigured(
+            f"{name} is not set and cannot be kept in {path} ({error}): set {name} or {name}_FILE."
+        ) from error
+
+
+def _encryption_keys() -> list[str]:
+    text = _secret("N2W_ENCRYPTION_KEYS", lambda: Fernet.generate_key().decode())
+    keys = text.replace(",", " ").split()
+    for number, key in enumerate(keys, start=1):
+        try:
+            Fernet(key)
+        except ValueError:
+            raise ImproperlyConfigured(
+                f"N2W_ENCRYPTION_KEYS: key number {number} is not 32 bytes in URL-safe base64. "
+                "Make one with `openssl rand -base64 32 | tr +/ -_`."
+            ) from None
+    return keys
+
+
+def _port() -> int:
+    text = read("N2W_PORT", "8000")
+    if not text.isdecimal() or not 1 <= int(text) <= _LAST_PORT:
+        raise ImproperlyConfigured(
+            f"N2W_PORT is {text!r}: set it to a port number from 1 to {_LAST_PORT}."
+        )
+    return int(text)
+
+
+def _run_scripts_as() -> str:
+    value = read("N2W_RUN_SCRIPTS_AS", "cpmuser")
+    if value not in {"cpmuser", "owner", "self"}:
+        raise ImproperlyConfigured(
+            f"N2W_RUN_SCRIPTS_AS is {value!r}: set it to cpmuser, owner or self."
+        )
+    return value
+
+
+DEBUG = flag("DEBUG")
+N2W_HOME = _home()
+N2W_SCRIPTS_ROOT = Path(read("N2W_SCRIPTS_ROOT") or N2W_HOME / "scripts").expanduser().absolute()
+N2W_RUN_SCRIPTS_AS = _run_scripts_as()
+N2W_SCRIPT_USER = read("N2W_SCRIPT_USER", "cpmuser")
+N2W_PORT = _port()
+SECRET_KEY = _secret("SECRET_KEY", get_random_secret_key)
+# The first key encrypts, all of them decrypt; `manage.py rekey` brings old values under the first.
+N2W_ENCRYPTION_KEYS = _encryption_keys()

@@ -1,0 +1,114 @@
+"""Logs: one JSON object a line, or something readable when DEBUG. No secret gets through.
+
+They go to standard error: standard output belongs to the answer of a command (`--json`), and
+`serve` keeps both.
+"""
+
+import os
+from collections.abc import MutableMapping
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import structlog
+
+from n2wbackup.lib import redaction
+from n2wbackup.settings.env import DEBUG, N2W_ENCRYPTION_KEYS, SECRET_KEY, read
+
+__all__ = ["LOGGING", "LOGGING_CONFIG"]
+
+_TELLING = (
+    "password",
+    "passwd",
+    "secret",
+    "token",
+    "authorization",
+    "cookie",
+    "private_key",
+    "encryption_key",
+)
+
+
+def _known_secrets() -> list[str]:
+    urls = [urlsplit(read(name)).password or "" for name in ("DATABASE_URL", "REDIS_URL")]
+    amazon = [os.environ.get(name, "") for name in ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")]
+    return [SECRET_KEY, *N2W_ENCRYPTION_KEYS, *urls, *map(unquote, urls), *amazon]
+
+
+_secrets = _known_secrets()
+
+
+def hide_telling_names(
+    _logger: object, _method: str, event: MutableMapping[str, Any]
+) -> MutableMapping[str, Any]:
+    """Mask the value of every field whose name says that it is a secret."""
+    for name in event:
+        if any(word in name.lower() for word in _TELLING):
+            event[name] = redaction.MARK
+    return event
+
+
+def hide_known_secrets(_logger: object, _method: str, line: str) -> str:
+    """Mask the server's own secrets wherever they stand in the finished line."""
+    return redaction.mask(line, _secrets)
+
+
+_common: list[Any] = [
+    structlog.contextvars.merge_contextvars,
+    structlog.stdlib.add_logger_name,
+    structlog.stdlib.add_log_level,
+    structlog.processors.TimeStamper(fmt="iso", utc=True),
+    structlog.stdlib.ExtraAdder(),
+    hide_telling_names,
+]
+_rendering: list[Any] = (
+    [structlog.dev.ConsoleRenderer(colors=False)]
+    if DEBUG
+    else [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer(default=repr)]
+)
+
+# Django configures Python's logging from LOGGING by itself; structlog writes through the same
+# handler.
+LOGGING_CONFIG = "logging.config.dictConfig"
+LOGGING: dict[str, Any] = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {
+        "lines": {
+            "()": structlog.stdlib.ProcessorFormatter,
+            "foreign_pre_chain": _common,
+            "processors": [
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                *_rendering,
+                hide_known_secrets,
+            ],
+        },
+    },
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "lines"}},
+    "root": {"handlers": ["stderr"], "level": "INFO"},
+    "loggers": {
+        # A line for each message that comes and goes, one a second for the tick alone: only what
+        # went wrong is news.
+        "celery.worker.strategy": {"level": "WARNING"},
+        "celery.app.trace": {"level": "WARNING"},
+        "celery.beat": {"level": "WARNING"},
+        # The request middleware tells the same with the user in it.
+        "django.server": {"handlers": [], "level": "WARNING", "propagate": True},
+        "gunicorn.access": {"handlers": [], "level": "WARNING", "propagate": True},
+        "gunicorn.error": {"handlers": [], "level": "INFO", "propagate": True},
+        "botocore": {"level": "WARNING"},
+        "paramiko": {"level": "WARNING"},
+    },
+}
+
+structlog.configure(
+    processors=[
+        structlog.stdlib.filter_by_level,
+        *_common,
+        structlog.stdlib.PositionalArgumentsFormatter(),
+        structlog.processors.StackInfoRenderer(),
+        structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+    ],
+    logger_factory=structlog.stdlib.LoggerFactory(),
+    wrapper_class=structlog.stdlib.BoundLogger,
+    cache_logger_on_first_use=True,
+)

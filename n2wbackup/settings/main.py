@@ -1,0 +1,8 @@
+"""All settings in one name space. Looking for one? Each import below is a subject and a file."""
+
+from n2wbackup.settings.apps import *
+from n2wbackup.settings.celery import *
+from n2wbackup.settings.database import *
+from n2wbackup.settings.env import *
+from n2wbackup.settings.logging import *
+from n2wbackup.settings.security import *

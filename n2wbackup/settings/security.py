@@ -1,0 +1,40 @@
+"""What the browser is told, and whom we answer."""
+
+from n2wbackup.settings.env import DEBUG, words
+
+__all__ = [
+    "ALLOWED_HOSTS",
+    "CSRF_COOKIE_SECURE",
+    "CSRF_TRUSTED_ORIGINS",
+    "SECURE_CONTENT_TYPE_NOSNIFF",
+    "SECURE_CROSS_ORIGIN_OPENER_POLICY",
+    "SECURE_HSTS_SECONDS",
+    "SECURE_REFERRER_POLICY",
+    "SESSION_COOKIE_HTTPONLY",
+    "SESSION_COOKIE_SAMESITE",
+    "SESSION_COOKIE_SECURE",
+    "X_FRAME_OPTIONS",
+]
+
+_LOOPBACK = {"localhost", "127.0.0.1", "[::1]"}
+_YEAR_SECONDS = 31_536_000
+
+ALLOWED_HOSTS = words("ALLOWED_HOSTS", "localhost,127.0.0.1")
+# A server with a name of its own is reached over a network, so it stands behind TLS; on this
+# machine alone it need not.
+_public_hosts = sorted(set(ALLOWED_HOSTS) - _LOOPBACK)
+_behind_tls = bool(_public_hosts) and not DEBUG
+
+SESSION_COOKIE_SECURE = _behind_tls
+CSRF_COOKIE_SECURE = _behind_tls
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = "Lax"
+# The proxy that ends TLS speaks plain HTTP to us: its public names are trusted by name.
+CSRF_TRUSTED_ORIGINS = [
+    f"https://{'*' if host.startswith('.') else ''}{host}" for host in _public_hosts if host != "*"
+]
+SECURE_HSTS_SECONDS = _YEAR_SECONDS if _behind_tls else 0
+SECURE_CONTENT_TYPE_NOSNIFF = True
+SECURE_REFERRER_POLICY = "same-origin"
+SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"

@@ -1,0 +1,62 @@
+"""Settings of the tests: a home of their own, quick passwords, scripts as ourselves, no broker.
+
+`DATABASE_URL` and `REDIS_URL` are honoured, so the same suite runs on PostgreSQL and Redis. An
+`N2W_HOME` from outside is not: no test may touch a real one. Processes that a test starts inherit
+the home of that test process.
+"""
+
+import atexit
+import contextlib
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+_PREFIX = "n2wbackup-test-"
+# Each process of pytest-xdist has its own; a process that one of them started has the home of its
+# parent.
+_who = os.environ.get("PYTEST_XDIST_WORKER", "main")
+_own = os.environ.get("N2W_TEST_HOME_OF") != _who
+if _own:
+    os.environ["N2W_TEST_HOME_OF"] = _who
+    os.environ["N2W_HOME"] = tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-")
+    os.environ.pop("N2W_SCRIPTS_ROOT", None)
+os.environ["N2W_RUN_SCRIPTS_AS"] = "self"
+
+from n2wbackup.lib import home  # noqa: E402 - the environment comes first
+from n2wbackup.settings.main import *  # noqa: E402
+from n2wbackup.settings.main import DATABASES, N2W_HOME, N2W_REDIS_URL  # noqa: E402
+
+
+def _remove(owner: int, folders: list[Path]) -> None:
+    # A forked child inherits this at its birth, and must not take its parent's home away.
+    if os.getpid() == owner:
+        for folder in folders:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _sweep() -> None:
+    # A process that was killed (and mypy, which leaves without a word) could not remove its own.
+    for left in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*-*"):
+        pid = left.name.removeprefix(_PREFIX).partition("-")[0]
+        # Another one may be sweeping as well.
+        with contextlib.suppress(OSError, ValueError):
+            if not Path("/proc", pid).exists() and (left / "server-id").is_file():
+                _remove(os.getpid(), [home.runtime_of(left), left])
+
+
+if _own:
+    _sweep()
+    Path(N2W_HOME).chmod(0o711)
+    atexit.register(_remove, os.getpid(), [N2W_HOME, home.runtime_of(N2W_HOME)])
+
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+if not N2W_REDIS_URL:
+    CELERY_BROKER_URL = "memory://"
+if str(DATABASES["default"]["ENGINE"]).endswith("sqlite3"):
+    # A file, not memory: threads and processes of a test share it as they do in production.
+    DATABASES["default"]["TEST"] = {"NAME": N2W_HOME / "test.sqlite3"}
+    # Nothing of a test outlives the power.
+    DATABASES["default"]["OPTIONS"]["init_command"] = (
+        "PRAGMA journal_mode=WAL; PRAGMA synchronous=OFF;"
+    )

@@ -1,0 +1,9 @@
+"""The web application for gunicorn: `n2wbackup.wsgi:application`."""
+
+import os
+
+from django.core.wsgi import get_wsgi_application
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "n2wbackup.settings")
+
+application = get_wsgi_application()

@@ -1,0 +1,257 @@
+"""EC2 as the `Cloud` of policies.ports: what the services ask of AWS goes through here."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
+
+from policies.adapters import firing, limits, translate
+from policies.adapters.clients import CONNECTIONS, Clients
+from policies.adapters.translate import Call
+from policies.domain.errors import RejectedError, ThrottledError, UnreachableError
+from policies.ports import FireRequest, Instance, Snapshot, Volume
+
+if TYPE_CHECKING:
+    from mypy_boto3_ec2 import EC2Client
+    from mypy_boto3_ec2.type_defs import (
+        FilterTypeDef,
+        InstanceSpecificationTypeDef,
+        InstanceTypeDef,
+        PaginatorConfigTypeDef,
+        SnapshotInfoTypeDef,
+        SnapshotResponseTypeDef,
+        SnapshotTypeDef,
+        TagSpecificationTypeDef,
+        TagTypeDef,
+        VolumeTypeDef,
+    )
+
+_BATCH = 200  # the most values that AWS takes in the filters of one call
+_PAGES: "PaginatorConfigTypeDef" = {"PageSize": 200}
+
+
+class Ec2Cloud:
+    """One account's EC2; from any thread, in parallel."""
+
+    def __init__(self, clients: Clients) -> None:
+        """Speak through these clients."""
+        self._clients = clients
+
+    def warm(self, region: str, connections: int) -> None:
+        """Open so many connections (at most 100) for fire, anew where AWS has closed idle ones.
+
+        Asks DescribeSnapshots on all of them at once, as that permission is needed anyway; a call
+        refused for the rate has opened its connection all the same.
+        """
+        call = Call("DescribeSnapshots", "", region)
+        with _told(call):
+            client = self._clients.firing(call)
+        if connections > 0:
+            firing.open_connections(min(connections, CONNECTIONS), lambda: _ask(client, call))
+
+    def prove(self, request: FireRequest) -> None:
+        """Return if the request would be permitted (DryRun), raise what AWS says if not."""
+        call = _call(request, creates=False)
+        try:
+            with _told(call):
+                _create(self._clients.reading(call), request, dry_run=True)
+        except RejectedError as error:
+            if error.code == "DryRunOperation":
+                return
+            raise
+        raise RejectedError(
+            f"{call} failed: the endpoint ignored that this was a dry run and may have made "
+            "snapshots; delete them, and use an endpoint that knows DryRun."
+        )
+
+    def fire(self, request: FireRequest, timeout_seconds: float) -> list[Snapshot]:
+        """Make the snapshots, in one attempt. AnswerLostError: it may have been done.
+
+        The timeout is for each wait on the connection, not for the whole answer; where no warm
+        connection is left, up to 2 s for each address of AWS's endpoint come on top.
+        """
+        call = _call(request, creates=True)
+        if timeout_seconds <= 0:
+            raise UnreachableError(f"{call} was not sent: no time was left for it; try again.")
+        with _told(call), firing.within(timeout_seconds):
+            return _create(self._clients.firing(call), request, dry_run=False)
+
+    def describe(self, region: str, snapshot_ids: Sequence[str]) -> dict[str, Snapshot]:
+        """Return the snapshots that are ours and exist, by id; 200 a call."""
+        found: dict[str, Snapshot] = {}
+        for batch in _batches(snapshot_ids):
+            call = Call("DescribeSnapshots", _several(batch, "snapshots"), region)
+            for row in self._snapshots(call, [_filter("snapshot-id", batch)]):
+                found[row.snapshot_id] = row
+        return found
+
+    def of_run(self, region: str, server: str, run: str) -> list[Snapshot]:
+        """Return the snapshots that bear this server's and this run's tags."""
+        call = Call("DescribeSnapshots", f"run {run}", region)
+        tags = {limits.SERVER_TAG: server, limits.RUN_TAG: run}
+        return self._snapshots(call, [_filter(f"tag:{key}", [tags[key]]) for key in tags])
+
+    def _snapshots(self, call: Call, filters: "list[FilterTypeDef]") -> list[Snapshot]:
+        with _told(call):
+            pages = (
+                self._clients.reading(call)
+                .get_paginator("describe_snapshots")
+                .paginate(OwnerIds=["self"], Filters=filters, PaginationConfig=_PAGES)
+            )
+            return [_snapshot(row) for page in pages for row in page["Snapshots"]]
+
+    def tag(self, region: str, snapshot_ids: Sequence[str], tags: Mapping[str, str]) -> None:
+        """Set the tags on the snapshots; of each 200 on all or none."""
+        for batch in _batches(snapshot_ids):
+            call = Call("CreateTags", _several(batch, "snapshots"), region)
+            with _told(call):
+                self._clients.reading(call).create_tags(Resources=batch, Tags=_tags(tags))
+
+    def instances(self, region: str, instance_ids: Sequence[str]) -> dict[str, Instance]:
+        """Return the instances that exist, by id; terminated ones are left out."""
+        found: dict[str, Instance] = {}
+        for batch in _batches(instance_ids):
+            call = Call("DescribeInstances", _several(batch, "instances"), region)
+            with _told(call):
+                pages = (
+                    self._clients.reading(call)
+                    .get_paginator("describe_instances")
+                    .paginate(Filters=[_filter("instance-id", batch)], PaginationConfig=_PAGES)
+                )
+                for reservation in (each for page in pages for each in page["Reservations"]):
+                    for row in reservation["Instances"]:
+                        if row["State"]["Name"] != "terminated":
+                            found[row["InstanceId"]] = _instance(
+                                row, reservation["OwnerId"], region
+                            )
+        return found
+
+    def volumes(self, region: str, volume_ids: Sequence[str]) -> dict[str, Volume]:
+        """Return the volumes that exist, by id."""
+        found: dict[str, Volume] = {}
+        for batch in _batches(volume_ids):
+            call = Call("DescribeVolumes", _several(batch, "volumes"), region)
+            with _told(call):
+                pages = (
+                    self._clients.reading(call)
+                    .get_paginator("describe_volumes")
+                    .paginate(Filters=[_filter("volume-id", batch)], PaginationConfig=_PAGES)
+                )
+                found |= {
+                    row["VolumeId"]: _volume(row, region)
+                    for page in pages
+                    for row in page["Volumes"]
+                }
+        return found
+
+
+@contextmanager
+def _told(call: Call) -> Iterator[None]:
+    """Raise what the SDK raises inside as our error."""
+    try:
+        yield
+    except translate.RAISED as error:
+        raise translate.failure(error, call) from error
+
+
+def _call(request: FireRequest, *, creates: bool) -> Call:
+    if request.instance_id:
+        return Call("CreateSnapshots", request.instance_id, request.region, creates)
+    return Call("CreateSnapshot", request.volume_id, request.region, creates)
+
+
+def _several(ids: Sequence[str], kind: str) -> str:
+    return ids[0] if len(ids) == 1 else f"{len(ids)} {kind}"
+
+
+def _ask(client: "EC2Client", call: Call) -> None:
+    """Ask for one snapshot that is not there."""
+    with suppress(ThrottledError), _told(call):
+        client.describe_snapshots(
+            OwnerIds=["self"], Filters=[_filter("snapshot-id", ["snap-00000000"])], MaxResults=5
+        )
+
+
+def _create(client: "EC2Client", request: FireRequest, *, dry_run: bool) -> list[Snapshot]:
+    tags: list[TagSpecificationTypeDef] = [
+        {"ResourceType": "snapshot", "Tags": _tags(request.tags)}
+    ]
+    description = limits.description(request.description)
+    if not request.instance_id:
+        snapshot = client.create_snapshot(
+            VolumeId=request.volume_id,
+            Description=description,
+            TagSpecifications=tags,
+            DryRun=dry_run,
+        )
+        return [_snapshot(snapshot)]
+    answer = client.create_snapshots(
+        InstanceSpecification=_specification(request),
+        Description=description,
+        TagSpecifications=tags,
+        DryRun=dry_run,
+    )
+    return [_snapshot(row) for row in answer["Snapshots"]]
+
+
+def _specification(request: FireRequest) -> "InstanceSpecificationTypeDef":
+    specification: InstanceSpecificationTypeDef = {"InstanceId": request.instance_id}
+    if request.exclude_boot_volume:
+        specification["ExcludeBootVolume"] = True
+    if request.exclude_volume_ids:
+        specification["ExcludeDataVolumeIds"] = list(request.exclude_volume_ids)
+    return specification
+
+
+def _tags(tags: Mapping[str, str]) -> "list[TagTypeDef]":
+    return [{"Key": key, "Value": value} for key, value in limits.tags(tags).items()]
+
+
+def _batches(ids: Sequence[str]) -> Iterator[list[str]]:
+    once = list(dict.fromkeys(ids))
+    for start in range(0, len(once), _BATCH):
+        yield once[start : start + _BATCH]
+
+
+def _filter(name: str, values: Sequence[str]) -> "FilterTypeDef":
+    """Return a filter for exactly these values; AWS would take * and ? for wildcards."""
+    wild = str.maketrans({"\\": r"\\", "*": r"\*", "?": r"\?"})
+    return {"Name": name, "Values": [value.translate(wild) for value in values]}
+
+
+def _snapshot(row: "SnapshotTypeDef | SnapshotInfoTypeDef | SnapshotResponseTypeDef") -> Snapshot:
+    progress = row.get("Progress", "").rstrip("%")
+    return Snapshot(
+        snapshot_id=row["SnapshotId"],
+        volume_id=row["VolumeId"],
+        state=row["State"],
+        progress=int(progress) if progress.isdigit() else 0,
+        message=str(row.get("StateMessage", "")),
+        tags={tag["Key"]: tag["Value"] for tag in row.get("Tags", [])},
+    )
+
+
+def _instance(row: "InstanceTypeDef", aws_account_id: str, region: str) -> Instance:
+    volumes = {
+        each["DeviceName"]: each["Ebs"]["VolumeId"]
+        for each in row.get("BlockDeviceMappings", [])
+        if "Ebs" in each
+    }
+    root = volumes.pop(row.get("RootDeviceName", ""), "")
+    return Instance(
+        instance_id=row["InstanceId"],
+        region=region,
+        aws_account_id=aws_account_id,
+        state=row["State"]["Name"],
+        root_volume_id=root,
+        volume_ids=(root, *volumes.values()) if root else tuple(volumes.values()),
+    )
+
+
+def _volume(row: "VolumeTypeDef", region: str) -> Volume:
+    attached = [each["InstanceId"] for each in row.get("Attachments", []) if "InstanceId" in each]
+    return Volume(
+        volume_id=row["VolumeId"],
+        region=region,
+        volume_type=row["VolumeType"],
+        instance_id=attached[0] if attached else "",
+    )

@@ -1,0 +1,137 @@
+"""What the window's client adds to botocore's: a timeout for each call, a warm-up, a rehearsal.
+
+All through botocore's events, and only for the thread that asks.
+"""
+
+import io
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any, cast
+
+from botocore.awsrequest import AWSPreparedRequest, AWSResponse
+from botocore.compat import HTTPHeaders
+
+if TYPE_CHECKING:
+    from mypy_boto3_ec2 import EC2Client
+
+_GATE_SECONDS = 5.0  # longer than a connection may take to open
+
+
+class _Wishes(threading.local):
+    """What this thread's next call shall do."""
+
+    read_timeout_seconds: float | None = None
+    gate: threading.Barrier | None = None
+    rehearsed: bool = False
+
+
+_wishes = _Wishes()
+
+
+def fit(client: "EC2Client") -> None:
+    """Give the client what this module is for, and walk it through both calls once."""
+    client.meta.events.register("before-call.ec2", _limit)
+    # The stubs know no handler that answers; botocore sends nothing when one of before-send does.
+    client.meta.events.register("before-send.ec2", cast("Callable[..., None]", _hold_or_answer))
+    _rehearse(client)
+
+
+@contextmanager
+def within(seconds: float) -> Iterator[None]:
+    """Let this thread's calls wait so long for an answer: for each read from the socket."""
+    _wishes.read_timeout_seconds = seconds
+    try:
+        yield
+    finally:
+        _wishes.read_timeout_seconds = None
+
+
+def open_connections(count: int, ask: Callable[[], object]) -> None:
+    """Run `ask`, one cheap call, so often at once that `count` connections are open at one time.
+
+    Every request is held back after its headers until all of them have a connection; without that a
+    fast answer would hand its connection on, and fewer would be opened. Raises the first failure.
+    """
+    gate = threading.Barrier(count, timeout=_GATE_SECONDS)
+    with ThreadPoolExecutor(count, thread_name_prefix="warm") as pool:
+        asked: list[Future[None]] = [pool.submit(_ask_at, gate, ask) for _ in range(count)]
+    for future in asked:
+        future.result()
+
+
+def _ask_at(gate: threading.Barrier, ask: Callable[[], object]) -> None:
+    _wishes.gate = gate
+    try:
+        ask()
+    except BaseException:
+        gate.abort()  # it may never have got there, and the others shall not wait for it
+        raise
+    finally:
+        _wishes.gate = None
+
+
+class _HeldBody(io.BytesIO):
+    """A request's body that is not sent before the gate opens."""
+
+    def __init__(self, body: bytes, gate: threading.Barrier) -> None:
+        super().__init__(body)
+        self._gate: threading.Barrier | None = gate
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        gate, self._gate = self._gate, None
+        if gate is not None:
+            with suppress(threading.BrokenBarrierError):
+                gate.wait()
+        return super().read(size)
+
+
+def _limit(context: dict[str, Any], **_others: object) -> None:
+    if _wishes.read_timeout_seconds is not None:
+        context["read_timeout"] = _wishes.read_timeout_seconds
+
+
+def _hold_or_answer(request: AWSPreparedRequest, **_others: object) -> AWSResponse | None:
+    """Return the rehearsal's answer; for the warm-up, hold the body; else do nothing."""
+    if _wishes.rehearsed:
+        return AWSResponse(request.url, 200, HTTPHeaders(), _Rehearsal())
+    if _wishes.gate is not None:
+        body = request.body.encode() if isinstance(request.body, str) else request.body
+        if isinstance(body, bytes):
+            request.body = _HeldBody(body, _wishes.gate)
+    return None
+
+
+_SNAPSHOT = (
+    "<snapshotId>snap-00000000</snapshotId><volumeId>vol-00000000</volumeId><status>pending</status>"
+    "<state>pending</state><startTime>2000-01-01T00:00:00.000Z</startTime><progress>0%</progress>"
+    "<ownerId>0</ownerId><volumeSize>1</volumeSize><encrypted>false</encrypted><description/>"
+    "<tagSet><item><key>a</key><value>b</value></item></tagSet>"
+)
+
+
+class _Rehearsal:
+    """An answer that fits both calls."""
+
+    def stream(self) -> Iterator[bytes]:
+        yield f"<R><snapshotSet><item>{_SNAPSHOT}</item></snapshotSet>{_SNAPSHOT}</R>".encode()
+
+
+def _rehearse(client: "EC2Client") -> None:
+    """Build, sign and parse one call of each kind, sending nothing.
+
+    A client's first call of a kind takes milliseconds more than the next, for models and
+    credentials that are loaded on first use: not inside a window.
+    """
+    specification: dict[str, Any] = {
+        "Description": "",
+        "TagSpecifications": [{"ResourceType": "snapshot", "Tags": [{"Key": "a", "Value": "b"}]}],
+        "DryRun": True,  # were it ever sent, it would make nothing
+    }
+    _wishes.rehearsed = True
+    try:
+        client.create_snapshots(InstanceSpecification={"InstanceId": "i-00000000"}, **specification)
+        client.create_snapshot(VolumeId="vol-00000000", **specification)
+    finally:
+        _wishes.rehearsed = False

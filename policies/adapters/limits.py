@@ -1,0 +1,24 @@
+"""What EC2 takes: how many tags, how long each; and the tags that the product knows its own by."""
+
+from collections.abc import Mapping
+
+OURS = "n2wbackup:"
+SERVER_TAG, RUN_TAG = f"{OURS}server", f"{OURS}run"
+_TAGS = 50
+_KEY_CHARACTERS, _VALUE_CHARACTERS, _DESCRIPTION_CHARACTERS = 128, 256, 255
+_CUT = "..."
+
+
+def tags(given: Mapping[str, str]) -> dict[str, str]:
+    """Return the tags cut to what EC2 takes; of too many, `Name` and ours stay."""
+    kept = sorted(given, key=lambda key: not (key == "Name" or key.startswith(OURS)))[:_TAGS]
+    return {key[:_KEY_CHARACTERS]: _cut(given[key], _VALUE_CHARACTERS) for key in kept}
+
+
+def description(given: str) -> str:
+    """Return a snapshot's description, cut to what EC2 takes."""
+    return _cut(given, _DESCRIPTION_CHARACTERS)
+
+
+def _cut(text: str, characters: int) -> str:
+    return text if len(text) <= characters else text[: characters - len(_CUT)] + _CUT

@@ -1,0 +1,239 @@
+"""An account's AWS in memory, for tests: the same answers and refusals as EC2, and no network.
+
+tests/contract/test_cloud.py holds it to that.
+"""
+
+import itertools
+import re
+import threading
+from collections import defaultdict, deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from policies.adapters import limits, translate
+from policies.adapters.translate import Call
+from policies.domain.errors import AwsError, UnreachableError
+from policies.ports import FireRequest, Instance, Snapshot, Volume
+
+Method = Literal["warm", "prove", "fire", "describe", "of_run", "tag", "instances", "volumes"]
+_EXCLUDED_VOLUMES = 40
+_HEX = re.compile("[0-9a-f]{8}|[0-9a-f]{17}")
+
+
+@dataclass(frozen=True, slots=True)
+class PortCall:
+    """One call of a port's method: `request` of prove and fire, `ids` of the others."""
+
+    method: Method
+    region: str
+    request: FireRequest | None = None
+    ids: tuple[str, ...] = ()
+
+
+class MemoryCloud:
+    """Instances, volumes and snapshots of one account; from any thread.
+
+    `calls` has every call in order, also those refused. A snapshot is pending until `advance`.
+    """
+
+    def __init__(self) -> None:
+        """Start empty."""
+        self.calls: list[PortCall] = []
+        self._lock = threading.RLock()
+        self._numbers = itertools.count(1)
+        self._instances: dict[str, Instance] = {}
+        self._volumes: dict[str, Volume] = {}
+        self._snapshots: dict[str, tuple[str, Snapshot]] = {}  # id → region, snapshot
+        self._faults: dict[Method, deque[tuple[AwsError, bool]]] = defaultdict(deque)
+
+    # What a test arranges
+
+    def add_instance(self, region: str = "us-east-1", volumes: int = 2) -> Instance:
+        """Make a running instance with so many volumes, the root first."""
+        instance_id = self._new_id("i")
+        ids = tuple(self._add_volume(region, "gp3", instance_id).volume_id for _ in range(volumes))
+        made = Instance(instance_id, region, "123456789012", "running", ids[0], ids)
+        self._instances[instance_id] = made
+        return made
+
+    def add_volume(self, region: str = "us-east-1", volume_type: str = "gp3") -> Volume:
+        """Make a volume that is attached to nothing."""
+        return self._add_volume(region, volume_type, "")
+
+    def _add_volume(self, region: str, volume_type: str, instance_id: str) -> Volume:
+        made = Volume(self._new_id("vol"), region, volume_type, instance_id)
+        self._volumes[made.volume_id] = made
+        return made
+
+    def _new_id(self, kind: str) -> str:
+        return f"{kind}-{next(self._numbers):017x}"
+
+    def terminate(self, instance_id: str) -> None:
+        """Terminate an instance; its volumes go with it."""
+        gone = self._instances[instance_id]
+        for volume_id in gone.volume_ids:
+            del self._volumes[volume_id]
+        self._instances[instance_id] = replace(
+            gone, state="terminated", root_volume_id="", volume_ids=()
+        )
+
+    def advance(self, state: Literal["completed", "error"] = "completed") -> None:
+        """End every pending snapshot in this state."""
+        with self._lock:
+            for region, snapshot in list(self._snapshots.values()):
+                if snapshot.state == "pending":
+                    self._keep(region, _ended(snapshot, state))
+
+    def delete_snapshot(self, snapshot_id: str) -> None:
+        """Delete a snapshot."""
+        del self._snapshots[snapshot_id]
+
+    def fail_next(self, method: Method, error: AwsError, *, done: bool = False) -> None:
+        """Let the next such call raise the error; with `done`, when it has done its work.
+
+        Several of one method are raised in the order in which they were given.
+        """
+        self._faults[method].append((error, done))
+
+    # The port
+
+    def warm(self, region: str, connections: int) -> None:
+        """Do nothing but record it: there is nothing to connect to."""
+        self._begin(PortCall("warm", region, ids=("",) * connections))
+
+    def prove(self, request: FireRequest) -> None:
+        """Raise what `fire` would raise."""
+        self._begin(PortCall("prove", request.region, request))
+        self._chosen(request)
+
+    def fire(self, request: FireRequest, timeout_seconds: float) -> list[Snapshot]:
+        """Make pending snapshots."""
+        if timeout_seconds <= 0:
+            raise UnreachableError(f"{_call(request)} was not sent: no time was left for it.")
+        with self._lock:
+            lost = self._begin(PortCall("fire", request.region, request))
+            tags = limits.tags(request.tags)
+            made = [
+                Snapshot(self._new_id("snap"), volume_id, "pending", tags=dict(tags))
+                for volume_id in self._chosen(request)
+            ]
+            for snapshot in made:
+                self._keep(request.region, snapshot)
+        if lost:
+            raise lost
+        return made
+
+    def describe(self, region: str, snapshot_ids: Sequence[str]) -> dict[str, Snapshot]:
+        """Return those that exist."""
+        self._begin(PortCall("describe", region, ids=tuple(snapshot_ids)))
+        return {each: found for each in snapshot_ids if (found := self._snapshot(region, each))}
+
+    def of_run(self, region: str, server: str, run: str) -> list[Snapshot]:
+        """Return those with both tags."""
+        self._begin(PortCall("of_run", region, ids=(run,)))
+        wanted = {limits.SERVER_TAG: server, limits.RUN_TAG: run}.items()
+        with self._lock:
+            found = list(self._snapshots.values())
+        return [each for of, each in found if of == region and wanted <= each.tags.items()]
+
+    def tag(self, region: str, snapshot_ids: Sequence[str], tags: Mapping[str, str]) -> None:
+        """Set the tags on all, or where one is missing, on none."""
+        with self._lock:
+            lost = self._begin(PortCall("tag", region, ids=tuple(snapshot_ids)))
+            found = [(each, self._snapshot(region, each)) for each in dict.fromkeys(snapshot_ids)]
+            for snapshot_id, snapshot in found:
+                if snapshot is None:
+                    call = Call("CreateTags", snapshot_id, region)
+                    raise _absent("InvalidSnapshot", "snapshot", call)
+            for _, snapshot in found:
+                if snapshot is not None:
+                    self._keep(
+                        region, replace(snapshot, tags={**snapshot.tags, **limits.tags(tags)})
+                    )
+        if lost:
+            raise lost
+
+    def instances(self, region: str, instance_ids: Sequence[str]) -> dict[str, Instance]:
+        """Return those that exist and are not terminated."""
+        self._begin(PortCall("instances", region, ids=tuple(instance_ids)))
+        found = [self._instances[each] for each in instance_ids if each in self._instances]
+        return {
+            each.instance_id: each
+            for each in found
+            if each.region == region and each.state != "terminated"
+        }
+
+    def volumes(self, region: str, volume_ids: Sequence[str]) -> dict[str, Volume]:
+        """Return those that exist."""
+        self._begin(PortCall("volumes", region, ids=tuple(volume_ids)))
+        found = [self._volumes[each] for each in volume_ids if each in self._volumes]
+        return {each.volume_id: each for each in found if each.region == region}
+
+    # What lies behind it
+
+    def _begin(self, call: PortCall) -> AwsError | None:
+        """Record the call and raise its fault; return one that comes after the work."""
+        with self._lock:
+            self.calls.append(call)
+            if not self._faults[call.method]:
+                return None
+            error, done = self._faults[call.method].popleft()
+        if not done:
+            raise error
+        return error
+
+    def _keep(self, region: str, snapshot: Snapshot) -> None:
+        self._snapshots[snapshot.snapshot_id] = (region, snapshot)
+
+    def _snapshot(self, region: str, snapshot_id: str) -> Snapshot | None:
+        of, found = self._snapshots.get(snapshot_id, ("", None))
+        return found if of == region else None
+
+    def _chosen(self, request: FireRequest) -> list[str]:
+        """Return the volumes that the request is about; AWS's refusal where it is about none."""
+        call = _call(request)
+        if not request.instance_id:
+            volume = self._volumes.get(request.volume_id)
+            if volume is None or volume.region != request.region:
+                raise _absent("InvalidVolume", "volume", call)
+            return [volume.volume_id]
+        instance = self._instances.get(request.instance_id)
+        if instance is None or instance.region != request.region:
+            raise _absent("InvalidInstanceID", "instance ID", call)
+        return _left(instance, request, call)
+
+
+def _call(request: FireRequest) -> Call:
+    action = "CreateSnapshots" if request.instance_id else "CreateSnapshot"
+    return Call(action, request.instance_id or request.volume_id, request.region)
+
+
+def _absent(code: str, kind: str, call: Call) -> AwsError:
+    """Return what AWS says to an id that it does not know, or that cannot be one."""
+    if _HEX.fullmatch(call.subject.partition("-")[2]):
+        message = f"The {kind} '{call.subject}' does not exist"
+        return translate.refusal(f"{code}.NotFound", message, call)
+    return translate.refusal(f"{code}.Malformed", f'Invalid id: "{call.subject}"', call)
+
+
+def _left(instance: Instance, request: FireRequest, call: Call) -> list[str]:
+    """Return the instance's volumes less those that the request leaves out."""
+    data = set(instance.volume_ids) - {instance.root_volume_id}
+    wrong = [each for each in request.exclude_volume_ids if each not in data]
+    if len(request.exclude_volume_ids) > _EXCLUDED_VOLUMES or wrong:
+        message = f"ExcludeDataVolumeIds: {', '.join(wrong) or 'more than 40 volumes'}"
+        raise translate.refusal("InvalidParameterValue", message, call)
+    left_out = set(request.exclude_volume_ids)
+    if request.exclude_boot_volume:
+        left_out.add(instance.root_volume_id)
+    left = [each for each in instance.volume_ids if each not in left_out]
+    if not left:
+        raise translate.refusal("InvalidParameterCombination", "No volume is left", call)
+    return left
+
+
+def _ended(snapshot: Snapshot, state: Literal["completed", "error"]) -> Snapshot:
+    if state == "completed":
+        return replace(snapshot, state=state, progress=100)
+    return replace(snapshot, state=state, message="The snapshot could not be completed.")

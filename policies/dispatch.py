@@ -1,0 +1,46 @@
+"""Hints to the workers: sent on commit, ids only. A hint may be lost or doubled; the row decides."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import partial
+from uuid import UUID
+
+from celery import current_app
+from django.db import transaction
+from kombu.exceptions import OperationalError
+
+log = logging.getLogger(__name__)
+
+FREEZE = "policies.tasks.freeze"
+COMPLETE = "policies.tasks.complete"
+TAG = "policies.tasks.tag"
+
+
+_silent: ContextVar[bool] = ContextVar("silent", default=False)
+
+
+@contextmanager
+def silenced() -> Iterator[None]:
+    """Send nothing in this block: the caller does the work itself."""
+    token = _silent.set(True)
+    try:
+        yield
+    finally:
+        _silent.reset(token)
+
+
+def on_commit(task: str, run_id: UUID) -> None:
+    """Send the hint once the transaction is in."""
+    transaction.on_commit(partial(send, task, run_id))
+
+
+def send(task: str, run_id: UUID) -> None:
+    """Send the hint now; a broker that is away is no failure, as a tick sends again."""
+    if _silent.get():
+        return
+    try:
+        current_app.send_task(task, args=[str(run_id)], retry=False)
+    except OperationalError:
+        log.warning("broker away, %s of %s is sent again by the next tick", task, run_id)

@@ -1,0 +1,119 @@
+"""The state machine of a run: (state, event) → (state, commands). Pure; one sitting to read.
+
+Only `policies.services.runs` applies it, and only by compare-and-set on the run's row. Where a pair is not in
+the table the event is refused: the row stays as it is.
+"""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from types import MappingProxyType
+from typing import NamedTuple
+
+
+class State(StrEnum):
+    """Where a run stands."""
+
+    QUEUED = "queued"
+    PREPARING = "preparing"
+    FROZEN = "frozen"  # before has been ordered, after has not ended
+    THAWING = "thawing"  # after is being repeated
+    WAITING = "waiting"
+    COMPLETING = "completing"
+    SUCCEEDED = "succeeded"
+    PARTIAL = "partial"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    SKIPPED = "skipped"
+    MISSED = "missed"
+
+
+ENDS = frozenset({
+    State.SUCCEEDED,
+    State.PARTIAL,
+    State.FAILED,
+    State.CANCELLED,
+    State.SKIPPED,
+    State.MISSED,
+})
+UNFINISHED = frozenset(State) - ENDS
+# In these somebody's application may be held: no new window of the policy, no deletion, no silence.
+MAY_BE_FROZEN = frozenset({State.FROZEN, State.THAWING})
+
+
+class Event(StrEnum):
+    """What can happen to a run."""
+
+    CLAIMED = "claimed"  # a worker took it
+    DEFERRED = "deferred"  # it must wait for a permit or a lease
+    LOST = "lost"  # its keeper died before anything was frozen
+    NOTHING_LEFT = "nothing_left"  # no target can be backed up
+    ORDERED = "ordered"  # before is about to be started
+    THAWED = "thawed"  # after has ended well, and need not be repeated
+    THAW_REPEATS = "thaw_repeats"  # after ended well, but before may still freeze something late
+    THAW_FAILED = "thaw_failed"
+    CONFIRMED = "confirmed"  # a person says that it is thawed
+    GIVEN_UP = "given_up"  # no attempt to thaw is left
+    SETTLED = "settled"  # every snapshot is completed or failed
+    COMPLETED = "completed"  # complete has ended, or is not run
+    CANCEL = "cancel"
+
+
+class Command(StrEnum):
+    """What the service has to do along with the change, in the same transaction or on its commit."""
+
+    RELEASE = "release"  # leases of the resources
+    MARK = "mark"  # the policy: may be frozen since
+    UNMARK = "unmark"
+    TAG = "tag"  # write what is known by now to the snapshots' tags
+    COMPLETE = "complete"  # send the run to its complete phase
+    CLOSE = "close"  # count the run, remember it as the policy's last
+
+
+class Step(NamedTuple):
+    """The answer to an event. `state` None: the verdict names the end."""
+
+    state: State | None
+    commands: tuple[Command, ...] = ()
+
+
+S, E, C = State, Event, Command
+
+TABLE: Mapping[tuple[State, Event], Step] = MappingProxyType({
+    (S.QUEUED, E.CLAIMED): Step(S.PREPARING),
+    (S.QUEUED, E.CANCEL): Step(S.CANCELLED, (C.CLOSE,)),
+    (S.PREPARING, E.DEFERRED): Step(S.QUEUED, (C.RELEASE,)),
+    (S.PREPARING, E.LOST): Step(S.QUEUED, (C.RELEASE,)),
+    (S.PREPARING, E.NOTHING_LEFT): Step(S.COMPLETING, (C.RELEASE, C.COMPLETE)),
+    (S.PREPARING, E.CANCEL): Step(S.COMPLETING, (C.RELEASE, C.COMPLETE)),
+    (S.PREPARING, E.ORDERED): Step(S.FROZEN),
+    # Leases are kept while after is repeated, so that no repetition falls into another run's window.
+    # A cancelled run is thawed like any other; only what comes after the thaw is cut short.
+    (S.FROZEN, E.CANCEL): Step(S.FROZEN),
+    (S.FROZEN, E.THAWED): Step(S.WAITING, (C.RELEASE, C.UNMARK, C.TAG)),
+    (S.FROZEN, E.THAW_REPEATS): Step(S.THAWING, (C.TAG,)),
+    (S.FROZEN, E.THAW_FAILED): Step(S.THAWING, (C.MARK, C.TAG)),
+    (S.FROZEN, E.GIVEN_UP): Step(S.WAITING, (C.MARK, C.RELEASE, C.TAG)),
+    (S.THAWING, E.CANCEL): Step(S.THAWING),
+    (S.THAWING, E.THAWED): Step(S.WAITING, (C.RELEASE, C.UNMARK)),
+    (S.THAWING, E.THAW_REPEATS): Step(S.THAWING),
+    (S.THAWING, E.THAW_FAILED): Step(S.THAWING, (C.MARK,)),
+    (S.THAWING, E.CONFIRMED): Step(S.WAITING, (C.RELEASE, C.UNMARK)),
+    (S.THAWING, E.GIVEN_UP): Step(S.WAITING, (C.MARK, C.RELEASE)),
+    (S.WAITING, E.CANCEL): Step(S.COMPLETING, (C.COMPLETE,)),
+    (S.WAITING, E.SETTLED): Step(S.COMPLETING, (C.COMPLETE,)),
+    (S.COMPLETING, E.CANCEL): Step(S.COMPLETING),
+    (S.COMPLETING, E.COMPLETED): Step(None, (C.TAG, C.CLOSE)),
+})
+
+
+class RefusedError(Exception):
+    """The event has no meaning in this state."""
+
+
+def step(state: State, event: Event) -> Step:
+    """Return what `event` does to a run in `state`; RefusedError where it means nothing."""
+    try:
+        return TABLE[state, event]
+    except KeyError:
+        message = f"a run that is {state} cannot be {event}"
+        raise RefusedError(message) from None

@@ -1,0 +1,26 @@
+"""Cancel a run."""
+
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandParser
+
+from policies import selectors
+from policies.management import output
+from policies.services import runs
+
+
+class Command(BaseCommand):
+    """`cancel_run UUID`."""
+
+    help = "Cancel a run in whatever state. What is frozen is thawed first; complete gets 0."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """Declare the arguments."""
+        parser.add_argument("run", metavar="UUID")
+
+    def handle(self, **options: Any) -> None:  # noqa: ANN401 - Django's signature
+        """Cancel the run."""
+        with output.complaints():
+            run = selectors.run(options["run"])
+            runs.cancel(run, by="the command line")
+        self.stdout.write(f"run {run.pk} is cancelled; it is {run.state} now")

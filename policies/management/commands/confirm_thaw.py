@@ -1,0 +1,26 @@
+"""Say that a person has thawed what a policy may have left frozen."""
+
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandParser
+
+from policies import selectors
+from policies.management import output
+from policies.services import confirming
+
+
+class Command(BaseCommand):
+    """`confirm_thaw OWNER/NAME`."""
+
+    help = "Confirm that you have thawed what this policy may have left frozen. The confirmation is recorded."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """Declare the arguments."""
+        parser.add_argument("policy", metavar="OWNER/NAME")
+
+    def handle(self, **options: Any) -> None:  # noqa: ANN401 - Django's signature
+        """Confirm the thaw."""
+        with output.complaints():
+            policy = selectors.policy(options["policy"])
+            confirming.confirm(policy, by="the command line")
+        self.stdout.write(f"{options['policy']} counts as thawed now")

@@ -1,0 +1,86 @@
+"""`manage.py drain`: stop the server in order, and wait until it is gone."""
+
+import contextlib
+import json
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from n2wbackup.lib import clock, home
+from n2wbackup.processes import serve_lock
+
+_LOOK_SECONDS = 0.1
+_SIGN_SECONDS = 10
+
+
+class Command(BaseCommand):
+    help = (
+        "Ask the server of this N2W_HOME to stop and wait until it is gone: no new window is "
+        "opened, open ones are fired and thawed. When nothing runs, says so and exits with 0: "
+        "what was wanted is the case. Exits with 1 when the server is still there after --timeout; "
+        "it goes on draining."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument(
+            "--timeout", type=float, default=600, help="seconds to wait (default: %(default)s)"
+        )
+        parser.add_argument("--json", action="store_true", help="print the result as JSON")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        began = clock.boottime()
+        deadline = began + options["timeout"]
+        path = home.serve_lock()
+        pid = _ask(path, min(deadline, began + _SIGN_SECONDS))
+        while serve_lock.held(path) and clock.boottime() < deadline:
+            time.sleep(_LOOK_SECONDS)
+        state = "idle" if pid is None else "draining" if serve_lock.held(path) else "drained"
+        seconds = round(clock.boottime() - began, 3)
+        if options["json"]:
+            self.stdout.write(json.dumps({"state": state, "pid": pid, "seconds": seconds}))
+        if state == "draining":
+            raise CommandError(
+                f"The server (pid {pid}) is still draining after {seconds:.0f} s: wait longer with "
+                "--timeout, and look at its open runs with `manage.py list_runs`."
+            )
+        if not options["json"]:
+            self.stdout.write(_sentence(state, seconds))
+
+
+def _sentence(state: str, seconds: float) -> str:
+    if state == "idle":
+        return f"Nothing is running on {settings.N2W_HOME}."
+    return f"The server on {settings.N2W_HOME} has stopped after {seconds:.1f} s."
+
+
+def _ask(path: Path, deadline: float) -> int | None:
+    """Send SIGTERM to the holder of the lock; return its pid, or None when nobody holds it."""
+    while serve_lock.held(path):
+        pid = serve_lock.holder(path)
+        # It has just started and not signed yet.
+        if pid is not None and _terminate(pid, path):
+            return pid
+        if clock.boottime() > deadline:
+            raise CommandError(
+                f"A process holds {path} and does not say who it is: find it with `fuser {path}`."
+            )
+        time.sleep(_LOOK_SECONDS)
+    return None
+
+
+def _terminate(pid: int, path: Path) -> bool:
+    with contextlib.suppress(ProcessLookupError):
+        descriptor = os.pidfd_open(pid)
+        try:
+            # Asked again with the process pinned down: the number may have passed to another.
+            if serve_lock.holder(path) == pid:
+                signal.pidfd_send_signal(descriptor, signal.SIGTERM)
+                return True
+        finally:
+            os.close(descriptor)
+    return False

@@ -1,0 +1,34 @@
+"""List runs, newest first."""
+
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandParser
+
+from policies import selectors
+from policies.management import output
+from policies.services import reporting
+
+
+class Command(BaseCommand):
+    """`list_runs [--policy OWNER/NAME]`."""
+
+    help = "List the newest runs, newest first."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """Declare the arguments."""
+        parser.add_argument("--policy", metavar="OWNER/NAME", help="only this policy's")
+        parser.add_argument("--limit", type=int, default=50, help="how many at most (50)")
+        parser.add_argument("--json", action="store_true", help="print them as JSON")
+
+    def handle(self, **options: Any) -> None:  # noqa: ANN401 - Django's signature
+        """Print the runs."""
+        with output.complaints():
+            policy = selectors.policy(options["policy"]) if options["policy"] else None
+            found = selectors.recent_runs(policy=policy, limit=max(1, options["limit"]))
+        reports = [reporting.run(run) for run in found]
+        if options["json"]:
+            self.stdout.write(output.as_json({"runs": reports}))
+        elif not reports:
+            self.stdout.write("There are no runs yet.")
+        else:
+            self.stdout.write("\n".join(output.one_line(report) for report in reports))

@@ -1,0 +1,37 @@
+"""One pass of the watchdog."""
+
+import time
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandParser
+
+from n2wbackup.lib import home
+from policies.management import output
+from policies.services import recovery
+
+PAUSE_SECONDS = 0.1
+
+
+class Command(BaseCommand):
+    """`recover`."""
+
+    help = "Do what the watchdog does, once: thaw what nobody keeps, then enter it into the database."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """Declare the arguments."""
+        parser.add_argument("--json", action="store_true", help="print the counts as JSON")
+
+    def handle(self, **options: Any) -> None:  # noqa: ANN401 - Django's signature
+        """Thaw, wait for the attempts that were started, and enter."""
+        thawer = recovery.Thawer(home.spool(), home.runtime())
+        started = thawer.turn()
+        while thawer.busy:
+            time.sleep(PAUSE_SECONDS)
+            thawer.reap()
+        recovery.enter_all()
+        open_windows = thawer.standing()
+        counts = {"looked_at": started, "still_open": open_windows}
+        if options["json"]:
+            self.stdout.write(output.as_json(counts))
+        else:
+            self.stdout.write(f"{started} windows looked at, {open_windows} still open")

@@ -1,0 +1,34 @@
+"""`manage.py rekey`: bring every stored secret under the first encryption key."""
+
+import json
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import transaction
+
+from n2wbackup.lib import encrypted
+
+
+class Command(BaseCommand):
+    help = (
+        "Encrypt every stored secret again under the first key of N2W_ENCRYPTION_KEYS; after that "
+        "the other keys can be removed. All or nothing. Prints how many, never what."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--json", action="store_true", help="print the counts as JSON")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        counts: dict[str, int] = {}
+        try:
+            with transaction.atomic():
+                for field in encrypted.fields():
+                    name = f"{field.model._meta.label}.{field.name}"
+                    counts[name] = encrypted.rekey(field.model, field.name)
+        except encrypted.DecryptionError as error:
+            raise CommandError(f"{error} Nothing was changed.") from error
+        if options["json"]:
+            self.stdout.write(json.dumps({"rekeyed": counts}))
+            return
+        for name, count in counts.items():
+            self.stdout.write(f"{name}: {count} rekeyed.")

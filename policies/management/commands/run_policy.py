@@ -1,0 +1,68 @@
+"""Back a policy up now."""
+
+import time
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandParser
+
+from policies import selectors
+from policies.domain import sequence
+from policies.domain.errors import BackupError
+from policies.management import output
+from policies.models import Run
+from policies.services import reporting, runs, sequencing
+
+POLL_SECONDS = 0.2
+
+
+class Command(BaseCommand):
+    """`run_policy OWNER/NAME [--wait | --here]`."""
+
+    help = (
+        "Back a policy up now, through the workers. With --wait or --here, exit 0 only for a run that "
+        "succeeded."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """Declare the arguments."""
+        parser.add_argument("policy", metavar="OWNER/NAME")
+        how = parser.add_mutually_exclusive_group()
+        how.add_argument("--wait", action="store_true", help="wait until the run has ended")
+        how.add_argument(
+            "--here", action="store_true", help="run it in this process, without broker and workers"
+        )
+        parser.add_argument("--json", action="store_true", help="print the run as JSON")
+
+    def handle(self, **options: Any) -> None:  # noqa: ANN401 - Django's signature
+        """Start the run and follow it as asked."""
+        with output.complaints():
+            policy = selectors.policy(options["policy"])
+            if options["here"]:
+                run = sequencing.start_and_keep(policy=policy, trigger=Run.Trigger.MANUAL)
+            else:
+                run = runs.start(policy=policy, trigger=Run.Trigger.MANUAL)
+            if options["wait"]:
+                follow(run)
+            report = reporting.run(selectors.run(str(run.pk)))
+            if options["json"]:
+                self.stdout.write(output.as_json(report))
+            elif options["wait"] or options["here"]:
+                self.stdout.write(output.report(report))
+            else:
+                self.stdout.write(f"queued run {run.pk}")
+            check_end(report, followed=options["wait"] or options["here"])
+
+
+def follow(run: Run) -> None:
+    """Return when the run has ended."""
+    while run.state not in sequence.ENDS:
+        time.sleep(POLL_SECONDS)
+        run.refresh_from_db()
+
+
+def check_end(report: reporting.Json, *, followed: bool) -> None:
+    """Raise where a run that was followed did not succeed."""
+    if followed and report["state"] != sequence.State.SUCCEEDED:
+        reason = f": {report['reason']}" if report["reason"] else "."
+        message = f"Run {report['id']} ended as {report['state']}{reason}"
+        raise BackupError(message)

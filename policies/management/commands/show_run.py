@@ -1,0 +1,26 @@
+"""Show one run."""
+
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandParser
+
+from policies import selectors
+from policies.management import output
+from policies.services import reporting
+
+
+class Command(BaseCommand):
+    """`show_run UUID`."""
+
+    help = "Show what became of a run."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """Declare the arguments."""
+        parser.add_argument("run", metavar="UUID")
+        parser.add_argument("--json", action="store_true", help="print it as JSON")
+
+    def handle(self, **options: Any) -> None:  # noqa: ANN401 - Django's signature
+        """Print the run."""
+        with output.complaints():
+            report = reporting.run(selectors.run(options["run"]))
+        self.stdout.write(output.as_json(report) if options["json"] else output.report(report))

@@ -1,0 +1,57 @@
+"""Try a policy's scripts, without snapshots."""
+
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandParser
+
+from policies import selectors
+from policies.domain.errors import InputError
+from policies.management import output
+from policies.management.commands.run_policy import check_end
+from policies.models import Run
+from policies.services import reporting, sequencing
+from scripts_admin.domain import names
+
+
+class Command(BaseCommand):
+    """`test_scripts OWNER/NAME [--phase P --argument 0|1]`."""
+
+    help = (
+        "Run a policy's scripts as a backup would, prove the permissions in AWS, and make no snapshot. before "
+        "alone is always followed by after. Exit 0 only when everything succeeded."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """Declare the arguments."""
+        parser.add_argument("policy", metavar="OWNER/NAME")
+        parser.add_argument("--phase", choices=names.PHASES, default="", help="only this phase")
+        parser.add_argument("--argument", choices=["0", "1"], default="", help="of after or complete")
+        parser.add_argument("--json", action="store_true", help="print the run as JSON")
+
+    def handle(self, **options: Any) -> None:  # noqa: ANN401 - Django's signature
+        """Run the test in this process and report it."""
+        with output.complaints():
+            phase, argument = options["phase"], options["argument"]
+            if argument and phase not in {"after", "complete"}:
+                message = "--argument belongs to --phase after or --phase complete; before gets none."
+                raise InputError(message)
+            run = sequencing.start_and_keep(
+                policy=selectors.policy(options["policy"]),
+                trigger=Run.Trigger.TEST,
+                test_phase=phase,
+                test_argument=argument,
+            )
+            found = selectors.run(str(run.pk))
+            report = reporting.run(found)
+            if options["json"]:
+                self.stdout.write(output.as_json(report))
+            else:
+                self.stdout.write(output.report(report))
+                self._show_outputs(report)
+            check_end(report, followed=True)
+
+    def _show_outputs(self, report: reporting.Json) -> None:
+        for phase, result in report["phases"].items():
+            for stream in ("stdout", "stderr"):
+                if result[stream]:
+                    self.stdout.write(f"--- {phase} {stream}\n{result[stream].rstrip()}")

@@ -1,0 +1,51 @@
+"""Thaw what nobody keeps any more, for ever. Needs neither broker nor database for that."""
+
+import logging
+import threading
+import time
+from typing import Any
+
+from django.core.management.base import BaseCommand
+from django.db import DatabaseError, OperationalError, close_old_connections
+
+from n2wbackup.lib import home
+from n2wbackup.processes import titles
+from policies.services import recovery
+from scripts_admin.runners import keeper
+
+log = logging.getLogger(__name__)
+
+TURN_SECONDS = 0.25
+ENTER_SECONDS = 1.0
+
+
+class Command(BaseCommand):
+    """The watchdog's loop."""
+
+    help = "Thaw what a dead worker left frozen, and enter it into the database. Part of serve."
+
+    def handle(self, **_options: Any) -> None:  # noqa: ANN401 - Django's signature
+        """Turn until the process is ended."""
+        titles.show("watchdog")
+        keeper.warm()
+        threading.Thread(target=_enter_for_ever, name="enter", daemon=True).start()
+        thawer = recovery.Thawer(home.spool(), home.runtime())
+        while True:
+            try:
+                thawer.turn()
+            except Exception:
+                log.exception("a turn of the watchdog failed; the next one follows")
+            time.sleep(TURN_SECONDS)
+
+
+def _enter_for_ever() -> None:
+    """Enter into the rows. It may hang on a frozen disk or a database that is away: nobody waits for it."""
+    while True:
+        try:
+            recovery.enter_all()
+        except (DatabaseError, OperationalError) as error:
+            log.warning("the database is away, what happened is entered later: %s", error)
+            close_old_connections()
+        except Exception:
+            log.exception("entering failed; it is tried again")
+        time.sleep(ENTER_SECONDS)

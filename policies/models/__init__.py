@@ -1,0 +1,22 @@
+"""What is backed up, and what became of it."""
+
+from policies.models.account import Account
+from policies.models.policy import Policy, PolicyTarget
+from policies.models.resources import FirePermits, VolumeFire, WindowLease
+from policies.models.rollup import DailyCount
+from policies.models.run import PhaseResult, Run, RunEvent, RunSnapshot, RunTarget
+
+__all__ = [
+    "Account",
+    "DailyCount",
+    "FirePermits",
+    "PhaseResult",
+    "Policy",
+    "PolicyTarget",
+    "Run",
+    "RunEvent",
+    "RunSnapshot",
+    "RunTarget",
+    "VolumeFire",
+    "WindowLease",
+]

@@ -1,0 +1,100 @@
+"""What is backed up: a policy and its targets."""
+
+from django.conf import settings
+from django.db import models
+from django.db.models.functions import Lower
+
+from policies.models.account import Account
+from policies.querysets import OwnedQuerySet
+from scripts_admin.domain import names
+from scripts_admin.models import Folder
+
+
+class Policy(models.Model):
+    """Instances and volumes that are backed up together, and how. Spans are seconds unless named otherwise."""
+
+    owner = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="policies"
+    )
+    folder = models.ForeignKey(Folder, on_delete=models.PROTECT, related_name="policies")
+    account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="policies")
+    name = models.CharField(max_length=64)
+    enabled = models.BooleanField(default=True)
+    max_freeze_seconds = models.PositiveIntegerField(default=60)
+    scripts_enabled = models.BooleanField(default=True)
+    collect_output = models.BooleanField(default=True)
+    before_timeout_seconds = models.PositiveIntegerField(default=30)
+    after_timeout_seconds = models.PositiveIntegerField(default=30)
+    complete_timeout_seconds = models.PositiveIntegerField(default=30)
+    skip_snapshots_when_before_fails = models.BooleanField(default=False)
+    snapshot_timeout_hours = models.PositiveIntegerField(default=48)
+    thaw_retry_minutes = models.PositiveIntegerField(default=60)
+
+    # Kept by services/runs.py, so that no page has to count runs.
+    last_run = models.ForeignKey(
+        "policies.Run", on_delete=models.SET_NULL, null=True, editable=False, related_name="+"
+    )
+    last_success_at = models.DateTimeField(null=True, editable=False)
+    may_be_frozen_since = models.DateTimeField(null=True, editable=False)
+    # DryRun proved the permission for exactly this account and these targets, then.
+    proved_for = models.CharField(max_length=64, blank=True, editable=False)
+    proved_at = models.DateTimeField(null=True, editable=False)
+
+    objects = OwnedQuerySet["Policy"].as_manager()
+
+    class Meta:
+        """One name a folder, as the files in it are found by that name."""
+
+        verbose_name_plural = "policies"
+        constraints = [
+            models.UniqueConstraint(
+                "folder", Lower("name"), name="policy_name_is_the_folders_own"
+            ),
+            models.UniqueConstraint("owner", Lower("name"), name="policy_name_is_the_owners_own"),
+            models.CheckConstraint(
+                condition=models.Q(name__regex=rf"^{names.POLICY_NAME.pattern}$"),
+                name="policy_name_is_valid",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(
+                    max_freeze_seconds__gte=models.F("before_timeout_seconds") + 10
+                ),
+                name="before_leaves_time_to_fire",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        """Return the policy's name."""
+        return self.name
+
+
+class PolicyTarget(models.Model):
+    """One instance, or one stand-alone volume, of a policy."""
+
+    policy = models.ForeignKey(Policy, on_delete=models.CASCADE, related_name="targets")
+    instance_id = models.CharField("instance", max_length=32, blank=True)
+    volume_id = models.CharField("volume", max_length=32, blank=True)
+    region = models.CharField(max_length=32)
+    exclude_boot_volume = models.BooleanField(default=False)
+    exclude_volume_ids = models.JSONField("excluded volumes", default=list, blank=True)
+
+    class Meta:
+        """Either an instance or a volume; each named once in a policy."""
+
+        constraints = [
+            models.CheckConstraint(
+                condition=(
+                    ~models.Q(instance_id="") & models.Q(volume_id="")
+                    | models.Q(instance_id="") & ~models.Q(volume_id="")
+                ),
+                name="target_is_an_instance_or_a_volume",
+            ),
+            models.UniqueConstraint(
+                fields=["policy", "region", "instance_id", "volume_id"],
+                name="target_is_named_once",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        """Return what is backed up."""
+        return self.instance_id or self.volume_id

@@ -1,0 +1,245 @@
+"""One backup: a run, its targets and snapshots, what its scripts did, and its history."""
+
+import uuid
+
+from django.conf import settings
+from django.db import models
+
+from policies.domain import sequence
+from policies.domain.verdict import Consistency
+from policies.models.account import Account
+from policies.models.policy import Policy
+from policies.querysets import RunQuerySet
+from scripts_admin.domain import names, outcomes
+
+_STATES = [(state.value, state.value) for state in sequence.State]
+_CONSISTENCIES = [(c.value, c.value) for c in Consistency]
+_OUTCOMES = [(outcome, outcome) for outcome in outcomes.OUTCOMES]
+_UNFINISHED = sorted(sequence.UNFINISHED)
+_ENDS = sorted(sequence.ENDS)
+
+
+class Run(models.Model):
+    """One attempt to back a policy up. It outlives policy, owner and account: their names are copied."""
+
+    class Trigger(models.TextChoices):
+        """Why the run was made."""
+
+        MANUAL = "manual"
+        SCHEDULE = "schedule"
+        RETRY = "retry"
+        TEST = "test"
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    policy = models.ForeignKey(Policy, on_delete=models.SET_NULL, null=True, related_name="runs")
+    owner = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, related_name="runs"
+    )
+    account = models.ForeignKey(Account, on_delete=models.SET_NULL, null=True, related_name="runs")
+    policy_name = models.CharField(max_length=64)
+    owner_name = models.CharField(max_length=31)
+    requested_by = models.CharField(max_length=31, blank=True)
+    trigger = models.CharField(max_length=16, choices=Trigger.choices)
+    attempt = models.PositiveIntegerField(default=1)
+    scheduled_for = models.DateTimeField(null=True)
+    test_phase = models.CharField(max_length=16, blank=True)  # of a test: only this phase
+    test_argument = models.CharField(max_length=1, blank=True)
+
+    state = models.CharField(max_length=16, choices=_STATES, default=sequence.State.QUEUED)
+    consistency = models.CharField(
+        max_length=16, choices=_CONSISTENCIES, default=Consistency.PENDING
+    )
+    reason = models.TextField(blank=True)
+    server = models.CharField(max_length=36, blank=True)  # whose spool holds the window
+    losses = models.PositiveIntegerField(default=0)  # how often its keeper died while preparing
+
+    created_at = models.DateTimeField()
+    not_before = models.DateTimeField(null=True)  # queued until then
+    dispatched_at = models.DateTimeField(null=True)  # last sent to a worker; a hint may get lost
+    started_at = models.DateTimeField(null=True)
+    ordered_at = models.DateTimeField(null=True)  # written right before the window
+    fired_at = models.DateTimeField(null=True)
+    ended_at = models.DateTimeField(null=True)
+    cancel_requested_at = models.DateTimeField(null=True)
+    cancelled_by = models.CharField(max_length=31, blank=True)
+    complete_started_at = models.DateTimeField(null=True)
+
+    freeze_seconds = models.FloatField(null=True)
+    hold_seconds = models.FloatField(null=True)
+    thaw_by = models.CharField(max_length=16, blank=True)  # worker: on request; else automatic
+    thaw_attempts = models.PositiveIntegerField(default=0)
+    thaw_next_at = models.DateTimeField(null=True)
+    tags_due = models.BooleanField(default=False)
+
+    objects = RunQuerySet["Run"].as_manager()
+
+    class Meta:
+        """The database itself forbids two runs at a time of one policy, and two of one due time."""
+
+        ordering = ["-created_at"]
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(state__in=[s.value for s in sequence.State]),
+                name="run_state_is_known",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(state__in=_UNFINISHED, ended_at=None)
+                | models.Q(state__in=_ENDS, ended_at__isnull=False),
+                name="run_has_ended_when_its_state_says_so",
+            ),
+            models.UniqueConstraint(
+                fields=["policy"],
+                condition=models.Q(state__in=_UNFINISHED),
+                name="one_unfinished_run_of_a_policy",
+            ),
+            models.UniqueConstraint(
+                fields=["policy", "scheduled_for", "attempt"], name="one_run_of_a_due_time"
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["owner", "-created_at"], name="run_of_owner"),
+            models.Index(fields=["policy", "-created_at"], name="run_of_policy"),
+            models.Index(
+                fields=["state"], condition=models.Q(state__in=_UNFINISHED), name="run_unfinished"
+            ),
+            models.Index(
+                fields=["tags_due"], condition=models.Q(tags_due=True), name="run_tags_due"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        """Return the run's id."""
+        return str(self.id)
+
+    @property
+    def label(self) -> str:
+        """Return "owner/policy" as they were called when the run was made."""
+        return f"{self.owner_name}/{self.policy_name}"
+
+    @property
+    def is_test(self) -> bool:
+        """Tell whether the run only tries its scripts and makes no snapshots."""
+        return self.trigger == Run.Trigger.TEST
+
+
+class RunTarget(models.Model):
+    """What became of one target of a run."""
+
+    class State(models.TextChoices):
+        """Where a target stands."""
+
+        PLANNED = "planned"
+        LEFT_OUT = "left_out"  # it failed before anything was frozen
+        FIRED = "fired"
+        REFUSED = "refused"  # AWS made nothing
+        UNKNOWN = "unknown"  # the answer was lost; settled by looking for the tag
+        USABLE = "usable"
+        FAILED = "failed"
+
+    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="targets")
+    instance_id = models.CharField(max_length=32, blank=True)
+    volume_id = models.CharField(max_length=32, blank=True)
+    region = models.CharField(max_length=32)
+    exclude_boot_volume = models.BooleanField(default=False)
+    exclude_volume_ids = models.JSONField(default=list)
+    expected_volume_ids = models.JSONField(default=list)
+    state = models.CharField(max_length=16, choices=State.choices, default=State.PLANNED)
+    consistency = models.CharField(
+        max_length=16, choices=_CONSISTENCIES, default=Consistency.PENDING
+    )
+    reason = models.TextField(blank=True)
+    fired_at = models.DateTimeField(null=True)  # the call has returned
+    returned_before_thaw = models.BooleanField(default=False)
+
+    class Meta:
+        """Targets keep the policy's order."""
+
+        ordering = ["pk"]
+
+    def __str__(self) -> str:
+        """Return what is backed up."""
+        return self.instance_id or self.volume_id
+
+
+class RunSnapshot(models.Model):
+    """One EBS snapshot that a run made."""
+
+    class State(models.TextChoices):
+        """Where a snapshot stands; error and missing are final."""
+
+        PENDING = "pending"
+        COMPLETED = "completed"
+        ERROR = "error"
+        MISSING = "missing"
+        TIMED_OUT = "timed_out"
+
+    target = models.ForeignKey(RunTarget, on_delete=models.CASCADE, related_name="snapshots")
+    snapshot_id = models.CharField(max_length=32, unique=True)
+    volume_id = models.CharField(max_length=32)
+    state = models.CharField(max_length=16, choices=State.choices, default=State.PENDING)
+    progress = models.PositiveSmallIntegerField(default=0)
+    created_at = models.DateTimeField()
+    absent_since = models.DateTimeField(null=True)
+    absent_polls = models.PositiveIntegerField(default=0)
+
+    class Meta:
+        """Pending ones are looked for in every poll."""
+
+        ordering = ["pk"]
+        indexes = [
+            models.Index(
+                fields=["volume_id"], condition=models.Q(state="pending"), name="snapshot_pending"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        """Return AWS's id."""
+        return self.snapshot_id
+
+
+class PhaseResult(models.Model):
+    """What one attempt of one script did."""
+
+    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="phases")
+    phase = models.CharField(max_length=16, choices=[(p, p) for p in names.PHASES])
+    attempt = models.PositiveIntegerField(default=1)
+    outcome = models.CharField(max_length=16, choices=_OUTCOMES)
+    exit_code = models.IntegerField(null=True)
+    argument = models.CharField(max_length=1, blank=True)
+    script = models.CharField(max_length=255, blank=True)
+    started_at = models.DateTimeField(null=True)
+    ended_at = models.DateTimeField(null=True)
+    stdout = models.TextField(blank=True)
+    stderr = models.TextField(blank=True)
+
+    class Meta:
+        """An attempt is entered once, whoever enters it."""
+
+        ordering = ["pk"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["run", "phase", "attempt"], name="one_result_of_an_attempt"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        """Return the phase and its outcome."""
+        return f"{self.phase} {self.outcome}"
+
+
+class RunEvent(models.Model):
+    """One line of a run's history. Never changed; `at` is when it happened, not when it was entered."""
+
+    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="events")
+    at = models.DateTimeField()
+    state = models.CharField(max_length=16, choices=_STATES)
+    text = models.TextField()
+
+    class Meta:
+        """In the order in which it happened."""
+
+        ordering = ["at", "pk"]
+
+    def __str__(self) -> str:
+        """Return the line."""
+        return self.text

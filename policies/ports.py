@@ -1,0 +1,108 @@
+"""The world outside, as Protocols: what the services ask of AWS and of the clock.
+
+Regions are AWS region names, ids AWS ids, times aware UTC datetimes, spans seconds. Every method may raise
+the errors of `policies.domain.errors`; none retries by itself.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """An account's keys; both empty: the SDK's default chain. Never shown."""
+
+    access_key_id: str = field(default="", repr=False)
+    secret_access_key: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """An EC2 instance and the EBS volumes attached to it; the root volume is one of them."""
+
+    instance_id: str
+    region: str
+    aws_account_id: str
+    state: str
+    root_volume_id: str
+    volume_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Volume:
+    """An EBS volume; `instance_id` is empty when it is attached to nothing."""
+
+    volume_id: str
+    region: str
+    volume_type: str
+    instance_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class FireRequest:
+    """One call: CreateSnapshots of an instance, or CreateSnapshot of a stand-alone volume."""
+
+    region: str
+    tags: Mapping[str, str]
+    description: str
+    instance_id: str = ""
+    volume_id: str = ""
+    exclude_boot_volume: bool = False
+    exclude_volume_ids: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A snapshot as AWS shows it: state pending | completed | error | …, progress in percent."""
+
+    snapshot_id: str
+    volume_id: str
+    state: str
+    progress: int = 0
+    message: str = ""
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+
+class Snapshots(Protocol):
+    """EBS snapshots of one account."""
+
+    def warm(self, region: str, connections: int) -> None:
+        """Open so many connections to the region, so that no call of the window has to."""
+
+    def prove(self, request: FireRequest) -> None:
+        """Return if the request would be permitted (DryRun), raise what AWS says if not."""
+
+    def fire(self, request: FireRequest, timeout_seconds: float) -> list[Snapshot]:
+        """Make the snapshots, in one attempt. AnswerLostError: it may have been done."""
+
+    def describe(self, region: str, snapshot_ids: Sequence[str]) -> dict[str, Snapshot]:
+        """Return the snapshots that are ours and exist, by id; 200 a call."""
+
+    def of_run(self, region: str, server: str, run: str) -> list[Snapshot]:
+        """Return the snapshots that bear this server's and this run's tags."""
+
+    def tag(self, region: str, snapshot_ids: Sequence[str], tags: Mapping[str, str]) -> None:
+        """Set the tags on the snapshots."""
+
+
+class Instances(Protocol):
+    """EC2 instances and volumes of one account."""
+
+    def instances(self, region: str, instance_ids: Sequence[str]) -> dict[str, Instance]:
+        """Return the instances that exist, by id; terminated ones are left out."""
+
+    def volumes(self, region: str, volume_ids: Sequence[str]) -> dict[str, Volume]:
+        """Return the volumes that exist, by id."""
+
+
+class Cloud(Snapshots, Instances, Protocol):
+    """One account's AWS."""
+
+
+class Clock(Protocol):
+    """Time, as tests may set it."""
+
+    def now(self) -> datetime:
+        """Return the aware UTC time of now."""

@@ -1,0 +1,28 @@
+"""Rows as a person may see them. What `visible_to` leaves out does not exist for that person."""
+
+from typing import Self, TypeVar
+
+from django.db import models
+
+from policies.domain import sequence
+from scripts_admin.models import User
+
+Row = TypeVar("Row", bound=models.Model, covariant=True)
+
+
+class OwnedQuerySet(models.QuerySet[Row]):
+    """Rows with an `owner`."""
+
+    def visible_to(self, user: User) -> Self:
+        """Return the rows that the user may see: all for a superuser, else their own."""
+        if not user.is_active:
+            return self.none()
+        return self if user.is_superuser else self.filter(owner=user)
+
+
+class RunQuerySet(OwnedQuerySet[Row]):
+    """Runs."""
+
+    def unfinished(self) -> Self:
+        """Return the runs that have not ended."""
+        return self.filter(state__in=sorted(sequence.UNFINISHED))

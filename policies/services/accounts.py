@@ -1,0 +1,39 @@
+"""Accounts: what of them reaches AWS, and what must be masked."""
+
+from n2wbackup.lib import encrypted
+from policies.models import Account
+from policies.ports import Credentials
+
+
+def credentials(account: Account) -> Credentials:
+    """Return the account's way in; empty ones mean the SDK's default chain."""
+    if account.auth == Account.Auth.INSTANCE:
+        return Credentials()
+    return Credentials(account.access_key_id, account.secret_access_key or "")
+
+
+def secrets(account: Account | None) -> tuple[bytes, ...]:
+    """Return the values that no output may show."""
+    if account is None:
+        return ()
+    values = (account.access_key_id, account.secret_access_key or "")
+    return tuple(value.encode() for value in values if value)
+
+
+def seal(account: Account | None) -> str:
+    """Return the values that no output may show in a form that may lie on disk."""
+    found = secrets(account)
+    return encrypted.seal("\n".join(secret.decode() for secret in found)) if found else ""
+
+
+def unseal(masks: str) -> tuple[bytes, ...]:
+    """Return the values that `seal` took."""
+    return tuple(line.encode() for line in encrypted.unseal(masks).split("\n")) if masks else ()
+
+
+def bucket(account: Account, aws_account_id: str) -> str:
+    """Return what permits are counted by: the AWS account where it is known, and remember it."""
+    if aws_account_id and account.aws_account_id != aws_account_id:
+        account.aws_account_id = aws_account_id
+        account.save(update_fields=["aws_account_id"])
+    return account.aws_account_id or f"row-{account.pk}"

@@ -1,0 +1,129 @@
+"""The complete phase and the run's end. complete may delete logs: it is started at most once."""
+
+import logging
+import os
+from pathlib import Path
+from uuid import UUID
+
+from n2wbackup.lib import clock, home
+from policies.domain import verdict
+from policies.domain.sequence import Event, State
+from policies.models import Run, RunTarget
+from policies.selectors import facts
+from policies.services import accounts, entering, runs
+from policies.services.windows import runtime_folder
+from scripts_admin.domain import outcomes
+from scripts_admin.runners import journal, keeper, spool
+from scripts_admin.runners.keeper import GuardLostError
+from scripts_admin.runners.spool import Record
+
+log = logging.getLogger(__name__)
+
+ANSWER_SECONDS = 15.0
+
+
+def execute(run_id: UUID) -> None:
+    """Run complete and end the run, unless somebody else is at it."""
+    folder = spool.create(home.spool(), str(run_id))
+    held = spool.try_lock(folder, spool.KEEPER)
+    if held is None:
+        return
+    try:
+        run = Run.objects.select_related("policy", "account").filter(pk=run_id).first()
+        if run is not None and run.state == State.COMPLETING and not run.complete_started_at:
+            _run(run, folder)
+    finally:
+        os.close(held)
+
+
+def _run(run: Run, folder: Path) -> None:
+    record = _record(folder)
+    command = record.complete if record else None
+    argument = _argument(run)
+    started = clock.now()
+    # The row first: whoever comes after a crash finds that complete may have run, and never runs it again.
+    claimed = Run.objects.filter(
+        pk=run.pk, state=State.COMPLETING, complete_started_at=None,
+        cancel_requested_at=run.cancel_requested_at,
+    ).update(complete_started_at=started)  # fmt: skip
+    if not claimed:
+        return
+    run.complete_started_at = started
+    if record is not None and command is not None:
+        runs.record(run, f"complete started with {argument}")
+        _run_script(run, folder, argument, command.timeout_seconds)
+    finish(run, folder)
+
+
+def _argument(run: Run) -> str:
+    if run.is_test:
+        return run.test_argument or "0"
+    return verdict.complete_argument(facts(run))
+
+
+def _record(folder: Path) -> Record | None:
+    try:
+        return spool.read_any(folder)
+    except FileNotFoundError:
+        return None
+
+
+def _run_script(run: Run, folder: Path, argument: str, timeout_seconds: float) -> None:
+    lock = spool.try_lock(folder)
+    if lock is None:
+        return  # a guard of this run is still alive: what it does is unknown, so complete counts as interrupted
+    single = ("complete", argument, 1)
+    try:
+        guard = keeper.Guard(
+            folder, runtime_folder(run.pk), lock, accounts.secrets(run.account), single
+        )
+        guard.wait_until_done(timeout_seconds + ANSWER_SECONDS)
+        guard.release()
+    except (GuardLostError, OSError):
+        log.exception("the guard of complete of run %s was lost", run.pk)
+
+
+def finish(run: Run, folder: Path) -> None:
+    """End a run whose complete has ended, or will never be known to have; nothing is run here."""
+    record = _record(folder)
+    attempt = journal.read(runtime_folder(run.pk)).attempts.get(("complete", 1))
+    if record is not None and record.complete is not None:
+        outcome = attempt.settled if attempt and attempt.was_ordered else outcomes.INTERRUPTED
+    else:
+        # A run that was lost with its spool has no script left to run, which is no success.
+        known = record.not_run.get("complete", outcomes.NOT_RUN) if record else outcomes.NOT_RUN
+        outcome, attempt = known, None
+    if record is not None:
+        entering.complete_result(run, record, attempt, outcome)
+    known_facts = facts(run)
+    for target, worth in zip(run.targets.all(), known_facts.targets, strict=True):
+        consistency = verdict.target_consistency(known_facts, worth)
+        RunTarget.objects.filter(pk=target.pk).update(consistency=consistency)
+    end = verdict.end_state(known_facts)
+    ended = runs.apply(
+        run,
+        Event.COMPLETED,
+        f"ended: {end}",
+        end=end,
+        consistency=verdict.run_consistency(known_facts),
+        reason=run.reason or _reason(run, known_facts),
+    )
+    if ended:
+        spool.remove(folder, runtime_folder(run.pk))
+
+
+def _reason(run: Run, known: verdict.Facts) -> str:
+    """Return one line on what was not as it should be."""
+    parts = [
+        f"{phase} {outcome}"
+        for phase, outcome in (
+            ("before", known.before),
+            ("after", known.after),
+            ("complete", known.complete),
+        )
+        if outcome not in outcomes.FINE and not (run.is_test and outcome == outcomes.NOT_RUN)
+    ]
+    if run.thaw_by and run.thaw_by != "worker":
+        parts.append(f"the thaw was automatic ({run.thaw_by})")
+    parts += [f"{target}: {target.reason}" for target in run.targets.all() if target.reason]
+    return "; ".join(parts)

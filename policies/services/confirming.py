@@ -1,0 +1,24 @@
+"""A person's word that an application is thawed: audited, and it ends the repetitions of after."""
+
+from n2wbackup.lib import clock
+from policies.domain.errors import RefusedError
+from policies.domain.sequence import Event, State
+from policies.models import Policy, Run
+from policies.services import runs
+
+
+def confirm(policy: Policy, *, by: str) -> None:
+    """Take the mark off the policy. RefusedError, and nothing changed, where nothing may be frozen."""
+    thawing = Run.objects.filter(policy=policy, state=State.THAWING).first()
+    if policy.may_be_frozen_since is None and thawing is None:
+        message = f"{policy.owner}/{policy} is not marked as frozen; there is nothing to confirm."
+        raise RefusedError(message)
+    text = f"{by} confirmed that it is thawed"
+    if thawing is not None:
+        runs.apply(thawing, Event.CONFIRMED, text, thaw_next_at=None)
+        return
+    marked = policy.may_be_frozen_since
+    Policy.objects.filter(pk=policy.pk, may_be_frozen_since=marked).update(may_be_frozen_since=None)
+    last = Run.objects.filter(policy=policy).order_by("-created_at").first()
+    if last is not None:
+        runs.record(last, text, at=clock.now())

@@ -1,0 +1,80 @@
+"""Fire permits: what AWS's rates leave, kept in the database for all workers together.
+
+Rates are AWS's for CreateSnapshots (bucket of 100, 5 a second) with room to spare for other users of the account.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+
+from django.db import transaction
+from django.db.models import Count
+
+from n2wbackup.lib import clock
+from n2wbackup.lib.cas import compare_and_set
+from policies.models import FirePermits, RunSnapshot, VolumeFire
+
+BURST = 50.0
+PER_SECOND = 4.0
+VOLUME_PAUSE = timedelta(seconds=15)
+PENDING_LIMIT = 5
+SLOW_PENDING_LIMIT = 1
+SLOW_TYPES = frozenset({"st1", "sc1"})
+PENDING_PAUSE = timedelta(seconds=30)
+_TRIES = 5
+
+
+def take(bucket: str, calls: int, volumes: Sequence[str]) -> datetime | None:
+    """Take permits for so many calls on these volumes ("region:id"); None when taken.
+
+    Else nothing is taken, and the moment from which it is worth asking again is returned.
+    """
+    now = clock.now()
+    with transaction.atomic():
+        wait = _volumes_free_at(volumes, now) or _take_tokens(bucket, float(calls), now)
+        if wait is not None:
+            return wait
+        for volume in volumes:
+            VolumeFire.objects.update_or_create(volume=volume, defaults={"fired_at": now})
+    return None
+
+
+def pending_limit_reached(volume_types: Mapping[str, str]) -> dict[str, int]:
+    """Return the volumes (id: type given) that have as many pending snapshots as AWS allows, with the count."""
+    rows = (
+        RunSnapshot.objects.filter(state="pending", volume_id__in=list(volume_types))
+        .values("volume_id")
+        .annotate(pending=Count("pk"))
+    )
+    full = {}
+    for row in rows:
+        slow = volume_types[row["volume_id"]] in SLOW_TYPES
+        if row["pending"] >= (SLOW_PENDING_LIMIT if slow else PENDING_LIMIT):
+            full[row["volume_id"]] = row["pending"]
+    return full
+
+
+def _volumes_free_at(volumes: Sequence[str], now: datetime) -> datetime | None:
+    last = (
+        VolumeFire.objects.filter(volume__in=volumes, fired_at__gt=now - VOLUME_PAUSE)
+        .order_by("-fired_at")
+        .first()
+    )
+    return last.fired_at + VOLUME_PAUSE if last else None
+
+
+def _take_tokens(bucket: str, calls: float, now: datetime) -> datetime | None:
+    # A policy with more targets than the bucket holds still gets its turn, when the bucket is full.
+    wanted = min(calls, BURST)
+    for _ in range(_TRIES):
+        row, _made = FirePermits.objects.get_or_create(
+            bucket=bucket, defaults={"tokens": BURST, "filled_at": now}
+        )
+        passed = max(0.0, (now - row.filled_at).total_seconds())
+        tokens = min(BURST, row.tokens + passed * PER_SECOND)
+        if tokens < wanted:
+            return now + timedelta(seconds=(wanted - tokens) / PER_SECOND)
+        same = FirePermits.objects.filter(pk=bucket)
+        expected = {"tokens": row.tokens, "filled_at": row.filled_at}
+        if compare_and_set(same, expected, tokens=tokens - calls, filled_at=now):
+            return None
+    return now + timedelta(seconds=1)

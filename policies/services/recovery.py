@@ -1,0 +1,171 @@
+"""What the watchdog does: thaw from the spool first, then enter into the rows what the dead left undone.
+
+The first half reads the spool and tmpfs only, and never waits for a disk, a database or a script; the second
+half may wait for all of them, and runs in a thread of its own.
+"""
+
+import logging
+import os
+from pathlib import Path
+from uuid import UUID
+
+from django.db import DatabaseError, close_old_connections
+
+from n2wbackup.lib import home
+from policies.domain.sequence import Event, State
+from policies.models import Run
+from policies.services import accounts, completing, entering, runs
+from scripts_admin.runners import journal, linux, spool, thaw
+from scripts_admin.runners.keeper import Guard
+from scripts_admin.runners.spool import UnknownFormatError
+
+log = logging.getLogger(__name__)
+
+MAX_LOSSES = 5
+
+
+class Thawer:
+    """Thaws every window of this host whose keeper is gone. One turn never waits."""
+
+    def __init__(self, spool_folder: Path, runtime: Path) -> None:
+        """Remember the two places; neither is read yet."""
+        self._spool, self._runtime = spool_folder, runtime
+        self._guards: list[Guard] = []
+        self._unreadable: set[Path] = set()
+
+    @property
+    def busy(self) -> bool:
+        """Tell whether an attempt that was started here has not ended."""
+        return bool(self._guards)
+
+    def reap(self) -> None:
+        """Let go of the attempts that have ended."""
+        for guard in [g for g in self._guards if g.is_done()]:
+            guard.release()
+            self._guards.remove(guard)
+
+    def standing(self) -> int:
+        """Return how many windows are open now, without touching them."""
+        folders = spool.folders(self._spool)
+        return sum((folder / spool.RECORD).exists() for folder in folders)
+
+    def turn(self) -> int:
+        """Start every attempt that is due; return how many windows are still open."""
+        self.reap()
+        return sum(self._look(folder) for folder in spool.folders(self._spool))
+
+    def _look(self, folder: Path) -> bool:
+        if not (folder / spool.RECORD).exists():
+            return False
+        try:
+            lock = spool.try_lock(folder)
+        except FileNotFoundError:
+            return False
+        if lock is None:
+            return True  # somebody alive is at it
+        runtime = self._runtime / folder.name
+        try:
+            record, standing = thaw.look(folder, runtime)
+        except (OSError, ValueError, UnknownFormatError) as error:
+            if folder not in self._unreadable:
+                log.error("the record of run %s cannot be read: %s", folder.name, error)  # noqa: TRY400
+            self._unreadable.add(folder)
+            os.close(lock)
+            return False
+        due = standing.due
+        if due is None or due.at > linux.boottime():
+            os.close(lock)
+            return due is not None
+        secrets = accounts.unseal(record.masks)
+        self._guards.append(thaw.start(folder, runtime, lock, due, secrets))
+        return True
+
+
+def enter_all() -> None:
+    """Enter into the rows what happened to the runs of this server that nobody keeps any more."""
+    close_old_connections()
+    for folder in spool.folders(home.spool()):
+        try:
+            _enter_one(folder)
+        except DatabaseError:
+            raise
+        except Exception:
+            log.exception("run %s could not be entered", folder.name)
+    mine = Run.objects.unfinished().filter(server=home.server_id()).exclude(state=State.QUEUED)
+    for run in mine:
+        if not (home.spool() / str(run.pk)).exists():
+            _lost_spool(run)
+
+
+def enter(run_id: UUID) -> None:
+    """Enter what happened to one run, if nobody keeps it."""
+    _enter_one(home.spool() / str(run_id))
+
+
+def _enter_one(folder: Path) -> None:
+    if spool.is_held(folder):
+        return
+    held = spool.try_lock(folder, spool.KEEPER)
+    if held is None:
+        return
+    try:
+        run = Run.objects.select_related("policy", "account").filter(pk=folder.name).first()
+        runtime = home.runtime() / folder.name
+        if run is None:
+            _forget(folder, runtime)
+        else:
+            _settle(run, folder, runtime)
+    finally:
+        os.close(held)
+
+
+def _forget(folder: Path, runtime: Path) -> None:
+    """Remove the spool of a run that has no row (the database was restored), once nothing is due."""
+    if (folder / spool.RECORD).exists() and thaw.look(folder, runtime)[1].due is not None:
+        return
+    spool.remove(folder, runtime)
+
+
+def _settle(run: Run, folder: Path, runtime: Path) -> None:
+    if run.state == State.PREPARING:
+        _lost_while_preparing(run)
+    elif run.state in (State.FROZEN, State.THAWING):
+        if run.state == State.FROZEN:
+            _enter_calls(run, runtime)
+        entering.thaw(run, folder, runtime)
+    elif run.state == State.COMPLETING and run.complete_started_at:
+        completing.finish(run, folder)
+    elif run.ended_at is not None:
+        spool.remove(folder, runtime)
+    else:
+        spool.settle(folder)
+
+
+def _enter_calls(run: Run, runtime: Path) -> None:
+    if journal.read(runtime).opened or not (runtime / journal.NAME).exists():
+        entering.lost_shots(run)
+    else:
+        entering.shots(run, runtime, [])
+
+
+def _lost_while_preparing(run: Run) -> None:
+    losses = run.losses + 1
+    if losses >= MAX_LOSSES:
+        reason = f"The run was lost {losses} times while it was prepared; it is not tried again."
+        runs.apply(run, Event.NOTHING_LEFT, reason, reason=reason, losses=losses)
+        return
+    text = "its worker died while preparing; nothing was frozen, it is tried again"
+    runs.apply(run, Event.LOST, text, losses=losses, dispatched_at=None)
+
+
+def _lost_spool(run: Run) -> None:
+    """End what has no spool any more: nobody can thaw it from here, and the truth is said."""
+    if run.state == State.PREPARING:
+        _lost_while_preparing(run)
+    elif run.state in (State.FROZEN, State.THAWING):
+        entering.lost_shots(run)
+        reason = "The spool of the run is gone, so the server cannot thaw: thaw by hand and confirm it."
+        runs.apply(run, Event.GIVEN_UP, reason, reason=reason, thaw_by="lost")
+    elif run.state == State.COMPLETING and run.complete_started_at:
+        completing.finish(run, home.spool() / str(run.pk))
+

@@ -1,0 +1,83 @@
+"""A run as JSON, as contract and commands show it. Times are ISO 8601 in UTC with microseconds."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from policies.models import PhaseResult, Run, RunSnapshot, RunTarget
+from scripts_admin.domain import names, outcomes
+
+Json = dict[str, Any]
+
+
+def run(found: Run) -> Json:
+    """Return a run, its rows prefetched as `selectors.whole_runs` does, as plain values."""
+    targets = list(found.targets.all())
+    return {
+        "id": str(found.pk),
+        "policy": found.label,
+        "trigger": found.trigger,
+        "state": found.state,
+        "consistency": found.consistency,
+        "reason": found.reason,
+        "scheduled_for": moment(found.scheduled_for),
+        "started_at": moment(found.started_at),
+        "fired_at": moment(found.fired_at),
+        "ended_at": moment(found.ended_at),
+        "freeze_seconds": found.freeze_seconds,
+        "hold_seconds": found.hold_seconds,
+        "phases": phases(found),
+        "targets": [_target(target) for target in targets],
+        "snapshots": [_snapshot(s, target) for target in targets for s in target.snapshots.all()],
+        "events": [
+            {"at": moment(event.at), "state": event.state, "text": event.text}
+            for event in found.events.all()
+        ],
+    }
+
+
+def phases(found: Run) -> dict[str, Json]:
+    """Return each phase as its first attempt went."""
+    first = {result.phase: result for result in found.phases.all() if result.attempt == 1}
+    return {phase: _phase(first.get(phase)) for phase in names.PHASES}
+
+
+def _phase(result: PhaseResult | None) -> Json:
+    return {
+        "outcome": result.outcome if result else outcomes.NOT_RUN,
+        "exit_code": result.exit_code if result else None,
+        "argument": result.argument if result else "",
+        "script": result.script if result else "",
+        "started_at": moment(result.started_at) if result else None,
+        "ended_at": moment(result.ended_at) if result else None,
+        "stdout": result.stdout if result else "",
+        "stderr": result.stderr if result else "",
+    }
+
+
+def _target(target: RunTarget) -> Json:
+    return {
+        "instance": target.instance_id,
+        "volume": target.volume_id,
+        "region": target.region,
+        "state": target.state,
+        "consistency": target.consistency,
+        "reason": target.reason,
+        "fired_at": moment(target.fired_at),
+        "phases": {},
+    }
+
+
+def _snapshot(snapshot: RunSnapshot, target: RunTarget) -> Json:
+    return {
+        "id": snapshot.snapshot_id,
+        "volume": snapshot.volume_id,
+        "instance": target.instance_id,
+        "region": target.region,
+        "state": snapshot.state,
+        "progress": snapshot.progress,
+    }
+
+
+def moment(at: datetime | None) -> str | None:
+    """Return a time as ISO 8601 in UTC with microseconds."""
+    return at.astimezone(UTC).isoformat(timespec="microseconds") if at else None

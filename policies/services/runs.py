@@ -1,0 +1,222 @@
+"""Runs: the only code that changes a run's state, always by compare-and-set on its row.
+
+Order within a change: the row first (whoever loses that writes nothing), then its history, then what the state
+machine commands. All in one transaction, without network.
+"""
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.db import IntegrityError, transaction
+from django.db.models import F
+
+from n2wbackup.lib import clock, home
+from n2wbackup.lib.cas import compare_and_set
+from policies import dispatch
+from policies.domain import sequence
+from policies.domain.errors import RefusedError
+from policies.domain.sequence import Command, Event, State
+from policies.models import DailyCount, Policy, Run, RunEvent, WindowLease
+
+
+def start(
+    *,
+    policy: Policy,
+    trigger: Run.Trigger,
+    requested_by: str = "",
+    scheduled_for: datetime | None = None,
+    test_phase: str = "",
+    test_argument: str = "",
+) -> Run:
+    """Queue a run. Raises RefusedError, and adds nothing, where the policy has an unfinished one.
+
+    Only people are refused: a due time that meets an unfinished run becomes a run in state `skipped`.
+    """
+    now = clock.now()
+    run = Run(
+        policy=policy,
+        owner=policy.owner,
+        account=policy.account,
+        policy_name=policy.name,
+        owner_name=policy.owner.username,
+        requested_by=requested_by,
+        trigger=trigger,
+        scheduled_for=scheduled_for,
+        test_phase=test_phase,
+        test_argument=test_argument,
+        created_at=now,
+        dispatched_at=now,
+    )
+    try:
+        with transaction.atomic():
+            run.save(force_insert=True)
+            record(run, f"queued ({trigger})", at=now)
+            dispatch.on_commit(dispatch.FREEZE, run.pk)
+    except IntegrityError:
+        return _refuse(run)
+    return run
+
+
+def _refuse(run: Run) -> Run:
+    """Turn a due time that met an unfinished run into a skipped one; a person gets a sentence."""
+    same = Run.objects.filter(
+        policy=run.policy, scheduled_for=run.scheduled_for, attempt=run.attempt
+    )
+    running = Run.objects.unfinished().filter(policy=run.policy).first()
+    if running is None or (run.scheduled_for and same.exists()):
+        message = f"A run of {run.label} for this due time exists already; it is not made twice."
+        raise RefusedError(message)
+    if run.trigger != Run.Trigger.SCHEDULE:
+        message = (
+            f"{run.label} is being backed up already (run {running.pk}, {running.state}): wait until it "
+            f"ends, or cancel it."
+        )
+        raise RefusedError(message)
+    run.state, run.ended_at = State.SKIPPED, run.created_at
+    run.reason = f"Run {running.pk} of the same policy had not ended at the due time."
+    with transaction.atomic():
+        run.save(force_insert=True)
+        record(run, run.reason, at=run.created_at)
+        _close(run, run.created_at)
+    return run
+
+
+def claim(run_id: UUID) -> Run | None:
+    """Take a queued run whose time has come; None where somebody else has it, or it must wait."""
+    now = clock.now()
+    run = Run.objects.select_related("policy__folder", "owner", "account").filter(pk=run_id).first()
+    if run is None or run.state != State.QUEUED or (run.not_before and run.not_before > now):
+        return None
+    taken = apply(
+        run,
+        Event.CLAIMED,
+        "a worker took the run",
+        server=home.server_id(),
+        started_at=run.started_at or now,
+        not_before=None,
+    )
+    return run if taken else None
+
+
+def apply(
+    run: Run,
+    event: Event,
+    text: str,
+    *,
+    at: datetime | None = None,
+    expected: Mapping[str, Any] | None = None,
+    end: State | None = None,
+    **changes: Any,  # noqa: ANN401 - values of columns, as update() takes them
+) -> bool:
+    """Apply an event to a run as this process knows it; False, and nothing done, where the row moved on.
+
+    `expected` adds columns to the comparison. `end` names the state where the table leaves it to the
+    verdict. sequence.RefusedError where the event means nothing in the run's state.
+    """
+    step = sequence.step(State(run.state), event)
+    state = step.state or end
+    if state is None:
+        message = f"{event} needs the end state"
+        raise ValueError(message)
+    now = clock.now()
+    if state in sequence.ENDS:
+        changes["ended_at"] = now
+    comparison = {"state": run.state} | dict(expected or {})
+    with transaction.atomic():
+        row = Run.objects.filter(pk=run.pk)
+        if not compare_and_set(row, comparison, state=state, **changes):
+            return False
+        for name, value in {"state": state, **changes}.items():
+            setattr(run, name, value)
+        record(run, text, at=at or now)
+        for command in step.commands:
+            _COMMANDS[command](run, now)
+    return True
+
+
+def record(run: Run, text: str, *, at: datetime | None = None, state: str = "") -> None:
+    """Add a line to the run's history; `at` is when it happened."""
+    RunEvent.objects.create(run=run, at=at or clock.now(), state=state or run.state, text=text)
+
+
+def cancel(run: Run, *, by: str) -> None:
+    """Cancel a run in whatever state; what is frozen is thawed first, and complete gets 0.
+
+    Raises RefusedError where the run has ended, or its complete has been started with 1.
+    """
+    for _ in range(3):  # the run may move on between the reading and the change
+        run.refresh_from_db()
+        if run.state in sequence.ENDS:
+            message = f"Run {run.pk} has ended already ({run.state}); there is nothing to cancel."
+            raise RefusedError(message)
+        if run.cancel_requested_at:
+            return
+        if run.complete_started_at:
+            message = f"Run {run.pk} is completing: its complete script has started and is left to end."
+            raise RefusedError(message)
+        now = clock.now()
+        reason = f"cancelled by {by}"
+        if apply(
+            run,
+            Event.CANCEL,
+            reason,
+            expected={"cancel_requested_at": None, "complete_started_at": None},
+            cancel_requested_at=now,
+            cancelled_by=by,
+            reason=run.reason or f"Cancelled by {by}.",
+        ):
+            return
+    message = f"Run {run.pk} changes too fast to be cancelled: try again."
+    raise RefusedError(message)
+
+
+def _release(run: Run, _: datetime) -> None:
+    WindowLease.objects.filter(run=run).delete()
+
+
+def _mark(run: Run, now: datetime) -> None:
+    since = run.ordered_at or now
+    Policy.objects.filter(pk=run.policy_id, may_be_frozen_since=None).update(
+        may_be_frozen_since=since
+    )
+
+
+def _unmark(run: Run, _: datetime) -> None:
+    Policy.objects.filter(pk=run.policy_id).update(may_be_frozen_since=None)
+
+
+def _tag(run: Run, _: datetime) -> None:
+    Run.objects.filter(pk=run.pk).update(tags_due=True)
+    dispatch.on_commit(dispatch.TAG, run.pk)
+
+
+def _complete(run: Run, _: datetime) -> None:
+    dispatch.on_commit(dispatch.COMPLETE, run.pk)
+
+
+def _close(run: Run, now: datetime) -> None:
+    """Keep the roll-ups, so that no page has to count a million runs."""
+    _release(run, now)
+    if run.policy_id is None or run.is_test:
+        return
+    changes: dict[str, Any] = {"last_run": run}
+    if run.state == State.SUCCEEDED:
+        changes["last_success_at"] = now
+    Policy.objects.filter(pk=run.policy_id).update(**changes)
+    count, made = DailyCount.objects.get_or_create(
+        policy_id=run.policy_id, day=now.date(), state=run.state, defaults={"runs": 1}
+    )
+    if not made:
+        DailyCount.objects.filter(pk=count.pk).update(runs=F("runs") + 1)
+
+
+_COMMANDS: Mapping[Command, Callable[[Run, datetime], None]] = {
+    Command.RELEASE: _release,
+    Command.MARK: _mark,
+    Command.UNMARK: _unmark,
+    Command.TAG: _tag,
+    Command.COMPLETE: _complete,
+    Command.CLOSE: _close,
+}

@@ -1,0 +1,44 @@
+"""A whole run in this process, without broker and workers: what the workers would do, one after the other."""
+
+import time
+
+from n2wbackup.lib import home
+from policies import dispatch
+from policies.domain import sequence
+from policies.domain.sequence import State
+from policies.models import Policy, Run
+from policies.services import completing, recovery, runs, snapshots, tagging, windows
+
+PAUSE_SECONDS = 0.2
+
+
+def start_and_keep(
+    *, policy: Policy, trigger: Run.Trigger, test_phase: str = "", test_argument: str = ""
+) -> Run:
+    """Start a run and take it to its end; no hint is sent, so no worker is told of it first."""
+    thawer = recovery.Thawer(home.spool(), home.runtime())
+    with dispatch.silenced():
+        run = runs.start(
+            policy=policy, trigger=trigger, test_phase=test_phase, test_argument=test_argument
+        )
+        while run.state not in sequence.ENDS:
+            _step(run, thawer)
+            run.refresh_from_db()
+            if run.state not in sequence.ENDS:
+                time.sleep(PAUSE_SECONDS)
+        tagging.tag(run.pk)
+    return run
+
+
+def _step(run: Run, thawer: recovery.Thawer) -> None:
+    if run.state == State.QUEUED:
+        windows.execute(run.pk)
+    elif run.state in sequence.MAY_BE_FROZEN:
+        thawer.turn()
+        recovery.enter(run.pk)
+        tagging.tag(run.pk)
+    elif run.state == State.WAITING:
+        snapshots.poll()
+        tagging.tag(run.pk)
+    elif run.state == State.COMPLETING:
+        completing.execute(run.pk)

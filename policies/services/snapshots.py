@@ -1,0 +1,147 @@
+"""Following the snapshots: many runs to one call, no worker slot held, until each is completed or failed."""
+
+import logging
+from collections import defaultdict
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from django.db.models import Q
+
+from n2wbackup.lib import clock, home
+from policies.adapters import session
+from policies.domain.errors import BackupError
+from policies.domain.sequence import Event, State
+from policies.models import Account, Run, RunSnapshot, RunTarget
+from policies.ports import Cloud, Snapshot
+from policies.services import accounts, entering, runs
+
+log = logging.getLogger(__name__)
+
+BATCH = 200
+ABSENT_POLLS = 3
+ABSENT_FOR = timedelta(minutes=5)
+LOST_ANSWER = timedelta(minutes=5)  # reads are eventually consistent; past this nothing was made
+# Young snapshots are looked at in each poll, older ones less often: (age from, every n-th poll).
+SLOWER = ((timedelta(minutes=10), 12), (timedelta(minutes=2), 3))
+_FOLLOWED = (State.THAWING, State.WAITING)
+_FAILED = frozenset({"error", "recoverable"})
+
+
+def poll(round_number: int = 0) -> None:
+    """Look at every pending snapshot that is due in this round, and settle the runs that are done."""
+    now = clock.now()
+    settle_lost_answers(now)
+    pending = RunSnapshot.objects.filter(
+        state=RunSnapshot.State.PENDING, target__run__state__in=_FOLLOWED
+    ).select_related("target__run__account", "target__run__policy")
+    groups: dict[tuple[Account, str], list[RunSnapshot]] = defaultdict(list)
+    for snapshot in pending:
+        run = snapshot.target.run
+        if run.account is not None and _is_due(snapshot, now, round_number):
+            groups[run.account, snapshot.target.region].append(snapshot)
+    for (account, region), ones in groups.items():
+        _poll_group(session.cloud(accounts.credentials(account)), region, ones, now)
+    for run in Run.objects.filter(state=State.WAITING):
+        settle(run)
+
+
+def _is_due(snapshot: RunSnapshot, now: datetime, round_number: int) -> bool:
+    age = now - snapshot.created_at
+    every = next((n for since, n in SLOWER if age >= since), 1)
+    return round_number % every == 0
+
+
+def _poll_group(cloud: Cloud, region: str, ones: Sequence[RunSnapshot], now: datetime) -> None:
+    for start in range(0, len(ones), BATCH):
+        batch = ones[start : start + BATCH]
+        try:
+            found = cloud.describe(region, [one.snapshot_id for one in batch])
+        except BackupError as error:
+            log.warning("snapshots in %s could not be polled: %s", region, error)
+            found = None
+        for one in batch:
+            _enter(one, found.get(one.snapshot_id) if found is not None else one, now)
+
+
+def _enter(one: RunSnapshot, found: Snapshot | RunSnapshot | None, now: datetime) -> None:
+    """Enter what a poll saw; a RunSnapshot in place of AWS's answer means that nothing was seen."""
+    states, before = RunSnapshot.State, (one.state, one.progress, one.absent_polls)
+    policy = one.target.run.policy
+    limit = timedelta(hours=policy.snapshot_timeout_hours if policy else 48)
+    if isinstance(found, Snapshot):
+        one.progress, one.absent_polls, one.absent_since = found.progress, 0, None
+        if found.state == "completed":
+            one.state, one.progress = states.COMPLETED, 100
+        elif found.state in _FAILED:
+            one.state = states.ERROR
+    elif found is None:
+        one.absent_polls += 1
+        one.absent_since = one.absent_since or now
+        if one.absent_polls >= ABSENT_POLLS and now - one.absent_since >= ABSENT_FOR:
+            one.state = states.MISSING
+    if one.state == states.PENDING and now - one.created_at >= limit:
+        one.state = states.TIMED_OUT
+    if (one.state, one.progress, one.absent_polls) != before:
+        one.save(update_fields=["state", "progress", "absent_polls", "absent_since"])
+
+
+def settle_lost_answers(now: datetime) -> None:
+    """Look for the snapshots of calls whose answer was lost, by tag; never by asking twice."""
+    unknown = RunTarget.objects.filter(
+        state=RunTarget.State.UNKNOWN, run__state__in=_FOLLOWED
+    ).select_related("run__account")
+    for target in unknown:
+        run = target.run
+        if run.account is None:
+            continue
+        try:
+            cloud = session.cloud(accounts.credentials(run.account))
+            found = cloud.of_run(target.region, home.server_id(), str(run.pk))
+        except BackupError as error:
+            log.warning("the lost answer of run %s is still open: %s", run.pk, error)
+            continue
+        _settle_one(target, found, now)
+
+
+def _settle_one(target: RunTarget, found: Sequence[Snapshot], now: datetime) -> None:
+    own = [s for s in found if s.volume_id in target.expected_volume_ids]
+    since = target.run.ordered_at or target.run.created_at
+    waited = now - since >= LOST_ANSWER
+    whole = {s.volume_id for s in own} == set(target.expected_volume_ids)
+    if not own and waited:
+        target.state = RunTarget.State.REFUSED
+        target.reason = f"{target.reason} No snapshot of it bears the run's tag: none was made."
+    elif whole or (own and waited):
+        target.state = RunTarget.State.FIRED
+        target.consistency = "crash"
+        target.reason = f"{target.reason} The snapshots were found by their tag."
+    else:
+        return
+    target.save(update_fields=["state", "reason", "consistency"])
+    entering.adopt(target, own)
+    runs.record(target.run, f"{target}: {len(own)} snapshots found by tag")
+    Run.objects.filter(pk=target.run_id).update(tags_due=True)
+
+
+def settle(run: Run) -> bool:
+    """Send a waiting run to complete when every target is decided; True if it went."""
+    open_targets = run.targets.filter(
+        Q(state=RunTarget.State.UNKNOWN) | Q(snapshots__state=RunSnapshot.State.PENDING)
+    )
+    if open_targets.exists():
+        return False
+    for target in run.targets.filter(state=RunTarget.State.FIRED).prefetch_related("snapshots"):
+        _decide(target)
+    return runs.apply(run, Event.SETTLED, "every snapshot is completed or failed")
+
+
+def _decide(target: RunTarget) -> None:
+    states = RunSnapshot.State
+    bad = [s for s in target.snapshots.all() if s.state != states.COMPLETED]
+    made = {s.volume_id for s in target.snapshots.all()}
+    whole = not bad and made == set(target.expected_volume_ids)
+    target.state = RunTarget.State.USABLE if whole else RunTarget.State.FAILED
+    if bad and not target.reason:
+        listed = ", ".join(f"{s.snapshot_id} ({s.state})" for s in bad)
+        target.reason = f"Not every snapshot was completed: {listed}."
+    target.save(update_fields=["state", "reason"])

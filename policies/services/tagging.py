@@ -1,0 +1,61 @@
+"""Tags that say what the snapshots are worth: written after the thaw, from the rows, until AWS took them."""
+
+import logging
+from collections import defaultdict
+from uuid import UUID
+
+from n2wbackup.lib.cas import compare_and_set
+from policies.adapters import session
+from policies.domain import sequence
+from policies.domain.errors import BackupError, NotFoundError
+from policies.models import Run, RunSnapshot
+from policies.selectors import facts
+from policies.services import accounts
+
+log = logging.getLogger(__name__)
+
+
+def tag(run_id: UUID) -> None:
+    """Write what the rows know to the tags of the run's snapshots; what fails stays due."""
+    run = Run.objects.select_related("account").filter(pk=run_id, tags_due=True).first()
+    if run is None or run.account is None:
+        return
+    state = run.state
+    cloud = session.cloud(accounts.credentials(run.account))
+    try:
+        for (region, consistency), ids in _groups(run).items():
+            cloud.tag(region, ids, _tags(run, consistency))
+    except NotFoundError:
+        log.info("a snapshot of run %s is gone; its tags are not written", run.pk)
+    except BackupError as error:
+        log.warning("tags of run %s are tried again: %s", run.pk, error)
+        return
+    # Whoever moved the run on meanwhile has set the mark again.
+    compare_and_set(Run.objects.filter(pk=run.pk), {"state": state}, tags_due=False)
+
+
+def tag_due() -> None:
+    """Write all tags that are due."""
+    for run_id in Run.objects.filter(tags_due=True).values_list("pk", flat=True):
+        tag(run_id)
+
+
+def _groups(run: Run) -> dict[tuple[str, str], list[str]]:
+    groups: dict[tuple[str, str], list[str]] = defaultdict(list)
+    gone = (RunSnapshot.State.MISSING,)
+    for snapshot in RunSnapshot.objects.filter(target__run=run).exclude(state__in=gone):
+        target = snapshot.target
+        groups[target.region, target.consistency].append(snapshot.snapshot_id)
+    return groups
+
+
+def _tags(run: Run, consistency: str) -> dict[str, str]:
+    known = facts(run)
+    tags = {
+        "n2wbackup:consistency": consistency,
+        "n2wbackup:before": known.before,
+        "n2wbackup:after": known.after,
+    }
+    if run.state in sequence.ENDS:
+        tags |= {"n2wbackup:complete": known.complete, "n2wbackup:state": run.state}
+    return tags

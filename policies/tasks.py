@@ -1,0 +1,43 @@
+"""Celery's entries. Each starts by claiming its row; whoever loses that does nothing."""
+
+import time
+from uuid import UUID
+
+from celery import shared_task
+
+from n2wbackup.processes.draining import draining
+from policies.services import completing as complete_service
+from policies.services import hints, snapshots, tagging, windows
+
+POLL_SECONDS = 5
+
+
+@shared_task(name="policies.tasks.freeze")
+def freeze(run_id: str) -> None:
+    """Take a run through its window."""
+    windows.execute(UUID(run_id), draining=draining)
+
+
+@shared_task(name="policies.tasks.complete")
+def complete(run_id: str) -> None:
+    """Run a run's complete and end it."""
+    complete_service.execute(UUID(run_id))
+
+
+@shared_task(name="policies.tasks.tag")
+def tag(run_id: str) -> None:
+    """Write a run's tags."""
+    tagging.tag(UUID(run_id))
+
+
+@shared_task(name="policies.tasks.tick")
+def tick() -> None:
+    """Send again what a worker did not take."""
+    hints.resend()
+
+
+@shared_task(name="policies.tasks.poll")
+def poll() -> None:
+    """Follow pending snapshots, and write the tags that are due."""
+    snapshots.poll(int(time.time()) // POLL_SECONDS)
+    tagging.tag_due()

@@ -1,0 +1,45 @@
+"""Which file is which phase of which policy. Pure functions over names."""
+
+import re
+from collections.abc import Iterable
+
+PHASES = ("before", "after", "complete")
+POLICY_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+USER_NAME = re.compile(r"[a-z][a-z0-9_-]{0,30}")
+IGNORED_ENDINGS = ("~", ".bak", ".orig", ".swp", ".rpmsave", ".dpkg-old")
+
+
+def is_policy_name(name: str) -> bool:
+    """Tell whether `name` may name a policy; a dot would end the base name of its scripts."""
+    return POLICY_NAME.fullmatch(name) is not None
+
+
+def is_user_name(name: str) -> bool:
+    """Tell whether `name` may name a user, and so a folder and a Linux account."""
+    return USER_NAME.fullmatch(name) is not None
+
+
+def is_ignored(file_name: str) -> bool:
+    """Tell whether an editor or a package manager left this file behind, or it is hidden."""
+    return file_name.startswith(".") or file_name.endswith(IGNORED_ENDINGS)
+
+
+def base_name(phase: str, policy: str) -> str:
+    """Return the name that a script has before its first dot."""
+    return f"{phase}_{policy}"
+
+
+def belongs(file_name: str, phase: str, policy: str) -> bool:
+    """Tell whether a regular file of this name is `phase` of `policy` (case-sensitive)."""
+    base, dot, rest = file_name.partition(".")
+    return (
+        base == base_name(phase, policy)
+        and bool(dot)
+        and bool(rest)
+        and not is_ignored(file_name)
+    )
+
+
+def candidates(file_names: Iterable[str], phase: str, policy: str) -> list[str]:
+    """Return the names that are `phase` of `policy`, sorted; more than one is ambiguous."""
+    return sorted(name for name in file_names if belongs(name, phase, policy))

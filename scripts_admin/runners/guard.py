@@ -1,0 +1,269 @@
+"""The guard: a small process outside the worker that keeps one window, and thaws whatever dies.
+
+It runs before, tells the worker, waits for "thaw" and runs after. When the worker's pipe closes or the
+deadline passes it thaws by itself, at once, with the right argument. It is the clock of the window: its
+answer to "thaw" says who began it. It holds the run's lock for as long as it lives, writes to tmpfs only, and
+imports nothing but the standard library, as it is forked from a preloaded parent.
+"""
+
+import os
+import selectors
+import signal
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from multiprocessing.reduction import DupFd
+from pathlib import Path
+from typing import Protocol
+
+from setproctitle import setproctitle
+
+from scripts_admin.domain import outcomes
+from scripts_admin.runners import journal, linux, spool
+from scripts_admin.runners.script import RECHECK_SECONDS, Script
+
+LOADED_IN = os.getpid()  # the forkserver's, unless its preload failed in silence
+IDLE_SECONDS = 1.0  # the selector's clock stops while the machine sleeps; look again at least so often
+
+
+class Lock:
+    """The descriptor that holds a run's flock, on its way from one process to the next.
+
+    The flock belongs to the open file, so there is no moment at which neither process holds it.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        """Wrap a descriptor; the receiving process gets a duplicate."""
+        self.descriptor = descriptor
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Send the descriptor itself along with the pickle."""
+        return _receive_lock, (DupFd(self.descriptor),)
+
+
+class _Detachable(Protocol):
+    def detach(self) -> int: ...
+
+
+def _receive_lock(sent: _Detachable) -> Lock:
+    return Lock(sent.detach())
+
+
+@dataclass(frozen=True, slots=True)
+class Orders:
+    """Where a guard finds its run; `lock` holds the run's flock, `secrets` are masked in outputs."""
+
+    spool_folder: Path
+    runtime_folder: Path
+    lock: Lock
+    secrets: tuple[bytes, ...] = ()
+
+
+def keep_window(pipe: Connection, orders: Orders) -> None:
+    """Be the guard of one window: the entry of the process. Ends when after has ended."""
+    record, lock = _settle_in(orders)
+    writer = journal.Writer(orders.runtime_folder)
+    window = Window(pipe, record, writer, orders.secrets)
+    _tell(pipe, "ready", os.getpid() != LOADED_IN)
+    window.keep()
+    os.close(lock)
+
+
+def run_single(pipe: Connection, orders: Orders, phase: str, argument: str, attempt: int) -> None:
+    """Run one script outside a window: a repeated after, or complete. The entry of the process.
+
+    For after, before and earlier afters are made sure to be dead first, whoever started them.
+    """
+    record, lock = _settle_in(orders)
+    if phase == "after":
+        _bury(journal.read(orders.runtime_folder), record)
+    command = record.command(phase)
+    if command is not None:
+        writer = journal.Writer(orders.runtime_folder)
+        writer.write("opened")  # whatever the journal was before it may have been lost with
+        selector = selectors.DefaultSelector()
+        script = Script(
+            record, command, writer, selector, lambda _: None, orders.secrets, attempt
+        )
+        script.release(argument, command.timeout_seconds)
+        while not script.ended:
+            _turn(selector, [script], None)
+        script.write_output()
+    _tell(pipe, "done", None)
+    os.close(lock)
+
+
+def _settle_in(orders: Orders) -> tuple[spool.Record, int]:
+    """Leave the worker's session and streams, ignore what would end us, and read the record."""
+    lock = orders.lock.descriptor
+    os.setsid()
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGPIPE):
+        signal.signal(number, signal.SIG_IGN)
+    null = os.open(os.devnull, os.O_RDWR)
+    for stream in (0, 1, 2):
+        os.dup2(null, stream)
+    setproctitle(f"n2wbackup guard {orders.spool_folder.name}")
+    return spool.read_any(orders.spool_folder), lock
+
+
+def _tell(pipe: Connection, what: str, value: object) -> None:
+    """Tell the worker; it may be gone, which never matters to what the guard does."""
+    with suppress(OSError):
+        pipe.send((what, value))
+
+
+def _turn(selector: selectors.BaseSelector, scripts: Sequence[Script], until: float | None) -> None:
+    """Handle what is readable, or wait for the nearest deadline."""
+    moments = [m for m in (*(script.deadline for script in scripts), until) if m is not None]
+    now = linux.boottime()
+    wait = min([IDLE_SECONDS, *(max(0.0, moment - now) for moment in moments)])
+    for key, _ in selector.select(wait):
+        key.data(key.fd)
+    now = linux.boottime()
+    for script in scripts:
+        script.tick(now)
+
+
+def _bury(known: journal.Journal, record: spool.Record) -> None:
+    """Make sure that no earlier before or after of this run still acts.
+
+    An after that lost its guard may be about to succeed: it gets its time. A killed process that stays sits
+    in a write to the frozen disk; it can do nothing more, and only the thaw lets it go.
+    """
+    for attempt in known.attempts.values():
+        if attempt.process is None or attempt.phase == "complete":
+            continue
+        if attempt.phase == "before" and attempt.ended_at is not None:
+            continue  # it ended by itself: what it left behind holds the lock that after shall release
+        if attempt.phase == "after" and attempt.was_ordered and attempt.ended_boot is None:
+            timeout = record.after.timeout_seconds if record.after else 0.0
+            _wait_until_gone(attempt.process, (attempt.ordered_boot or 0.0) + timeout)
+        for number, grace in ((signal.SIGTERM, 1.0), (signal.SIGKILL, 2.0)):
+            linux.signal_group(attempt.process, number)
+            if _wait_until_gone(attempt.process, linux.boottime() + grace):
+                break
+
+
+def _wait_until_gone(leader: linux.Process, until: float) -> bool:
+    while not linux.group_is_gone(leader):
+        if linux.boottime() >= until:
+            return False
+        time.sleep(RECHECK_SECONDS)
+    return True
+
+
+class Window:
+    """One window's loop, single-threaded: before, the wait for "thaw", after."""
+
+    def __init__(
+        self,
+        pipe: Connection,
+        record: spool.Record,
+        writer: journal.Writer,
+        secrets: Sequence[bytes],
+    ) -> None:
+        """Fork both scripts and hold them at their gates."""
+        self._pipe, self._record, self._writer, self._secrets = pipe, record, writer, secrets
+        self._selector = selectors.DefaultSelector()
+        self._after = self._fork("after")
+        self._before = self._fork("before")
+        self._selector.register(pipe.fileno(), selectors.EVENT_READ, self._on_word)
+        self._opened: float | None = None
+        self._thaw_by = ""
+        self._over = False
+
+    def _fork(self, phase: str) -> Script | None:
+        command = self._record.command(phase)
+        if command is None:
+            return None
+        on_end = self._on_before_end if phase == "before" else self._on_after_end
+        return Script(
+            self._record, command, self._writer, self._selector, on_end, self._secrets
+        )
+
+    def keep(self) -> None:
+        """Turn until the window is over, then put the outputs down and tell the worker."""
+        while not self._over:
+            scripts = [script for script in (self._before, self._after) if script]
+            _turn(self._selector, scripts, self._deadline)
+            if self._deadline is not None and linux.boottime() >= self._deadline:
+                self._thaw("deadline")
+        if self._opened is None:
+            return
+        for script in (self._before, self._after):
+            if script:
+                script.write_output()
+        _tell(self._pipe, "over", None)
+
+    @property
+    def _deadline(self) -> float | None:
+        if self._opened is None or self._thaw_by:
+            return None
+        return self._opened + self._record.max_freeze_seconds
+
+    def _on_word(self, _: int) -> None:
+        try:
+            word = self._pipe.recv()
+        except (EOFError, OSError):
+            self._selector.unregister(self._pipe.fileno())
+            self._on_lost()
+            return
+        if word == "go":
+            self._open()
+        elif word == "thaw":
+            self._thaw("worker")
+            _tell(self._pipe, "thawing", self._thaw_by)
+
+    def _on_lost(self) -> None:
+        if self._opened is not None:
+            self._thaw("lost")
+            return
+        for script in (self._before, self._after):
+            if script:
+                script.abandon()
+        self._over = True
+
+    def _open(self) -> None:
+        self._opened = linux.boottime()
+        self._writer.write("opened")
+        if self._before:
+            self._before = self._at_gate(self._before)
+            self._before.release(None, self._record.max_freeze_seconds)
+        else:
+            _tell(self._pipe, "before", self._record.before_outcome)
+
+    def _on_before_end(self, before: Script) -> None:
+        _tell(self._pipe, "before", before.outcome)
+        if self._thaw_by:
+            self._release_after()
+
+    def _thaw(self, by: str) -> None:
+        """Begin to thaw, once; before is made sure to be dead first."""
+        if self._thaw_by:
+            return
+        self._thaw_by = by
+        self._writer.write("thaw", by=by)
+        if self._before and not self._before.ended:
+            self._before.end(outcomes.INTERRUPTED)
+        else:
+            self._release_after()
+
+    def _release_after(self) -> None:
+        if self._after is None:
+            self._over = True
+            return
+        self._after = self._at_gate(self._after)
+        before = self._before.outcome if self._before else self._record.before_outcome
+        left = self._record.max_freeze_seconds - (linux.boottime() - (self._opened or 0.0))
+        self._after.release("1" if before in outcomes.FINE else "0", left)
+
+    def _at_gate(self, script: Script) -> Script:
+        """Return the script, or a new one where somebody killed it while it stood at its gate."""
+        if script.waits_at_gate:
+            return script
+        return self._fork(script.command.phase) or script
+
+    def _on_after_end(self, _: Script) -> None:
+        self._over = True

@@ -1,0 +1,78 @@
+"""What the kernel tells about processes: identity that survives the reuse of a pid."""
+
+import os
+import signal
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+_PROC = Path("/proc")
+_STATE, _GROUP, _START = 0, 2, 19  # fields of /proc/<pid>/stat, counted behind the command's ")"
+
+
+def boot_id() -> str:
+    """Return the kernel's id of this boot; a pid means nothing in another one."""
+    return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+
+
+def boottime() -> float:
+    """Return seconds since boot, suspension included; no change of the wall clock moves it."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """A process as one boot knows it: its pid and the tick it started at."""
+
+    pid: int
+    start_ticks: int
+
+
+def _stat(pid: int | str) -> list[str] | None:
+    try:
+        text = (_PROC / str(pid) / "stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:  # gone between the listing and the reading
+        return None
+    return text.rpartition(")")[2].split()
+
+
+def identify(pid: int) -> Process:
+    """Return the process that has this pid now; start 0 when there is none."""
+    fields = _stat(pid)
+    return Process(pid, int(fields[_START]) if fields else 0)
+
+
+def is_alive(process: Process) -> bool:
+    """Tell whether this very process still runs; a zombie is gone."""
+    fields = _stat(process.pid)
+    if fields is None or fields[_STATE] in "ZX":
+        return False
+    return int(fields[_START]) == process.start_ticks
+
+
+def group_is_gone(leader: Process) -> bool:
+    """Tell whether no living process is left of the group that `leader` founded.
+
+    The kernel gives a pid to nobody while a group bears its number, so a living leader with another
+    start time proves that the group ended before.
+    """
+    fields = _stat(leader.pid)
+    if fields is not None and int(fields[_START]) != leader.start_ticks:
+        return True
+    for entry in os.scandir(_PROC):
+        if not entry.name.isdigit():
+            continue
+        member = _stat(entry.name)
+        if member and int(member[_GROUP]) == leader.pid and member[_STATE] not in "ZX":
+            return False
+    return True
+
+
+def signal_group(leader: Process, number: signal.Signals) -> None:
+    """Signal what is left of the leader's group; nobody else is ever hit."""
+    fields = _stat(leader.pid)
+    if fields is not None and int(fields[_START]) != leader.start_ticks:
+        return
+    with suppress(ProcessLookupError):
+        os.killpg(leader.pid, number)

@@ -1,0 +1,181 @@
+"""The spool: what suffices to thaw one run when database, broker and worker are gone.
+
+`<spool>/<run>/record.json` is fsynced before the window opens, so its presence means "something may be
+frozen". `<spool>/<run>/lock` is held by whoever may run the run's scripts; a free lock means that its
+holder is dead. Within a window this folder is only read, with O_RDONLY: its disk may be the frozen one,
+and even opening a file for writing would block there.
+"""
+
+import fcntl
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from scripts_admin.domain import outcomes
+
+FORMAT = 1
+RECORD, SETTLED = "record.json", "settled.json"
+LOCK = "lock"  # who holds it may run the run's scripts
+KEEPER = "keeper"  # who holds it enters what happened into the database
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """The Linux account that a script runs as; None where a Command wants the server's own."""
+
+    name: str
+    uid: int
+    gid: int
+    groups: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One phase's script: the file in the folder, then its copy in the spool."""
+
+    phase: str
+    paths: tuple[str, ...]
+    timeout_seconds: float
+
+    @property
+    def name(self) -> str:
+        """Return the file's name, as pages show it."""
+        return Path(self.paths[0]).name
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """All that a stranger needs to thaw a run. Times are seconds; `boot` tells which boot wrote it."""
+
+    run: str
+    boot: str
+    folder: str
+    environment: Mapping[str, str]
+    max_freeze_seconds: float
+    thaw_retry_seconds: float
+    before: Command | None = None
+    after: Command | None = None
+    complete: Command | None = None
+    not_run: Mapping[str, str] = field(default_factory=dict)  # outcome of each phase without a command
+    identity: Identity | None = None
+    collect_output: bool = True
+    masks: str = ""  # the values to mask in outputs, encrypted as the database has them
+    format: int = FORMAT
+
+    @property
+    def before_outcome(self) -> str:
+        """Return the outcome of before where it has no command."""
+        return self.not_run.get("before", outcomes.MISSING)
+
+    def command(self, phase: str) -> Command | None:
+        """Return the phase's command, or None where the policy has no such script."""
+        found: Command | None = getattr(self, phase)
+        return found
+
+
+class UnknownFormatError(Exception):
+    """A record that another version wrote in a form that this one cannot read."""
+
+
+def write(folder: Path, record: Record) -> None:
+    """Put the record down for good: after the return a power cut cannot take it."""
+    temporary = folder / f".{RECORD}"
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        json.dump(asdict(record), file)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(folder / RECORD)
+    for directory in (folder, folder.parent):
+        sync(directory)
+
+
+def sync(path: Path) -> None:
+    """Flush a file or a folder to its disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def settle(folder: Path) -> None:
+    """Note that nothing has to be thawed any more; complete still finds its record."""
+    with suppress(FileNotFoundError):
+        (folder / RECORD).replace(folder / SETTLED)
+        sync(folder)
+
+
+def read(folder: Path, name: str = RECORD) -> Record:
+    """Return the record; FileNotFoundError where none was written, UnknownFormatError where it is foreign."""
+    raw: dict[str, Any] = json.loads((folder / name).read_text(encoding="utf-8"))
+    if raw.get("format") != FORMAT:
+        message = f"{folder / RECORD}: format {raw.get('format')}, but this version reads {FORMAT}"
+        raise UnknownFormatError(message)
+    for phase in ("before", "after", "complete"):
+        if raw[phase]:
+            raw[phase] = Command(**(raw[phase] | {"paths": tuple(raw[phase]["paths"])}))
+    if raw["identity"]:
+        raw["identity"] = Identity(**(raw["identity"] | {"groups": tuple(raw["identity"]["groups"])}))
+    return Record(**raw)
+
+
+def create(spool: Path, run: str) -> Path:
+    """Make the run's folder and its lock file; nothing in it tells yet that anything is frozen."""
+    folder = spool / run
+    folder.mkdir(mode=0o711, parents=True, exist_ok=True)
+    for name in (LOCK, KEEPER):
+        os.close(os.open(folder / name, os.O_RDONLY | os.O_CREAT, 0o600))
+    return folder
+
+
+def read_any(folder: Path) -> Record:
+    """Return the record, whether or not its window is settled."""
+    try:
+        return read(folder)
+    except FileNotFoundError:
+        return read(folder, SETTLED)
+
+
+def try_lock(folder: Path, name: str = LOCK) -> int | None:
+    """Return a descriptor that holds one of the run's locks, or None where somebody alive holds it.
+
+    FileNotFoundError where the folder is gone. The descriptor is not inherited over exec; closing it, or
+    dying, frees the lock unless a guard got a duplicate of it.
+    """
+    descriptor = os.open(folder / name, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        return None
+    return descriptor
+
+
+def is_held(folder: Path, name: str = LOCK) -> bool:
+    """Tell whether somebody alive holds the lock."""
+    try:
+        descriptor = try_lock(folder, name)
+    except FileNotFoundError:
+        return False
+    if descriptor is None:
+        return True
+    os.close(descriptor)
+    return False
+
+
+def folders(spool: Path) -> Iterator[Path]:
+    """Yield the folder of every run that the spool knows."""
+    with suppress(FileNotFoundError):
+        yield from sorted(path for path in spool.iterdir() if (path / LOCK).exists())
+
+
+def remove(*paths: Path) -> None:
+    """Forget a run whose end has been entered; what is gone already is no error."""
+    for path in paths:
+        shutil.rmtree(path, ignore_errors=True)

@@ -1,0 +1,146 @@
+"""The script folders on disk: the only code that opens one, and it never leaves it."""
+
+import os
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from shutil import copyfile, which
+
+from django.conf import settings
+
+from scripts_admin.domain import names, outcomes
+from scripts_admin.models import Folder
+from scripts_admin.runners.spool import Identity
+
+SCRIPT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_HEAD_BYTES = 512
+_ELF = b"\x7fELF"
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a folder holds for one phase of one policy.
+
+    `outcome` is "" where exactly one script is there, else `missing` or `ambiguous`; `problem` is a sentence
+    where the script is there but cannot run.
+    """
+
+    phase: str
+    outcome: str
+    path: Path | None = None
+    names: tuple[str, ...] = ()
+    problem: str = ""
+
+
+def path(folder: Folder) -> Path:
+    """Return where the folder's scripts lie."""
+    root = Path(settings.N2W_SCRIPTS_ROOT)
+    return root if folder.is_root else root / folder.name
+
+
+def create(folder: Folder) -> Path:
+    """Make the folder on disk, for its owner and the server alone."""
+    place = path(folder)
+    place.mkdir(mode=0o750, parents=True, exist_ok=True)
+    return place
+
+
+def file_names(folder: Folder) -> list[str]:
+    """Return the names of the regular files, links that stay inside included; sorted."""
+    return sorted(entry.name for entry in _scripts(folder))
+
+
+def find(folder: Folder, phase: str, policy: str, identity: Identity | None) -> Found:
+    """Look the phase's script up, and whether it can run as `identity` (None: as this process)."""
+    found = names.candidates(file_names(folder), phase, policy)
+    if not found:
+        return Found(phase, outcomes.MISSING)
+    if len(found) > 1:
+        listed = ", ".join(found)
+        problem = f"Two files claim to be {phase} of {policy}, so none is run: {listed}."
+        return Found(phase, outcomes.AMBIGUOUS, names=tuple(found), problem=problem)
+    script = path(folder) / found[0]
+    return Found(phase, "", script, tuple(found), _why_not(script, identity))
+
+
+def copy(script: Path, destination: Path, identity: Identity | None) -> None:
+    """Copy a script so that it runs, as `identity`, even when its folder is gone; fsynced."""
+    copyfile(script, destination)
+    descriptor = os.open(destination, os.O_RDONLY)
+    try:
+        os.fchmod(descriptor, 0o500)
+        if identity is not None:
+            os.fchown(descriptor, identity.uid, identity.gid)
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _scripts(folder: Folder) -> Iterator[os.DirEntry[str]]:
+    place = path(folder)
+    try:
+        entries = list(os.scandir(place))
+    except FileNotFoundError:
+        return
+    for entry in entries:
+        if entry.is_file() and (not entry.is_symlink() or _stays_inside(entry, folder, place)):
+            yield entry
+
+
+def _stays_inside(link: os.DirEntry[str], folder: Folder, place: Path) -> bool:
+    """Tell whether a link's target lies in its own folder; below root's there are other people's."""
+    target = Path(link.path).resolve()
+    home = place.resolve()
+    return target.parent == home if folder.is_root else target.is_relative_to(home)
+
+
+def _why_not(script: Path, identity: Identity | None) -> str:
+    """Return a sentence on why the script cannot run, or nothing."""
+    name = script.name
+    status = script.stat()
+    if not _may_execute(status, identity):
+        return f"{name} is not executable for {_who(identity)}: run chmod +x on it."
+    if os.statvfs(script).f_flag & os.ST_NOEXEC:
+        return f"{name} lies on a file system that is mounted noexec: move the scripts or remount it."
+    try:
+        with script.open("rb") as file:
+            head = file.read(_HEAD_BYTES)
+    except PermissionError:
+        return f"{name} cannot be read by the server: change its permissions."
+    return _wrong_start(name, head)
+
+
+def _wrong_start(name: str, head: bytes) -> str:
+    if head.startswith(_ELF):
+        return ""
+    line = head.split(b"\n", 1)[0]
+    if not line.startswith(b"#!"):
+        return f"{name} has no interpreter line: begin it with #!/bin/bash or the like."
+    if line.endswith(b"\r"):
+        return f"{name} has Windows line ends (CRLF), which no interpreter is named by: convert it to LF."
+    words = line[2:].decode("utf-8", "replace").split()
+    if not words or not os.access(words[0], os.X_OK):
+        interpreter = words[0] if words else "(none)"
+        return f"{name} names the interpreter {interpreter}, which is not installed: install it or correct the line."
+    program = next((word for word in words[1:] if not word.startswith("-") and "=" not in word), "")
+    if Path(words[0]).name == "env" and program and not which(program, path=SCRIPT_PATH):
+        return f"{name} names the interpreter {program}, which is not in {SCRIPT_PATH}: install it there."
+    return ""
+
+
+def _may_execute(status: os.stat_result, identity: Identity | None) -> bool:
+    uid = os.geteuid() if identity is None else identity.uid
+    groups = {os.getegid(), *os.getgroups()} if identity is None else {identity.gid, *identity.groups}
+    mode = status.st_mode
+    if uid == 0:
+        return bool(mode & (stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH))
+    if uid == status.st_uid:
+        return bool(mode & stat.S_IXUSR)
+    if status.st_gid in groups:
+        return bool(mode & stat.S_IXGRP)
+    return bool(mode & stat.S_IXOTH)
+
+
+def _who(identity: Identity | None) -> str:
+    return "the server's account" if identity is None else identity.name

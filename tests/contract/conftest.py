@@ -1,0 +1,22 @@
+"""What the contract suites run against."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from n2wbackup.demo.aws import SimulatedAws
+
+
+@pytest.fixture(scope="session")
+def simulated_aws_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimulatedAws]:
+    with SimulatedAws(
+        tmp_path_factory.mktemp("aws"), pending_seconds=0.3, ssm_delivery_seconds=0.01
+    ) as aws:
+        yield aws
+
+
+@pytest.fixture
+def simulated_aws(simulated_aws_process: SimulatedAws) -> Iterator[SimulatedAws]:
+    """A simulated AWS, as new: AWS's own limits, snapshots pend for 0.3 s."""
+    yield simulated_aws_process
+    simulated_aws_process.reset()

@@ -1,0 +1,295 @@
+"""A throw-away MariaDB server with a binary log, a ledger in it, and a writer that never rests."""
+
+import contextlib
+import itertools
+import os
+import re
+import secrets
+import subprocess
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO, Self
+
+from tests.ground import components, processes
+
+SOCKET = "mariadb.sock"
+OPTIONS = (
+    "--bind-address=127.0.0.1",
+    "--server-id=1",
+    "--log-bin=binlog",
+    "--binlog-format=ROW",
+    "--innodb-buffer-pool-size=32M",
+    "--innodb-log-file-size=16M",
+)
+BACKUP_USER = "n2wbackup"
+# What the scripts of docs/recipes/mariadb need, and nothing else.
+BACKUP_PRIVILEGES = ("RELOAD", "BINLOG MONITOR", "BINLOG ADMIN")
+
+# Every number is in the table twice, with amounts that cancel out.
+LEDGER = """
+CREATE DATABASE shop;
+CREATE TABLE shop.ledger (
+  id BIGINT AUTO_INCREMENT PRIMARY KEY,
+  number BIGINT NOT NULL,
+  amount BIGINT NOT NULL,
+  KEY (number)
+) ENGINE=InnoDB;
+"""
+INSERT = (
+    "INSERT INTO ledger (number, amount) VALUES ({number}, 7), ({number}, -7); SELECT {number};\n"
+)
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """What the ledger says of itself: a good one is numbered 1..last, whole, and balances."""
+
+    last: int
+    whole: bool
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running server; its superuser root comes in by the socket without a password."""
+
+    folder: Path
+    data: Path
+    port: int
+    process: subprocess.Popen[bytes]
+    log: Path
+    backup_password: str = field(repr=False)
+
+    @property
+    def socket(self) -> Path:
+        """The unix socket, in the server's folder."""
+        return self.folder / SOCKET
+
+    def sql(self, statement: str) -> list[list[str]]:
+        """Run statements as root and return the rows; CalledProcessError when one fails."""
+        done = subprocess.run(
+            self.client("--batch", "--skip-column-names", "-e", statement),
+            check=True,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        return [line.split("\t") for line in done.stdout.splitlines()]
+
+    def client(self, *arguments: str) -> list[str | Path]:
+        """Return the command that runs the client as root with these arguments."""
+        program = components.program("mariadb")
+        return [program, "--no-defaults", f"--socket={self.socket}", "--user=root", *arguments]
+
+    def option_file(self, path: Path, *, tcp: bool = False) -> Path:
+        """Write the backup user's option file, mode 600: by the socket, or over TCP."""
+        where = f"host=127.0.0.1\nport={self.port}" if tcp else f"socket={self.socket}"
+        path.touch(mode=0o600)
+        password = self.backup_password
+        path.write_text(f"[client]\nuser={BACKUP_USER}\npassword={password}\n{where}\n")
+        return path
+
+    def sessions_of_backup_user(self) -> list[int]:
+        """Return the connection ids of the backup user's sessions."""
+        rows = self.sql("SELECT id, user FROM information_schema.processlist")
+        return [int(row[0]) for row in rows if row[1] == BACKUP_USER]
+
+    def position(self) -> tuple[str, int]:
+        """Return the binary log's file and offset as they are now."""
+        row = self.sql("SHOW MASTER STATUS")[0]
+        return row[0], int(row[1])
+
+    def binary_logs(self) -> list[str]:
+        """Return the names of the binary logs that the server keeps, oldest first."""
+        return [row[0] for row in self.sql("SHOW BINARY LOGS")]
+
+    def ledger(self) -> Ledger:
+        """Count the ledger."""
+        row = self.sql(
+            "SELECT COALESCE(MAX(number), 0), COUNT(DISTINCT number), COUNT(*),"
+            " COALESCE(SUM(amount), 0) FROM shop.ledger"
+        )[0]
+        last, numbers, rows, balance = map(int, row)
+        return Ledger(last, whole=numbers == last and rows == 2 * last and balance == 0)
+
+    def last_number_in_binary_log(self, file: str, offset: int) -> int:
+        """Return the last number that is committed before this position, 0 when none is."""
+        options = ("-v", "--base64-output=DECODE-ROWS", f"--stop-position={offset}")
+        events = self._events(options, self.binary_logs()[0], file)
+        inserts = re.split(r"### INSERT INTO `shop`\.`ledger`", events)[1:]
+        numbers = [int(match[1]) for each in inserts if (match := re.search(r"@2=(\d+)", each))]
+        return max(numbers, default=0)
+
+    def replay(self, other: "Server", *, since: tuple[str, int], until: tuple[str, int]) -> None:
+        """Apply what the other server committed between two positions of its binary log."""
+        options = (f"--start-position={since[1]}", f"--stop-position={until[1]}")
+        events = other._events(options, since[0], until[0])
+        subprocess.run(self.client(), input=events, check=True, capture_output=True, text=True)
+
+    def _events(self, options: Sequence[str], first: str, last: str) -> str:
+        """What mariadb-binlog prints of the binary logs from the first to the last."""
+        names = self.binary_logs()
+        logs = [self.data / name for name in names[names.index(first) : names.index(last) + 1]]
+        binlog = components.program("mariadb-binlog")
+        done = subprocess.run(
+            [binlog, "--no-defaults", *options, *logs], check=True, capture_output=True, text=True
+        )
+        return done.stdout
+
+
+@contextlib.contextmanager
+def running(
+    folder: Path,
+    *,
+    data: Path | None = None,
+    backup_password: str | None = None,
+    options: Sequence[str] = (),
+) -> Iterator[Server]:
+    """Run a server until the block ends; `folder`, a short path, holds its socket and its log.
+
+    Without `data` they lie in `folder/data`. Data that are there already, a restored copy, are used
+    as they are; else they are made, with the ledger and the backup user. Nobody knows the password
+    that this user has in a copy: tell it where it is needed.
+    """
+    program = components.program("mariadbd")
+    folder.mkdir(parents=True, exist_ok=True)
+    where = data or folder / "data"
+    is_new = not (where / "mysql").exists()
+    if is_new:
+        _install(where, folder / "install.log")
+    port, log = processes.free_port(), folder / "mariadb.log"
+    places = (f"--datadir={where}", f"--socket={folder / SOCKET}", f"--pid-file={folder / 'pid'}")
+    process = processes.start(
+        [program, "--no-defaults", *places, f"--port={port}", *OPTIONS, *_as_root(), *options],
+        log=log,
+    )
+    password = backup_password or secrets.token_hex(12)
+    server = Server(folder, where, port, process, log, password)
+    try:
+        processes.wait_until(lambda: _answers(server), seconds=60, what="MariaDB answers")
+        if is_new:
+            server.sql(LEDGER + _backup_user(password))
+        yield server
+    finally:
+        processes.stop(process, seconds=60)
+
+
+def _install(data: Path, log: Path) -> None:
+    data.mkdir(parents=True, exist_ok=True)
+    with log.open("wb") as output:
+        install = components.program("mariadb-install-db")
+        options = ("--skip-test-db", "--auth-root-authentication-method=normal", *_as_root())
+        subprocess.run(
+            [install, "--no-defaults", f"--datadir={data}", *options],
+            check=True,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+        )
+
+
+def _as_root() -> list[str]:
+    # It refuses to be root unless told so; another account could not enter pytest's folders.
+    return ["--user=root"] if os.geteuid() == 0 else []
+
+
+def _backup_user(password: str) -> str:
+    return "".join(
+        f"CREATE USER {BACKUP_USER}@'{host}' IDENTIFIED BY '{password}';"
+        f"GRANT {', '.join(BACKUP_PRIVILEGES)} ON *.* TO {BACKUP_USER}@'{host}';"
+        for host in ("localhost", "127.0.0.1")
+    )
+
+
+def _answers(server: Server) -> bool:
+    processes.check_alive(server.process, server.log, "MariaDB")
+    with contextlib.suppress(subprocess.CalledProcessError):
+        return server.sql("SELECT 1") == [["1"]]
+    return False
+
+
+@dataclass(frozen=True)
+class Commit:
+    """A commit that the server has acknowledged, and when (aware, UTC)."""
+
+    number: int
+    at: datetime
+
+
+class Writer:
+    """Commits `per_second` numbers a second into the ledger until its block ends.
+
+    While commits are locked it waits, and then goes on from where it was, without catching up.
+    """
+
+    def __init__(self, server: Server, *, per_second: float = 200) -> None:
+        self.commits: list[Commit] = []
+        self._server = server
+        self._pause_seconds = 1 / per_second
+        self._first = server.ledger().last + 1
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._write, name="ledger writer", daemon=True)
+        self._client: subprocess.Popen[str] | None = None
+
+    def __enter__(self) -> Self:
+        self._client = subprocess.Popen(
+            self._server.client("--batch", "--skip-column-names", "--unbuffered", "shop"),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            bufsize=1,
+            start_new_session=True,
+        )
+        self._thread.start()
+        self.wait_for(10)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stopped.set()
+        self._thread.join(10)
+        assert self._client is not None
+        self._client.kill()
+        self._thread.join()
+        for pipe in (self._client.stdin, self._client.stdout):
+            with contextlib.suppress(OSError):
+                _close(pipe)
+        self._client.wait()
+
+    def between(self, start: datetime, end: datetime) -> list[Commit]:
+        """Return the commits that were acknowledged in this span."""
+        return [commit for commit in self.commits if start <= commit.at <= end]
+
+    def wait_for(self, commits: int, *, seconds: float = 20) -> None:
+        """Return when this many more commits have landed; TimeoutError when they do not."""
+        goal = len(self.commits) + commits
+        processes.wait_until(
+            lambda: len(self.commits) >= goal, seconds=seconds, what=f"{commits} more commits"
+        )
+
+    def _write(self) -> None:
+        client = self._client
+        assert client is not None
+        assert client.stdin is not None
+        assert client.stdout is not None
+        due = time.monotonic()
+        for number in itertools.count(self._first):
+            if self._stopped.is_set():
+                return
+            try:
+                client.stdin.write(INSERT.format(number=number))
+                answer = client.stdout.readline()
+            except OSError:  # the client was killed at the end of the block
+                return
+            if answer.strip() != str(number):
+                return
+            self.commits.append(Commit(number, datetime.now(UTC)))
+            due = max(due + self._pause_seconds, time.monotonic() - self._pause_seconds)
+            time.sleep(max(0.0, due - time.monotonic()))
+
+
+def _close(pipe: IO[str] | None) -> None:
+    if pipe is not None:
+        pipe.close()

@@ -1,0 +1,118 @@
+"""Starting, awaiting and ending the ground's processes, and the short folders they live in."""
+
+import contextlib
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from tests.ground import components
+
+
+@contextlib.contextmanager
+def folder(prefix: str = "ground-") -> Iterator[Path]:
+    """Give a folder that is removed in the end.
+
+    Its path is short (a unix socket's path has 107 characters at most) and every account may pass
+    through it, which pytest's own folders do not allow.
+    """
+    made = Path(tempfile.mkdtemp(prefix=prefix))
+    made.chmod(0o711)
+    try:
+        yield made
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
+
+
+def free_port() -> int:
+    """Return a TCP port of the loopback that nobody listened on a moment ago."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+        return port
+
+
+def wait_until(condition: Callable[[], bool], *, seconds: float, what: str) -> None:
+    """Return as soon as the condition holds; TimeoutError naming `what` when it never does."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{what}: not within {seconds} s")
+        time.sleep(0.02)
+
+
+def start(
+    command: list[str | Path], *, log: Path, account: str | None = None, cwd: Path | None = None
+) -> subprocess.Popen[bytes]:
+    """Start a daemon in a session of its own, its output appended to `log`.
+
+    It is told TERM when this process dies, so that a killed test run leaves nothing behind.
+    """
+    setpriv = components.program("setpriv")
+    with log.open("ab") as output:
+        return subprocess.Popen(
+            [setpriv, "--pdeathsig", "TERM", "--", *command],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+            user=account,
+            group=None if account is None else _group_of(account),
+            extra_groups=None if account is None else [],
+            cwd=cwd,
+        )
+
+
+def stop(
+    process: subprocess.Popen[bytes],
+    *,
+    politely: signal.Signals = signal.SIGTERM,
+    seconds: float = 20,
+) -> None:
+    """End the process: the polite signal, then KILL when it has not gone in time."""
+    if process.poll() is None:
+        process.send_signal(politely)
+        try:
+            process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            process.kill()
+    process.wait()
+
+
+def descendants(pid: int) -> list[int]:
+    """Return the process ids of the children, their children and so on, parents first."""
+    children: dict[int, list[int]] = {}
+    for entry in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            # The name in brackets may hold anything; what follows the last one does not.
+            parent = int(entry.read_text().rpartition(")")[2].split()[1])
+            children.setdefault(parent, []).append(int(entry.parent.name))
+    found = list(children.get(pid, []))
+    for each in found:
+        found.extend(children.get(each, []))
+    return found
+
+
+def check_alive(process: subprocess.Popen[bytes], log: Path, what: str) -> None:
+    """Raise RuntimeError with the end of the log when the process has ended."""
+    if process.poll() is not None:
+        tail = log.read_text(errors="replace")[-2000:]
+        raise RuntimeError(f"{what} ended with {process.returncode}: {tail}")
+
+
+def unprivileged(preferred: str) -> str | None:
+    """Name the account a program runs as that refuses root; None when this process is not root."""
+    if os.geteuid() != 0:
+        return None
+    names = {entry.pw_name for entry in pwd.getpwall()}
+    return preferred if preferred in names else "nobody"
+
+
+def _group_of(account: str) -> int:
+    return pwd.getpwnam(account).pw_gid

@@ -1,0 +1,132 @@
+"""A real sshd of our own: own keys, own port, nothing of the system's service."""
+
+import contextlib
+import os
+import pwd
+import signal
+import socket
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.ground import components, processes
+
+HOST = "instance1"
+
+
+@dataclass(frozen=True)
+class Sshd:
+    """`ssh -F <config> instance1` logs in as the account of this process."""
+
+    config: Path
+    host: str
+    port: int
+    user: str
+    key: Path
+    known_hosts: Path
+    log: Path
+    process: subprocess.Popen[bytes]
+
+    def cut(self) -> None:
+        """Cut all connections at once; the server goes on, and so does what they left behind."""
+        for pid in processes.descendants(self.process.pid):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+
+@contextlib.contextmanager
+def running(folder: Path) -> Iterator[Sshd]:
+    """Run an sshd on a free port of the loopback, its files in `folder`, until the block ends.
+
+    It takes one client key and no password. As root it logs in root, else the own account.
+    """
+    program = components.program("sshd")
+    folder.mkdir(parents=True, exist_ok=True)
+    port = processes.free_port()
+    key = _make_key(folder / "client_key")
+    _write_server_config(folder, port, key)
+    known_hosts = _write_known_hosts(folder, port)
+    log = folder / "sshd.log"
+    process = processes.start([program, "-D", "-e", "-f", folder / "sshd_config"], log=log)
+    user = pwd.getpwuid(os.geteuid()).pw_name
+    config = folder / "ssh_config"
+    server = Sshd(config, HOST, port, user, key, known_hosts, log, process)
+    config.write_text(_client_config(server))
+    try:
+        _wait_for_greeting(server)
+        yield server
+    finally:
+        server.cut()
+        processes.stop(process)
+
+
+def _client_config(server: Sshd) -> str:
+    return (
+        f"Host {server.host}\n"
+        f"  HostName 127.0.0.1\n"
+        f"  Port {server.port}\n"
+        f"  User {server.user}\n"
+        f"  IdentityFile {server.key}\n"
+        f"  IdentitiesOnly yes\n"
+        f"  UserKnownHostsFile {server.known_hosts}\n"
+        f"  StrictHostKeyChecking yes\n"
+    )
+
+
+def _write_known_hosts(folder: Path, port: int) -> Path:
+    kind, key, *_ = (folder / "host_key.pub").read_text().split()
+    known_hosts = folder / "known_hosts"
+    known_hosts.write_text(f"[127.0.0.1]:{port} {kind} {key}\n")
+    return known_hosts
+
+
+def _make_key(path: Path) -> Path:
+    subprocess.run(
+        [components.program("ssh-keygen"), "-q", "-t", "ed25519", "-N", "", "-f", path], check=True
+    )
+    return path
+
+
+def _write_server_config(folder: Path, port: int, client_key: Path) -> None:
+    host_key = _make_key(folder / "host_key")
+    authorized_keys = folder / "authorized_keys"
+    authorized_keys.write_text(client_key.with_suffix(".pub").read_text())
+    if os.geteuid() == 0:
+        # A root sshd refuses to start without it; the system's service makes it at boot.
+        Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)
+    (folder / "sshd_config").write_text(
+        f"ListenAddress 127.0.0.1:{port}\n"
+        f"HostKey {host_key}\n"
+        f"AuthorizedKeysFile {authorized_keys}\n"
+        f"PidFile none\n"
+        f"StrictModes no\n"  # the folder may be anywhere
+        f"PermitRootLogin prohibit-password\n"
+        f"PasswordAuthentication no\n"
+        f"KbdInteractiveAuthentication no\n"
+        f"UsePAM {'yes' if _is_locked() else 'no'}\n"
+        f"MaxStartups 100\n"
+        f"SetEnv SHLVL=1\n"  # bash then leaves the account's own .bashrc alone
+        f"Subsystem sftp internal-sftp\n"
+    )
+
+
+def _is_locked() -> bool:
+    """Without PAM an account whose password is locked ("!") may not log in even by key."""
+    if os.geteuid() != 0:
+        return False
+    lines = Path("/etc/shadow").read_text().splitlines()
+    return any(line.startswith("root:!") for line in lines)
+
+
+def _wait_for_greeting(server: Sshd) -> None:
+    def greets() -> bool:
+        processes.check_alive(server.process, server.log, "sshd")
+        with (
+            contextlib.suppress(OSError),
+            socket.create_connection(("127.0.0.1", server.port), timeout=2) as connection,
+        ):
+            return connection.recv(4) == b"SSH-"
+        return False
+
+    processes.wait_until(greets, seconds=20, what=f"sshd answers on port {server.port}")

@@ -1,0 +1,123 @@
+import os
+import stat
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from pytest_django import Settings
+
+from n2wbackup.lib import home
+
+
+@pytest.fixture(autouse=True)
+def own_home(tmp_path: Path, settings: Settings) -> Iterator[Path]:
+    """Give a fresh N2W_HOME, and take its folder in memory away again."""
+    settings.N2W_HOME = tmp_path
+    yield tmp_path
+    folder = home.runtime_of(tmp_path)
+    if folder.is_dir() and not folder.is_symlink():
+        folder.rmdir()
+    else:
+        folder.unlink(missing_ok=True)
+
+
+def test_the_server_keeps_its_id(own_home: Path) -> None:
+    first = home.server_id()
+
+    assert str(uuid.UUID(first)) == first
+    assert home.server_id() == first
+    assert (own_home / "server-id").read_text() == f"{first}\n"
+
+
+def test_another_home_is_another_server(own_home: Path, settings: Settings) -> None:
+    first = home.server_id()
+    settings.N2W_HOME = own_home / "other"
+
+    assert home.server_id() != first
+
+
+def test_an_id_that_is_none_is_refused_and_kept(own_home: Path) -> None:
+    (own_home / "server-id").write_text("nonsense\n")
+
+    with pytest.raises(ValueError, match="does not hold a UUID: restore it"):
+        home.server_id()
+
+    assert (own_home / "server-id").read_text() == "nonsense\n"
+    (own_home / "server-id").unlink()
+
+
+@pytest.mark.parametrize("name", ["spool", "run", "logs"])
+def test_the_folders_of_the_server_are_private(own_home: Path, name: str) -> None:
+    folder: Path = getattr(home, name)()
+
+    assert folder == own_home / name
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+
+
+def test_the_runtime_folder_is_private_and_in_memory() -> None:
+    folder = home.runtime()
+
+    assert folder == Path(f"/dev/shm/n2wbackup-{home.server_id()}")
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    assert home.runtime() == folder
+
+
+def test_the_runtime_folder_is_closed_again_when_somebody_opened_it() -> None:
+    home.runtime().chmod(0o755)
+
+    assert stat.S_IMODE(home.runtime().stat().st_mode) == 0o700
+
+
+def test_a_link_in_place_of_the_runtime_folder_is_refused(tmp_path: Path) -> None:
+    trap = tmp_path / "trap"
+    trap.mkdir(mode=0o755)
+    home.runtime_of(tmp_path).symlink_to(trap)
+
+    with pytest.raises(home.RuntimeFolderError, match="a link or a file, not our folder"):
+        home.runtime()
+
+    assert stat.S_IMODE(trap.stat().st_mode) == 0o755
+
+
+def test_a_file_in_place_of_the_runtime_folder_is_refused(tmp_path: Path) -> None:
+    home.runtime_of(tmp_path).touch()
+
+    with pytest.raises(home.RuntimeFolderError, match="a link or a file, not our folder"):
+        home.runtime()
+
+
+def test_a_runtime_folder_of_somebody_else_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    mode_before = 0o755
+    home.runtime().chmod(mode_before)
+    monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
+
+    with pytest.raises(home.RuntimeFolderError, match="belongs to user id"):
+        home.runtime()
+
+    monkeypatch.undo()
+    assert stat.S_IMODE(home.runtime_of(_home()).stat().st_mode) == mode_before
+
+
+def test_a_runtime_folder_on_a_disk_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if home._file_system(tmp_path.stat().st_dev) == "tmpfs":
+        pytest.skip("the tests' temporary folder lies in memory itself")
+    monkeypatch.setattr(home, "_MEMORY", tmp_path)
+
+    with pytest.raises(home.RuntimeFolderError, match="not in memory"):
+        home.runtime()
+
+
+def test_a_runtime_folder_that_cannot_be_made_says_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(home, "_MEMORY", tmp_path / "missing")
+
+    with pytest.raises(home.RuntimeFolderError, match="mount a tmpfs"):
+        home.runtime()
+
+
+def _home() -> Path:
+    return home.serve_lock().parent

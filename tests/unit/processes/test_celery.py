@@ -1,0 +1,106 @@
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from celery import signals
+from setproctitle import getproctitle, setproctitle
+
+from n2wbackup.celery import app
+from n2wbackup.processes import draining
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+@pytest.fixture
+def own_title() -> Iterator[None]:
+    """Give this process its title back in the end."""
+    before = getproctitle()
+    yield
+    setproctitle(before)
+
+
+class Consumer:
+    """The part of a worker that the signal `worker_ready` hands over: its app, with its queues."""
+
+    def __init__(self, *queues: str) -> None:
+        consumed = SimpleNamespace(consume_from=dict.fromkeys(queues))
+        self.app = SimpleNamespace(amqp=SimpleNamespace(queues=consumed))
+
+
+@pytest.mark.parametrize(
+    ("task", "queue"),
+    [
+        ("policies.tasks.freeze", "freeze"),
+        ("policies.tasks.tick", "tick"),
+        ("policies.tasks.poll", "work"),
+        ("policies.tasks.anything_else", "work"),
+    ],
+)
+def test_each_task_goes_to_its_queue(task: str, queue: str) -> None:
+    assert app.amqp.router.route({}, task)["queue"].name == queue
+
+
+def test_a_queue_that_nobody_reads_is_an_error() -> None:
+    assert set(app.amqp.queues) == {"freeze", "tick", "work"}
+    with pytest.raises(Exception, match="elsewhere"):
+        app.amqp.router.route({"queue": "elsewhere"}, "policies.tasks.freeze")
+
+
+def test_messages_are_json_that_is_acknowledged_early_and_answered_nowhere() -> None:
+    assert (app.conf.task_serializer, app.conf.accept_content) == ("json", ["json"])
+    assert app.conf.task_acks_late is False
+    assert app.conf.task_ignore_result is True
+    assert app.conf.get("result_backend") is None
+    assert app.conf.worker_prefetch_multiplier == 1
+
+
+def test_ticks_expire_before_they_crowd() -> None:
+    found = {
+        entry["task"]: (entry["schedule"], entry["options"]["expires"])
+        for entry in app.conf.beat_schedule.values()
+    }
+
+    assert found == {"policies.tasks.tick": (1.0, 5), "policies.tasks.poll": (5.0, 10)}
+
+
+def test_a_worker_that_is_told_to_stop_is_draining(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(draining, "_asked", type(draining._asked)())
+    assert not draining.draining()
+
+    signals.worker_shutting_down.send(sender="w", sig="TERM", how="Warm", exitcode=0)
+
+    assert draining.draining()
+    signals.worker_shutting_down.send(sender="w", sig="TERM", how="Warm", exitcode=0)
+    assert draining.draining()
+
+
+def test_workers_and_beat_show_what_they_are(own_title: None) -> None:
+    signals.worker_ready.send(sender=Consumer("work", "freeze"))
+    assert getproctitle() == "n2wbackup worker freeze,work"
+
+    signals.beat_init.send(sender=None)
+    assert getproctitle() == "n2wbackup beat"
+
+
+def test_a_worker_writes_no_bytecode(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+
+    signals.celeryd_init.send(sender="w", instance=None, conf=None, options=None)
+
+    assert sys.dont_write_bytecode is True
+
+
+def test_what_the_guard_imports_brings_neither_django_nor_celery() -> None:
+    code = (
+        "import sys, n2wbackup.lib.clock, n2wbackup.lib.redaction, n2wbackup.processes.titles\n"
+        "print(sorted({'django', 'celery', 'kombu'} & set(sys.modules)))"
+    )
+
+    found = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+
+    assert found.stdout == "[]\n"

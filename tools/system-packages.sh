@@ -1,0 +1,105 @@
+#!/usr/bin/env bash
+# Installs by apt what the test suite needs of the system: what is missing, only when some is.
+#
+# Guarantees: nothing that it installs is started, no PostgreSQL cluster is made, and the machine's
+# own policy for starting services is in place again afterwards, also after a failure.
+# Exit code 0 when packages stay missing (tests that need them are skipped), but 1 where CI=true.
+set -euo pipefail
+
+packages=(
+    mariadb-server # the database that the first recipe freezes
+    openssh-server # the far side of scripts over SSH
+    openssh-client
+    xfsprogs # file systems that can be frozen and reflinked
+    e2fsprogs
+    util-linux  # setpriv, flock, losetup, fsfreeze
+    postgresql  # the suite runs on it, too
+    libfaketime # a false clock for one process
+)
+
+# SYSTEM_ROOT lets this script's own tests watch it without a machine to spoil.
+policy="${SYSTEM_ROOT:-}/usr/sbin/policy-rc.d"
+kept_policy="$policy.kept-by-n2wbackup"
+our_mark="written by n2wbackup's tools/system-packages.sh"
+cluster_settings="${SYSTEM_ROOT:-}/etc/postgresql-common/createcluster.d/n2wbackup.conf"
+lock="${SYSTEM_ROOT:-}/run/lock/n2wbackup-system-packages"
+
+missing() {
+    local package status
+    for package in "${packages[@]}"; do
+        # shellcheck disable=SC2016  # the braces are dpkg-query's, not the shell's
+        status="$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null)" || status=unknown
+        [[ "$status" == installed ]] || echo "$package"
+    done
+}
+
+give_up() {
+    echo "system packages: $1; missing: ${wanted[*]}." \
+        "Install them by hand, or the tests that need them are left out." >&2
+    [[ "${CI:-}" != true ]] || exit 1
+    exit 0
+}
+
+# A killed run may have left its policy behind: whoever holds the lock next puts things right.
+restore() {
+    if grep -qs "$our_mark" "$policy"; then
+        rm -f "$policy"
+    fi
+    if [[ -e "$kept_policy" || -L "$kept_policy" ]]; then
+        mv -f "$kept_policy" "$policy"
+    fi
+    rm -f "$cluster_settings"
+}
+
+forbid_starting() {
+    mkdir -p "$(dirname "$policy")" "$(dirname "$cluster_settings")"
+    if [[ -e "$policy" || -L "$policy" ]]; then
+        mv "$policy" "$kept_policy"
+    fi
+    printf '#!/bin/sh\n# %s\nexit 101\n' "$our_mark" >"$policy"
+    chmod 755 "$policy"
+    echo "create_main_cluster = false" >"$cluster_settings"
+}
+
+apt() {
+    DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0 \
+        "$@" >/dev/null
+}
+
+install_wanted() {
+    # The package lists at hand may do; only where they do not, they are fetched.
+    apt install --yes --no-install-recommends "${wanted[@]}" 2>/dev/null ||
+        { apt update && apt install --yes --no-install-recommends "${wanted[@]}"; }
+}
+
+if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then
+    wanted=("${packages[@]}")
+    give_up "this machine has no apt, so nothing was installed"
+fi
+mapfile -t wanted < <(missing)
+if [[ ${#wanted[@]} -eq 0 && ! -e "$cluster_settings" ]]; then
+    exit 0
+fi
+if [[ "$(id -u)" != 0 ]]; then
+    sudo -n true 2>/dev/null ||
+        give_up "installing needs root, and sudo does not work without a password"
+    exec sudo -n env CI="${CI:-}" "$(realpath "$0")"
+fi
+
+mkdir -p "$(dirname "$lock")"
+exec 9>"$lock"
+flock 9
+# A signal is answered when apt has ended: with the policy gone earlier, services would start.
+trap 'exit 1' HUP INT TERM
+trap restore EXIT
+restore
+mapfile -t wanted < <(missing) # somebody else may have installed them while we waited
+if [[ ${#wanted[@]} -gt 0 ]]; then
+    echo "system packages: installing ${wanted[*]}"
+    forbid_starting
+    install_wanted 9>&- || true
+    mapfile -t wanted < <(missing)
+fi
+if [[ ${#wanted[@]} -gt 0 ]]; then
+    give_up "apt could not install everything"
+fi
