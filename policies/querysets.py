@@ -7,10 +7,10 @@ from django.db import models
 from policies.domain import sequence
 from scripts_admin.models import User
 
-Row = TypeVar("Row", bound=models.Model, covariant=True)
+Row_co = TypeVar("Row_co", bound=models.Model, covariant=True)
 
 
-class OwnedQuerySet(models.QuerySet[Row]):
+class OwnedQuerySet(models.QuerySet[Row_co]):
     """Rows with an `owner`."""
 
     def visible_to(self, user: User) -> Self:
@@ -20,7 +20,7 @@ class OwnedQuerySet(models.QuerySet[Row]):
         return self if user.is_superuser else self.filter(owner=user)
 
 
-class RunQuerySet(OwnedQuerySet[Row]):
+class RunQuerySet(OwnedQuerySet[Row_co]):
     """Runs."""
 
     def unfinished(self) -> Self:

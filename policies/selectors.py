@@ -1,7 +1,6 @@
 """Questions about runs and policies. Reads only; nouns."""
 
 from collections.abc import Sequence
-from typing import Any
 from uuid import UUID
 
 from django.db.models import Prefetch
@@ -9,6 +8,7 @@ from django.db.models import Prefetch
 from policies.domain.errors import InputError
 from policies.domain.verdict import Facts, Target
 from policies.models import PhaseResult, Policy, Run, RunSnapshot, RunTarget
+from policies.querysets import RunQuerySet
 from scripts_admin.domain import names, outcomes
 from scripts_admin.models import User
 
@@ -18,8 +18,7 @@ WORKER = "worker"
 def facts(run: Run) -> Facts:
     """Return what the run's end is judged by, as the rows have it."""
     first = {
-        result.phase: result.outcome
-        for result in PhaseResult.objects.filter(run=run, attempt=1)
+        result.phase: result.outcome for result in PhaseResult.objects.filter(run=run, attempt=1)
     }
     targets = run.targets.prefetch_related("snapshots")
     return Facts(
@@ -88,7 +87,7 @@ def run(run_id: str) -> Run:
     return found
 
 
-def whole_runs() -> Any:  # noqa: ANN401 - a queryset whose prefetches mypy cannot name
+def whole_runs() -> RunQuerySet[Run]:
     """Return the runs with everything that is shown of one, in a fixed number of queries."""
     return Run.objects.prefetch_related(
         Prefetch("targets", RunTarget.objects.prefetch_related("snapshots")),
@@ -97,7 +96,9 @@ def whole_runs() -> Any:  # noqa: ANN401 - a queryset whose prefetches mypy cann
     )
 
 
-def recent_runs(user: User | None = None, policy: Policy | None = None, limit: int = 50) -> Sequence[Run]:
+def recent_runs(
+    user: User | None = None, policy: Policy | None = None, limit: int = 50
+) -> Sequence[Run]:
     """Return the newest runs, newest first, as the user may see them (None: all)."""
     rows = Run.objects.all()
     if user is not None:

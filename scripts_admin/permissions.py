@@ -24,5 +24,4 @@ def visible_folders(folders: "FolderQuerySet", user: "User") -> "FolderQuerySet"
     """Return those of the folders that the user may use."""
     if not user.is_active:
         return folders.none()
-    visible: FolderQuerySet = get_objects_for_user(user, _USE, klass=folders)
-    return visible
+    return folders.filter(pk__in=get_objects_for_user(user, _USE, klass=folders))

@@ -102,7 +102,9 @@ def _why_not(script: Path, identity: Identity | None) -> str:
     if not _may_execute(status, identity):
         return f"{name} is not executable for {_who(identity)}: run chmod +x on it."
     if os.statvfs(script).f_flag & os.ST_NOEXEC:
-        return f"{name} lies on a file system that is mounted noexec: move the scripts or remount it."
+        return (
+            f"{name} lies on a file system that is mounted noexec: move the scripts or remount it."
+        )
     try:
         with script.open("rb") as file:
             head = file.read(_HEAD_BYTES)
@@ -131,7 +133,9 @@ def _wrong_start(name: str, head: bytes) -> str:
 
 def _may_execute(status: os.stat_result, identity: Identity | None) -> bool:
     uid = os.geteuid() if identity is None else identity.uid
-    groups = {os.getegid(), *os.getgroups()} if identity is None else {identity.gid, *identity.groups}
+    groups = (
+        {os.getegid(), *os.getgroups()} if identity is None else {identity.gid, *identity.groups}
+    )
     mode = status.st_mode
     if uid == 0:
         return bool(mode & (stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH))

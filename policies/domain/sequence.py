@@ -27,14 +27,16 @@ class State(StrEnum):
     MISSED = "missed"
 
 
-ENDS = frozenset({
-    State.SUCCEEDED,
-    State.PARTIAL,
-    State.FAILED,
-    State.CANCELLED,
-    State.SKIPPED,
-    State.MISSED,
-})
+ENDS = frozenset(
+    {
+        State.SUCCEEDED,
+        State.PARTIAL,
+        State.FAILED,
+        State.CANCELLED,
+        State.SKIPPED,
+        State.MISSED,
+    }
+)
 UNFINISHED = frozenset(State) - ENDS
 # In these somebody's application may be held: no new window of the policy, no deletion, no silence.
 MAY_BE_FROZEN = frozenset({State.FROZEN, State.THAWING})
@@ -64,6 +66,7 @@ class Command(StrEnum):
     RELEASE = "release"  # leases of the resources
     MARK = "mark"  # the policy: may be frozen since
     UNMARK = "unmark"
+    UNMARK_IF_THAWED = "unmark_if_thawed"  # only an after that succeeded takes an earlier mark away
     TAG = "tag"  # write what is known by now to the snapshots' tags
     COMPLETE = "complete"  # send the run to its complete phase
     CLOSE = "close"  # count the run, remember it as the policy's last
@@ -78,32 +81,34 @@ class Step(NamedTuple):
 
 S, E, C = State, Event, Command
 
-TABLE: Mapping[tuple[State, Event], Step] = MappingProxyType({
-    (S.QUEUED, E.CLAIMED): Step(S.PREPARING),
-    (S.QUEUED, E.CANCEL): Step(S.CANCELLED, (C.CLOSE,)),
-    (S.PREPARING, E.DEFERRED): Step(S.QUEUED, (C.RELEASE,)),
-    (S.PREPARING, E.LOST): Step(S.QUEUED, (C.RELEASE,)),
-    (S.PREPARING, E.NOTHING_LEFT): Step(S.COMPLETING, (C.RELEASE, C.COMPLETE)),
-    (S.PREPARING, E.CANCEL): Step(S.COMPLETING, (C.RELEASE, C.COMPLETE)),
-    (S.PREPARING, E.ORDERED): Step(S.FROZEN),
-    # Leases are kept while after is repeated, so that no repetition falls into another run's window.
-    # A cancelled run is thawed like any other; only what comes after the thaw is cut short.
-    (S.FROZEN, E.CANCEL): Step(S.FROZEN),
-    (S.FROZEN, E.THAWED): Step(S.WAITING, (C.RELEASE, C.UNMARK, C.TAG)),
-    (S.FROZEN, E.THAW_REPEATS): Step(S.THAWING, (C.TAG,)),
-    (S.FROZEN, E.THAW_FAILED): Step(S.THAWING, (C.MARK, C.TAG)),
-    (S.FROZEN, E.GIVEN_UP): Step(S.WAITING, (C.MARK, C.RELEASE, C.TAG)),
-    (S.THAWING, E.CANCEL): Step(S.THAWING),
-    (S.THAWING, E.THAWED): Step(S.WAITING, (C.RELEASE, C.UNMARK)),
-    (S.THAWING, E.THAW_REPEATS): Step(S.THAWING),
-    (S.THAWING, E.THAW_FAILED): Step(S.THAWING, (C.MARK,)),
-    (S.THAWING, E.CONFIRMED): Step(S.WAITING, (C.RELEASE, C.UNMARK)),
-    (S.THAWING, E.GIVEN_UP): Step(S.WAITING, (C.MARK, C.RELEASE)),
-    (S.WAITING, E.CANCEL): Step(S.COMPLETING, (C.COMPLETE,)),
-    (S.WAITING, E.SETTLED): Step(S.COMPLETING, (C.COMPLETE,)),
-    (S.COMPLETING, E.CANCEL): Step(S.COMPLETING),
-    (S.COMPLETING, E.COMPLETED): Step(None, (C.TAG, C.CLOSE)),
-})
+TABLE: Mapping[tuple[State, Event], Step] = MappingProxyType(
+    {
+        (S.QUEUED, E.CLAIMED): Step(S.PREPARING),
+        (S.QUEUED, E.CANCEL): Step(S.CANCELLED, (C.CLOSE,)),
+        (S.PREPARING, E.DEFERRED): Step(S.QUEUED, (C.RELEASE,)),
+        (S.PREPARING, E.LOST): Step(S.QUEUED, (C.RELEASE,)),
+        (S.PREPARING, E.NOTHING_LEFT): Step(S.COMPLETING, (C.RELEASE, C.COMPLETE)),
+        (S.PREPARING, E.CANCEL): Step(S.COMPLETING, (C.RELEASE, C.COMPLETE)),
+        (S.PREPARING, E.ORDERED): Step(S.FROZEN),
+        # Leases are kept while after is repeated, so that no repetition falls into another run's window.
+        # A cancelled run is thawed like any other; only what comes after the thaw is cut short.
+        (S.FROZEN, E.CANCEL): Step(S.FROZEN),
+        (S.FROZEN, E.THAWED): Step(S.WAITING, (C.RELEASE, C.UNMARK_IF_THAWED, C.TAG)),
+        (S.FROZEN, E.THAW_REPEATS): Step(S.THAWING, (C.TAG,)),
+        (S.FROZEN, E.THAW_FAILED): Step(S.THAWING, (C.MARK, C.TAG)),
+        (S.FROZEN, E.GIVEN_UP): Step(S.WAITING, (C.MARK, C.RELEASE, C.TAG)),
+        (S.THAWING, E.CANCEL): Step(S.THAWING),
+        (S.THAWING, E.THAWED): Step(S.WAITING, (C.RELEASE, C.UNMARK_IF_THAWED)),
+        (S.THAWING, E.THAW_REPEATS): Step(S.THAWING),
+        (S.THAWING, E.THAW_FAILED): Step(S.THAWING, (C.MARK,)),
+        (S.THAWING, E.CONFIRMED): Step(S.WAITING, (C.RELEASE, C.UNMARK)),
+        (S.THAWING, E.GIVEN_UP): Step(S.WAITING, (C.MARK, C.RELEASE)),
+        (S.WAITING, E.CANCEL): Step(S.COMPLETING, (C.COMPLETE,)),
+        (S.WAITING, E.SETTLED): Step(S.COMPLETING, (C.COMPLETE,)),
+        (S.COMPLETING, E.CANCEL): Step(S.COMPLETING),
+        (S.COMPLETING, E.COMPLETED): Step(None, (C.TAG, C.CLOSE)),
+    }
+)
 
 
 class RefusedError(Exception):

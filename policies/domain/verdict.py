@@ -35,7 +35,9 @@ class Facts:
     before: str = outcomes.NOT_RUN
     after: str = outcomes.NOT_RUN
     complete: str = outcomes.NOT_RUN
-    thawed_on_request: bool = False  # by the worker's word; not by a deadline, a loss or a later attempt
+    thawed_on_request: bool = (
+        False  # by the worker's word; not by a deadline, a loss or a later attempt
+    )
     cancelled: bool = False
     is_test: bool = False  # of a test, only targets that failed are entered
     targets: tuple[Target, ...] = field(default_factory=tuple)
@@ -98,4 +100,3 @@ def end_state(facts: Facts) -> State:
     if scripts_fine and all(target.whole for target in facts.targets):
         return State.SUCCEEDED
     return State.PARTIAL
-

@@ -41,9 +41,11 @@ def report(run: Json) -> str:
     ]
     if run["reason"]:
         lines.append(f"reason       {run['reason']}")
-    for name in ("hold_seconds", "freeze_seconds"):
-        if run[name] is not None:
-            lines.append(f"{name.removesuffix('_seconds'):12} {run[name] * 1000:.1f} ms")
+    lines += [
+        f"{name.removesuffix('_seconds'):12} {run[name] * 1000:.1f} ms"
+        for name in ("hold_seconds", "freeze_seconds")
+        if run[name] is not None
+    ]
     for phase, result in run["phases"].items():
         argument = f" {result['argument']}" if result["argument"] else ""
         script = f"  ({result['script']}{argument})" if result["script"] else ""

@@ -3,171 +3,375 @@
 import django.db.models.deletion
 import django.db.models.expressions
 import django.db.models.functions.text
-import policies.domain.sequence
 from django.conf import settings
 from django.db import migrations, models
 
+import policies.domain.sequence
+
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('policies', '0001_initial'),
-        ('scripts_admin', '0001_initial'),
+        ("policies", "0001_initial"),
+        ("scripts_admin", "0001_initial"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
     operations = [
         migrations.AddField(
-            model_name='account',
-            name='owner',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='accounts', to=settings.AUTH_USER_MODEL),
+            model_name="account",
+            name="owner",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="accounts",
+                to=settings.AUTH_USER_MODEL,
+            ),
         ),
         migrations.AddField(
-            model_name='policy',
-            name='account',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='policies', to='policies.account'),
+            model_name="policy",
+            name="account",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="policies",
+                to="policies.account",
+            ),
         ),
         migrations.AddField(
-            model_name='policy',
-            name='folder',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='policies', to='scripts_admin.folder'),
+            model_name="policy",
+            name="folder",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="policies",
+                to="scripts_admin.folder",
+            ),
         ),
         migrations.AddField(
-            model_name='policy',
-            name='owner',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='policies', to=settings.AUTH_USER_MODEL),
+            model_name="policy",
+            name="owner",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="policies",
+                to=settings.AUTH_USER_MODEL,
+            ),
         ),
         migrations.AddField(
-            model_name='dailycount',
-            name='policy',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='daily_counts', to='policies.policy'),
+            model_name="dailycount",
+            name="policy",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.CASCADE,
+                related_name="daily_counts",
+                to="policies.policy",
+            ),
         ),
         migrations.AddField(
-            model_name='policytarget',
-            name='policy',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='targets', to='policies.policy'),
+            model_name="policytarget",
+            name="policy",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.CASCADE,
+                related_name="targets",
+                to="policies.policy",
+            ),
         ),
         migrations.AddField(
-            model_name='run',
-            name='account',
-            field=models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='runs', to='policies.account'),
+            model_name="run",
+            name="account",
+            field=models.ForeignKey(
+                null=True,
+                on_delete=django.db.models.deletion.SET_NULL,
+                related_name="runs",
+                to="policies.account",
+            ),
         ),
         migrations.AddField(
-            model_name='run',
-            name='owner',
-            field=models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='runs', to=settings.AUTH_USER_MODEL),
+            model_name="run",
+            name="owner",
+            field=models.ForeignKey(
+                null=True,
+                on_delete=django.db.models.deletion.SET_NULL,
+                related_name="runs",
+                to=settings.AUTH_USER_MODEL,
+            ),
         ),
         migrations.AddField(
-            model_name='run',
-            name='policy',
-            field=models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='runs', to='policies.policy'),
+            model_name="run",
+            name="policy",
+            field=models.ForeignKey(
+                null=True,
+                on_delete=django.db.models.deletion.SET_NULL,
+                related_name="runs",
+                to="policies.policy",
+            ),
         ),
         migrations.AddField(
-            model_name='policy',
-            name='last_run',
-            field=models.ForeignKey(editable=False, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to='policies.run'),
+            model_name="policy",
+            name="last_run",
+            field=models.ForeignKey(
+                editable=False,
+                null=True,
+                on_delete=django.db.models.deletion.SET_NULL,
+                related_name="+",
+                to="policies.run",
+            ),
         ),
         migrations.AddField(
-            model_name='phaseresult',
-            name='run',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='phases', to='policies.run'),
+            model_name="phaseresult",
+            name="run",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.CASCADE,
+                related_name="phases",
+                to="policies.run",
+            ),
         ),
         migrations.AddField(
-            model_name='runevent',
-            name='run',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='events', to='policies.run'),
+            model_name="runevent",
+            name="run",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.CASCADE,
+                related_name="events",
+                to="policies.run",
+            ),
         ),
         migrations.AddField(
-            model_name='runtarget',
-            name='run',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='targets', to='policies.run'),
+            model_name="runtarget",
+            name="run",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.CASCADE,
+                related_name="targets",
+                to="policies.run",
+            ),
         ),
         migrations.AddField(
-            model_name='runsnapshot',
-            name='target',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='snapshots', to='policies.runtarget'),
+            model_name="runsnapshot",
+            name="target",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.CASCADE,
+                related_name="snapshots",
+                to="policies.runtarget",
+            ),
         ),
         migrations.AddField(
-            model_name='windowlease',
-            name='run',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='leases', to='policies.run'),
+            model_name="windowlease",
+            name="run",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.CASCADE,
+                related_name="leases",
+                to="policies.run",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='account',
-            constraint=models.UniqueConstraint(models.F('owner'), django.db.models.functions.text.Lower('name'), name='account_name_is_the_owners_own'),
+            model_name="account",
+            constraint=models.UniqueConstraint(
+                models.F("owner"),
+                django.db.models.functions.text.Lower("name"),
+                name="account_name_is_the_owners_own",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='account',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('auth', 'keys'), models.Q(('access_key_id', ''), _negated=True)), models.Q(('access_key_id', ''), ('auth', 'instance')), _connector='OR'), name='account_has_keys_or_needs_none'),
+            model_name="account",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("auth", "keys"), models.Q(("access_key_id", ""), _negated=True)),
+                    models.Q(("access_key_id", ""), ("auth", "instance")),
+                    _connector="OR",
+                ),
+                name="account_has_keys_or_needs_none",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='dailycount',
-            constraint=models.UniqueConstraint(fields=('policy', 'day', 'state'), name='one_count_of_a_day_and_state'),
+            model_name="dailycount",
+            constraint=models.UniqueConstraint(
+                fields=("policy", "day", "state"), name="one_count_of_a_day_and_state"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='policytarget',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(models.Q(('instance_id', ''), _negated=True), ('volume_id', '')), models.Q(('instance_id', ''), models.Q(('volume_id', ''), _negated=True)), _connector='OR'), name='target_is_an_instance_or_a_volume'),
+            model_name="policytarget",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(models.Q(("instance_id", ""), _negated=True), ("volume_id", "")),
+                    models.Q(("instance_id", ""), models.Q(("volume_id", ""), _negated=True)),
+                    _connector="OR",
+                ),
+                name="target_is_an_instance_or_a_volume",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='policytarget',
-            constraint=models.UniqueConstraint(fields=('policy', 'region', 'instance_id', 'volume_id'), name='target_is_named_once'),
+            model_name="policytarget",
+            constraint=models.UniqueConstraint(
+                fields=("policy", "region", "instance_id", "volume_id"), name="target_is_named_once"
+            ),
         ),
         migrations.AddIndex(
-            model_name='run',
-            index=models.Index(fields=['owner', '-created_at'], name='run_of_owner'),
+            model_name="run",
+            index=models.Index(fields=["owner", "-created_at"], name="run_of_owner"),
         ),
         migrations.AddIndex(
-            model_name='run',
-            index=models.Index(fields=['policy', '-created_at'], name='run_of_policy'),
+            model_name="run",
+            index=models.Index(fields=["policy", "-created_at"], name="run_of_policy"),
         ),
         migrations.AddIndex(
-            model_name='run',
-            index=models.Index(condition=models.Q(('state__in', [policies.domain.sequence.State['COMPLETING'], policies.domain.sequence.State['FROZEN'], policies.domain.sequence.State['PREPARING'], policies.domain.sequence.State['QUEUED'], policies.domain.sequence.State['THAWING'], policies.domain.sequence.State['WAITING']])), fields=['state'], name='run_unfinished'),
+            model_name="run",
+            index=models.Index(
+                condition=models.Q(
+                    (
+                        "state__in",
+                        [
+                            policies.domain.sequence.State["COMPLETING"],
+                            policies.domain.sequence.State["FROZEN"],
+                            policies.domain.sequence.State["PREPARING"],
+                            policies.domain.sequence.State["QUEUED"],
+                            policies.domain.sequence.State["THAWING"],
+                            policies.domain.sequence.State["WAITING"],
+                        ],
+                    )
+                ),
+                fields=["state"],
+                name="run_unfinished",
+            ),
         ),
         migrations.AddIndex(
-            model_name='run',
-            index=models.Index(condition=models.Q(('tags_due', True)), fields=['tags_due'], name='run_tags_due'),
+            model_name="run",
+            index=models.Index(
+                condition=models.Q(("tags_due", True)), fields=["tags_due"], name="run_tags_due"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='run',
-            constraint=models.CheckConstraint(condition=models.Q(('state__in', ['queued', 'preparing', 'frozen', 'thawing', 'waiting', 'completing', 'succeeded', 'partial', 'failed', 'cancelled', 'skipped', 'missed'])), name='run_state_is_known'),
+            model_name="run",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    (
+                        "state__in",
+                        [
+                            "queued",
+                            "preparing",
+                            "frozen",
+                            "thawing",
+                            "waiting",
+                            "completing",
+                            "succeeded",
+                            "partial",
+                            "failed",
+                            "cancelled",
+                            "skipped",
+                            "missed",
+                        ],
+                    )
+                ),
+                name="run_state_is_known",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='run',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('ended_at', None), ('state__in', [policies.domain.sequence.State['COMPLETING'], policies.domain.sequence.State['FROZEN'], policies.domain.sequence.State['PREPARING'], policies.domain.sequence.State['QUEUED'], policies.domain.sequence.State['THAWING'], policies.domain.sequence.State['WAITING']])), models.Q(('ended_at__isnull', False), ('state__in', [policies.domain.sequence.State['CANCELLED'], policies.domain.sequence.State['FAILED'], policies.domain.sequence.State['MISSED'], policies.domain.sequence.State['PARTIAL'], policies.domain.sequence.State['SKIPPED'], policies.domain.sequence.State['SUCCEEDED']])), _connector='OR'), name='run_has_ended_when_its_state_says_so'),
+            model_name="run",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(
+                        ("ended_at", None),
+                        (
+                            "state__in",
+                            [
+                                policies.domain.sequence.State["COMPLETING"],
+                                policies.domain.sequence.State["FROZEN"],
+                                policies.domain.sequence.State["PREPARING"],
+                                policies.domain.sequence.State["QUEUED"],
+                                policies.domain.sequence.State["THAWING"],
+                                policies.domain.sequence.State["WAITING"],
+                            ],
+                        ),
+                    ),
+                    models.Q(
+                        ("ended_at__isnull", False),
+                        (
+                            "state__in",
+                            [
+                                policies.domain.sequence.State["CANCELLED"],
+                                policies.domain.sequence.State["FAILED"],
+                                policies.domain.sequence.State["MISSED"],
+                                policies.domain.sequence.State["PARTIAL"],
+                                policies.domain.sequence.State["SKIPPED"],
+                                policies.domain.sequence.State["SUCCEEDED"],
+                            ],
+                        ),
+                    ),
+                    _connector="OR",
+                ),
+                name="run_has_ended_when_its_state_says_so",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='run',
-            constraint=models.UniqueConstraint(condition=models.Q(('state__in', [policies.domain.sequence.State['COMPLETING'], policies.domain.sequence.State['FROZEN'], policies.domain.sequence.State['PREPARING'], policies.domain.sequence.State['QUEUED'], policies.domain.sequence.State['THAWING'], policies.domain.sequence.State['WAITING']])), fields=('policy',), name='one_unfinished_run_of_a_policy'),
+            model_name="run",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(
+                    (
+                        "state__in",
+                        [
+                            policies.domain.sequence.State["COMPLETING"],
+                            policies.domain.sequence.State["FROZEN"],
+                            policies.domain.sequence.State["PREPARING"],
+                            policies.domain.sequence.State["QUEUED"],
+                            policies.domain.sequence.State["THAWING"],
+                            policies.domain.sequence.State["WAITING"],
+                        ],
+                    )
+                ),
+                fields=("policy",),
+                name="one_unfinished_run_of_a_policy",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='run',
-            constraint=models.UniqueConstraint(fields=('policy', 'scheduled_for', 'attempt'), name='one_run_of_a_due_time'),
+            model_name="run",
+            constraint=models.UniqueConstraint(
+                fields=("policy", "scheduled_for", "attempt"), name="one_run_of_a_due_time"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='policy',
-            constraint=models.UniqueConstraint(models.F('folder'), django.db.models.functions.text.Lower('name'), name='policy_name_is_the_folders_own'),
+            model_name="policy",
+            constraint=models.UniqueConstraint(
+                models.F("folder"),
+                django.db.models.functions.text.Lower("name"),
+                name="policy_name_is_the_folders_own",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='policy',
-            constraint=models.UniqueConstraint(models.F('owner'), django.db.models.functions.text.Lower('name'), name='policy_name_is_the_owners_own'),
+            model_name="policy",
+            constraint=models.UniqueConstraint(
+                models.F("owner"),
+                django.db.models.functions.text.Lower("name"),
+                name="policy_name_is_the_owners_own",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='policy',
-            constraint=models.CheckConstraint(condition=models.Q(('name__regex', '^[A-Za-z0-9_-]{1,64}$')), name='policy_name_is_valid'),
+            model_name="policy",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("name__regex", "^[A-Za-z0-9_-]{1,64}$")),
+                name="policy_name_is_valid",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='policy',
-            constraint=models.CheckConstraint(condition=models.Q(('max_freeze_seconds__gte', django.db.models.expressions.CombinedExpression(models.F('before_timeout_seconds'), '+', models.Value(10)))), name='before_leaves_time_to_fire'),
+            model_name="policy",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    (
+                        "max_freeze_seconds__gte",
+                        django.db.models.expressions.CombinedExpression(
+                            models.F("before_timeout_seconds"), "+", models.Value(10)
+                        ),
+                    )
+                ),
+                name="before_leaves_time_to_fire",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='phaseresult',
-            constraint=models.UniqueConstraint(fields=('run', 'phase', 'attempt'), name='one_result_of_an_attempt'),
+            model_name="phaseresult",
+            constraint=models.UniqueConstraint(
+                fields=("run", "phase", "attempt"), name="one_result_of_an_attempt"
+            ),
         ),
         migrations.AddIndex(
-            model_name='runsnapshot',
-            index=models.Index(condition=models.Q(('state', 'pending')), fields=['volume_id'], name='snapshot_pending'),
+            model_name="runsnapshot",
+            index=models.Index(
+                condition=models.Q(("state", "pending")),
+                fields=["volume_id"],
+                name="snapshot_pending",
+            ),
         ),
     ]

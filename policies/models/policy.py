@@ -47,18 +47,14 @@ class Policy(models.Model):
 
         verbose_name_plural = "policies"
         constraints = [
-            models.UniqueConstraint(
-                "folder", Lower("name"), name="policy_name_is_the_folders_own"
-            ),
+            models.UniqueConstraint("folder", Lower("name"), name="policy_name_is_the_folders_own"),
             models.UniqueConstraint("owner", Lower("name"), name="policy_name_is_the_owners_own"),
             models.CheckConstraint(
                 condition=models.Q(name__regex=rf"^{names.POLICY_NAME.pattern}$"),
                 name="policy_name_is_valid",
             ),
             models.CheckConstraint(
-                condition=models.Q(
-                    max_freeze_seconds__gte=models.F("before_timeout_seconds") + 10
-                ),
+                condition=models.Q(max_freeze_seconds__gte=models.F("before_timeout_seconds") + 10),
                 name="before_leaves_time_to_fire",
             ),
         ]

@@ -6,6 +6,7 @@ Whoever holds the run's keeper lock calls this: the worker that kept the window,
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from django.db import transaction
 
@@ -23,7 +24,9 @@ from scripts_admin.runners import linux, spool
 from scripts_admin.runners import thaw as thaws
 from scripts_admin.runners.journal import Attempt, Journal
 
-LOST_WINDOW = "The server lost the run before the calls were entered; their snapshots are looked for by tag."
+LOST_WINDOW = (
+    "The server lost the run before the calls were entered; their snapshots are looked for by tag."
+)
 
 
 def shots(run: Run, runtime: Path, fired: Sequence[Fired]) -> None:
@@ -35,7 +38,8 @@ def shots(run: Run, runtime: Path, fired: Sequence[Fired]) -> None:
             _enter_shot(one, on_request and one.returned_boot <= (journal.thaw_boot or 0.0))
         left = run.targets.filter(state=RunTarget.State.PLANNED)
         left.update(
-            state=RunTarget.State.REFUSED, reason="No snapshot was fired, as before did not succeed."
+            state=RunTarget.State.REFUSED,
+            reason="No snapshot was fired, as before did not succeed.",
         )
         moments = [one.returned_at for one in fired if one.returned_at]
         if moments:
@@ -126,12 +130,18 @@ def thaw(run: Run, folder: Path, runtime: Path) -> bool:
 
 def _event(standing: thaws.Standing) -> tuple[Event, str]:
     if standing.given_up:
-        return Event.GIVEN_UP, "after failed to the end of its time: a person has to thaw and confirm it"
+        return (
+            Event.GIVEN_UP,
+            "after failed to the end of its time: a person has to thaw and confirm it",
+        )
     if standing.due is None:
         return Event.THAWED, "thawed"
     if standing.failing:
         return Event.THAW_FAILED, f"after failed; attempt {standing.due.attempt} follows"
-    return Event.THAW_REPEATS, "thawed; once more, as before was cut short and may freeze something late"
+    return (
+        Event.THAW_REPEATS,
+        "thawed; once more, as before was cut short and may freeze something late",
+    )
 
 
 def _next_at(standing: thaws.Standing) -> datetime | None:
@@ -143,7 +153,7 @@ def _next_at(standing: thaws.Standing) -> datetime | None:
 def _enter_results(run: Run, record: spool.Record, journal: Journal, before: str) -> None:
     known = dict(journal.attempts)
     rows = [_result(run, record, "before", known.get(("before", 1)), before)]
-    afters = journal.afters or [None]
+    afters: Sequence[Attempt | None] = journal.afters or [None]
     for attempt in afters:
         outcome = attempt.settled if attempt else record.not_run.get("after", outcomes.NOT_RUN)
         rows.append(_result(run, record, "after", attempt, outcome))
@@ -151,11 +161,12 @@ def _enter_results(run: Run, record: spool.Record, journal: Journal, before: str
     new = [row for row in rows if (row.phase, row.attempt) not in entered]
     PhaseResult.objects.bulk_create(new, ignore_conflicts=True)
     for row in new:
+        state = State.FROZEN if row.attempt == 1 else State.THAWING
         if row.started_at:
             text = f"{row.phase} started" + (f" with {row.argument}" if row.argument else "")
-            runs.record(run, text, at=row.started_at, state=State.FROZEN)
+            runs.record(run, text, at=row.started_at, state=state)
         if row.ended_at:
-            runs.record(run, f"{row.phase} {row.outcome}", at=row.ended_at, state=State.FROZEN)
+            runs.record(run, f"{row.phase} {row.outcome}", at=row.ended_at, state=state)
 
 
 def _result(
@@ -185,12 +196,12 @@ def complete_result(run: Run, record: spool.Record, attempt: Attempt | None, out
     PhaseResult.objects.bulk_create([row], ignore_conflicts=True)
 
 
-def _spans(journal: Journal) -> dict[str, float]:
+def _spans(journal: Journal) -> dict[str, Any]:
     """Return freeze_seconds and hold_seconds of the first attempt, as far as both ends are known."""
     before, afters = journal.before, journal.afters
     if before is None or before.ordered_boot is None or not afters:
         return {}
-    first, found = afters[0], {}
+    first, found = afters[0], dict[str, Any]()
     if first.ended_boot is not None:
         found["freeze_seconds"] = first.ended_boot - before.ordered_boot
     if first.ordered_boot is not None and before.ended_boot is not None:

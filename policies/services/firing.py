@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from threading import Barrier
+from typing import Self
 
 from policies.domain.errors import AnswerLostError, BackupError, ThrottledError, UnreachableError
 from policies.ports import Cloud, Snapshot
@@ -47,7 +48,7 @@ class Volley:
                 self._pool.submit(barrier.wait)
             barrier.wait()
 
-    def __enter__(self) -> "Volley":
+    def __enter__(self) -> Self:
         """Return the volley."""
         return self
 
@@ -64,7 +65,9 @@ class Volley:
         if self.fired is not None:
             return self.fired
         first, rest = self._shots[:1], self._shots[1:]
-        results = [Fired(shot, problem="The call got no answer in time.", lost=True) for shot in rest]
+        results = [
+            Fired(shot, problem="The call got no answer in time.", lost=True) for shot in rest
+        ]
         futures: list[Future[Fired]] = [
             self._pool.submit(self._call, shot, until) for shot in rest if self._pool
         ]

@@ -126,9 +126,7 @@ def _take_instance(one: _Resolved, found: Instance | None) -> None:
     one.aws_account = found.aws_account_id
     unknown = sorted(set(wanted.exclude_volume_ids) - set(found.volume_ids))
     if unknown:
-        one.problem = (
-            f"The excluded volume {unknown[0]} is not attached to {where}: take it out of the exclusions."
-        )
+        one.problem = f"The excluded volume {unknown[0]} is not attached to {where}: take it out of the exclusions."
     elif found.root_volume_id in wanted.exclude_volume_ids:
         one.problem = (
             f"{found.root_volume_id} is the boot volume of {where}, which AWS excludes only as such: use "
@@ -216,7 +214,7 @@ def _reserve(run: Run, account: Account, good: Sequence[_Resolved]) -> Deferred 
         types |= one.types
     full = permits.pending_limit_reached(types)
     if full:
-        volume, count = sorted(full.items())[0]
+        volume, count = min(full.items())
         reason = f"waits for pending snapshots of {volume}: {count} are as many as AWS allows"
         return Deferred(clock.now() + permits.PENDING_PAUSE, reason)
     for region, ones in _by_region(good).items():

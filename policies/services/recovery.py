@@ -164,8 +164,9 @@ def _lost_spool(run: Run) -> None:
         _lost_while_preparing(run)
     elif run.state in (State.FROZEN, State.THAWING):
         entering.lost_shots(run)
-        reason = "The spool of the run is gone, so the server cannot thaw: thaw by hand and confirm it."
+        reason = (
+            "The spool of the run is gone, so the server cannot thaw: thaw by hand and confirm it."
+        )
         runs.apply(run, Event.GIVEN_UP, reason, reason=reason, thaw_by="lost")
     elif run.state == State.COMPLETING and run.complete_started_at:
         completing.finish(run, home.spool() / str(run.pk))
-

@@ -19,6 +19,7 @@ from policies.domain import sequence
 from policies.domain.errors import RefusedError
 from policies.domain.sequence import Command, Event, State
 from policies.models import DailyCount, Policy, Run, RunEvent, WindowLease
+from scripts_admin.domain import outcomes
 
 
 def start(
@@ -154,7 +155,9 @@ def cancel(run: Run, *, by: str) -> None:
         if run.cancel_requested_at:
             return
         if run.complete_started_at:
-            message = f"Run {run.pk} is completing: its complete script has started and is left to end."
+            message = (
+                f"Run {run.pk} is completing: its complete script has started and is left to end."
+            )
             raise RefusedError(message)
         now = clock.now()
         reason = f"cancelled by {by}"
@@ -177,6 +180,8 @@ def _release(run: Run, _: datetime) -> None:
 
 
 def _mark(run: Run, now: datetime) -> None:
+    if run.policy_id is None:
+        return
     since = run.ordered_at or now
     Policy.objects.filter(pk=run.policy_id, may_be_frozen_since=None).update(
         may_be_frozen_since=since
@@ -184,7 +189,13 @@ def _mark(run: Run, now: datetime) -> None:
 
 
 def _unmark(run: Run, _: datetime) -> None:
-    Policy.objects.filter(pk=run.policy_id).update(may_be_frozen_since=None)
+    if run.policy_id is not None:
+        Policy.objects.filter(pk=run.policy_id).update(may_be_frozen_since=None)
+
+
+def _unmark_if_thawed(run: Run, now: datetime) -> None:
+    if run.phases.filter(phase="after", outcome=outcomes.SUCCEEDED).exists():
+        _unmark(run, now)
 
 
 def _tag(run: Run, _: datetime) -> None:
@@ -216,6 +227,7 @@ _COMMANDS: Mapping[Command, Callable[[Run, datetime], None]] = {
     Command.RELEASE: _release,
     Command.MARK: _mark,
     Command.UNMARK: _unmark,
+    Command.UNMARK_IF_THAWED: _unmark_if_thawed,
     Command.TAG: _tag,
     Command.COMPLETE: _complete,
     Command.CLOSE: _close,

@@ -56,7 +56,9 @@ def _keep(run: Run, folder: Path, draining: Callable[[], bool]) -> None:
         return
     except Exception as error:
         log.exception("run %s could not be prepared", run.pk)
-        reason = f"The run could not be prepared ({type(error).__name__}): the server's log tells more."
+        reason = (
+            f"The run could not be prepared ({type(error).__name__}): the server's log tells more."
+        )
         runs.apply(run, Event.NOTHING_LEFT, reason, reason=reason)
         return
     if isinstance(plan, Deferred):
@@ -169,4 +171,3 @@ def _thaw(plan: Plan, folder: Path, runtime: Path, lock: int) -> Guard | None:
         os.close(lock)
         return None
     return thaw.start(folder, runtime, lock, standing.due, accounts.secrets(plan.run.account))
-

@@ -33,10 +33,7 @@ def belongs(file_name: str, phase: str, policy: str) -> bool:
     """Tell whether a regular file of this name is `phase` of `policy` (case-sensitive)."""
     base, dot, rest = file_name.partition(".")
     return (
-        base == base_name(phase, policy)
-        and bool(dot)
-        and bool(rest)
-        and not is_ignored(file_name)
+        base == base_name(phase, policy) and bool(dot) and bool(rest) and not is_ignored(file_name)
     )
 
 

@@ -25,7 +25,9 @@ from scripts_admin.runners import journal, linux, spool
 from scripts_admin.runners.script import RECHECK_SECONDS, Script
 
 LOADED_IN = os.getpid()  # the forkserver's, unless its preload failed in silence
-IDLE_SECONDS = 1.0  # the selector's clock stops while the machine sleeps; look again at least so often
+IDLE_SECONDS = (
+    1.0  # the selector's clock stops while the machine sleeps; look again at least so often
+)
 
 
 class Lock:
@@ -68,7 +70,8 @@ def keep_window(pipe: Connection, orders: Orders) -> None:
     window = Window(pipe, record, writer, orders.secrets)
     _tell(pipe, "ready", os.getpid() != LOADED_IN)
     window.keep()
-    os.close(lock)
+    os.close(lock)  # first, so that whoever hears of the end finds the run kept by nobody
+    _tell(pipe, "over", None)
 
 
 def run_single(pipe: Connection, orders: Orders, phase: str, argument: str, attempt: int) -> None:
@@ -84,15 +87,13 @@ def run_single(pipe: Connection, orders: Orders, phase: str, argument: str, atte
         writer = journal.Writer(orders.runtime_folder)
         writer.write("opened")  # whatever the journal was before it may have been lost with
         selector = selectors.DefaultSelector()
-        script = Script(
-            record, command, writer, selector, lambda _: None, orders.secrets, attempt
-        )
+        script = Script(record, command, writer, selector, lambda _: None, orders.secrets, attempt)
         script.release(argument, command.timeout_seconds)
         while not script.ended:
             _turn(selector, [script], None)
         script.write_output()
-    _tell(pipe, "done", None)
     os.close(lock)
+    _tell(pipe, "done", None)
 
 
 def _settle_in(orders: Orders) -> tuple[spool.Record, int]:
@@ -179,12 +180,10 @@ class Window:
         if command is None:
             return None
         on_end = self._on_before_end if phase == "before" else self._on_after_end
-        return Script(
-            self._record, command, self._writer, self._selector, on_end, self._secrets
-        )
+        return Script(self._record, command, self._writer, self._selector, on_end, self._secrets)
 
     def keep(self) -> None:
-        """Turn until the window is over, then put the outputs down and tell the worker."""
+        """Turn until the window is over, then put the outputs down."""
         while not self._over:
             scripts = [script for script in (self._before, self._after) if script]
             _turn(self._selector, scripts, self._deadline)
@@ -195,7 +194,6 @@ class Window:
         for script in (self._before, self._after):
             if script:
                 script.write_output()
-        _tell(self._pipe, "over", None)
 
     @property
     def _deadline(self) -> float | None:

@@ -56,16 +56,16 @@ class Guard:
 
         `single` is (phase, argument, attempt) of one script to run outside a window.
         """
-        warm()
-        self._pipe, theirs = _context.Pipe()
-        orders = guard.Orders(spool_folder, runtime_folder, guard.Lock(lock), tuple(secrets))
-        target = guard.run_single if single else guard.keep_window
-        self._process = _context.Process(target=target, args=(theirs, orders, *(single or ())))
         try:
-            self._process.start()
+            warm()
+            self._pipe, theirs = _context.Pipe()
+            orders = guard.Orders(spool_folder, runtime_folder, guard.Lock(lock), tuple(secrets))
+            target = guard.run_single if single else guard.keep_window
+            self._process = _context.Process(target=target, args=(theirs, orders, *(single or ())))
+            with theirs:
+                self._process.start()
         finally:
-            theirs.close()
-            os.close(lock)
+            os.close(lock)  # whatever went wrong: a lock that nobody minds would never be thawed
 
     @property
     def pid(self) -> int:
@@ -126,4 +126,3 @@ class Guard:
                 if what == wanted:
                     return value
         raise GuardLostError(wanted)
-

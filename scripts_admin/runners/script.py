@@ -144,9 +144,7 @@ class Script:
         elif self._give_up is None:
             self._give_up = now + KILL_GRACE_SECONDS
             self._kill(now)
-        elif now >= self._give_up or (
-            self._leader_is_gone and linux.group_is_gone(self.process)
-        ):
+        elif now >= self._give_up or (self._leader_is_gone and linux.group_is_gone(self.process)):
             self._finish(self._ending, self.exit_code)
         else:
             self._kill(now)

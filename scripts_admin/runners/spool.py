@@ -61,7 +61,9 @@ class Record:
     before: Command | None = None
     after: Command | None = None
     complete: Command | None = None
-    not_run: Mapping[str, str] = field(default_factory=dict)  # outcome of each phase without a command
+    not_run: Mapping[str, str] = field(
+        default_factory=dict
+    )  # outcome of each phase without a command
     identity: Identity | None = None
     collect_output: bool = True
     masks: str = ""  # the values to mask in outputs, encrypted as the database has them
@@ -121,7 +123,9 @@ def read(folder: Path, name: str = RECORD) -> Record:
         if raw[phase]:
             raw[phase] = Command(**(raw[phase] | {"paths": tuple(raw[phase]["paths"])}))
     if raw["identity"]:
-        raw["identity"] = Identity(**(raw["identity"] | {"groups": tuple(raw["identity"]["groups"])}))
+        raw["identity"] = Identity(
+            **(raw["identity"] | {"groups": tuple(raw["identity"]["groups"])})
+        )
     return Record(**raw)
 
 

@@ -4,12 +4,14 @@ import pwd
 
 from django.db import transaction
 
-from scripts_admin import permissions, storage
+from scripts_admin import permissions
 from scripts_admin.domain import names
 from scripts_admin.models import ROOT, Folder, User
 
 # Names that a path, a page or the system means something else by.
-RESERVED = frozenset({"root", "n2wbackup", "cpmuser", "admin-api", "static", "health", "all", "new"})
+RESERVED = frozenset(
+    {"root", "n2wbackup", "cpmuser", "admin-api", "static", "health", "all", "new"}
+)
 FIRST_PERSON_UID = 1000
 NOBODY_UID = 65534
 

@@ -18,7 +18,7 @@ class Command(BaseCommand):
         """Declare the arguments."""
         parser.add_argument("run", metavar="UUID")
 
-    def handle(self, **options: Any) -> None:  # noqa: ANN401 - Django's signature
+    def handle(self, **options: Any) -> None:
         """Cancel the run."""
         with output.complaints():
             run = selectors.run(options["run"])

@@ -18,7 +18,7 @@ class Command(BaseCommand):
         """Declare the arguments."""
         parser.add_argument("policy", metavar="OWNER/NAME")
 
-    def handle(self, **options: Any) -> None:  # noqa: ANN401 - Django's signature
+    def handle(self, **options: Any) -> None:
         """Confirm the thaw."""
         with output.complaints():
             policy = selectors.policy(options["policy"])

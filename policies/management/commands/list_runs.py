@@ -20,7 +20,7 @@ class Command(BaseCommand):
         parser.add_argument("--limit", type=int, default=50, help="how many at most (50)")
         parser.add_argument("--json", action="store_true", help="print them as JSON")
 
-    def handle(self, **options: Any) -> None:  # noqa: ANN401 - Django's signature
+    def handle(self, **options: Any) -> None:
         """Print the runs."""
         with output.complaints():
             policy = selectors.policy(options["policy"]) if options["policy"] else None

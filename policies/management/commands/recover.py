@@ -15,13 +15,15 @@ PAUSE_SECONDS = 0.1
 class Command(BaseCommand):
     """`recover`."""
 
-    help = "Do what the watchdog does, once: thaw what nobody keeps, then enter it into the database."
+    help = (
+        "Do what the watchdog does, once: thaw what nobody keeps, then enter it into the database."
+    )
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Declare the arguments."""
         parser.add_argument("--json", action="store_true", help="print the counts as JSON")
 
-    def handle(self, **options: Any) -> None:  # noqa: ANN401 - Django's signature
+    def handle(self, **options: Any) -> None:
         """Thaw, wait for the attempts that were started, and enter."""
         thawer = recovery.Thawer(home.spool(), home.runtime())
         started = thawer.turn()

@@ -33,7 +33,7 @@ class Command(BaseCommand):
         )
         parser.add_argument("--json", action="store_true", help="print the run as JSON")
 
-    def handle(self, **options: Any) -> None:  # noqa: ANN401 - Django's signature
+    def handle(self, **options: Any) -> None:
         """Start the run and follow it as asked."""
         with output.complaints():
             policy = selectors.policy(options["policy"])

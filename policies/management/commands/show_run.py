@@ -19,7 +19,7 @@ class Command(BaseCommand):
         parser.add_argument("run", metavar="UUID")
         parser.add_argument("--json", action="store_true", help="print it as JSON")
 
-    def handle(self, **options: Any) -> None:  # noqa: ANN401 - Django's signature
+    def handle(self, **options: Any) -> None:
         """Print the run."""
         with output.complaints():
             report = reporting.run(selectors.run(options["run"]))

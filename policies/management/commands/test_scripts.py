@@ -25,15 +25,19 @@ class Command(BaseCommand):
         """Declare the arguments."""
         parser.add_argument("policy", metavar="OWNER/NAME")
         parser.add_argument("--phase", choices=names.PHASES, default="", help="only this phase")
-        parser.add_argument("--argument", choices=["0", "1"], default="", help="of after or complete")
+        parser.add_argument(
+            "--argument", choices=["0", "1"], default="", help="of after or complete"
+        )
         parser.add_argument("--json", action="store_true", help="print the run as JSON")
 
-    def handle(self, **options: Any) -> None:  # noqa: ANN401 - Django's signature
+    def handle(self, **options: Any) -> None:
         """Run the test in this process and report it."""
         with output.complaints():
             phase, argument = options["phase"], options["argument"]
             if argument and phase not in {"after", "complete"}:
-                message = "--argument belongs to --phase after or --phase complete; before gets none."
+                message = (
+                    "--argument belongs to --phase after or --phase complete; before gets none."
+                )
                 raise InputError(message)
             run = sequencing.start_and_keep(
                 policy=selectors.policy(options["policy"]),

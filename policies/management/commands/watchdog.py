@@ -24,7 +24,7 @@ class Command(BaseCommand):
 
     help = "Thaw what a dead worker left frozen, and enter it into the database. Part of serve."
 
-    def handle(self, **_options: Any) -> None:  # noqa: ANN401 - Django's signature
+    def handle(self, **_options: Any) -> None:
         """Turn until the process is ended."""
         titles.show("watchdog")
         keeper.warm()

@@ -1,0 +1,91 @@
+#!/usr/bin/env python3
+"""Holds the ledger: the child that before leaves behind. It ends when asked to, or at its deadline.
+
+What it knows stands in the file `hold` of the state folder, and it holds that file's lock as long
+as it lives: who wants to know whether the ledger is held asks the kernel. A byte in the pipe
+`release` beside it is the request to let go.
+"""
+
+import contextlib
+import fcntl
+import json
+import os
+import select
+import shlex
+import sqlite3
+import sys
+import time
+from pathlib import Path
+
+LOCK_SECONDS = 10.0  # how long to wait for a transaction that is under way
+LAST = "SELECT max(closed, coalesce((SELECT max(number) FROM transactions), 0)) FROM books"
+
+
+def settings() -> dict[str, str]:
+    """Return the names and values of ledger.conf, which a shell can read too."""
+    text = Path("ledger.conf").read_text(encoding="utf-8")
+    lines = [line.partition("=") for line in text.splitlines() if "=" in line]
+    return {name: shlex.split(value)[0] for name, _, value in lines}
+
+
+def write(file: int, **known: object) -> None:
+    """Put what is known into the file, as one line."""
+    text = json.dumps({"run": os.environ.get("N2W_RUN_ID", "by hand"), **known}) + "\n"
+    os.pwrite(file, text.encode(), 0)
+    os.ftruncate(file, len(text.encode()))
+
+
+def lock(ledger: Path) -> "tuple[sqlite3.Connection, int]":
+    """Keep everybody from writing; return the connection that does, and the last transaction.
+
+    All that was committed is on the disk then.
+    """
+    database = sqlite3.connect(ledger, timeout=LOCK_SECONDS, isolation_level=None)
+    database.execute("BEGIN IMMEDIATE")
+    last = int(database.execute(LAST).fetchone()[0])
+    # Another connection, as one cannot do both: it moves what stands in SQLite's log into the file.
+    with contextlib.closing(sqlite3.connect(ledger)) as other:
+        other.execute("PRAGMA wal_checkpoint(PASSIVE)")
+    return database, last
+
+
+def wait(pipe: int, seconds: float) -> str:
+    """Return "released" when asked to let go, "expired" when nobody did in time."""
+    # This clock goes on while the machine sleeps.
+    until = time.clock_gettime(time.CLOCK_BOOTTIME) + seconds
+    while time.clock_gettime(time.CLOCK_BOOTTIME) < until:
+        if select.select([pipe], [], [], 0.5)[0]:
+            return "released"
+    return "expired"
+
+
+def main() -> None:
+    """Hold the ledger; say so in one line on standard output."""
+    os.setsid()  # whoever ends before's group does not end what before has achieved
+    known = settings()
+    state, seconds = Path(known["state"]), float(known["deadline_seconds"])
+    state.mkdir(parents=True, exist_ok=True)
+    hold = os.open(state / "hold", os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(hold, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        sys.exit("The ledger is held already: release it with after, or wait for the deadline.")
+    write(hold, state="waiting")
+    # The pipe comes first: a request that comes early is not lost.
+    request = state / "release"
+    request.unlink(missing_ok=True)
+    os.mkfifo(request, 0o600)
+    pipe = os.open(request, os.O_RDWR | os.O_NONBLOCK)
+    try:
+        database, last = lock(Path(known["ledger"]))
+    except sqlite3.Error as error:
+        sys.exit(f"The ledger {known['ledger']} cannot be locked: {error}.")
+    write(hold, state="holding", last=last)
+    print(f"The ledger stands still at transaction {last}.", flush=True)  # noqa: T201 - its answer
+    # Written before the lock is let go: what says "released" was held until then.
+    write(hold, state=wait(pipe, seconds), last=last)
+    database.rollback()
+
+
+if __name__ == "__main__":
+    main()

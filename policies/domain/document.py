@@ -1,0 +1,136 @@
+"""The document that `apply` takes: which keys there are, and what may stand behind them.
+
+Pure: text in, entries and mistakes out. What the rows, the environment and AWS's rules say about the values
+is not looked at here.
+"""
+
+from collections import defaultdict
+from dataclasses import dataclass
+
+from policies.domain import marked
+from policies.domain.marked import BrokenYamlError, Entry, Key, Mistake, Place
+
+_NO_SCHEDULES = (
+    "Schedules are not known to this version, the next release adds them: take schedules out and "
+    "start runs with run_policy."
+)
+
+_SCHEDULES = Key(marked.text, refusal=_NO_SCHEDULES)
+USER = marked.shape(
+    {
+        "name": Key(marked.text, required=True),
+        "email": Key(marked.text),
+        "password_env": Key(marked.text),
+        "superuser": Key(marked.truth),
+    }
+)
+ACCOUNT = marked.shape(
+    {
+        "owner": Key(marked.text, required=True),
+        "name": Key(marked.text, required=True),
+        "auth": Key(marked.text),
+        "access_key_id": Key(marked.text),
+        "secret_access_key_env": Key(marked.text),
+        "region": Key(marked.text),
+    }
+)
+TARGET = marked.shape(
+    {
+        "instance": Key(marked.text),
+        "volume": Key(marked.text),
+        "region": Key(marked.text, required=True),
+        "exclude_boot_volume": Key(marked.truth),
+        "exclude_volumes": Key(marked.list_of(marked.text)),
+    }
+)
+TIMEOUTS = marked.shape(
+    {
+        "before": Key(marked.number),
+        "after": Key(marked.number),
+        "complete": Key(marked.number),
+    }
+)
+SCRIPTS = marked.shape(
+    {
+        "enabled": Key(marked.truth),
+        "collect_output": Key(marked.truth),
+        "timeout_seconds": Key(TIMEOUTS),
+        "skip_snapshots_when_before_fails": Key(marked.truth),
+    }
+)
+POLICY = marked.shape(
+    {
+        "owner": Key(marked.text, required=True),
+        "name": Key(marked.text, required=True),
+        "account": Key(marked.text),
+        "enabled": Key(marked.truth),
+        "max_freeze_seconds": Key(marked.number),
+        "targets": Key(marked.list_of(TARGET)),
+        "scripts": Key(SCRIPTS),
+        "schedules": _SCHEDULES,
+    }
+)
+DOCUMENT = marked.shape(
+    {
+        "users": Key(marked.list_of(USER)),
+        "accounts": Key(marked.list_of(ACCOUNT)),
+        "policies": Key(marked.list_of(POLICY)),
+        "schedules": _SCHEDULES,
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """What is to be there. What a key that is not named would say stays as it is."""
+
+    users: tuple[Entry, ...] = ()
+    accounts: tuple[Entry, ...] = ()
+    policies: tuple[Entry, ...] = ()
+
+
+def read(text: str) -> tuple[Document, list[Mistake]]:
+    """Return what could be read of the document, and everything that is wrong with its shape."""
+    mistakes: list[Mistake] = []
+    try:
+        root = marked.compose(text)
+    except BrokenYamlError as error:
+        return Document(), [error.mistake]
+    if root is None:
+        sentence = "The document is empty: name users, accounts or policies."
+        return Document(), [Mistake(Place(1, 1, "document"), sentence)]
+    try:
+        values = DOCUMENT(root, Place(1, 1, ""), mistakes).values
+    except marked.WrongError as wrong:
+        return Document(), [Mistake(Place(1, 1, "document"), str(wrong))]
+    document = Document(
+        values.get("users", ()), values.get("accounts", ()), values.get("policies", ())
+    )
+    mistakes += _named_twice(document.users, "user")
+    mistakes += _named_twice(document.accounts, "account")
+    mistakes += _named_twice(document.policies, "policy")
+    return document, mistakes
+
+
+def label(entry: Entry) -> str:
+    """Return "owner/name", or the name of what has no owner; "" where it could not be read."""
+    name, owner = entry.values.get("name"), entry.values.get("owner")
+    if not name or ("owner" in entry.unread):
+        return ""
+    return f"{owner}/{name}" if owner else str(name)
+
+
+def _named_twice(entries: tuple[Entry, ...], noun: str) -> list[Mistake]:
+    """Names differ in more than the case of their letters, as two files or folders have to."""
+    by_name: defaultdict[str, list[Entry]] = defaultdict(list)
+    for entry in entries:
+        if label(entry):
+            by_name[label(entry).lower()].append(entry)
+    found = []
+    for same in by_name.values():
+        for entry in same[1:]:
+            first = same[0].where("name").line
+            sentence = f"The {noun} {label(entry)} is named twice (first in line {first}): keep one of them."
+            found.append(Mistake(entry.where("name"), sentence))
+            entry.unread.add("name")
+    return found

@@ -1,0 +1,22 @@
+"""Shapes of AWS's names. A shape says that a name can exist, never that it does."""
+
+import re
+
+_INSTANCE = re.compile(r"i-(?:[0-9a-f]{8}|[0-9a-f]{17})")
+_VOLUME = re.compile(r"vol-(?:[0-9a-f]{8}|[0-9a-f]{17})")
+_REGION = re.compile(r"[a-z]{2,4}(?:-[a-z]+)+-[1-9][0-9]?")
+
+
+def is_instance_id(text: str) -> bool:
+    """Tell whether an EC2 instance can have this id."""
+    return _INSTANCE.fullmatch(text) is not None
+
+
+def is_volume_id(text: str) -> bool:
+    """Tell whether an EBS volume can have this id."""
+    return _VOLUME.fullmatch(text) is not None
+
+
+def is_region(text: str) -> bool:
+    """Tell whether an AWS region can be called so (`us-east-1`, `us-gov-west-1`)."""
+    return _REGION.fullmatch(text) is not None

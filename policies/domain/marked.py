@@ -1,0 +1,261 @@
+"""YAML whose every value knows its line and column, so that each mistake is told where it stands.
+
+The text is composed into nodes, not constructed into objects: nothing of the document is run, no date or
+number is guessed, and a value of the wrong kind still has its place. Sentences name kinds, never
+values: a secret that stands in the wrong place is not repeated.
+"""
+
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from typing import Any, NamedTuple
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError
+from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+from ruamel.yaml.reader import ReaderError
+
+_TAG = "tag:yaml.org,2002:"
+_KINDS = {
+    "map": "a mapping",
+    "seq": "a list",
+    "str": "text",
+    "int": "a number",
+    "float": "a number",
+    "bool": "true or false",
+    "null": "nothing",
+    "timestamp": "a date",
+}
+_TRUTHS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
+
+
+class Place(NamedTuple):
+    """Where a value stands: line and column from 1, and the field's path."""
+
+    line: int
+    column: int
+    field: str
+
+    def under(self, key: str) -> "Place":
+        """Return the same spot, called after a key that is not there."""
+        return self._replace(field=_join(self.field, key))
+
+
+class Mistake(NamedTuple):
+    """One thing that is wrong, where, and what to do about it. Sorts by line."""
+
+    place: Place
+    sentence: str
+
+
+class BrokenYamlError(Exception):
+    """The text is no YAML document at all."""
+
+    def __init__(self, mistake: Mistake) -> None:
+        """Keep what is wrong and where."""
+        super().__init__(mistake.sentence)
+        self.mistake = mistake
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A mapping as it was read: the values that could be read, and the place of every key.
+
+    `unread` are the keys whose values, or a part of them, were told as mistakes.
+    """
+
+    place: Place
+    values: dict[str, Any] = field(default_factory=dict)
+    places: dict[str, Place] = field(default_factory=dict)
+    unread: set[str] = field(default_factory=set)
+
+    def where(self, key: str) -> Place:
+        """Return the place of a key's value; of the whole entry where the key is not there."""
+        return self.places.get(key) or self.place.under(key)
+
+
+class WrongError(Exception):
+    """The value cannot be taken; the text says why."""
+
+
+Mistakes = list[Mistake]
+Kind = Callable[[Node, Place, Mistakes], Any]  # raises WrongError
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """What may stand behind a key; `refusal` is the sentence where nothing may, yet."""
+
+    kind: Kind
+    required: bool = False
+    refusal: str = ""
+
+
+def compose(text: str) -> Node | None:
+    """Return the root of the one document in the text, None for an empty one; BrokenYamlError."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # an anchor defined twice is YAML's own matter
+            root: Node | None = YAML(typ="rt").compose(text)
+    except MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        at = (mark.line + 1, mark.column + 1) if mark else (1, 1)
+        words = ", ".join(part for part in (error.context, error.problem) if part)
+        raise _broken(at, words) from None
+    except ReaderError as error:
+        position = max(text.find(chr(error.character)), 0)
+        line = text.count("\n", 0, position) + 1
+        column = position - text.rfind("\n", 0, position)
+        words = f"the character U+{error.character:04X} may not stand in YAML"
+        raise _broken((line, column), words) from None
+    except RecursionError:
+        raise _broken((1, 1), "it is nested too deeply") from None
+    return root
+
+
+def _broken(at: tuple[int, int], words: str) -> BrokenYamlError:
+    sentence = f"This is not YAML ({words}): correct it here or just before."
+    return BrokenYamlError(Mistake(Place(*at, "document"), sentence))
+
+
+def text(node: Node, _place: Place, _mistakes: Mistakes) -> str:
+    """Take text that is not empty."""
+    if _kind(node) != "text":
+        raise WrongError(f"This has to be text, not {_kind(node)}: put it into quotes.")
+    if not node.value.strip():
+        raise WrongError("This must not be empty: write a value, or take the key out.")
+    return str(node.value)
+
+
+def truth(node: Node, _place: Place, _mistakes: Mistakes) -> bool:
+    """Take true or false."""
+    if _kind(node) != "true or false":
+        raise WrongError(f"This has to be true or false, not {_kind(node)}.")
+    return _TRUTHS[node.value.lower()]
+
+
+def number(node: Node, _place: Place, _mistakes: Mistakes) -> int:
+    """Take a whole decimal number."""
+    if node.tag != f"{_TAG}int" or not node.value.lstrip("+-").isdecimal():
+        what = "another kind of number" if _kind(node) == "a number" else _kind(node)
+        raise WrongError(f"This has to be a whole number, not {what}.")
+    return int(node.value)
+
+
+def list_of(kind: Kind) -> Kind:
+    """Make the kind that takes a list of the kind; what cannot be read is told and left out."""
+
+    def take(node: Node, place: Place, mistakes: Mistakes) -> tuple[Any, ...]:
+        if not isinstance(node, SequenceNode):
+            raise WrongError(f"This has to be a list, not {_kind(node)}.")
+        taken = []
+        for number_of, item in enumerate(node.value):
+            spot = _place(item, f"{place.field}[{number_of}]")
+            try:
+                taken.append(kind(item, spot, mistakes))
+            except WrongError as wrong:
+                mistakes.append(Mistake(spot, str(wrong)))
+        return tuple(taken)
+
+    return take
+
+
+def shape(keys: Mapping[str, Key]) -> Kind:
+    """Make the kind that takes a mapping with these keys, as an Entry."""
+
+    def take(node: Node, place: Place, mistakes: Mistakes) -> Entry:
+        if not isinstance(node, MappingNode):
+            raise WrongError(f"This has to be a mapping (key: value), not {_kind(node)}.")
+        entry = Entry(place)
+        for name, spot, value in _pairs(node, place, mistakes):
+            if name not in keys:
+                mistakes.append(Mistake(spot, _unknown(name, keys)))
+            else:
+                _take_key(entry, name, keys[name], (value, spot), mistakes)
+        for name, key in keys.items():
+            if key.required and name not in entry.places:
+                mistakes.append(Mistake(place.under(name), f"{name} is missing: add it."))
+                entry.unread.add(name)
+        return entry
+
+    return take
+
+
+def _take_key(
+    entry: Entry, name: str, key: Key, found: tuple[Node, Place], mistakes: Mistakes
+) -> None:
+    node, key_place = found
+    told = len(mistakes)
+    spot = _place(node, key_place.field)
+    entry.places[name] = spot
+    try:
+        if key.refusal:
+            spot = key_place
+            raise WrongError(key.refusal)  # noqa: TRY301 - told like any other value
+        entry.values[name] = key.kind(node, spot, mistakes)
+    except WrongError as wrong:
+        mistakes.append(Mistake(spot, str(wrong)))
+    if len(mistakes) > told:
+        entry.unread.add(name)
+
+
+def _pairs(
+    node: MappingNode, place: Place, mistakes: Mistakes
+) -> Iterator[tuple[str, Place, Node]]:
+    """Yield key, place of the key and value; a key given twice is told, and merges are laid under."""
+    own: dict[str, tuple[Place, Node]] = {}
+    for key, value in node.value:
+        if key.tag == f"{_TAG}merge":
+            continue
+        name = str(key.value) if isinstance(key, ScalarNode) else "?"
+        spot = _place(key, _join(place.field, name))
+        if name in own:
+            first = own[name][0].line
+            sentence = f"{name} is given twice (first in line {first}): keep one of them."
+            mistakes.append(Mistake(spot, sentence))
+        else:
+            own[name] = (spot, value)
+    for name, (key, value) in _merged(node, set()).items():
+        own.setdefault(name, (_place(key, _join(place.field, name)), value))
+    for name, (spot, value) in own.items():
+        yield name, spot, value
+
+
+def _merged(node: Node, seen: set[int]) -> dict[str, tuple[Node, Node]]:
+    """Return what `<<` brings into the mapping, by key; the first that brings a key wins."""
+    found: dict[str, tuple[Node, Node]] = {}
+    if id(node) in seen or not isinstance(node, MappingNode):
+        return found
+    seen.add(id(node))
+    for key, value in node.value:
+        if key.tag != f"{_TAG}merge":
+            continue
+        for source in value.value if isinstance(value, SequenceNode) else [value]:
+            if not isinstance(source, MappingNode):
+                continue
+            plain = {str(k.value): (k, v) for k, v in source.value if k.tag != f"{_TAG}merge"}
+            for name, pair in {**_merged(source, seen), **plain}.items():
+                found.setdefault(name, pair)
+    return found
+
+
+def _unknown(name: str, keys: Mapping[str, Key]) -> str:
+    open_keys = [key for key, about in keys.items() if not about.refusal]
+    near = get_close_matches(name, open_keys, n=1, cutoff=0.6)
+    if near:
+        return f"{name} is not known here: did you mean {near[0]}?"
+    return f"{name} is not known here: the keys are {', '.join(open_keys)}."
+
+
+def _kind(node: Node) -> str:
+    tag = str(node.tag)
+    return _KINDS.get(tag.removeprefix(_TAG), f"a value of the kind {tag}")
+
+
+def _place(node: Node, path: str) -> Place:
+    return Place(node.start_mark.line + 1, node.start_mark.column + 1, path)
+
+
+def _join(path: str, key: str) -> str:
+    return f"{path}.{key}" if path else key

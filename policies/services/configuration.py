@@ -1,0 +1,271 @@
+"""A document made true: users, accounts and policies as code. All or nothing, and twice is once.
+
+What the document does not name stays as it is, and nothing is ever deleted. Each entry goes through the same
+saving rules as the admin's forms. Passwords and secrets come from the environment and are told nowhere.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+
+from django.core.exceptions import ValidationError
+from django.db import IntegrityError, models, transaction
+
+from policies.domain import document
+from policies.domain.errors import InputError
+from policies.domain.marked import Entry, Mistake
+from policies.models import Account, Policy, PolicyTarget
+from policies.services import declared, enrolling, policies
+from scripts_admin.models import Folder, User
+from scripts_admin.services import folders, users
+
+CREATED, CHANGED, UNCHANGED = "created", "changed", "unchanged"
+# Anything else may be the secret itself, written where its variable's name belongs.
+_VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]{0,63}")
+
+
+class MistakesError(InputError):
+    """The document cannot be applied; nothing was changed."""
+
+    def __init__(self, mistakes: Iterable[Mistake]) -> None:
+        """Keep the mistakes in the order of their lines, each once."""
+        self.mistakes = sorted(set(mistakes))
+        many = f"{len(self.mistakes)} mistakes" if len(self.mistakes) > 1 else "1 mistake"
+        super().__init__(f"{many}: correct the document and apply it again. Nothing was changed.")
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What became of one entry; `fields` says how each field changed, secrets as "(set)"."""
+
+    kind: str
+    name: str
+    action: str
+    fields: Mapping[str, str] = field(default_factory=dict)
+
+
+def apply(text: str, environment: Mapping[str, str], *, dry_run: bool = False) -> list[Change]:
+    """Make the rows as the document says; return what became of each entry, in its order.
+
+    MistakesError with everything that is wrong, and nothing changed. A dry run does the same and then
+    takes everything back; it makes no folder.
+    """
+    wanted, mistakes = document.read(text)
+    application = _Application(environment, mistakes)
+    try:
+        with transaction.atomic():
+            changes = application.run(wanted)
+            if application.mistakes:
+                raise MistakesError(application.mistakes)
+            if dry_run:
+                transaction.set_rollback(True)
+            else:
+                _make_folders(application.folders)
+    except IntegrityError:
+        raise InputError(
+            "Somebody else changed the same users, accounts or policies at the same time, so nothing "
+            "was changed: apply the document again."
+        ) from None
+    return changes
+
+
+def _make_folders(made: Iterable[Folder]) -> None:
+    """Make the folders last, when all else is right: what is on disk is not taken back."""
+    for folder in made:
+        try:
+            users.make_folder(folder)
+        except ValidationError as error:
+            raise InputError(" ".join(error.messages)) from None
+
+
+class _Application:
+    """One document on its way into the rows, within the caller's transaction."""
+
+    def __init__(self, environment: Mapping[str, str], mistakes: list[Mistake]) -> None:
+        self.mistakes = mistakes
+        self.folders: list[Folder] = []
+        self._environment = environment
+        # Named in the document but wrong there: whoever refers to them is told nothing new.
+        self._spoilt: set[str] = set()
+
+    def run(self, wanted: document.Document) -> list[Change]:
+        """Enter users, then what is theirs; return what became of the entries that are right."""
+        steps: list[tuple[tuple[Entry, ...], Callable[[Entry], Change | None]]] = [
+            (wanted.users, self._user),
+            (wanted.accounts, self._account),
+            (wanted.policies, self._policy),
+        ]
+        changes = []
+        for entries, step in steps:
+            for entry in entries:
+                change = step(entry)
+                if change is not None:
+                    changes.append(change)
+                elif document.label(entry):
+                    self._spoilt.add(document.label(entry).lower())
+        return changes
+
+    def _user(self, entry: Entry) -> Change | None:
+        name = _name(entry)
+        if name is None:
+            return None
+        row = User.objects.filter(username=name).first() or User(username=name)
+        fields = declared.fill(row, entry, declared.USER)
+        if "is_superuser" in fields:
+            row.is_staff = row.is_superuser  # the admin pages are theirs
+        password = self._variable(entry, "password_env")
+        if password and not (row.password and row.check_password(password)):
+            row.set_password(password)
+            fields["password"] = declared.SECRET
+        elif not row.password:
+            row.set_unusable_password()
+        action = _action(row, fields)
+        self._ask(entry, lambda: users.check(row))
+        if entry.unread:
+            return None
+        # Also where nothing changed: a folder that is missing is made again.
+        folder = folders.of(row) if action == UNCHANGED else users.enter(row)
+        self.folders.append(folder)
+        return Change("user", name, action, fields)
+
+    def _account(self, entry: Entry) -> Change | None:
+        owner, name = self._owner(entry), _name(entry)
+        if owner is None or name is None:
+            return None
+        row = owner.accounts.filter(name=name).first() or Account(owner=owner, name=name)
+        fields = declared.fill(row, entry, declared.ACCOUNT)
+        secret = self._variable(entry, "secret_access_key_env")
+        if row.auth == Account.Auth.INSTANCE:
+            self._forget_keys(entry, row)
+        elif secret and row.secret_access_key != secret:
+            row.secret_access_key = secret
+            fields["secret_access_key"] = declared.SECRET
+        renamed = {"secret_access_key_env": "secret_access_key"}
+        unread = {renamed.get(key, key) for key in entry.unread}
+        self._ask(entry, lambda: enrolling.check(row, unread=unread))
+        if entry.unread:
+            return None
+        action = _action(row, fields)
+        if action != UNCHANGED:
+            enrolling.save(row)
+        return Change("account", f"{owner.username}/{name}", action, fields)
+
+    def _forget_keys(self, entry: Entry, row: Account) -> None:
+        if "access_key_id" not in entry.values:
+            row.access_key_id = ""
+        if "secret_access_key_env" in entry.values:
+            sentence = "The server's own role (auth: instance) needs no secret: take this out."
+            self._tell(entry, "secret_access_key_env", sentence)
+
+    def _policy(self, entry: Entry) -> Change | None:
+        owner, name, targets = self._owner(entry), _name(entry), self._targets(entry)
+        row = _policy_row(owner, name or "")
+        fields = declared.fill_policy(row, entry)
+        unread = declared.unread_of_policy(entry)
+        unread |= {"name"} if name is None else set()
+        account = self._account_of_policy(entry, row, owner)
+        if account is None or owner is None:
+            unread |= {"account", *([] if owner else ["owner"])}
+        elif row.pk is None or row.account_id != account.pk:
+            fields["account"] = declared.shown(row.account.name if row.pk else None, account.name)
+            row.account = account
+        if row.pk is None and "targets" not in entry.places:
+            self._tell(entry, "targets", policies.NO_TARGET)
+        self._ask(entry, lambda: policies.check(row, unread=unread))
+        if entry.unread or owner is None or name is None or account is None:
+            return None
+        action = _action(row, fields)
+        if action != UNCHANGED:
+            policies.save(row)
+        old = list(row.targets.order_by("pk"))
+        if targets and policies.replace_targets(row, targets):
+            fields["targets"] = declared.shown(
+                declared.listed(old) or None, declared.listed(targets)
+            )
+            action = action if action == CREATED else CHANGED
+        return Change("policy", f"{owner.username}/{name}", action, fields)
+
+    def _targets(self, entry: Entry) -> list[PolicyTarget]:
+        """Return the targets that the entry names; none where it names none or one is wrong."""
+        read: tuple[Entry, ...] = entry.values.get("targets", ())
+        if not read and "targets" in entry.values and "targets" not in entry.unread:
+            self._tell(entry, "targets", policies.NO_TARGET)
+        targets = [declared.target(each) for each in read]
+        for index, column, sentence in policies.check_targets(targets):
+            of, key = read[index], declared.target_key(column)
+            # What could not be read, or is not there, is told already.
+            if key not in of.unread and not (key == "instance" and "volume" in of.unread):
+                self.mistakes.append(Mistake(of.where(key), sentence))
+                entry.unread.add("targets")
+        return [] if "targets" in entry.unread else targets
+
+    def _owner(self, entry: Entry) -> User | None:
+        name = entry.values.get("owner")
+        if name is None:
+            return None
+        found = User.objects.filter(username=name).first()
+        if found is None and name.lower() not in self._spoilt:
+            sentence = f"There is no user {name}: add them to users, or correct the name."
+            self._tell(entry, "owner", sentence)
+        return found
+
+    def _account_of_policy(self, entry: Entry, row: Policy, owner: User | None) -> Account | None:
+        if "account" not in entry.places:
+            if row.pk is not None:
+                return row.account
+            self._tell(entry, "account", "account is missing: name one of the owner's accounts.")
+        name = entry.values.get("account")
+        if name is None or owner is None:
+            return None
+        found = owner.accounts.filter(name=name).first()
+        if found is None and f"{owner.username}/{name}".lower() not in self._spoilt:
+            sentence = f"{owner.username} has no account {name}: add it, or correct the name."
+            self._tell(entry, "account", sentence)
+        return found
+
+    def _variable(self, entry: Entry, key: str) -> str:
+        """Return what the variable that the key names holds, or nothing; a missing one is told."""
+        name = entry.values.get(key)
+        value = self._environment.get(name, "") if name else ""
+        if name is None or value:
+            return value
+        if _VARIABLE.fullmatch(name):
+            sentence = f"The environment variable {name} is not set: set it where apply runs."
+        else:
+            sentence = (
+                "This names no environment variable that is set: write the variable's name here, and "
+                "the secret into the variable."
+            )
+        self._tell(entry, key, sentence)
+        return ""
+
+    def _ask(self, entry: Entry, check: Callable[[], None]) -> None:
+        """Tell what the saving rules say, at the keys that say what the columns hold."""
+        try:
+            check()
+        except ValidationError as error:
+            for column, sentences in error.message_dict.items():
+                where = declared.place(entry, column)
+                self.mistakes += [Mistake(where, sentence) for sentence in sentences]
+                entry.unread.add(column)
+
+    def _tell(self, entry: Entry, key: str, sentence: str) -> None:
+        self.mistakes.append(Mistake(entry.where(key), sentence))
+        entry.unread.add(key)
+
+
+def _name(entry: Entry) -> str | None:
+    return None if "name" in entry.unread else entry.values.get("name")
+
+
+def _policy_row(owner: User | None, name: str) -> Policy:
+    if owner is None:
+        return Policy(name=name)
+    rows = Policy.objects.select_related("account", "owner", "folder")
+    return rows.filter(owner=owner, name=name).first() or Policy(owner=owner, name=name)
+
+
+def _action(row: models.Model, fields: Mapping[str, str]) -> str:
+    if row.pk is None:
+        return CREATED
+    return CHANGED if fields else UNCHANGED

@@ -1,0 +1,136 @@
+"""What an entry of the document says about a row: its columns set, each change told in words.
+
+Only `configuration` uses this; nothing here saves or asks the database.
+"""
+
+from collections.abc import Iterable, Mapping
+
+from django.db import models
+
+from policies.domain.marked import Entry, Place
+from policies.models import PolicyTarget
+
+SECRET = "(set)"  # noqa: S105 - what is shown in the place of a secret
+USER = {"email": "email", "superuser": "is_superuser"}
+ACCOUNT = {"auth": "auth", "access_key_id": "access_key_id", "region": "region"}
+_POLICY = {"enabled": "enabled", "max_freeze_seconds": "max_freeze_seconds"}
+_SCRIPTS = {
+    "enabled": "scripts_enabled",
+    "collect_output": "collect_output",
+    "skip_snapshots_when_before_fails": "skip_snapshots_when_before_fails",
+}
+_TIMEOUTS = {
+    "before": "before_timeout_seconds",
+    "after": "after_timeout_seconds",
+    "complete": "complete_timeout_seconds",
+}
+_TARGET = {
+    "instance": "instance_id",
+    "volume": "volume_id",
+    "region": "region",
+    "exclude_boot_volume": "exclude_boot_volume",
+    "exclude_volumes": "exclude_volume_ids",
+}
+# Nobody needs to read them, and outputs are kept.
+_NEVER_SHOWN = {"access_key_id", "secret_access_key"}
+
+
+def fill(row: models.Model, entry: Entry, columns: Mapping[str, str]) -> dict[str, str]:
+    """Set the columns of the keys that the entry names; return what changed, in words, by column."""
+    fields = {}
+    for key, column in columns.items():
+        if key not in entry.values:
+            continue
+        new, old = entry.values[key], getattr(row, column)
+        if row.pk is None or old != new:
+            setattr(row, column, new)
+            hidden = column in _NEVER_SHOWN
+            fields[column] = SECRET if hidden else shown(None if row.pk is None else old, new)
+    return fields
+
+
+def fill_policy(row: models.Model, entry: Entry) -> dict[str, str]:
+    """Set the columns of a policy, those of its scripts included; as `fill`."""
+    scripts = entry.values.get("scripts", entry)
+    fields = fill(row, entry, _POLICY)
+    if scripts is not entry:
+        fields |= fill(row, scripts, _SCRIPTS)
+        fields |= fill(row, scripts.values.get("timeout_seconds", Entry(entry.place)), _TIMEOUTS)
+    return fields
+
+
+def unread_of_policy(entry: Entry) -> set[str]:
+    """Return the columns that the entry names and whose values could not be read."""
+    unread = {"max_freeze_seconds"} & entry.unread
+    for column in _TIMEOUTS.values():
+        if _is_unread(entry, column):
+            unread.add(column)
+    return unread
+
+
+def _is_unread(entry: Entry, column: str) -> bool:
+    for step in _path(column):
+        if step not in entry.values:
+            return step in entry.unread
+        if not isinstance(entry.values[step], Entry):
+            return False
+        entry = entry.values[step]
+    return False
+
+
+def place(entry: Entry, column: str) -> Place:
+    """Return where the entry says what the column holds, or where it would."""
+    steps = _path(column)
+    for number, step in enumerate(steps):
+        below = entry.values.get(step)
+        if not isinstance(below, Entry):
+            return entry.where(".".join(steps[number:]))
+        entry = below
+    return entry.place
+
+
+def _path(column: str) -> list[str]:
+    keys = {
+        "username": ["name"],
+        "is_superuser": ["superuser"],
+        "secret_access_key": ["secret_access_key_env"],
+    }
+    keys |= {column: ["scripts", key] for key, column in _SCRIPTS.items()}
+    keys |= {column: ["scripts", "timeout_seconds", key] for key, column in _TIMEOUTS.items()}
+    return keys.get(column, [column])
+
+
+def target(entry: Entry) -> PolicyTarget:
+    """Return the target that the entry says; its policy is not set yet."""
+    values = {column: entry.values[key] for key, column in _TARGET.items() if key in entry.values}
+    if "exclude_volume_ids" in values:
+        values["exclude_volume_ids"] = list(values["exclude_volume_ids"])
+    return PolicyTarget(**values)
+
+
+def target_key(column: str) -> str:
+    """Return the key of a target that says the column."""
+    return next(key for key, of in _TARGET.items() if of == column)
+
+
+def shown(old: object, new: object) -> str:
+    """Return a change in words; `old` None: there was nothing."""
+    return _word(new) if old is None else f"{_word(old)} → {_word(new)}"
+
+
+def listed(targets: Iterable[PolicyTarget]) -> str:
+    """Return targets in words, exclusions included."""
+    return ", ".join(_target_in_words(each) for each in targets)
+
+
+def _target_in_words(found: PolicyTarget) -> str:
+    left_out = ["boot volume"] if found.exclude_boot_volume else []
+    left_out += found.exclude_volume_ids
+    without = f" without {' '.join(left_out)}" if left_out else ""
+    return f"{found} in {found.region}{without}"
+
+
+def _word(value: object) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value) or '""'

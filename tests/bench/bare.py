@@ -1,0 +1,38 @@
+"""Bare warm boto3: what one would write by hand, in one process, with a client that has been used before.
+
+`python -m tests.bench.bare BEFORE AFTER INSTANCE`: a round for each line that comes in.
+"""
+
+import subprocess
+import sys
+
+import boto3
+
+from tests.bench.request import DESCRIPTION, REGION, TAGS
+
+
+def main() -> None:
+    """Make the client, say that it is made, and serve."""
+    before, after, instance = sys.argv[1:]
+    client = boto3.client("ec2", region_name=REGION)
+    client.describe_instances(InstanceIds=[instance])
+    print("{}", flush=True)
+    for _ in sys.stdin:
+        subprocess.run([before], check=True)
+        client.create_snapshots(
+            InstanceSpecification={"InstanceId": instance},
+            Description=DESCRIPTION,
+            TagSpecifications=[
+                {
+                    "ResourceType": "snapshot",
+                    "Tags": [{"Key": key, "Value": value} for key, value in TAGS.items()],
+                }
+            ],
+        )
+        with subprocess.Popen([after, "1"]) as thawing:
+            thawing.wait()
+        print("{}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,117 @@
+"""Those who take turns: two warm processes that make a round on a word, and a shell script."""
+
+import json
+import shlex
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from tests.bench.request import DESCRIPTION, REGION, TAGS
+
+PROJECT = Path(__file__).resolve().parents[2]
+END_SECONDS = 10.0
+
+
+class ContestantError(Exception):
+    """A contestant could not make its round; the text says why."""
+
+
+class Warm:
+    """A Python process that stays: one line in is one round, one line of JSON out its answer."""
+
+    def __init__(
+        self, module: str, arguments: Sequence[str], environment: Mapping[str, str], log: Path
+    ) -> None:
+        """Prepare `python -m module`; what it says on standard error goes into `log`."""
+        self._command = [sys.executable, "-m", module, *arguments]
+        self._environment, self._log = dict(environment), log
+        self._process: subprocess.Popen[str] | None = None
+
+    def __enter__(self) -> Self:
+        """Start it, and return when it is ready."""
+        with self._log.open("w") as log:
+            self._process = subprocess.Popen(
+                self._command,
+                cwd=PROJECT,
+                env=self._environment,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+            )
+        self._answer()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """End it: it goes when nobody can ask it any more."""
+        process, self._process = self._process, None
+        if process is None or process.stdin is None or process.stdout is None:
+            return
+        process.stdin.close()
+        try:
+            process.wait(END_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        process.stdout.close()
+
+    def round(self, what: str = "") -> dict[str, Any]:
+        """Have one round made; return what the contestant says of it."""
+        if self._process is not None and self._process.stdin is not None:
+            self._process.stdin.write(f"{what}\n")
+            self._process.stdin.flush()
+        return self._answer()
+
+    def _answer(self) -> dict[str, Any]:
+        line = self._process.stdout.readline() if self._process and self._process.stdout else ""
+        if not line:
+            end = self._log.read_text(encoding="utf-8", errors="replace")[-2000:]
+            raise ContestantError(f"{' '.join(self._command[1:3])} ended; it said last:\n{end}")
+        answer: dict[str, Any] = json.loads(line)
+        return answer
+
+
+class Shell:
+    """The shell script that one would write: before; aws ec2 create-snapshots; after."""
+
+    def __init__(
+        self,
+        folder: Path,
+        scripts: tuple[Path, Path],
+        instance: str,
+        environment: Mapping[str, str],
+    ) -> None:
+        """Write the script into the folder; `scripts` are before and after."""
+        self._path, self._environment = folder / "backup.sh", dict(environment)
+        tags = ",".join(f"{{Key={key},Value={value}}}" for key, value in TAGS.items())
+        aws = [
+            str(Path(sys.executable).with_name("aws")),
+            "ec2",
+            "create-snapshots",
+            *("--region", REGION),
+            *("--instance-specification", f"InstanceId={instance}"),
+            *("--description", DESCRIPTION),
+            *("--tag-specifications", f"ResourceType=snapshot,Tags=[{tags}]"),
+        ]
+        before, after = (shlex.quote(str(path)) for path in scripts)
+        self._path.write_text(
+            f"#!/bin/bash\nset -e\n{before}\n{shlex.join(aws)} >/dev/null\n{after} 1\n",
+            encoding="utf-8",
+        )
+        self._path.chmod(0o755)
+
+    def round(self) -> None:
+        """Make one round."""
+        done = subprocess.run(
+            [str(self._path)], env=self._environment, capture_output=True, text=True, check=False
+        )
+        if done.returncode:
+            raise ContestantError(f"The shell script failed: {done.stderr.strip()}")

@@ -1,0 +1,79 @@
+"""Ours: whole runs in one warm process, in a thread that is not the first one, as in a worker.
+
+`python -m tests.bench.engine POLICY=INSTANCE[,INSTANCE…] …`: a run of a policy for each line that names it. The
+process must be started as a package: the guards' forkserver would import a plain module into each guard.
+"""
+
+import json
+import os
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from typing import Any
+
+import django
+
+django.setup()
+
+# Models can be imported only now.
+from django.core.management import call_command  # noqa: E402
+
+from policies.domain.verdict import Consistency  # noqa: E402
+from policies.models import Account, Policy, PolicyTarget, Run  # noqa: E402
+from policies.services import permits, sequencing  # noqa: E402
+from scripts_admin.models import User  # noqa: E402
+from scripts_admin.services import folders  # noqa: E402
+from tests.bench.request import REGION  # noqa: E402
+
+
+def main() -> None:
+    """Set the server up, say that it is, and serve."""
+    call_command("migrate", verbosity=0)
+    _lift_permits()
+    policies = _policies(dict(argument.split("=") for argument in sys.argv[1:]))
+    print("{}", flush=True)
+    with ThreadPoolExecutor(1, "worker") as worker:
+        for line in sys.stdin:
+            answer = worker.submit(_run, policies[line.strip()]).result()
+            print(json.dumps(answer), flush=True)
+
+
+def _lift_permits() -> None:
+    """Take permits as ever, out of buckets that are never empty: rounds follow each other at once."""
+    permits.BURST = permits.PER_SECOND = 1e9
+    permits.VOLUME_PAUSE = timedelta()
+    permits.PENDING_LIMIT = 1_000_000
+
+
+def _policies(wanted: dict[str, str]) -> dict[str, Policy]:
+    """Make the owner, the account and a policy for each name; its scripts lie in the folder already."""
+    owner = User.objects.create(username="bench")
+    folder = folders.of(owner)
+    account = Account.objects.create(
+        owner=owner,
+        name="bench",
+        auth="keys",
+        access_key_id=os.environ["AWS_ACCESS_KEY_ID"],
+        secret_access_key=os.environ["AWS_SECRET_ACCESS_KEY"],
+    )
+    found = {}
+    for name, instances in wanted.items():
+        policy = Policy.objects.create(owner=owner, folder=folder, account=account, name=name)
+        for instance in instances.split(","):
+            PolicyTarget.objects.create(policy=policy, instance_id=instance, region=REGION)
+        found[name] = policy
+    return found
+
+
+def _run(policy: Policy) -> dict[str, Any]:
+    """Take a run to its end; return the hold as the engine measured it, in seconds."""
+    policy.refresh_from_db()
+    run = sequencing.start_and_keep(policy=policy, trigger=Run.Trigger.MANUAL)
+    if run.consistency != Consistency.APPLICATION:
+        message = f"The run is not consistent ({run.state}, {run.consistency}): {run.reason}"
+        raise RuntimeError(message)
+    return {"hold_seconds": run.hold_seconds}
+
+
+if __name__ == "__main__":
+    main()

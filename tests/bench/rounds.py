@@ -1,0 +1,160 @@
+"""The measuring: all contestants on one machine, at one simulated AWS, turn about in one run."""
+
+import os
+import random
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from n2wbackup.demo.aws import SimulatedAws, VolumeSpec
+from n2wbackup.lib import home as homes
+from tests.bench.contestants import Shell, Warm
+from tests.bench.scripts import Stamps
+
+VOLUMES = 4
+INSTANCES = 10
+LATENCY_SECONDS = 0.3
+WARM_UP_ROUNDS = 3
+REST_SECONDS = 0.05  # so that what a contestant left behind is over when the next one starts
+OURS, BARE, SHELL = "n2wbackup", "bare warm boto3", "shell script, aws CLI"
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """How many rounds: of ours and bare each, of the shell script, of the policy of many instances."""
+
+    turns: int
+    shell: int
+    many: int
+
+
+@dataclass(slots=True)
+class Measured:
+    """What came out, in seconds, a value a round.
+
+    `holds`: by contestant, as the scripts measured it. `engine`: ours, as the engine measured it.
+    `many_*`: the policy of many instances; `many_slowest` is the slowest call's service time.
+    """
+
+    holds: dict[str, list[float]] = field(default_factory=dict)
+    engine: list[float] = field(default_factory=list)
+    many_holds: list[float] = field(default_factory=list)
+    many_slowest: list[float] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class _Field:
+    aws: SimulatedAws
+    stamps: Stamps
+    ours: Warm
+    bare: Warm
+    shell: Shell
+    measured: Measured = field(default_factory=Measured)
+
+
+def measure(size: Size) -> Measured:
+    """Make all rounds. Nothing is left behind; whatever fails raises, as a lost round is no figure."""
+    with _field() as the:
+        for _ in range(WARM_UP_ROUNDS):
+            for name in (OURS, BARE):
+                _turn(the, name)
+        the.measured = Measured(holds={OURS: [], BARE: [], SHELL: []})
+        for names in _order(size):
+            for name in names:
+                _turn(the, name)
+        the.aws.configure(latency_seconds={"CreateSnapshots": LATENCY_SECONDS})
+        for number in range(1 + size.many):
+            _many(the, counts=number > 0)
+        return the.measured
+
+
+def _order(size: Size) -> Iterator[list[str]]:
+    """Yield the turns of each round in a shuffled order; the shell script joins now and then."""
+    for number in range(size.turns):
+        names = [OURS, BARE]
+        if number * size.shell // size.turns != (number + 1) * size.shell // size.turns:
+            names.append(SHELL)
+        random.shuffle(names)
+        yield names
+
+
+def _turn(the: _Field, name: str) -> None:
+    the.stamps.clear()
+    time.sleep(REST_SECONDS)
+    if name == OURS:
+        the.measured.engine.append(the.ours.round("one")["hold_seconds"])
+    elif name == BARE:
+        the.bare.round()
+    else:
+        the.shell.round()
+    the.measured.holds.setdefault(name, []).append(the.stamps.hold_seconds())
+
+
+def _many(the: _Field, *, counts: bool) -> None:
+    the.stamps.clear()
+    the.aws.forget_calls()
+    the.ours.round("many")
+    if not counts:
+        return
+    calls = [call for call in the.aws.calls("CreateSnapshots") if not call.dry_run]
+    if len(calls) != INSTANCES:
+        message = f"{len(calls)} calls were made for {INSTANCES} instances."
+        raise RuntimeError(message)
+    the.measured.many_holds.append(the.stamps.hold_seconds())
+    the.measured.many_slowest.append(max(call.service_seconds for call in calls))
+
+
+@contextmanager
+def _field() -> Iterator[_Field]:
+    with ExitStack() as stack:
+        home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="n2wbackup-bench-")))
+        stack.callback(shutil.rmtree, homes.runtime_of(home), ignore_errors=True)
+        memory = stack.enter_context(tempfile.TemporaryDirectory(prefix="n2w-", dir="/dev/shm"))
+        stamps = Stamps(Path(memory))
+        scripts = stamps.write_scripts(home / "scripts/bench", "one")
+        stamps.write_scripts(home / "scripts/bench", "many")
+        aws = stack.enter_context(
+            SimulatedAws(
+                home / "aws",
+                pending_seconds=0.1,
+                rate_buckets={},
+                per_volume_interval_seconds=0,
+                pending_per_volume=0,
+            )
+        )
+        one = _instances(aws, 1)[0]
+        many = ",".join(_instances(aws, INSTANCES))
+        environment = _environment(aws, home)
+        ours = Warm(
+            "tests.bench.engine", [f"one={one}", f"many={many}"], environment, home / "ours.log"
+        )
+        bare = Warm(
+            "tests.bench.bare", [*map(str, scripts), one], environment, home / "bare.log"
+        )
+        shell = Shell(home, scripts, one, environment)
+        yield _Field(aws, stamps, stack.enter_context(ours), stack.enter_context(bare), shell)
+
+
+def _instances(aws: SimulatedAws, count: int) -> list[str]:
+    volumes = [VolumeSpec() for _ in range(VOLUMES)]
+    return [aws.add_instance(volumes=volumes).instance_id for _ in range(count)]
+
+
+def _environment(aws: SimulatedAws, home: Path) -> dict[str, str]:
+    """Return the environment of all contestants: nothing of the caller's that could make them differ."""
+    kept = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR") if name in os.environ}
+    return {
+        **kept,
+        **aws.environment,
+        "LC_ALL": "C.UTF-8",  # the decimal point of a stamp depends on it
+        "AWS_CONFIG_FILE": os.devnull,
+        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+        "DJANGO_SETTINGS_MODULE": "n2wbackup.settings",
+        "N2W_HOME": str(home),
+        "N2W_RUN_SCRIPTS_AS": "self",
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }

@@ -1,0 +1,40 @@
+"""The scripts of all contestants, which measure the hold themselves, each in the same way.
+
+before's last statement and after's first write the time of day, in microseconds, into memory. So the hold holds
+all that lies between: the end of before, whoever notices it, the call, and the start of after's interpreter.
+"""
+
+from pathlib import Path
+
+PHASES = ("before", "after")
+
+
+class Stamps:
+    """What the scripts wrote in one round. `folder` lies in memory: no disk is measured."""
+
+    def __init__(self, folder: Path) -> None:
+        """Keep the folder's path; the scripts write into it."""
+        self._folder = folder
+
+    def script(self, phase: str) -> str:
+        """Return the text of before or after: one statement, which puts the stamp down."""
+        return f'#!/bin/bash\necho "$EPOCHREALTIME" > {self._folder / phase}\n'
+
+    def write_scripts(self, folder: Path, policy: str) -> tuple[Path, Path]:
+        """Write before and after of a policy; return their paths."""
+        folder.mkdir(parents=True, exist_ok=True)
+        before, after = (folder / f"{phase}_{policy}.sh" for phase in PHASES)
+        for phase, path in zip(PHASES, (before, after), strict=True):
+            path.write_text(self.script(phase), encoding="utf-8")
+            path.chmod(0o755)
+        return before, after
+
+    def clear(self) -> None:
+        """Forget the last round."""
+        for phase in PHASES:
+            (self._folder / phase).unlink(missing_ok=True)
+
+    def hold_seconds(self) -> float:
+        """Return the round's hold; FileNotFoundError where a script did not run."""
+        ended, started = (float((self._folder / phase).read_text()) for phase in PHASES)
+        return started - ended

@@ -1,0 +1,259 @@
+"""The whole product on a home of its own: serve, workers, Valkey, watchdog, and a simulated AWS."""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from n2wbackup.demo.aws import SimulatedAws, VolumeSpec
+from tests.ground import processes
+
+ROOT = Path(__file__).resolve().parents[2]
+OWNER, POLICY = "alice1", "p1"
+LABEL = f"{OWNER}/{POLICY}"
+ENDS = {"succeeded", "partial", "failed", "cancelled", "skipped", "missed"}
+START_SECONDS = 60.0
+
+MARK = """#!/bin/bash
+# Leaves a line for each start and end, with the time and the argument.
+echo "{phase} start ${{1:-}} $EPOCHREALTIME ${{N2W_ATTEMPT}}" >> {marks}
+{body}
+echo "{phase} end ${{1:-}} $EPOCHREALTIME ${{N2W_ATTEMPT}}" >> {marks}
+"""
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A line that a script left: when it started or ended, with which argument."""
+
+    phase: str
+    moment: str
+    argument: str
+    at: float
+    attempt: int
+
+
+@dataclass
+class Product:
+    """One server's home, its scripts folder, its marks, and commands on it."""
+
+    home: Path
+    aws: SimulatedAws
+    port: int
+    marks_file: Path
+    database_url: str = ""
+    instance: str = ""
+    process: subprocess.Popen[bytes] | None = None
+    log: Path = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.log = self.marks_file.parent / "serve.log"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        found = {
+            "PATH": os.environ["PATH"],
+            "DJANGO_SETTINGS_MODULE": "n2wbackup.settings",
+            "N2W_HOME": str(self.home),
+            "N2W_PORT": str(self.port),
+            "N2W_RUN_SCRIPTS_AS": "self",
+            "ALICE_PASSWORD": "correct horse battery",
+            "LAB_SECRET": self.aws.environment["AWS_SECRET_ACCESS_KEY"],
+            "AWS_ENDPOINT_URL": self.aws.endpoint_url,
+            "AWS_EC2_METADATA_DISABLED": "true",
+        }
+        return found | ({"DATABASE_URL": self.database_url} if self.database_url else {})
+
+    @property
+    def folder(self) -> Path:
+        return self.home / "scripts" / OWNER
+
+    def manage(self, *words: str, seconds: float = 90) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "manage.py", *words],
+            cwd=ROOT,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=seconds,
+            check=False,
+        )
+
+    def succeed(self, *words: str) -> str:
+        done = self.manage(*words)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    def apply(self, instances: list[str], **policy: Any) -> None:
+        """Enter alice, her account and her policy of these instances."""
+        document = {
+            "users": [
+                {"name": OWNER, "email": "a@example.org", "password_env": "ALICE_PASSWORD"},
+            ],
+            "accounts": [
+                {
+                    "owner": OWNER,
+                    "name": "lab",
+                    "auth": "keys",
+                    "access_key_id": self.aws.environment["AWS_ACCESS_KEY_ID"],
+                    "secret_access_key_env": "LAB_SECRET",
+                    "region": "us-east-1",
+                }
+            ],
+            "policies": [
+                {
+                    "owner": OWNER,
+                    "name": POLICY,
+                    "account": "lab",
+                    "targets": [{"instance": i, "region": "us-east-1"} for i in instances],
+                    **policy,
+                }
+            ],
+        }
+        path = self.marks_file.parent / "policies.yaml"
+        path.write_text(json.dumps(document))
+        subprocess.run([sys.executable, "/tmp/setup.py", str(path)], env=self.environment, check=True)  # TEMP
+
+    def script(self, phase: str, body: str = "") -> None:
+        """Install a marking script of the policy."""
+        path = self.folder / f"{phase}_{POLICY}.sh"
+        path.write_text(MARK.format(phase=phase, body=body, marks=self.marks_file))
+        path.chmod(0o755)
+
+    def scripts(self, **bodies: str) -> None:
+        for phase in ("before", "after", "complete"):
+            self.script(phase, bodies.get(phase, ""))
+
+    def marks(self, phase: str = "", moment: str = "") -> list[Mark]:
+        if not self.marks_file.exists():
+            return []
+        found = []
+        for line in self.marks_file.read_text().splitlines():
+            words = line.split(" ")
+            mark = Mark(words[0], words[1], words[2], float(words[3]), int(words[4]))
+            if mark.phase == (phase or mark.phase) and mark.moment == (moment or mark.moment):
+                found.append(mark)
+        return found
+
+    def wait_for_mark(
+        self, phase: str, moment: str, *, count: int = 1, seconds: float = 30
+    ) -> Mark:
+        processes.wait_until(
+            lambda: len(self.marks(phase, moment)) >= count,
+            seconds=seconds,
+            what=f"{phase} {moment} x{count}; {self.marks()}",
+        )
+        return self.marks(phase, moment)[count - 1]
+
+    def start_run(self) -> str:
+        return self.succeed("run_policy", LABEL).split()[-1]
+
+    def show(self, run: str) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(self.succeed("show_run", run, "--json"))
+        return found
+
+    def wait_for_end(self, run: str, *, seconds: float = 60) -> dict[str, Any]:
+        return self.wait_for_state(run, lambda state: state in ENDS, seconds=seconds)
+
+    def wait_for_state(
+        self, run: str, wanted: Callable[[str], bool], *, seconds: float = 60
+    ) -> dict[str, Any]:
+        until = time.monotonic() + seconds
+        while True:
+            found = self.show(run)
+            if wanted(found["state"]):
+                return found
+            assert time.monotonic() < until, (found, self.log.read_text()[-4000:])
+            time.sleep(0.2)
+
+    def pids(self, title: str) -> list[int]:
+        """Return the processes of this home that show the title."""
+        return [pid for pid, shown in self.titles().items() if shown.startswith(title)]
+
+    def titles(self) -> dict[int, str]:
+        """Return what `ps` shows of the server's processes, and of the guards of its runs."""
+        assert self.process is not None
+        own = {pid: _title(pid) for pid in processes.descendants(self.process.pid)}
+        runs = {path.name for path in (self.home / "spool").glob("*")}
+        for entry in Path("/proc").iterdir():
+            shown = _title(int(entry.name)) if entry.name.isdigit() else ""
+            if shown.startswith("n2wbackup guard ") and shown.split()[-1] in runs:
+                own[int(entry.name)] = shown
+        return own
+
+    def kill(self, title: str) -> float:
+        """SIGKILL the processes with this title; return when, as UNIX seconds."""
+        pids = self.pids(title)
+        assert pids, self.titles()
+        at = time.time()
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        return at
+
+
+def _title(pid: int) -> str:
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[0].decode().rstrip()
+    return ""
+
+
+@contextlib.contextmanager
+def serving(
+    home: Path,
+    beside: Path,
+    *,
+    database_url: str = "",
+    volumes: list[VolumeSpec] | None = None,
+    policy: Mapping[str, Any] | None = None,
+) -> Iterator[Product]:
+    """Serve a home that has one policy of one instance; everything ends with the block."""
+    with SimulatedAws(beside / "aws", pending_seconds=1, per_volume_interval_seconds=0) as aws:
+        instance = aws.add_instance(volumes=volumes or [VolumeSpec(), VolumeSpec()])
+        port = processes.free_port()
+        product = Product(home, aws, port, beside / "marks", database_url, instance.instance_id)
+        product.succeed("migrate", "--verbosity", "0")
+        product.apply([instance.instance_id], **(policy or {}))
+        with product.log.open("wb") as log:
+            product.process = subprocess.Popen(
+                [sys.executable, "manage.py", "serve"],
+                cwd=ROOT,
+                env=product.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+        try:
+            _wait_until_ready(product)
+            yield product
+        finally:
+            _stop(product)
+
+
+def _wait_until_ready(product: Product) -> None:
+    wanted = ("web", "beat", "worker freeze", "worker tick", "worker work", "watchdog")
+
+    def ready() -> bool:
+        shown = set(product.titles().values())
+        return all(f"n2wbackup {role}" in shown for role in wanted)
+
+    processes.wait_until(ready, seconds=START_SECONDS, what="the server's processes")
+
+
+def _stop(product: Product) -> None:
+    assert product.process is not None
+    product.process.send_signal(signal.SIGTERM)
+    try:
+        product.process.wait(45)
+    except subprocess.TimeoutExpired:
+        product.process.kill()
+    for pid in product.titles():
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
