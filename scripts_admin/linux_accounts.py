@@ -58,6 +58,15 @@ def to_become(account: Account) -> Identity | None:
     raise AccountError(message)
 
 
+def group_of(folder: Folder) -> int | None:
+    """Return the group that has to get into the folder; None where the server is the script account."""
+    try:
+        identity = to_become(script_account(folder))
+    except AccountError:
+        return None  # the system check says so; no script will be started
+    return identity.gid if identity else None
+
+
 def _account(entry: pwd.struct_passwd) -> Account:
     groups = tuple(os.getgrouplist(entry.pw_name, entry.pw_gid))
     return Account(Identity(entry.pw_name, entry.pw_uid, entry.pw_gid, groups), entry.pw_dir)

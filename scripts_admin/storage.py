@@ -39,10 +39,22 @@ def path(folder: Folder) -> Path:
     return root if folder.is_root else root / folder.name
 
 
-def create(folder: Folder) -> Path:
-    """Make the folder on disk, for its owner and the server alone."""
+def create(folder: Folder, group: int | None = None) -> Path:
+    """Make the folder on disk where it is missing, closed to all but the server and `group`.
+
+    `group` is the script account's: it gets into the folder, and files made in it belong to it.
+    """
+    root = Path(settings.N2W_SCRIPTS_ROOT)
+    if not root.is_dir():
+        root.mkdir(parents=True)
+        root.chmod(0o711)  # accounts pass through it to their own folder, and list nothing
     place = path(folder)
-    place.mkdir(mode=0o750, parents=True, exist_ok=True)
+    if place.is_dir():
+        return place
+    place.mkdir()
+    if group is not None:
+        os.chown(place, -1, group)
+    place.chmod(0o2770 if group is not None else 0o700)
     return place
 
 

@@ -111,6 +111,8 @@ def audit(path: Path) -> Books:
     """
     try:
         with contextlib.closing(sqlite3.connect(f"{path.as_uri()}?mode=rw", uri=True)) as database:
+            # One reading of all: a ledger that is being written to would change between the questions.
+            database.execute("BEGIN")
             last, closed = int(_one(database, _LAST)), int(_one(database, "SELECT * FROM books"))
             return Books(last, closed, tuple(_problems(database, last, closed)))
     except (sqlite3.Error, TypeError) as error:

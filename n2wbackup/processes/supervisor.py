@@ -68,9 +68,14 @@ def run(
 
 
 def start(
-    extra_programs: Sequence[Program] = (), environment: Mapping[str, str] | None = None
+    extra_programs: Sequence[Program] = (),
+    environment: Mapping[str, str] | None = None,
+    output: int | None = None,
 ) -> subprocess.Popen[bytes]:
-    """Start the supervisor as a child, which gets SIGTERM when we die; otherwise as `run`."""
+    """Start the supervisor as a child, which gets SIGTERM when we die; otherwise as `run`.
+
+    What it says goes to the descriptor `output` (None: to ours).
+    """
     lock = _lock()
     try:
         return subprocess.Popen(
@@ -79,6 +84,8 @@ def start(
             env=_environment(environment),
             pass_fds=[lock],
             stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
         )
     finally:
         # The child has its own copy by now: the lock falls with the child and not with us.

@@ -126,7 +126,7 @@ class _Application:
         # Also where nothing changed: a folder that is missing is made again.
         folder = folders.of(row) if action == UNCHANGED else users.enter(row)
         self.folders.append(folder)
-        return Change("user", name, action, fields)
+        return Change("user", name, action, declared.named(fields))
 
     def _account(self, entry: Entry) -> Change | None:
         owner, name = self._owner(entry), _name(entry)
@@ -148,7 +148,7 @@ class _Application:
         action = _action(row, fields)
         if action != UNCHANGED:
             enrolling.save(row)
-        return Change("account", f"{owner.username}/{name}", action, fields)
+        return Change("account", f"{owner.username}/{name}", action, declared.named(fields))
 
     def _forget_keys(self, entry: Entry, row: Account) -> None:
         if "access_key_id" not in entry.values:
@@ -166,10 +166,10 @@ class _Application:
         account = self._account_of_policy(entry, row, owner)
         if account is None or owner is None:
             unread |= {"account", *([] if owner else ["owner"])}
-        elif row.pk is None or row.account_id != account.pk:
+        elif not row.pk or row.account_id != account.pk:
             fields["account"] = declared.shown(row.account.name if row.pk else None, account.name)
             row.account = account
-        if row.pk is None and "targets" not in entry.places:
+        if not row.pk and "targets" not in entry.places:
             self._tell(entry, "targets", policies.NO_TARGET)
         self._ask(entry, lambda: policies.check(row, unread=unread))
         if entry.unread or owner is None or name is None or account is None:
@@ -183,7 +183,7 @@ class _Application:
                 declared.listed(old) or None, declared.listed(targets)
             )
             action = action if action == CREATED else CHANGED
-        return Change("policy", f"{owner.username}/{name}", action, fields)
+        return Change("policy", f"{owner.username}/{name}", action, declared.named(fields))
 
     def _targets(self, entry: Entry) -> list[PolicyTarget]:
         """Return the targets that the entry names; none where it names none or one is wrong."""
@@ -211,7 +211,7 @@ class _Application:
 
     def _account_of_policy(self, entry: Entry, row: Policy, owner: User | None) -> Account | None:
         if "account" not in entry.places:
-            if row.pk is not None:
+            if row.pk:
                 return row.account
             self._tell(entry, "account", "account is missing: name one of the owner's accounts.")
         name = entry.values.get("account")
@@ -266,6 +266,6 @@ def _policy_row(owner: User | None, name: str) -> Policy:
 
 
 def _action(row: models.Model, fields: Mapping[str, str]) -> str:
-    if row.pk is None:
+    if not row.pk:
         return CREATED
     return CHANGED if fields else UNCHANGED

@@ -42,10 +42,10 @@ def fill(row: models.Model, entry: Entry, columns: Mapping[str, str]) -> dict[st
         if key not in entry.values:
             continue
         new, old = entry.values[key], getattr(row, column)
-        if row.pk is None or old != new:
+        if not row.pk or old != new:
             setattr(row, column, new)
             hidden = column in _NEVER_SHOWN
-            fields[column] = SECRET if hidden else shown(None if row.pk is None else old, new)
+            fields[column] = SECRET if hidden else shown(old if row.pk else None, new)
     return fields
 
 
@@ -87,6 +87,11 @@ def place(entry: Entry, column: str) -> Place:
             return entry.where(".".join(steps[number:]))
         entry = below
     return entry.place
+
+
+def named(fields: Mapping[str, str]) -> dict[str, str]:
+    """Return the changes by the keys that say the columns."""
+    return {".".join(_path(column)): words for column, words in fields.items()}
 
 
 def _path(column: str) -> list[str]:

@@ -40,11 +40,11 @@ def save(account: Account) -> None:
         check(account)
         if account.auth == Account.Auth.INSTANCE:
             account.secret_access_key = ""
-        if account.pk is None:
-            account.save()
-        else:
+        if account.pk:
             loaded = set(COLUMNS) - account.get_deferred_fields()
             account.save(update_fields=sorted(loaded))
+        else:
+            account.save()
 
 
 def delete(account: Account) -> None:
@@ -86,10 +86,14 @@ def _name(account: Account, unread: set[str]) -> dict[str, str]:
         }
     if len(name) > MAX_NAME:
         return {"name": f"An account's name has {MAX_NAME} characters at most: shorten it."}
+    return _renamed(account) or ({} if "owner" in unread else _taken(account))
+
+
+def _renamed(account: Account) -> dict[str, str]:
     before = Account.objects.filter(pk=account.pk).defer("secret_access_key").first()
     if before is not None and before.owner_id != account.owner_id:
         return {"owner": f"The account {before.name} cannot change its owner: make another one."}
-    if before is not None and before.name != name:
+    if before is not None and before.name != account.name:
         run = _running(before)
         if run is not None:
             return {
@@ -98,12 +102,14 @@ def _name(account: Account, unread: set[str]) -> dict[str, str]:
                     f"{run.state}: wait until it ends, or cancel it."
                 )
             }
-    if "owner" in unread:
-        return {}
-    same = Account.objects.filter(owner=account.owner_id, name__iexact=name)
-    if same.exclude(pk=account.pk).exists():
-        return {"name": f"{account.owner} has an account {name} already: choose another name."}
     return {}
+
+
+def _taken(account: Account) -> dict[str, str]:
+    same = Account.objects.filter(owner=account.owner_id, name__iexact=account.name)
+    if not same.exclude(pk=account.pk).exists():
+        return {}
+    return {"name": f"{account.owner} has an account {account.name} already: choose another name."}
 
 
 def _way_in(account: Account, unread: set[str]) -> dict[str, str]:
@@ -135,5 +141,5 @@ def _keys(account: Account, unread: set[str]) -> dict[str, str]:
     # A stored one is not looked at: where its key is lost, entering a new one has to go.
     kept = "secret_access_key" in account.get_deferred_fields()
     if "secret_access_key" not in unread and not kept and not account.secret_access_key:
-        wrong["secret_access_key"] = "Access keys (auth: keys) need a secret access key: enter it."
+        wrong |= {"secret_access_key": "Access keys need a secret access key: enter it."}
     return wrong

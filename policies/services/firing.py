@@ -19,6 +19,7 @@ CALL_SECONDS = 10.0
 # What must be left of the budget so that a call still makes sense: the thaw comes first.
 RESERVE_SECONDS = 2.0
 RETRY_PAUSE_SECONDS = 0.5
+MAX_RETRIES = 2  # of calls that AWS did not take: the application is frozen all the while
 
 
 @dataclass(slots=True)
@@ -81,6 +82,7 @@ class Volley:
 
     def _call(self, shot: Shot, until: float) -> Fired:
         fired = Fired(shot)
+        retries = 0
         while True:
             left = until - linux.boottime()
             if left <= 0:
@@ -94,7 +96,9 @@ class Volley:
             except (ThrottledError, UnreachableError) as error:
                 # AWS did nothing, so asking again is no second deed.
                 fired.problem = str(error)
-                if until - linux.boottime() > RESERVE_SECONDS + RETRY_PAUSE_SECONDS:
+                enough = until - linux.boottime() > RESERVE_SECONDS + RETRY_PAUSE_SECONDS
+                if enough and retries < MAX_RETRIES:
+                    retries += 1
                     time.sleep(RETRY_PAUSE_SECONDS)
                     continue
             except BackupError as error:

@@ -41,7 +41,7 @@ COLUMNS = (
 class TargetMistake(NamedTuple):
     """What is wrong with one field of the target at this place of the list."""
 
-    index: int
+    position: int
     field: str
     sentence: str
 
@@ -83,7 +83,7 @@ def check_targets(targets: Sequence[PolicyTarget]) -> list[TargetMistake]:
 def save(policy: Policy) -> None:
     """Save the policy, a new one with its owner's folder; ValidationError, and nothing saved."""
     with transaction.atomic():
-        if policy.pk is None:
+        if not policy.pk:
             check(policy)
             policy.folder = folders.of(policy.owner)
             policy.save()
@@ -276,11 +276,11 @@ def _exclusions(target: PolicyTarget) -> Iterator[tuple[str, str]]:
     if target.volume_id and excluded:
         yield field, f"{target.volume_id} is a volume, so no volumes of it can be excluded."
     if len(excluded) > MAX_EXCLUDED_VOLUMES:
-        yield (
-            field,
-            f"{len(excluded)} volumes are excluded, and AWS takes {MAX_EXCLUDED_VOLUMES} at most: name the "
-            "volumes that are wanted as targets instead.",
+        sentence = (
+            f"{len(excluded)} volumes are excluded, and AWS takes {MAX_EXCLUDED_VOLUMES} at most: name "
+            "the volumes that are wanted as targets instead."
         )
+        yield field, sentence
     for volume in sorted({v for v in excluded if not identifiers.is_volume_id(v)}):
         yield field, f"{volume} is no volume id: write vol- and 8 or 17 hex digits."
     for volume in sorted({v for v in excluded if excluded.count(v) > 1}):

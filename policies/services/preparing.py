@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from django.db import transaction
+
 from n2wbackup.lib import clock, home
 from policies.adapters import session
 from policies.domain.errors import BackupError
@@ -217,12 +219,19 @@ def _reserve(run: Run, account: Account, good: Sequence[_Resolved]) -> Deferred 
         volume, count = min(full.items())
         reason = f"waits for pending snapshots of {volume}: {count} are as many as AWS allows"
         return Deferred(clock.now() + permits.PENDING_PAUSE, reason)
-    for region, ones in _by_region(good).items():
-        bucket = f"{accounts.bucket(account, ones[0].aws_account)}:{region}"
-        volumes = [f"{region}:{volume}" for one in ones for volume in one.volumes]
-        until = permits.take(bucket, len(ones), volumes)
-        if until is not None:
-            return Deferred(until, f"waits for the rate that AWS allows in {region}")
+    return _permit(account, _by_region(good))
+
+
+def _permit(account: Account, by_region: Mapping[str, Sequence[_Resolved]]) -> Deferred | None:
+    """Take the permits of every region or of none."""
+    with transaction.atomic():
+        for region, ones in by_region.items():
+            bucket = f"{accounts.bucket(account, ones[0].aws_account)}:{region}"
+            volumes = [f"{region}:{volume}" for one in ones for volume in one.volumes]
+            until = permits.take(bucket, len(ones), volumes)
+            if until is not None:
+                transaction.set_rollback(True)
+                return Deferred(until, f"waits for the rate that AWS allows in {region}")
     return None
 
 

@@ -6,7 +6,8 @@ writes, logs, or takes a lock that others hold, as the frozen disk may be our ow
 
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from uuid import UUID
 
@@ -124,10 +125,11 @@ def _start_guard(plan: Plan, folder: Path, runtime: Path) -> Guard | None:
     try:
         if lock is None:
             raise GuardLostError("lock")  # noqa: TRY301 - one way out for all that can go wrong here
-        record = scripting.spool_record(run, plan.policy, plan.scripts, folder)
-        spool.remove(runtime)
-        journal.create(runtime)
-        spool.write(folder, record)
+        with _closed_on_failure(lock):
+            record = scripting.spool_record(run, plan.policy, plan.scripts, folder)
+            spool.remove(runtime)
+            journal.create(runtime)
+            spool.write(folder, record)
         guard = keeper.Guard(folder, runtime, lock, accounts.secrets(run.account))
         guard.wait_until_ready()
     except (GuardLostError, OSError) as error:
@@ -136,6 +138,16 @@ def _start_guard(plan: Plan, folder: Path, runtime: Path) -> Guard | None:
         runs.apply(run, Event.NOTHING_LEFT, reason, reason=reason)
         return None
     return guard
+
+
+@contextmanager
+def _closed_on_failure(lock: int) -> Iterator[None]:
+    """Free the lock where the block fails: held by a process without a guard, it would stay for ever."""
+    try:
+        yield
+    except BaseException:
+        os.close(lock)
+        raise
 
 
 def _hold(policy: Policy, guard: Guard, volley: Volley) -> None:

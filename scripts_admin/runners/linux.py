@@ -60,10 +60,10 @@ def group_is_gone(leader: Process) -> bool:
     fields = _stat(leader.pid)
     if fields is not None and int(fields[_START]) != leader.start_ticks:
         return True
-    for entry in os.scandir(_PROC):
-        if not entry.name.isdigit():
+    for name in os.listdir(_PROC):
+        if not name.isdigit():
             continue
-        member = _stat(entry.name)
+        member = _stat(name)
         if member and int(member[_GROUP]) == leader.pid and member[_STATE] not in "ZX":
             return False
     return True

@@ -7,7 +7,7 @@ from django.core.validators import validate_email
 from django.db import transaction
 from django.db.models import ProtectedError
 
-from scripts_admin import storage
+from scripts_admin import linux_accounts, storage
 from scripts_admin.models import Folder, User
 from scripts_admin.services import folders
 
@@ -53,7 +53,7 @@ def enter(user: User) -> Folder:
 def make_folder(folder: Folder) -> Path:
     """Make the folder on disk where it is missing; ValidationError where that cannot be."""
     try:
-        return storage.create(folder)
+        return storage.create(folder, linux_accounts.group_of(folder))
     except OSError as error:
         raise ValidationError(
             f"The script folder {storage.path(folder)} cannot be made ({error.strerror}): "

@@ -132,9 +132,7 @@ def _field() -> Iterator[_Field]:
         ours = Warm(
             "tests.bench.engine", [f"one={one}", f"many={many}"], environment, home / "ours.log"
         )
-        bare = Warm(
-            "tests.bench.bare", [*map(str, scripts), one], environment, home / "bare.log"
-        )
+        bare = Warm("tests.bench.bare", [*map(str, scripts), one], environment, home / "bare.log")
         shell = Shell(home, scripts, one, environment)
         yield _Field(aws, stamps, stack.enter_context(ours), stack.enter_context(bare), shell)
 

@@ -87,8 +87,10 @@ def release(known: "dict[str, str]") -> str:
     found = said(hold)
     if before.get("run") != os.environ.get("N2W_RUN_ID", "by hand"):
         return "Another run held the ledger, not this one."
-    if not asked or before.get("state") != "holding" or found.get("state") != "released":
-        return "The lock was gone before it was released: its holder died or met its deadline."
+    if not asked:
+        return "Nothing held the ledger any more: the holder died, or met its deadline."
+    if before.get("state") != "holding" or found.get("state") != "released":
+        return "The lock was gone before it was released."
     if found.get("last") != last:
         return f"Transactions {found.get('last')} to {last} were written in spite of the lock."
     return ""

@@ -25,7 +25,7 @@ class Command(BaseCommand):
         "Passwords and secrets are read from the environment variables that the file names."
     )
     # It enters rows. Whether scripts can run here is asked where scripts are run.
-    requires_system_checks = [Tags.models]  # noqa: RUF012 - as BaseCommand declares it
+    requires_system_checks = [Tags.models]
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Declare the arguments."""

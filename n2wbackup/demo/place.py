@@ -1,0 +1,159 @@
+"""Where a demo lives: a folder of its own, which it makes, marks, locks and removes.
+
+The mark is a file that only the demo makes. Whoever holds its kernel lock is the living demo of the
+folder; a folder whose mark is free was left by one that was killed, and may be removed.
+"""
+
+import contextlib
+import os
+import shutil
+import socket
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NoReturn
+
+from django.conf import settings
+
+from n2wbackup.lib import home
+from n2wbackup.processes import serve_lock
+
+MARK = "made-by-the-demo"
+_ONCE = "demo-once-"
+# What a server makes in its home as it works. Its keys and its id are made by any command.
+_WORK = ("scripts", "spool", "run", "logs")
+# Ours to decide in a demo, or an address of the world outside, which the demo never asks.
+_OURS = ("N2W_", "AWS_", "DATABASE_URL", "REDIS_URL", "SECRET_KEY", "DJANGO_SETTINGS_MODULE")
+_ALSO_OURS = {"ALLOWED_HOSTS", "DEBUG"}
+
+
+class PlaceError(Exception):
+    """The demo has no place to be; the text says why and what to do. Nothing was changed."""
+
+
+def become(*, once: bool, as_json: bool) -> NoReturn:
+    """Make a place and become the demo in it: this process is `python -m n2wbackup.demo` then.
+
+    A process of its own, because settings are read once, and those of the server that is set up
+    here are none of the demo's. Raises PlaceError.
+    """
+    _refuse_a_servers_home(settings.N2W_HOME)
+    _sweep(settings.N2W_HOME)
+    if once:
+        folder = Path(tempfile.mkdtemp(dir=settings.N2W_HOME, prefix=_ONCE))
+    else:
+        folder = _standing(settings.N2W_HOME / "demo")
+    lock = _mark(folder)
+    folder.chmod(0o711)
+    os.set_inheritable(lock, True)  # noqa: FBT003 - Python's own signature
+    words = [f"--lock={lock}", *(["--once"] if once else []), *(["--json"] if as_json else [])]
+    port = free_port(0 if once else settings.N2W_PORT)
+    os.chdir(settings.BASE_DIR)
+    os.execve(
+        sys.executable,
+        [sys.executable, "-m", "n2wbackup.demo", *words],
+        _environment(folder, port),
+    )
+
+
+def free_port(first: int) -> int:
+    """Return the first free TCP port of the loopback from `first` on; for 0 one the kernel names."""
+    for port in range(first, first + 100):
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(("127.0.0.1", port))
+            return int(probe.getsockname()[1])
+    raise PlaceError(
+        f"None of the ports {first} to {first + 99} is free: set N2W_PORT to one that is."
+    )
+
+
+def remove(folder: Path) -> None:
+    """Remove a demo's folder, and its folder in memory."""
+    if (folder / "server-id").is_file():
+        shutil.rmtree(home.runtime_of(folder), ignore_errors=True)
+    # The mark last: without it nobody could tell that the rest may go.
+    for each in sorted(folder.iterdir(), key=lambda path: path.name == MARK):
+        if each.is_dir() and not each.is_symlink():
+            shutil.rmtree(each, ignore_errors=True)
+        else:
+            each.unlink(missing_ok=True)
+    folder.rmdir()
+
+
+def _refuse_a_servers_home(folder: Path) -> None:
+    # Below the checkout's own folder a demo and a server live beside each other.
+    if folder == settings.BASE_DIR / "var":
+        return
+    database = folder / "db.sqlite3"
+    filled = [database] if database.is_file() and database.stat().st_size else []
+    found = [*filled, *(folder / name for name in _WORK if (folder / name).exists())]
+    if found:
+        raise PlaceError(
+            f"N2W_HOME is {folder}, where a server has its data ({found[0].name}): "
+            "unset it, or name another folder for the demo."
+        )
+
+
+def _standing(folder: Path) -> Path:
+    """Return the folder, empty but for its mark."""
+    folder.mkdir(exist_ok=True)
+    if not (folder / MARK).exists() and any(folder.iterdir()):
+        raise PlaceError(
+            f"{folder} holds something that the demo did not make: move it away, or set N2W_HOME."
+        )
+    return folder
+
+
+def _mark(folder: Path) -> int:
+    """Return the locked mark of an empty folder; what a killed demo has left is removed."""
+    lock = serve_lock.acquire(folder / MARK)
+    if lock is None:
+        raise PlaceError(
+            f"A demo runs in {folder} already: use that one, or end it with Ctrl-C where it runs."
+        )
+    if serve_lock.held(folder / "serve.lock"):
+        os.close(lock)
+        raise PlaceError(
+            f"The server of a demo that was killed is still stopping in {folder}: try again soon."
+        )
+    os.write(lock, b"manage.py demo made this folder, and removes it.\n")
+    for each in _leftovers(folder):
+        shutil.rmtree(each) if each.is_dir() else each.unlink()
+    return lock
+
+
+def _leftovers(folder: Path) -> Iterator[Path]:
+    if (folder / "server-id").is_file():
+        shutil.rmtree(home.runtime_of(folder), ignore_errors=True)
+    yield from (each for each in folder.iterdir() if each.name != MARK)
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what was left by demos of one backup that were killed."""
+    for left in folder.glob(f"{_ONCE}*"):
+        # Without its mark it is just being made.
+        if (left / MARK).is_file() and not serve_lock.held(left / "serve.lock"):
+            lock = serve_lock.acquire(left / MARK)
+            if lock is not None:
+                with contextlib.suppress(OSError):
+                    remove(left)
+                os.close(lock)
+
+
+def _environment(folder: Path, port: int) -> dict[str, str]:
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(_OURS)
+        and name not in _ALSO_OURS
+        and not name.lower().endswith("_proxy")
+    }
+    return {
+        **kept,
+        "DJANGO_SETTINGS_MODULE": "n2wbackup.settings",
+        "N2W_HOME": str(folder),
+        "N2W_PORT": str(port),
+        "N2W_RUN_SCRIPTS_AS": "self",
+    }

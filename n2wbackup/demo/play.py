@@ -1,0 +1,96 @@
+"""The two ways to play the demo: one backup, or a server that stands until it is told to end.
+
+Whatever was started is on an ExitStack before anything else can happen, and is ended in order.
+"""
+
+import contextlib
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+from django.conf import settings
+from rich.console import Console
+
+from n2wbackup.demo import backup, stage, telling
+from n2wbackup.demo.aws import SimulatedAws, SimulatorError
+from n2wbackup.demo.ending import Ending
+from n2wbackup.demo.server import DemoError, Server
+from n2wbackup.demo.stage import Stage
+from n2wbackup.lib.home import RuntimeFolderError
+from n2wbackup.processes.supervisor import CannotServeError
+from policies.domain.errors import BackupError
+
+_MINUTES = 5.0
+_KEPT_SNAPSHOTS = 20
+_FAILURES = (DemoError, SimulatorError, CannotServeError, RuntimeFolderError, BackupError)
+
+
+def once(ending: Ending, *, as_json: bool) -> int:
+    """Make one backup and print it; 0 only when it succeeded and its copy proves it."""
+    progress = Console(stderr=True, highlight=False)
+    try:
+        with _played(ending, progress) as (aws, scene, server):
+            progress.print("Backing up …", style="dim")
+            made = backup.make(scene, aws, server)
+            if as_json:
+                sys.stdout.write(telling.as_json(made) + "\n")
+            else:
+                telling.show(Console(highlight=False), made)
+            sys.stdout.flush()
+        return 0 if made.is_good else 1
+    except _FAILURES as error:
+        progress.print(f"The demo failed: {error}", markup=False)
+        return 1
+
+
+def standing(ending: Ending) -> int:
+    """Back up now and then until told to end, which is no failure."""
+    console = Console(highlight=False)
+    try:
+        with _played(ending, console) as (aws, scene, server):
+            telling.welcome(console, scene, server.url, _MINUTES)
+            while True:
+                # A person may have started one by hand.
+                try:
+                    console.print(telling.one_line(backup.make(scene, aws, server)), soft_wrap=True)
+                except BackupError as error:
+                    console.print(str(error), markup=False)
+                _forget_old_snapshots(aws)
+                server.wait(_MINUTES * 60)
+    except _FAILURES as error:
+        console.print(f"The demo failed: {error}", markup=False)
+        return 1
+
+
+@contextlib.contextmanager
+def _played(ending: Ending, console: Console) -> Iterator[tuple[SimulatedAws, Stage, Server]]:
+    """Give the simulated AWS, the stage and a server that is ready; end them all in the end."""
+    with ExitStack() as stack:
+        try:
+            console.print(
+                "Starting a simulated AWS, a sample application and the server …", style="dim"
+            )
+            aws = SimulatedAws(settings.N2W_HOME / "aws")
+            stack.callback(aws.stop)
+            aws.start()
+            scene = stage.furnish(aws)
+            with ending.deferred():
+                server = Server(scene.ledger, _without_keys(aws))
+                stack.callback(server.stop)
+            server.wait_until_ready()
+            yield aws, scene, server
+        finally:
+            # Before the stack ends anything: that is not interrupted.
+            ending.ignore()
+            with contextlib.suppress(OSError):  # the terminal may be gone
+                console.print("Ending …", style="dim")
+
+
+def _without_keys(aws: SimulatedAws) -> dict[str, str]:
+    """Return where the simulated AWS is; its keys are in the account, as a real one's are."""
+    return {name: value for name, value in aws.environment.items() if "ACCESS_KEY" not in name}
+
+
+def _forget_old_snapshots(aws: SimulatedAws) -> None:
+    for old in aws.snapshots()[:-_KEPT_SNAPSHOTS]:
+        aws.delete_snapshot(old.snapshot_id, old.region)

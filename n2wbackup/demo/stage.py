@@ -1,0 +1,118 @@
+"""What the demo shows: the people, the ledger on a simulated volume, its scripts and its policy."""
+
+import secrets
+import shlex
+import shutil
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from django.conf import settings
+from django.core.management import call_command
+
+from n2wbackup.demo import ledger
+from n2wbackup.demo.aws import SimulatedAws, SimulatedInstance, VolumeSpec
+from policies.models import Account, Policy, PolicyTarget
+from policies.services import enrolling, policies
+from scripts_admin import storage
+from scripts_admin.models import Folder, User
+from scripts_admin.services import users
+
+OPERATOR = "alice"
+ADMIN = "admin"
+POLICY = "ledger"
+# CreateSnapshots of the real AWS takes a good part of a second: the ledger is held that long.
+AWS_SECONDS = 0.2
+_PENDING_SECONDS = 2.0
+_HOLD_SECONDS = 60  # the ledger goes on after this, whatever became of the backup
+_SCRIPTS = Path(__file__).with_name("scripts")
+# The kernel reads no more of a script's first line, and ends the program's name at a blank.
+_LONGEST_INTERPRETER = 120
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """What was set up. `ledger` is the application's file, `volume_id` what it lies on."""
+
+    policy: Policy
+    ledger: Path
+    volume_id: str
+    scripts: Path
+    passwords: Mapping[str, str]
+
+
+def furnish(aws: SimulatedAws) -> Stage:
+    """Set everything up in the empty home of this process; the server can be started then."""
+    aws.configure(
+        pending_seconds=_PENDING_SECONDS, latency_seconds={"CreateSnapshots": AWS_SECONDS}
+    )
+    call_command("migrate", verbosity=0)
+    passwords = {name: secrets.token_urlsafe(9) for name in (OPERATOR, ADMIN)}
+    operator = _user(OPERATOR, passwords[OPERATOR])
+    _user(ADMIN, passwords[ADMIN], is_superuser=True, is_staff=True)
+    books = ledger.create(settings.N2W_HOME / "application" / "volume")
+    root, data = VolumeSpec(name="system"), VolumeSpec(name="ledger", backing=books.parent)
+    instance = aws.add_instance(volumes=[root, data], name="bookkeeping")
+    return Stage(
+        policy=_policy(operator, aws, instance),
+        ledger=books,
+        volume_id=instance.volume_ids[1],
+        scripts=install(storage.path(Folder.objects.get(owner=operator)), books),
+        passwords=passwords,
+    )
+
+
+def _user(name: str, password: str, **rights: bool) -> User:
+    user = User(username=name, **rights)
+    user.set_password(password)
+    users.save(user)
+    return user
+
+
+def _policy(owner: User, aws: SimulatedAws, instance: SimulatedInstance) -> Policy:
+    account = Account(
+        owner=owner,
+        name="simulated",
+        auth=Account.Auth.KEYS,
+        access_key_id=aws.environment["AWS_ACCESS_KEY_ID"],
+        secret_access_key=aws.environment["AWS_SECRET_ACCESS_KEY"],
+        region=instance.region,
+    )
+    enrolling.save(account)
+    policy = Policy(owner=owner, account=account, name=POLICY)
+    policies.save(policy)
+    target = PolicyTarget(instance_id=instance.instance_id, region=instance.region)
+    policies.replace_targets(policy, [target])
+    return policy
+
+
+def install(folder: Path, books: Path, hold_seconds: float = _HOLD_SECONDS) -> Path:
+    """Put the ledger's scripts and their settings into a script folder; return the folder.
+
+    What they remember lies beside the volume, never on it: that is about to be frozen.
+    """
+    for source in sorted(_SCRIPTS.glob("*_ledger.*")):
+        script = folder / source.name
+        script.write_text(_with_interpreter(source.read_text(encoding="utf-8")), encoding="utf-8")
+        shutil.copymode(source, script)
+    lines = {
+        "ledger": str(books),
+        "state": str(books.parent.with_name("state")),
+        "deadline_seconds": str(hold_seconds),
+    }
+    (folder / "ledger.conf").write_text(
+        "".join(f"{name}={shlex.quote(value)}\n" for name, value in lines.items()),
+        encoding="utf-8",
+    )
+    return folder
+
+
+def _with_interpreter(text: str) -> str:
+    """Return a Python script with our own interpreter, as the machine's may be old or missing."""
+    python = sys.executable
+    if not text.startswith("#!/usr/bin/env python3\n"):
+        return text
+    if " " in python or len(python) > _LONGEST_INTERPRETER:
+        return text
+    return f"#!{python}\n{text.partition(chr(10))[2]}"

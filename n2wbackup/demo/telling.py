@@ -1,0 +1,101 @@
+"""What the demo prints."""
+
+import json
+from datetime import datetime
+
+from rich.console import Console
+from rich.table import Table
+
+from n2wbackup.demo.backup import Backup
+from n2wbackup.demo.ledger import PER_SECOND
+from n2wbackup.demo.stage import ADMIN, OPERATOR, Stage
+
+
+def show(console: Console, backup: Backup) -> None:
+    """Print one backup: its timeline, its spans, and what the ledger says."""
+    run = backup.run
+    console.print(f"\n[bold]Backup of {run['policy']}[/bold]  run {run['id']}\n", highlight=False)
+    console.print(_timeline(run["events"]))
+    console.print(_findings(backup))
+
+
+def _timeline(events: list[dict[str, str]]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    table.add_column("seconds", justify="right")
+    table.add_column("state")
+    table.add_column("what happened", overflow="fold")
+    moments = [datetime.fromisoformat(event["at"]) for event in events]
+    for event, at in zip(events, moments, strict=True):
+        passed = f"{(at - moments[0]).total_seconds():.3f}"
+        table.add_row(passed, event["state"], event["text"])
+    return table
+
+
+def _findings(backup: Backup) -> Table:
+    run, copy = backup.run, backup.copy
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    table.add_row("")
+    table.add_row("state", f"{run['state']} {run['reason']}".strip())
+    table.add_row("consistency", run["consistency"])
+    table.add_row("hold", _hold(backup))
+    table.add_row(
+        "writes in the hold",
+        f"{_count(backup.writes_in_hold)}  ({_count(backup.writes_in_second_before)} in the second "
+        f"before it froze, {_count(backup.writes_in_second_after)} in the second after it thawed)",
+    )
+    whole = f"opens and balances, up to transaction {copy.last}"
+    table.add_row("copy in the snapshot", whole if copy.balances else " ".join(copy.problems))
+    for phase in ("before", "after", "complete"):
+        table.add_row(f"{phase} said", _said(run["phases"][phase]))
+    return table
+
+
+def _hold(backup: Backup) -> str:
+    if backup.hold_milliseconds is None:
+        return "unknown"
+    aws = "" if backup.aws_seconds is None else f"{backup.aws_seconds * 1000:.1f} ms"
+    return f"{backup.hold_milliseconds} ms" + (
+        f"  ({aws} of it in the simulated AWS)" if aws else ""
+    )
+
+
+def _count(number: int | None) -> str:
+    return "unknown" if number is None else str(number)
+
+
+def _said(phase: dict[str, str]) -> str:
+    return (phase["stdout"] + phase["stderr"]).strip() or phase["outcome"]
+
+
+def one_line(backup: Backup) -> str:
+    """Return a backup in one line, with the local time."""
+    now = datetime.now().astimezone().strftime("%H:%M:%S")
+    copy = "the copy balances" if backup.copy.balances else "the copy is NOT good"
+    return (
+        f"{now}  backup {backup.run['state']}, {backup.run['consistency']}-consistent: "
+        f"hold {backup.hold_milliseconds} ms, {_count(backup.writes_in_hold)} writes in it, {copy}"
+    )
+
+
+def as_json(backup: Backup) -> str:
+    """Return a backup as indented JSON."""
+    return json.dumps(backup.as_json(), indent=2, ensure_ascii=False)
+
+
+def welcome(console: Console, stage: Stage, url: str, minutes: float) -> None:
+    """Say where to look, with which passwords, and how to stop."""
+    names = {OPERATOR: "owns the policy", ADMIN: f"sees all, and {url}admin/"}
+    lines = [
+        "",
+        f"[bold]The n2wbackup demo runs.[/bold] A ledger in SQLite is written to {PER_SECOND} times a second;",
+        f"it is backed up now and then every {minutes:g} minutes. AWS is simulated on this machine.",
+        "",
+        f"  Open     {url}runs/",
+        *(f"  Log in   {name:6} {stage.passwords[name]}   {what}" for name, what in names.items()),
+        f"  Look at  the scripts in {stage.scripts}",
+        "  Stop     Ctrl-C: everything ends, and nothing is left behind",
+        "",
+    ]
+    console.print("\n".join(lines), highlight=False, soft_wrap=True)

@@ -1,0 +1,149 @@
+"""Forms of accounts, policies and targets. The rules are the services'; here is only where they are told."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from django import forms
+from django.core.exceptions import ValidationError
+from django.forms.models import BaseInlineFormSet
+
+from policies.models import Account, Policy, PolicyTarget
+from policies.services import enrolling, policies
+
+if TYPE_CHECKING:
+    _AccountForm = forms.ModelForm[Account]
+    _PolicyForm = forms.ModelForm[Policy]
+    _TargetForm = forms.ModelForm[PolicyTarget]
+    _TargetSet = BaseInlineFormSet[Any, Any, Any]
+else:  # they take no types at run time
+    _AccountForm = _PolicyForm = _TargetForm = forms.ModelForm
+    _TargetSet = BaseInlineFormSet
+
+
+class AccountForm(_AccountForm):
+    """An account. The stored secret is never shown; an empty field keeps it."""
+
+    new_secret = forms.CharField(
+        label="Secret access key",
+        required=False,
+        strip=True,
+        widget=forms.PasswordInput(render_value=False, attrs={"autocomplete": "new-password"}),
+        help_text="Kept encrypted and never shown again. Leave it empty to keep the stored one.",
+    )
+
+    class Meta:
+        model = Account
+        fields = ("owner", "name", "auth", "access_key_id", "region")
+
+    def clean(self) -> dict[str, Any]:
+        """Ask the saving rules."""
+        cleaned = super().clean() or self.cleaned_data
+        _fill(self.instance, cleaned)
+        if cleaned.get("new_secret"):
+            self.instance.secret_access_key = cleaned["new_secret"]
+        columns = {"new_secret": "secret_access_key"}
+        unread = {columns.get(name, name) for name in self.errors}
+        _ask(self, lambda: enrolling.check(self.instance, unread=unread), columns)
+        return cleaned
+
+
+class PolicyForm(_PolicyForm):
+    """A policy, by the saving rules."""
+
+    class Meta:
+        model = Policy
+        fields = policies.COLUMNS
+
+    def clean(self) -> dict[str, Any]:
+        """Ask the saving rules."""
+        cleaned = super().clean() or self.cleaned_data
+        _fill(self.instance, cleaned)
+        unread = set(self.errors)
+        _ask(self, lambda: policies.check(self.instance, unread=unread), {})
+        return cleaned
+
+
+class VolumeIds(forms.CharField):
+    """Volume ids, separated by blanks, commas or line ends; as a list."""
+
+    widget = forms.Textarea(attrs={"rows": 2, "cols": 24})
+
+    def prepare_value(self, value: Any) -> Any:  # noqa: ANN401 - a list, or what was typed
+        """Return what the field shows."""
+        return "\n".join(value) if isinstance(value, list) else value
+
+    def to_python(self, value: Any) -> Any:  # noqa: ANN401 - Django says text; this field is a list
+        """Return the ids."""
+        return (value or "").replace(",", " ").split()
+
+    def has_changed(self, initial: Any, data: Any) -> bool:  # noqa: ANN401 - as Django declares it
+        """Tell whether the ids are others than before."""
+        return bool(list(initial or []) != self.to_python(data))
+
+
+class TargetForm(_TargetForm):
+    """One target; the rules are asked for all of a policy's targets together."""
+
+    exclude_volume_ids = VolumeIds(label="Excluded volumes", required=False)
+
+    class Meta:
+        model = PolicyTarget
+        fields = (
+            "instance_id",
+            "volume_id",
+            "region",
+            "exclude_boot_volume",
+            "exclude_volume_ids",
+        )
+
+    def validate_unique(self) -> None:
+        """Leave it to the rules for all targets: two of them may swap their places."""
+
+    def validate_constraints(self) -> None:
+        """Leave it to the rules too; their sentences say more."""
+
+
+class TargetSet(_TargetSet):
+    """All targets of one policy, by the saving rules."""
+
+    def clean(self) -> None:
+        """Ask the saving rules; a form that is wrong in itself is left alone."""
+        super().clean()
+        kept = self.kept()
+        if any(form.errors for form in kept):
+            return
+        if not kept:
+            raise ValidationError(policies.NO_TARGET)
+        for mistake in policies.check_targets([form.instance for form in kept]):
+            kept[mistake.position].add_error(mistake.field, mistake.sentence)
+
+    def kept(self) -> list["TargetForm"]:
+        """Return the forms whose targets are to stand, in their order."""
+        return [
+            form
+            for form in self.forms
+            if (form.instance.pk or form.has_changed()) and not form.cleaned_data.get("DELETE")
+        ]
+
+    def validate_unique(self) -> None:
+        """Leave it to the rules, whose sentence says more."""
+
+
+def _fill(row: Account | Policy, cleaned: dict[str, Any]) -> None:
+    """Set what was entered on the row, which Django does only after clean."""
+    for name, value in cleaned.items():
+        if name in {field.name for field in row._meta.concrete_fields}:
+            setattr(row, name, value)
+
+
+def _ask(
+    form: _AccountForm | _PolicyForm, check: Callable[[], None], columns: dict[str, str]
+) -> None:
+    """Tell what the rules say at the field that holds the column, or above all fields."""
+    names = {column: name for name, column in columns.items()}
+    try:
+        check()
+    except ValidationError as error:
+        for column, sentences in error.message_dict.items():
+            name = names.get(column, column)
+            form.add_error(name if name in form.fields else None, ValidationError(sentences))

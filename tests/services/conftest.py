@@ -1,0 +1,41 @@
+"""What the tests of the services stand on: a home of their own and an account in memory."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from pytest_django import Settings
+
+from n2wbackup.lib import home
+from policies.adapters import session
+from policies.adapters.memory import MemoryCloud
+from scripts_admin import storage
+from tests import factories
+from tests.services.backup import Backup
+
+
+@pytest.fixture(autouse=True)
+def own_home(tmp_path: Path, settings: Settings) -> Iterator[Path]:
+    """Give a fresh N2W_HOME, and take its folder in memory away again."""
+    settings.N2W_HOME = tmp_path
+    settings.N2W_SCRIPTS_ROOT = tmp_path / "scripts"
+    yield tmp_path
+    shutil.rmtree(home.runtime_of(tmp_path), ignore_errors=True)
+
+
+@pytest.fixture
+def cloud(monkeypatch: pytest.MonkeyPatch) -> MemoryCloud:
+    """Give the AWS account that every policy reaches."""
+    made = MemoryCloud()
+    monkeypatch.setattr(session, "cloud", lambda _credentials: made)
+    return made
+
+
+@pytest.fixture
+def backup(db: None, cloud: MemoryCloud) -> Backup:
+    """Give Alice's policy, without scripts."""
+    policy = factories.PolicyFactory.create(owner=factories.alice(), name="policy1")
+    instance = cloud.add_instance()
+    factories.PolicyTargetFactory.create(policy=policy, instance_id=instance.instance_id)
+    return Backup(policy, cloud, instance, storage.create(policy.folder))
