@@ -85,7 +85,8 @@ class _Application:
         self.mistakes = mistakes
         self.folders: list[Folder] = []
         self._environment = environment
-        # Named in the document but wrong there: whoever refers to them is told nothing new.
+        # Named in the document but wrong there: whoever refers to them is told nothing new. A name
+        # that could not be read might be any.
         self._spoilt: set[str] = set()
 
     def run(self, wanted: document.Document) -> list[Change]:
@@ -101,8 +102,8 @@ class _Application:
                 change = step(entry)
                 if change is not None:
                     changes.append(change)
-                elif document.label(entry):
-                    self._spoilt.add(document.label(entry).lower())
+                else:
+                    self._spoilt.add(_reference(entry))
         return changes
 
     def _user(self, entry: Entry) -> Change | None:
@@ -204,7 +205,7 @@ class _Application:
         if name is None:
             return None
         found = User.objects.filter(username=name).first()
-        if found is None and name.lower() not in self._spoilt:
+        if found is None and not {name.lower(), ""} & self._spoilt:
             sentence = f"There is no user {name}: add them to users, or correct the name."
             self._tell(entry, "owner", sentence)
         return found
@@ -218,7 +219,8 @@ class _Application:
         if name is None or owner is None:
             return None
         found = owner.accounts.filter(name=name).first()
-        if found is None and f"{owner.username}/{name}".lower() not in self._spoilt:
+        spoilt = {f"{owner.username}/{name}".lower(), f"{owner.username}/"}
+        if found is None and not spoilt & self._spoilt:
             sentence = f"{owner.username} has no account {name}: add it, or correct the name."
             self._tell(entry, "account", sentence)
         return found
@@ -252,6 +254,12 @@ class _Application:
     def _tell(self, entry: Entry, key: str, sentence: str) -> None:
         self.mistakes.append(Mistake(entry.where(key), sentence))
         entry.unread.add(key)
+
+
+def _reference(entry: Entry) -> str:
+    """Return how other entries refer to this one, in lower case; what is unreadable is empty."""
+    owner = f"{entry.values.get('owner', '?')}/" if "owner" in document.keys_of(entry) else ""
+    return f"{owner}{_name(entry) or ''}".lower()
 
 
 def _name(entry: Entry) -> str | None:

@@ -60,7 +60,7 @@ def group_is_gone(leader: Process) -> bool:
     fields = _stat(leader.pid)
     if fields is not None and int(fields[_START]) != leader.start_ticks:
         return True
-    for name in os.listdir(_PROC):
+    for name in os.listdir(_PROC):  # noqa: PTH208 - one call, where iterdir would make a Path of each
         if not name.isdigit():
             continue
         member = _stat(name)

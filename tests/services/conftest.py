@@ -10,6 +10,7 @@ from pytest_django import Settings
 from n2wbackup.lib import home
 from policies.adapters import session
 from policies.adapters.memory import MemoryCloud
+from policies.services import recovery
 from scripts_admin import storage
 from tests import factories
 from tests.services.backup import Backup
@@ -30,6 +31,12 @@ def cloud(monkeypatch: pytest.MonkeyPatch) -> MemoryCloud:
     made = MemoryCloud()
     monkeypatch.setattr(session, "cloud", lambda _credentials: made)
     return made
+
+
+@pytest.fixture(autouse=True)
+def one_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep the test's connection, which holds its transaction."""
+    monkeypatch.setattr(recovery, "close_old_connections", lambda: None)
 
 
 @pytest.fixture

@@ -91,7 +91,7 @@ class Product:
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
-    def apply(self, instances: list[str], **policy: Any) -> None:
+    def apply(self, instances: list[str], **policy: object) -> None:
         """Enter alice, her account and her policy of these instances."""
         document = {
             "users": [

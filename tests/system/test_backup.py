@@ -62,7 +62,6 @@ def test_a_killed_worker_leaves_nothing_frozen(product: Product) -> None:
     killed_at = product.kill("n2wbackup worker freeze")
 
     after = product.wait_for_mark("after", "start")
-    print(f"after began {after.at - killed_at:.3f} s after the worker's death")
     assert after.at - killed_at < THAW_SECONDS
     assert after.argument == "1"
     ended = product.wait_for_state(run, lambda s: s not in {"queued", "preparing", "frozen"})
@@ -77,9 +76,7 @@ def test_a_killed_worker_leaves_nothing_frozen(product: Product) -> None:
 def test_a_guard_killed_during_before_ends_before_first_and_thaws_twice(
     product: Product,
 ) -> None:
-    product.apply(
-        [product.instance], scripts={"timeout_seconds": {"before": 4, "after": 10}}
-    )
+    product.apply([product.instance], scripts={"timeout_seconds": {"before": 4, "after": 10}})
     product.script("before", "trap '' TERM; sleep 60 & wait $!; sleep 60")
     run = product.start_run()
     product.wait_for_mark("before", "start")

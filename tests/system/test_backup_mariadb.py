@@ -55,7 +55,9 @@ def test_a_mariadb_is_held_copied_released_and_its_copy_starts_at_the_recorded_p
 
     assert (run["state"], run["consistency"]) == ("succeeded", "application")
     before, after = run["phases"]["before"], run["phases"]["after"]
-    held = writer.between(datetime.fromisoformat(before["ended_at"]), datetime.fromisoformat(after["started_at"]))
+    held = writer.between(
+        datetime.fromisoformat(before["ended_at"]), datetime.fromisoformat(after["started_at"])
+    )
     assert held == []
     assert database.binary_logs() == logs[logs.index(_position(run)[0]) :]
     copy = next(s.copy for s in product.aws.snapshots() if s.copy is not None)

@@ -29,9 +29,7 @@ def home() -> Iterator[Path]:
 
 
 @pytest.mark.parametrize("folder_is_gone", [False, True])
-def test_a_script_runs_as_its_account_even_from_the_spool(
-    home: Path, folder_is_gone: bool
-) -> None:
+def test_a_script_runs_as_its_account_even_from_the_spool(home: Path, folder_is_gone: bool) -> None:
     nobody = pwd.getpwnam("nobody")
     identity = Identity(nobody.pw_name, nobody.pw_uid, nobody.pw_gid, (nobody.pw_gid,))
     scripts = home / "scripts"
