@@ -236,7 +236,16 @@ class RunTargetInline(ReadOnly, _RunTargetInline):
     """What became of each target, its snapshots included."""
 
     model = RunTarget
-    fields = ("__str__", "region", "state", "consistency", "reason", "fired_at", "made")
+    fields = (
+        "instance_id",
+        "volume_id",
+        "region",
+        "state",
+        "consistency",
+        "reason",
+        "fired_at",
+        "made",
+    )
     readonly_fields = ("made",)
 
     @admin.display(description="snapshots")

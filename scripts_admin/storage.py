@@ -110,6 +110,9 @@ def _stays_inside(link: os.DirEntry[str], folder: Folder, place: Path) -> bool:
 def _why_not(script: Path, identity: Identity | None) -> str:
     """Return a sentence on why the script cannot run, or nothing."""
     name = script.name
+    closed = _closed_to(script, identity)
+    if closed is not None:
+        return f"{_who(identity)} may not enter {closed}, so {name} cannot run: give it the x permission there."
     status = script.stat()
     if not _may_execute(status, identity):
         return f"{name} is not executable for {_who(identity)}: run chmod +x on it."
@@ -123,6 +126,14 @@ def _why_not(script: Path, identity: Identity | None) -> str:
     except PermissionError:
         return f"{name} cannot be read by the server: change its permissions."
     return _wrong_start(name, head)
+
+
+def _closed_to(script: Path, identity: Identity | None) -> Path | None:
+    """Return the first folder on the way to the script that the account may not pass, from the top."""
+    if (os.geteuid() if identity is None else identity.uid) == 0:
+        return None
+    way = reversed(script.resolve().parents)
+    return next((place for place in way if not _may_execute(place.stat(), identity)), None)
 
 
 def _wrong_start(name: str, head: bytes) -> str:

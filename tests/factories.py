@@ -95,7 +95,7 @@ class RunSnapshotFactory(DjangoModelFactory[RunSnapshot]):
         model = RunSnapshot
 
     target = factory.SubFactory(RunTargetFactory)
-    snapshot_id = factory.Sequence(lambda n: f"snap-{n:017x}")
+    snapshot_id = factory.Sequence(lambda n: f"snap-f{n:016x}")
     volume_id = "vol-1"
     created_at = factory.LazyFunction(clock.now)
 

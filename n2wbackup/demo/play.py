@@ -6,6 +6,7 @@ Whatever was started is on an ExitStack before anything else can happen, and is 
 import contextlib
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 
 from django.conf import settings
@@ -72,7 +73,11 @@ def _played(ending: Ending, console: Console) -> Iterator[tuple[SimulatedAws, St
             )
             aws = SimulatedAws(settings.N2W_HOME / "aws")
             stack.callback(aws.stop)
-            aws.start()
+            # Both take seconds, and neither needs the other.
+            with ThreadPoolExecutor(1, "aws") as beside:
+                started = beside.submit(aws.start)
+                stage.build()
+            started.result()
             scene = stage.furnish(aws)
             with ending.deferred():
                 server = Server(scene.ledger, _without_keys(aws))

@@ -42,12 +42,16 @@ class Stage:
     passwords: Mapping[str, str]
 
 
+def build() -> None:
+    """Make the tables in the empty home of this process."""
+    call_command("migrate", verbosity=0)
+
+
 def furnish(aws: SimulatedAws) -> Stage:
-    """Set everything up in the empty home of this process; the server can be started then."""
+    """Set everything up in the home that was built; the server can be started then."""
     aws.configure(
         pending_seconds=_PENDING_SECONDS, latency_seconds={"CreateSnapshots": AWS_SECONDS}
     )
-    call_command("migrate", verbosity=0)
     passwords = {name: secrets.token_urlsafe(9) for name in (OPERATOR, ADMIN)}
     operator = _user(OPERATOR, passwords[OPERATOR])
     _user(ADMIN, passwords[ADMIN], is_superuser=True, is_staff=True)

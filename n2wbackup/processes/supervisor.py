@@ -26,7 +26,9 @@ _NEEDED = 150
 _WATCHDOG = 200
 _WORK = 300
 
-_LONGEST_FREEZE_SECONDS = 180
+_LONGEST_FREEZE_SECONDS = (
+    900  # the longest budget that can be saved, and an after that takes its time
+)
 _LOG_BYTES = 10_000_000
 _LOG_BACKUPS = 5
 _ENDLESS = 1_000_000_000

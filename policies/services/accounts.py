@@ -1,6 +1,7 @@
 """Accounts: what of them reaches AWS, and what must be masked."""
 
 from n2wbackup.lib import encrypted
+from policies.domain.errors import CredentialsError
 from policies.models import Account
 from policies.ports import Credentials
 
@@ -9,14 +10,20 @@ def credentials(account: Account) -> Credentials:
     """Return the account's way in; empty ones mean the SDK's default chain."""
     if account.auth == Account.Auth.INSTANCE:
         return Credentials()
-    return Credentials(account.access_key_id, account.secret_access_key or "")
+    try:
+        return Credentials(account.access_key_id, account.secret_access_key or "")
+    except encrypted.DecryptionError as error:
+        raise CredentialsError(str(error)) from error
 
 
 def secrets(account: Account | None) -> tuple[bytes, ...]:
     """Return the values that no output may show."""
     if account is None:
         return ()
-    values = (account.access_key_id, account.secret_access_key or "")
+    try:
+        values = (account.access_key_id, account.secret_access_key or "")
+    except encrypted.DecryptionError:
+        return ()  # what cannot be read here cannot reach a script's output from here either
     return tuple(value.encode() for value in values if value)
 
 
@@ -27,8 +34,11 @@ def seal(account: Account | None) -> str:
 
 
 def unseal(masks: str) -> tuple[bytes, ...]:
-    """Return the values that `seal` took."""
-    return tuple(line.encode() for line in encrypted.unseal(masks).split("\n")) if masks else ()
+    """Return the values that `seal` took; none where the key is gone, as a thaw must not wait for it."""
+    try:
+        return tuple(line.encode() for line in encrypted.unseal(masks).split("\n")) if masks else ()
+    except encrypted.DecryptionError:
+        return ()
 
 
 def bucket(account: Account, aws_account_id: str) -> str:

@@ -10,7 +10,7 @@ from policies.domain import verdict
 from policies.domain.sequence import Event, State
 from policies.models import Run, RunTarget
 from policies.selectors import facts
-from policies.services import accounts, entering, runs
+from policies.services import accounts, entering, runs, scripting
 from policies.services.windows import runtime_folder
 from scripts_admin.domain import outcomes
 from scripts_admin.runners import journal, keeper, spool
@@ -20,6 +20,7 @@ from scripts_admin.runners.spool import Record
 log = logging.getLogger(__name__)
 
 ANSWER_SECONDS = 15.0
+LOCK_SECONDS = 3.0
 
 
 def execute(run_id: UUID) -> None:
@@ -29,7 +30,12 @@ def execute(run_id: UUID) -> None:
     if held is None:
         return
     try:
-        run = Run.objects.select_related("policy", "account").filter(pk=run_id).first()
+        run = (
+            Run.objects.select_related("policy__folder", "account")
+            .defer("account__secret_access_key")
+            .filter(pk=run_id)
+            .first()
+        )
         if run is not None and run.state == State.COMPLETING and not run.complete_started_at:
             _run(run, folder)
     finally:
@@ -37,7 +43,7 @@ def execute(run_id: UUID) -> None:
 
 
 def _run(run: Run, folder: Path) -> None:
-    record = _record(folder)
+    record = _record(run, folder)
     command = record.complete if record else None
     argument = _argument(run)
     started = clock.now()
@@ -61,15 +67,20 @@ def _argument(run: Run) -> str:
     return verdict.complete_argument(facts(run))
 
 
-def _record(folder: Path) -> Record | None:
+def _record(run: Run, folder: Path) -> Record | None:
+    """Return the run's record; made now for a run that never had a window, None where it was lost."""
     try:
         return spool.read_any(folder)
     except FileNotFoundError:
-        return None
+        if run.ordered_at is not None or run.policy is None:
+            return None
+    record = scripting.spool_record(run, run.policy, scripting.resolve(run, run.policy), folder)
+    spool.write(folder, record, spool.SETTLED)
+    return record
 
 
 def _run_script(run: Run, folder: Path, argument: str, timeout_seconds: float) -> None:
-    lock = spool.try_lock(folder)
+    lock = spool.lock_within(folder, LOCK_SECONDS)
     if lock is None:
         return  # a guard of this run is still alive: what it does is unknown, so complete counts as interrupted
     single = ("complete", argument, 1)
@@ -85,7 +96,7 @@ def _run_script(run: Run, folder: Path, argument: str, timeout_seconds: float) -
 
 def finish(run: Run, folder: Path) -> None:
     """End a run whose complete has ended, or will never be known to have; nothing is run here."""
-    record = _record(folder)
+    record = _record(run, folder)
     attempt = journal.read(runtime_folder(run.pk)).attempts.get(("complete", 1))
     if record is not None and record.complete is not None:
         outcome = attempt.settled if attempt and attempt.was_ordered else outcomes.INTERRUPTED

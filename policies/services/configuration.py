@@ -20,6 +20,7 @@ from scripts_admin.models import Folder, User
 from scripts_admin.services import folders, users
 
 CREATED, CHANGED, UNCHANGED = "created", "changed", "unchanged"
+USER, ACCOUNT, POLICY = "user", "account", "policy"
 # Anything else may be the secret itself, written where its variable's name belongs.
 _VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]{0,63}")
 
@@ -91,19 +92,19 @@ class _Application:
 
     def run(self, wanted: document.Document) -> list[Change]:
         """Enter users, then what is theirs; return what became of the entries that are right."""
-        steps: list[tuple[tuple[Entry, ...], Callable[[Entry], Change | None]]] = [
-            (wanted.users, self._user),
-            (wanted.accounts, self._account),
-            (wanted.policies, self._policy),
+        steps: list[tuple[str, tuple[Entry, ...], Callable[[Entry], Change | None]]] = [
+            (USER, wanted.users, self._user),
+            (ACCOUNT, wanted.accounts, self._account),
+            (POLICY, wanted.policies, self._policy),
         ]
         changes = []
-        for entries, step in steps:
+        for kind, entries, step in steps:
             for entry in entries:
                 change = step(entry)
                 if change is not None:
                     changes.append(change)
                 else:
-                    self._spoilt.add(_reference(entry))
+                    self._spoilt.add(_reference(kind, entry))
         return changes
 
     def _user(self, entry: Entry) -> Change | None:
@@ -127,7 +128,7 @@ class _Application:
         # Also where nothing changed: a folder that is missing is made again.
         folder = folders.of(row) if action == UNCHANGED else users.enter(row)
         self.folders.append(folder)
-        return Change("user", name, action, declared.named(fields))
+        return Change(USER, name, action, declared.named(fields))
 
     def _account(self, entry: Entry) -> Change | None:
         owner, name = self._owner(entry), _name(entry)
@@ -149,7 +150,7 @@ class _Application:
         action = _action(row, fields)
         if action != UNCHANGED:
             enrolling.save(row)
-        return Change("account", f"{owner.username}/{name}", action, declared.named(fields))
+        return Change(ACCOUNT, f"{owner.username}/{name}", action, declared.named(fields))
 
     def _forget_keys(self, entry: Entry, row: Account) -> None:
         if "access_key_id" not in entry.values:
@@ -184,7 +185,7 @@ class _Application:
                 declared.listed(old) or None, declared.listed(targets)
             )
             action = action if action == CREATED else CHANGED
-        return Change("policy", f"{owner.username}/{name}", action, declared.named(fields))
+        return Change(POLICY, f"{owner.username}/{name}", action, declared.named(fields))
 
     def _targets(self, entry: Entry) -> list[PolicyTarget]:
         """Return the targets that the entry names; none where it names none or one is wrong."""
@@ -256,10 +257,10 @@ class _Application:
         entry.unread.add(key)
 
 
-def _reference(entry: Entry) -> str:
+def _reference(kind: str, entry: Entry) -> str:
     """Return how other entries refer to this one, in lower case; what is unreadable is empty."""
-    owner = f"{entry.values.get('owner', '?')}/" if "owner" in document.keys_of(entry) else ""
-    return f"{owner}{_name(entry) or ''}".lower()
+    owner = "" if kind == USER else f"{entry.values.get('owner', '')}/"
+    return f"{owner}{entry.values.get('name', '')}".lower()
 
 
 def _name(entry: Entry) -> str | None:

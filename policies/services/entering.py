@@ -46,7 +46,8 @@ def shots(run: Run, runtime: Path, fired: Sequence[Fired]) -> None:
             run.fired_at = moment(max(moments))
             Run.objects.filter(pk=run.pk).update(fired_at=run.fired_at)
         for one in fired:
-            runs.record(run, _shot_text(one), at=moment(one.returned_at), state=State.FROZEN)
+            at = moment(one.returned_at or None)
+            runs.record(run, _shot_text(one), at=at, state=State.FROZEN)
 
 
 def _enter_shot(one: Fired, in_time: bool) -> None:  # noqa: FBT001 - read at its only call

@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -11,7 +12,7 @@ from django.db import transaction
 
 from n2wbackup.lib import clock, home
 from policies.adapters import session
-from policies.domain.errors import BackupError
+from policies.domain.errors import BackupError, ThrottledError
 from policies.models import Account, Policy, PolicyTarget, Run, RunTarget
 from policies.ports import Cloud, FireRequest, Instance, Volume
 from policies.services import accounts, leases, permits, scripting
@@ -95,6 +96,8 @@ def _resolve(cloud: Cloud, targets: Sequence[PolicyTarget]) -> list[_Resolved]:
     for region, ones in by_region.items():
         try:
             _resolve_region(cloud, region, ones)
+        except ThrottledError:
+            raise
         except BackupError as error:
             for one in ones:
                 one.problem = one.problem or str(error)
@@ -188,6 +191,8 @@ def _prove(
             continue
         try:
             cloud.prove(_request(run, one))
+        except ThrottledError:
+            raise
         except BackupError as error:
             one.problem = str(error)
     if not any(one.problem for one in resolved):
@@ -273,4 +278,5 @@ def _warm(cloud: Cloud, shots: Sequence[Shot]) -> None:
     for shot in shots:
         connections[shot.request.region] += 1
     for region, count in connections.items():
-        cloud.warm(region, count)
+        with suppress(BackupError):
+            cloud.warm(region, count)

@@ -6,10 +6,11 @@ half may wait for all of them, and runs in a thread of its own.
 
 import logging
 import os
+from contextlib import suppress
 from pathlib import Path
 from uuid import UUID
 
-from django.db import DatabaseError, close_old_connections
+from django.db import InterfaceError, OperationalError, close_old_connections
 
 from n2wbackup.lib import home
 from policies.domain.sequence import Event, State
@@ -17,7 +18,6 @@ from policies.models import Run
 from policies.services import accounts, completing, entering, runs
 from scripts_admin.runners import journal, linux, spool, thaw
 from scripts_admin.runners.keeper import Guard
-from scripts_admin.runners.spool import UnknownFormatError
 
 log = logging.getLogger(__name__)
 
@@ -63,21 +63,27 @@ class Thawer:
             return False
         if lock is None:
             return True  # somebody alive is at it
-        runtime = self._runtime / folder.name
         try:
-            record, standing = thaw.look(folder, runtime)
-        except (OSError, ValueError, UnknownFormatError) as error:
+            return self._attempt(folder, lock)
+        except Exception as error:  # noqa: BLE001 - one run's trouble must not keep another frozen
             if folder not in self._unreadable:
-                log.error("the record of run %s cannot be read: %s", folder.name, error)  # noqa: TRY400
+                log.error("run %s cannot be thawed from its spool: %r", folder.name, error)  # noqa: TRY400
             self._unreadable.add(folder)
-            os.close(lock)
-            return False
+            return True
+        finally:
+            # The guard has a copy by now; without one, a lock kept here would look like a keeper alive.
+            with suppress(OSError):
+                os.close(lock)
+
+    def _attempt(self, folder: Path, lock: int) -> bool:
+        """Start the attempt that is due; tell whether one is due now or later."""
+        runtime = self._runtime / folder.name
+        record, standing = thaw.look(folder, runtime)
         due = standing.due
         if due is None or due.at > linux.boottime():
-            os.close(lock)
             return due is not None
         secrets = accounts.unseal(record.masks)
-        self._guards.append(thaw.start(folder, runtime, lock, due, secrets))
+        self._guards.append(thaw.start(folder, runtime, os.dup(lock), due, secrets))
         return True
 
 
@@ -87,8 +93,8 @@ def enter_all() -> None:
     for folder in spool.folders(home.spool()):
         try:
             _enter_one(folder)
-        except DatabaseError:
-            raise
+        except (InterfaceError, OperationalError):
+            raise  # the database is away: for all of them
         except Exception:
             log.exception("run %s could not be entered", folder.name)
     mine = Run.objects.unfinished().filter(server=home.server_id()).exclude(state=State.QUEUED)
@@ -103,13 +109,13 @@ def enter(run_id: UUID) -> None:
 
 
 def _enter_one(folder: Path) -> None:
-    if spool.is_held(folder):
-        return
     held = spool.try_lock(folder, spool.KEEPER)
     if held is None:
         return
     try:
-        run = Run.objects.select_related("policy", "account").filter(pk=folder.name).first()
+        if spool.is_held(folder):
+            return
+        run = Run.objects.select_related("policy").filter(pk=folder.name).first()
         runtime = home.runtime() / folder.name
         if run is None:
             _forget(folder, runtime)

@@ -87,7 +87,12 @@ def _refuse(run: Run) -> Run:
 def claim(run_id: UUID) -> Run | None:
     """Take a queued run whose time has come; None where somebody else has it, or it must wait."""
     now = clock.now()
-    run = Run.objects.select_related("policy__folder", "owner", "account").filter(pk=run_id).first()
+    run = (
+        Run.objects.select_related("policy__folder", "owner", "account")
+        .defer("account__secret_access_key")
+        .filter(pk=run_id)
+        .first()
+    )
     if run is None or run.state != State.QUEUED or (run.not_before and run.not_before > now):
         return None
     taken = apply(

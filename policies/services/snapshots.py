@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from django.db.models import Q
 
 from n2wbackup.lib import clock, home
+from n2wbackup.lib.cas import compare_and_set
 from policies.adapters import session
 from policies.domain.errors import BackupError
 from policies.domain.sequence import Event, State
@@ -31,9 +32,13 @@ def poll(round_number: int = 0) -> None:
     """Look at every pending snapshot that is due in this round, and settle the runs that are done."""
     now = clock.now()
     settle_lost_answers(now)
-    pending = RunSnapshot.objects.filter(
-        state=RunSnapshot.State.PENDING, target__run__state__in=_FOLLOWED
-    ).select_related("target__run__account", "target__run__policy")
+    pending = (
+        RunSnapshot.objects.filter(
+            state=RunSnapshot.State.PENDING, target__run__state__in=_FOLLOWED
+        )
+        .select_related("target__run__account", "target__run__policy")
+        .defer("target__run__account__secret_access_key")
+    )
     groups: dict[tuple[Account, str], list[RunSnapshot]] = defaultdict(list)
     for snapshot in pending:
         run = snapshot.target.run
@@ -66,6 +71,9 @@ def _poll_group(cloud: Cloud, region: str, ones: Sequence[RunSnapshot], now: dat
 def _enter(one: RunSnapshot, found: Snapshot | RunSnapshot | None, now: datetime) -> None:
     """Enter what a poll saw; a RunSnapshot in place of AWS's answer means that nothing was seen."""
     states, before = RunSnapshot.State, (one.state, one.progress, one.absent_polls)
+    # A slower poll must not undo what a faster one has entered.
+    same = RunSnapshot.objects.filter(pk=one.pk)
+    expected = {"state": one.state, "progress": one.progress, "absent_polls": one.absent_polls}
     policy = one.target.run.policy
     limit = timedelta(hours=policy.snapshot_timeout_hours if policy else 48)
     if isinstance(found, Snapshot):
@@ -82,14 +90,23 @@ def _enter(one: RunSnapshot, found: Snapshot | RunSnapshot | None, now: datetime
     if one.state == states.PENDING and now - one.created_at >= limit:
         one.state = states.TIMED_OUT
     if (one.state, one.progress, one.absent_polls) != before:
-        one.save(update_fields=["state", "progress", "absent_polls", "absent_since"])
+        compare_and_set(
+            same,
+            expected,
+            state=one.state,
+            progress=one.progress,
+            absent_polls=one.absent_polls,
+            absent_since=one.absent_since,
+        )
 
 
 def settle_lost_answers(now: datetime) -> None:
     """Look for the snapshots of calls whose answer was lost, by tag; never by asking twice."""
-    unknown = RunTarget.objects.filter(
-        state=RunTarget.State.UNKNOWN, run__state__in=_FOLLOWED
-    ).select_related("run__account")
+    unknown = (
+        RunTarget.objects.filter(state=RunTarget.State.UNKNOWN, run__state__in=_FOLLOWED)
+        .select_related("run__account", "run__policy")
+        .defer("run__account__secret_access_key")
+    )
     for target in unknown:
         run = target.run
         if run.account is None:
@@ -99,8 +116,19 @@ def settle_lost_answers(now: datetime) -> None:
             found = cloud.of_run(target.region, home.server_id(), str(run.pk))
         except BackupError as error:
             log.warning("the lost answer of run %s is still open: %s", run.pk, error)
+            _give_lost_answer_up(target, now)
             continue
         _settle_one(target, found, now)
+
+
+def _give_lost_answer_up(target: RunTarget, now: datetime) -> None:
+    """Stop looking when snapshots themselves would have timed out."""
+    run = target.run
+    limit = timedelta(hours=run.policy.snapshot_timeout_hours if run.policy else 48)
+    if now - run.created_at >= limit:
+        target.state = RunTarget.State.REFUSED
+        target.reason = f"{target.reason} AWS could not be asked for it until the time was over."
+        target.save(update_fields=["state", "reason"])
 
 
 def _settle_one(target: RunTarget, found: Sequence[Snapshot], now: datetime) -> None:
@@ -128,7 +156,7 @@ def settle(run: Run) -> bool:
     open_targets = run.targets.filter(
         Q(state=RunTarget.State.UNKNOWN) | Q(snapshots__state=RunSnapshot.State.PENDING)
     )
-    if open_targets.exists():
+    if open_targets.exists() and run.cancel_requested_at is None:
         return False
     for target in run.targets.filter(state=RunTarget.State.FIRED).prefetch_related("snapshots"):
         _decide(target)

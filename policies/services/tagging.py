@@ -2,6 +2,7 @@
 
 import logging
 from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from uuid import UUID
 
 from n2wbackup.lib.cas import compare_and_set
@@ -9,6 +10,7 @@ from policies.adapters import session
 from policies.domain import sequence
 from policies.domain.errors import BackupError, NotFoundError
 from policies.models import Run, RunSnapshot
+from policies.ports import Cloud
 from policies.selectors import facts
 from policies.services import accounts
 
@@ -17,21 +19,36 @@ log = logging.getLogger(__name__)
 
 def tag(run_id: UUID) -> None:
     """Write what the rows know to the tags of the run's snapshots; what fails stays due."""
-    run = Run.objects.select_related("account").filter(pk=run_id, tags_due=True).first()
+    run = (
+        Run.objects.select_related("account")
+        .defer("account__secret_access_key")
+        .filter(pk=run_id, tags_due=True)
+        .first()
+    )
     if run is None or run.account is None:
         return
     state = run.state
-    cloud = session.cloud(accounts.credentials(run.account))
     try:
+        cloud = session.cloud(accounts.credentials(run.account))
         for (region, consistency), ids in _groups(run).items():
-            cloud.tag(region, ids, _tags(run, consistency))
-    except NotFoundError:
-        log.info("a snapshot of run %s is gone; its tags are not written", run.pk)
+            _tag_group(cloud, region, ids, _tags(run, consistency))
     except BackupError as error:
         log.warning("tags of run %s are tried again: %s", run.pk, error)
         return
     # Whoever moved the run on meanwhile has set the mark again.
     compare_and_set(Run.objects.filter(pk=run.pk), {"state": state}, tags_due=False)
+
+
+def _tag_group(cloud: Cloud, region: str, ids: Sequence[str], tags: Mapping[str, str]) -> None:
+    """Tag the snapshots; one that is gone keeps the others from nothing."""
+    try:
+        cloud.tag(region, ids, tags)
+    except NotFoundError:
+        if len(ids) == 1:
+            log.info("snapshot %s is gone; its tags are not written", ids[0])
+            return
+        for one in ids:
+            _tag_group(cloud, region, [one], tags)
 
 
 def tag_due() -> None:

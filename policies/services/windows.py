@@ -8,11 +8,12 @@ import logging
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from uuid import UUID
 
 from n2wbackup.lib import clock, home
-from policies.domain.errors import BackupError
+from policies.domain.errors import BackupError, ThrottledError
 from policies.domain.sequence import Event
 from policies.models import Policy, Run
 from policies.services import accounts, entering, preparing, runs, scripting
@@ -24,6 +25,9 @@ from scripts_admin.runners.keeper import Guard, GuardLostError
 
 log = logging.getLogger(__name__)
 
+LOCK_SECONDS = 3.0
+THROTTLED_PAUSE = timedelta(seconds=10)
+THROTTLED_FOR = timedelta(minutes=10)  # past this AWS's no is the run's end
 ANSWER_SECONDS = 5.0  # a guard answers in microseconds; past this it is stuck and counts as lost
 THAW_RESERVE_SECONDS = 2.0  # the calls give up so long before the guard's own deadline
 
@@ -52,6 +56,9 @@ def runtime_folder(run_id: object) -> Path:
 def _keep(run: Run, folder: Path, draining: Callable[[], bool]) -> None:
     try:
         plan = preparing.prepare(run)
+    except ThrottledError as error:
+        _throttled(run, str(error))
+        return
     except BackupError as error:
         runs.apply(run, Event.NOTHING_LEFT, str(error), reason=str(error))
         return
@@ -68,12 +75,21 @@ def _keep(run: Run, folder: Path, draining: Callable[[], bool]) -> None:
     for problem in (*plan.scripts.problems, *plan.problems):
         runs.record(run, problem)
     if not _is_worth_a_window(plan):
-        _end_early(plan, folder)
+        _end_early(plan)
         return
     if not draining():
         _open(plan, folder)
     else:
         runs.apply(run, Event.DEFERRED, "the server is stopping; the next one takes the run")
+
+
+def _throttled(run: Run, sentence: str) -> None:
+    """Let the run wait where AWS is only asked too often; nothing is frozen yet."""
+    now = clock.now()
+    if now - run.created_at < THROTTLED_FOR:
+        runs.apply(run, Event.DEFERRED, sentence, not_before=now + THROTTLED_PAUSE)
+    else:
+        runs.apply(run, Event.NOTHING_LEFT, sentence, reason=sentence)
 
 
 def _is_worth_a_window(plan: Plan) -> bool:
@@ -82,11 +98,9 @@ def _is_worth_a_window(plan: Plan) -> bool:
     return bool(plan.shots)
 
 
-def _end_early(plan: Plan, folder: Path) -> None:
+def _end_early(plan: Plan) -> None:
     """Go to complete without a window: nothing is left to back up, or only complete is tested."""
     run = plan.run
-    spool.write(folder, scripting.spool_record(run, plan.policy, plan.scripts, folder))
-    spool.settle(folder)
     reason = " ".join(plan.problems)
     runs.apply(run, Event.NOTHING_LEFT, reason or "no window is needed", reason=reason)
 
@@ -121,7 +135,7 @@ def _open(plan: Plan, folder: Path) -> None:
 def _start_guard(plan: Plan, folder: Path, runtime: Path) -> Guard | None:
     """Return a guard whose scripts stand at their gates; None, with the run at its end, where that failed."""
     run = plan.run
-    lock = spool.try_lock(folder)
+    lock = spool.lock_within(folder, LOCK_SECONDS)
     try:
         if lock is None:
             raise GuardLostError("lock")  # noqa: TRY301 - one way out for all that can go wrong here
@@ -131,7 +145,10 @@ def _start_guard(plan: Plan, folder: Path, runtime: Path) -> Guard | None:
             journal.create(runtime)
             spool.write(folder, record)
         guard = keeper.Guard(folder, runtime, lock, accounts.secrets(run.account))
-        guard.wait_until_ready()
+        if not guard.wait_until_ready():
+            log.warning(
+                "the guard was not preloaded: windows cost more time and memory than they need"
+            )
     except (GuardLostError, OSError) as error:
         spool.settle(folder)
         reason = f"The guard of the window could not be started ({error!r}): nothing was frozen."

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 LIMIT_BYTES = 1024 * 1024
 MASK = b"[masked]"
+SHORTEST = 4  # shorter ones are no secrets, and masking every "k" would destroy the text
 
 
 class Capture:
@@ -16,7 +17,7 @@ class Capture:
 
     def __init__(self, secrets: Sequence[bytes] = (), limit: int = LIMIT_BYTES) -> None:
         """Start empty; `secrets` are the literal values to mask."""
-        self._secrets = sorted((s for s in secrets if s), key=len, reverse=True)
+        self._secrets = sorted((s for s in secrets if len(s) >= SHORTEST), key=len, reverse=True)
         self._held = b""
         self._head = bytearray()
         self._tail: deque[bytes] = deque()

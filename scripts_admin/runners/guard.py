@@ -85,7 +85,11 @@ def run_single(pipe: Connection, orders: Orders, phase: str, argument: str, atte
     command = record.command(phase)
     if command is not None:
         writer = journal.Writer(orders.runtime_folder)
-        writer.write("opened")  # whatever the journal was before it may have been lost with
+        writer.note("opened")  # whatever the journal was before it may have been lost with
+        if phase == "after" and attempt == 1:
+            writer.note(
+                "thaw", by="lost"
+            )  # whoever asked for it, its own guard did not live to run it
         selector = selectors.DefaultSelector()
         script = Script(record, command, writer, selector, lambda _: None, orders.secrets, attempt)
         script.release(argument, command.timeout_seconds)
@@ -242,7 +246,7 @@ class Window:
         if self._thaw_by:
             return
         self._thaw_by = by
-        self._writer.write("thaw", by=by)
+        self._writer.note("thaw", by=by)
         if self._before and not self._before.ended:
             self._before.end(outcomes.INTERRUPTED)
         else:

@@ -129,6 +129,11 @@ class Writer:
         if os.fstat(self._descriptor).st_size:
             os.write(self._descriptor, b"\n")
 
+    def note(self, event: str, **values: object) -> None:
+        """Put one event down if there is room: what follows a freeze must not fail for want of memory."""
+        with suppress(OSError):
+            self.write(event, **values)
+
     def write(self, event: str, **values: object) -> None:
         """Put one event down with the times of now."""
         line = {"event": event, "at": time.time(), "boot": linux.boottime()} | values

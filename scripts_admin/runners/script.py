@@ -11,7 +11,6 @@ import selectors
 import signal
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from pathlib import Path
 from typing import NoReturn, TypedDict
 
 from scripts_admin.domain import outcomes
@@ -60,7 +59,9 @@ class Script:
         self._give_up: float | None = None
         self._leader_is_gone = False
         self._fork(record)
-        journal.write(
+        # Nothing may be frozen that is not on record; a thaw goes on without its record.
+        self._put = journal.write if command.phase == "before" else journal.note
+        self._put(
             "spawned",
             phase=command.phase,
             attempt=attempt,
@@ -103,7 +104,7 @@ class Script:
 
     def release(self, argument: str | None, seconds_left: float) -> None:
         """Let the script go; the journal says so before it runs its first instruction."""
-        self._journal.write(
+        self._put(
             "ordered",
             phase=self.command.phase,
             attempt=self.attempt,
@@ -156,7 +157,7 @@ class Script:
     def write_output(self) -> None:
         """Put into the journal what the script has said so far."""
         if self._collect:
-            self._journal.write(
+            self._journal.note(
                 "output",
                 phase=self.command.phase,
                 attempt=self.attempt,
@@ -206,7 +207,7 @@ class Script:
 
     def _finish(self, outcome: str, code: int | None) -> None:
         self.outcome, self.exit_code, self.ended_boot = outcome, code, linux.boottime()
-        self._journal.write(
+        self._journal.note(
             "ended",
             phase=self.command.phase,
             attempt=self.attempt,
@@ -230,6 +231,7 @@ def _become_script(
         _keep_only(gate, error, stdout, stderr)
         for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGPIPE):
             signal.signal(number, signal.SIG_DFL)
+        _rehearse(record, command)
         order = _wait_at(gate)
         if order is None:
             os._exit(0)
@@ -252,6 +254,18 @@ def _keep_only(gate: int, error: int, stdout: int, stderr: int) -> None:
     os.closerange(high + 1, os.sysconf("SC_OPEN_MAX"))
 
 
+def _rehearse(record: Record, command: Command) -> None:
+    """Walk the way from the gate to the script, up to an exec that fails, while nothing is frozen.
+
+    A forked child copies each page of memory at its first touch; the frozen application shall not pay for that.
+    """
+    order: Order = {"arguments": ["1"], "environment": {"N2W_PHASE": command.phase}}
+    with suppress(OSError):
+        _execute(os.devnull, record, json.loads(json.dumps(order)))
+    with suppress(OSError):
+        _check_inside(command.paths[0], record.folder)
+
+
 def _wait_at(gate: int) -> Order | None:
     text = b""
     while not text.endswith(b"\n"):
@@ -269,16 +283,20 @@ def _run(record: Record, command: Command, order: Order) -> None:
         _become(record.identity)
     with suppress(OSError):  # the folder may be gone; the copy in the spool runs all the same
         os.chdir(record.folder)
-    environment = dict(record.environment) | order["environment"]
     problem: OSError | None = None
     for number, path in enumerate(command.paths):
         try:
             if number == 0:
                 _check_inside(path, record.folder)
-            os.execve(path, [path, *order["arguments"]], environment)
+            _execute(path, record, order)
         except OSError as raised:
             problem = problem or raised
     raise problem or FileNotFoundError
+
+
+def _execute(path: str, record: Record, order: Order) -> NoReturn:
+    environment = dict(record.environment) | order["environment"]
+    os.execve(path, [path, *order["arguments"]], environment)
 
 
 def _become(identity: Identity) -> None:
@@ -289,5 +307,6 @@ def _become(identity: Identity) -> None:
 
 def _check_inside(path: str, folder: str) -> None:
     """Refuse a file that was swapped for a link out of its folder since it was looked at."""
-    if not Path(path).resolve().is_relative_to(Path(folder).resolve()):
+    inside = os.path.realpath(folder)
+    if os.path.commonpath([os.path.realpath(path), inside]) != inside:
         raise PermissionError(errno.EACCES, "it is a link that leads out of its folder")

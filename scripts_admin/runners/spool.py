@@ -10,6 +10,7 @@ import fcntl
 import json
 import os
 import shutil
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
@@ -20,6 +21,7 @@ from scripts_admin.domain import outcomes
 
 FORMAT = 1
 RECORD, SETTLED = "record.json", "settled.json"
+_LOOK_SECONDS = 0.02
 LOCK = "lock"  # who holds it may run the run's scripts
 KEEPER = "keeper"  # who holds it enters what happened into the database
 
@@ -84,7 +86,7 @@ class UnknownFormatError(Exception):
     """A record that another version wrote in a form that this one cannot read."""
 
 
-def write(folder: Path, record: Record) -> None:
+def write(folder: Path, record: Record, name: str = RECORD) -> None:
     """Put the record down for good: after the return a power cut cannot take it."""
     temporary = folder / f".{RECORD}"
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
@@ -92,7 +94,7 @@ def write(folder: Path, record: Record) -> None:
         json.dump(asdict(record), file)
         file.flush()
         os.fsync(file.fileno())
-    temporary.replace(folder / RECORD)
+    temporary.replace(folder / name)
     for directory in (folder, folder.parent):
         sync(directory)
 
@@ -158,6 +160,17 @@ def try_lock(folder: Path, name: str = LOCK) -> int | None:
     except BlockingIOError:
         os.close(descriptor)
         return None
+    return descriptor
+
+
+def lock_within(folder: Path, seconds: float) -> int | None:
+    """Return a descriptor that holds the scripts' lock; None where somebody kept it all the while.
+
+    Others look at it for a moment to see whether its holder lives, which must not fail a run.
+    """
+    until = time.monotonic() + seconds
+    while (descriptor := try_lock(folder)) is None and time.monotonic() < until:
+        time.sleep(_LOOK_SECONDS)
     return descriptor
 
 

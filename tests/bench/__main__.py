@@ -7,8 +7,8 @@ from pathlib import Path
 from tests.bench import machine, report, rounds
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "benchmarks.md"
-FULL = rounds.Size(turns=80, shell=12, many=12)
-QUICK = rounds.Size(turns=10, shell=2, many=2)
+FULL = rounds.Size(turns=80, aws_cli=12, many=12)
+QUICK = rounds.Size(turns=10, aws_cli=2, many=2)
 
 
 def main() -> None:

@@ -1,6 +1,7 @@
 """Those who take turns: two warm processes that make a round on a word, and a shell script."""
 
 import json
+import select
 import shlex
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from tests.bench.request import DESCRIPTION, REGION, TAGS
 
 PROJECT = Path(__file__).resolve().parents[2]
 END_SECONDS = 10.0
+ROUND_SECONDS = 60.0  # far more than any round takes: past it something hangs
 
 
 class ContestantError(Exception):
@@ -71,10 +73,14 @@ class Warm:
         return self._answer()
 
     def _answer(self) -> dict[str, Any]:
-        line = self._process.stdout.readline() if self._process and self._process.stdout else ""
+        stream = self._process.stdout if self._process else None
+        # An answer is one line, so nothing of the next one is in the stream's buffer.
+        told = stream is not None and select.select([stream], [], [], ROUND_SECONDS)[0]
+        line = stream.readline() if stream is not None and told else ""
         if not line:
             end = self._log.read_text(encoding="utf-8", errors="replace")[-2000:]
-            raise ContestantError(f"{' '.join(self._command[1:3])} ended; it said last:\n{end}")
+            name = self._command[2]
+            raise ContestantError(f"{name} ended, or gave no answer in time; its log ends:\n{end}")
         answer: dict[str, Any] = json.loads(line)
         return answer
 

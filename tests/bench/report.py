@@ -23,32 +23,32 @@ GOAL_MANY = 1.3
 METHOD = f"""\
 **The hold** is the time from the end of before to the start of after. The scripts measure it themselves, in the same
 way for everybody: before's last statement and after's first one write bash's `$EPOCHREALTIME` into a file in
-memory, and the hold is the difference. So it holds the end of before's interpreter, the call, and the start of
-after's interpreter too, which nobody can save. The clock has microseconds; a step of the wall clock would show as an
-outlier, and nothing is taken out of the figures.
+memory, and the hold is the difference. So the end of before's interpreter and the start of after's are in it, besides
+the call and all that stands around it. Nothing is taken out of the figures: a step of the wall clock would
+show as an outlier.
 
-**The contestants** run the same two scripts, ask for the same snapshots of the same instance with {VOLUMES} volumes
-(CreateSnapshots with a description and six tags), and have the same environment:
+**The contestants** run the same two scripts, ask for the same snapshots of the same instance (CreateSnapshots
+with a description and six tags), and have the same environment:
 
-- *{OURS}*: whole runs (`policies.services.windows.execute` and all that comes before and after it) in one warm process, in
-  a thread that is not the first one, as in a worker; guard, spool and journal as in production; SQLite on disk. The
-  permits are taken as ever, from buckets too large to be empty.
+- *{OURS}*: whole runs (`policies.services.windows.execute` and all that comes before and after it) in one warm
+  process, in a thread that is not the first one, as in a worker; guard, spool and journal as in production; SQLite
+  on disk. The permits are taken as ever, from buckets too large to be empty.
 - *{BARE}*: one process with a client that has been used before: `subprocess.run(before)`,
-  `client.create_snapshots(…)`, `subprocess.Popen(after)`. No deadline, no record, nobody who thaws when it dies.
+  `client.create_snapshots(…)`, `subprocess.Popen(after)`. No deadline, no record, and nobody who thaws when it
+  dies.
 - *{SHELL}*: `before; aws ec2 create-snapshots …; after`.
 
 They take turns in one run, in an order shuffled for each round, after {WARM_UP_ROUNDS} rounds each of the two
-warm ones that do not count, with {REST_SECONDS * 1000:.0f} ms of rest before each turn. The shell script joins
-now and then only, as it takes its time.
+warm ones that do not count, with {REST_SECONDS * 1000:.0f} ms of rest before each turn. The shell script, which takes
+its time, joins in some of the rounds.
 
-**AWS** is the simulated one of the demo, on the same machine and with its rate limits off. It answers the
-first comparison as fast as it can: what is compared is the cost of the code around the call, at its worst. At AWS the call
-itself takes some hundred milliseconds for everybody, and the ratio comes close to 1. For the {INSTANCES} instances each
-CreateSnapshots takes {LATENCY_SECONDS} s longer; the slowest single call is what the simulated AWS itself measured, within
-the same run.
+**AWS** is the simulated one of the demo, on the same machine, with its rate limits off. In the first comparison it
+answers as fast as it can, which is the worst case for the ratio: a slower call takes the same time from everybody. For
+the {INSTANCES} instances each CreateSnapshots takes {LATENCY_SECONDS} s beyond its own work, and the slowest single
+call is what the simulated AWS itself measured within the same run.
 
-A ratio is one of medians; its interval (95 %) is bootstrapped from the rounds. p95 is the value that 95 % of
-the rounds stay below.
+A ratio is one of medians; its interval (95 %) is bootstrapped from the rounds; for the
+{INSTANCES} instances it spans all rounds. p95 is the value that 95 % of the rounds stay below.
 """
 
 
@@ -96,7 +96,7 @@ def _ratios(measured: Measured) -> str:
         ),
     ]
     apart = (statistics.median(ours) - statistics.median(bare)) * 1000
-    text = f"Against {BARE} the hold is {apart:+.2f} ms apart, whatever the call itself takes."
+    text = f"The median hold of {OURS} differs from that of {BARE} by {apart:+.2f} ms."
     return _table(("what", "ratio", "interval", "goal"), rows) + f"\n\n{text}"
 
 
@@ -114,8 +114,8 @@ def _one(measured: Measured) -> str:
     rows = [(name, spread(values)) for name, values in measured.holds.items()]
     rows.append((f"{OURS}, as the engine records it", spread(measured.engine)))
     text = (
-        "The engine's own `hold_seconds` goes from the moment when the guard sees before's end to the moment when it lets "
-        "after go: the ends of the interpreters are not in it."
+        "The engine's own `hold_seconds` goes from the moment when the guard sees before's end to "
+        "the moment when it lets after go: the end and the start of the interpreters are not in it."
     )
     return f"Hold in milliseconds.\n\n{_spreads(rows)}\n\n{text}"
 

@@ -28,7 +28,7 @@ class Size:
     """How many rounds: of ours and bare each, of the shell script, of the policy of many instances."""
 
     turns: int
-    shell: int
+    aws_cli: int
     many: int
 
 
@@ -76,7 +76,7 @@ def _order(size: Size) -> Iterator[list[str]]:
     """Yield the turns of each round in a shuffled order; the shell script joins now and then."""
     for number in range(size.turns):
         names = [OURS, BARE]
-        if number * size.shell // size.turns != (number + 1) * size.shell // size.turns:
+        if number * size.aws_cli // size.turns != (number + 1) * size.aws_cli // size.turns:
             names.append(SHELL)
         random.shuffle(names)
         yield names

@@ -47,12 +47,14 @@ def test_an_id_that_is_none_is_refused_and_kept(own_home: Path) -> None:
     (own_home / "server-id").unlink()
 
 
-@pytest.mark.parametrize("name", ["spool", "run", "logs"])
-def test_the_folders_of_the_server_are_private(own_home: Path, name: str) -> None:
+@pytest.mark.parametrize(("name", "mode"), [("spool", 0o711), ("run", 0o700), ("logs", 0o700)])
+def test_the_folders_of_the_server_can_be_listed_by_nobody_else(
+    own_home: Path, name: str, mode: int
+) -> None:
     folder: Path = getattr(home, name)()
 
     assert folder == own_home / name
-    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    assert stat.S_IMODE(folder.stat().st_mode) == mode
 
 
 def test_the_runtime_folder_is_private_and_in_memory() -> None:

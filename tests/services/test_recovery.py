@@ -1,0 +1,504 @@
+"""What the watchdog finds when a worker died, wherever it died, and what it makes of it."""
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, NoReturn
+
+import pytest
+import time_machine
+from django.core.management import call_command
+from pytest_django import Settings
+
+from n2wbackup.lib import clock, home
+from policies.domain.sequence import State
+from policies.models import Policy, Run, RunTarget, WindowLease
+from policies.services import completing, entering, recovery, snapshots, windows
+from scripts_admin.runners import keeper, spool
+from scripts_admin.runners.keeper import Guard
+from tests import factories
+from tests.services.backup import Backup, outcomes, snapshots_of, state, story, target
+from tests.unit.scripts_admin.stage import until
+
+
+class DiedError(BaseException):
+    """The worker is gone at this very line; nothing of it runs any more."""
+
+
+def die(*_: object, **__: object) -> NoReturn:
+    raise DiedError
+
+
+def leave_and_die(guard: Guard) -> NoReturn:
+    """Die, and have the kernel close the pipe, as it does for a process."""
+    guard.release()
+    raise DiedError
+
+
+def drop_lock_and_die(_folder: Path, _runtime: Path, lock: int, *_: object) -> NoReturn:
+    """Die, and have the kernel close the lock, as it does for a process."""
+    os.close(lock)
+    raise DiedError
+
+
+@contextmanager
+def dying(run: Run) -> Iterator[pytest.MonkeyPatch]:
+    """Expect the worker to die in this block; what it patched is whole again afterwards."""
+    with pytest.MonkeyPatch.context() as patch, suppress(DiedError):
+        yield patch
+        pytest.fail("the worker lives")
+    until(lambda: not spool.is_held(home.spool() / str(run.pk)))
+
+
+def recover(run: Run) -> Run:
+    recovery.enter_all()
+    run.refresh_from_db()
+    return run
+
+
+def test_a_worker_that_dies_while_preparing_leaves_a_run_that_is_tried_again(
+    backup: Backup,
+) -> None:
+    backup.scripts()
+    run = backup.start()
+    with dying(run) as patch:
+        patch.setattr(backup.cloud, "warm", die)
+        windows.execute(run.pk)
+    assert state(run) == State.PREPARING
+    assert WindowLease.objects.exists()
+
+    recover(run)
+
+    assert (run.state, run.losses) == (State.QUEUED, 1)
+    assert not WindowLease.objects.exists()
+    with time_machine.travel(clock.now() + timedelta(seconds=16)):
+        assert backup.to_end(run).state == State.SUCCEEDED
+    assert backup.marks == ["before", "after 1", "complete 1"]
+
+
+def test_a_run_that_kills_its_worker_each_time_is_given_up(backup: Backup) -> None:
+    backup.scripts()
+    run = backup.start()
+    for number in range(recovery.MAX_LOSSES):
+        with time_machine.travel(clock.now() + timedelta(minutes=number)):
+            with dying(run) as patch:
+                patch.setattr(backup.cloud, "warm", die)
+                windows.execute(run.pk)
+            recover(run)
+
+    assert run.state == State.COMPLETING
+    assert run.reason == "The run was lost 5 times while it was prepared; it is not tried again."
+    assert backup.complete(run).state == State.FAILED
+    assert backup.marks == ["complete 0"]
+
+
+def test_a_worker_that_dies_between_record_and_order_has_frozen_nothing(backup: Backup) -> None:
+    backup.scripts()
+    run = backup.start()
+    with dying(run) as patch:
+        patch.setattr(Guard, "wait_until_ready", leave_and_die)
+        windows.execute(run.pk)
+    assert (backup.spooled(run) / spool.RECORD).exists()
+
+    assert backup.thaw(run).state == State.QUEUED
+
+    assert backup.marks == []
+
+
+def test_a_worker_that_dies_between_order_and_go_has_frozen_nothing(backup: Backup) -> None:
+    backup.scripts()
+    run = backup.start()
+    with dying(run) as patch:
+        patch.setattr(Guard, "go", die)
+        windows.execute(run.pk)
+    assert state(run) == State.FROZEN
+
+    backup.thaw(run)
+
+    assert run.state == State.WAITING
+    assert outcomes(run) == {"before": "not_run", "after": "not_run"}
+    assert target(run).state == RunTarget.State.REFUSED
+    assert backup.complete(backup.settle(run)).state == State.FAILED
+    assert backup.marks == ["complete 0"]
+
+
+@pytest.mark.parametrize("done", [True, False])
+def test_a_worker_that_dies_while_it_fires_is_thawed_by_its_guard_and_the_tag_is_asked(
+    backup: Backup, done: bool
+) -> None:
+    backup.scripts()
+    run = backup.start()
+    fire = backup.cloud.fire
+
+    def fire_and_die(*arguments: Any) -> NoReturn:
+        if done:
+            fire(*arguments)
+        raise DiedError
+
+    with dying(run) as patch:
+        patch.setattr(backup.cloud, "fire", fire_and_die)
+        windows.execute(run.pk)
+    assert backup.marks == ["before", "after 1"]
+    assert state(run) == State.FROZEN
+
+    recover(run)
+    assert (run.state, run.thaw_by) == (State.WAITING, "lost")
+    assert target(run).state == RunTarget.State.UNKNOWN
+    backup.cloud.advance()
+    with time_machine.travel(clock.now() + timedelta(minutes=6)):
+        backup.settle(run)
+        backup.settle(run)
+    backup.complete(run)
+
+    assert backup.marks[-1] == "complete 0"
+    assert run.consistency == ("crash" if done else "none")
+    assert run.state == (State.SUCCEEDED if done else State.FAILED)
+    assert "the thaw was automatic (lost)" in run.reason
+    assert len(snapshots_of(run)) == (2 if done else 0)
+
+
+def test_a_worker_that_dies_before_it_enters_is_entered_by_the_watchdog(backup: Backup) -> None:
+    backup.scripts()
+    run = backup.start()
+    with dying(run) as patch:
+        patch.setattr(entering, "shots", die)
+        windows.execute(run.pk)
+    backup.cloud.advance()
+
+    recover(run)
+    assert (run.state, run.thaw_by) == (State.WAITING, "worker")
+    backup.settle(run)
+    backup.complete(backup.settle(run))
+
+    # Nobody remembers whether the calls returned before the thaw.
+    assert run.consistency == "crash"
+    assert backup.marks == ["before", "after 1", backup.marks[-1]]
+    assert [line for line in story(run) if line.startswith("before")] == [
+        "before started",
+        "before succeeded",
+    ]
+
+
+def test_what_the_worker_entered_is_not_entered_twice(backup: Backup) -> None:
+    backup.scripts()
+    run = backup.start()
+    with dying(run) as patch:
+        patch.setattr(entering, "thaw", die)
+        windows.execute(run.pk)
+
+    recover(run)
+    recover(run)
+
+    assert run.state == State.WAITING
+    assert target(run).state == RunTarget.State.FIRED
+    assert len(snapshots_of(run)) == 2
+    assert run.phases.count() == 2
+    assert len(story(run)) == len(set(story(run)))
+    backup.cloud.advance()
+    assert backup.complete(backup.settle(run)).consistency == "application"
+
+
+def kill_guard_and_die(guard: Guard, *_: object) -> NoReturn:
+    os.kill(guard.pid, signal.SIGKILL)
+    raise DiedError
+
+
+def test_worker_and_guard_dead_while_frozen_are_thawed_from_the_spool(backup: Backup) -> None:
+    backup.scripts()
+    run = backup.start()
+    with dying(run) as patch:
+        patch.setattr(Guard, "thaw", kill_guard_and_die)
+        windows.execute(run.pk)
+    assert backup.marks == ["before"]
+
+    backup.thaw(run)
+
+    assert backup.marks == ["before", "after 1"]
+    assert (run.state, run.thaw_by) == (State.WAITING, "lost")
+    backup.cloud.advance()
+    with time_machine.travel(clock.now() + timedelta(minutes=6)):
+        backup.settle(run)
+        backup.complete(backup.settle(run))
+    assert run.consistency == "crash"
+    assert backup.marks[-1] == "complete 0"
+
+
+def test_worker_and_guard_dead_during_before_are_thawed_twice_with_0(backup: Backup) -> None:
+    Policy.objects.update(before_timeout_seconds=1)
+    backup.policy.refresh_from_db()
+    backup.scripts(before="touch began; sleep 60")
+    run = backup.start()
+
+    def kill_during_before(guard: Guard, *_: object) -> NoReturn:
+        until((backup.folder / "began").exists)
+        kill_guard_and_die(guard)
+
+    with dying(run) as patch:
+        patch.setattr(Guard, "before", kill_during_before)
+        windows.execute(run.pk)
+
+    backup.thaw(run)
+    assert run.state == State.THAWING
+    assert "once more, as before was cut short" in story(run)[-1]
+    backup.policy.refresh_from_db()
+    assert backup.policy.may_be_frozen_since is None  # it is thawed for all that is known
+    while backup.thaw(run).state == State.THAWING:
+        pass
+
+    assert backup.marks == ["before", "after 0", "after 0"]
+    assert outcomes(run) == {"before": "interrupted", "after": "succeeded"}
+    assert run.state == State.WAITING
+
+
+def test_after_a_reboot_the_window_is_thawed_with_0_twice(
+    backup: Backup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Policy.objects.update(before_timeout_seconds=1)
+    backup.policy.refresh_from_db()
+    backup.scripts()
+    run = backup.start()
+    with dying(run) as patch:
+        patch.setattr(Guard, "thaw", kill_guard_and_die)
+        windows.execute(run.pk)
+    spool.remove(windows.runtime_folder(run.pk))  # memory forgets
+    path = backup.spooled(run) / spool.RECORD
+    path.write_text(path.read_text().replace('"boot": "', '"boot": "another-'))
+
+    while backup.thaw(run).state in (State.FROZEN, State.THAWING):
+        pass
+
+    assert backup.marks == ["before", "after 0", "after 0"]
+    assert run.state == State.WAITING
+    assert outcomes(run)["before"] == "interrupted"
+    assert target(run).state == RunTarget.State.UNKNOWN
+
+
+def test_a_window_whose_spool_is_gone_is_told_as_what_it_is(backup: Backup) -> None:
+    run = factories.RunFactory.create(
+        policy=backup.policy, state=State.FROZEN, server=home.server_id(), ordered_at=clock.now()
+    )
+    factories.RunTargetFactory.create(run=run, state=RunTarget.State.PLANNED)
+
+    recover(run)
+
+    assert run.state == State.WAITING
+    assert "thaw by hand and confirm it" in run.reason
+    backup.policy.refresh_from_db()
+    assert backup.policy.may_be_frozen_since is not None
+    assert target(run).state == RunTarget.State.UNKNOWN
+
+
+def test_runs_of_another_server_are_left_to_it(backup: Backup) -> None:
+    run = factories.RunFactory.create(
+        policy=backup.policy, state=State.FROZEN, server="another", ordered_at=clock.now()
+    )
+
+    assert recover(run).state == State.FROZEN
+
+
+def test_a_run_that_somebody_keeps_is_left_to_them(backup: Backup) -> None:
+    backup.scripts()
+    run = backup.start()
+    seen: list[State] = []
+    fire = backup.cloud.fire
+
+    def look(*arguments: Any) -> Any:
+        recovery.Thawer(home.spool(), home.runtime()).turn()
+        recovery.enter_all()
+        seen.append(state(run))
+        return fire(*arguments)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(backup.cloud, "fire", look)
+        backup.window(run)
+
+    assert seen == [State.FROZEN]
+    assert backup.marks == ["before", "after 1"]
+
+
+def test_looking_for_dead_runs_never_takes_the_lock_that_a_window_needs(
+    backup: Backup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    probed: list[object] = []
+    run = backup.start()
+
+    def look(*_: object) -> None:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(spool, "is_held", probed.append)
+            recovery.enter_all()
+
+    monkeypatch.setattr(backup.cloud, "warm", look)
+    backup.window(run)
+
+    assert run.state == State.WAITING
+    assert probed == []
+
+
+def test_a_worker_that_dies_while_complete_runs_leaves_its_outcome_to_be_entered(
+    backup: Backup,
+) -> None:
+    backup.scripts(complete="sleep 0.3")
+    run = completing_run(backup)
+    with dying(run) as patch:
+        patch.setattr(Guard, "wait_until_done", die)
+        completing.execute(run.pk)
+
+    recover(run)
+
+    assert (run.state, outcomes(run)["complete"]) == (State.SUCCEEDED, "succeeded")
+    assert backup.marks.count("complete 1") == 1
+
+
+def completing_run(backup: Backup) -> Run:
+    run = backup.window()
+    backup.cloud.advance()
+    assert backup.settle(run).state == State.COMPLETING
+    return run
+
+
+def test_a_complete_whose_guard_died_is_interrupted_and_never_repeated(backup: Backup) -> None:
+    backup.scripts(complete="touch began; sleep 60")
+    run = completing_run(backup)
+
+    def kill_during_complete(guard: Guard, *_: object) -> NoReturn:
+        until((backup.folder / "began").exists)
+        kill_guard_and_die(guard)
+
+    with dying(run) as patch:
+        patch.setattr(Guard, "wait_until_done", kill_during_complete)
+        completing.execute(run.pk)
+
+    completing.execute(run.pk)  # a hint that came twice
+    recover(run)
+    completing.execute(run.pk)
+
+    assert backup.marks.count("complete 1") == 1
+    assert (run.state, outcomes(run)["complete"]) == (State.PARTIAL, "interrupted")
+    assert "complete interrupted" in run.reason
+
+
+def test_a_complete_that_was_claimed_and_never_started_is_not_started_later(
+    backup: Backup,
+) -> None:
+    backup.scripts()
+    run = completing_run(backup)
+    with dying(run) as patch:
+        patch.setattr(keeper, "Guard", drop_lock_and_die)
+        completing.execute(run.pk)
+
+    completing.execute(run.pk)
+    recover(run)
+
+    assert not any(mark.startswith("complete") for mark in backup.marks)
+    assert (run.state, outcomes(run)["complete"]) == (State.PARTIAL, "interrupted")
+
+
+def test_a_waiting_run_that_lost_its_worker_just_goes_on(backup: Backup) -> None:
+    backup.scripts()
+    run = backup.window()
+
+    assert recover(run).state == State.WAITING
+    backup.cloud.advance()
+    snapshots.poll()
+    assert backup.complete(run).state == State.SUCCEEDED
+    assert not backup.spooled(run).exists()
+
+
+def test_the_spool_of_a_run_that_has_ended_is_cleared_away(backup: Backup) -> None:
+    run = backup.to_end()
+    folder = spool.create(home.spool(), str(run.pk))
+
+    recover(run)
+
+    assert not folder.exists()
+
+
+def test_the_spool_of_a_run_without_a_row_is_thawed_before_it_is_cleared_away(
+    backup: Backup,
+) -> None:
+    backup.scripts()
+    run = backup.start()
+    with dying(run) as patch:
+        patch.setattr(Guard, "thaw", kill_guard_and_die)
+        windows.execute(run.pk)
+    key = run.pk
+    run.delete()
+    run.pk = key
+    recovery.enter_all()
+    assert backup.spooled(run).exists()
+
+    thawer = recovery.Thawer(home.spool(), home.runtime())
+    thawer.turn()
+    until(lambda: thawer.reap() or not thawer.busy)
+    recovery.enter_all()
+
+    assert backup.marks == ["before", "after 1"]
+    assert not backup.spooled(run).exists()
+
+
+@pytest.mark.parametrize("spoil", ["{", "[]", '{"format": 1}', '{"format": 7}'])
+def test_a_record_that_cannot_be_read_keeps_no_other_window_frozen(
+    backup: Backup, spoil: str
+) -> None:
+    broken = spool.create(home.spool(), "00000000-0000-4000-8000-000000000000")
+    (broken / spool.RECORD).write_text(spoil)
+    backup.scripts()
+    run = backup.start()
+    with dying(run) as patch:
+        patch.setattr(Guard, "thaw", kill_guard_and_die)
+        windows.execute(run.pk)
+
+    thawer = recovery.Thawer(home.spool(), home.runtime())
+    for _ in range(2):
+        thawer.turn()
+        until(lambda: thawer.reap() or not thawer.busy)
+
+    assert backup.marks == ["before", "after 1"]
+    assert not spool.is_held(broken)  # a lock that nobody minds would look like a keeper
+
+
+def test_a_window_is_thawed_though_the_key_to_its_masks_is_gone(
+    backup: Backup, settings: Settings
+) -> None:
+    backup.scripts()
+    run = backup.start()
+    with dying(run) as patch:
+        patch.setattr(Guard, "thaw", kill_guard_and_die)
+        windows.execute(run.pk)
+    settings.N2W_ENCRYPTION_KEYS = ["MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE="]
+
+    backup.thaw(run)
+
+    assert backup.marks == ["before", "after 1"]
+    assert not spool.is_held(backup.spooled(run))
+    assert run.state == State.WAITING
+
+
+def test_an_attempt_is_made_when_it_is_due_and_not_before(backup: Backup) -> None:
+    backup.scripts(after="exit 1")
+    run = backup.window()
+    thawer = recovery.Thawer(home.spool(), home.runtime())
+
+    assert thawer.turn() == 1
+    assert not thawer.busy
+    assert thawer.standing() == 1
+    assert state(run) == State.THAWING
+
+
+def test_recover_is_one_pass_of_the_watchdog(
+    backup: Backup, capsys: pytest.CaptureFixture[str]
+) -> None:
+    backup.scripts()
+    run = backup.start()
+    with dying(run) as patch:
+        patch.setattr(Guard, "thaw", kill_guard_and_die)
+        windows.execute(run.pk)
+
+    call_command("recover", json=True)
+
+    assert state(run) == State.WAITING
+    assert backup.marks == ["before", "after 1"]
+    assert '"still_open": 0' in capsys.readouterr().out

@@ -1,0 +1,113 @@
+"""A run as JSON: the names that may not drift."""
+
+import json
+import re
+from datetime import UTC, datetime
+from typing import Any
+
+from policies import selectors
+from policies.models import Run
+from policies.services import reporting
+from tests.services.backup import Backup
+
+TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}\+00:00")
+RUN = [
+    "id", "policy", "trigger", "state", "consistency", "reason", "scheduled_for", "started_at",
+    "fired_at", "ended_at", "freeze_seconds", "hold_seconds", "phases", "targets", "snapshots",
+    "events",
+]  # fmt: skip
+PHASE = [
+    "outcome", "exit_code", "argument", "script", "started_at", "ended_at", "stdout", "stderr",
+]  # fmt: skip
+TARGET = [
+    "instance", "volume", "region", "state", "consistency", "reason", "fired_at", "phases",
+]  # fmt: skip
+SNAPSHOT = ["id", "volume", "instance", "region", "state", "progress"]
+EVENT = ["at", "state", "text"]
+
+
+def test_a_whole_run_has_the_shape_of_the_contract(backup: Backup) -> None:
+    backup.scripts(before="echo hello; echo oh >&2")
+    due = datetime(2026, 12, 1, 2, tzinfo=UTC)
+
+    report = backup.report(backup.to_end(backup.start(Run.Trigger.SCHEDULE, scheduled_for=due)))
+
+    assert list(report) == RUN
+    assert list(report["phases"]) == ["before", "after", "complete"]
+    assert all(list(phase) == PHASE for phase in report["phases"].values())
+    assert [list(target) for target in report["targets"]] == [TARGET]
+    assert [list(snapshot) for snapshot in report["snapshots"]] == [SNAPSHOT] * 2
+    assert all(list(event) == EVENT for event in report["events"])
+    assert (report["policy"], report["trigger"]) == ("alice/policy1", "schedule")
+    assert report["scheduled_for"] == "2026-12-01T02:00:00.000000+00:00"
+    before = report["phases"]["before"]
+    assert (before["stdout"], before["stderr"], before["exit_code"]) == ("hello\n", "oh\n", 0)
+    assert (before["argument"], before["script"]) == ("", "before_policy1.sh")
+    assert report["phases"]["after"]["argument"] == "1"
+    assert json.loads(json.dumps(report)) == report
+
+
+def times(found: Any) -> list[str]:
+    if isinstance(found, dict):
+        own = [v for k, v in found.items() if k == "at" or k.endswith(("_at", "_for"))]
+        return [*own, *(t for value in found.values() for t in times(value))]
+    return [t for each in found for t in times(each)] if isinstance(found, list) else []
+
+
+def test_every_time_is_utc_with_microseconds(backup: Backup) -> None:
+    backup.scripts()
+
+    found = [at for at in times(backup.report(backup.to_end())) if at is not None]
+
+    assert len(found) > 15
+    assert all(TIME.fullmatch(at) for at in found)
+    assert reporting.moment(datetime(2026, 1, 1, tzinfo=UTC)) == "2026-01-01T00:00:00.000000+00:00"
+
+
+def test_a_run_that_has_only_been_queued_has_the_same_shape(backup: Backup) -> None:
+    report = backup.report(backup.start())
+
+    assert list(report) == RUN
+    assert {phase["outcome"] for phase in report["phases"].values()} == {"not_run"}
+    assert (report["targets"], report["snapshots"], report["ended_at"]) == ([], [], None)
+    assert (report["state"], report["consistency"]) == ("queued", "pending")
+
+
+def test_a_phase_is_shown_as_its_first_attempt_went(backup: Backup) -> None:
+    backup.scripts(after="[ $N2W_ATTEMPT = 2 ]")
+    run = backup.window()
+    while backup.thaw(run).state == "thawing":
+        pass
+
+    assert backup.report(run)["phases"]["after"]["outcome"] == "failed"
+
+
+def test_no_secret_of_the_account_is_in_it(backup: Backup) -> None:
+    account = backup.policy.account
+    secret = account.secret_access_key
+    backup.scripts(before=f"echo {secret}; echo {account.access_key_id} >&2")
+
+    text = json.dumps(backup.report(backup.to_end()))
+
+    assert "[masked]" in text
+    assert secret not in text
+    assert account.access_key_id not in text
+
+
+def test_events_come_in_the_order_in_which_they_happened(backup: Backup) -> None:
+    backup.scripts()
+
+    found = [event["at"] for event in backup.report(backup.to_end())["events"]]
+
+    assert found == sorted(found)
+
+
+def test_a_run_is_read_in_a_fixed_number_of_queries(
+    backup: Backup, django_assert_max_num_queries: Any
+) -> None:
+    for _ in range(3):
+        backup.add_instance()
+    run = backup.to_end()
+
+    with django_assert_max_num_queries(5):
+        reporting.run(selectors.run(str(run.pk)))

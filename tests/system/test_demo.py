@@ -1,0 +1,278 @@
+"""The demo, really played: one backup through the workers, a server that stands, and no trace."""
+
+import contextlib
+import http.cookiejar
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import pytest
+
+from tests.ground import processes
+
+ROOT = Path(__file__).resolve().parents[2]
+ONCE_SECONDS = 90  # promised are 30, on a machine that has nothing else to do
+# With any of these the demo would not get far, or too far.
+OF_A_REAL_SERVER = {
+    "DATABASE_URL": "postgres://nobody:secret@127.0.0.1:1/none",
+    "REDIS_URL": "redis://127.0.0.1:1/0",
+    "AWS_PROFILE": "production",
+    "AWS_ENDPOINT_URL": "http://127.0.0.1:1",
+    "N2W_RUN_SCRIPTS_AS": "owner",
+    "HTTP_PROXY": "http://127.0.0.1:1",
+    "http_proxy": "http://127.0.0.1:1",
+}
+READY = "backup succeeded, application-consistent"
+
+
+def _environment(home: Path, more: Mapping[str, str]) -> dict[str, str]:
+    plain = {"PATH": os.environ["PATH"], "HOME": str(home), "LANG": "C.UTF-8"}
+    return {**plain, "N2W_HOME": str(home), "PYTHONUNBUFFERED": "1", **more}
+
+
+def _demo(
+    home: Path,
+    *words: str,
+    output: int | None = None,
+    more: Mapping[str, str] = MappingProxyType({}),
+) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "manage.py", "demo", *words],
+        cwd=ROOT,
+        env=_environment(home, more),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE if output is None else output,
+        stderr=subprocess.PIPE if output is None else output,
+        text=True,
+        start_new_session=True,
+    )
+
+
+@pytest.fixture
+def home() -> Iterator[Path]:
+    with processes.folder("n2wbackup-demo-") as made:
+        yield made
+
+
+def _of(home: Path) -> list[int]:
+    """Return every process that has to do with this home, by its environment or its words."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            told = (entry / "environ").read_bytes() + (entry / "cmdline").read_bytes()
+            if str(home).encode() in told:
+                found.append(int(entry.name))
+    return found
+
+
+def _memory() -> set[str]:
+    return {path.name for path in Path("/dev/shm").glob("n2wbackup-*")}
+
+
+def _server_ids(home: Path) -> set[str]:
+    return {f"n2wbackup-{path.read_text().strip()}" for path in home.glob("demo*/server-id")}
+
+
+def _left(home: Path) -> list[str]:
+    return sorted(path.name for path in home.glob("demo*"))
+
+
+@contextlib.contextmanager
+def _standing(
+    home: Path, more: Mapping[str, str] = MappingProxyType({})
+) -> Iterator[tuple[subprocess.Popen[str], Path]]:
+    """Give a demo that stands and has made its first backup, and what it has printed."""
+    told = home / "told"
+    with told.open("w") as output:
+        demo = _demo(home, output=output.fileno(), more=more)
+    try:
+        processes.wait_until(
+            lambda: READY in told.read_text() or demo.poll() is not None,
+            seconds=ONCE_SECONDS,
+            what="the first backup of the demo",
+        )
+        assert demo.poll() is None, told.read_text()
+        yield demo, told
+    finally:
+        processes.stop(demo, politely=signal.SIGINT, seconds=60)  # type: ignore[arg-type]
+
+
+def test_one_backup_succeeds_and_proves_itself_and_leaves_nothing(home: Path) -> None:
+    demo = _demo(home, "--once", "--json", more=OF_A_REAL_SERVER)
+    stdout, stderr = demo.communicate(timeout=ONCE_SECONDS)
+
+    assert demo.returncode == 0, stderr
+    found: dict[str, Any] = json.loads(stdout)
+    run = found["run"]
+    assert (found["good"], run["state"], run["consistency"]) == (True, "succeeded", "application")
+    # 200 a second would be some forty in such a hold.
+    assert found["writes_in_hold"] == 0
+    assert found["hold_milliseconds"] > 150
+    assert found["writes_in_second_before"] > 20
+    assert found["writes_in_second_after"] > 20
+    assert found["copy"]["balances"] is True
+    assert {name: (p["outcome"], p["argument"]) for name, p in run["phases"].items()} == {
+        "before": ("succeeded", ""),
+        "after": ("succeeded", "1"),
+        "complete": ("succeeded", "1"),
+    }
+    stood = re.search(r"still at transaction (\d+)", run["phases"]["before"]["stdout"])
+    assert stood
+    assert found["copy"]["last"] == int(stood[1]), "what was copied is what before has stopped at"
+    assert f"up to {stood[1]} trimmed" in run["phases"]["complete"]["stdout"]
+    assert [snapshot["state"] for snapshot in run["snapshots"]] == ["completed", "completed"]
+    # Through a worker: nothing else says this.
+    assert "a worker took the run" in [event["text"] for event in run["events"]]
+    assert (_left(home), _of(home)) == ([], [])
+
+
+def test_a_demo_stands_until_ctrl_c_and_shows_its_runs_to_whoever_logs_in(home: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with _standing(home, {"N2W_PORT": str(port)}) as (demo, told):
+            text = told.read_text()
+            in_memory = _server_ids(home)
+            assert in_memory <= _memory()
+            url = re.search(r"(http://127\.0\.0\.1:(\d+)/)runs/", text)
+            assert url
+            assert int(url[2]) > port, "a port that is taken is left alone"
+            passwords = dict(re.findall(r"Log in +(\w+) +(\S+)", text))
+            _look_at_the_pages(url[1], passwords["alice"])
+            everyone = [demo.pid, *processes.descendants(demo.pid)]
+            assert all(
+                password.encode() not in Path(f"/proc/{pid}/cmdline").read_bytes()
+                for password in passwords.values()
+                for pid in everyone
+            )
+            _refuse_a_second(home)
+
+            # To the whole group, as a terminal does, and a person who presses it twice.
+            os.killpg(demo.pid, signal.SIGINT)
+            time.sleep(0.2)
+            os.killpg(demo.pid, signal.SIGINT)
+
+            assert demo.wait(60) == 0, told.read_text()
+    assert "Traceback" not in told.read_text()
+    assert (_left(home), _of(home), in_memory & _memory()) == ([], [], set())
+
+
+def _look_at_the_pages(url: str, password: str) -> None:
+    jar = urllib.request.HTTPCookieProcessor(http.cookiejar.CookieJar())
+    browser = urllib.request.build_opener(jar)
+    with browser.open(f"{url}runs/") as page:
+        token = re.search(r'csrfmiddlewaretoken" value="([^"]+)"', page.read().decode())
+    assert token
+    form = {"username": "alice", "password": password, "csrfmiddlewaretoken": token[1]}
+    sent = urllib.parse.urlencode({**form, "next": "/runs/"}).encode()
+    with browser.open(f"{url}login/?next=/runs/", sent) as page:
+        listed = page.read().decode()
+    assert "alice/ledger" in listed
+    link = re.search(r"runs/[0-9a-f-]{36}/", listed)
+    assert link
+    with browser.open(f"{url}{link[0]}") as page:
+        assert "It was held all the time" in page.read().decode()
+
+
+def _refuse_a_second(home: Path) -> None:
+    second = _demo(home)
+    _, stderr = second.communicate(timeout=30)
+    assert second.returncode == 1
+    assert f"A demo runs in {home / 'demo'} already" in stderr
+    assert stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("after_seconds", [0.8, 2.5, 4.0])
+def test_a_demo_that_is_ended_while_it_starts_leaves_nothing(
+    home: Path, after_seconds: float
+) -> None:
+    demo = _demo(home, "--once")
+    processes.wait_until(lambda: bool(_left(home)), seconds=30, what="the demo's folder")
+    time.sleep(after_seconds)
+
+    demo.send_signal(signal.SIGTERM)
+
+    _, stderr = demo.communicate(timeout=60)
+    assert demo.returncode == 128 + signal.SIGTERM
+    assert "Traceback" not in stderr
+    assert (_left(home), _of(home)) == ([], [])
+
+
+def test_what_a_killed_demo_has_left_is_ended_at_once_and_removed_by_the_next(home: Path) -> None:
+    with _standing(home) as (demo, _):
+        in_memory = _server_ids(home)
+        demo.kill()
+        demo.wait()
+        processes.wait_until(lambda: not _of(home), seconds=60, what="every process is gone")
+    assert _left(home) == ["demo"]
+
+    told = home / "told"
+    with told.open("w") as output:
+        again = _demo(home, output=output.fileno())
+    processes.wait_until(lambda: "Starting" in told.read_text(), seconds=30, what="the next demo")
+    assert not in_memory & _memory()
+    again.terminate()
+    assert again.wait(60) == 0
+    assert _left(home) == []
+
+
+def _contents(folder: Path) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file() and path.name not in {"secret-key", "n2w-encryption-keys", "server-id"}
+    }
+
+
+@pytest.mark.parametrize("words", [[], ["--once"]])
+@pytest.mark.parametrize("name", ["db.sqlite3", "spool/run/record"])
+def test_the_home_of_a_real_server_is_refused_and_left_as_it_is(
+    home: Path, words: list[str], name: str
+) -> None:
+    (home / name).parent.mkdir(parents=True, exist_ok=True)
+    (home / name).write_bytes(b"somebody's data")
+    if name != "db.sqlite3":
+        (home / "db.sqlite3").touch()
+    before = _contents(home)
+
+    refused = _demo(home, *words)
+    _, stderr = refused.communicate(timeout=30)
+
+    assert refused.returncode == 1
+    assert f"N2W_HOME is {home}, where a server has its data" in stderr
+    assert stderr.count("\n") == 1
+    assert _contents(home) == before
+    assert _left(home) == []
+
+
+def test_a_folder_that_the_demo_did_not_make_is_refused_and_left_as_it_is(home: Path) -> None:
+    (home / "demo").mkdir()
+    (home / "demo" / "letter").write_text("mine")
+
+    refused = _demo(home)
+    _, stderr = refused.communicate(timeout=30)
+
+    assert refused.returncode == 1
+    assert f"{home / 'demo'} holds something that the demo did not make" in stderr
+    assert _contents(home / "demo") == {"letter": b"mine"}
+
+
+def test_json_without_once_is_refused(home: Path) -> None:
+    refused = _demo(home, "--json")
+    _, stderr = refused.communicate(timeout=30)
+
+    assert refused.returncode == 1
+    assert "--json belongs to --once" in stderr
+    assert _left(home) == []
