@@ -1,11 +1,12 @@
 """The script folders on disk: the only code that opens one, and it never leaves it."""
 
+import errno
 import os
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from shutil import copyfile, which
+from shutil import which
 
 from django.conf import settings
 
@@ -15,6 +16,7 @@ from scripts_admin.runners.spool import Identity
 
 SCRIPT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _HEAD_BYTES = 512
+MAX_BYTES = 64 * 1024 * 1024  # of a script; each run keeps a copy of two
 _ELF = b"\x7fELF"
 
 
@@ -73,27 +75,56 @@ def find(folder: Folder, phase: str, policy: str, identity: Identity | None) -> 
         problem = f"Two files claim to be {phase} of {policy}, so none is run: {listed}."
         return Found(phase, outcomes.AMBIGUOUS, names=tuple(found), problem=problem)
     script = path(folder) / found[0]
-    return Found(phase, "", script, tuple(found), _why_not(script, identity))
+    return Found(phase, "", script, tuple(found), _why_not(folder, script, identity))
 
 
-def copy(script: Path, destination: Path, identity: Identity | None) -> None:
-    """Copy a script so that it runs, as `identity`, even when its folder is gone; fsynced."""
-    copyfile(script, destination)
-    descriptor = os.open(destination, os.O_RDONLY)
+def copy(folder: Folder, script: Path, destination: Path, identity: Identity | None) -> None:
+    """Copy a script so that it runs, as `identity`, even when its folder is gone; fsynced.
+
+    OSError where the script was swapped for something else since it was judged.
+    """
+    source = _open_inside(folder, script)
     try:
-        os.fchmod(descriptor, 0o500)
-        if identity is not None:
-            os.fchown(descriptor, identity.uid, identity.gid)
-        os.fsync(descriptor)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        target = os.open(destination, flags, 0o600)
+        try:
+            with (
+                os.fdopen(os.dup(source), "rb") as read,
+                os.fdopen(os.dup(target), "wb") as written,
+            ):
+                written.write(read.read(MAX_BYTES))
+            os.fchmod(target, 0o500)
+            if identity is not None:
+                os.fchown(target, identity.uid, identity.gid)
+            os.fsync(target)
+        finally:
+            os.close(target)
     finally:
-        os.close(descriptor)
+        os.close(source)
+
+
+def _open_inside(folder: Folder, script: Path) -> int:
+    """Open a script for reading, whoever swaps links meanwhile: what was opened is what is judged.
+
+    PermissionError where it leads out of the folder, is no regular file, or is larger than MAX_BYTES.
+    """
+    found = os.open(script, os.O_PATH | os.O_CLOEXEC)  # opens nothing yet: a device must not notice
+    try:
+        real, home = Path(f"/proc/self/fd/{found}").readlink(), path(folder).resolve()
+        status = os.fstat(found)
+        inside = real.parent == home if folder.is_root else real.is_relative_to(home)
+        if not inside or not stat.S_ISREG(status.st_mode) or status.st_size > MAX_BYTES:
+            raise PermissionError(errno.EACCES, "it is no regular file of its folder", str(script))
+        return os.open(f"/proc/self/fd/{found}", os.O_RDONLY | os.O_CLOEXEC)
+    finally:
+        os.close(found)
 
 
 def _scripts(folder: Folder) -> Iterator[os.DirEntry[str]]:
     place = path(folder)
     try:
         entries = list(os.scandir(place))
-    except FileNotFoundError:
+    except OSError:  # no folder, or none that can be looked into: no script of it can run
         return
     for entry in entries:
         if entry.is_file() and (not entry.is_symlink() or _stays_inside(entry, folder, place)):
@@ -107,24 +138,25 @@ def _stays_inside(link: os.DirEntry[str], folder: Folder, place: Path) -> bool:
     return target.parent == home if folder.is_root else target.is_relative_to(home)
 
 
-def _why_not(script: Path, identity: Identity | None) -> str:
+def _why_not(folder: Folder, script: Path, identity: Identity | None) -> str:
     """Return a sentence on why the script cannot run, or nothing."""
     name = script.name
     closed = _closed_to(script, identity)
     if closed is not None:
         return f"{_who(identity)} may not enter {closed}, so {name} cannot run: give it the x permission there."
-    status = script.stat()
-    if not _may_execute(status, identity):
+    try:
+        with os.fdopen(_open_inside(folder, script), "rb") as file:
+            status, head = os.fstat(file.fileno()), file.read(_HEAD_BYTES)
+    except OSError as error:
+        return f"{name} cannot be read by the server ({error.strerror}): change its permissions."
+    if not _may(status, identity, stat.S_IXOTH):
         return f"{name} is not executable for {_who(identity)}: run chmod +x on it."
+    if not head.startswith(_ELF) and not _may(status, identity, stat.S_IROTH):
+        return f"{name} cannot be read by {_who(identity)}, which its interpreter has to: run chmod +r on it."
     if os.statvfs(script).f_flag & os.ST_NOEXEC:
         return (
             f"{name} lies on a file system that is mounted noexec: move the scripts or remount it."
         )
-    try:
-        with script.open("rb") as file:
-            head = file.read(_HEAD_BYTES)
-    except PermissionError:
-        return f"{name} cannot be read by the server: change its permissions."
     return _wrong_start(name, head)
 
 
@@ -133,7 +165,7 @@ def _closed_to(script: Path, identity: Identity | None) -> Path | None:
     if (os.geteuid() if identity is None else identity.uid) == 0:
         return None
     way = reversed(script.resolve().parents)
-    return next((place for place in way if not _may_execute(place.stat(), identity)), None)
+    return next((place for place in way if not _may(place.stat(), identity, stat.S_IXOTH)), None)
 
 
 def _wrong_start(name: str, head: bytes) -> str:
@@ -154,19 +186,18 @@ def _wrong_start(name: str, head: bytes) -> str:
     return ""
 
 
-def _may_execute(status: os.stat_result, identity: Identity | None) -> bool:
+def _may(status: os.stat_result, identity: Identity | None, right: int) -> bool:
+    """Tell whether the account has a right (S_IROTH or S_IXOTH) that the mode gives to its class."""
     uid = os.geteuid() if identity is None else identity.uid
     groups = (
         {os.getegid(), *os.getgroups()} if identity is None else {identity.gid, *identity.groups}
     )
     mode = status.st_mode
     if uid == 0:
-        return bool(mode & (stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH))
+        return right == stat.S_IROTH or bool(mode & (right | right << 3 | right << 6))
     if uid == status.st_uid:
-        return bool(mode & stat.S_IXUSR)
-    if status.st_gid in groups:
-        return bool(mode & stat.S_IXGRP)
-    return bool(mode & stat.S_IXOTH)
+        return bool(mode & right << 6)
+    return bool(mode & (right << 3 if status.st_gid in groups else right))
 
 
 def _who(identity: Identity | None) -> str:

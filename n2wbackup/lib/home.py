@@ -91,6 +91,7 @@ def _private(name: str, mode: int = 0o700) -> Path:
     # Looked at first: on a frozen disk even the wish to make what exists would wait.
     if not path.is_dir():
         path.mkdir(mode=mode, parents=True, exist_ok=True)
+        path.chmod(mode)  # whatever the umask
     return path
 
 

@@ -63,7 +63,13 @@ _common: list[Any] = [
 _rendering: list[Any] = (
     [structlog.dev.ConsoleRenderer(colors=False)]
     if DEBUG
-    else [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer(default=repr)]
+    else [
+        # Never the frames' locals: an account's keys are among them.
+        structlog.processors.ExceptionRenderer(
+            structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+        ),
+        structlog.processors.JSONRenderer(default=repr),
+    ]
 )
 
 # Django configures Python's logging from LOGGING by itself; structlog writes through the same

@@ -56,6 +56,11 @@ def complete_argument(facts: Facts) -> str:
         and facts.thawed_on_request
         and bool(facts.targets)
         and all(target.whole for target in facts.targets)
+        # A snapshot that may have been taken after the thaw does not hold what the logs still have.
+        and (
+            facts.before != outcomes.SUCCEEDED
+            or all(target.returned_before_thaw for target in facts.targets)
+        )
     )
     return "1" if fine else "0"
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from uuid import UUID
 
 from n2wbackup.lib import clock, home
+from n2wbackup.lib.cas import compare_and_set
 from policies.domain import verdict
 from policies.domain.sequence import Event, State
 from policies.models import Run, RunTarget
@@ -43,22 +44,34 @@ def execute(run_id: UUID) -> None:
 
 
 def _run(run: Run, folder: Path) -> None:
-    record = _record(run, folder)
-    command = record.complete if record else None
-    argument = _argument(run)
-    started = clock.now()
-    # The row first: whoever comes after a crash finds that complete may have run, and never runs it again.
-    claimed = Run.objects.filter(
-        pk=run.pk, state=State.COMPLETING, complete_started_at=None,
-        cancel_requested_at=run.cancel_requested_at,
-    ).update(complete_started_at=started)  # fmt: skip
-    if not claimed:
-        return
-    run.complete_started_at = started
-    if record is not None and command is not None:
-        runs.record(run, f"complete started with {argument}")
-        _run_script(run, folder, argument, command.timeout_seconds)
+    lock = spool.lock_within(folder, LOCK_SECONDS)
+    if lock is None:
+        return  # a guard of this run is alive; the next hint finds it gone
+    try:
+        _make_record(run, folder)
+        record = _record(folder)
+        argument = _argument(run)
+        # The row first: whoever comes after a crash finds that complete may have run, and never runs it again.
+        if not _claim(run):
+            return
+        if record is not None and record.complete is not None:
+            runs.record(run, f"complete started with {argument}")
+            _run_script(run, folder, os.dup(lock), argument, record.complete.timeout_seconds)
+    finally:
+        os.close(lock)
     finish(run, folder)
+
+
+def _claim(run: Run) -> bool:
+    """Note that complete is about to be started; False where it was, or the run was cancelled meanwhile."""
+    same = Run.objects.filter(pk=run.pk)
+    expected = {
+        "state": State.COMPLETING,
+        "complete_started_at": None,
+        "cancel_requested_at": run.cancel_requested_at,
+    }
+    run.complete_started_at = clock.now()
+    return compare_and_set(same, expected, complete_started_at=run.complete_started_at)
 
 
 def _argument(run: Run) -> str:
@@ -67,22 +80,27 @@ def _argument(run: Run) -> str:
     return verdict.complete_argument(facts(run))
 
 
-def _record(run: Run, folder: Path) -> Record | None:
-    """Return the run's record; made now for a run that never had a window, None where it was lost."""
+def _record(folder: Path) -> Record | None:
     try:
         return spool.read_any(folder)
     except FileNotFoundError:
-        if run.ordered_at is not None or run.policy is None:
-            return None
-    record = scripting.spool_record(run, run.policy, scripting.resolve(run, run.policy), folder)
-    spool.write(folder, record, spool.SETTLED)
-    return record
+        return None
 
 
-def _run_script(run: Run, folder: Path, argument: str, timeout_seconds: float) -> None:
-    lock = spool.lock_within(folder, LOCK_SECONDS)
-    if lock is None:
-        return  # a guard of this run is still alive: what it does is unknown, so complete counts as interrupted
+def _make_record(run: Run, folder: Path) -> None:
+    """Describe complete for a run that never had a window; one that lost its record gets none."""
+    if _record(folder) is not None or run.ordered_at is not None or run.policy is None:
+        return
+    try:
+        record = scripting.spool_record(run, run.policy, scripting.resolve(run, run.policy), folder)
+        spool.write(folder, record, spool.SETTLED)
+    except OSError as error:
+        runs.record(
+            run, f"complete cannot be run: its script could not be copied ({error.strerror})"
+        )
+
+
+def _run_script(run: Run, folder: Path, lock: int, argument: str, timeout_seconds: float) -> None:
     single = ("complete", argument, 1)
     try:
         guard = keeper.Guard(
@@ -96,7 +114,7 @@ def _run_script(run: Run, folder: Path, argument: str, timeout_seconds: float) -
 
 def finish(run: Run, folder: Path) -> None:
     """End a run whose complete has ended, or will never be known to have; nothing is run here."""
-    record = _record(run, folder)
+    record = _record(folder)
     attempt = journal.read(runtime_folder(run.pk)).attempts.get(("complete", 1))
     if record is not None and record.complete is not None:
         outcome = attempt.settled if attempt and attempt.was_ordered else outcomes.INTERRUPTED

@@ -1,10 +1,11 @@
 """A person's word that an application is thawed: audited, and it ends the repetitions of after."""
 
-from n2wbackup.lib import clock
+from n2wbackup.lib import clock, home
 from policies.domain.errors import RefusedError
 from policies.domain.sequence import Event, State
 from policies.models import Policy, Run
 from policies.services import runs
+from scripts_admin.runners import spool
 
 
 def confirm(policy: Policy, *, by: str) -> None:
@@ -15,7 +16,11 @@ def confirm(policy: Policy, *, by: str) -> None:
         raise RefusedError(message)
     text = f"{by} confirmed that it is thawed"
     if thawing is not None:
-        runs.apply(thawing, Event.CONFIRMED, text, thaw_next_at=None)
+        if not runs.apply(thawing, Event.CONFIRMED, text, thaw_next_at=None):
+            message = f"Run {thawing.pk} moved on at this moment: look at it, and confirm again if need be."
+            raise RefusedError(message)
+        # With the leases goes the right to repeat after, for which the record stands.
+        spool.settle(home.spool() / str(thawing.pk))
         return
     marked = policy.may_be_frozen_since
     Policy.objects.filter(pk=policy.pk, may_be_frozen_since=marked).update(may_be_frozen_since=None)

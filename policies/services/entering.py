@@ -24,23 +24,22 @@ from scripts_admin.runners import linux, spool
 from scripts_admin.runners import thaw as thaws
 from scripts_admin.runners.journal import Attempt, Journal
 
+NOT_FIRED = "No snapshot was fired, as before did not succeed."
+GUARD_LOST = "No snapshot was fired, as the guard of the window was lost before."
 LOST_WINDOW = (
     "The server lost the run before the calls were entered; their snapshots are looked for by tag."
 )
 
 
-def shots(run: Run, runtime: Path, fired: Sequence[Fired]) -> None:
-    """Enter what the calls gave. Targets that were not called keep no promise: they are refused."""
+def shots(run: Run, runtime: Path, fired: Sequence[Fired], why_not: str = NOT_FIRED) -> None:
+    """Enter what the calls gave. Targets that were not called are refused, and `why_not` says why."""
     journal = journals.read(runtime)
     on_request = journal.thaw_by == WORKER and journal.thaw_boot is not None
     with transaction.atomic():
         for one in fired:
             _enter_shot(one, on_request and one.returned_boot <= (journal.thaw_boot or 0.0))
         left = run.targets.filter(state=RunTarget.State.PLANNED)
-        left.update(
-            state=RunTarget.State.REFUSED,
-            reason="No snapshot was fired, as before did not succeed.",
-        )
+        left.update(state=RunTarget.State.REFUSED, reason=why_not)
         moments = [one.returned_at for one in fired if one.returned_at]
         if moments:
             run.fired_at = moment(max(moments))
@@ -106,18 +105,19 @@ def thaw(run: Run, folder: Path, runtime: Path) -> bool:
     journal = journals.read(runtime)
     record, standing = thaws.look(folder, runtime)
     event, text = _event(standing)
-    known = len(journal.afters)
-    news = known > run.thaw_attempts or (run.state == State.FROZEN and known > 0)
-    if event in (Event.THAW_FAILED, Event.THAW_REPEATS) and not news:
+    new = _new_results(run, record, journal, standing.before)
+    if event in (Event.THAW_FAILED, Event.THAW_REPEATS) and not any(
+        row.phase == "after" and row.started_at for row in new
+    ):
         return False  # the attempt that is due has not been made yet
     with transaction.atomic():
-        _enter_results(run, record, journal, standing.before)
+        _enter_results(run, new)
         entered = runs.apply(
             run,
             event,
             text,
             expected={"thaw_attempts": run.thaw_attempts},
-            thaw_attempts=known,
+            thaw_attempts=max((row.attempt for row in new), default=run.thaw_attempts),
             thaw_by=journal.thaw_by or ("lost" if standing.before != outcomes.NOT_RUN else ""),
             thaw_next_at=_next_at(standing),
             **_spans(journal),
@@ -151,16 +151,35 @@ def _next_at(standing: thaws.Standing) -> datetime | None:
     return clock.now() + timedelta(seconds=max(0.0, standing.due.at - linux.boottime()))
 
 
-def _enter_results(run: Run, record: spool.Record, journal: Journal, before: str) -> None:
-    known = dict(journal.attempts)
-    rows = [_result(run, record, "before", known.get(("before", 1)), before)]
-    afters: Sequence[Attempt | None] = journal.afters or [None]
-    for attempt in afters:
-        outcome = attempt.settled if attempt else record.not_run.get("after", outcomes.NOT_RUN)
-        rows.append(_result(run, record, "after", attempt, outcome))
-    entered = set(run.phases.values_list("phase", "attempt"))
-    new = [row for row in rows if (row.phase, row.attempt) not in entered]
-    PhaseResult.objects.bulk_create(new, ignore_conflicts=True)
+def _new_results(
+    run: Run, record: spool.Record, journal: Journal, before: str
+) -> list[PhaseResult]:
+    """Return what the rows do not have yet.
+
+    Attempts of after are told apart by when they started and numbered as rows: a journal that was lost with
+    a restart counts from 1 again.
+    """
+    entered = list(run.phases.values_list("phase", "attempt", "started_at"))
+    new = []
+    if not any(phase == "before" for phase, _, _ in entered):
+        attempt = journal.before
+        new.append(_result(run, record, "before", attempt, before))
+    afters = [row for row in entered if row[0] == "after"]
+    number = max((row[1] for row in afters), default=0)
+    for found in journal.afters:
+        row = _result(run, record, "after", found, found.settled)
+        if row.started_at not in {started_at for _, _, started_at in afters}:
+            number += 1
+            row.attempt = number
+            new.append(row)
+    if not afters and not journal.afters:
+        outcome = record.not_run.get("after", outcomes.NOT_RUN)
+        new.append(_result(run, record, "after", None, outcome))
+    return new
+
+
+def _enter_results(run: Run, new: Sequence[PhaseResult]) -> None:
+    PhaseResult.objects.bulk_create(new)
     for row in new:
         state = State.FROZEN if row.attempt == 1 else State.THAWING
         if row.started_at:

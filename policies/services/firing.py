@@ -19,6 +19,7 @@ CALL_SECONDS = 10.0
 # What must be left of the budget so that a call still makes sense: the thaw comes first.
 RESERVE_SECONDS = 2.0
 RETRY_PAUSE_SECONDS = 0.5
+START_SECONDS = 10.0  # for the threads to stand ready; past it the run is not begun
 MAX_RETRIES = 2  # of calls that AWS did not take: the application is frozen all the while
 
 
@@ -44,7 +45,7 @@ class Volley:
         extra = max(0, len(self._shots) - 1)
         self._pool = ThreadPoolExecutor(extra, "fire") if extra else None
         if self._pool:
-            barrier = Barrier(extra + 1)
+            barrier = Barrier(extra + 1, timeout=START_SECONDS)
             for _ in range(extra):
                 self._pool.submit(barrier.wait)
             barrier.wait()

@@ -99,8 +99,14 @@ def enter_all() -> None:
             log.exception("run %s could not be entered", folder.name)
     mine = Run.objects.unfinished().filter(server=home.server_id()).exclude(state=State.QUEUED)
     for run in mine:
-        if not (home.spool() / str(run.pk)).exists():
+        if (home.spool() / str(run.pk)).exists():
+            continue
+        try:
             _lost_spool(run)
+        except (InterfaceError, OperationalError):
+            raise
+        except Exception:
+            log.exception("run %s, whose spool is gone, could not be ended", run.pk)
 
 
 def enter(run_id: UUID) -> None:

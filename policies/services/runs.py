@@ -18,6 +18,7 @@ from policies import dispatch
 from policies.domain import sequence
 from policies.domain.errors import RefusedError
 from policies.domain.sequence import Command, Event, State
+from policies.domain.verdict import Consistency
 from policies.models import DailyCount, Policy, Run, RunEvent, WindowLease
 from scripts_admin.domain import outcomes
 
@@ -76,6 +77,7 @@ def _refuse(run: Run) -> Run:
         )
         raise RefusedError(message)
     run.state, run.ended_at = State.SKIPPED, run.created_at
+    run.consistency = Consistency.NONE
     run.reason = f"Run {running.pk} of the same policy had not ended at the due time."
     with transaction.atomic():
         run.save(force_insert=True)
@@ -128,7 +130,7 @@ def apply(
         raise ValueError(message)
     now = clock.now()
     if state in sequence.ENDS:
-        changes["ended_at"] = now
+        changes = {"ended_at": now, "consistency": Consistency.NONE} | changes
     comparison = {"state": run.state} | dict(expected or {})
     with transaction.atomic():
         row = Run.objects.filter(pk=run.pk)

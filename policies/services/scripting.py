@@ -101,7 +101,7 @@ def spool_record(run: Run, policy: Policy, scripts: Scripts, folder: Path) -> sp
         if phase != "before":
             copy = folder / phase
             copy.unlink(missing_ok=True)
-            storage.copy(path, copy, scripts.identity)
+            storage.copy(scripts.folder, path, copy, scripts.identity)
             paths.append(str(copy))
         commands[phase] = Command(phase, tuple(paths), float(timeouts[phase]))
     return spool.Record(

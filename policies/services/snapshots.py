@@ -5,6 +5,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
+from django.db import InterfaceError, OperationalError
 from django.db.models import Q
 
 from n2wbackup.lib import clock, home
@@ -13,7 +14,7 @@ from policies.adapters import session
 from policies.domain.errors import BackupError
 from policies.domain.sequence import Event, State
 from policies.models import Account, Run, RunSnapshot, RunTarget
-from policies.ports import Cloud, Snapshot
+from policies.ports import Snapshot
 from policies.services import accounts, entering, runs
 
 log = logging.getLogger(__name__)
@@ -24,7 +25,6 @@ ABSENT_FOR = timedelta(minutes=5)
 LOST_ANSWER = timedelta(minutes=5)  # reads are eventually consistent; past this nothing was made
 # Young snapshots are looked at in each poll, older ones less often: (age from, every n-th poll).
 SLOWER = ((timedelta(minutes=10), 12), (timedelta(minutes=2), 3))
-_FOLLOWED = (State.THAWING, State.WAITING)
 _FAILED = frozenset({"error", "recoverable"})
 
 
@@ -33,9 +33,7 @@ def poll(round_number: int = 0) -> None:
     now = clock.now()
     settle_lost_answers(now)
     pending = (
-        RunSnapshot.objects.filter(
-            state=RunSnapshot.State.PENDING, target__run__state__in=_FOLLOWED
-        )
+        RunSnapshot.objects.filter(state=RunSnapshot.State.PENDING)
         .select_related("target__run__account", "target__run__policy")
         .defer("target__run__account__secret_access_key")
     )
@@ -45,9 +43,17 @@ def poll(round_number: int = 0) -> None:
         if run.account is not None and _is_due(snapshot, now, round_number):
             groups[run.account, snapshot.target.region].append(snapshot)
     for (account, region), ones in groups.items():
-        _poll_group(session.cloud(accounts.credentials(account)), region, ones, now)
+        try:
+            _poll_group(account, region, ones, now)
+        except Exception:
+            log.exception("the snapshots of %s in %s could not be followed", account, region)
     for run in Run.objects.filter(state=State.WAITING):
-        settle(run)
+        try:
+            settle(run)
+        except (InterfaceError, OperationalError):
+            raise  # the database is away: for all of them
+        except Exception:
+            log.exception("run %s could not be settled", run.pk)
 
 
 def _is_due(snapshot: RunSnapshot, now: datetime, round_number: int) -> bool:
@@ -56,10 +62,11 @@ def _is_due(snapshot: RunSnapshot, now: datetime, round_number: int) -> bool:
     return round_number % every == 0
 
 
-def _poll_group(cloud: Cloud, region: str, ones: Sequence[RunSnapshot], now: datetime) -> None:
+def _poll_group(account: Account, region: str, ones: Sequence[RunSnapshot], now: datetime) -> None:
     for start in range(0, len(ones), BATCH):
         batch = ones[start : start + BATCH]
         try:
+            cloud = session.cloud(accounts.credentials(account))
             found = cloud.describe(region, [one.snapshot_id for one in batch])
         except BackupError as error:
             log.warning("snapshots in %s could not be polled: %s", region, error)
@@ -103,7 +110,7 @@ def _enter(one: RunSnapshot, found: Snapshot | RunSnapshot | None, now: datetime
 def settle_lost_answers(now: datetime) -> None:
     """Look for the snapshots of calls whose answer was lost, by tag; never by asking twice."""
     unknown = (
-        RunTarget.objects.filter(state=RunTarget.State.UNKNOWN, run__state__in=_FOLLOWED)
+        RunTarget.objects.filter(state=RunTarget.State.UNKNOWN)
         .select_related("run__account", "run__policy")
         .defer("run__account__secret_access_key")
     )
@@ -160,7 +167,13 @@ def settle(run: Run) -> bool:
         return False
     for target in run.targets.filter(state=RunTarget.State.FIRED).prefetch_related("snapshots"):
         _decide(target)
-    return runs.apply(run, Event.SETTLED, "every snapshot is completed or failed")
+    cancelled = run.cancel_requested_at is not None
+    text = (
+        "cancelled: snapshots are not waited for"
+        if cancelled
+        else "every snapshot is completed or failed"
+    )
+    return runs.apply(run, Event.SETTLED, text)
 
 
 def _decide(target: RunTarget) -> None:

@@ -6,11 +6,14 @@ writes, logs, or takes a lock that others hold, as the frozen disk may be our ow
 
 import logging
 import os
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from uuid import UUID
+
+from django.db import InterfaceError, OperationalError, close_old_connections
 
 from n2wbackup.lib import clock, home
 from policies.domain.errors import BackupError, ThrottledError
@@ -28,6 +31,7 @@ log = logging.getLogger(__name__)
 LOCK_SECONDS = 3.0
 THROTTLED_PAUSE = timedelta(seconds=10)
 THROTTLED_FOR = timedelta(minutes=10)  # past this AWS's no is the run's end
+ENTER_PAUSES_SECONDS = (1, 2, 5, *[10] * 60)
 ANSWER_SECONDS = 5.0  # a guard answers in microseconds; past this it is stuck and counts as lost
 THAW_RESERVE_SECONDS = 2.0  # the calls give up so long before the guard's own deadline
 
@@ -122,14 +126,31 @@ def _open(plan: Plan, folder: Path) -> None:
             guard.release()  # cancelled meanwhile; before was never let go
             spool.settle(folder)
             return
+        lost = False
         try:
             _hold(plan.policy, guard, volley)
         except GuardLostError:
+            lost = True
             _take_over(plan, folder, runtime, volley)
         finally:
             guard.release()
-    entering.shots(run, runtime, volley.fired or [])
-    entering.thaw(run, folder, runtime)
+    why_not = entering.GUARD_LOST if lost else entering.NOT_FIRED
+    _insist(lambda: entering.shots(run, runtime, volley.fired or [], why_not))
+    _insist(lambda: entering.thaw(run, folder, runtime))
+
+
+def _insist(enter: Callable[[], object]) -> None:
+    """Enter what happened, however long the database is away: this process alone knows what AWS answered."""
+    for pause in ENTER_PAUSES_SECONDS:
+        try:
+            enter()
+        except (InterfaceError, OperationalError) as error:
+            log.warning("the database is away, what the window gave is entered later: %s", error)
+            close_old_connections()
+            time.sleep(pause)
+        else:
+            return
+    enter()
 
 
 def _start_guard(plan: Plan, folder: Path, runtime: Path) -> Guard | None:
@@ -195,8 +216,10 @@ def _take_over(plan: Plan, folder: Path, runtime: Path, volley: Volley) -> None:
 
 
 def _thaw(plan: Plan, folder: Path, runtime: Path, lock: int) -> Guard | None:
-    _, standing = thaw.look(folder, runtime)
+    with _closed_on_failure(lock):
+        _, standing = thaw.look(folder, runtime)
+        secrets = accounts.secrets(plan.run.account)
     if standing.due is None:
         os.close(lock)
         return None
-    return thaw.start(folder, runtime, lock, standing.due, accounts.secrets(plan.run.account))
+    return thaw.start(folder, runtime, lock, standing.due, secrets)

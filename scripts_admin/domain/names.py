@@ -20,8 +20,15 @@ def is_user_name(name: str) -> bool:
 
 
 def is_ignored(file_name: str) -> bool:
-    """Tell whether an editor or a package manager left this file behind, or it is hidden."""
-    return file_name.startswith(".") or file_name.endswith(IGNORED_ENDINGS)
+    """Tell whether an editor or a package manager left this file behind, it is hidden, or unprintable.
+
+    A name that is not UTF-8, or holds control characters, can be shown and stored by nobody.
+    """
+    return (
+        file_name.startswith(".")
+        or file_name.endswith(IGNORED_ENDINGS)
+        or not file_name.isprintable()
+    )
 
 
 def base_name(phase: str, policy: str) -> str:

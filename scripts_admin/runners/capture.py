@@ -4,6 +4,7 @@ from collections import deque
 from collections.abc import Sequence
 
 LIMIT_BYTES = 1024 * 1024
+REPEATED_LIMIT_BYTES = 16 * 1024
 MASK = b"[masked]"
 SHORTEST = 4  # shorter ones are no secrets, and masking every "k" would destroy the text
 

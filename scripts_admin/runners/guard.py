@@ -22,6 +22,7 @@ from setproctitle import setproctitle
 
 from scripts_admin.domain import outcomes
 from scripts_admin.runners import journal, linux, spool
+from scripts_admin.runners.capture import LIMIT_BYTES, REPEATED_LIMIT_BYTES
 from scripts_admin.runners.script import RECHECK_SECONDS, Script
 
 LOADED_IN = os.getpid()  # the forkserver's, unless its preload failed in silence
@@ -84,14 +85,17 @@ def run_single(pipe: Connection, orders: Orders, phase: str, argument: str, atte
         _bury(journal.read(orders.runtime_folder), record)
     command = record.command(phase)
     if command is not None:
-        writer = journal.Writer(orders.runtime_folder)
+        writer = journal.Writer.or_none(orders.runtime_folder)
         writer.note("opened")  # whatever the journal was before it may have been lost with
         if phase == "after" and attempt == 1:
-            writer.note(
-                "thaw", by="lost"
-            )  # whoever asked for it, its own guard did not live to run it
+            # Whoever asked for it, the window's own guard did not live to run it.
+            writer.note("thaw", by="lost")
         selector = selectors.DefaultSelector()
-        script = Script(record, command, writer, selector, lambda _: None, orders.secrets, attempt)
+        # The journal lies in memory that many share: of what fails each minute a little is enough.
+        limit = LIMIT_BYTES if attempt == 1 else REPEATED_LIMIT_BYTES
+        script = Script(
+            record, command, writer, selector, lambda _: None, orders.secrets, attempt, limit
+        )
         script.release(argument, command.timeout_seconds)
         while not script.ended:
             _turn(selector, [script], None)

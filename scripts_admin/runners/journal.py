@@ -4,6 +4,7 @@ Within the window nothing may be written to a disk, as it may be the frozen one;
 it forgets exactly when the pids in it lose their meaning. Its one writer at a time holds the run's lock.
 """
 
+import errno
 import json
 import os
 import time
@@ -120,14 +121,25 @@ def create(folder: Path) -> None:
 class Writer:
     """Append to a run's journal; one write call a line, so a reader never sees half of a kept one."""
 
-    def __init__(self, folder: Path) -> None:
-        """Open the journal in the run's tmpfs folder, which is made where it is missing."""
+    def __init__(self, folder: Path | None) -> None:
+        """Open the journal in the run's tmpfs folder, which is made where it is missing; None: keep nothing."""
+        self._torn = False
+        if folder is None:
+            self._descriptor = os.open(os.devnull, os.O_WRONLY)
+            return
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
         self._descriptor = os.open(folder / NAME, flags, 0o600)
         # A writer that was killed in mid-line left no newline; the next line must not be glued to it.
-        if os.fstat(self._descriptor).st_size:
-            os.write(self._descriptor, b"\n")
+        self._torn = os.fstat(self._descriptor).st_size > 0
+
+    @classmethod
+    def or_none(cls, folder: Path) -> "Writer":
+        """Open the journal, or one that keeps nothing where there is no room: a thaw goes on without."""
+        try:
+            return cls(folder)
+        except OSError:
+            return cls(None)
 
     def note(self, event: str, **values: object) -> None:
         """Put one event down if there is room: what follows a freeze must not fail for want of memory."""
@@ -135,9 +147,14 @@ class Writer:
             self.write(event, **values)
 
     def write(self, event: str, **values: object) -> None:
-        """Put one event down with the times of now."""
+        """Put one event down with the times of now; OSError where there is no room for it."""
         line = {"event": event, "at": time.time(), "boot": linux.boottime()} | values
-        os.write(self._descriptor, json.dumps(line).encode() + b"\n")
+        text = (b"\n" if self._torn else b"") + json.dumps(line).encode() + b"\n"
+        self._torn = True
+        if os.write(self._descriptor, text) == len(text):
+            self._torn = False
+        else:
+            raise OSError(errno.ENOSPC, "the journal's line is cut short")
 
     def close(self) -> None:
         """Let go of the file."""

@@ -15,7 +15,7 @@ from typing import NoReturn, TypedDict
 
 from scripts_admin.domain import outcomes
 from scripts_admin.runners import linux
-from scripts_admin.runners.capture import Capture
+from scripts_admin.runners.capture import LIMIT_BYTES, Capture
 from scripts_admin.runners.journal import Writer
 from scripts_admin.runners.spool import Command, Identity, Record
 
@@ -45,6 +45,7 @@ class Script:
         on_end: Callable[["Script"], None],
         secrets: Sequence[bytes] = (),
         attempt: int = 1,
+        limit_bytes: int = LIMIT_BYTES,
     ) -> None:
         """Fork the script's process and hold it at the gate; its pid is in the journal on return."""
         self.command, self.attempt = command, attempt
@@ -52,7 +53,8 @@ class Script:
         self.exit_code: int | None = None
         self.ended_boot: float | None = None
         self._journal, self._selector, self._on_end = journal, selector, on_end
-        self._stdout, self._stderr = Capture(secrets), Capture(secrets)
+        self._stdout = Capture(secrets, limit_bytes)
+        self._stderr = Capture(secrets, limit_bytes)
         self._collect = record.collect_output
         self._deadline: float | None = None
         self._ending = ""

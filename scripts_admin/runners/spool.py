@@ -134,7 +134,9 @@ def read(folder: Path, name: str = RECORD) -> Record:
 def create(spool: Path, run: str) -> Path:
     """Make the run's folder and its lock file; nothing in it tells yet that anything is frozen."""
     folder = spool / run
-    folder.mkdir(mode=0o711, parents=True, exist_ok=True)
+    if not folder.is_dir():
+        folder.mkdir(parents=True, exist_ok=True)
+        folder.chmod(0o711)  # whatever the umask: script accounts pass through it to their copies
     for name in (LOCK, KEEPER):
         os.close(os.open(folder / name, os.O_RDONLY | os.O_CREAT, 0o600))
     return folder

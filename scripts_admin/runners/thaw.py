@@ -65,12 +65,18 @@ def _failed(
     record: spool.Record, before: str, afters: list[journal.Attempt], argument: str
 ) -> Standing:
     last, number = afters[-1], len(afters)
-    ended = last.ended_boot if last.ended_boot is not None else 0.0
-    at = ended + RETRY_SECONDS[min(number, len(RETRY_SECONDS)) - 1] if ended else 0.0
-    first_end = next((a.ended_boot for a in afters if a.ended_boot is not None), None)
-    if first_end is not None and at > first_end + record.thaw_retry_seconds:
+    # An attempt whose guard died has no end on record; its start serves, or it would be repeated without pause.
+    pause = RETRY_SECONDS[min(number, len(RETRY_SECONDS)) - 1]
+    lost_first = number == 1 and last.ended_boot is None
+    at = 0.0 if lost_first else _moment(last) + pause
+    if at > _moment(afters[0]) + record.thaw_retry_seconds:
         return Standing(before, given_up=True, failing=True)
     return Standing(before, Due(number + 1, argument, at), failing=True)
+
+
+def _moment(attempt: journal.Attempt) -> float:
+    """Return when the attempt ended, or was started where its end is not known."""
+    return attempt.ended_boot if attempt.ended_boot is not None else attempt.ordered_boot or 0.0
 
 
 def _again_at(

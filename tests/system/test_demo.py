@@ -66,14 +66,25 @@ def home() -> Iterator[Path]:
 
 
 def _of(home: Path) -> list[int]:
-    """Return every process that has to do with this home, by its environment or its words."""
+    """Return every process that has something of this home open, works in it, or was given it.
+
+    What a process was given shows only until it changes its title.
+    """
     found = []
     for entry in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
+            links = [entry / "cwd", *(entry / "fd").iterdir()]
             told = (entry / "environ").read_bytes() + (entry / "cmdline").read_bytes()
-            if str(home).encode() in told:
+            opened = [_target(link) for link in links]
+            if str(home) in os.fsdecode(told) or any(str(home) in path for path in opened):
                 found.append(int(entry.name))
     return found
+
+
+def _target(link: Path) -> str:
+    with contextlib.suppress(OSError):
+        return str(link.readlink())
+    return ""
 
 
 def _memory() -> set[str]:
@@ -86,6 +97,18 @@ def _server_ids(home: Path) -> set[str]:
 
 def _left(home: Path) -> list[str]:
     return sorted(path.name for path in home.glob("demo*"))
+
+
+def _played(
+    home: Path, *words: str, seconds: float = 30, more: Mapping[str, str] = MappingProxyType({})
+) -> tuple[int, str, str]:
+    """Return the exit code and both outputs of a demo that ends by itself."""
+    demo = _demo(home, *words, more=more)
+    try:
+        stdout, stderr = demo.communicate(timeout=seconds)
+    finally:
+        processes.stop(demo, politely=signal.SIGINT, seconds=60)  # type: ignore[arg-type]
+    return demo.returncode, stdout, stderr
 
 
 @contextlib.contextmanager
@@ -109,10 +132,11 @@ def _standing(
 
 
 def test_one_backup_succeeds_and_proves_itself_and_leaves_nothing(home: Path) -> None:
-    demo = _demo(home, "--once", "--json", more=OF_A_REAL_SERVER)
-    stdout, stderr = demo.communicate(timeout=ONCE_SECONDS)
+    code, stdout, stderr = _played(
+        home, "--once", "--json", seconds=ONCE_SECONDS, more=OF_A_REAL_SERVER
+    )
 
-    assert demo.returncode == 0, stderr
+    assert code == 0, stderr
     found: dict[str, Any] = json.loads(stdout)
     run = found["run"]
     assert (found["good"], run["state"], run["consistency"]) == (True, "succeeded", "application")
@@ -187,9 +211,8 @@ def _look_at_the_pages(url: str, password: str) -> None:
 
 
 def _refuse_a_second(home: Path) -> None:
-    second = _demo(home)
-    _, stderr = second.communicate(timeout=30)
-    assert second.returncode == 1
+    code, _, stderr = _played(home)
+    assert code == 1
     assert f"A demo runs in {home / 'demo'} already" in stderr
     assert stderr.count("\n") == 1
 
@@ -247,10 +270,9 @@ def test_the_home_of_a_real_server_is_refused_and_left_as_it_is(
         (home / "db.sqlite3").touch()
     before = _contents(home)
 
-    refused = _demo(home, *words)
-    _, stderr = refused.communicate(timeout=30)
+    code, _, stderr = _played(home, *words)
 
-    assert refused.returncode == 1
+    assert code == 1
     assert f"N2W_HOME is {home}, where a server has its data" in stderr
     assert stderr.count("\n") == 1
     assert _contents(home) == before
@@ -261,18 +283,16 @@ def test_a_folder_that_the_demo_did_not_make_is_refused_and_left_as_it_is(home: 
     (home / "demo").mkdir()
     (home / "demo" / "letter").write_text("mine")
 
-    refused = _demo(home)
-    _, stderr = refused.communicate(timeout=30)
+    code, _, stderr = _played(home)
 
-    assert refused.returncode == 1
+    assert code == 1
     assert f"{home / 'demo'} holds something that the demo did not make" in stderr
     assert _contents(home / "demo") == {"letter": b"mine"}
 
 
 def test_json_without_once_is_refused(home: Path) -> None:
-    refused = _demo(home, "--json")
-    _, stderr = refused.communicate(timeout=30)
+    code, _, stderr = _played(home, "--json")
 
-    assert refused.returncode == 1
+    assert code == 1
     assert "--json belongs to --once" in stderr
     assert _left(home) == []

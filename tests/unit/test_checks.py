@@ -46,6 +46,16 @@ def test_an_account_that_we_cannot_become_is_an_error(
     assert _ids(_run_as(settings, mode, "root")) == ["scripts_admin.E001"]
 
 
+def test_who_runs_scripts_as_their_owners_has_to_be_root(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nobody = pwd.getpwnam("nobody")
+    monkeypatch.setattr(os, "geteuid", lambda: nobody.pw_uid)
+
+    assert _run_as(settings, "cpmuser", "nobody") == []
+    assert _ids(_run_as(settings, "owner", "nobody")) == ["scripts_admin.E001"]
+
+
 @pytest.mark.parametrize(("debug", "ids"), [(False, ["scripts_admin.W001"]), (True, [])])
 def test_running_as_ourselves_is_a_warning_outside_debug(
     settings: Settings, *, debug: bool, ids: list[str]

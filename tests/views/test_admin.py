@@ -166,6 +166,8 @@ def test_an_account_whose_encryption_key_is_lost_can_be_given_a_new_secret(
     form = {"name": "lab", "auth": "keys", "access_key_id": "A", "region": "us-east-1"}
 
     assert client.get(url(policy.account)).status_code == 200
+    client.post(url(policy.account), form | {"region": "us-west-2"})
+    assert Account.objects.defer("secret_access_key").get().region == "us-west-2"
     client.post(url(policy.account), form | {"new_secret": "entered anew"})
 
     assert Account.objects.get().secret_access_key == "entered anew"
@@ -221,6 +223,16 @@ def test_staff_can_neither_use_a_strangers_account_nor_give_a_policy_away(
         response = client.post("/admin/policies/policy/add/", policy_form(new, target))
         assert errors(response.content)
     assert not Policy.objects.filter(name="mine").exists()
+
+
+def test_staff_makes_no_account_for_somebody_else(client: Client, bob: User, alice: User) -> None:
+    form = {"name": "lab", "auth": "keys", "access_key_id": "A", "region": "us-east-1"}
+    form |= {"owner": str(alice.pk), "new_secret": SECRET}
+
+    assert errors(client.post("/admin/policies/account/add/", form).content)
+    assert not Account.objects.exists()
+    client.post("/admin/policies/account/add/", form | {"owner": str(bob.pk)})
+    assert Account.objects.get().owner == bob
 
 
 def test_staff_makes_a_policy_of_their_own(client: Client, bob: User) -> None:

@@ -12,6 +12,7 @@ from policies.services import confirming
 class Command(BaseCommand):
     """`confirm_thaw OWNER/NAME`."""
 
+    requires_system_checks = []  # a wrong setting must not keep anybody from thawing or looking
     help = "Confirm that you have thawed what this policy may have left frozen. The confirmation is recorded."
 
     def add_arguments(self, parser: CommandParser) -> None:
