@@ -33,16 +33,12 @@ class Thawer:
         self._guards: list[Guard] = []
         self._unreadable: set[Path] = set()
 
-    @property
-    def busy(self) -> bool:
-        """Tell whether an attempt that was started here has not ended."""
-        return bool(self._guards)
-
-    def reap(self) -> None:
-        """Let go of the attempts that have ended."""
+    def reap(self) -> bool:
+        """Let go of the attempts that have ended; tell whether none is left."""
         for guard in [g for g in self._guards if g.is_done()]:
             guard.release()
             self._guards.remove(guard)
+        return not self._guards
 
     def standing(self) -> int:
         """Return how many windows are open now, without touching them."""

@@ -101,7 +101,7 @@ class Backup:
         """Make the attempts that are due, as the watchdog does, and enter them."""
         thawer = recovery.Thawer(home.spool(), home.runtime())
         thawer.turn()
-        until(lambda: thawer.reap() or not thawer.busy)
+        until(thawer.reap)
         until(lambda: not spool.is_held(self.spooled(run)))
         recovery.enter_all()
         run.refresh_from_db()
@@ -139,3 +139,7 @@ def outcomes(run: Run) -> dict[str, str]:
 def state(run: Run) -> State:
     """Return the run's state as the row has it now."""
     return State(Run.objects.get(pk=run.pk).state)
+
+
+def is_one_sentence(text: str) -> bool:
+    return text.endswith(".") and "\n" not in text and ". " not in text

@@ -6,7 +6,6 @@ from datetime import timedelta
 
 import pytest
 import time_machine
-from django.db import DataError, IntegrityError, transaction
 from pytest_django import Settings
 
 from n2wbackup.lib import clock
@@ -18,16 +17,11 @@ from policies.domain.errors import (
     UnreachableError,
 )
 from policies.domain.sequence import State
-from policies.models import FirePermits, Policy, PolicyTarget, RunTarget, VolumeFire, WindowLease
+from policies.models import FirePermits, PolicyTarget, RunTarget, VolumeFire, WindowLease
 from policies.services import permits
 from policies.services.preparing import LEASE_PAUSE
-from scripts_admin.runners import spool
 from tests import factories
-from tests.services.backup import Backup, outcomes, snapshots_of, story, target
-
-
-def is_one_sentence(text: str) -> bool:
-    return text.endswith(".") and "\n" not in text and ". " not in text
+from tests.services.backup import Backup, is_one_sentence, outcomes, snapshots_of, story, target
 
 
 def exclude(*volumes: str) -> None:
@@ -146,12 +140,8 @@ def test_a_policy_without_targets_freezes_nothing(backup: Backup) -> None:
 
 @pytest.mark.parametrize("attached", [True, False])
 def test_a_volume_of_a_target_instance_counts_once(backup: Backup, attached: bool) -> None:
-    volume_id = (
-        backup.instance.volume_ids[1] if attached else backup.cloud.add_volume().volume_id
-    )
-    factories.PolicyTargetFactory.create(
-        policy=backup.policy, instance_id="", volume_id=volume_id
-    )
+    volume_id = backup.instance.volume_ids[1] if attached else backup.cloud.add_volume().volume_id
+    factories.PolicyTargetFactory.create(policy=backup.policy, instance_id="", volume_id=volume_id)
 
     run = backup.to_end()
 
@@ -242,9 +232,7 @@ def test_a_run_waits_for_the_lease_of_another_owners_run(backup: Backup) -> None
     backup.scripts()
     other = factories.RunFactory.create(state=State.FROZEN)
     volume = backup.instance.volume_ids[1]
-    WindowLease.objects.create(
-        resource=f"us-east-1:{volume}", run=other, taken_at=clock.now()
-    )
+    WindowLease.objects.create(resource=f"us-east-1:{volume}", run=other, taken_at=clock.now())
 
     run = backup.window()
 
@@ -329,7 +317,7 @@ def test_a_run_waits_where_a_volume_has_as_many_pending_snapshots_as_aws_allows(
 
     assert run.state == State.QUEUED
     assert story(run)[-1].startswith(f"waits for pending snapshots of {volume}: {pending} ")
-    old.snapshots.first().delete()
+    old.snapshots.all()[0].delete()
     with after(31):
         assert backup.window(run).state == State.WAITING
 
@@ -345,153 +333,3 @@ def test_permits_refill_with_time_up_to_the_burst(db: None) -> None:
     with time_machine.travel(now + timedelta(hours=1), tick=False):
         assert permits.take("a:r", 60, []) is None  # more than the bucket holds: when it is full
         assert permits.take("a:r", 1, []) is not None
-
-
-def _not_executable(backup: Backup, phase: str) -> str:
-    backup.script(phase, "echo never >> marks").chmod(0o644)
-    return "is not executable for"
-
-
-def _no_interpreter_line(backup: Backup, phase: str) -> str:
-    backup.script(phase, "").write_text("echo never >> marks\n")
-    return "has no interpreter line"
-
-
-def _no_interpreter(backup: Backup, phase: str) -> str:
-    backup.script(phase, "").write_text("#!/no/such/shell\n")
-    return "names the interpreter /no/such/shell, which is not installed"
-
-
-def _windows_line_ends(backup: Backup, phase: str) -> str:
-    backup.script(phase, "").write_bytes(b"#!/bin/bash\r\necho never >> marks\r\n")
-    return r"has Windows line ends \(CRLF\)"
-
-
-def _ambiguous(backup: Backup, phase: str) -> str:
-    other = backup.folder / f"{phase}_policy1.py"
-    other.write_text("#!/bin/bash\n")
-    other.chmod(0o755)
-    return f"{phase}_policy1.py, {phase}_policy1.sh"
-
-
-@pytest.mark.parametrize(
-    "spoil", [_not_executable, _no_interpreter_line, _no_interpreter, _windows_line_ends, _ambiguous]
-)
-def test_an_after_that_cannot_run_keeps_before_from_running(
-    backup: Backup, spoil: Callable[[Backup, str], str]
-) -> None:
-    backup.scripts()
-    sentence = spoil(backup, "after")
-
-    run = backup.to_end()
-
-    assert backup.marks == ["complete 0"]
-    assert (run.state, run.consistency) == (State.PARTIAL, "crash")
-    found = outcomes(run)
-    assert found["before"] == "not_run"
-    assert found["after"] == ("ambiguous" if spoil is _ambiguous else "crashed")
-    problems = [line for line in story(run) if re.search(sentence, line)]
-    assert len(problems) == 1
-    assert is_one_sentence(problems[0])
-
-
-def test_a_before_that_cannot_run_still_gives_crash_consistent_snapshots(backup: Backup) -> None:
-    backup.scripts()
-    _not_executable(backup, "before")
-
-    run = backup.to_end()
-
-    assert backup.marks == ["after 0", "complete 0"]
-    assert (run.state, run.consistency) == (State.PARTIAL, "crash")
-    assert outcomes(run)["before"] == "crashed"
-
-
-def test_scripts_that_are_switched_off_are_missing(backup: Backup) -> None:
-    backup.scripts()
-    Policy.objects.update(scripts_enabled=False)
-
-    run = backup.to_end()
-
-    assert backup.marks == []
-    assert (run.state, run.consistency) == (State.SUCCEEDED, "crash")
-    assert set(outcomes(run).values()) == {"missing"}
-
-
-def test_scripts_of_a_folder_that_the_owner_may_not_use_are_not_run(backup: Backup) -> None:
-    backup.scripts()
-    charlie = factories.charlie()
-    Policy.objects.update(owner=charlie)
-
-    run = backup.to_end()
-
-    assert backup.marks == []
-    assert run.state == State.PARTIAL
-    assert "charlie may not use the script folder alice: no script is run." in story(run)
-
-
-def test_a_linux_account_that_is_not_there_starts_no_script(
-    backup: Backup, settings: Settings
-) -> None:
-    backup.scripts()
-    settings.N2W_RUN_SCRIPTS_AS = "owner"
-
-    run = backup.to_end()
-
-    assert backup.marks == []
-    assert run.state == State.PARTIAL
-    assert any("The Linux account alice does not exist" in line for line in story(run))
-
-
-def test_a_script_that_vanishes_before_the_window_freezes_nothing_and_leaves_no_lock(
-    backup: Backup, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    backup.scripts()
-    monkeypatch.setattr(
-        backup.cloud, "warm", lambda *_: (backup.folder / "after_policy1.sh").unlink()
-    )
-
-    run = backup.window()
-
-    assert run.state == State.COMPLETING
-    assert "The guard of the window could not be started" in run.reason
-    assert backup.marks == []
-    assert not spool.is_held(backup.spooled(run))
-
-
-def test_something_unforeseen_while_preparing_ends_the_run_with_a_sentence(
-    backup: Backup, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def explode(*_: object) -> None:
-        raise ZeroDivisionError
-
-    monkeypatch.setattr(backup.cloud, "warm", explode)
-
-    run = backup.complete(backup.window())
-
-    assert run.state == State.FAILED
-    assert run.reason.startswith("The run could not be prepared (ZeroDivisionError)")
-    assert not WindowLease.objects.exists()
-
-
-@pytest.mark.parametrize(
-    "values",
-    [
-        {"name": "my.policy"},
-        {"name": ""},
-        {"name": "x" * 65},
-        {"before_timeout_seconds": 51},
-    ],
-)
-def test_the_database_refuses_a_policy_that_cannot_be(
-    backup: Backup, values: dict[str, object]
-) -> None:
-    # PostgreSQL says of the longest name that it does not fit, SQLite that it is no policy's name.
-    with pytest.raises((IntegrityError, DataError)), transaction.atomic():
-        factories.PolicyFactory.create(owner=backup.policy.owner, **values)
-
-    assert Policy.objects.count() == 1
-
-
-def test_the_name_of_a_policy_is_its_folders_own_in_any_case(backup: Backup) -> None:
-    with pytest.raises(IntegrityError), transaction.atomic():
-        factories.PolicyFactory.create(owner=backup.policy.owner, name="POLICY1")

@@ -47,9 +47,9 @@ def test_a_whole_run_has_the_shape_of_the_contract(backup: Backup) -> None:
     assert json.loads(json.dumps(report)) == report
 
 
-def times(found: Any) -> list[str]:
+def times(found: Any) -> list[Any]:
     if isinstance(found, dict):
-        own = [v for k, v in found.items() if k == "at" or k.endswith(("_at", "_for"))]
+        own = [found[k] for k in found if re.fullmatch("at|.*_at|.*_for", k)]
         return [*own, *(t for value in found.values() for t in times(value))]
     return [t for each in found for t in times(each)] if isinstance(found, list) else []
 

@@ -146,7 +146,7 @@ def test_a_queued_run_that_is_cancelled_ends_at_once_and_never_runs(backup: Back
     assert (run.reason, run.cancelled_by) == ("Cancelled by alice.", "alice")
     assert backup.marks == []
     assert backup.cloud.calls == []
-    assert runs.start(policy=backup.policy, trigger=Run.Trigger.MANUAL)
+    assert runs.start(policy=backup.policy, trigger=Run.Trigger.MANUAL).state == State.QUEUED
 
 
 @pytest.mark.parametrize(

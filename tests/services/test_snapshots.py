@@ -39,9 +39,7 @@ def test_a_run_waits_while_anything_is_pending(backup: Backup, waiting: Run) -> 
     assert {s.progress for s in snapshots_of(waiting)} == {100}
 
 
-def test_progress_is_entered(
-    backup: Backup, waiting: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_progress_is_entered(backup: Backup, waiting: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     half = {s.snapshot_id: Snapshot(s.snapshot_id, s.volume_id, "pending", 50)
             for s in snapshots_of(waiting)}  # fmt: skip
     monkeypatch.setattr(backup.cloud, "describe", lambda *_: half)

@@ -86,7 +86,7 @@ def test_a_run_that_moved_on_meanwhile_is_tagged_again(backup: Backup) -> None:
         backup.cloud.advance()
         backup.complete(backup.settle(run))
 
-    backup.cloud.tag = move_on_then_tag  # type: ignore[method-assign]
+    backup.cloud.tag = move_on_then_tag  # type: ignore[method-assign, assignment]
     tagging.tag(run.pk)
 
     assert Run.objects.get(pk=run.pk).tags_due

@@ -17,8 +17,8 @@ def test_the_owner_sees_what_is_hers_and_a_stranger_nothing(backup: Backup) -> N
     alice, charlie = backup.policy.owner, factories.charlie()
 
     for rows, one in ((Policy, backup.policy), (Account, backup.policy.account), (Run, run)):
-        assert list(rows.objects.visible_to(alice)) == [one]  # type: ignore[attr-defined]
-        assert not rows.objects.visible_to(charlie).exists()  # type: ignore[attr-defined]
+        assert list(rows.objects.visible_to(alice)) == [one]
+        assert not rows.objects.visible_to(charlie).exists()
     assert selectors.recent_runs(alice) == [run]
     assert selectors.recent_runs(charlie) == []
 

@@ -28,9 +28,8 @@ class Command(BaseCommand):
         """Thaw, wait for the attempts that were started, and enter."""
         thawer = recovery.Thawer(home.spool(), home.runtime())
         started = thawer.turn()
-        while thawer.busy:
+        while not thawer.reap():
             time.sleep(PAUSE_SECONDS)
-            thawer.reap()
         recovery.enter_all()
         open_windows = thawer.standing()
         counts = {"looked_at": started, "still_open": open_windows}

@@ -107,14 +107,11 @@ class RunMachine(RuleBasedStateMachine):
         after=st.sampled_from([True, True, True, False]),
         complete=st.booleans(),
         calls=st.integers(1, 2),
-        far=st.booleans(),
+        far=st.integers(0, 7),
     )
-    def begin(self, *, before: bool, after: bool, complete: bool, calls: int, far: bool) -> None:
+    def begin(self, *, before: bool, after: bool, complete: bool, calls: int, far: int) -> None:
         self.world = World(before=before, after=after, complete=complete, calls=calls)
-        if far:  # most of what matters lies beyond the order
-            self.world.claim()
-            self.world.order()
-            self.world.go()
+        self.world.well(far)  # mishaps shall meet every stage, not the first ones only
 
     def is_in(self, *states: State) -> bool:
         return self.world.state in states
@@ -258,6 +255,8 @@ class RunMachine(RuleBasedStateMachine):
         elif world.state == State.PREPARING:
             world.leave_preparing(Event.NOTHING_LEFT)
         elif world.state in MAY_BE_FROZEN:
+            if world.worker and world.guard:
+                world.well(7)
             world.worker_dies()
             for step in (
                 lambda: world.thaw("lost"),
@@ -278,11 +277,11 @@ class RunMachine(RuleBasedStateMachine):
 
 
 def test_no_sequence_of_events_lies_or_leaves_anything_frozen() -> None:
-    run_state_machine_as_test(  # type: ignore[no-untyped-call]
+    run_state_machine_as_test(
         RunMachine,
         settings=settings(
-            max_examples=400,
-            stateful_step_count=40,
+            max_examples=600,
+            stateful_step_count=15,
             deadline=None,
             suppress_health_check=list(HealthCheck),
         ),
@@ -292,16 +291,9 @@ def test_no_sequence_of_events_lies_or_leaves_anything_frozen() -> None:
 def test_the_machine_reaches_what_it_shall_judge() -> None:
     """A run without mishaps is consistent and is completed with 1: else the machine would prove nothing."""
     world = World(before=True, after=True, complete=True, calls=2)
-    world.claim()
-    world.order()
-    world.go()
-    world.before_ends(outcomes.SUCCEEDED)
+    world.well(7)
     for number in range(2):
-        world.call_is_made(number, returns=True, refused=False)
         world.snapshot_ends(number, completed=True)
-    world.thaw("worker")
-    world.after_ends(outcomes.SUCCEEDED)
-    world.enter()
     world.poll()
     world.claim_complete()
     world.complete_ends(outcomes.SUCCEEDED)

@@ -4,7 +4,8 @@ Judged by the real table, the real verdict, the real journal and the real `thaw.
 AWS and rows are played. `Truth` is what an all-seeing witness would say; the code under test never reads it.
 """
 
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from policies.domain import sequence, verdict
@@ -15,37 +16,7 @@ from scripts_admin.domain import outcomes
 from scripts_admin.runners import thaw as thaws
 from scripts_admin.runners.journal import Journal
 from scripts_admin.runners.spool import Command, Record
-
-BEFORE_SECONDS = 30.0
-MAX_FREEZE_SECONDS = 60.0
-
-
-@dataclass
-class Call:
-    """One call of CreateSnapshots. `made_at`: when the snapshots came to be, whoever heard of it."""
-
-    made_at: float | None = None
-    returned_at: float | None = None
-    refused: bool = False
-    lost: bool = False
-    completed: bool | None = None
-    row: Target | None = None  # as the rows have it; None until entered
-    unknown: bool = False
-
-
-@dataclass
-class Truth:
-    """What really happened."""
-
-    before_started_at: float | None = None
-    before_over_at: float | None = None
-    before_cut: bool = False
-    before_exit: str = outcomes.MISSING
-    afters: list[tuple[float, str, str]] = field(default_factory=list)  # start, argument, outcome
-    complete_arguments: list[str] = field(default_factory=list)
-    given_up: bool = False
-    confirmed: bool = False
-    reboots: int = 0
+from tests.unit.policies.truth import BEFORE_SECONDS, MAX_FREEZE_SECONDS, Call, Truth
 
 
 class World:
@@ -190,7 +161,7 @@ class World:
 
     @property
     def _entered(self) -> bool:
-        return self.state not in {State.FROZEN}
+        return self.state != State.FROZEN
 
     def thaw(self, by: str) -> bool:
         """The guard begins to thaw: for the worker's word, its loss, or the time."""
@@ -212,7 +183,9 @@ class World:
             self.guard = False
             return True
         before = self.journal.before.outcome if self.journal and self.journal.before else None
-        self._start_after(1, "1" if (before or self.record.before_outcome) in outcomes.FINE else "0")
+        self._start_after(
+            1, "1" if (before or self.record.before_outcome) in outcomes.FINE else "0"
+        )
         return True
 
     def _start_after(self, attempt: int, argument: str) -> None:
@@ -230,6 +203,26 @@ class World:
         self.truth.afters[-1] = (start, argument, outcome)
         self.attempt, self.guard = 0, False
         return True
+
+    def well(self, stages: int) -> None:
+        """Let the first stages of a run go well, as far as they are still to come."""
+        if stages and self.state == State.QUEUED:
+            self.claim()
+        if stages > 1 and self.state == State.PREPARING and self.worker:
+            self.order()
+        if self.state != State.FROZEN:
+            return
+        numbers = range(len(self.calls))
+        steps: list[Callable[[], object]] = [
+            self.go,
+            lambda: self.before_ends(outcomes.SUCCEEDED),
+            lambda: [self.call_is_made(n, returns=True, refused=False) for n in numbers],
+            lambda: self.thaw("worker"),
+            lambda: self.after_ends(outcomes.SUCCEEDED),
+            self.enter,
+        ]
+        for step in steps[: max(0, stages - 1)]:
+            step()
 
     # Losses
 
@@ -388,6 +381,8 @@ class World:
         for call in self.calls:
             assert call.made_at is not None, "complete 1 without a snapshot"
             assert call.completed, "complete 1 with a failed snapshot"
+            if self.record.before and truth.afters:
+                assert call.made_at <= truth.afters[0][0], "complete 1 with a late snapshot"
 
     def _check_nothing_late(self) -> None:
         truth = self.truth

@@ -4,6 +4,7 @@ import os
 import shutil
 import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,7 +17,7 @@ AFTER = 'echo "after $1" >> marks'
 FREEZE = "echo before >> marks"
 
 
-def keep(stage: Stage, **spans: float) -> str:
+def keep(stage: Stage, **spans: Any) -> str:
     """Take a window from go to over; return before's outcome."""
     with stage.guarded(stage.record(**spans)) as guard:
         guard.go()

@@ -166,7 +166,9 @@ def test_a_guard_cannot_be_talked_out_of_its_window(stage: Stage, number: signal
 
 def test_a_guard_killed_during_before_is_followed_by_its_end_and_two_thaws(stage: Stage) -> None:
     stage.script("before", f"(trap '' TERM; exec sleep 61) & echo $! > child; {HANG}")
-    stage.script("after", f"{AFTER}; for p in $(cat pid child); do grep -s State /proc/$p/status; done; :")
+    stage.script(
+        "after", f"{AFTER}; for p in $(cat pid child); do grep -s State /proc/$p/status; done; :"
+    )
 
     with stage.guarded(stage.record(before_seconds=2)) as guard:
         guard.go()
