@@ -189,7 +189,7 @@ def test_of_two_that_know_a_run_never_do_both_win(
 ) -> None:
     monkeypatch.setattr("policies.dispatch.send", lambda _task, _run_id: None)
     assert connection.in_atomic_block
-    run_state_machine_as_test(  # type: ignore[no-untyped-call]
+    run_state_machine_as_test(
         RowMachine,
         settings=settings(
             max_examples=40,
