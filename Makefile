@@ -9,7 +9,7 @@ PLAIN := env -u DATABASE_URL -u REDIS_URL
 PYTEST := $(PYTHON_OF_VENV) -m pytest
 
 # May touch the database, so they run on each that is supported; two at a time.
-TESTS_ON_EACH_DATABASE := tests/unit tests/services tests/views tests/contract
+TESTS_ON_EACH_DATABASE := tests/unit tests/services tests/views
 # Scripts by their name or by their first line.
 WITH_SCRIPTS := .ci $(wildcard tools docs n2wbackup tests)
 SHELL_SCRIPTS = $(shell { find $(WITH_SCRIPTS) -name '*.sh'; grep -rlE \
@@ -30,7 +30,7 @@ demo: setup ## The whole product on this machine, no root, no AWS; ARGS=--once f
 
 test: setup ## The whole suite on SQLite and PostgreSQL; installs missing system packages
 	tools/system-packages.sh
-	$(PLAIN) $(PYTEST) -n 2 tests/guards $(TESTS_ON_EACH_DATABASE)
+	$(PLAIN) $(PYTEST) -n 2 tests/guards tests/contract $(TESTS_ON_EACH_DATABASE)
 	$(PLAIN) tools/with-postgresql.sh $(PYTEST) -n 2 $(TESTS_ON_EACH_DATABASE)
 	$(PLAIN) $(PYTEST) tests/system
 

@@ -96,7 +96,12 @@ def _ratios(measured: Measured) -> str:
         ),
     ]
     apart = (statistics.median(ours) - statistics.median(bare)) * 1000
-    text = f"The median hold of {OURS} differs from that of {BARE} by {apart:+.2f} ms."
+    text = (
+        f"The median hold of {OURS} differs from that of {BARE} by {apart:+.2f} ms. That is the price of the\n"
+        "guard: before's end and the word to thaw each cross a pipe between two processes, and after is executed\n"
+        "by a process that was forked, with its pid on record, before the window. In exchange it is thawed when the\n"
+        "worker dies."
+    )
     return _table(("what", "ratio", "interval", "goal"), rows) + f"\n\n{text}"
 
 

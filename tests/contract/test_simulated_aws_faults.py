@@ -124,13 +124,22 @@ def test_a_call_that_hangs_loses_its_connection_when_faults_are_cleared(
 ) -> None:
     instance = simulated_aws.add_instance()
     simulated_aws.fault("CreateSnapshots", "hang", seconds=60)
-    timer = threading.Timer(0.3, simulated_aws.clear_faults)
-    timer.start()
+
+    def clear_once_it_hangs() -> None:
+        until = time.monotonic() + 10
+        while "serving" not in {call.outcome for call in simulated_aws.calls()}:
+            if time.monotonic() > until:
+                return
+            time.sleep(0.05)
+        simulated_aws.clear_faults()
+
+    clearer = threading.Thread(target=clear_once_it_hangs)
+    clearer.start()
     started = time.monotonic()
     with pytest.raises(ConnectionClosedError):
         fire(simulated_aws, instance.instance_id)
     assert time.monotonic() - started < 10
-    timer.join()
+    clearer.join()
 
 
 def test_a_slow_call_is_done_late_and_answered_as_ever(simulated_aws: SimulatedAws) -> None:

@@ -192,8 +192,8 @@ def test_of_two_that_know_a_run_never_do_both_win(
     run_state_machine_as_test(
         RowMachine,
         settings=settings(
-            max_examples=40,
-            stateful_step_count=30,
+            max_examples=25,
+            stateful_step_count=20,
             deadline=None,
             suppress_health_check=list(HealthCheck),
         ),

@@ -24,6 +24,7 @@ from policies.domain.sequence import (
     State,
 )
 from scripts_admin.domain import outcomes
+from tests.unit.policies.truth import WELL, Fate
 from tests.unit.policies.world import World
 
 
@@ -95,6 +96,16 @@ OUTCOMES = st.sampled_from(
     [outcomes.SUCCEEDED] * 3 + [outcomes.FAILED, outcomes.TIMED_OUT, outcomes.CRASHED]
 )
 CALLS = st.integers(0, 1)
+FATES: st.SearchStrategy[Fate] = st.sampled_from(
+    [
+        WELL,
+        WELL,
+        WELL,
+        {"returns": True, "refused": True},
+        {"returns": False, "refused": False},
+        {"returns": False, "refused": True},
+    ]
+)
 
 
 class RunMachine(RuleBasedStateMachine):
@@ -108,10 +119,24 @@ class RunMachine(RuleBasedStateMachine):
         complete=st.booleans(),
         calls=st.integers(1, 2),
         far=st.integers(0, 7),
+        ends=st.tuples(OUTCOMES, OUTCOMES),
+        fates=st.lists(FATES, min_size=2, max_size=2),
     )
-    def begin(self, *, before: bool, after: bool, complete: bool, calls: int, far: int) -> None:
+    def begin(
+        self,
+        *,
+        before: bool,
+        after: bool,
+        complete: bool,
+        calls: int,
+        far: int,
+        ends: tuple[str, str],
+        fates: list[Fate],
+    ) -> None:
         self.world = World(before=before, after=after, complete=complete, calls=calls)
-        self.world.well(far)  # mishaps shall meet every stage, not the first ones only
+        self.world.well(
+            far, *ends, fates
+        )  # mishaps shall meet every stage, not the first ones only
 
     def is_in(self, *states: State) -> bool:
         return self.world.state in states
@@ -158,6 +183,11 @@ class RunMachine(RuleBasedStateMachine):
     def both_calls_return(self) -> None:
         for number in range(len(self.world.calls)):
             self.world.call_is_made(number, returns=True, refused=False)
+
+    @rule(number=CALLS)
+    def call_is_late(self, number: int) -> None:
+        if number < len(self.world.calls):
+            self.world.call_is_late(number)
 
     @precondition(lambda self: self.world.open)
     @rule(by=st.sampled_from(["worker", "worker", "lost", "deadline"]))
@@ -269,6 +299,7 @@ class RunMachine(RuleBasedStateMachine):
             world.now += 7.0
         elif world.state == State.WAITING:
             for number in range(len(world.calls)):
+                world.call_is_late(number)
                 world.snapshot_ends(number, completed=True)
             world.poll()
         else:
@@ -280,8 +311,8 @@ def test_no_sequence_of_events_lies_or_leaves_anything_frozen() -> None:
     run_state_machine_as_test(
         RunMachine,
         settings=settings(
-            max_examples=600,
-            stateful_step_count=15,
+            max_examples=700,
+            stateful_step_count=10,
             deadline=None,
             suppress_health_check=list(HealthCheck),
         ),

@@ -4,7 +4,7 @@ Judged by the real table, the real verdict, the real journal and the real `thaw.
 AWS and rows are played. `Truth` is what an all-seeing witness would say; the code under test never reads it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -16,7 +16,7 @@ from scripts_admin.domain import outcomes
 from scripts_admin.runners import thaw as thaws
 from scripts_admin.runners.journal import Journal
 from scripts_admin.runners.spool import Command, Record
-from tests.unit.policies.truth import BEFORE_SECONDS, MAX_FREEZE_SECONDS, Call, Truth
+from tests.unit.policies.truth import BEFORE_SECONDS, MAX_FREEZE_SECONDS, WELL, Call, Fate, Truth
 
 
 class World:
@@ -38,15 +38,13 @@ class World:
             complete=Command("complete", ("complete",), 10.0) if complete else None,
         )
         self.journal: Journal | None = None
-        self.truth = Truth()
+        self.truth = Truth(has_before=before, has_after=after)
         self.calls = [Call() for _ in range(calls)]
         self.worker = self.guard = False  # alive, at this run
         self.attempt = 0  # the after that a guard is running now
         self.opened_at = 0.0
-        self.worker_thinks_thawed = False
         self.cancelled = False
         self.complete_claimed = False
-        self.complete_ended = ""
         self.phases: dict[str, str] = {}
         self.thaw_by, self.thaw_attempts = "", 0
 
@@ -175,6 +173,7 @@ class World:
         if not fits[by]:
             return False
         self.note("thaw", by=by)
+        self.truth.thawed_by = self.truth.thawed_by or by
         if self.before_runs:
             self._bury(outcomes.INTERRUPTED, cut=True)
             interrupted = outcomes.INTERRUPTED
@@ -204,21 +203,35 @@ class World:
         self.attempt, self.guard = 0, False
         return True
 
-    def well(self, stages: int) -> None:
-        """Let the first stages of a run go well, as far as they are still to come."""
+    def call_is_late(self, number: int) -> bool:
+        """AWS does what it was asked to, long after the worker stopped to listen."""
+        call = self.calls[number]
+        if not call.lost or call.made_at is not None or call.row:
+            return False
+        call.made_at = self.now
+        return True
+
+    def well(
+        self,
+        stages: int,
+        before: str = outcomes.SUCCEEDED,
+        after: str = outcomes.SUCCEEDED,
+        fates: Sequence[Fate] = (),
+    ) -> None:
+        """Take the first stages of a run without a loss, as far as they are still to come."""
         if stages and self.state == State.QUEUED:
             self.claim()
         if stages > 1 and self.state == State.PREPARING and self.worker:
             self.order()
         if self.state != State.FROZEN:
             return
-        numbers = range(len(self.calls))
+        known = [*fates[: len(self.calls)], *([WELL] * (len(self.calls) - len(fates)))]
         steps: list[Callable[[], object]] = [
             self.go,
-            lambda: self.before_ends(outcomes.SUCCEEDED),
-            lambda: [self.call_is_made(n, returns=True, refused=False) for n in numbers],
+            lambda: self.before_ends(before),
+            lambda: [self.call_is_made(n, **fate) for n, fate in enumerate(known)],
             lambda: self.thaw("worker"),
-            lambda: self.after_ends(outcomes.SUCCEEDED),
+            lambda: self.after_ends(after),
             self.enter,
         ]
         for step in steps[: max(0, stages - 1)]:
@@ -349,51 +362,9 @@ class World:
         """Assert what must hold at every moment."""
         assert len(self.truth.complete_arguments) <= 1, "complete ran twice"
         if "1" in self.truth.complete_arguments:
-            self._check_nothing_failed()
+            assert not self.cancelled, "complete 1 of a cancelled run"
+            self.truth.check_nothing_failed(self.calls)
         if self.state in ENDS:
-            self._check_thawed()
+            self.truth.check_thawed()
             if self.consistency == Consistency.APPLICATION:
-                self._check_nothing_late()
-
-    def _check_thawed(self) -> None:
-        truth = self.truth
-        if truth.before_started_at is None or self.record.after is None:
-            return
-        assert truth.afters, "before started and after did not"
-        over = truth.before_over_at
-        assert over is not None, "before outlives its run"
-        assert truth.afters[0][0] >= over, "after ran before before was dead"
-        if truth.given_up or truth.confirmed:
-            return
-        assert truth.afters[-1][2] == outcomes.SUCCEEDED, "the last after did not succeed"
-        if truth.before_cut:
-            last = truth.afters[-1][0]
-            assert last >= over + BEFORE_SECONDS, "nothing thaws what before may freeze late"
-
-    def _check_nothing_failed(self) -> None:
-        truth = self.truth
-        assert not self.cancelled, "complete 1 of a cancelled run"
-        if self.record.before:
-            assert truth.before_exit == outcomes.SUCCEEDED, "complete 1 though before failed"
-        if self.record.after:
-            assert truth.afters[0][2] == outcomes.SUCCEEDED, "complete 1 though after failed"
-            assert truth.afters[0][1] == "1", "complete 1 though after was told of a failure"
-        for call in self.calls:
-            assert call.made_at is not None, "complete 1 without a snapshot"
-            assert call.completed, "complete 1 with a failed snapshot"
-            if self.record.before and truth.afters:
-                assert call.made_at <= truth.afters[0][0], "complete 1 with a late snapshot"
-
-    def _check_nothing_late(self) -> None:
-        truth = self.truth
-        assert truth.before_exit == outcomes.SUCCEEDED, "application though before failed"
-        assert truth.before_over_at is not None
-        assert truth.reboots == 0 or truth.afters, "application after a loss"
-        begun, _, first = truth.afters[0] if truth.afters else (self.now, "", outcomes.SUCCEEDED)
-        assert first == outcomes.SUCCEEDED, "application though after failed"
-        for call in self.calls:
-            assert call.made_at is not None, "application without a snapshot"
-            assert call.completed, "application with a failed snapshot"
-            assert call.returned_at is not None, "application though an answer was lost"
-            assert truth.before_over_at <= call.made_at, "application before the freeze"
-            assert call.returned_at <= begun, "application though a call returned late"
+                self.truth.check_nothing_late(self.calls)
