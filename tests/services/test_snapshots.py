@@ -137,14 +137,16 @@ def test_a_snapshot_absent_in_three_polls_over_five_minutes_has_failed(
 def test_a_snapshot_absent_long_but_seldom_is_still_looked_for(
     backup: Backup, waiting: Run
 ) -> None:
-    backup.cloud.delete_snapshot(snapshots_of(waiting)[0].snapshot_id)
+    lost = snapshots_of(waiting)[0]
+    backup.cloud.delete_snapshot(lost.snapshot_id)
     now = clock.now()
 
     for minutes in (0, 6):
         with at(now, minutes):
             backup.settle(waiting)
 
-    assert waiting.state == State.WAITING
+    lost.refresh_from_db()
+    assert (lost.state, lost.absent_polls) == (RunSnapshot.State.PENDING, 2)
 
 
 def test_a_snapshot_that_is_seen_again_is_counted_anew(

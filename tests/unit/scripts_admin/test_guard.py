@@ -11,7 +11,7 @@ import pytest
 from scripts_admin.domain import outcomes
 from scripts_admin.runners import journal, spool
 from scripts_admin.runners.capture import LIMIT_BYTES
-from tests.unit.scripts_admin.stage import SECONDS, SECRET, Stage, gone
+from tests.unit.scripts_admin.stage import SECONDS, SECRET, Stage, gone, until
 
 AFTER = 'echo "after $1" >> marks'
 FREEZE = "echo before >> marks"
@@ -57,8 +57,10 @@ def test_the_guard_is_forked_from_a_parent_that_has_it_preloaded(stage: Stage) -
     stage.spool()
     guard = stage.guard()
 
-    assert guard.wait_until_ready() is True
+    preloaded = guard.wait_until_ready()
     guard.release()
+
+    assert preloaded is True
 
 
 @pytest.mark.parametrize(
@@ -135,7 +137,12 @@ def test_the_holder_of_a_lock_lives_on_and_writes_far_more_than_a_pipe_holds(sta
         "(until [ -e frozen ]; do sleep 0.01; done; head -c 300000 /dev/zero | tr '\\0' x;"
         " echo $BASHPID > wrote; exec sleep 60) &",
     )
-    stage.script("after", 'kill -0 $(cat wrote) && echo "alive $1" >> marks; kill $(cat wrote)')
+    # A zombie could still be signalled: it has to be alive.
+    stage.script(
+        "after",
+        'grep -q "^State:.[SR]" /proc/$(cat wrote)/status && echo "alive $1" >> marks\n'
+        "kill $(cat wrote)",
+    )
 
     with stage.guarded() as guard:
         guard.go()
@@ -368,12 +375,20 @@ def test_a_script_leads_its_own_session_and_ends_on_term_as_usual(stage: Stage) 
     assert not any((blocked | ignored) & (1 << (number - 1)) for number in ours)
 
 
+def opened_by(pid: int) -> str:
+    links = Path(f"/proc/{pid}/fd").iterdir()
+    return " ".join(str(link.readlink()) for link in links if link.is_symlink())
+
+
 def test_the_guard_holds_the_lock_and_no_script_inherits_it(stage: Stage) -> None:
     stage.script("before", "ls -l /proc/$$/fd > fds; sleep 60 & echo $! > child")
     stage.script("after", AFTER)
 
     with stage.guarded() as guard:
         assert spool.try_lock(stage.spooled) is None
+        for attempt in stage.journal.attempts.values():  # not even while they stand at their gates
+            assert attempt.process is not None
+            until(lambda pid=attempt.process.pid: str(stage.spooled) not in opened_by(pid))  # type: ignore[misc]
         guard.go()
         guard.before(SECONDS)
         assert spool.try_lock(stage.spooled) is None
