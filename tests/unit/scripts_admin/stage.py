@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from scripts_admin.runners import journal, linux, spool, thaw
 from scripts_admin.runners.journal import Attempt, Journal
@@ -150,3 +151,13 @@ class Stage:
     def outcomes(self) -> dict[str, str]:
         """Return each phase's first outcome."""
         return {phase: a.settled for (phase, n), a in self.journal.attempts.items() if n == 1}
+
+
+def keep(stage: Stage, **spans: Any) -> str:
+    """Take a window from go to over, on the worker's word; return before's outcome."""
+    with stage.guarded(stage.record(**spans)) as guard:
+        guard.go()
+        before = guard.before(SECONDS)
+        assert guard.thaw(SECONDS) == "worker"
+        guard.wait_until_over(SECONDS)
+    return before

@@ -4,27 +4,15 @@ import os
 import shutil
 import signal
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from scripts_admin.domain import outcomes
-from scripts_admin.runners import journal, spool
-from scripts_admin.runners.capture import LIMIT_BYTES
-from tests.unit.scripts_admin.stage import SECONDS, SECRET, Stage, gone, until
+from scripts_admin.runners import spool
+from tests.unit.scripts_admin.stage import SECONDS, Stage, gone, keep, until
 
 AFTER = 'echo "after $1" >> marks'
 FREEZE = "echo before >> marks"
-
-
-def keep(stage: Stage, **spans: Any) -> str:
-    """Take a window from go to over; return before's outcome."""
-    with stage.guarded(stage.record(**spans)) as guard:
-        guard.go()
-        before = guard.before(SECONDS)
-        assert guard.thaw(SECONDS) == "worker"
-        guard.wait_until_over(SECONDS)
-    return before
 
 
 def test_before_runs_without_an_argument_and_after_with_1_when_it_succeeded(stage: Stage) -> None:
@@ -296,46 +284,6 @@ def test_an_after_that_takes_too_long_is_ended_too(stage: Stage) -> None:
     assert stage.attempt("after").outcome == outcomes.TIMED_OUT
     assert gone(stage.pid("pid"))
     assert stage.standing().failing
-
-
-def test_output_is_capped_and_the_cut_is_marked(stage: Stage) -> None:
-    stage.script("before", "echo first; head -c 3000000 /dev/zero | tr '\\0' x; echo last")
-    stage.script("after", AFTER)
-
-    keep(stage)
-
-    text = stage.attempt("before").stdout
-    assert text.startswith("first\n")
-    assert text.endswith("last\n")
-    assert "bytes cut" in text
-    assert len(text.encode()) < LIMIT_BYTES + 100
-
-
-def test_secrets_are_masked_before_anything_is_written_down(stage: Stage) -> None:
-    secret = SECRET.decode()
-    stage.script("before", f"printf %s {secret[:9]}; sleep 0.1; echo {secret[9:]}; echo {secret}")
-    stage.script("after", f"echo {secret} >&2; exit 1")
-
-    keep(stage)
-
-    assert stage.attempt("before").stdout == "[masked]\n[masked]\n"
-    assert stage.attempt("after").stderr == "[masked]\n"
-    assert SECRET not in (stage.runtime / journal.NAME).read_bytes()
-
-
-def test_output_that_shall_not_be_collected_is_written_nowhere(stage: Stage) -> None:
-    stage.script("before", "echo hello")
-    stage.script("after", "echo hello; exit 4")
-
-    with stage.guarded(stage.record(collect_output=False)) as guard:
-        guard.go()
-        guard.before(SECONDS)
-        guard.thaw(SECONDS)
-        guard.wait_until_over(SECONDS)
-
-    assert stage.attempt("after").exit_code == 4
-    assert stage.attempt("before").stdout == ""
-    assert b"hello" not in (stage.runtime / journal.NAME).read_bytes()
 
 
 def test_a_script_sees_a_clean_environment_its_folder_and_no_input(

@@ -111,7 +111,7 @@ def test_a_worker_that_is_killed_while_frozen_is_followed_by_after_within_a_seco
 
 def test_the_deadline_ends_before_and_thaws(stage: Stage) -> None:
     stage.script("before", HANG)
-    stage.script("after", AFTER)
+    stage.script("after", f"{AFTER}; sleep 0.5")  # so that the guard is there to be asked
 
     with stage.guarded(stage.record(max_freeze_seconds=0.4)) as guard:
         guard.go()
