@@ -1,12 +1,11 @@
-"""The world outside, as Protocols: what the services ask of AWS and of the clock.
+"""The world outside, as Protocols: what the services ask of AWS.
 
-Regions are AWS region names, ids AWS ids, times aware UTC datetimes, spans seconds. Every method may raise
+Regions are AWS region names, ids AWS ids, spans seconds. Every method may raise
 the errors of `policies.domain.errors`; none retries by itself.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Protocol
 
 
@@ -99,10 +98,3 @@ class Instances(Protocol):
 
 class Cloud(Snapshots, Instances, Protocol):
     """One account's AWS."""
-
-
-class Clock(Protocol):
-    """Time, as tests may set it."""
-
-    def now(self) -> datetime:
-        """Return the aware UTC time of now."""

@@ -10,7 +10,6 @@ import threading
 from collections.abc import Sequence
 from contextlib import suppress
 from multiprocessing import forkserver
-from multiprocessing.connection import Connection
 from pathlib import Path
 
 from scripts_admin.runners import guard, linux
@@ -71,11 +70,6 @@ class Guard:
     def pid(self) -> int:
         """Return the guard's pid."""
         return self._process.pid or 0
-
-    @property
-    def pipe(self) -> Connection:
-        """Return the pipe, to wait on together with others."""
-        return self._pipe
 
     def wait_until_ready(self) -> bool:
         """Return once both scripts stand at their gates; tells whether the preload took."""
