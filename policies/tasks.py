@@ -7,7 +7,7 @@ from celery import shared_task
 
 from n2wbackup.processes.draining import draining
 from policies.services import completing as complete_service
-from policies.services import hints, snapshots, tagging, windows
+from policies.services import hints, retrying, scheduling, snapshots, tagging, windows
 
 POLL_SECONDS = 5
 
@@ -32,7 +32,9 @@ def tag(run_id: str) -> None:
 
 @shared_task(name="policies.tasks.tick")
 def tick() -> None:
-    """Send again what a worker did not take."""
+    """Make runs of what is due, and send again what a worker did not take."""
+    scheduling.tick()
+    retrying.tick()
     hints.resend()
 
 

@@ -5,6 +5,13 @@ import re
 _INSTANCE = re.compile(r"i-(?:[0-9a-f]{8}|[0-9a-f]{17})")
 _VOLUME = re.compile(r"vol-(?:[0-9a-f]{8}|[0-9a-f]{17})")
 _REGION = re.compile(r"[a-z]{2,4}(?:-[a-z]+)+-[1-9][0-9]?")
+LABEL_CHARACTERS = 64
+
+
+def is_label(text: str) -> bool:
+    """Tell whether people may call something so: visible text that fits into OWNER/NAME."""
+    visible = text.isprintable() and text == text.strip() and "/" not in text
+    return visible and 0 < len(text) <= LABEL_CHARACTERS
 
 
 def is_instance_id(text: str) -> bool:

@@ -40,6 +40,8 @@ ENDS = frozenset(
 UNFINISHED = frozenset(State) - ENDS
 # In these somebody's application may be held: no new window of the policy, no deletion, no silence.
 MAY_BE_FROZEN = frozenset({State.FROZEN, State.THAWING})
+# What ends so is made again where the policy has retries.
+RETRIED = frozenset({State.FAILED, State.PARTIAL})
 
 
 class Event(StrEnum):

@@ -5,6 +5,7 @@ from policies.models.policy import Policy, PolicyTarget
 from policies.models.resources import FirePermits, VolumeFire, WindowLease
 from policies.models.rollup import DailyCount
 from policies.models.run import PhaseResult, Run, RunEvent, RunSnapshot, RunTarget
+from policies.models.schedule import Schedule
 
 __all__ = [
     "Account",
@@ -17,6 +18,7 @@ __all__ = [
     "RunEvent",
     "RunSnapshot",
     "RunTarget",
+    "Schedule",
     "VolumeFire",
     "WindowLease",
 ]

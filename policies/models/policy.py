@@ -5,6 +5,7 @@ from django.db import models
 from django.db.models.functions import Lower
 
 from policies.models.account import Account
+from policies.models.schedule import Schedule
 from policies.querysets import OwnedQuerySet
 from scripts_admin.domain import names
 from scripts_admin.models import Folder
@@ -29,6 +30,13 @@ class Policy(models.Model):
     skip_snapshots_when_before_fails = models.BooleanField(default=False)
     snapshot_timeout_hours = models.PositiveIntegerField(default=48)
     thaw_retry_minutes = models.PositiveIntegerField(default=60)
+    schedules = models.ManyToManyField(Schedule, blank=True, related_name="policies")
+    # How often a run that failed is made once more, and how long after its end.
+    retry_count = models.PositiveIntegerField("retries", default=0)
+    retry_minutes = models.PositiveIntegerField("minutes between retries", default=10)
+
+    # Kept by services/scheduling.py: the earliest due time that has not been accounted for.
+    next_run_at = models.DateTimeField(null=True, editable=False)
 
     # Kept by services/runs.py, so that no page has to count runs.
     last_run = models.ForeignKey(
@@ -56,6 +64,14 @@ class Policy(models.Model):
             models.CheckConstraint(
                 condition=models.Q(max_freeze_seconds__gte=models.F("before_timeout_seconds") + 10),
                 name="before_leaves_time_to_fire",
+            ),
+        ]
+        indexes = [
+            # Asked each second; what has no due time is not in it.
+            models.Index(
+                fields=["next_run_at"],
+                condition=models.Q(next_run_at__isnull=False),
+                name="policy_due",
             ),
         ]
 

@@ -42,6 +42,10 @@ class Run(models.Model):
     trigger = models.CharField(max_length=16, choices=Trigger.choices)
     attempt = models.PositiveIntegerField(default=1)
     scheduled_for = models.DateTimeField(null=True)
+    # Of what was missed or skipped: how many due times the row stands for, and the last of them.
+    due_count = models.PositiveIntegerField(default=1)
+    due_until = models.DateTimeField(null=True)
+    retry_at = models.DateTimeField(null=True)  # when the next attempt is to be made
     test_phase = models.CharField(max_length=16, blank=True)  # of a test: only this phase
     test_argument = models.CharField(max_length=1, blank=True)
 
@@ -104,6 +108,11 @@ class Run(models.Model):
             ),
             models.Index(
                 fields=["tags_due"], condition=models.Q(tags_due=True), name="run_tags_due"
+            ),
+            models.Index(
+                fields=["retry_at"],
+                condition=models.Q(retry_at__isnull=False),
+                name="run_retry_due",
             ),
         ]
 

@@ -1,6 +1,6 @@
 """Policies as people enter them: the one place of their rules. Admin forms and `apply` both come here."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from django.core.exceptions import ValidationError
@@ -9,7 +9,8 @@ from django.db.models import Q
 
 from policies.domain import identifiers
 from policies.domain.errors import RefusedError
-from policies.models import Account, Policy, PolicyTarget, Run
+from policies.models import Account, Policy, PolicyTarget, Run, Schedule
+from policies.services import scheduling
 from scripts_admin.domain import names
 from scripts_admin.services import folders
 
@@ -24,6 +25,8 @@ RANGES = {
     "complete_timeout_seconds": (1, DAY_SECONDS),
     "snapshot_timeout_hours": (1, 720),
     "thaw_retry_minutes": (1, 10_080),
+    "retry_count": (0, 10),
+    "retry_minutes": (1, 1_440),
 }
 # What people enter; the other columns are kept by the runs and are never written from a form.
 COLUMNS = (
@@ -80,17 +83,33 @@ def check_targets(targets: Sequence[PolicyTarget]) -> list[TargetMistake]:
     return found
 
 
-def save(policy: Policy) -> None:
-    """Save the policy, a new one with its owner's folder; ValidationError, and nothing saved."""
+def save(policy: Policy, schedules: Collection[Schedule] | None = None) -> None:
+    """Save the policy, a new one with its owner's folder, and plan it anew; ValidationError, and nothing saved.
+
+    `schedules` None: it follows those that it followed.
+    """
     with transaction.atomic():
-        if not policy.pk:
-            check(policy)
+        new = not policy.pk
+        if not new:
+            _lock(policy)
+        check(policy)
+        check_schedules(policy, schedules or ())
+        if new:
             policy.folder = folders.of(policy.owner)
             policy.save()
-            return
-        _lock(policy)
-        check(policy)
-        policy.save(update_fields=COLUMNS)
+        with scheduling.replanned([policy.pk]):
+            if not new:
+                policy.save(update_fields=COLUMNS)
+            if schedules is not None:
+                policy.schedules.set(schedules)
+
+
+def check_schedules(policy: Policy, schedules: Iterable[Schedule]) -> None:
+    """Raise ValidationError where the policy cannot follow these schedules."""
+    strange = [each.name for each in schedules if each.owner_id != policy.owner_id]
+    if strange:
+        sentence = f"{policy.owner} has no schedule {strange[0]}: use one of the owner's own."
+        raise ValidationError({"schedules": sentence})
 
 
 def replace_targets(policy: Policy, targets: Sequence[PolicyTarget]) -> bool:

@@ -10,12 +10,12 @@ from contextlib import suppress
 from pathlib import Path
 from uuid import UUID
 
-from django.db import InterfaceError, OperationalError, close_old_connections
+from django.db import close_old_connections
 
 from n2wbackup.lib import home
 from policies.domain.sequence import Event, State
 from policies.models import Run
-from policies.services import accounts, completing, entering, runs
+from policies.services import accounts, completing, each, entering, runs
 from scripts_admin.runners import journal, linux, spool, thaw
 from scripts_admin.runners.keeper import Guard
 
@@ -86,23 +86,10 @@ class Thawer:
 def enter_all() -> None:
     """Enter into the rows what happened to the runs of this server that nobody keeps any more."""
     close_old_connections()
-    for folder in spool.folders(home.spool()):
-        try:
-            _enter_one(folder)
-        except (InterfaceError, OperationalError):
-            raise  # the database is away: for all of them
-        except Exception:
-            log.exception("run %s could not be entered", folder.name)
+    each.apart(spool.folders(home.spool()), _enter_one, "what became of %s could not be entered")
     mine = Run.objects.unfinished().filter(server=home.server_id()).exclude(state=State.QUEUED)
-    for run in mine:
-        if (home.spool() / str(run.pk)).exists():
-            continue
-        try:
-            _lost_spool(run)
-        except (InterfaceError, OperationalError):
-            raise
-        except Exception:
-            log.exception("run %s, whose spool is gone, could not be ended", run.pk)
+    lost = [run for run in mine if not (home.spool() / str(run.pk)).exists()]
+    each.apart(lost, _lost_spool, "run %s, whose spool is gone, could not be ended")
 
 
 def enter(run_id: UUID) -> None:

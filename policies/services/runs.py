@@ -5,7 +5,7 @@ machine commands. All in one transaction, without network.
 """
 
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -17,6 +17,7 @@ from n2wbackup.lib.cas import compare_and_set
 from policies import dispatch
 from policies.domain import sequence
 from policies.domain.errors import RefusedError
+from policies.domain.reckoning import Span
 from policies.domain.sequence import Command, Event, State
 from policies.domain.verdict import Consistency
 from policies.models import DailyCount, Policy, Run, RunEvent, WindowLease
@@ -29,6 +30,7 @@ def start(
     trigger: Run.Trigger,
     requested_by: str = "",
     scheduled_for: datetime | None = None,
+    attempt: int = 1,
     test_phase: str = "",
     test_argument: str = "",
 ) -> Run:
@@ -37,18 +39,15 @@ def start(
     Only people are refused: a due time that meets an unfinished run becomes a run in state `skipped`.
     """
     now = clock.now()
-    run = Run(
-        policy=policy,
-        owner=policy.owner,
-        account=policy.account,
-        policy_name=policy.name,
-        owner_name=policy.owner.username,
-        requested_by=requested_by,
+    run = _new(
+        policy,
         trigger=trigger,
         scheduled_for=scheduled_for,
+        attempt=attempt,
+        created_at=now,
+        requested_by=requested_by,
         test_phase=test_phase,
         test_argument=test_argument,
-        created_at=now,
         dispatched_at=now,
     )
     try:
@@ -59,6 +58,41 @@ def start(
     except IntegrityError:
         return _refuse(run)
     return run
+
+
+def enter_due(policy: Policy, state: State, span: Span, reason: str) -> None:
+    """Enter due times at which nothing was run, as one row that has ended; nothing where the first has a row."""
+    run = _new(
+        policy,
+        trigger=Run.Trigger.SCHEDULE,
+        scheduled_for=span.first,
+        created_at=clock.now(),
+        due_count=span.number,
+        due_until=span.last,
+    )
+    if not Run.objects.filter(policy=policy, scheduled_for=span.first, attempt=1).exists():
+        _enter_ended(run, state, reason)
+
+
+def _new(policy: Policy, **columns: Any) -> Run:  # noqa: ANN401 - values of columns
+    """Return a run with what it copies of its policy, as it will outlive that."""
+    return Run(
+        policy=policy,
+        owner=policy.owner,
+        account=policy.account,
+        policy_name=policy.name,
+        owner_name=policy.owner.username,
+        **columns,
+    )
+
+
+def _enter_ended(run: Run, state: State, reason: str) -> None:
+    run.state, run.ended_at, run.reason = state, run.created_at, reason
+    run.consistency = Consistency.NONE
+    with transaction.atomic():
+        run.save(force_insert=True)
+        record(run, reason, at=run.created_at)
+        _close(run, run.created_at)
 
 
 def _refuse(run: Run) -> Run:
@@ -76,13 +110,8 @@ def _refuse(run: Run) -> Run:
             f"ends, or cancel it."
         )
         raise RefusedError(message)
-    run.state, run.ended_at = State.SKIPPED, run.created_at
-    run.consistency = Consistency.NONE
-    run.reason = f"Run {running.pk} of the same policy had not ended at the due time."
-    with transaction.atomic():
-        run.save(force_insert=True)
-        record(run, run.reason, at=run.created_at)
-        _close(run, run.created_at)
+    reason = f"Run {running.pk} of the same policy had not ended at the due time."
+    _enter_ended(run, State.SKIPPED, reason)
     return run
 
 
@@ -223,11 +252,25 @@ def _close(run: Run, now: datetime) -> None:
     if run.state == State.SUCCEEDED:
         changes["last_success_at"] = now
     Policy.objects.filter(pk=run.policy_id).update(**changes)
+    _ask_for_retry(run, now)
     count, made = DailyCount.objects.get_or_create(
-        policy_id=run.policy_id, day=now.date(), state=run.state, defaults={"runs": 1}
+        policy_id=run.policy_id, day=now.date(), state=run.state, defaults={"runs": run.due_count}
     )
     if not made:
-        DailyCount.objects.filter(pk=count.pk).update(runs=F("runs") + 1)
+        DailyCount.objects.filter(pk=count.pk).update(runs=F("runs") + run.due_count)
+
+
+def _ask_for_retry(run: Run, now: datetime) -> None:
+    """Note when a run that failed is to be made again; services/retrying.py does it."""
+    if run.state not in sequence.RETRIED or run.policy_id is None:
+        return
+    policy = Policy.objects.only("retry_count", "retry_minutes").filter(pk=run.policy_id).first()
+    if policy is None or run.attempt > policy.retry_count:
+        return
+    run.retry_at = now + timedelta(minutes=policy.retry_minutes)
+    Run.objects.filter(pk=run.pk).update(retry_at=run.retry_at)
+    text = f"retry {run.attempt} of {policy.retry_count} is due {policy.retry_minutes} minutes from now"
+    record(run, text, at=now)
 
 
 _COMMANDS: Mapping[Command, Callable[[Run, datetime], None]] = {

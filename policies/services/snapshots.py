@@ -5,7 +5,6 @@ from collections import defaultdict
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from django.db import InterfaceError, OperationalError
 from django.db.models import Q
 
 from n2wbackup.lib import clock, home
@@ -15,7 +14,7 @@ from policies.domain.errors import BackupError
 from policies.domain.sequence import Event, State
 from policies.models import Account, Run, RunSnapshot, RunTarget
 from policies.ports import Snapshot
-from policies.services import accounts, entering, runs
+from policies.services import accounts, each, entering, runs
 
 log = logging.getLogger(__name__)
 
@@ -47,13 +46,7 @@ def poll(round_number: int = 0) -> None:
             _poll_group(account, region, ones, now)
         except Exception:
             log.exception("the snapshots of %s in %s could not be followed", account, region)
-    for run in Run.objects.filter(state=State.WAITING):
-        try:
-            settle(run)
-        except (InterfaceError, OperationalError):
-            raise  # the database is away: for all of them
-        except Exception:
-            log.exception("run %s could not be settled", run.pk)
+    each.apart(Run.objects.filter(state=State.WAITING), settle, "run %s could not be settled")
 
 
 def _is_due(snapshot: RunSnapshot, now: datetime, round_number: int) -> bool:

@@ -1,0 +1,52 @@
+"""When policies are due: a schedule, which any number of its owner's policies may follow."""
+
+from django.conf import settings
+from django.db import models
+from django.db.models.functions import Lower
+
+from policies.domain.schedule import Unit
+from policies.querysets import OwnedQuerySet
+
+
+class Schedule(models.Model):
+    """Either `cron`, or each `every_number` `every_unit` from `starting` on.
+
+    `starting` and `ending` are what the clock of the time zone shows ("2026-12-01T00:00"), not moments: they stay
+    what was entered when the zone or its rules change. `disabled` is a list of lines ("sat sun 08:00-18:00").
+    """
+
+    owner = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="schedules"
+    )
+    name = models.CharField(max_length=64)
+    cron = models.CharField(max_length=200, blank=True)
+    every_number = models.PositiveIntegerField("every", null=True, blank=True)
+    every_unit = models.CharField(
+        "unit", max_length=8, choices=[(unit.value, unit.value) for unit in Unit], blank=True
+    )
+    starting = models.CharField(max_length=16, blank=True)
+    ending = models.CharField(max_length=16, blank=True)
+    timezone = models.CharField("time zone", max_length=64, default="UTC")
+    disabled = models.JSONField("disabled times", default=list, blank=True)
+
+    objects = OwnedQuerySet["Schedule"].as_manager()
+
+    class Meta:
+        """One name an owner; one way to say when."""
+
+        constraints = [
+            models.UniqueConstraint("owner", Lower("name"), name="schedule_name_is_the_owners_own"),
+            models.CheckConstraint(
+                condition=(
+                    models.Q(every_number=None, every_unit="", starting="") & ~models.Q(cron="")
+                    | models.Q(cron="", every_number__gte=1)
+                    & ~models.Q(every_unit="")
+                    & ~models.Q(starting="")
+                ),
+                name="schedule_is_cron_or_every",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        """Return the schedule's name."""
+        return self.name

@@ -1,0 +1,39 @@
+"""Rows of schedules as the domain knows them. Reads nothing but the rows it is given."""
+
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
+
+from policies.domain import disabled, schedule
+from policies.domain.schedule import Every, Rule, Unit
+from policies.models import Schedule
+
+
+def rules(rows: Iterable[Schedule]) -> Mapping[str, Rule]:
+    """Return the schedules' rules by their names; ValueError as `rule`."""
+    return {row.name: rule(row) for row in rows}
+
+
+def rule(row: Schedule) -> Rule:
+    """Return the schedule's rule; ValueError where its time zone is not known on this machine (any more)."""
+    every = None
+    if row.every_number:
+        every = Every(row.every_number, Unit(row.every_unit), schedule.parse_wall(row.starting))
+    return Rule(
+        zone=zone(row.timezone),
+        cron=row.cron,
+        every=every,
+        ending=schedule.parse_wall(row.ending) if row.ending else None,
+        disabled=tuple(disabled.parse(line) for line in row.disabled),
+    )
+
+
+def zone(name: str) -> ZoneInfo:
+    """Return the time zone of this name; ValueError, with a sentence, where there is none."""
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        near = get_close_matches(name, available_timezones(), n=1, cutoff=0.6)
+        hint = f"did you mean {near[0]}?" if near else "write one such as Europe/Berlin or UTC."
+        message = f"{name!r} is no time zone: {hint}"
+        raise ValueError(message) from None

@@ -1,0 +1,259 @@
+"""What is due becomes runs, once each; whoever changes a schedule loses nothing that was due before."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+import pytest
+import time_machine
+from django.db import OperationalError
+
+from policies.domain.sequence import State
+from policies.models import DailyCount, Policy, Run, RunEvent, Schedule
+from policies.services import policies, runs, schedules, scheduling
+from tests import factories
+
+NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)  # a Monday
+
+
+@pytest.fixture
+def clock() -> Iterator[time_machine.Traveller]:
+    with time_machine.travel(NOON, tick=False) as traveller:
+        yield traveller
+
+
+@pytest.fixture
+def policy(db: None, clock: time_machine.Traveller) -> Policy:
+    """Alice's policy, due each hour."""
+    made = factories.PolicyFactory.create(owner=factories.alice(), name="policy1")
+    follow(made, cron="0 * * * *")
+    return made
+
+
+def follow(policy: Policy, name: str = "hourly", **columns: object) -> Schedule:
+    row = Schedule(owner=policy.owner, name=name, **columns)
+    schedules.save(row)
+    policies.save(policy, [*policy.schedules.all(), row])
+    policy.refresh_from_db()
+    return row
+
+
+def rows() -> list[tuple[str, str, int]]:
+    found = Run.objects.order_by("scheduled_for", "created_at")
+    return [(run.state, f"{run.scheduled_for:%H:%M}", run.due_count) for run in found]
+
+
+def end(run: Run, state: State = State.SUCCEEDED) -> None:
+    Run.objects.filter(pk=run.pk).update(state=state, ended_at=datetime.now(UTC))
+
+
+def test_nothing_happens_before_it_is_due(policy: Policy, clock: time_machine.Traveller) -> None:
+    clock.move_to(NOON + timedelta(minutes=59, seconds=59))
+
+    assert scheduling.tick() == 0
+    assert rows() == []
+    assert policy.next_run_at == NOON + timedelta(hours=1)
+
+
+def test_what_is_due_is_queued_and_the_next_time_is_known(
+    policy: Policy, clock: time_machine.Traveller
+) -> None:
+    clock.move_to(NOON + timedelta(hours=1))
+
+    assert scheduling.tick() == 1
+    assert scheduling.tick() == 0
+
+    run = Run.objects.get()
+    assert (run.state, run.trigger, run.scheduled_for) == ("queued", "schedule", clock_time(13))
+    policy.refresh_from_db()
+    assert policy.next_run_at == clock_time(14)
+
+
+def clock_time(hour: int, minute: int = 0) -> datetime:
+    return NOON.replace(hour=hour, minute=minute)
+
+
+def test_two_schedules_that_are_due_in_the_same_minute_make_one_run(
+    policy: Policy, clock: time_machine.Traveller
+) -> None:
+    follow(policy, "daily", cron="0 15 * * *", timezone="Europe/Berlin")
+
+    clock.move_to(clock_time(13))
+    scheduling.tick()
+
+    assert rows() == [("queued", "13:00", 1)]
+
+
+def test_a_due_time_that_meets_an_unfinished_run_is_skipped(
+    policy: Policy, clock: time_machine.Traveller
+) -> None:
+    clock.move_to(clock_time(13))
+    scheduling.tick()
+    clock.move_to(clock_time(14))
+    scheduling.tick()
+
+    assert rows() == [("queued", "13:00", 1), ("skipped", "14:00", 1)]
+
+
+def test_a_server_that_was_down_runs_once_and_tells_what_it_missed(
+    policy: Policy, clock: time_machine.Traveller
+) -> None:
+    clock.move_to(clock_time(17, 30))
+
+    scheduling.tick()
+
+    assert rows() == [("missed", "13:00", 4), ("queued", "17:00", 1)]
+    missed = Run.objects.get(state=State.MISSED)
+    assert missed.reason == (
+        "4 due times, the last at 2026-06-01 16:00 UTC, passed while no scheduler was running."
+    )
+    assert (missed.due_until, missed.consistency) == (clock_time(16), "none")
+    assert DailyCount.objects.get(state="missed").runs == 4
+
+
+def test_a_run_that_is_an_hour_late_is_not_made_good(
+    policy: Policy, clock: time_machine.Traveller
+) -> None:
+    row = policy.schedules.get()
+    row.cron = "0 13 * * *"
+    schedules.save(row)
+    clock.move_to(clock_time(14))
+
+    scheduling.tick()
+
+    assert rows() == [("missed", "13:00", 1)]
+    assert Run.objects.get().reason == "The due time passed while no scheduler was running."
+
+
+def test_a_disabled_time_is_skipped_with_the_reason(
+    policy: Policy, clock: time_machine.Traveller
+) -> None:
+    row = policy.schedules.get()
+    row.disabled = ["mon 12:30-13:30"]
+    schedules.save(row)
+
+    for hour in (13, 14):
+        clock.move_to(clock_time(hour))
+        scheduling.tick()
+
+    assert rows() == [("skipped", "13:00", 1), ("queued", "14:00", 1)]
+    skipped = Run.objects.get(state=State.SKIPPED)
+    assert skipped.reason == "The due time lay in a disabled time (hourly: mon 12:30-13:30)."
+    assert [event.text for event in skipped.events.all()] == [skipped.reason]
+
+
+def test_a_run_by_hand_is_made_in_a_disabled_time_too(policy: Policy) -> None:
+    row = policy.schedules.get()
+    row.disabled = ["00:00-24:00"]
+    schedules.save(row)
+
+    assert runs.start(policy=policy, trigger=Run.Trigger.MANUAL).state == State.QUEUED
+
+
+def test_a_policy_that_is_switched_off_is_never_due(
+    policy: Policy, clock: time_machine.Traveller
+) -> None:
+    policy.enabled = False
+    policies.save(policy)
+    clock.move_to(clock_time(20))
+
+    assert scheduling.tick() == 0
+    policy.refresh_from_db()
+    assert policy.next_run_at is None
+    policy.enabled = True
+    policies.save(policy)
+
+    policy.refresh_from_db()
+    assert policy.next_run_at == clock_time(21)
+    assert rows() == []
+
+
+def test_a_changed_schedule_loses_nothing_that_was_due_by_the_old_one(
+    policy: Policy, clock: time_machine.Traveller
+) -> None:
+    row = policy.schedules.get()
+    row.cron = "30 * * * *"
+    clock.move_to(clock_time(13))
+
+    schedules.save(row)
+
+    assert rows() == [("queued", "13:00", 1)]
+    policy.refresh_from_db()
+    assert policy.next_run_at == clock_time(13, 30)
+
+
+def test_a_policy_that_is_switched_off_late_is_still_run_for_what_was_due(
+    policy: Policy, clock: time_machine.Traveller
+) -> None:
+    clock.move_to(clock_time(13))
+    policy.enabled = False
+
+    policies.save(policy)
+
+    assert rows() == [("queued", "13:00", 1)]
+
+
+def test_a_policy_without_a_schedule_has_no_due_time(policy: Policy) -> None:
+    policies.save(policy, [])
+
+    policy.refresh_from_db()
+    assert policy.next_run_at is None
+
+
+def test_a_due_time_that_has_its_row_is_not_entered_twice_when_the_clock_is_put_back(
+    policy: Policy, clock: time_machine.Traveller
+) -> None:
+    clock.move_to(clock_time(13))
+    scheduling.tick()
+    end(Run.objects.get())
+    clock.move_to(clock_time(12, 30))
+    policies.save(policy)
+    clock.move_to(clock_time(13))
+
+    scheduling.tick()
+
+    assert rows() == [("succeeded", "13:00", 1)]
+
+
+def test_one_policy_s_trouble_does_not_hold_up_the_others(
+    policy: Policy, clock: time_machine.Traveller, caplog: pytest.LogCaptureFixture
+) -> None:
+    other = factories.PolicyFactory.create(owner=policy.owner, name="other")
+    broken = follow(other, "broken", cron="0 * * * *")
+    Schedule.objects.filter(pk=broken.pk).update(timezone="Mars/Olympus")
+    clock.move_to(clock_time(13))
+
+    assert scheduling.tick() == 1
+
+    assert [run.policy for run in Run.objects.all()] == [policy]
+    assert "could not be accounted for" in caplog.text
+    other.refresh_from_db()
+    assert other.next_run_at == clock_time(13)
+
+
+def test_a_database_that_is_away_is_raised_and_nothing_is_entered(
+    policy: Policy, clock: time_machine.Traveller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(*_: object, **__: object) -> None:
+        raise OperationalError("gone")
+
+    monkeypatch.setattr(runs, "start", away)
+    clock.move_to(clock_time(13))
+
+    with pytest.raises(OperationalError):
+        scheduling.tick()
+
+    assert not RunEvent.objects.exists()
+    policy.refresh_from_db()
+    assert policy.next_run_at == clock_time(13)
+
+
+def test_the_next_times_are_those_at_which_it_will_run(
+    policy: Policy, clock: time_machine.Traveller
+) -> None:
+    row = policy.schedules.get()
+    row.disabled = ["13:30-16:30"]
+    schedules.save(row)
+
+    assert scheduling.upcoming(policy, 3) == [clock_time(13), clock_time(17), clock_time(18)]
+    policy.enabled = False
+    assert scheduling.upcoming(policy, 3) == []
