@@ -25,7 +25,7 @@ from policies.models import (
     RunSnapshot,
     RunTarget,
 )
-from policies.services import enrolling, policies
+from policies.services import enrolling, policies, probing
 from scripts_admin.models import User
 
 if TYPE_CHECKING:
@@ -114,9 +114,28 @@ class AccountAdmin(Owned):
     """Accounts. The secret goes in and never comes out."""
 
     form = AccountForm
-    fields = ("owner", "name", "auth", "access_key_id", "new_secret", "region")
+    fields = (
+        *("owner", "name", "auth", "access_key_id", "new_secret"),
+        *("role_arn", "external_id", "region"),
+    )
+    readonly_fields = ("external_id",)
+    actions = ("test_accounts",)
     list_display = ("name", "owner", "auth", "region")
     list_select_related = ("owner",)
+
+    @admin.action(description="Test the chosen accounts in AWS", permissions=["view"])
+    def test_accounts(self, request: HttpRequest, queryset: models.QuerySet[Account]) -> None:
+        """Ask AWS for each permission, and say what is missing."""
+        for account in queryset.select_related("owner"):
+            found = probing.probe(account)
+            for sentence in found.problems:
+                messages.error(request, f"{found.account}: {sentence}")
+            if found.is_good:
+                seen = f", AWS sees {found.arn}" if found.arn else ""
+                messages.success(request, f"{found.account}: nothing is missing{seen}.")
+            for each in found.answers:
+                if each.result == probing.Result.NOT_TRIED:
+                    messages.warning(request, f"{found.account}: {each.sentence}")
 
     def get_queryset(self, request: HttpRequest) -> Any:  # noqa: ANN401 - see Owned
         """Leave the secret where it is: no page needs it, and its key may be lost."""

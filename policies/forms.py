@@ -33,7 +33,7 @@ class AccountForm(_AccountForm):
 
     class Meta:
         model = Account
-        fields = ("owner", "name", "auth", "access_key_id", "region")
+        fields = ("owner", "name", "auth", "access_key_id", "role_arn", "region")
 
     def clean(self) -> dict[str, Any]:
         """Ask the saving rules."""

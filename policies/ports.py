@@ -11,10 +11,20 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """An account's keys; both empty: the SDK's default chain. Never shown."""
+    """An account's keys, or a role and its external id; all empty: the SDK's default chain. Never shown."""
 
     access_key_id: str = field(default="", repr=False)
     secret_access_key: str = field(default="", repr=False)
+    role_arn: str = field(default="", repr=False)
+    external_id: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Whom AWS sees: the AWS account's number and the ARN of the identity in it."""
+
+    aws_account_id: str
+    arn: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +77,12 @@ class Snapshot:
 class Snapshots(Protocol):
     """EBS snapshots of one account."""
 
+    def renew(self, seconds: float) -> None:
+        """Have credentials for the window that live so long; no call of it gets any.
+
+        ThrottledError: they end too soon, and newer ones are still to come.
+        """
+
     def warm(self, region: str, connections: int) -> None:
         """Open so many connections to the region, so that no call of the window has to."""
 
@@ -96,5 +112,27 @@ class Instances(Protocol):
         """Return the volumes that exist, by id."""
 
 
-class Cloud(Snapshots, Instances, Protocol):
+class Permissions(Protocol):
+    """What one account may do; nothing is made or changed."""
+
+    def caller(self, region: str) -> Caller:
+        """Return whom AWS sees; every valid identity may ask that."""
+
+    def may_list(self, action: str, region: str) -> None:
+        """Return if DescribeInstances, DescribeVolumes or DescribeSnapshots is permitted (DryRun)."""
+
+    def may_tag(self, region: str, snapshot_id: str, tags: Mapping[str, str]) -> None:
+        """Return if these tags may be set on the snapshot (DryRun)."""
+
+    def any_instance(self, region: str) -> str:
+        """Return the id of some instance, or nothing."""
+
+    def any_volume(self, region: str) -> str:
+        """Return the id of some volume, or nothing."""
+
+    def any_snapshot(self, region: str, server: str) -> str:
+        """Return the id of some snapshot that bears this server's tag, or nothing."""
+
+
+class Cloud(Snapshots, Instances, Permissions, Protocol):
     """One account's AWS."""

@@ -7,7 +7,7 @@ from django.db.models import Prefetch
 
 from policies.domain.errors import InputError
 from policies.domain.verdict import Facts, Target
-from policies.models import PhaseResult, Policy, Run, RunSnapshot, RunTarget
+from policies.models import Account, PhaseResult, Policy, Run, RunSnapshot, RunTarget
 from policies.querysets import RunQuerySet
 from scripts_admin.domain import names, outcomes
 from scripts_admin.models import User
@@ -69,6 +69,19 @@ def policy(label: str, user: User | None = None) -> Policy:
     found = rows.filter(owner__username=owner, name=name).first()
     if found is None:
         message = f"There is no policy {label}: list_runs and the admin pages show those there are."
+        raise InputError(message)
+    return found
+
+
+def account(label: str) -> Account:
+    """Return the account that "owner/name" names; InputError where there is none."""
+    owner, _, name = label.partition("/")
+    if not owner or not name:
+        message = f"{label!r} names no account: write OWNER/NAME, such as cpm_user1/lab."
+        raise InputError(message)
+    found = Account.objects.select_related("owner").filter(owner__username=owner, name=name).first()
+    if found is None:
+        message = f"There is no account {label}: the admin pages show those there are."
         raise InputError(message)
     return found
 

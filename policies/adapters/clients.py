@@ -1,18 +1,15 @@
 """The EC2 clients of one account: made once for each region, then found without a lock."""
 
-import threading
-from functools import lru_cache
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any
 
 import boto3
-import botocore.session
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError
-from botocore.loaders import Loader
 
-from policies.adapters import firing, translate
+from policies.adapters import firing, loading, translate
+from policies.adapters.identities import Identity
 from policies.adapters.translate import Call
-from policies.domain.errors import CredentialsError, RegionError
+from policies.domain.errors import RegionError
 from policies.ports import Credentials
 
 if TYPE_CHECKING:
@@ -21,8 +18,6 @@ if TYPE_CHECKING:
 CONNECTIONS = 100  # more than may fire at once in a region
 CONNECT_SECONDS = 2
 _REGIONS = 40  # more than there are; a mistyped region is one too
-# Sessions share one loader, and neither it nor the making of clients is thread-safe; using them is.
-_MAKING = threading.Lock()
 _FIRING = Config(
     retries={"total_max_attempts": 1, "mode": "standard"},
     parameter_validation=False,  # a tenth of a call's own time, for what mypy has looked at
@@ -30,7 +25,7 @@ _FIRING = Config(
     read_timeout=10,
     max_pool_connections=CONNECTIONS,
     tcp_keepalive=True,
-    user_agent_extra="n2wbackup",
+    user_agent_extra=loading.USER_AGENT,
 )
 _READING = Config(
     retries={"total_max_attempts": 3, "mode": "standard"},
@@ -38,14 +33,8 @@ _READING = Config(
     read_timeout=30,
     max_pool_connections=20,
     tcp_keepalive=True,
-    user_agent_extra="n2wbackup",
+    user_agent_extra=loading.USER_AGENT,
 )
-
-
-@lru_cache(maxsize=1)
-def _loader() -> Loader:
-    """Return the loader of all sessions: EC2's model takes tens of megabytes for each other one."""
-    return cast("Loader", botocore.session.Session().get_component("data_loader"))
 
 
 class Clients:
@@ -53,9 +42,13 @@ class Clients:
 
     def __init__(self, credentials: Credentials) -> None:
         """Keep the credentials; nothing is made yet."""
-        self._credentials = credentials
-        self._session: boto3.Session | None = None
+        self._identity = Identity(credentials)
+        self._sessions: dict[bool, boto3.Session] = {}
         self._made: dict[tuple[str, bool], EC2Client] = {}
+
+    def renew(self, seconds: float) -> None:
+        """Let the window's calls be signed with credentials that live so long, see `Identity`."""
+        self._identity.renew(seconds)
 
     def firing(self, call: Call) -> "EC2Client":
         """Return the client for the window: one attempt, connections that `warm` has opened."""
@@ -65,46 +58,42 @@ class Clients:
         """Return the client for all that may be repeated: it tries up to three times."""
         return self._client(call, fires=False)
 
+    def asking(self, call: Call) -> Any:  # noqa: ANN401 - STS's stubs are not among the packages
+        """Return a client that asks who this is; made anew, as that is seldom asked."""
+        session = self._session(fires=False)
+        with loading.MAKING:
+            return session.client("sts", region_name=call.region, config=_READING)
+
     def _client(self, call: Call, *, fires: bool) -> "EC2Client":
         key = (call.region, fires)
         client = self._made.get(key)
         if client is None:
-            with _MAKING:
-                client = self._made.get(key) or self._make(call, fires=fires)
+            if not call.region:
+                raise RegionError(f"{call.action} failed: no region was given; enter one.")
+            session = self._session(fires=fires)  # asks AWS, so before the lock
+            with loading.MAKING:
+                client = self._made.get(key) or _make(session, call, fires=fires)
                 while len(self._made) >= 2 * _REGIONS:
                     del self._made[next(iter(self._made))]
                 self._made[key] = client
         return client
 
-    def _make(self, call: Call, *, fires: bool) -> "EC2Client":
-        key_id, secret = self._credentials.access_key_id, self._credentials.secret_access_key
-        if not call.region:
-            raise RegionError(f"{call.action} failed: no region was given; enter one.")
-        if bool(key_id) != bool(secret):
-            raise CredentialsError(
-                f"{call} failed: of the account's keys one is empty; enter both."
-            )
-        if self._session is None:
-            self._session = _session(key_id, secret)
-        try:
-            client = self._session.client(
-                "ec2", region_name=call.region, config=_FIRING if fires else _READING
-            )
-        except BotoCoreError:
-            raise
-        except ValueError as error:
-            raise translate.no_url(call) from error
-        if fires:
-            firing.fit(client)
-        return client
+    def _session(self, *, fires: bool) -> boto3.Session:
+        session = self._sessions.get(fires)
+        if session is None:
+            session = self._sessions[fires] = self._identity.session(fires=fires)
+        return session
 
 
-def _session(key_id: str, secret: str) -> boto3.Session:
-    """Return a session of these keys, or of the SDK's default chain when they are empty."""
-    beneath = botocore.session.Session()
-    beneath.register_component("data_loader", _loader())
-    return boto3.Session(
-        botocore_session=beneath,
-        aws_access_key_id=key_id or None,
-        aws_secret_access_key=secret or None,
-    )
+def _make(session: boto3.Session, call: Call, *, fires: bool) -> "EC2Client":
+    try:
+        client = session.client(
+            "ec2", region_name=call.region, config=_FIRING if fires else _READING
+        )
+    except BotoCoreError:
+        raise
+    except ValueError as error:
+        raise translate.no_url(call) from error
+    if fires:
+        firing.fit(client)
+    return client

@@ -1,6 +1,6 @@
 """EC2 as the `Cloud` of policies.ports: what the services ask of AWS goes through here."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
@@ -8,7 +8,7 @@ from policies.adapters import firing, limits, translate
 from policies.adapters.clients import CONNECTIONS, Clients
 from policies.adapters.translate import Call
 from policies.domain.errors import RejectedError, ThrottledError, UnreachableError
-from policies.ports import FireRequest, Instance, Snapshot, Volume
+from policies.ports import Caller, FireRequest, Instance, Snapshot, Volume
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client
@@ -36,6 +36,14 @@ class Ec2Cloud:
         """Speak through these clients."""
         self._clients = clients
 
+    def renew(self, seconds: float) -> None:
+        """Have credentials for fire that live so long; fire itself never gets any.
+
+        ThrottledError: they end too soon, and newer ones are still to come.
+        """
+        with _told(Call("Getting the account's AWS credentials", "", "")):
+            self._clients.renew(seconds)
+
     def warm(self, region: str, connections: int) -> None:
         """Open so many connections (at most 100) for fire, anew where AWS has closed idle ones.
 
@@ -51,17 +59,8 @@ class Ec2Cloud:
     def prove(self, request: FireRequest) -> None:
         """Return if the request would be permitted (DryRun), raise what AWS says if not."""
         call = _call(request, creates=False)
-        try:
-            with _told(call):
-                _create(self._clients.reading(call), request, dry_run=True)
-        except RejectedError as error:
-            if error.code == "DryRunOperation":
-                return
-            raise
-        raise RejectedError(
-            f"{call} failed: the endpoint ignored that this was a dry run and may have made "
-            "snapshots; delete them, and use an endpoint that knows DryRun."
-        )
+        with _dry(call):
+            _create(self._clients.reading(call), request, dry_run=True)
 
     def fire(self, request: FireRequest, timeout_seconds: float) -> list[Snapshot]:
         """Make the snapshots, in one attempt. AnswerLostError: it may have been done.
@@ -142,6 +141,80 @@ class Ec2Cloud:
                     for row in page["Volumes"]
                 }
         return found
+
+    def caller(self, region: str) -> Caller:
+        """Return whom AWS sees; every valid identity may ask that."""
+        call = Call("GetCallerIdentity", "", region)
+        with _told(call):
+            answer = self._clients.asking(call).get_caller_identity()
+            return Caller(answer["Account"], answer["Arn"])
+
+    def may_list(self, action: str, region: str) -> None:
+        """Return if DescribeInstances, DescribeVolumes or DescribeSnapshots is permitted (DryRun)."""
+        call = Call(action, "", region)
+        with _dry(call):
+            client = self._clients.reading(call)
+            asked: dict[str, Callable[[], object]] = {
+                "DescribeInstances": lambda: client.describe_instances(DryRun=True),
+                "DescribeVolumes": lambda: client.describe_volumes(DryRun=True),
+                "DescribeSnapshots": lambda: client.describe_snapshots(
+                    OwnerIds=["self"], DryRun=True
+                ),
+            }
+            asked[action]()
+
+    def may_tag(self, region: str, snapshot_id: str, tags: Mapping[str, str]) -> None:
+        """Return if these tags may be set on the snapshot (DryRun)."""
+        call = Call("CreateTags", snapshot_id, region)
+        with _dry(call):
+            client = self._clients.reading(call)
+            client.create_tags(Resources=[snapshot_id], Tags=_tags(tags), DryRun=True)
+
+    def any_instance(self, region: str) -> str:
+        """Return the id of some instance, or nothing."""
+        call = Call("DescribeInstances", "", region)
+        states = ["pending", "running", "stopping", "stopped"]
+        with _told(call):
+            pages = (
+                self._clients.reading(call)
+                .get_paginator("describe_instances")
+                .paginate(Filters=[_filter("instance-state-name", states)], PaginationConfig=_PAGES)
+            )
+            reservations = (each for page in pages for each in page["Reservations"])
+            return next((row["InstanceId"] for of in reservations for row in of["Instances"]), "")
+
+    def any_volume(self, region: str) -> str:
+        """Return the id of some volume, or nothing."""
+        call = Call("DescribeVolumes", "", region)
+        with _told(call):
+            pages = (
+                self._clients.reading(call)
+                .get_paginator("describe_volumes")
+                .paginate(PaginationConfig=_PAGES)
+            )
+            return next((row["VolumeId"] for page in pages for row in page["Volumes"]), "")
+
+    def any_snapshot(self, region: str, server: str) -> str:
+        """Return the id of some snapshot that bears this server's tag, or nothing."""
+        call = Call("DescribeSnapshots", "", region)
+        found = self._snapshots(call, [_filter(f"tag:{limits.SERVER_TAG}", [server])])
+        return found[0].snapshot_id if found else ""
+
+
+@contextmanager
+def _dry(call: Call) -> Iterator[None]:
+    """Return if AWS would have done what is asked inside with DryRun, raise what it says if not."""
+    try:
+        with _told(call):
+            yield
+    except RejectedError as error:
+        if error.code == "DryRunOperation":
+            return
+        raise
+    raise RejectedError(
+        f"{call} failed: the endpoint ignored that this was a dry run and may have made or changed "
+        "snapshots; look for them, and use an endpoint that knows DryRun."
+    )
 
 
 @contextmanager

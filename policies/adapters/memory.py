@@ -14,9 +14,24 @@ from typing import Literal
 from policies.adapters import limits, translate
 from policies.adapters.translate import Call
 from policies.domain.errors import AwsError, UnreachableError
-from policies.ports import FireRequest, Instance, Snapshot, Volume
+from policies.ports import Caller, FireRequest, Instance, Snapshot, Volume
 
-Method = Literal["warm", "prove", "fire", "describe", "of_run", "tag", "instances", "volumes"]
+Method = Literal[
+    "renew",
+    "warm",
+    "prove",
+    "fire",
+    "describe",
+    "of_run",
+    "tag",
+    "instances",
+    "volumes",
+    "caller",
+    "may_list",
+    "may_tag",
+    "any",
+]
+_ACCOUNT = "123456789012"
 _EXCLUDED_VOLUMES = 40
 _HEX = re.compile("[0-9a-f]{8}|[0-9a-f]{17}")
 
@@ -40,6 +55,7 @@ class MemoryCloud:
     def __init__(self) -> None:
         """Start empty."""
         self.calls: list[PortCall] = []
+        self.denied: set[str] = set()  # permissions that the account lacks, without their service
         self._lock = threading.RLock()
         self._numbers = itertools.count(1)
         self._instances: dict[str, Instance] = {}
@@ -53,7 +69,7 @@ class MemoryCloud:
         """Make a running instance with so many volumes, the root first."""
         instance_id = self._new_id("i")
         ids = tuple(self._add_volume(region, "gp3", instance_id).volume_id for _ in range(volumes))
-        made = Instance(instance_id, region, "123456789012", "running", ids[0], ids)
+        made = Instance(instance_id, region, _ACCOUNT, "running", ids[0], ids)
         self._instances[instance_id] = made
         return made
 
@@ -98,6 +114,10 @@ class MemoryCloud:
 
     # The port
 
+    def renew(self, seconds: float) -> None:
+        """Do nothing but record it: there is nothing that ends."""
+        self._begin(PortCall("renew", "", ids=(f"{seconds:.0f}",)))
+
     def warm(self, region: str, connections: int) -> None:
         """Do nothing but record it: there is nothing to connect to."""
         self._begin(PortCall("warm", region, ids=("",) * connections))
@@ -105,6 +125,10 @@ class MemoryCloud:
     def prove(self, request: FireRequest) -> None:
         """Raise what `fire` would raise."""
         self._begin(PortCall("prove", request.region, request))
+        call = _call(request)
+        self._permit(call, call.action)
+        if request.tags:
+            self._permit(call, "CreateTags")
         self._chosen(request)
 
     def fire(self, request: FireRequest, timeout_seconds: float) -> list[Snapshot]:
@@ -170,7 +194,49 @@ class MemoryCloud:
         found = [self._volumes[each] for each in volume_ids if each in self._volumes]
         return {each.volume_id: each for each in found if each.region == region}
 
+    def caller(self, region: str) -> Caller:
+        """Return a user of the only AWS account there is."""
+        self._begin(PortCall("caller", region))
+        return Caller(_ACCOUNT, f"arn:aws:iam::{_ACCOUNT}:user/backup")
+
+    def may_list(self, action: str, region: str) -> None:
+        """Raise where it is denied."""
+        self._begin(PortCall("may_list", region, ids=(action,)))
+        self._permit(Call(action, "", region), action)
+
+    def may_tag(self, region: str, snapshot_id: str, tags: Mapping[str, str]) -> None:
+        """Raise where it is denied, or there is no such snapshot."""
+        self._begin(PortCall("may_tag", region, ids=(snapshot_id, *tags)))
+        call = Call("CreateTags", snapshot_id, region)
+        self._permit(call, "CreateTags")
+        if self._snapshot(region, snapshot_id) is None:
+            raise _absent("InvalidSnapshot", "snapshot", call)
+
+    def any_instance(self, region: str) -> str:
+        """Return the first one that is not terminated."""
+        self._begin(PortCall("any", region))
+        rows = [each for each in self._instances.values() if each.state != "terminated"]
+        return next((each.instance_id for each in rows if each.region == region), "")
+
+    def any_volume(self, region: str) -> str:
+        """Return the first one."""
+        self._begin(PortCall("any", region))
+        rows = self._volumes.values()
+        return next((each.volume_id for each in rows if each.region == region), "")
+
+    def any_snapshot(self, region: str, server: str) -> str:
+        """Return the first one with the tag."""
+        self._begin(PortCall("any", region))
+        rows = [each for of, each in self._snapshots.values() if of == region]
+        ours = (each for each in rows if each.tags.get(limits.SERVER_TAG) == server)
+        return next((each.snapshot_id for each in ours), "")
+
     # What lies behind it
+
+    def _permit(self, call: Call, action: str) -> None:
+        if action in self.denied:
+            message = f"User: x is not authorized to perform: ec2:{action} on resource: *"
+            raise translate.refusal("UnauthorizedOperation", message, call)
 
     def _begin(self, call: PortCall) -> AwsError | None:
         """Record the call and raise its fault; return one that comes after the work."""

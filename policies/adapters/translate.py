@@ -78,7 +78,11 @@ class Call:
         """Return the beginning of every sentence."""
         return " ".join(
             part
-            for part in (self.action, self.subject and f"of {self.subject}", f"in {self.region}")
+            for part in (
+                self.action,
+                self.subject and f"of {self.subject}",
+                self.region and f"in {self.region}",
+            )
             if part
         )
 
@@ -135,9 +139,14 @@ def _clock(_call: Call, _message: str) -> str:
     )
 
 
-def _not_permitted(call: Call, message: str) -> str:
+def _permission(call: Call, message: str) -> str:
+    """Return the permission that AWS names as the missing one, or the one of the call itself."""
     named = re.search(r"not authorized to perform: ([\w-]+:\w+)", message)
-    action = named.group(1) if named else f"ec2:{call.action}"
+    return named.group(1) if named else f"ec2:{call.action}"
+
+
+def _not_permitted(call: Call, message: str) -> str:
+    action = _permission(call, message)
     if "explicit deny" in message:
         return f"a policy of the AWS account denies {action}: take that denial away"
     return f"the account's credentials lack the permission {action}: allow it in their IAM policy"
@@ -222,8 +231,10 @@ def refusal(code: str, message: str, call: Call, status: int = HTTPStatus.BAD_RE
     meaning = _meaning(code, message)
     if meaning is _UNKNOWN and status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         return _unanswered(call, f"AWS failed inside ({code})", code)
-    why = meaning.explain(call, message)
-    return meaning.error(f"{call} failed ({code}): {why}.", code)
+    sentence = f"{call} failed ({code}): {meaning.explain(call, message)}."
+    if meaning is _DENIED:
+        return NotPermittedError(sentence, code, _permission(call, message))
+    return meaning.error(sentence, code)
 
 
 def failure(error: Exception, call: Call) -> AwsError:

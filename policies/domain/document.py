@@ -15,6 +15,9 @@ _NO_SCHEDULES = (
     "start runs with run_policy."
 )
 
+_EXTERNAL_ID = (
+    "The external id is made by the server: take it out; test_account and the admin pages show it."
+)
 _SCHEDULES = Key(marked.text, refusal=_NO_SCHEDULES)
 USER = marked.shape(
     {
@@ -22,6 +25,7 @@ USER = marked.shape(
         "email": Key(marked.text),
         "password_env": Key(marked.text),
         "superuser": Key(marked.truth),
+        "server_role": Key(marked.truth),
     }
 )
 ACCOUNT = marked.shape(
@@ -31,6 +35,8 @@ ACCOUNT = marked.shape(
         "auth": Key(marked.text),
         "access_key_id": Key(marked.text),
         "secret_access_key_env": Key(marked.text),
+        "role_arn": Key(marked.text),
+        "external_id": Key(marked.text, refusal=_EXTERNAL_ID),
         "region": Key(marked.text),
     }
 )

@@ -27,7 +27,12 @@ class CredentialsError(AwsError):
 
 
 class NotPermittedError(AwsError):
-    """The account may not do this."""
+    """The account may not do this. `permission` is what it lacks, such as ec2:CreateTags."""
+
+    def __init__(self, message: str, code: str = "", permission: str = "") -> None:
+        """Keep the sentence, AWS's error code and the missing permission."""
+        super().__init__(message, code)
+        self.permission = permission
 
 
 class RegionError(AwsError):
@@ -39,7 +44,7 @@ class NotFoundError(AwsError):
 
 
 class ThrottledError(AwsError):
-    """AWS refused for the rate; nothing was done, it may be asked again."""
+    """AWS refused for the rate, or has not got yet what is needed; nothing was done, it may be asked again."""
 
 
 class UnreachableError(AwsError):

@@ -4,6 +4,9 @@ import re
 
 _INSTANCE = re.compile(r"i-(?:[0-9a-f]{8}|[0-9a-f]{17})")
 _VOLUME = re.compile(r"vol-(?:[0-9a-f]{8}|[0-9a-f]{17})")
+_ROLE = re.compile(
+    r"arn:(aws|aws-cn|aws-us-gov):iam::[0-9]{12}:role/(?:[\x21-\x7e]{1,510}/)?[A-Za-z0-9+=,.@_-]{1,64}"
+)
 _REGION = re.compile(r"[a-z]{2,4}(?:-[a-z]+)+-[1-9][0-9]?")
 LABEL_CHARACTERS = 64
 
@@ -27,3 +30,13 @@ def is_volume_id(text: str) -> bool:
 def is_region(text: str) -> bool:
     """Tell whether an AWS region can be called so (`us-east-1`, `us-gov-west-1`)."""
     return _REGION.fullmatch(text) is not None
+
+
+def is_role_arn(text: str) -> bool:
+    """Tell whether an IAM role can have this ARN (`arn:aws:iam::123456789012:role/path/name`)."""
+    return _ROLE.fullmatch(text) is not None
+
+
+def partition_of_role(arn: str) -> str:
+    """Return the partition of a role's ARN: aws, aws-cn or aws-us-gov."""
+    return arn.split(":")[1]

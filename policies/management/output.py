@@ -53,3 +53,18 @@ def report(run: Json) -> str:
     lines += [f"snapshot     {s['id']} of {s['volume']}: {s['state']}" for s in run["snapshots"]]
     lines += ["timeline", *(f"  {e['at']}  {e['state']:10}  {e['text']}" for e in run["events"])]
     return "\n".join(lines)
+
+
+def probe(report: Json) -> str:
+    """Return an account's test as a person reads it."""
+    lines = [
+        f"account      {report['account']} ({report['auth']})",
+        f"AWS sees     {report['arn'] or '-'}",
+    ]
+    if report["external_id"]:
+        lines.append(f"external id  {report['external_id']}")
+    for each in report["permissions"]:
+        lines.append(f"{each['result']:12} {each['permission']} in {each['region']}")
+        if each["result"] == "not tried":
+            lines.append(f"             {each['sentence']}")
+    return "\n".join(lines)

@@ -15,6 +15,7 @@ class Account(models.Model):
         """How the server proves who it is."""
 
         KEYS = "keys", "access keys"
+        ROLE = "role", "a role that the server assumes"
         INSTANCE = "instance", "the server's own role (the SDK's default chain)"
 
     owner = models.ForeignKey(
@@ -24,6 +25,10 @@ class Account(models.Model):
     auth = models.CharField(max_length=16, choices=Auth.choices, default=Auth.KEYS)
     access_key_id = models.CharField(max_length=128, blank=True)
     secret_access_key = EncryptedTextField(blank=True)
+    role_arn = models.CharField(max_length=2048, blank=True)
+    # Made by the server, once, and never changed: the role's trust policy asks for it, so that nobody
+    # else who names the role reaches it through this server. No secret.
+    external_id = models.CharField(max_length=36, blank=True, editable=False)
     region = models.CharField(max_length=32, default="us-east-1")
     # Learned from AWS: permits are counted by it, as two rows may be two ways into one AWS account.
     aws_account_id = models.CharField(max_length=12, blank=True, editable=False)
@@ -31,16 +36,25 @@ class Account(models.Model):
     objects = OwnedQuerySet["Account"].as_manager()
 
     class Meta:
-        """One name an owner; keys exactly where keys are used."""
+        """One name an owner; each kind has what it needs and nothing else."""
 
+        permissions = [("use_server_role", "Can use the server's own AWS role for accounts")]
         constraints = [
             models.UniqueConstraint("owner", Lower("name"), name="account_name_is_the_owners_own"),
             models.CheckConstraint(
                 condition=(
-                    models.Q(auth="keys") & ~models.Q(access_key_id="")
-                    | models.Q(auth="instance", access_key_id="")
+                    models.Q(auth="keys", role_arn="") & ~models.Q(access_key_id="")
+                    | models.Q(auth="role", access_key_id="")
+                    & ~models.Q(role_arn="")
+                    & ~models.Q(external_id="")
+                    | models.Q(auth="instance", access_key_id="", role_arn="")
                 ),
-                name="account_has_keys_or_needs_none",
+                name="account_has_what_its_kind_needs",
+            ),
+            models.UniqueConstraint(
+                fields=["external_id"],
+                condition=~models.Q(external_id=""),
+                name="external_id_is_one_accounts_own",
             ),
         ]
 

@@ -1,15 +1,27 @@
 """Accounts: what of them reaches AWS, and what must be masked."""
 
 from n2wbackup.lib import encrypted
-from policies.domain.errors import CredentialsError
+from policies import permissions
+from policies.domain.errors import CredentialsError, RefusedError
 from policies.models import Account
 from policies.ports import Credentials
+
+
+def refuse_withdrawn(account: Account) -> None:
+    """Raise RefusedError where the account uses the server's own role and its owner may not any more."""
+    if account.auth == Account.Auth.INSTANCE and not permissions.may_use_server_role(account.owner):
+        raise RefusedError(
+            f"The account {account.name} uses the server's own role, which {account.owner} may not (any "
+            "more): let a superuser give them the permission, or give the account keys or a role."
+        )
 
 
 def credentials(account: Account) -> Credentials:
     """Return the account's way in; empty ones mean the SDK's default chain."""
     if account.auth == Account.Auth.INSTANCE:
         return Credentials()
+    if account.auth == Account.Auth.ROLE:
+        return Credentials(role_arn=account.role_arn, external_id=account.external_id)
     try:
         return Credentials(account.access_key_id, account.secret_access_key or "")
     except encrypted.DecryptionError as error:

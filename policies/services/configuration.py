@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, models, transaction
 
+from policies import permissions
 from policies.domain import document
 from policies.domain.errors import InputError
 from policies.domain.marked import Entry, Mistake
@@ -128,7 +129,19 @@ class _Application:
         # Also where nothing changed: a folder that is missing is made again.
         folder = folders.of(row) if action == UNCHANGED else users.enter(row)
         self.folders.append(folder)
+        if self._server_role(entry, row):
+            fields["server_role"] = declared.shown(None, entry.values["server_role"])
+            action = action if action == CREATED else CHANGED
         return Change(USER, name, action, declared.named(fields))
+
+    @staticmethod
+    def _server_role(entry: Entry, row: User) -> bool:
+        """Give or take the right as the entry says; tell whether that changed anything."""
+        given = entry.values.get("server_role")
+        if given is None or given == permissions.has_server_role(row):
+            return False
+        permissions.set_server_role(row, given=given)
+        return True
 
     def _account(self, entry: Entry) -> Change | None:
         owner, name = self._owner(entry), _name(entry)
@@ -137,7 +150,9 @@ class _Application:
         row = owner.accounts.filter(name=name).first() or Account(owner=owner, name=name)
         fields = declared.fill(row, entry, declared.ACCOUNT)
         secret = self._variable(entry, "secret_access_key_env")
-        if row.auth == Account.Auth.INSTANCE:
+        if row.auth != Account.Auth.ROLE and "role_arn" not in entry.values:
+            row.role_arn = ""
+        if row.auth in {Account.Auth.ROLE, Account.Auth.INSTANCE}:
             self._forget_keys(entry, row)
         elif secret and row.secret_access_key != secret:
             row.secret_access_key = secret
@@ -156,7 +171,7 @@ class _Application:
         if "access_key_id" not in entry.values:
             row.access_key_id = ""
         if "secret_access_key_env" in entry.values:
-            sentence = "The server's own role (auth: instance) needs no secret: take this out."
+            sentence = f"A role (auth: {row.auth}) needs no secret access key: take this out."
             self._tell(entry, "secret_access_key_env", sentence)
 
     def _policy(self, entry: Entry) -> Change | None:

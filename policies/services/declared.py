@@ -12,7 +12,12 @@ from policies.models import PolicyTarget
 
 SECRET = "(set)"  # noqa: S105 - what is shown in the place of a secret
 USER = {"email": "email", "superuser": "is_superuser"}
-ACCOUNT = {"auth": "auth", "access_key_id": "access_key_id", "region": "region"}
+ACCOUNT = {
+    "auth": "auth",
+    "access_key_id": "access_key_id",
+    "role_arn": "role_arn",
+    "region": "region",
+}
 _POLICY = {"enabled": "enabled", "max_freeze_seconds": "max_freeze_seconds"}
 _SCRIPTS = {
     "enabled": "scripts_enabled",

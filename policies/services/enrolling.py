@@ -1,16 +1,18 @@
 """Accounts as people enter them: the one place of their rules. Admin forms and `apply` both come here."""
 
+import uuid
 from collections.abc import Collection
 
 from django.core.exceptions import ValidationError
 from django.db import transaction
 
+from policies import permissions
 from policies.domain import identifiers
 from policies.domain.errors import RefusedError
 from policies.models import Account, Run
 
 # What people enter; the other columns are the server's own and are never written from a form.
-COLUMNS = ("owner", "name", "auth", "access_key_id", "secret_access_key", "region")
+COLUMNS = ("owner", "name", "auth", "access_key_id", "secret_access_key", "role_arn", "region")
 MAX_NAME = 64
 MAX_KEY_ID = 128
 
@@ -35,16 +37,24 @@ def check(account: Account, *, unread: Collection[str] = ()) -> None:
 def save(account: Account) -> None:
     """Save the account; ValidationError, and nothing saved."""
     with transaction.atomic():
-        if account.pk:
-            Account.objects.select_for_update().only("pk").get(pk=account.pk)
+        account.external_id = _external_id(account)  # and lock the row
         check(account)
-        if account.auth == Account.Auth.INSTANCE:
+        if account.auth != Account.Auth.KEYS:
             account.secret_access_key = ""
         if account.pk:
-            loaded = set(COLUMNS) - account.get_deferred_fields()
+            loaded = {*COLUMNS, "external_id"} - account.get_deferred_fields()
             account.save(update_fields=sorted(loaded))
         else:
             account.save()
+
+
+def _external_id(account: Account) -> str:
+    """Return the stored one, which nothing changes; a role that has none yet gets one of its own."""
+    stored = ""
+    if account.pk:
+        rows = Account.objects.select_for_update().only("external_id")
+        stored = rows.get(pk=account.pk).external_id
+    return stored or (str(uuid.uuid4()) if account.auth == Account.Auth.ROLE else "")
 
 
 def delete(account: Account) -> None:
@@ -114,20 +124,42 @@ def _taken(account: Account) -> dict[str, str]:
 
 def _way_in(account: Account, unread: set[str]) -> dict[str, str]:
     if account.auth == Account.Auth.KEYS:
-        return _keys(account, unread)
+        return _keys(account, unread) | _no_role(account, unread)
+    if account.auth == Account.Auth.ROLE:
+        return _role(account, unread) | _no_keys(account, unread)
     if account.auth != Account.Auth.INSTANCE:
         known = ", ".join(Account.Auth.values)
         return {"auth": f"{account.auth} is no way in that this version knows: choose of {known}."}
-    wrong = {}
-    if "owner" not in unread and not account.owner.is_superuser:
+    wrong = _no_role(account, unread) | _no_keys(account, unread)
+    if "owner" not in unread and not permissions.may_use_server_role(account.owner):
         wrong["auth"] = (
-            "Only a superuser's account may use the server's own role: use access keys (auth: keys)."
-        )
-    if "access_key_id" not in unread and account.access_key_id:
-        wrong["access_key_id"] = (
-            "The server's own role (auth: instance) needs no access keys: take them out."
+            f"{account.owner} may not use the server's own role: use access keys (auth: keys) or a role "
+            "(auth: role), or let a superuser give them the permission."
         )
     return wrong
+
+
+def _no_keys(account: Account, unread: set[str]) -> dict[str, str]:
+    if "access_key_id" in unread or not account.access_key_id:
+        return {}
+    return {"access_key_id": "Only auth: keys has access keys: take them out."}
+
+
+def _no_role(account: Account, unread: set[str]) -> dict[str, str]:
+    if "role_arn" in unread or not account.role_arn:
+        return {}
+    return {"role_arn": "Only auth: role names a role: take it out, or choose auth: role."}
+
+
+def _role(account: Account, unread: set[str]) -> dict[str, str]:
+    if "role_arn" in unread or identifiers.is_role_arn(account.role_arn):
+        return {}
+    return {
+        "role_arn": (
+            f"{account.role_arn!r} is no ARN of a role: write one such as "
+            "arn:aws:iam::123456789012:role/n2wbackup."
+        )
+    }
 
 
 def _keys(account: Account, unread: set[str]) -> dict[str, str]:
@@ -139,7 +171,9 @@ def _keys(account: Account, unread: set[str]) -> dict[str, str]:
             "characters at most."
         )
     # A stored one is not looked at: where its key is lost, entering a new one has to go.
-    kept = "secret_access_key" in account.get_deferred_fields()
+    kept = "secret_access_key" in account.get_deferred_fields() and (
+        Account.objects.filter(pk=account.pk, auth=Account.Auth.KEYS).exists()
+    )
     if "secret_access_key" not in unread and not kept and not account.secret_access_key:
         wrong |= {"secret_access_key": "Access keys need a secret access key: enter it."}
     return wrong

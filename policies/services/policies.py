@@ -7,6 +7,7 @@ from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.db.models import Q
 
+from policies import permissions
 from policies.domain import identifiers
 from policies.domain.errors import RefusedError
 from policies.models import Account, Policy, PolicyTarget, Run, Schedule
@@ -247,14 +248,22 @@ def _owner(policy: Policy, before: Policy | None, unread: set[str]) -> dict[str,
         return {}
     if policy.account.owner_id != policy.owner_id:
         return {"account": f"{owner} has no account {policy.account}: use one of the owner's own."}
-    if policy.account.auth == Account.Auth.INSTANCE and not owner.is_superuser:
-        return {
-            "account": (
-                f"The account {policy.account} uses the server's own role, which only a superuser may: "
-                "use one with access keys."
-            )
-        }
-    return {}
+    return _server_role(policy, before)
+
+
+def _server_role(policy: Policy, before: Policy | None) -> dict[str, str]:
+    """Switching off what may not run any more stays possible."""
+    is_new = before is None or before.account_id != policy.account_id
+    if policy.account.auth != Account.Auth.INSTANCE or not (policy.enabled or is_new):
+        return {}
+    if permissions.may_use_server_role(policy.owner):
+        return {}
+    return {
+        "account": (
+            f"The account {policy.account} uses the server's own role, which {policy.owner} may not: use "
+            "one with access keys or a role, or let a superuser give them the permission."
+        )
+    }
 
 
 def _numbers(policy: Policy, unread: set[str]) -> dict[str, str]:

@@ -18,6 +18,8 @@ from policies.ports import Cloud, FireRequest, Instance, Volume
 from policies.services import accounts, leases, permits, scripting
 
 PROVED_FOR = timedelta(hours=1)
+# Between the renewal and the end of the last call: leases, permits, connections, the guard's start.
+RENEW_MARGIN_SECONDS = 120
 LEASE_PAUSE = timedelta(seconds=1)
 
 
@@ -72,12 +74,15 @@ def prepare(run: Run) -> Plan | Deferred:
     if policy is None or account is None:
         message = "The policy or its account is gone: nothing can be backed up."
         raise BackupError(message)
+    accounts.refuse_withdrawn(account)
     scripts = scripting.resolve(run, policy)
     cloud = session.cloud(accounts.credentials(account))
     targets = list(policy.targets.all())
     resolved = _resolve(cloud, targets)
     _prove(run, policy, account, cloud, resolved)
     good = [r for r in resolved if not r.problem]
+    if good and not run.is_test:
+        cloud.renew(policy.max_freeze_seconds + RENEW_MARGIN_SECONDS)
     wait = _reserve(run, account, good)
     if wait is not None:
         return wait
@@ -204,7 +209,8 @@ def _fingerprint(account: Account, targets: Iterable[PolicyTarget]) -> str:
         [t.region, t.instance_id, t.volume_id, t.exclude_boot_volume, t.exclude_volume_ids]
         for t in targets
     ]
-    text = json.dumps([account.pk, account.access_key_id, sorted(facts, key=str)])
+    way_in = [account.pk, account.auth, account.access_key_id, account.role_arn]
+    text = json.dumps([*way_in, sorted(facts, key=str)])
     return hashlib.sha256(text.encode()).hexdigest()
 
 

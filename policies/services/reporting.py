@@ -1,9 +1,10 @@
-"""A run as JSON, as contract and commands show it. Times are ISO 8601 in UTC with microseconds."""
+"""A run, and the test of an account, as JSON, as contract and commands show them. Times are ISO 8601 in UTC."""
 
 from datetime import UTC, datetime
 from typing import Any
 
 from policies.models import PhaseResult, Run, RunSnapshot, RunTarget
+from policies.services import probing
 from scripts_admin.domain import names, outcomes
 
 Json = dict[str, Any]
@@ -75,6 +76,27 @@ def _snapshot(snapshot: RunSnapshot, target: RunTarget) -> Json:
         "region": target.region,
         "state": snapshot.state,
         "progress": snapshot.progress,
+    }
+
+
+def probe(found: probing.Report) -> Json:
+    """Return what became of an account's test as plain values."""
+    return {
+        "account": found.account,
+        "auth": found.auth,
+        "external_id": found.external_id,
+        "aws_account_id": found.aws_account_id,
+        "arn": found.arn,
+        "ok": found.is_good,
+        "permissions": [
+            {
+                "permission": each.permission,
+                "region": each.region,
+                "result": str(each.result),
+                "sentence": each.sentence,
+            }
+            for each in found.answers
+        ],
     }
 
 

@@ -187,7 +187,7 @@ def test_the_servers_own_role_is_for_superusers() -> None:
         "users: [{name: alice}]\naccounts: [{owner: alice, name: own, auth: instance}]\n"
     )
 
-    assert found.startswith("2:44: accounts[0].auth: Only a superuser's account may use the serv")
+    assert found.startswith("2:44: accounts[0].auth: alice may not use the server's own role")
 
 
 def test_a_policy_name_with_a_dot_is_told_with_the_reason() -> None:
@@ -239,7 +239,7 @@ def test_broken_yaml_is_told_with_line_and_column(text: str, told: str) -> None:
         ("owner: cpm_user1\n", "owner: »bob\n", "policies[0].owner: There is no user bob"),
         ("account: lab", "account: »lap", "policies[0].account: cpm_user1 has no account lap"),
         ("LAB_SECRET", "»LAB", "accounts[0].secret_access_key_env: The environment variable LAB"),
-        ("auth: keys", "auth: »role", "accounts[0].auth: role is no way in that this version kn"),
+        ("auth: keys", "auth: »trust", "accounts[0].auth: trust is no way in that this version kn"),
         ("us-east-1}\npol", "»here}\npol", "accounts[0].region: here is no AWS region"),
         ("one@example.org", "»one", "users[0].email: This is no e-mail address"),
         ("name: policy1", "name: p\n    »name: q", "policies[0].name: name is given twice"),

@@ -237,7 +237,7 @@ def test_an_account_that_a_policy_uses_is_not_deleted(policy: Policy) -> None:
 
 
 def test_only_a_superusers_account_uses_the_servers_own_role(alice: User) -> None:
-    with pytest.raises(ValidationError, match="Only a superuser"):
+    with pytest.raises(ValidationError, match="alice may not use the server's own role"):
         enrolling.save(Account(owner=alice, name="own", auth="instance"))
     assert not Account.objects.exists()
 
@@ -251,7 +251,8 @@ def test_only_a_superusers_account_uses_the_servers_own_role(alice: User) -> Non
         ({"access_key_id": "two words"}, "access_key_id"),
         ({"secret_access_key": ""}, "secret_access_key"),
         ({"region": "Frankfurt"}, "region"),
-        ({"auth": "role"}, "auth"),
+        ({"auth": "trust"}, "auth"),
+        ({"role_arn": "arn:aws:iam::123456789012:role/backup"}, "role_arn"),
     ],
 )
 def test_an_account_that_could_not_be_used_is_refused(

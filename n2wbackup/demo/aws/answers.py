@@ -71,6 +71,15 @@ def ec2(action: str, content: Mapping[str, object]) -> Answer:
     return Answer(HTTPStatus.OK, "text/xml;charset=UTF-8", body.encode())
 
 
+def sts(action: str, content: Mapping[str, object]) -> Answer:
+    """Return STS's XML: a mapping's members by name."""
+    body = (
+        f'<{action}Response xmlns="{STS_NAMESPACE}"><{action}Result>{_xml(content)}</{action}Result>'
+        f"<ResponseMetadata><RequestId>{uuid.uuid4()}</RequestId></ResponseMetadata></{action}Response>"
+    )
+    return Answer(HTTPStatus.OK, "text/xml", body.encode())
+
+
 def ssm(content: Mapping[str, Any]) -> Answer:
     """Return SSM's JSON; None is left out at the top level."""
     present = {name: value for name, value in content.items() if value is not None}

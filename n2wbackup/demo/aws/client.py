@@ -177,6 +177,14 @@ class SimulatedAws:
             allowed_actions=allowed_actions,
         )
 
+    def add_role(
+        self, arn: str, external_id: str = "", allowed_actions: Sequence[str] = ("*",)
+    ) -> None:
+        """Make a role that every key may assume with the external id; without one, with any."""
+        self._ask(
+            "add_role", arn=arn, external_id=external_id, allowed_actions=list(allowed_actions)
+        )
+
     def add_instance(
         self,
         region: str = "us-east-1",

@@ -15,7 +15,7 @@ from typing import Any
 
 from n2wbackup.demo.aws.answers import Answer, ApiError
 from n2wbackup.demo.aws.apicall import HttpRequest
-from n2wbackup.demo.aws.credentials import Account
+from n2wbackup.demo.aws.credentials import Account, Role
 from n2wbackup.demo.aws.faults import Fault
 from n2wbackup.demo.aws.records import SimulatedSnapshot, VolumeSpec
 from n2wbackup.demo.aws.simulator import Simulator
@@ -46,17 +46,24 @@ def _add_account(simulator: Simulator, given: Given) -> None:
     )
 
 
+def _add_role(simulator: Simulator, given: Given) -> None:
+    simulator.credentials.add_role(
+        Role(given["arn"], given["external_id"], tuple(given["allowed_actions"]))
+    )
+
+
 def _add_instance(simulator: Simulator, given: Given) -> dict[str, Any]:
     specs = [_spec(each) for each in given["volumes"]] or [VolumeSpec()]
     folder = _path(given["folder"])
     if folder is not None and not folder.is_dir():
         msg = f"{folder} cannot play an instance: it is no folder."
         raise ValueError(msg)
-    return asdict(
-        simulator.inventory.add_instance(
-            given["region"], specs, given["name"], given["state"], folder
-        )
+    made = simulator.inventory.add_instance(
+        given["region"], specs, given["name"], given["state"], folder
     )
+    if folder is not None:
+        simulator.permissions.note_agent()  # the agent registers when the instance boots
+    return asdict(made)
 
 
 def _add_volume(simulator: Simulator, given: Given) -> str:
@@ -139,6 +146,7 @@ def _reset(simulator: Simulator, _given: Given) -> None:
 METHODS: Mapping[str, Callable[[Simulator, Given], Any]] = {
     "add_account": _add_account,
     "add_instance": _add_instance,
+    "add_role": _add_role,
     "add_volume": _add_volume,
     "attach": _attach,
     "calls": _calls,

@@ -7,6 +7,7 @@ that belongs to the key and compared; what is refused, and in which words, diffe
 import fnmatch
 import hmac
 import threading
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -24,11 +25,22 @@ FREE_ACTIONS = frozenset({"sts:GetCallerIdentity"})  # AWS lets everybody ask wh
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """An access key and what it may do: IAM actions ("ec2:CreateTags"), `*` a wildcard in them."""
+    """An access key and what it may do: IAM actions ("ec2:CreateTags"), `*` a wildcard in them.
+
+    Those of an assumed role have its session's ARN, a token, and an end (UNIX seconds).
+    """
 
     access_key_id: str
     secret_access_key: str = field(repr=False)
     allowed_actions: tuple[str, ...]
+    session_arn: str = ""
+    token: str = field(default="", repr=False)
+    ends_at: float = 0.0
+
+    @property
+    def arn(self) -> str:
+        """Who this is."""
+        return self.session_arn or f"arn:aws:iam::{ACCOUNT_ID}:user/{self.access_key_id}"
 
     def may(self, permission: str) -> bool:
         """Tell whether the key may do this; actions may be named without their service."""
@@ -42,13 +54,32 @@ class Account:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Role:
+    """A role that every key of the account may assume, with the external id if it asks for one."""
+
+    arn: str
+    external_id: str
+    allowed_actions: tuple[str, ...]
+
+
 class Credentials:
-    """The keys that exist."""
+    """The keys and roles that exist."""
 
     def __init__(self) -> None:
         """Start without any: nobody is let in."""
         self._lock = threading.Lock()
         self._accounts: dict[str, Account] = {}
+        self._roles: dict[str, Role] = {}
+
+    def add_role(self, role: Role) -> None:
+        """Let a role be, or change it; sessions that it gave stay as they are."""
+        with self._lock:
+            self._roles[role.arn] = role
+
+    def role(self, arn: str) -> Role | None:
+        """Return the role of this ARN."""
+        return self._roles.get(arn)
 
     def add(self, account: Account) -> None:
         """Let a key in, or change it."""
@@ -56,8 +87,9 @@ class Credentials:
             self._accounts[account.access_key_id] = account
 
     def clear(self, keep: Sequence[str]) -> None:
-        """Forget every key but those."""
+        """Forget every key but those, and all roles."""
         with self._lock:
+            self._roles.clear()
             self._accounts = {
                 key: account for key, account in self._accounts.items() if key in keep
             }
@@ -75,13 +107,22 @@ class Credentials:
             raise unknown_key(call)
         if not hmac.compare_digest(_signature(call, account), _given_signature(call)):
             raise _wrong_signature(call)
+        if not hmac.compare_digest(
+            call.http.headers.get("x-amz-security-token", ""), account.token
+        ):
+            raise unknown_key(call)
+        if account.ends_at and account.ends_at <= time.time():
+            raise _expired(call)
         return account
 
     def authorize(self, account: Account, call: ApiCall) -> None:
-        """Refuse a call that needs a permission which the key does not have."""
+        """Refuse a call that needs a permission which the key does not have.
+
+        As AWS does, before the parameters are looked at, DryRun or not.
+        """
         for permission in call.permissions():
             if not account.may(permission):
-                raise denied(call, permission)
+                raise denied(call, permission, account.arn)
 
 
 def _field(call: ApiCall, name: str) -> str:
@@ -145,9 +186,18 @@ def region_off(call: ApiCall, code: str) -> ApiError:
     return unknown_key(call)
 
 
-def denied(call: ApiCall, permission: str) -> ApiError:
+def _expired(call: ApiCall) -> ApiError:
+    if call.service == "ec2":
+        return ApiError("RequestExpired", "Request has expired.")
+    message = "The security token included in the request is expired"
+    code = "ExpiredTokenException" if call.service == "ssm" else "ExpiredToken"
+    return ApiError(code, message, HTTPStatus.FORBIDDEN)
+
+
+def denied(call: ApiCall, permission: str, caller: str = "") -> ApiError:
     """Return the refusal of a call for want of a permission."""
-    who = f"User: arn:aws:iam::{ACCOUNT_ID}:user/{call.access_key_id} is not authorized to perform"
+    caller = caller or f"arn:aws:iam::{ACCOUNT_ID}:user/{call.access_key_id}"
+    who = f"User: {caller} is not authorized to perform"
     why = f"because no identity-based policy allows the {permission} action"
     where = f"arn:aws:{call.service}:{call.region}:{ACCOUNT_ID}:*"
     sentence = f"{who}: {permission} on resource: {where} {why}"

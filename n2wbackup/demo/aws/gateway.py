@@ -15,10 +15,12 @@ from n2wbackup.demo.aws import (
     ec2_snapshots,
     faults,
     ssm_actions,
+    sts_actions,
     tagging,
 )
 from n2wbackup.demo.aws.answers import Answer, ApiError, DroppedError
 from n2wbackup.demo.aws.apicall import ApiCall, HttpRequest, parse
+from n2wbackup.demo.aws.credentials import Account
 from n2wbackup.demo.aws.faults import Fault
 from n2wbackup.demo.aws.moto_app import MotoApp
 from n2wbackup.demo.aws.records import Call
@@ -50,6 +52,10 @@ SSM_ACTIONS: Mapping[str, Action] = {
     "ListCommandInvocations": ssm_actions.list_command_invocations,
     "SendCommand": ssm_actions.send_command,
 }
+STS_ACTIONS: Mapping[str, Callable[[Simulator, ApiCall, Account], Mapping[str, object]]] = {
+    "AssumeRole": sts_actions.assume_role,
+    "GetCallerIdentity": sts_actions.get_caller_identity,
+}
 
 
 class Gateway:
@@ -68,6 +74,7 @@ class Gateway:
         except ValueError:
             error = ApiError("MalformedQueryString", "The request cannot be read.")
             return answers.refusal("", error)
+        self._simulator.permissions.note(call)
         number = self._simulator.journal.begin(_entry(call, at))
         answer: Answer | None
         try:
@@ -123,6 +130,8 @@ class Gateway:
             return answers.ec2(call.action, actions[call.action](simulator, call))
         if call.service == "ssm" and call.action in SSM_ACTIONS:
             return answers.ssm(SSM_ACTIONS[call.action](simulator, call))
+        if call.service == "sts" and call.action in STS_ACTIONS:
+            return answers.sts(call.action, STS_ACTIONS[call.action](simulator, call, account))
         if call.service == "ec2" and call.action.startswith("Describe"):
             simulator.refuse_dry_run(call)
         return self._moto.answer(call)

@@ -14,7 +14,6 @@ from n2wbackup.demo.aws.inventory import Inventory
 # What moto would answer from a state that it does not have: snapshots, commands and keys live here.
 NOT_PLAYED = frozenset(
     {
-        "AssumeRole",
         "CopySnapshot",
         "CreateImage",
         "DescribeSnapshotAttribute",

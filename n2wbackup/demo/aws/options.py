@@ -18,6 +18,7 @@ class OptionChanges(TypedDict, total=False):
     pending_per_volume: int
     regions_off: Sequence[str]
     region_off_error: str
+    role_seconds: float
     ssm_delivery_seconds: float
     ssm_unknown_seconds: float
 
@@ -40,6 +41,7 @@ class Options:
     - `pending_per_volume`: pending snapshots of a volume (at most 1 on st1 and sc1); 0: no limit.
     - `regions_off`: regions that the account has not switched on, and `region_off_error`, what
       they answer: "AuthFailure" (an opt-in region) or "OptInRequired" (a service not subscribed).
+    - `role_seconds`: how long an assumed role's keys live, whatever was asked for; 0: as asked for.
     - `ssm_delivery_seconds`: from SendCommand until the script starts.
     - `ssm_unknown_seconds`: from SendCommand until GetCommandInvocation knows of it.
     """
@@ -54,6 +56,7 @@ class Options:
     pending_per_volume: int = 5
     regions_off: Sequence[str] = ()
     region_off_error: str = "AuthFailure"
+    role_seconds: float = 0.0
     ssm_delivery_seconds: float = 0.05
     ssm_unknown_seconds: float = 0.2
 

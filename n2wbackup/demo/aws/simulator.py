@@ -12,6 +12,7 @@ from n2wbackup.demo.aws.faults import Faults
 from n2wbackup.demo.aws.inventory import Inventory
 from n2wbackup.demo.aws.journal import Journal
 from n2wbackup.demo.aws.options import Options
+from n2wbackup.demo.aws.permissions import Permissions
 from n2wbackup.demo.aws.snapshots import Snapshots
 from n2wbackup.demo.aws.ssm_commands import Commands
 from n2wbackup.demo.aws.throttles import Buckets
@@ -32,6 +33,7 @@ class Simulator:
         self.faults = Faults()
         self.buckets = Buckets()
         self.journal = Journal()
+        self.permissions = Permissions()
 
     def configure(self, changes: Mapping[str, Any]) -> None:
         """Change options from now on; ValueError, and no change, where one does not exist."""

@@ -32,7 +32,7 @@ def describe_instance_information(simulator: Simulator, call: ApiCall) -> dict[s
                 "InstanceId": instance.id,
                 "PingStatus": "ConnectionLost" if is_lost else "Online",
                 "LastPingDateTime": time.time(),
-                "AgentVersion": "3.3.0.0",
+                "AgentVersion": "3.3.1611.0",
                 "IsLatestVersion": True,
                 "PlatformType": "Linux",
                 "PlatformName": "Amazon Linux",

@@ -1,0 +1,175 @@
+"""Roles that the server assumes for an account, and what to do where AWS does not let it.
+
+botocore keeps the credentials and renews them; here is how, and each refusal as a sentence.
+"""
+
+import re
+import uuid
+from typing import Any
+
+import botocore.session
+from botocore import exceptions
+from botocore.client import BaseClient
+from botocore.config import Config
+from botocore.credentials import AssumeRoleCredentialFetcher, RefreshableCredentials
+
+from n2wbackup.lib import home
+from policies.adapters import loading, translate
+from policies.adapters.translate import Call
+from policies.domain import identifiers
+from policies.domain.errors import AwsError, CredentialsError, RegionError
+from policies.ports import Credentials
+
+DURATION_SECONDS = 3600  # what every role allows, also to an identity that is a role itself
+LONGEST_WINDOW_SECONDS = 600
+# botocore renews from the first on, and lets nobody go on without from the second on. A window that
+# begins with more than the second left does not outlive its credentials.
+RENEW_SECONDS = LONGEST_WINDOW_SECONDS + 15 * 60 + 300
+INSIST_SECONDS = LONGEST_WINDOW_SECONDS + 300
+_HOMES = {"aws": "us-east-1", "aws-cn": "cn-north-1", "aws-us-gov": "us-gov-west-1"}
+_STS = Config(
+    retries={"total_max_attempts": 3, "mode": "standard"},
+    connect_timeout=5,
+    read_timeout=15,
+    user_agent_extra=loading.USER_AGENT,
+)
+
+
+def assume(given: Credentials) -> RefreshableCredentials:
+    """Return the credentials of the account's role, which renew themselves; asks STS.
+
+    CredentialsError with what to put into the trust policy. A role that does not ask for the account's
+    external id is refused: any tenant who names it would reach it.
+    """
+    role = _Role(given)
+    role.refuse_open_door()
+    made: RefreshableCredentials = RefreshableCredentials.create_from_metadata(
+        role.fetch(),
+        refresh_using=role.fetch,
+        method="assume-role",
+        advisory_timeout=RENEW_SECONDS,
+        mandatory_timeout=INSIST_SECONDS,
+    )
+    return made
+
+
+class _Role:
+    """A role as one account reaches it, by the server's own identity."""
+
+    def __init__(self, given: Credentials) -> None:
+        self._given = given
+        self._own = loading.session()
+        self._region = _region(given.role_arn, self._own)
+        self._fetcher: AssumeRoleCredentialFetcher | None = None
+
+    def fetch(self) -> dict[str, str]:
+        """Return credentials as botocore takes them; what is wrong, as a sentence."""
+        try:
+            if self._fetcher is None:
+                self._fetcher = self._fetcher_with(self._given.external_id)
+            found: dict[str, str] = self._fetcher.fetch_credentials()
+        except translate.RAISED as error:
+            raise self._failure(error) from error
+        return found
+
+    def refuse_open_door(self) -> None:
+        """Try another external id: AWS has to say no."""
+        try:
+            self._fetcher_with(str(uuid.uuid4())).fetch_credentials()
+        except exceptions.ClientError as error:
+            if _code(error) == "AccessDenied":
+                return
+            raise self._failure(error) from error
+        except translate.RAISED as error:
+            raise self._failure(error) from error
+        raise CredentialsError(
+            f"The role {self._given.role_arn} lets this server in without the account's external id, so "
+            "others could use it too, and it is not used: give its trust policy the condition "
+            f"{_condition(self._given)}."
+        )
+
+    def _fetcher_with(self, external_id: str) -> AssumeRoleCredentialFetcher:
+        own = self._own.get_credentials()
+        if own is None:
+            raise exceptions.NoCredentialsError
+        return AssumeRoleCredentialFetcher(
+            client_creator=self._client,
+            source_credentials=own,
+            role_arn=self._given.role_arn,
+            extra_args={
+                "ExternalId": external_id,
+                "RoleSessionName": f"n2wbackup-{home.server_id()[:8]}",
+                "DurationSeconds": DURATION_SECONDS,
+            },
+            expiry_window_seconds=RENEW_SECONDS,
+        )
+
+    def _client(self, service: str, **keys: Any) -> BaseClient:  # noqa: ANN401 - as botocore calls it
+        with loading.MAKING:
+            return self._own.create_client(service, region_name=self._region, config=_STS, **keys)
+
+    def _failure(self, error: Exception) -> AwsError:
+        call = Call("AssumeRole", self._given.role_arn, self._region)
+        if isinstance(error, exceptions.ClientError):
+            code, message = _code(error), error.response["Error"].get("Message", "")
+            if code == "AccessDenied":
+                return CredentialsError(_denied(self._given, call, message), code)
+            if code == "RegionDisabledException":
+                return RegionError(
+                    f"{call} failed ({code}): STS is switched off there; switch it on in the server's AWS "
+                    "account, or set AWS_REGION to another region.",
+                    code,
+                )
+        failure = translate.failure(error, call)
+        if isinstance(failure, CredentialsError):
+            said = f" ({failure.code})" if failure.code else ""
+            return CredentialsError(
+                f"{call} failed{said}: this server has no valid AWS identity of its own, which it needs to "
+                "assume a role; give it an instance role or correct its AWS configuration.",
+                failure.code,
+            )
+        return failure
+
+
+def _region(role_arn: str, own: botocore.session.Session) -> str:
+    """Return where to ask STS: the server's own region, or one that no account can switch off."""
+    configured = own.get_config_variable("region")
+    partition = identifiers.partition_of_role(role_arn)
+    if configured and own.get_partition_for_region(configured) == partition:
+        return str(configured)
+    return _HOMES[partition]
+
+
+def _code(error: exceptions.ClientError) -> str:
+    return str(error.response["Error"].get("Code", ""))
+
+
+def _condition(given: Credentials) -> str:
+    return f'"StringEquals": {{"sts:ExternalId": "{given.external_id}"}}'
+
+
+def _denied(given: Credentials, call: Call, message: str) -> str:
+    """AWS does not tell whether the trust policy or the server's own is missing something."""
+    if "explicit deny" in message:
+        return (
+            f"{call} failed (AccessDenied): a policy denies it explicitly; take that denial away."
+        )
+    if "no identity-based policy allows" in message:
+        return (
+            f"{call} failed (AccessDenied): this server's own identity lacks the permission "
+            f"sts:AssumeRole on {given.role_arn}; allow it in its IAM policy."
+        )
+    return (
+        f'{call} failed (AccessDenied): let the role\'s trust policy allow "sts:AssumeRole" to the '
+        f'principal {{"AWS": "{_caller(message)}"}} under the condition {_condition(given)}, and let this '
+        "server's IAM policy allow sts:AssumeRole on the role."
+    )
+
+
+def _caller(message: str) -> str:
+    """Return the principal that AWS named as the caller; of a session, its role."""
+    named = re.search(r"User: (arn:[^\s]+) is not authorized", message)
+    if named is None:
+        return "(the ARN of this server's own identity)"
+    session = re.fullmatch(r"arn:([^:]+):sts::(\d+):assumed-role/([^/]+)/.*", named[1])
+    return f"arn:{session[1]}:iam::{session[2]}:role/{session[3]}" if session else named[1]

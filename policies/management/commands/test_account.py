@@ -1,0 +1,32 @@
+"""Ask AWS whether an account may do what backups need."""
+
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from policies import selectors
+from policies.management import output
+from policies.services import probing, reporting
+
+
+class Command(BaseCommand):
+    """`test_account OWNER/NAME`."""
+
+    help = (
+        "Ask AWS for each permission that an account needs, by DryRun, in its region and in those of its "
+        "policies' targets. Makes and changes nothing. Exit 0 only when none is missing."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """Declare the arguments."""
+        parser.add_argument("account", metavar="OWNER/NAME")
+        parser.add_argument("--json", action="store_true", help="print it as JSON")
+
+    def handle(self, **options: Any) -> None:
+        """Ask, and print each answer."""
+        with output.complaints():
+            found = probing.probe(selectors.account(options["account"]))
+        report = reporting.probe(found)
+        self.stdout.write(output.as_json(report) if options["json"] else output.probe(report))
+        if not found.is_good:
+            raise CommandError(" ".join(found.problems))
