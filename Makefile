@@ -7,6 +7,9 @@ MANAGE := $(PYTHON_OF_VENV) manage.py
 # What the caller's shell says about databases and brokers is not the suite's business.
 PLAIN := env -u DATABASE_URL -u REDIS_URL
 PYTEST := $(PYTHON_OF_VENV) -m pytest
+# Which IAM actions the simulated AWS was asked for, by all runs of the suite; the last run compares.
+PERMISSIONS := $(CURDIR)/.pytest_cache/aws-permissions
+RECORDED := $(PLAIN) N2W_SIMULATED_AWS_PERMISSIONS=$(PERMISSIONS)
 
 # May touch the database, so they run on each that is supported; two at a time.
 TESTS_ON_EACH_DATABASE := tests/unit tests/services tests/views
@@ -30,9 +33,11 @@ demo: setup ## The whole product on this machine, no root, no AWS; ARGS=--once f
 
 test: setup ## The whole suite on SQLite and PostgreSQL; installs missing system packages
 	tools/system-packages.sh
-	$(PLAIN) $(PYTEST) -n 2 tests/guards tests/contract $(TESTS_ON_EACH_DATABASE)
-	$(PLAIN) tools/with-postgresql.sh $(PYTEST) -n 2 $(TESTS_ON_EACH_DATABASE)
-	$(PLAIN) $(PYTEST) tests/system
+	mkdir -p $(dir $(PERMISSIONS)) && rm -f $(PERMISSIONS)
+	$(RECORDED) $(PYTEST) -n 2 tests/guards tests/contract $(TESTS_ON_EACH_DATABASE)
+	$(RECORDED) tools/with-postgresql.sh $(PYTEST) -n 2 $(TESTS_ON_EACH_DATABASE)
+	$(RECORDED) $(PYTEST) tests/system
+	$(RECORDED) $(PYTEST) tests/last
 
 check: setup ## Everything that reads the code without running it
 	.venv/bin/ruff check .

@@ -21,6 +21,7 @@ MUST_STAND = {
     "Makefile",
     "README.md",
     "THREAT_MODEL.md",
+    "deploy",
     "docs",
     "manage.py",
     "n2wbackup",

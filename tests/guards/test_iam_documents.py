@@ -1,0 +1,68 @@
+"""The IAM documents are as tight as they say."""
+
+import json
+from typing import Any
+
+import pytest
+
+from policies.adapters import limits
+from policies.domain import sequence
+from policies.models import Run
+from policies.services import tagging
+from tests import factories
+from tests.guards import tree
+
+DOCUMENTS = tree.ROOT / "deploy" / "iam"
+SNAPSHOTS = "arn:aws:ec2:*::snapshot/*"
+
+
+def statements(name: str) -> dict[str, dict[str, Any]]:
+    document = json.loads((DOCUMENTS / name).read_text())
+    assert document["Version"] == "2012-10-17"
+    return {each["Sid"]: each for each in document["Statement"]}
+
+
+@pytest.mark.parametrize("path", sorted(DOCUMENTS.glob("*.json")), ids=lambda path: path.name)
+def test_a_document_names_its_actions_and_is_told_of_in_the_readme(path: Any) -> None:
+    for sid, each in statements(path.name).items():
+        assert sid.isalnum()
+        assert "*" not in json.dumps(each["Action"])
+    assert f"({path.name})" in (DOCUMENTS / "README.md").read_text()
+
+
+def test_what_changes_something_has_a_resource_and_a_condition() -> None:
+    for sid, each in statements("server.json").items():
+        if sid != "Look":
+            assert each["Resource"] != "*"
+        if each["Resource"] == SNAPSHOTS:
+            assert each["Condition"]
+    assert all(a.startswith("ec2:Describe") for a in statements("server.json")["Look"]["Action"])
+
+
+def test_a_snapshot_is_made_only_with_the_servers_tag_and_tagged_only_where_it_has_it() -> None:
+    found = statements("server.json")
+
+    made = found["SnapshotsBearTheServersTag"]["Condition"]["StringEquals"]
+    later = found["TagItsOwnLater"]["Condition"]["StringEquals"]
+    assert made == {f"aws:RequestTag/{limits.SERVER_TAG}": "SERVER_ID"}
+    assert later == {f"aws:ResourceTag/{limits.SERVER_TAG}": "SERVER_ID"}
+
+
+@pytest.mark.django_db
+def test_the_tags_that_may_be_set_later_are_those_that_are() -> None:
+    run: Run = factories.RunFactory.create()
+    run.state = max(sequence.ENDS)
+    condition = statements("server.json")["TagItsOwnLater"]["Condition"]
+
+    assert condition["ForAllValues:StringEquals"]["aws:TagKeys"] == sorted(
+        tagging._tags(run, "crash")
+    )
+
+
+def test_a_role_is_entered_only_with_an_external_id() -> None:
+    (trust,) = statements("role-trust.json").values()
+    (server,) = statements("server-assume-role.json").values()
+
+    assert trust["Condition"] == {"StringEquals": {"sts:ExternalId": "EXTERNAL_ID"}}
+    assert server["Condition"] == {"Null": {"sts:ExternalId": "false"}}
+    assert trust["Action"] == server["Action"] == "sts:AssumeRole"
