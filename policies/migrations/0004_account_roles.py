@@ -6,7 +6,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("policies", "0002_initial"),
+        ("policies", "0003_schedules_and_retries"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
