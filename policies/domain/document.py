@@ -9,22 +9,18 @@ from dataclasses import dataclass
 
 from policies.domain import marked
 from policies.domain.marked import BrokenYamlError, Entry, Key, Mistake, Place
-
-_NO_SCHEDULES = (
-    "Schedules are not known to this version, the next release adds them: take schedules out and "
-    "start runs with run_policy."
-)
+from policies.domain.schedule import Unit
 
 _EXTERNAL_ID = (
     "The external id is made by the server: take it out; test_account and the admin pages show it."
 )
-_SCHEDULES = Key(marked.text, refusal=_NO_SCHEDULES)
 USER = marked.shape(
     {
         "name": Key(marked.text, required=True),
         "email": Key(marked.text),
         "password_env": Key(marked.text),
         "superuser": Key(marked.truth),
+        "active": Key(marked.truth),
         "server_role": Key(marked.truth),
     }
 )
@@ -38,6 +34,26 @@ ACCOUNT = marked.shape(
         "role_arn": Key(marked.text),
         "external_id": Key(marked.text, refusal=_EXTERNAL_ID),
         "region": Key(marked.text),
+    }
+)
+EVERY = marked.shape({unit.value: Key(marked.number) for unit in Unit})
+DISABLED = marked.shape(
+    {
+        "days": Key(marked.list_of(marked.text)),
+        "from": Key(marked.scalar),
+        "to": Key(marked.scalar),
+    }
+)
+SCHEDULE = marked.shape(
+    {
+        "owner": Key(marked.text, required=True),
+        "name": Key(marked.text, required=True),
+        "cron": Key(marked.text),
+        "every": Key(EVERY),
+        "starting": Key(marked.scalar),
+        "ending": Key(marked.scalar),
+        "timezone": Key(marked.text),
+        "disabled": Key(marked.list_of(DISABLED)),
     }
 )
 TARGET = marked.shape(
@@ -64,6 +80,7 @@ SCRIPTS = marked.shape(
         "skip_snapshots_when_before_fails": Key(marked.truth),
     }
 )
+RETRIES = marked.shape({"count": Key(marked.number), "minutes": Key(marked.number)})
 POLICY = marked.shape(
     {
         "owner": Key(marked.text, required=True),
@@ -73,17 +90,23 @@ POLICY = marked.shape(
         "max_freeze_seconds": Key(marked.number),
         "targets": Key(marked.list_of(TARGET)),
         "scripts": Key(SCRIPTS),
-        "schedules": _SCHEDULES,
+        "schedules": Key(marked.list_of(marked.placed(marked.text))),
+        "retries": Key(RETRIES),
+        "snapshot_timeout_hours": Key(marked.number),
+        "thaw_retry_minutes": Key(marked.number),
     }
 )
 DOCUMENT = marked.shape(
     {
         "users": Key(marked.list_of(USER)),
         "accounts": Key(marked.list_of(ACCOUNT)),
+        "schedules": Key(marked.list_of(SCHEDULE)),
         "policies": Key(marked.list_of(POLICY)),
-        "schedules": _SCHEDULES,
     }
 )
+
+
+_NOUNS = {"users": "user", "accounts": "account", "schedules": "schedule", "policies": "policy"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +115,7 @@ class Document:
 
     users: tuple[Entry, ...] = ()
     accounts: tuple[Entry, ...] = ()
+    schedules: tuple[Entry, ...] = ()
     policies: tuple[Entry, ...] = ()
 
 
@@ -103,18 +127,15 @@ def read(text: str) -> tuple[Document, list[Mistake]]:
     except BrokenYamlError as error:
         return Document(), [error.mistake]
     if root is None:
-        sentence = "The document is empty: name users, accounts or policies."
+        sentence = "The document is empty: name users, accounts, schedules or policies."
         return Document(), [Mistake(Place(1, 1, "document"), sentence)]
     try:
         values = DOCUMENT(root, Place(1, 1, ""), mistakes).values
     except marked.WrongError as wrong:
         return Document(), [Mistake(Place(1, 1, "document"), str(wrong))]
-    document = Document(
-        values.get("users", ()), values.get("accounts", ()), values.get("policies", ())
-    )
-    mistakes += _named_twice(document.users, "user")
-    mistakes += _named_twice(document.accounts, "account")
-    mistakes += _named_twice(document.policies, "policy")
+    document = Document(**{kind: values.get(kind, ()) for kind in _NOUNS})
+    for kind, noun in _NOUNS.items():
+        mistakes += _named_twice(getattr(document, kind), noun)
     return document, mistakes
 
 

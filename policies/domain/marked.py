@@ -79,13 +79,20 @@ class WrongError(Exception):
     """The value cannot be taken; the text says why."""
 
 
+class Placed(NamedTuple):
+    """A value of a list, and where it stands."""
+
+    value: Any
+    place: Place
+
+
 Mistakes = list[Mistake]
 Kind = Callable[[Node, Place, Mistakes], Any]  # raises WrongError
 
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """What may stand behind a key; `refusal` is the sentence where nothing may, yet."""
+    """What may stand behind a key; `refusal` is the sentence where nothing may."""
 
     kind: Kind
     required: bool = False
@@ -128,6 +135,13 @@ def text(node: Node, _place: Place, _mistakes: Mistakes) -> str:
     return str(node.value)
 
 
+def scalar(node: Node, _place: Place, _mistakes: Mistakes) -> str:
+    """Take one value as it is written, such as a date or a time of day, whatever YAML would make of it."""
+    if not isinstance(node, ScalarNode) or _kind(node) == "nothing":
+        raise WrongError(f"This has to be one value, not {_kind(node)}.")
+    return str(node.value)
+
+
 def truth(node: Node, _place: Place, _mistakes: Mistakes) -> bool:
     """Take true or false."""
     if _kind(node) != "true or false":
@@ -141,6 +155,15 @@ def number(node: Node, _place: Place, _mistakes: Mistakes) -> int:
         what = "another kind of number" if _kind(node) == "a number" else _kind(node)
         raise WrongError(f"This has to be a whole number, not {what}.")
     return int(node.value)
+
+
+def placed(kind: Kind) -> Kind:
+    """Make the kind that takes what the kind takes, together with its place."""
+
+    def take(node: Node, place: Place, mistakes: Mistakes) -> Placed:
+        return Placed(kind(node, place, mistakes), place)
+
+    return take
 
 
 def list_of(kind: Kind) -> Kind:

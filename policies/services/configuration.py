@@ -1,4 +1,4 @@
-"""A document made true: users, accounts and policies as code. All or nothing, and twice is once.
+"""A document made true: users, accounts, schedules and policies as code. All or nothing, and twice is once.
 
 What the document does not name stays as it is, and nothing is ever deleted. Each entry goes through the same
 saving rules as the admin's forms. Passwords and secrets come from the environment and are told nowhere.
@@ -12,16 +12,17 @@ from django.core.exceptions import ValidationError
 from django.db import IntegrityError, models, transaction
 
 from policies import permissions
-from policies.domain import document
+from policies.domain import disabled, document
 from policies.domain.errors import InputError
 from policies.domain.marked import Entry, Mistake
-from policies.models import Account, Policy, PolicyTarget
-from policies.services import declared, enrolling, policies
+from policies.domain.schedule import Unit
+from policies.models import Account, Policy, PolicyTarget, Schedule
+from policies.services import declared, enrolling, policies, schedules
 from scripts_admin.models import Folder, User
 from scripts_admin.services import folders, users
 
 CREATED, CHANGED, UNCHANGED = "created", "changed", "unchanged"
-USER, ACCOUNT, POLICY = "user", "account", "policy"
+USER, ACCOUNT, SCHEDULE, POLICY = "user", "account", "schedule", "policy"
 # Anything else may be the secret itself, written where its variable's name belongs.
 _VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]{0,63}")
 
@@ -65,7 +66,7 @@ def apply(text: str, environment: Mapping[str, str], *, dry_run: bool = False) -
                 _make_folders(application.folders)
     except IntegrityError:
         raise InputError(
-            "Somebody else changed the same users, accounts or policies at the same time, so nothing "
+            "Somebody else changed the same users, accounts, schedules or policies at the same time, so nothing "
             "was changed: apply the document again."
         ) from None
     return changes
@@ -89,13 +90,14 @@ class _Application:
         self._environment = environment
         # Named in the document but wrong there: whoever refers to them is told nothing new. A name
         # that could not be read might be any.
-        self._spoilt: set[str] = set()
+        self._spoilt: set[tuple[str, str]] = set()
 
     def run(self, wanted: document.Document) -> list[Change]:
         """Enter users, then what is theirs; return what became of the entries that are right."""
         steps: list[tuple[str, tuple[Entry, ...], Callable[[Entry], Change | None]]] = [
             (USER, wanted.users, self._user),
             (ACCOUNT, wanted.accounts, self._account),
+            (SCHEDULE, wanted.schedules, self._schedule),
             (POLICY, wanted.policies, self._policy),
         ]
         changes = []
@@ -105,7 +107,7 @@ class _Application:
                 if change is not None:
                     changes.append(change)
                 else:
-                    self._spoilt.add(_reference(kind, entry))
+                    self._spoilt.add((kind, _reference(entry)))
         return changes
 
     def _user(self, entry: Entry) -> Change | None:
@@ -174,6 +176,50 @@ class _Application:
             sentence = f"A role (auth: {row.auth}) needs no secret access key: take this out."
             self._tell(entry, "secret_access_key_env", sentence)
 
+    def _schedule(self, entry: Entry) -> Change | None:
+        owner, name = self._owner(entry), _name(entry)
+        if owner is None or name is None:
+            return None
+        row = owner.schedules.filter(name=name).first() or Schedule(owner=owner, name=name)
+        self._one_unit(entry)
+        fields = declared.fill_schedule(row, entry) | self._disabled(entry, row)
+        unread = declared.unread_of_schedule(entry)
+        self._ask(entry, lambda: schedules.check(row, unread=unread))
+        if entry.unread:
+            return None
+        action = _action(row, fields)
+        if action != UNCHANGED:
+            schedules.save(row)
+        return Change(SCHEDULE, f"{owner.username}/{name}", action, declared.named(fields))
+
+    def _one_unit(self, entry: Entry) -> None:
+        if "every" in entry.values and len(entry.values["every"].values) != 1:
+            if not entry.values["every"].unread:
+                sentence = (
+                    f"every counts one unit: write one of {', '.join(Unit)}, such as hours: 6."
+                )
+                self._tell(entry, "every", sentence)
+            entry.unread.add("every")
+
+    def _disabled(self, entry: Entry, row: Schedule) -> dict[str, str]:
+        """Set the disabled times that the entry names; each that cannot be is told at its place."""
+        if "disabled" not in entry.values:
+            return {}
+        lines = []
+        for each in entry.values["disabled"]:
+            if each.unread:
+                continue
+            days, begins, ends = (each.values.get(key) for key in ("days", "from", "to"))
+            try:
+                lines.append(str(disabled.make(days or (), begins or "00:00", ends or "24:00")))
+            except ValueError as error:
+                self.mistakes.append(Mistake(each.place, str(error)))
+                entry.unread.add("disabled")
+        old, row.disabled = row.disabled, lines
+        if row.pk and old == lines:
+            return {}
+        return {"disabled": declared.shown(", ".join(old) if row.pk else None, ", ".join(lines))}
+
     def _policy(self, entry: Entry) -> Change | None:
         owner, name, targets = self._owner(entry), _name(entry), self._targets(entry)
         row = _policy_row(owner, name or "")
@@ -188,12 +234,14 @@ class _Application:
             row.account = account
         if not row.pk and "targets" not in entry.places:
             self._tell(entry, "targets", policies.NO_TARGET)
+        followed = self._schedules(entry, owner)
+        fields |= declared.followed(row, followed)
         self._ask(entry, lambda: policies.check(row, unread=unread))
         if entry.unread or owner is None or name is None or account is None:
             return None
         action = _action(row, fields)
         if action != UNCHANGED:
-            policies.save(row)
+            policies.save(row, followed)
         old = list(row.targets.order_by("pk"))
         if targets and policies.replace_targets(row, targets):
             fields["targets"] = declared.shown(
@@ -221,7 +269,7 @@ class _Application:
         if name is None:
             return None
         found = User.objects.filter(username=name).first()
-        if found is None and not {name.lower(), ""} & self._spoilt:
+        if found is None and not {(USER, name.lower()), (USER, "")} & self._spoilt:
             sentence = f"There is no user {name}: add them to users, or correct the name."
             self._tell(entry, "owner", sentence)
         return found
@@ -235,11 +283,29 @@ class _Application:
         if name is None or owner is None:
             return None
         found = owner.accounts.filter(name=name).first()
-        spoilt = {f"{owner.username}/{name}".lower(), f"{owner.username}/"}
-        if found is None and not spoilt & self._spoilt:
+        if found is None and not self._is_spoilt(ACCOUNT, owner, name):
             sentence = f"{owner.username} has no account {name}: add it, or correct the name."
             self._tell(entry, "account", sentence)
         return found
+
+    def _schedules(self, entry: Entry, owner: User | None) -> list[Schedule] | None:
+        """Return the schedules that the entry names; None where it names none, or one is wrong."""
+        if "schedules" not in entry.values or owner is None:
+            return None
+        found = {row.name: row for row in owner.schedules.all()}
+        for name, where in entry.values["schedules"]:
+            if name not in found and not self._is_spoilt(SCHEDULE, owner, name):
+                sentence = f"{owner.username} has no schedule {name}: add it, or correct the name."
+                self.mistakes.append(Mistake(where, sentence))
+                entry.unread.add("schedules")
+        if "schedules" in entry.unread:
+            return None
+        return [found[name] for name, _ in entry.values["schedules"] if name in found]
+
+    def _is_spoilt(self, kind: str, owner: User, name: str) -> bool:
+        """Tell whether it is named in the document but wrong there, or may be what could not be read."""
+        own = f"{owner.username}/"
+        return bool({(kind, f"{own}{name}".lower()), (kind, own)} & self._spoilt)
 
     def _variable(self, entry: Entry, key: str) -> str:
         """Return what the variable that the key names holds, or nothing; a missing one is told."""
@@ -272,9 +338,9 @@ class _Application:
         entry.unread.add(key)
 
 
-def _reference(kind: str, entry: Entry) -> str:
+def _reference(entry: Entry) -> str:
     """Return how other entries refer to this one, in lower case; what is unreadable is empty."""
-    owner = "" if kind == USER else f"{entry.values.get('owner', '')}/"
+    owner = f"{entry.values.get('owner', '')}/" if "owner" in entry.places else ""
     return f"{owner}{entry.values.get('name', '')}".lower()
 
 

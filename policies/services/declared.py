@@ -1,6 +1,6 @@
 """What an entry of the document says about a row: its columns set, each change told in words.
 
-Only `configuration` uses this; nothing here saves or asks the database.
+Only `configuration` uses this; nothing here saves.
 """
 
 from collections.abc import Iterable, Mapping
@@ -8,17 +8,29 @@ from collections.abc import Iterable, Mapping
 from django.db import models
 
 from policies.domain.marked import Entry, Place
-from policies.models import PolicyTarget
+from policies.models import Policy, PolicyTarget, Schedule
 
 SECRET = "(set)"  # noqa: S105 - what is shown in the place of a secret
-USER = {"email": "email", "superuser": "is_superuser"}
+USER = {"email": "email", "superuser": "is_superuser", "active": "is_active"}
 ACCOUNT = {
     "auth": "auth",
     "access_key_id": "access_key_id",
     "role_arn": "role_arn",
     "region": "region",
 }
-_POLICY = {"enabled": "enabled", "max_freeze_seconds": "max_freeze_seconds"}
+_SCHEDULE = {
+    "cron": "cron",
+    "starting": "starting",
+    "ending": "ending",
+    "timezone": "timezone",
+}
+_POLICY = {
+    "enabled": "enabled",
+    "max_freeze_seconds": "max_freeze_seconds",
+    "snapshot_timeout_hours": "snapshot_timeout_hours",
+    "thaw_retry_minutes": "thaw_retry_minutes",
+}
+_RETRIES = {"count": "retry_count", "minutes": "retry_minutes"}
 _SCRIPTS = {
     "enabled": "scripts_enabled",
     "collect_output": "collect_output",
@@ -56,21 +68,47 @@ def fill(row: models.Model, entry: Entry, columns: Mapping[str, str]) -> dict[st
 
 def fill_policy(row: models.Model, entry: Entry) -> dict[str, str]:
     """Set the columns of a policy, those of its scripts included; as `fill`."""
-    scripts = entry.values.get("scripts", entry)
-    fields = fill(row, entry, _POLICY)
-    if scripts is not entry:
-        fields |= fill(row, scripts, _SCRIPTS)
-        fields |= fill(row, scripts.values.get("timeout_seconds", Entry(entry.place)), _TIMEOUTS)
+    nothing = Entry(entry.place)
+    scripts = entry.values.get("scripts", nothing)
+    return {
+        **fill(row, entry, _POLICY),
+        **fill(row, entry.values.get("retries", nothing), _RETRIES),
+        **fill(row, scripts, _SCRIPTS),
+        **fill(row, scripts.values.get("timeout_seconds", nothing), _TIMEOUTS),
+    }
+
+
+def fill_schedule(row: Schedule, entry: Entry) -> dict[str, str]:
+    """Set the columns of a schedule; as `fill`. Whoever names cron takes every out, and the other way round."""
+    fields = fill(row, entry, _SCHEDULE)
+    before = every_in_words(row)
+    if "every" in entry.values:
+        numbers = entry.values["every"].values
+        row.every_unit, row.every_number = next(iter(numbers.items()), ("", None))
+        row.cron = entry.values.get("cron", "")
+    elif "cron" in entry.values:
+        row.every_unit, row.every_number = "", None
+        row.starting = entry.values.get("starting", "")
+    if every_in_words(row) != before:
+        fields["every_number"] = shown(before if row.pk else None, every_in_words(row))
     return fields
+
+
+def every_in_words(row: Schedule) -> str:
+    """Return what a schedule counts by, or nothing."""
+    return f"{row.every_number} {row.every_unit}" if row.every_unit else ""
+
+
+def unread_of_schedule(entry: Entry) -> set[str]:
+    """Return the columns that the entry names and whose values could not be read."""
+    unread = {"cron", "starting", "ending", "timezone", "disabled"} & entry.unread
+    return unread | ({"every_number", "every_unit"} if "every" in entry.unread else set())
 
 
 def unread_of_policy(entry: Entry) -> set[str]:
     """Return the columns that the entry names and whose values could not be read."""
-    unread = {"max_freeze_seconds"} & entry.unread
-    for column in _TIMEOUTS.values():
-        if _is_unread(entry, column):
-            unread.add(column)
-    return unread
+    numbers = {*_POLICY.values(), *_RETRIES.values(), *_TIMEOUTS.values()}
+    return {column for column in numbers if _is_unread(entry, column)}
 
 
 def _is_unread(entry: Entry, column: str) -> bool:
@@ -103,11 +141,25 @@ def _path(column: str) -> list[str]:
     keys = {
         "username": ["name"],
         "is_superuser": ["superuser"],
+        "is_active": ["active"],
         "secret_access_key": ["secret_access_key_env"],
     }
+    keys |= {"every_number": ["every"], "every_unit": ["every"]}
+    keys |= {column: ["retries", key] for key, column in _RETRIES.items()}
     keys |= {column: ["scripts", key] for key, column in _SCRIPTS.items()}
     keys |= {column: ["scripts", "timeout_seconds", key] for key, column in _TIMEOUTS.items()}
     return keys.get(column, [column])
+
+
+def followed(row: Policy, schedules: Iterable[Schedule] | None) -> dict[str, str]:
+    """Return the change, in words, where the policy is to follow other schedules than it does."""
+    if schedules is None:
+        return {}
+    old = sorted(row.schedules.values_list("name", flat=True)) if row.pk else []
+    new = sorted({each.name for each in schedules})
+    if old == new:
+        return {}
+    return {"schedules": shown(", ".join(old) if row.pk else None, ", ".join(new))}
 
 
 def target(entry: Entry) -> PolicyTarget:

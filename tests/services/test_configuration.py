@@ -243,8 +243,6 @@ def test_broken_yaml_is_told_with_line_and_column(text: str, told: str) -> None:
         ("us-east-1}\npol", "»here}\npol", "accounts[0].region: here is no AWS region"),
         ("one@example.org", "»one", "users[0].email: This is no e-mail address"),
         ("name: policy1", "name: p\n    »name: q", "policies[0].name: name is given twice"),
-        ("name: policy1", "name: p\n    »schedules: []", "policies[0].schedules: Schedules are"),
-        ("policies:", "»schedules: []\npolicies:", "schedules: Schedules are not known to this"),
     ],
 )
 def test_one_mistake_is_told_once_and_where_it_stands(old: str, new: str, told: str) -> None:

@@ -1,0 +1,22 @@
+"""`manage.py export`: users, accounts, schedules and policies as the YAML that `apply` takes."""
+
+from typing import Any
+
+from django.core.checks import Tags
+from django.core.management.base import BaseCommand
+
+from policies.services import exporting
+
+
+class Command(BaseCommand):
+    """`export`."""
+
+    help = (
+        "Print users, accounts, schedules and policies as the YAML that apply takes. Passwords and secret access "
+        "keys are not in it; applied to the same server it changes nothing."
+    )
+    requires_system_checks = [Tags.models]
+
+    def handle(self, **_: Any) -> None:
+        """Print the document."""
+        self.stdout.write(exporting.export(), ending="")
