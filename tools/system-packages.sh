@@ -15,6 +15,7 @@ packages=(
     util-linux  # setpriv, flock, losetup, fsfreeze
     postgresql  # the suite runs on it, too
     libfaketime # a false clock for one process
+    sudo        # an account that may freeze and thaw, and nothing else
 )
 
 # SYSTEM_ROOT lets this script's own tests watch it without a machine to spoil.

@@ -46,7 +46,8 @@ def export() -> str:
 
 
 def _owned(rows: Any) -> Iterable[Any]:  # noqa: ANN401 - querysets of several models
-    return rows.select_related("owner").order_by("owner__username", "name")
+    found: Iterable[Any] = rows.select_related("owner").order_by("owner__username", "name")
+    return found
 
 
 def _user(row: User) -> Mapping:

@@ -79,7 +79,7 @@ def machine(tmp_path: Path) -> Machine:
         'shift; printf "%s\\n" "$@" >>$root/installed',
     )
     machine.installed().write_text(
-        "mariadb-server\nopenssh-server\nopenssh-client\ne2fsprogs\nutil-linux\nlibfaketime\n"
+        "mariadb-server\nopenssh-server\nopenssh-client\ne2fsprogs\nutil-linux\nlibfaketime\nsudo\n"
     )
     return machine
 

@@ -1,0 +1,11 @@
+#!/bin/bash
+# shellcheck disable=SC2154 # the settings come from fsfreeze.conf
+# before: freezes the file systems, with the auto-thaw armed first. 0 only when all are frozen; otherwise none is.
+set -u
+folder=$(dirname -- "$0")
+[[ -r $folder/fsfreeze.conf ]] || folder=$PWD # run from a copy elsewhere: the working folder is the scripts' own
+set -a # the settings are handed on in the environment
+# shellcheck source=/dev/null
+. "$folder/fsfreeze.conf"
+
+exec bash "$folder/fsfreeze-mounts.sh" before -- "${mounts[@]}"
