@@ -12,7 +12,7 @@ import pytest
 
 from tests.ground import components, filesystems, fsfreeze, processes, scripts
 from tests.ground.fsfreeze import is_frozen
-from tests.ground.recipes import Install, Recipe
+from tests.ground.recipes import RECIPES, Install, Recipe
 from tests.system.recipe_runs import a_run
 
 pytest_plugins = ("tests.ground.fixtures", "tests.ground.fsfreeze_fixtures")
@@ -112,3 +112,56 @@ def test_what_cannot_be_written_out_in_time_is_not_frozen(
     assert (before.exit_code, after.exit_code) == (1, 0), (before, after)
     assert "could not be written out within 1 s" in before.stderr
     assert not healthy_is_frozen
+
+
+def test_after_ends_a_before_that_is_still_at_work_on_the_instance_though_its_caller_is_dead(
+    over_ssh: Install, hanging: Hanging
+) -> None:
+    recipe, run = over_ssh(mounts=hanging.mounts, write_out_seconds="20"), a_run()
+    fsfreeze.freeze(hanging.below.mount)
+    (hanging.volume.mount / "much").write_bytes(b"x" * 1_000_000)
+    with scripts.started(recipe.before, environment=run) as before:
+        processes.wait_until(
+            (recipe.state / f"run.{run['N2W_RUN_ID']}").exists,
+            seconds=10,
+            what="before is at work over there",
+        )
+        before.kill_group()
+    far_side = Path("/proc") / (recipe.state / "turn").read_text().split()[0]
+    assert far_side.exists()
+
+    after = scripts.run(recipe.after, "0", environment=run)
+    fsfreeze.thaw(hanging.below.mount)
+
+    assert after.exit_code == 0, after
+    assert not far_side.exists()
+    assert not is_frozen(hanging.healthy.mount)
+
+
+@pytest.mark.parametrize("is_open", [True, False], ids=["open hold", "closed hold"])
+def test_a_freeze_that_was_begun_late_does_not_freeze_for_a_hold_that_is_closed(
+    tmp_path: Path, xfs_volume: filesystems.Volume, is_open: bool
+) -> None:
+    if is_open:
+        (tmp_path / "open").touch()
+    command = '. "$0"; fsfreeze=$1; freezer "$2" 0 "$3"'
+    helper = RECIPES / "fsfreeze" / "fsfreeze-hold.sh"
+    try:
+        done = subprocess.run(
+            [
+                "bash",
+                "-c",
+                command,
+                helper,
+                components.program("fsfreeze"),
+                tmp_path,
+                xfs_volume.mount,
+            ],
+            check=False,
+            timeout=20,
+        )
+        frozen = is_frozen(xfs_volume.mount)
+    finally:
+        fsfreeze.thaw(xfs_volume.mount)
+
+    assert (done.returncode == 0) is frozen is is_open

@@ -294,7 +294,7 @@ def test_nothing_is_frozen_when_the_memory_of_the_state_folder_is_full_at_any_mo
     state = ground_folder / "small"
     state.mkdir()
     codes = []
-    for inodes in (2, 4, 6, 8, 9, 10, 11, 12, 13, 20):
+    for inodes in (2, 4, 6, 8, 10, 11, 12, 13, 14, 16, 20):
         options = f"size=64k,nr_inodes={inodes},mode=700"
         subprocess.run(["mount", "-t", "tmpfs", "-o", options, "small", state], check=True)
         try:

@@ -1,7 +1,8 @@
 # shellcheck shell=bash disable=SC2034,SC2154 # fsfreeze-mounts.sh, which sources this, reads and sets the rest
 # What fsfreeze-mounts.sh stands on: processes that freeze, thaw and watch, each of its own, and a hold: what one before has
 # frozen. A hold is the folder $state_folder/hold.<random>/, in memory, with
-#   run, mount.<n>       whose it is, and the mount points in their order
+#   run                  whose it is
+#   mount.<n>, disk.<n>  the mount points in their order, and the numbers of their disks
 #   keeper               the auto-thaw, by its own hand
 #   freezer.<n>          the freeze is about to begin, by its own hand; then result.<n>
 #   writes.<n>, frozen   how much the disk had written, and since when, when all stood still
@@ -146,7 +147,7 @@ make_hold() {
   printf '%s\n' "$run" >"$hold/run" || return
   : >"$hold/open" || return
   for n in "${!mounts[@]}"; do
-    printf '%s\n' "${mounts[n]}" >"$hold/mount.$n" || return
+    printf '%s\n' "${mounts[n]}" >"$hold/mount.$n" && mountpoint -d -- "${mounts[n]}" >"$hold/disk.$n" || return
   done
 }
 
@@ -194,7 +195,8 @@ disarm() {
 # Thaws the hold and takes it down; fails when something of it may still be or become frozen. Then the auto-thaw goes on.
 release() {
   local now until
-  rm -f "$hold/open"
+  # Once before had ended, no freeze is on its way, and no time is to be lost.
+  [[ -s $hold/frozen ]] || rm -f "$hold/open"
   clock
   until=$((now + settle_seconds * 100))
   until thaw_all; do
@@ -206,8 +208,11 @@ release() {
   rm -rf -- "$hold"
 }
 
-# How many writes the disk has ended, and how many sectors it has written. Its frozen file system writes none.
-writes_of() {
-  local words device
-  device=$(mountpoint -d -- "$1") && read -ra words <"/sys/dev/block/$device/stat" && printf '%s %s\n' "${words[4]}" "${words[6]}"
+# How many writes the disk has ended, and how many sectors it has written, in `writes`. Its frozen file system writes none.
+# No other program is started: this is done while all stands still.
+count_writes() { # $1: number
+  local words disk
+  writes=''
+  { read -r disk <"$hold/disk.$1" && read -ra words <"/sys/dev/block/$disk/stat"; } 2>/dev/null || return
+  writes="${words[4]} ${words[6]}"
 }

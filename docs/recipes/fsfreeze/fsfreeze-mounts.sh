@@ -42,7 +42,7 @@ open_state_folder() {
   trouble="state_folder must begin with /, not be '$state_folder'"
   [[ $state_folder == /* ]] || return
   [[ -d $state_folder ]] || mkdir -m 700 -- "$state_folder" 2>/dev/null
-  trouble="the folder $state_folder on $(uname -n) cannot be made or is not $(id -un)'s own"
+  trouble="the folder $state_folder on $HOSTNAME cannot be made or belongs to another account"
   [[ -d $state_folder && ! -L $state_folder && -O $state_folder ]] || return
   trouble="the state_folder $state_folder is not in memory: take one on a tmpfs, such as /dev/shm"
   [[ $(stat -f -c %T -- "$state_folder") == @(tmpfs|ramfs) ]]
@@ -52,8 +52,8 @@ check_settings() {
   local name
   [[ $run =~ ^[A-Za-z0-9._-]{1,64}$ ]] || fail 2 "N2W_RUN_ID may have letters, digits, dot, dash and underscore only"
   [[ $attempt =~ ^[0-9]+$ ]] || fail 2 "N2W_ATTEMPT must be a number, not '$attempt'"
-  for name in fsfreeze setsid flock stat mountpoint sync mktemp find uname id; do
-    command -v "$name" >/dev/null || fail 2 "the program $name is missing on $(uname -n)"
+  for name in fsfreeze setsid flock stat mountpoint sync mktemp find id; do
+    command -v "$name" >/dev/null || fail 2 "the program $name is missing on $HOSTNAME"
   done
   cd / || exit 2
 }
@@ -76,7 +76,7 @@ check_mounts() {
   for mount in "${mounts[@]}"; do
     [[ $mount == /* && $mount != *[[:cntrl:]]* ]] || fail 2 "a mount point must begin with / and have no control characters: '$mount'"
     { device=$(mountpoint -d -- "$mount" 2>/dev/null) && number=$(stat -c %d -- "$mount"); } ||
-      fail 2 "$mount is not a mount point on $(uname -n): mount its file system, or correct mounts"
+      fail 2 "$mount is not a mount point on $HOSTNAME: mount its file system, or correct mounts"
     for place in / /usr /etc /var /var/log /tmp /run /dev "$state_folder" "$BASH" "$fsfreeze"; do
       [[ $(stat -L -c %d -- "$place") != "$number" ]] ||
         fail 2 "$mount cannot be frozen: $place lies on the same file system, and logging in and thawing need it"
@@ -101,10 +101,10 @@ check_mounts() {
 may_be_thawed() {
   local action
   ((EUID == 0)) && return
-  command -v sudo >/dev/null || fail 2 "$(id -un) is not root, and sudo is missing on $(uname -n)"
+  command -v sudo >/dev/null || fail 2 "$(id -un) is not root, and sudo is missing on $HOSTNAME"
   for action in --unfreeze --freeze; do
     sudo -n -l "$fsfreeze" "$action" "$1" >/dev/null 2>&1 ||
-      fail 2 "$(id -un) may not run 'sudo $fsfreeze $action $1' on $(uname -n) without a password"
+      fail 2 "$(id -un) may not run 'sudo $fsfreeze $action $1' on $HOSTNAME without a password"
   done
 }
 
@@ -115,7 +115,7 @@ take_turn() {
   if [[ $1 == after ]] && ! flock -n 9 && read -r pid start phase <"$state_folder/turn"; then
     [[ $phase == before ]] && same_process "$pid" "$start" && kill -KILL "$pid"
   fi
-  flock -w 8 9 || fail 3 "another before or after is at work in $state_folder on $(uname -n)"
+  flock -w 8 9 || fail 3 "another before or after is at work in $state_folder on $HOSTNAME"
   start_of $$
   printf '%s %s %s\n' $$ "$began" "$1" >"$state_folder/turn"
 }
@@ -181,7 +181,7 @@ record() {
 }
 
 before() {
-  local n status='' now deadline deadline_after=$deadline_seconds
+  local n status='' now writes deadline deadline_after=$deadline_seconds
   clock
   [[ ${N2W_SECONDS_LEFT:-} =~ ^([0-9]+) ]] && deadline_after=$((10#${BASH_REMATCH[1]} + margin_seconds))
   deadline=$((now + deadline_after * 100))
@@ -202,7 +202,7 @@ before() {
     freeze "$n" || undo "$trouble"
   done
   for n in "${!mounts[@]}"; do
-    writes_of "${mounts[n]}" >"$hold/writes.$n" || undo "the disk of ${mounts[n]} cannot be watched"
+    { count_writes "$n" && printf '%s\n' "$writes" >"$hold/writes.$n"; } || undo "the disk of ${mounts[n]} cannot be watched"
   done
   keeper_lives && [[ ! -e $hold/fired ]] || undo "the auto-thaw has ended"
   printf '%s\n' "$began_at" >"$hold/frozen" || undo "$state_folder cannot be written to"
@@ -214,11 +214,13 @@ before() {
 
 # True when all that this run froze has stood still until now. Asked before the thaw; the thaw itself is the last witness.
 seems_held() {
-  local n
+  local n noted writes
   [[ $hold_run == "$run" && -s $hold/frozen ]] || { doubt="this run's before had not ended"; return 1; }
   [[ ! -e $hold/fired ]] || { doubt="the auto-thaw was quicker"; return 1; }
   for n in "${!held[@]}"; do
-    [[ $(writes_of "${held[n]}") == "$(<"$hold/writes.$n")" ]] || { doubt="the disk of ${held[n]} was written to"; return 1; }
+    noted=''
+    { read -r noted <"$hold/writes.$n"; } 2>/dev/null
+    count_writes "$n" && [[ $writes == "$noted" ]] || { doubt="the disk of ${held[n]} was written to"; return 1; }
   done
 }
 
@@ -249,7 +251,7 @@ release_unknown() {
     ! mountpoint -q -- "$mount" || held+=("$mount")
   done
   doubt="its record is lost"
-  thaw_all || fail 3 "there is no record of run $run on $(uname -n), and $trouble"
+  thaw_all || fail 3 "there is no record of run $run on $HOSTNAME, and $trouble"
 }
 
 conclude() { # $1: after's argument
