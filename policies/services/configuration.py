@@ -193,13 +193,10 @@ class _Application:
         return Change(SCHEDULE, f"{owner.username}/{name}", action, declared.named(fields))
 
     def _one_unit(self, entry: Entry) -> None:
-        if "every" in entry.values and len(entry.values["every"].values) != 1:
-            if not entry.values["every"].unread:
-                sentence = (
-                    f"every counts one unit: write one of {', '.join(Unit)}, such as hours: 6."
-                )
-                self._tell(entry, "every", sentence)
-            entry.unread.add("every")
+        every = entry.values.get("every")
+        if every is not None and "every" not in entry.unread and len(every.values) != 1:
+            sentence = f"every counts one unit: write one of {', '.join(Unit)}, such as hours: 6."
+            self._tell(entry, "every", sentence)
 
     def _disabled(self, entry: Entry, row: Schedule) -> dict[str, str]:
         """Set the disabled times that the entry names; each that cannot be is told at its place."""
