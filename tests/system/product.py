@@ -91,8 +91,11 @@ class Product:
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
-    def apply(self, instances: list[str], **policy: object) -> None:
-        """Enter alice, her account and her policy of these instances."""
+    def apply(
+        self, instances: list[str], schedule: Mapping[str, Any] | None = None, **policy: object
+    ) -> None:
+        """Enter alice, her account and her policy of these instances, which follows the schedule."""
+        schedules = [{"owner": OWNER, "name": "often", **schedule}] if schedule else []
         document = {
             "users": [
                 {"name": OWNER, "email": "a@example.org", "password_env": "ALICE_PASSWORD"},
@@ -107,8 +110,10 @@ class Product:
                     "region": "us-east-1",
                 }
             ],
+            "schedules": schedules,
             "policies": [
                 {
+                    "schedules": [each["name"] for each in schedules],
                     "owner": OWNER,
                     "name": POLICY,
                     "account": "lab",
