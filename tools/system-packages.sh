@@ -16,6 +16,7 @@ packages=(
     postgresql  # the suite runs on it, too
     libfaketime # a false clock for one process
     sudo        # an account that may freeze and thaw, and nothing else
+    redis-server # what the Redis recipe holds, and the client it speaks through
 )
 
 # SYSTEM_ROOT lets this script's own tests watch it without a machine to spoil.
