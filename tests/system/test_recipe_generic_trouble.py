@@ -96,7 +96,7 @@ def test_nothing_is_frozen_when_the_auto_thaw_cannot_be_armed(
 def test_the_deadline_thaws_though_the_scripts_are_gone(
     install_app: Install, app: Application, memory_too: bool
 ) -> None:
-    recipe = install_app(deadline_seconds="2")
+    recipe = install_app(deadline_seconds="3")
     assert scripts.run(recipe.before).exit_code == 0
     shutil.rmtree(recipe.folder)
     if memory_too:
@@ -111,7 +111,7 @@ def test_after_fails_when_the_deadline_has_thawed_and_a_second_attempt_succeeds(
 ) -> None:
     recipe, run = install_app(), a_run(N2W_SECONDS_LEFT="-")
     recipe_conf = recipe.folder / "application.conf"
-    recipe_conf.write_text(recipe_conf.read_text() + "deadline_seconds=1\n")
+    recipe_conf.write_text(recipe_conf.read_text() + "deadline_seconds=3\n")
     assert scripts.run(recipe.before, environment=run).exit_code == 0
     app.wait_for(10)
 
@@ -142,7 +142,7 @@ def test_after_thaws_what_a_before_killed_at_any_moment_left(
 def test_without_after_a_before_killed_in_the_middle_is_thawed_at_the_deadline(
     install_app: Install, app: Application
 ) -> None:
-    recipe = install_app(deadline_seconds="2")
+    recipe = install_app(deadline_seconds="3")
     app.is_deaf = True
     with scripts.started(recipe.before) as before:
         processes.wait_until(
@@ -181,6 +181,20 @@ def test_a_thaw_that_fails_is_said_and_tried_again(install_app: Install, app: Ap
     second = scripts.run(recipe.after, "1", environment={**run, "N2W_ATTEMPT": "2"})
 
     assert second.exit_code == 0, second
+    app.wait_for(10)
+
+
+def test_an_is_frozen_that_hangs_delays_no_thaw_and_proves_nothing(
+    install_app: Install, app: Application
+) -> None:
+    recipe, run = install_app(), a_run()
+    scripts.run(recipe.before, environment=run)
+    application.replace_hook(recipe, "is_frozen", "sleep 20")
+
+    after = scripts.run(recipe.after, "1", environment=run, seconds=15)
+
+    assert after.exit_code == 1
+    assert "it was not frozen all the time" in after.stderr
     app.wait_for(10)
 
 

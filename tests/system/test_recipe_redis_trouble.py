@@ -54,13 +54,13 @@ def test_a_hold_that_was_released_and_taken_again_is_not_vouched_for(
 def test_the_deadline_alone_releases_the_writes_and_after_fails_and_says_so(
     redis_client_on_server: Install, redis_server: redis.Server, busy: bool
 ) -> None:
-    recipe = redis_client_on_server(redis_server, deadline_seconds="2")
+    recipe = redis_client_on_server(redis_server, deadline_seconds="3")
     with redis.Writer(redis_server) if busy else contextlib.nullcontext() as writer:
         before = scripts.run(recipe.before)
         assert before.exit_code == 0, before
         if writer is not None:
             writer.wait_for(10)
-        time.sleep(2)
+        time.sleep(3)
         after = scripts.run(recipe.after, "1")
 
     assert after.exit_code == 1
@@ -214,19 +214,18 @@ def test_a_rewrite_is_awaited_before_anything_is_held(
     redis_client_on_server: Install, serve_redis: Serve, redis_kind: str
 ) -> None:
     server = serve_redis(redis_kind)
-    slow_down(server, 1.5)
+    slow_down(server, 2)
     server.ask("BGREWRITEAOF")
     recipe, run = redis_client_on_server(server), a_run()
 
-    before = scripts.run(recipe.before, environment=run)
-    rewriting = server.info()["aof_rewrite_in_progress"]
-    after = scripts.run(recipe.after, "1", environment=run)
+    with redis.Writer(server) as writer:
+        before = scripts.run(recipe.before, environment=run)
+        rewriting = server.info()["aof_rewrite_in_progress"]
+        after = scripts.run(recipe.after, "1", environment=run)
 
     assert (before.exit_code, after.exit_code) == (0, 0), (before, after)
     assert rewriting == 0
-    assert before.seconds > 1
-    held_for = float(after.stdout.split(" s ")[0].split()[-1])
-    assert held_for < 1
+    assert writer.between(before.started_at, before.ended_at) != []
 
 
 def test_a_rewrite_that_takes_too_long_fails_before_and_nothing_is_held(
@@ -317,10 +316,10 @@ def test_a_server_that_died_while_held_and_came_back_is_not_vouched_for(
 def test_a_dead_server_holds_nothing_once_the_deadline_has_passed(
     redis_client_on_server: Install, redis_server: redis.Server
 ) -> None:
-    recipe = redis_client_on_server(redis_server, deadline_seconds="1")
+    recipe = redis_client_on_server(redis_server, deadline_seconds="3")
     assert scripts.run(recipe.before).exit_code == 0
     processes.stop(redis_server.process)
-    time.sleep(2)
+    time.sleep(4)
 
     assert scripts.run(recipe.after, "1").exit_code == 1
     assert scripts.run(recipe.after, "1", environment={"N2W_ATTEMPT": "2"}).exit_code == 0

@@ -15,7 +15,7 @@ freeze() {
 }
 
 # Succeeds only while the application is really frozen. Ask the application, not what freeze left: an order is not an
-# answer. It is called twice a second during the window and must be quick: a second at most.
+# answer. It is called twice a second during the window and must be quick: after two seconds it counts as a no.
 is_frozen() {
   [[ -e $maintenance_file && -e $stopped_file ]]
 }

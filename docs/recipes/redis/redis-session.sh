@@ -342,3 +342,4 @@ main() {
 }
 
 main "$@"
+exit
