@@ -2,5 +2,6 @@
 
 `sshd.running`, `mariadb.running`, `postgresql.running`, `valkey.running`, `filesystems.xfs` and
 `filesystems.ext4` start on free ports and in folders of their own, and so does `redis.running`;
-`scripts.run` runs a script the way the engine does. Nothing of it needs Django. What the machine lacks goes through `components`.
+`scripts.run` runs a script the way the engine does. Nothing of it needs Django. What the machine
+lacks goes through `components`.
 """
