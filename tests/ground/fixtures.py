@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.ground import filesystems, mariadb, processes, recipes, scripts, sshd
+from tests.ground import filesystems, ledger, mariadb, processes, recipes, scripts, sshd
 from tests.ground.recipes import Install
 
 
@@ -52,9 +52,9 @@ def database(ground_folder: Path, data_volume: filesystems.Volume) -> Iterator[m
 
 
 @pytest.fixture(scope="module")
-def writer(database: mariadb.Server) -> Iterator[mariadb.Writer]:
+def writer(database: mariadb.Server) -> Iterator[ledger.Writer]:
     """200 commits a second into the database's ledger, all the time."""
-    with mariadb.Writer(database, per_second=200) as writer:
+    with ledger.Writer(database, per_second=200) as writer:
         yield writer
 
 

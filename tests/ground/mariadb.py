@@ -1,20 +1,15 @@
-"""A throw-away MariaDB server with a binary log, a ledger in it, and a writer that never rests."""
+"""A throw-away MariaDB server with a binary log and a ledger in it."""
 
 import contextlib
-import itertools
 import os
 import re
 import secrets
 import subprocess
-import threading
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, Self
 
-from tests.ground import components, processes
+from tests.ground import components, ledger, processes
 
 SOCKET = "mariadb.sock"
 OPTIONS = (
@@ -29,7 +24,6 @@ BACKUP_USER = "n2wbackup"
 # What the scripts of docs/recipes/mariadb need, and nothing else.
 BACKUP_PRIVILEGES = ("RELOAD", "BINLOG MONITOR", "BINLOG ADMIN")
 
-# Every number is in the table twice, with amounts that cancel out.
 LEDGER = """
 CREATE DATABASE shop;
 CREATE TABLE shop.ledger (
@@ -39,17 +33,6 @@ CREATE TABLE shop.ledger (
   KEY (number)
 ) ENGINE=InnoDB;
 """
-INSERT = (
-    "INSERT INTO ledger (number, amount) VALUES ({number}, 7), ({number}, -7); SELECT {number};\n"
-)
-
-
-@dataclass(frozen=True)
-class Ledger:
-    """What the ledger says of itself: a good one is numbered 1..last, whole, and balances."""
-
-    last: int
-    whole: bool
 
 
 @dataclass(frozen=True)
@@ -84,6 +67,10 @@ class Server:
         program = components.program("mariadb")
         return [program, "--no-defaults", f"--socket={self.socket}", "--user=root", *arguments]
 
+    def ledger_client(self) -> list[str | Path]:
+        """Return the command of a client in the ledger's database, which prints bare rows."""
+        return self.client("--batch", "--skip-column-names", "--unbuffered", "shop")
+
     def option_file(self, path: Path, *, tcp: bool = False) -> Path:
         """Write the backup user's option file, mode 600: by the socket, or over TCP."""
         where = f"host=127.0.0.1\nport={self.port}" if tcp else f"socket={self.socket}"
@@ -106,14 +93,9 @@ class Server:
         """Return the names of the binary logs that the server keeps, oldest first."""
         return [row[0] for row in self.sql("SHOW BINARY LOGS")]
 
-    def ledger(self) -> Ledger:
+    def ledger(self) -> ledger.Ledger:
         """Count the ledger."""
-        row = self.sql(
-            "SELECT COALESCE(MAX(number), 0), COUNT(DISTINCT number), COUNT(*),"
-            " COALESCE(SUM(amount), 0) FROM shop.ledger"
-        )[0]
-        last, numbers, rows, balance = map(int, row)
-        return Ledger(last, whole=numbers == last and rows == 2 * last and balance == 0)
+        return ledger.Ledger.of(self.sql(ledger.COUNT.format(table="shop.ledger"))[0])
 
     def last_number_in_binary_log(self, file: str, offset: int) -> int:
         """Return the last number that is committed before this position, 0 when none is."""
@@ -209,87 +191,3 @@ def _answers(server: Server) -> bool:
     with contextlib.suppress(subprocess.CalledProcessError):
         return server.sql("SELECT 1") == [["1"]]
     return False
-
-
-@dataclass(frozen=True)
-class Commit:
-    """A commit that the server has acknowledged, and when (aware, UTC)."""
-
-    number: int
-    at: datetime
-
-
-class Writer:
-    """Commits `per_second` numbers a second into the ledger until its block ends.
-
-    While commits are locked it waits, and then goes on from where it was, without catching up.
-    """
-
-    def __init__(self, server: Server, *, per_second: float = 200) -> None:
-        self.commits: list[Commit] = []
-        self._server = server
-        self._pause_seconds = 1 / per_second
-        self._first = server.ledger().last + 1
-        self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._write, name="ledger writer", daemon=True)
-        self._client: subprocess.Popen[str] | None = None
-
-    def __enter__(self) -> Self:
-        self._client = subprocess.Popen(
-            self._server.client("--batch", "--skip-column-names", "--unbuffered", "shop"),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            bufsize=1,
-            start_new_session=True,
-        )
-        self._thread.start()
-        self.wait_for(10)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stopped.set()
-        self._thread.join(10)
-        assert self._client is not None
-        self._client.kill()
-        self._thread.join()
-        for pipe in (self._client.stdin, self._client.stdout):
-            with contextlib.suppress(OSError):
-                _close(pipe)
-        self._client.wait()
-
-    def between(self, start: datetime, end: datetime) -> list[Commit]:
-        """Return the commits that were acknowledged in this span."""
-        return [commit for commit in self.commits if start <= commit.at <= end]
-
-    def wait_for(self, commits: int, *, seconds: float = 20) -> None:
-        """Return when this many more commits have landed; TimeoutError when they do not."""
-        goal = len(self.commits) + commits
-        processes.wait_until(
-            lambda: len(self.commits) >= goal, seconds=seconds, what=f"{commits} more commits"
-        )
-
-    def _write(self) -> None:
-        client = self._client
-        assert client is not None
-        assert client.stdin is not None
-        assert client.stdout is not None
-        due = time.monotonic()
-        for number in itertools.count(self._first):
-            if self._stopped.is_set():
-                return
-            try:
-                client.stdin.write(INSERT.format(number=number))
-                answer = client.stdout.readline()
-            except OSError:  # the client was killed at the end of the block
-                return
-            if answer.strip() != str(number):
-                return
-            self.commits.append(Commit(number, datetime.now(UTC)))
-            due = max(due + self._pause_seconds, time.monotonic() - self._pause_seconds)
-            time.sleep(max(0.0, due - time.monotonic()))
-
-
-def _close(pipe: IO[str] | None) -> None:
-    if pipe is not None:
-        pipe.close()

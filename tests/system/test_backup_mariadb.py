@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from n2wbackup.demo.aws import VolumeSpec
-from tests.ground import filesystems, mariadb, recipes, sshd
+from tests.ground import filesystems, ledger, mariadb, recipes, sshd
 from tests.system.product import LABEL, POLICY, Product, serving
 
 pytest_plugins = ("tests.ground.fixtures",)
@@ -43,7 +43,7 @@ def test_a_mariadb_is_held_copied_released_and_its_copy_starts_at_the_recorded_p
     product: Product,
     ground_folder: Path,
     database: mariadb.Server,
-    writer: mariadb.Writer,
+    writer: ledger.Writer,
 ) -> None:
     database.sql("FLUSH BINARY LOGS")
     logs = database.binary_logs()
@@ -65,7 +65,7 @@ def test_a_mariadb_is_held_copied_released_and_its_copy_starts_at_the_recorded_p
 
 
 def test_complete_purges_nothing_when_a_snapshot_failed(
-    product: Product, database: mariadb.Server, writer: mariadb.Writer
+    product: Product, database: mariadb.Server, writer: ledger.Writer
 ) -> None:
     database.sql("FLUSH BINARY LOGS")
     logs = database.binary_logs()

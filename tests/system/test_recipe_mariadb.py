@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.ground import filesystems, mariadb, scripts
+from tests.ground import filesystems, ledger, mariadb, scripts
 from tests.ground.recipes import Install
 from tests.system.recipe_runs import a_run, is_free, position_told
 
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.real
 
 @pytest.mark.parametrize("method", ["backup-stage", "read-lock"])
 def test_no_commit_lands_between_the_end_of_before_and_the_start_of_after(
-    install: Install, database: mariadb.Server, writer: mariadb.Writer, method: str
+    install: Install, database: mariadb.Server, writer: ledger.Writer, method: str
 ) -> None:
     recipe, run = install(method=method), a_run()
     writer.wait_for(50)
@@ -40,7 +40,7 @@ def test_a_copy_of_the_data_folder_is_a_gapless_server_that_ends_at_the_recorded
     ground_folder: Path,
     data_volume: filesystems.Volume,
     database: mariadb.Server,
-    writer: mariadb.Writer,
+    writer: ledger.Writer,
 ) -> None:
     recipe, run = over_ssh(), a_run()
     copy = data_volume.mount / "copy"
@@ -59,7 +59,7 @@ def test_a_copy_is_brought_to_a_later_moment_by_the_binary_logs_from_the_positio
     ground_folder: Path,
     data_volume: filesystems.Volume,
     database: mariadb.Server,
-    writer: mariadb.Writer,
+    writer: ledger.Writer,
 ) -> None:
     recipe = client_on_server()
     data = data_volume.mount / "copy-to-go-on"
@@ -87,7 +87,7 @@ def test_a_copy_of_the_disk_is_a_gapless_server_that_ends_at_the_recorded_positi
     disks: filesystems.Volume,
     data_volume: filesystems.Volume,
     database: mariadb.Server,
-    writer: mariadb.Writer,
+    writer: ledger.Writer,
     method: str,
 ) -> None:
     # Unlike a copy of files, it lacks what is in the page cache only, as an EBS snapshot does.
@@ -118,7 +118,7 @@ def assert_agrees(
 
 
 def test_complete_purges_only_what_is_older_than_the_position_and_only_after_success(
-    install: Install, database: mariadb.Server, writer: mariadb.Writer
+    install: Install, database: mariadb.Server, writer: ledger.Writer
 ) -> None:
     recipe, run = install(), a_run()
     database.sql("FLUSH BINARY LOGS")
@@ -140,7 +140,7 @@ def test_complete_purges_only_what_is_older_than_the_position_and_only_after_suc
 
 
 def test_complete_never_uses_the_position_of_another_run(
-    install: Install, database: mariadb.Server, writer: mariadb.Writer
+    install: Install, database: mariadb.Server, writer: ledger.Writer
 ) -> None:
     recipe, run = install(), a_run()
     database.sql("FLUSH BINARY LOGS")
@@ -155,7 +155,7 @@ def test_complete_never_uses_the_position_of_another_run(
 
 
 def test_by_hand_it_works_without_any_variable_of_a_run(
-    install: Install, database: mariadb.Server, writer: mariadb.Writer
+    install: Install, database: mariadb.Server, writer: ledger.Writer
 ) -> None:
     recipe = install()
     database.sql("FLUSH BINARY LOGS")

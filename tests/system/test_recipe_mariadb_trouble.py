@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.ground import mariadb, processes, recipes, scripts, sshd
+from tests.ground import ledger, mariadb, processes, recipes, scripts, sshd
 from tests.ground.recipes import Install
 from tests.system.recipe_runs import a_run, is_free, wait_until_free
 
@@ -22,7 +22,7 @@ RIVALS = {"backup-stage": "BACKUP STAGE START", "read-lock": "LOCK TABLES shop.l
 
 
 def test_after_fails_when_the_lock_was_lost_and_a_second_attempt_succeeds(
-    install: Install, database: mariadb.Server, writer: mariadb.Writer
+    install: Install, database: mariadb.Server, writer: ledger.Writer
 ) -> None:
     recipe, run = install(), a_run()
     database.sql("FLUSH BINARY LOGS")
@@ -45,7 +45,7 @@ def test_after_fails_when_the_lock_was_lost_and_a_second_attempt_succeeds(
 
 
 def test_after_releases_a_lock_whose_client_is_stopped_and_does_not_vouch_for_it(
-    install: Install, database: mariadb.Server, writer: mariadb.Writer
+    install: Install, database: mariadb.Server, writer: ledger.Writer
 ) -> None:
     recipe, run = install(), a_run()
     scripts.run(recipe.before, environment=run)
@@ -70,7 +70,7 @@ def test_nothing_locked_is_success_when_before_failed_and_failure_when_it_did_no
 
 
 def test_after_with_argument_0_releases_a_held_lock(
-    install: Install, database: mariadb.Server, writer: mariadb.Writer
+    install: Install, database: mariadb.Server, writer: ledger.Writer
 ) -> None:
     recipe, run = install(), a_run()
     scripts.run(recipe.before, environment=run)
@@ -92,7 +92,7 @@ def test_after_repeated_says_again_what_it_said(install: Install, database: mari
 
 @pytest.mark.parametrize("stopped", [False, True], ids=["client alive", "client stopped"])
 def test_the_deadline_alone_releases_the_lock(
-    install: Install, database: mariadb.Server, writer: mariadb.Writer, stopped: bool
+    install: Install, database: mariadb.Server, writer: ledger.Writer, stopped: bool
 ) -> None:
     # With the client stopped, as on a machine that is cut off, the server does it by itself.
     recipe = install(deadline_seconds="3")
@@ -120,7 +120,7 @@ def test_the_deadline_of_a_run_is_what_is_left_of_its_freeze_time_and_a_margin(
 
 @pytest.mark.parametrize("seconds", [0.01, 0.05, 0.1, 0.2, 0.4])
 def test_after_frees_what_a_before_killed_at_any_moment_left(
-    install: Install, database: mariadb.Server, writer: mariadb.Writer, seconds: float
+    install: Install, database: mariadb.Server, writer: ledger.Writer, seconds: float
 ) -> None:
     recipe, run = install(), a_run()
     with scripts.started(recipe.before, environment=run) as before:
@@ -164,7 +164,7 @@ def is_waiting(database: mariadb.Server) -> bool:
 
 @pytest.mark.parametrize("method", RIVALS)
 def test_a_before_killed_while_it_waits_for_the_lock_does_not_lock_later(
-    install: Install, database: mariadb.Server, writer: mariadb.Writer, method: str
+    install: Install, database: mariadb.Server, writer: ledger.Writer, method: str
 ) -> None:
     recipe, run = install(method=method), a_run()
     with rival(database, method), scripts.started(recipe.before, environment=run) as before:
@@ -180,7 +180,7 @@ def test_a_before_killed_while_it_waits_for_the_lock_does_not_lock_later(
 
 
 def test_without_after_what_a_killed_before_left_ends_at_the_deadline(
-    install: Install, database: mariadb.Server, writer: mariadb.Writer
+    install: Install, database: mariadb.Server, writer: ledger.Writer
 ) -> None:
     recipe = install(deadline_seconds="3")
     started_at = time.monotonic()
@@ -207,7 +207,7 @@ def test_before_gives_up_after_short_tries_and_nothing_is_locked(
 
 
 def test_a_lock_left_by_an_earlier_run_is_ended_first_and_its_after_does_not_vouch_for_it(
-    install: Install, database: mariadb.Server, writer: mariadb.Writer
+    install: Install, database: mariadb.Server, writer: ledger.Writer
 ) -> None:
     recipe, earlier, later = install(), a_run(), a_run()
     scripts.run(recipe.before, environment=earlier)
@@ -235,7 +235,7 @@ def test_before_is_refused_to_a_run_that_has_ended(
 
 
 def test_the_lock_outlives_the_connection_and_after_makes_a_new_one(
-    over_ssh: Install, ground_sshd: sshd.Sshd, database: mariadb.Server, writer: mariadb.Writer
+    over_ssh: Install, ground_sshd: sshd.Sshd, database: mariadb.Server, writer: ledger.Writer
 ) -> None:
     recipe, run = over_ssh(), a_run()
     before = scripts.run(recipe.before, environment=run)
@@ -249,7 +249,7 @@ def test_the_lock_outlives_the_connection_and_after_makes_a_new_one(
 
 
 def test_the_lock_outlives_the_group_of_before(
-    install: Install, database: mariadb.Server, writer: mariadb.Writer
+    install: Install, database: mariadb.Server, writer: ledger.Writer
 ) -> None:
     # Whoever thaws in the place of a dead guard ends before's group first.
     recipe, run = install(), a_run()
