@@ -1,26 +1,54 @@
 """A throw-away PostgreSQL cluster on a unix socket and a free port of the loopback."""
 
 import contextlib
+import secrets
 import shutil
 import signal
 import subprocess
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.ground import components, processes
+from tests.ground import components, ledger, processes
 
+ACCOUNT = "postgres"  # where this process is root
 USER = "ground"
+BACKUP_ROLE = "n2wbackup"
+# What the scripts of docs/recipes/postgresql need, and nothing else; the first line is for
+# method=checkpoint, the second for method=backup.
+BACKUP_GRANTS = """
+GRANT pg_checkpoint TO n2wbackup;
+GRANT EXECUTE ON FUNCTION pg_backup_start(text, boolean), pg_backup_stop(boolean) TO n2wbackup;
+"""
+# Its role has a password, everybody else comes in without.
+HBA = f"""
+local all {BACKUP_ROLE} scram-sha-256
+host all {BACKUP_ROLE} 127.0.0.1/32 scram-sha-256
+local all all trust
+host all all 127.0.0.1/32 trust
+"""
+LEDGER = """
+CREATE TABLE ledger (
+  id BIGSERIAL PRIMARY KEY,
+  number BIGINT NOT NULL,
+  amount BIGINT NOT NULL
+);
+CREATE INDEX ON ledger (number);
+"""
+Settings = Mapping[str, str]
+QUICK: Settings = {"fsync": "off"}
 
 
 @dataclass(frozen=True)
 class Cluster:
-    """A running cluster whose only user, a superuser, needs no password."""
+    """A running cluster whose user `ground`, a superuser, needs no password."""
 
     folder: Path
+    data: Path
     port: int
     process: subprocess.Popen[bytes]
     log: Path
+    backup_password: str = field(repr=False)
 
     def url(self, database: str = "postgres") -> str:
         """Return the address of a database, over TCP."""
@@ -28,39 +56,82 @@ class Cluster:
 
     def sql(self, statement: str, database: str = "postgres") -> str:
         """Run one statement and return its rows, unaligned; CalledProcessError when it fails."""
-        psql = components.program("psql")
-        options = ("-XAtq", "-v", "ON_ERROR_STOP=1", "-c", statement)
         done = subprocess.run(
-            [psql, *options, self.url(database)], check=True, capture_output=True, text=True
+            [*self._client(database), "-c", statement], check=True, capture_output=True, text=True
         )
         return done.stdout.strip()
 
+    def open_shop(self) -> None:
+        """Make the database shop with an empty ledger, and the role of the backup scripts."""
+        self.sql("CREATE DATABASE shop")
+        self.sql(LEDGER, database="shop")
+        self.sql(f"CREATE ROLE {BACKUP_ROLE} LOGIN PASSWORD '{self.backup_password}'")
+        self.sql(BACKUP_GRANTS)
+
+    def ledger(self) -> ledger.Ledger:
+        """Count the ledger."""
+        row = self.sql(ledger.COUNT.format(table="ledger"), database="shop")
+        return ledger.Ledger.of(row.split("|"))
+
+    def ledger_client(self) -> list[str | Path]:
+        """Return the command of a client in the ledger's database, which prints bare rows."""
+        return self._client("shop")
+
+    def service_file(self, path: Path, *, tcp: bool = False) -> Path:
+        """Write the backup role's service, mode 600: by the socket, or over TCP."""
+        host = "127.0.0.1" if tcp else str(self.folder)
+        path.touch(mode=0o600)
+        path.write_text(
+            f"[n2wbackup]\nhost={host}\nport={self.port}\ndbname=postgres\n"
+            f"user={BACKUP_ROLE}\npassword={self.backup_password}\n"
+        )
+        return path
+
+    def sessions_of_backup_role(self) -> list[int]:
+        """Return the process ids of the backup role's sessions."""
+        rows = self.sql("SELECT usename, pid FROM pg_stat_activity").splitlines()
+        return [int(row.split("|")[1]) for row in rows if row.startswith(f"{BACKUP_ROLE}|")]
+
+    def _client(self, database: str) -> list[str | Path]:
+        options = ("-XAtq", "-v", "ON_ERROR_STOP=1")
+        return [components.program("psql"), *options, self.url(database)]
+
 
 @contextlib.contextmanager
-def running() -> Iterator[Cluster]:
-    """Make a cluster and run it until the block ends.
+def running(
+    *,
+    data: Path | None = None,
+    wal: Path | None = None,
+    settings: Settings = QUICK,
+    backup_password: str | None = None,
+) -> Iterator[Cluster]:
+    """Run a cluster that takes writes until the block ends; RuntimeError when it cannot start.
 
-    Its data lie in a folder of their own: PostgreSQL refuses root, and the account that it then
-    runs as cannot enter a folder of pytest's.
+    Without `data` they lie in a folder of their own, and WAL in `wal` or among them. Data that are
+    there already, a restored copy, are used as they are; nobody knows the password that the backup
+    role has in them: tell it where it is needed.
+
+    PostgreSQL refuses root, and the account that it then runs as cannot enter a folder of pytest's.
     """
-    initdb, postgres = components.program("initdb"), components.program("postgres")
-    # A link may point to initdb from elsewhere, and it looks for postgres beside itself.
-    initdb, postgres = initdb.resolve(), postgres.resolve()
-    account = processes.unprivileged("postgres")
+    # A link may point to postgres from elsewhere, and initdb looks for it beside itself.
+    postgres = components.program("postgres").resolve()
     with processes.folder() as folder:
-        if account:
-            shutil.chown(folder, account)
-        log = folder / "log"
-        _initialise(initdb, folder / "data", account=account, log=log)
+        where, log = data or folder / "data", folder / "log"
+        for each in filter(None, (folder, where, wal)):
+            own_folder(each)
+        if not (where / "PG_VERSION").exists():
+            _initialise(where, wal, log=log)
         port = processes.free_port()
-        options = ("-c", "listen_addresses=127.0.0.1", "-c", "fsync=off", "-p", str(port))
+        wanted = {"listen_addresses": "127.0.0.1", "unix_socket_directories": folder, **settings}
+        options = [f"--{name}={value}" for name, value in wanted.items()]
         process = processes.start(
-            [postgres, "-D", folder / "data", "-k", folder, *options],
+            [postgres, "-D", where, "-p", str(port), *options],
             log=log,
-            account=account,
+            account=processes.unprivileged(ACCOUNT),
             cwd=folder,
         )
-        cluster = Cluster(folder, port, process, log)
+        password = backup_password or secrets.token_hex(12)
+        cluster = Cluster(folder, where, port, process, log, password)
         try:
             processes.wait_until(lambda: _answers(cluster), seconds=30, what="PostgreSQL answers")
             yield cluster
@@ -69,19 +140,48 @@ def running() -> Iterator[Cluster]:
             processes.stop(process, politely=signal.SIGINT)
 
 
-def _initialise(initdb: Path, data: Path, *, account: str | None, log: Path) -> None:
+def own_folder(path: Path) -> Path:
+    """Make a folder, if it is not there, and give it to the account that clusters run as."""
+    path.mkdir(parents=True, exist_ok=True)
+    return own(path)
+
+
+def own(path: Path) -> Path:
+    """Give a file or folder to the account that clusters run as."""
+    account = processes.unprivileged(ACCOUNT)
+    if account:
+        shutil.chown(path, account)
+    return path
+
+
+def archiving(archive: Path) -> Settings:
+    """Return the settings of a cluster that copies its WAL to a folder, and takes little space."""
+    return {
+        "archive_mode": "on",
+        "archive_command": f"test ! -f {archive}/%f && cp %p {archive}/%f",
+        "max_wal_size": "32MB",
+        "min_wal_size": "8MB",
+    }
+
+
+def _initialise(data: Path, wal: Path | None, *, log: Path) -> None:
+    initdb = components.program("initdb").resolve()
+    options = ["-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "-N", "--wal-segsize=1"]
+    if wal:
+        options.append(f"--waldir={wal}")
     process = processes.start(
-        [initdb, "-D", data, "-U", USER, "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "-N"],
+        [initdb, "-D", data, "-U", USER, *options],
         log=log,
-        account=account,
-        cwd=data.parent,
+        account=processes.unprivileged(ACCOUNT),
+        cwd=log.parent,
     )
     if process.wait(60) != 0:
         raise RuntimeError(f"initdb failed: {log.read_text()[-2000:]}")
+    (data / "pg_hba.conf").write_text(HBA)
 
 
 def _answers(cluster: Cluster) -> bool:
     processes.check_alive(cluster.process, cluster.log, "PostgreSQL")
     with contextlib.suppress(subprocess.CalledProcessError):
-        return cluster.sql("SELECT 1") == "1"
+        return cluster.sql("SELECT pg_is_in_recovery()") == "f"
     return False

@@ -7,11 +7,24 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.ground import mariadb, sshd
+from tests.ground import components, mariadb, postgresql, sshd
 
 Settings = dict[str, str | Path]
 Install = Callable[..., "Recipe"]  # what the fixtures give: settings in, an installed recipe out
 RECIPES = Path(__file__).parents[2] / "docs" / "recipes"
+
+
+@dataclass(frozen=True)
+class Kind:
+    """The files of a recipe: its folder, the part beside the client, and its settings."""
+
+    name: str
+    session: str
+    conf: str
+
+
+MARIADB = Kind("mariadb", "mariadb-session.sh", "mariadb.conf")
+POSTGRESQL = Kind("postgresql", "postgresql-session.sh", "postgresql-scripts.conf")
 
 
 @dataclass(frozen=True)
@@ -47,14 +60,10 @@ def mariadb_over_ssh(
     policy: str = "MyPolicy",
 ) -> Recipe:
     """Install the variant over SSH in `folder`, which is made; `settings` go into mariadb.conf."""
-    instance = folder.with_name(f"{folder.name}-instance")
-    connection: Settings = {
-        "host": ssh.host,
-        "ssh_config": ssh.config,
-        "ssh_key": "",
-        "known_hosts": "",
-    }
-    return _mariadb(folder, "over-ssh", server, instance, policy, connection | (settings or {}))
+    beside = _beside(folder, "instance")
+    places = _mariadb_places(server.option_file(beside / "client.cnf"), server.data)
+    wanted = _connection(ssh) | places | (settings or {})
+    return _install(MARIADB, "over-ssh", folder, beside, policy, wanted)
 
 
 def mariadb_client_on_server(
@@ -65,27 +74,68 @@ def mariadb_client_on_server(
     policy: str = "MyPolicy",
 ) -> Recipe:
     """Install the variant without SSH in `folder`, which is made; its client comes over TCP."""
-    beside = folder.with_name(f"{folder.name}-state")
-    return _mariadb(folder, "client-on-server", server, beside, policy, settings or {})
+    beside = _beside(folder, "state")
+    places = _mariadb_places(server.option_file(beside / "client.cnf", tcp=True), server.data)
+    return _install(MARIADB, "client-on-server", folder, beside, policy, places | (settings or {}))
 
 
-def _mariadb(
+def _mariadb_places(options: Path, data: Path) -> Settings:
+    return {"option_file": options, "data_folder": data}
+
+
+def postgresql_over_ssh(
     folder: Path,
-    variant: str,
-    server: mariadb.Server,
-    beside: Path,
-    policy: str,
-    settings: Settings,
+    cluster: postgresql.Cluster,
+    ssh: sshd.Sshd,
+    *,
+    settings: Settings | None = None,
+    policy: str = "MyPolicy",
+) -> Recipe:
+    """Install the variant over SSH in `folder`; `settings` go into postgresql-scripts.conf."""
+    beside = _beside(folder, "instance")
+    places = _postgresql_places(cluster.service_file(beside / "service.conf"), cluster.data)
+    wanted = _connection(ssh) | places | (settings or {})
+    return _install(POSTGRESQL, "over-ssh", folder, beside, policy, wanted)
+
+
+def postgresql_client_on_server(
+    folder: Path,
+    cluster: postgresql.Cluster,
+    *,
+    settings: Settings | None = None,
+    policy: str = "MyPolicy",
+) -> Recipe:
+    """Install the variant without SSH in `folder`, which is made; its client comes over TCP."""
+    beside = _beside(folder, "state")
+    service = cluster.service_file(beside / "service.conf", tcp=True)
+    wanted = _postgresql_places(service, cluster.data) | (settings or {})
+    return _install(POSTGRESQL, "client-on-server", folder, beside, policy, wanted)
+
+
+def _postgresql_places(service: Path, data: Path) -> Settings:
+    cleanup = components.program("pg_archivecleanup")
+    return {"service_file": service, "data_folder": data, "archivecleanup": cleanup}
+
+
+def _connection(ssh: sshd.Sshd) -> Settings:
+    return {"host": ssh.host, "ssh_config": ssh.config, "ssh_key": "", "known_hosts": ""}
+
+
+def _beside(folder: Path, name: str) -> Path:
+    made = folder.with_name(f"{folder.name}-{name}")
+    made.mkdir(parents=True, mode=0o755)
+    return made
+
+
+def _install(
+    kind: Kind, variant: str, folder: Path, beside: Path, policy: str, settings: Settings
 ) -> Recipe:
     recipe = Recipe(folder, policy, beside / "state")
-    beside.mkdir(parents=True, mode=0o755)
-    shutil.copytree(RECIPES / "mariadb" / variant, folder)
-    shutil.copy(RECIPES / "mariadb" / "mariadb-session.sh", folder)
+    shutil.copytree(RECIPES / kind.name / variant, folder)
+    shutil.copy(RECIPES / kind.name / kind.session, folder)
     for script in folder.glob("*_MyPolicy.sh"):
         script.rename(script.with_name(script.name.replace("MyPolicy", policy)))
-    options = server.option_file(beside / "client.cnf", tcp=variant == "client-on-server")
-    places = {"option_file": options, "state_folder": recipe.state, "data_folder": server.data}
-    _set(folder / "mariadb.conf", {**places, **settings})
+    _set(folder / kind.conf, {"state_folder": recipe.state, **settings})
     return recipe
 
 
