@@ -1,4 +1,4 @@
-"""What the tests of the MariaDB recipe share: a run's environment, and how they ask the server."""
+"""What the tests of the recipes share: a run's environment, and how those of MariaDB ask the server."""
 
 import re
 import uuid

@@ -1,15 +1,18 @@
 """The PostgreSQL recipe against a real server, a real sshd and a writer that never rests."""
 
 import re
+import subprocess
 import time
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from tests.ground import filesystems, ledger, postgresql, recipes, scripts
+from tests.ground import components, filesystems, ledger, postgresql, recipes, scripts
 from tests.ground.recipes import Install
-from tests.system.postgresql_copies import (
+from tests.system.postgresql_runs import (
+    METHODS,
+    TO_THE_END,
     assert_whole,
     printed_files,
     put,
@@ -21,8 +24,6 @@ from tests.system.recipe_runs import a_run
 
 pytest_plugins = ("tests.ground.fixtures", "tests.ground.postgresql_fixtures")
 pytestmark = pytest.mark.real
-
-METHODS = ["checkpoint", "backup"]
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -90,6 +91,9 @@ def test_a_checkpoint_makes_the_recovery_begin_where_before_said(
     assert told, before
     with restored(image, ground_folder / "restored") as data, started(data) as copy:
         assert f"redo starts at {told[1]}" in copy.log.read_text()
+        place = ("-h", copy.folder, "-p", str(copy.port), "-U", postgresql.USER)
+        check = components.program("pg_amcheck")
+        subprocess.run([check, "--all", "--install-missing", *place], check=True, timeout=60)
 
 
 def test_with_the_label_and_the_archive_a_copy_is_brought_to_the_end_of_the_backup(
@@ -110,14 +114,13 @@ def test_with_the_label_and_the_archive_a_copy_is_brought_to_the_end_of_the_back
 
     assert (before.exit_code, after.exit_code, complete.exit_code) == (0, 0, 0), complete
     assert "the label can be used" in complete.stdout
-    label = printed_files(after)
+    label = printed_files(after.stdout)
     assert set(label) == {"backup_label"}
     kept = recipe.state / f"label.{run['N2W_RUN_ID']}" / "backup_label"
     assert kept.read_text() == label["backup_label"]
     with restored(image, ground_folder / "restored") as data:
         command = recover_from(archive, data, label)
-        to_the_end = {"recovery_target": "immediate", "recovery_target_action": "promote"}
-        with started(data, restore_command=command, **to_the_end) as copy:
+        with started(data, restore_command=command, **TO_THE_END) as copy:
             last = assert_whole(copy, cluster_writer, until=after.started_at)
     assert last < cluster_writer.commits[-1].number
 
@@ -145,12 +148,12 @@ def test_a_copy_is_brought_to_a_later_moment_with_the_label_or_from_one_atomic_s
     archive_everything(cluster)
 
     with restored(image, ground_folder / "restored") as data:
-        command = recover_from(archive, data, printed_files(after))
+        command = recover_from(archive, data, printed_files(after.stdout))
         target = {"recovery_target_name": run["N2W_RUN_ID"], "recovery_target_action": "promote"}
         with started(data, restore_command=command, **target) as copy:
             last = assert_whole(copy, cluster_writer, until=at_the_least)
     assert last <= at_the_most
-    assert bool(printed_files(after)) == (method == "backup")
+    assert bool(printed_files(after.stdout)) == (method == "backup")
 
 
 def test_with_the_label_but_without_the_archive_a_copy_refuses_to_start(
@@ -167,7 +170,7 @@ def test_with_the_label_but_without_the_archive_a_copy_refuses_to_start(
     after = scripts.run(recipe.after, "1", environment=run)
 
     with restored(image, ground_folder / "restored") as data:
-        put(data, printed_files(after))
+        put(data, printed_files(after.stdout))
         with pytest.raises(RuntimeError, match="WAL ends before end of online backup"):
             start_and_stop(data)
 
@@ -207,9 +210,8 @@ def test_volumes_copied_one_after_the_other_are_restored_with_the_label_and_not_
         (data / "pg_wal").symlink_to(wal_folder / "wal")
         with pytest.raises(RuntimeError, match="could not locate a valid checkpoint record"):
             start_and_stop(data)
-        command = recover_from(archive, data, printed_files(after))
-        to_the_end = {"recovery_target": "immediate", "recovery_target_action": "promote"}
-        with started(data, restore_command=command, **to_the_end) as copy:
+        command = recover_from(archive, data, printed_files(after.stdout))
+        with started(data, restore_command=command, **TO_THE_END) as copy:
             assert_whole(copy, writer, until=after.started_at)
     wal_image.unlink()
 
@@ -239,7 +241,7 @@ def test_a_tablespace_has_its_place_on_record_beside_the_label(
     after = scripts.run(recipe.after, "1", environment=run)
     cluster.sql("DROP TABLESPACE far")
 
-    assert printed_files(after)["tablespace_map"] == f"{number} {place}\n"
+    assert printed_files(after.stdout)["tablespace_map"] == f"{number} {place}\n"
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -269,7 +269,7 @@ stop_backup() {
   [[ -e held && $owner == "$run" ]] && same_process "$holder" "$start" || return 1
   exec 7<>in 8<>out
   tell "$(stop_statements)"
-  answer stopped 8 || return 1
+  answer stopped 5 || return 1
   read -r word said_id said_owner held_seconds start_lsn stop_lsn stop_file label map <<<"$line"
   [[ $word == stopped && $said_id == "$id" && $said_owner == "$run" && -n $map ]] || return 1
   printf 'held %s\n' "$held_seconds $start_lsn $stop_lsn $stop_file $label $map" >"ended.$run" &&

@@ -6,14 +6,24 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
 
-from tests.ground import filesystems, ledger, postgresql, scripts
+from tests.ground import filesystems, ledger, postgresql, processes
 
+METHODS = ["checkpoint", "backup"]
+TO_THE_END = {"recovery_target": "immediate", "recovery_target_action": "promote"}
 # The files that `after` prints between two marks.
 PRINTED = re.compile(r"^--- (\w+)\n(.*?)^--- end$", re.MULTILINE | re.DOTALL)
 
 
-def printed_files(after: scripts.Result) -> dict[str, str]:
-    return dict(PRINTED.findall(after.stdout))
+def is_free(cluster: postgresql.Cluster) -> bool:
+    return cluster.sessions_of_backup_role() == []
+
+
+def wait_until_free(cluster: postgresql.Cluster, *, seconds: float) -> None:
+    processes.wait_until(lambda: is_free(cluster), seconds=seconds, what="the session is gone")
+
+
+def printed_files(stdout_of_after: str) -> dict[str, str]:
+    return dict(PRINTED.findall(stdout_of_after))
 
 
 @contextlib.contextmanager
