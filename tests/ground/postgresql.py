@@ -65,7 +65,9 @@ class Cluster:
         """Make the database shop with an empty ledger, and the role of the backup scripts."""
         self.sql("CREATE DATABASE shop")
         self.sql(LEDGER, database="shop")
-        self.sql(f"CREATE ROLE {BACKUP_ROLE} LOGIN PASSWORD '{self.backup_password}'")
+        self.sql(
+            f"CREATE ROLE {BACKUP_ROLE} LOGIN PASSWORD '{self.backup_password}' CONNECTION LIMIT 5"
+        )
         self.sql(BACKUP_GRANTS)
 
     def ledger(self) -> ledger.Ledger:

@@ -253,10 +253,13 @@ def test_complete_removes_only_what_is_older_than_the_backup_and_only_when_told_
     method: str,
 ) -> None:
     recipe, run = postgresql_install(method=method, archive_folder=archive), a_run()
+    later = a_run(N2W_RUN_ID="z-later")
     archive_everything(cluster)
     before = scripts.run(recipe.before, environment=run)
     scripts.run(recipe.after, "1", environment=run)
     archive_everything(cluster)
+    assert scripts.run(recipe.before, environment=later).exit_code == 0
+    assert scripts.run(recipe.after, "1", environment=later).exit_code == 0
     start = re.findall(r"[0-9A-F]{24}", before.stdout)[-1]
     kept = wal_files(archive)
 

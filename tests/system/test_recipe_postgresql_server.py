@@ -70,10 +70,13 @@ def test_a_server_that_cannot_be_recovered_from_a_copy_is_refused_and_not_vouche
         after = scripts.run(recipe.after, "1", environment=run)
     finally:
         change(cluster, setting, "on")
+    complete = scripts.run(recipe.complete, "1", environment=run)
 
     assert (before.exit_code, after.exit_code) == (1, 1)
     assert f"{setting} is off" in before.stderr
     assert f"{setting} is off" in after.stderr
+    # What nobody vouches for leaves no position behind, so nothing can be removed by it.
+    assert "no position is on record" in complete.stderr
 
 
 def change(cluster: postgresql.Cluster, setting: str, value: str) -> None:

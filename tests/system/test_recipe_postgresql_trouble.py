@@ -99,13 +99,13 @@ def test_the_deadline_alone_ends_the_session(
     postgresql_client_on_server: Install, cluster: postgresql.Cluster, *, stopped: bool
 ) -> None:
     # With the client stopped, as on a machine that is cut off, the server does it by itself.
-    recipe = postgresql_client_on_server(method="backup", deadline_seconds="2")
+    recipe = postgresql_client_on_server(method="backup", deadline_seconds="5")
     assert scripts.run(recipe.before).exit_code == 0
     if stopped:
         os.killpg(holder(recipe), signal.SIGSTOP)
     assert not is_free(cluster)
 
-    wait_until_free(cluster, seconds=9)
+    wait_until_free(cluster, seconds=20)
 
     assert scripts.run(recipe.after, "1").exit_code == 1
 
