@@ -106,8 +106,11 @@ def running(
     wal: Path | None = None,
     settings: Settings = QUICK,
     backup_password: str | None = None,
+    standby: bool = False,
 ) -> Iterator[Cluster]:
-    """Run a cluster that takes writes until the block ends; RuntimeError when it cannot start.
+    """Run a cluster until the block ends; RuntimeError when it cannot start.
+
+    It takes writes, except as a `standby`: `data` are then a copy with the file standby.signal.
 
     Without `data` they lie in a folder of their own, and WAL in `wal` or among them. Data that are
     there already, a restored copy, are used as they are; nobody knows the password that the backup
@@ -122,7 +125,7 @@ def running(
         for each in filter(None, (folder, where, wal)):
             own_folder(each)
         if not (where / "PG_VERSION").exists():
-            _initialise(where, wal, log=log)
+            _initialise(where, wal, synced=settings.get("fsync") != "off", log=log)
         port = processes.free_port()
         wanted = {"listen_addresses": "127.0.0.1", "unix_socket_directories": folder, **settings}
         options = [f"--{name}={value}" for name, value in wanted.items()]
@@ -135,7 +138,9 @@ def running(
         password = backup_password or secrets.token_hex(12)
         cluster = Cluster(folder, where, port, process, log, password)
         try:
-            processes.wait_until(lambda: _answers(cluster), seconds=30, what="PostgreSQL answers")
+            processes.wait_until(
+                lambda: _answers(cluster, standby=standby), seconds=30, what="PostgreSQL answers"
+            )
             yield cluster
         finally:
             # On TERM it would wait for the clients that a failed test left connected.
@@ -166,9 +171,11 @@ def archiving(archive: Path) -> Settings:
     }
 
 
-def _initialise(data: Path, wal: Path | None, *, log: Path) -> None:
+def _initialise(data: Path, wal: Path | None, *, synced: bool, log: Path) -> None:
     initdb = components.program("initdb").resolve()
-    options = ["-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "-N", "--wal-segsize=1"]
+    options = ["-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "--wal-segsize=1"]
+    if not synced:
+        options.append("--no-sync")
     if wal:
         options.append(f"--waldir={wal}")
     process = processes.start(
@@ -182,8 +189,8 @@ def _initialise(data: Path, wal: Path | None, *, log: Path) -> None:
     (data / "pg_hba.conf").write_text(HBA)
 
 
-def _answers(cluster: Cluster) -> bool:
+def _answers(cluster: Cluster, *, standby: bool) -> bool:
     processes.check_alive(cluster.process, cluster.log, "PostgreSQL")
     with contextlib.suppress(subprocess.CalledProcessError):
-        return cluster.sql("SELECT pg_is_in_recovery()") == "f"
+        return cluster.sql("SELECT pg_is_in_recovery()") == ("t" if standby else "f")
     return False

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.ground import postgresql, processes, recipes, scripts, sshd
+from tests.ground import filesystems, postgresql, processes, recipes, scripts, sshd
 from tests.ground.recipes import Install
-from tests.system.postgresql_runs import METHODS, is_free
+from tests.system.postgresql_runs import METHODS, is_free, put, restored
 from tests.system.recipe_runs import a_run
 
 pytest_plugins = ("tests.ground.fixtures", "tests.ground.postgresql_fixtures")
@@ -56,6 +56,9 @@ def test_a_server_that_is_down_is_no_trouble_once_the_deadline_has_passed(
 
     assert scripts.run(recipe.after, "1").exit_code == 1
     assert scripts.run(recipe.after, "1", environment={"N2W_ATTEMPT": "2"}).exit_code == 0
+    before = scripts.run(recipe.before)
+    assert before.exit_code == 1
+    assert "nothing is held: error: connection to server" in before.stderr
 
 
 @pytest.mark.parametrize("setting", ["fsync", "full_page_writes"])
@@ -77,6 +80,33 @@ def test_a_server_that_cannot_be_recovered_from_a_copy_is_refused_and_not_vouche
     assert f"{setting} is off" in after.stderr
     # What nobody vouches for leaves no position behind, so nothing can be removed by it.
     assert "no position is on record" in complete.stderr
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_standby_is_refused(
+    ground_folder: Path,
+    disks: filesystems.Volume,
+    data_volume: filesystems.Volume,
+    cluster: postgresql.Cluster,
+    method: str,
+) -> None:
+    cluster.sql("CHECKPOINT")
+    image = data_volume.clone_image(disks.mount / "snapshot.img")
+    with restored(image, ground_folder / "restored") as data:
+        put(data, {"standby.signal": ""})
+        with postgresql.running(
+            data=data, settings={}, backup_password=cluster.backup_password, standby=True
+        ) as standby:
+            place = ground_folder / f"standby-scripts-{method}"
+            recipe = recipes.postgresql_client_on_server(
+                place, standby, settings={"method": method}
+            )
+            before = scripts.run(recipe.before, environment=a_run())
+            free = is_free(standby)
+
+    assert before.exit_code == 1
+    assert "nothing is held: this server is a standby" in before.stderr
+    assert free
 
 
 def change(cluster: postgresql.Cluster, setting: str, value: str) -> None:

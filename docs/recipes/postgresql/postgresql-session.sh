@@ -219,10 +219,9 @@ checkpoint() {
   ask_facts || late_or_refused
 }
 
-# The server has written out its own; this is for what else lies there.
+# The server writes out by itself what a recovery needs. This is for what else lies there, so it may fail.
 write_out() {
-  [[ -n $data_folder ]] || return 0
-  sync -f -- "$data_folder" 2>/dev/null 9>&- || sync 9>&-
+  [[ -z $data_folder ]] || sync -f -- "$data_folder" 2>/dev/null 9>&-
 }
 
 tell_what_is_held() {
