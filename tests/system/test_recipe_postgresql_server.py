@@ -109,11 +109,33 @@ def test_a_standby_is_refused(
     assert free
 
 
+def test_complete_fails_and_removes_nothing_while_the_archive_lacks_the_end_of_the_backup(
+    postgresql_client_on_server: Install, cluster: postgresql.Cluster, archive: Path
+) -> None:
+    recipe = postgresql_client_on_server(
+        method="backup", archive_folder=archive, archive_seconds="1"
+    )
+    run = a_run()
+    archive.chmod(0o500)  # the server may not write there
+    try:
+        scripts.run(recipe.before, environment=run)
+        assert scripts.run(recipe.after, "1", environment=run).exit_code == 0
+        kept = sorted(archive.iterdir())
+        complete = scripts.run(recipe.complete, "1", environment=run)
+        assert (complete.exit_code, sorted(archive.iterdir())) == (1, kept)
+    finally:
+        archive.chmod(0o755)
+
+    assert "the label cannot be used: nothing is removed" in complete.stderr
+
+
 def change(cluster: postgresql.Cluster, setting: str, value: str) -> None:
     cluster.sql(f"ALTER SYSTEM SET {setting} = {value}")
     cluster.sql("SELECT pg_reload_conf()")
     processes.wait_until(
-        lambda: cluster.sql(f"SHOW {setting}") == value, seconds=5, what=f"{setting} is {value}"
+        lambda: cluster.sql(f"SHOW {setting}") == value,
+        seconds=5,
+        what=f"{setting} is {value}",
     )
 
 

@@ -19,9 +19,8 @@ run=${N2W_RUN_ID:-by-hand}
 attempt=${N2W_ATTEMPT:-1}
 : "${client:=psql}" "${method:=checkpoint}" "${state_folder:=.n2wbackup-postgresql}"
 : "${service_file:=.n2wbackup-postgresql.conf}" "${data_folder=/var/lib/postgresql}" "${checkpoint_seconds:=20}"
-: "${deadline_seconds:=75}" "${archive_folder=}" "${archivecleanup:=pg_archivecleanup}"
+: "${deadline_seconds:=75}" "${archive_folder=}" "${archivecleanup:=pg_archivecleanup}" "${archive_seconds:=15}"
 days_of_labels=400
-archive_wait_seconds=15
 
 fail() {
   printf 'postgresql: %s\n' "$2" >&2
@@ -39,7 +38,7 @@ check_set_up() {
   [[ $run =~ ^[A-Za-z0-9._-]{1,64}$ ]] || fail 2 "N2W_RUN_ID may have letters, digits, dot, dash and underscore only"
   [[ $method =~ ^(checkpoint|backup)$ ]] || fail 2 "method must be checkpoint or backup, not '$method'"
   local need
-  for need in attempt N2W_ATTEMPT deadline_seconds checkpoint_seconds; do
+  for need in attempt N2W_ATTEMPT deadline_seconds checkpoint_seconds archive_seconds; do
     [[ ${!need:-1} =~ ^[1-9][0-9]*$ ]] || fail 2 "${need/attempt/N2W_ATTEMPT} must be a number, not '${!need}'"
   done
   for need in "$client" timeout setsid flock mkfifo base64; do
@@ -344,7 +343,7 @@ after() {
 
 # A label without the write-ahead log from start to stop is worth nothing.
 wait_for_archive() {
-  local held until=$((SECONDS + archive_wait_seconds)) archived
+  local held until=$((SECONDS + archive_seconds)) archived
   read -r held _ _ _ stop_file _ <"ended.$run"
   [[ $held == held && $stop_file =~ ^[0-9A-F]{24}$ ]] ||
     fail 1 "no end of the backup is on record for run $run: nothing is removed"

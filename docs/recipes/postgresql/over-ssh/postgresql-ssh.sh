@@ -35,7 +35,7 @@ open_connection() {
 far_side() {
   local name assignments=() code=0
   for name in N2W_RUN_ID N2W_ATTEMPT N2W_SECONDS_LEFT service_file state_folder client data_folder method \
-    checkpoint_seconds deadline_seconds archive_folder archivecleanup; do
+    checkpoint_seconds deadline_seconds archive_seconds archive_folder archivecleanup; do
     [[ ! -v $name ]] || assignments+=("$name=${!name}")
   done
   # shellcheck disable=SC2029 # quoted here, for the shell over there
