@@ -250,6 +250,11 @@ def test_a_rewrite_inside_the_window_is_not_vouched_for(
     recipe, run = redis_client_on_server(redis_server), a_run()
     scripts.run(recipe.before, environment=run)
     redis_server.ask("BGREWRITEAOF")
+    processes.wait_until(
+        lambda: redis_server.info()["aof_rewrite_in_progress"] == 0,
+        seconds=20,
+        what="the rewrite has ended",
+    )
 
     after = scripts.run(recipe.after, "1", environment=run)
 
