@@ -6,11 +6,14 @@ half may wait for all of them, and runs in a thread of its own.
 
 import logging
 import os
+from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from pathlib import Path
 from uuid import UUID
 
 from django.db import close_old_connections
+from django.db.models import Q
 
 from n2wbackup.lib import home
 from policies.domain.sequence import Event, State
@@ -42,17 +45,14 @@ class Thawer:
 
     def standing(self) -> int:
         """Return how many windows are open now, without touching them."""
-        folders = spool.folders(self._spool)
-        return sum((folder / spool.RECORD).exists() for folder in folders)
+        return sum(1 for _ in spool.open_windows(self._spool))
 
     def turn(self) -> int:
         """Start every attempt that is due; return how many windows are still open."""
         self.reap()
-        return sum(self._look(folder) for folder in spool.folders(self._spool))
+        return sum(self._look(folder) for folder in spool.open_windows(self._spool))
 
     def _look(self, folder: Path) -> bool:
-        if not (folder / spool.RECORD).exists():
-            return False
         try:
             lock = spool.try_lock(folder)
         except FileNotFoundError:
@@ -86,10 +86,27 @@ class Thawer:
 def enter_all() -> None:
     """Enter into the rows what happened to the runs of this server that nobody keeps any more."""
     close_old_connections()
-    each.apart(spool.folders(home.spool()), _enter_one, "what became of %s could not be entered")
-    mine = Run.objects.unfinished().filter(server=home.server_id()).exclude(state=State.QUEUED)
-    lost = [run for run in mine if not (home.spool() / str(run.pk)).exists()]
+    folders = list(spool.folders(home.spool()))
+    resting = _resting()
+    kept = [f for f in folders if f.name not in resting or (f / spool.RECORD).exists()]
+    each.apart(kept, _enter_one, "what became of %s could not be entered")
+    lost = _without_spool({folder.name for folder in folders})
     each.apart(lost, _lost_spool, "run %s, whose spool is gone, could not be ended")
+
+
+def _resting() -> set[str]:
+    """Return the runs that nobody needs to keep, in one query: thousands may wait for their snapshots."""
+    due = Q(state=State.COMPLETING, complete_started_at=None)
+    rows = Run.objects.filter(due | Q(state__in=(State.QUEUED, State.WAITING)))
+    return {str(pk) for pk in rows.values_list("pk", flat=True)}
+
+
+def _without_spool(spooled: AbstractSet[str]) -> Iterator[Run]:
+    """Yield the unfinished runs of this server whose spool is gone; `spooled` was seen a moment ago."""
+    mine = Run.objects.unfinished().filter(server=home.server_id()).exclude(state=State.QUEUED)
+    for pk in list(mine.values_list("pk", flat=True)):
+        if str(pk) not in spooled and not (home.spool() / str(pk)).exists():
+            yield from mine.filter(pk=pk)
 
 
 def enter(run_id: UUID) -> None:

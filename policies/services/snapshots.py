@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from django.db.models import Q
+from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from n2wbackup.lib import clock, home
 from n2wbackup.lib.cas import compare_and_set
@@ -46,7 +46,20 @@ def poll(round_number: int = 0) -> None:
             _poll_group(account, region, ones, now)
         except Exception:
             log.exception("the snapshots of %s in %s could not be followed", account, region)
-    each.apart(Run.objects.filter(state=State.WAITING), settle, "run %s could not be settled")
+    each.apart(_decided(), settle, "run %s could not be settled")
+
+
+def _decided() -> QuerySet[Run]:
+    """Return the waiting runs that have nothing to wait for, in one query: thousands may wait."""
+    still_open = _open_targets(RunTarget.objects.filter(run=OuterRef("pk")))
+    nothing_left = ~Exists(still_open) | Q(cancel_requested_at__isnull=False)
+    return Run.objects.filter(nothing_left, state=State.WAITING)
+
+
+def _open_targets(targets: QuerySet[RunTarget]) -> QuerySet[RunTarget]:
+    return targets.filter(
+        Q(state=RunTarget.State.UNKNOWN) | Q(snapshots__state=RunSnapshot.State.PENDING)
+    )
 
 
 def _is_due(snapshot: RunSnapshot, now: datetime, round_number: int) -> bool:
@@ -153,10 +166,7 @@ def _settle_one(target: RunTarget, found: Sequence[Snapshot], now: datetime) -> 
 
 def settle(run: Run) -> bool:
     """Send a waiting run to complete when every target is decided; True if it went."""
-    open_targets = run.targets.filter(
-        Q(state=RunTarget.State.UNKNOWN) | Q(snapshots__state=RunSnapshot.State.PENDING)
-    )
-    if open_targets.exists() and run.cancel_requested_at is None:
+    if run.cancel_requested_at is None and _open_targets(run.targets.all()).exists():
         return False
     for target in run.targets.filter(state=RunTarget.State.FIRED).prefetch_related("snapshots"):
         _decide(target)

@@ -194,6 +194,14 @@ def folders(spool: Path) -> Iterator[Path]:
         yield from sorted(path for path in spool.iterdir() if (path / LOCK).exists())
 
 
+def open_windows(spool: Path) -> Iterator[Path]:
+    """Yield the folder of every run whose window may be open; one look at each, as thousands may only wait."""
+    with suppress(FileNotFoundError):
+        for name in sorted(os.listdir(spool)):  # noqa: PTH208 - iterdir would make a Path of each
+            if os.path.exists(f"{spool}/{name}/{RECORD}"):  # noqa: PTH110 - as above
+                yield spool / name
+
+
 def remove(*paths: Path) -> None:
     """Forget a run whose end has been entered; what is gone already is no error."""
     for path in paths:
