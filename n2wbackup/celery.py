@@ -9,6 +9,7 @@ import sys
 from typing import Any
 
 from celery import Celery, signals
+from django.db import close_old_connections
 
 from n2wbackup.processes import draining, titles
 
@@ -28,6 +29,13 @@ def _leave_logging_alone(**_: Any) -> None:  # noqa: ANN401
 def _write_no_bytecode(**_: Any) -> None:  # noqa: ANN401
     """Keep a worker from writing a .pyc on a disk that it has frozen: it would wait for itself."""
     sys.dont_write_bytecode = True
+
+
+@signals.task_prerun.connect(weak=False)
+@signals.task_postrun.connect(weak=False)
+def _let_go_of_broken_connections(**_: Any) -> None:  # noqa: ANN401
+    """Keep a thread's connection for its next task, unless it is broken or old; as Django does for requests."""
+    close_old_connections()
 
 
 @signals.worker_ready.connect(weak=False)

@@ -1,5 +1,6 @@
 """The queue. It carries hints only: each task claims its row, a lost message is sent again."""
 
+import sys
 from typing import Any
 from urllib.parse import quote
 
@@ -16,6 +17,7 @@ __all__ = [
     "CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP",
     "CELERY_BROKER_TRANSPORT_OPTIONS",
     "CELERY_BROKER_URL",
+    "CELERY_DB_REUSE_MAX",
     "CELERY_ENABLE_UTC",
     "CELERY_RESULT_BACKEND",
     "CELERY_TASK_ACKS_LATE",
@@ -55,6 +57,10 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
     "socket_keepalive": True,
 }
 CELERY_TASK_PUBLISH_RETRY = False
+
+# Celery would close the database after each task, and opening it costs more than a short task itself.
+# n2wbackup/celery.py lets go of connections that are broken or old instead.
+CELERY_DB_REUSE_MAX = sys.maxsize
 
 CELERY_TASK_SERIALIZER = "json"
 CELERY_ACCEPT_CONTENT = ["json"]

@@ -115,7 +115,10 @@ def enter(run_id: UUID) -> None:
 
 
 def _enter_one(folder: Path) -> None:
-    held = spool.try_lock(folder, spool.KEEPER)
+    try:
+        held = spool.try_lock(folder, spool.KEEPER)
+    except FileNotFoundError:
+        return  # it ended meanwhile, and its spool went with it
     if held is None:
         return
     try:

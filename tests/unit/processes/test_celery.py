@@ -6,6 +6,8 @@ from types import SimpleNamespace
 
 import pytest
 from celery import signals
+from celery.fixups.django import DjangoWorkerFixup
+from django.db import connection
 from setproctitle import getproctitle, setproctitle
 
 from n2wbackup.celery import app
@@ -83,6 +85,26 @@ def test_workers_and_beat_show_what_they_are(own_title: None) -> None:
 
     signals.beat_init.send(sender=None)
     assert getproctitle() == "n2wbackup beat"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_thread_keeps_its_connection_from_task_to_task_until_it_is_broken(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    closed: list[str] = []
+    connection.ensure_connection()
+    monkeypatch.setattr(connection, "close", lambda: closed.append("closed"))
+    monkeypatch.setattr(connection, "close_at", None)
+
+    DjangoWorkerFixup(app).close_database()
+    signals.task_prerun.send(sender=None)
+    signals.task_postrun.send(sender=None)
+    assert closed == []
+
+    monkeypatch.setattr(connection, "errors_occurred", True)
+    monkeypatch.setattr(connection, "is_usable", lambda: False)
+    signals.task_prerun.send(sender=None)
+    assert closed == ["closed"]
 
 
 def test_a_worker_writes_no_bytecode(monkeypatch: pytest.MonkeyPatch) -> None:
