@@ -44,3 +44,14 @@ def send(task: str, run_id: UUID) -> None:
         current_app.send_task(task, args=[str(run_id)], retry=False)
     except OperationalError:
         log.warning("broker away, %s of %s is sent again by the next tick", task, run_id)
+
+
+def is_behind(task: str) -> bool:
+    """Tell whether the broker still holds hints for such tasks: then workers are busy, and nothing is lost."""
+    name = current_app.amqp.router.route({}, task)["queue"].name
+    with current_app.pool.acquire(block=True) as connection:
+        try:
+            held = connection.default_channel.queue_declare(name, passive=True)
+        except (OperationalError, *connection.connection_errors, *connection.channel_errors):
+            return False  # no such list, which is an empty one, or no broker to ask
+        return bool(held.message_count)

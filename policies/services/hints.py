@@ -2,7 +2,7 @@
 
 from datetime import datetime, timedelta
 
-from django.db.models import F, Q
+from django.db.models import F, Q, QuerySet
 
 from n2wbackup.lib import clock
 from n2wbackup.lib.cas import compare_and_set
@@ -11,6 +11,8 @@ from policies.domain.sequence import State
 from policies.models import Run
 
 PATIENCE = timedelta(seconds=10)
+# While the broker still holds hints the workers are only behind: each hint sent again would add to that.
+BUSY_PATIENCE = timedelta(seconds=60)
 
 
 def resend() -> int:
@@ -21,22 +23,32 @@ def resend() -> int:
 
 def _resend_queued(now: datetime) -> int:
     due = Q(not_before=None) | Q(not_before__lte=now)
-    stale = Q(dispatched_at=None) | Q(dispatched_at__lt=now - PATIENCE)
+    rows = Run.objects.filter(due, state=State.QUEUED)
     # A run that had to wait gets its hint the moment that it may go on.
     woken = Q(not_before__lte=now, dispatched_at__lt=F("not_before"))
-    rows = Run.objects.filter(due, stale | woken, state=State.QUEUED)
-    return _send(rows.values_list("pk", "dispatched_at"), dispatch.FREEZE, now)
+    return _send(rows.filter(_lost(rows, dispatch.FREEZE, now) | woken), dispatch.FREEZE, now)
 
 
 def _resend_completing(now: datetime) -> int:
-    stale = Q(dispatched_at=None) | Q(dispatched_at__lt=now - PATIENCE)
-    rows = Run.objects.filter(stale, state=State.COMPLETING, complete_started_at=None)
-    return _send(rows.values_list("pk", "dispatched_at"), dispatch.COMPLETE, now)
+    rows = Run.objects.filter(state=State.COMPLETING, complete_started_at=None)
+    return _send(rows.filter(_lost(rows, dispatch.COMPLETE, now)), dispatch.COMPLETE, now)
 
 
-def _send(rows: object, task: str, now: datetime) -> int:
+def _lost(rows: QuerySet[Run], task: str, now: datetime) -> Q:
+    """Return which of the runs may have lost their hint; the broker is asked only where some are late."""
+    late = _sent_before(now - PATIENCE)
+    if rows.filter(late).exists() and dispatch.is_behind(task):
+        return _sent_before(now - BUSY_PATIENCE)
+    return late
+
+
+def _sent_before(moment: datetime) -> Q:
+    return Q(dispatched_at=None) | Q(dispatched_at__lt=moment)
+
+
+def _send(rows: QuerySet[Run], task: str, now: datetime) -> int:
     sent = 0
-    for pk, dispatched_at in rows:  # type: ignore[attr-defined]
+    for pk, dispatched_at in rows.values_list("pk", "dispatched_at"):
         same = Run.objects.filter(pk=pk)
         if compare_and_set(same, {"dispatched_at": dispatched_at}, dispatched_at=now):
             dispatch.send(task, pk)

@@ -176,7 +176,7 @@ def settle(run: Run) -> bool:
         if cancelled
         else "every snapshot is completed or failed"
     )
-    return runs.apply(run, Event.SETTLED, text)
+    return runs.apply(run, Event.SETTLED, text, dispatched_at=clock.now())
 
 
 def _decide(target: RunTarget) -> None:

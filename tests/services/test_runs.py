@@ -309,6 +309,27 @@ def test_a_hint_that_got_lost_is_sent_again_after_ten_seconds(
     assert sent == [("policies.tasks.freeze", run.pk)]
 
 
+def test_while_the_broker_still_holds_hints_none_is_sent_again_for_a_minute(
+    backup: Backup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[object] = []
+    asked: list[str] = []
+    monkeypatch.setattr("policies.dispatch.send", lambda task, run_id: sent.append(run_id))
+    monkeypatch.setattr(
+        "policies.dispatch.is_behind", lambda task: bool(asked.append(task)) or True
+    )
+    run = backup.start()
+
+    assert hints.resend() == 0
+    assert asked == []  # nothing is late, so the broker is not asked
+    with time_machine.travel(clock.now() + timedelta(seconds=59)):
+        assert hints.resend() == 0
+    with time_machine.travel(clock.now() + timedelta(seconds=61)):
+        assert hints.resend() == 1
+    assert sent == [run.pk]
+    assert set(asked) == {"policies.tasks.freeze"}
+
+
 def test_a_completing_run_that_nobody_took_is_sent_again_and_one_at_work_is_not(
     backup: Backup, monkeypatch: pytest.MonkeyPatch
 ) -> None:
