@@ -16,6 +16,8 @@ from scripts_admin.runners import guard, linux
 
 START_SECONDS = 10.0
 _PROJECT = Path(guard.__file__).resolve().parents[2]
+# What each process that multiprocessing starts would else import for itself.
+_STARTED_WITH = ["multiprocessing.popen_forkserver"]
 _context = multiprocessing.get_context("forkserver")
 _starting = threading.Lock()
 
@@ -27,7 +29,7 @@ class GuardLostError(Exception):
 def warm() -> None:
     """Have the forkserver running, with the guard preloaded; costs nothing when it runs already."""
     with _starting:
-        _context.set_forkserver_preload([guard.__name__])
+        _context.set_forkserver_preload([guard.__name__, *_STARTED_WITH])
         inherited = os.environ.get("PYTHONPATH")
         # The forkserver does not get our sys.path, and swallows the ImportError of a failed preload.
         os.environ["PYTHONPATH"] = os.pathsep.join([str(_PROJECT), *filter(None, [inherited])])
