@@ -109,10 +109,21 @@ def test_a_thread_keeps_its_connection_from_task_to_task_until_it_is_broken(
 
 def test_a_worker_writes_no_bytecode(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    monkeypatch.setattr(sys, "setswitchinterval", lambda _: None)
 
     signals.celeryd_init.send(sender="w", instance=None, conf=None, options=None)
 
     assert sys.dont_write_bytecode is True
+
+
+def test_a_workers_threads_take_turns_quickly() -> None:
+    before = sys.getswitchinterval()
+    try:
+        signals.celeryd_init.send(sender="w", instance=None, conf=None, options=None)
+
+        assert sys.getswitchinterval() == pytest.approx(0.0005)
+    finally:
+        sys.setswitchinterval(before)
 
 
 def test_what_the_guard_imports_brings_neither_django_nor_celery() -> None:
