@@ -220,7 +220,7 @@ def _on_the_calendar(rule: Rule, every: Every, moment: datetime) -> Iterator[dat
         passed = (wall.date() - start.date()).days // (_CALENDAR_DAYS[every.unit] * every.number)
     else:
         passed = ((wall.year - start.year) * 12 + wall.month - start.month) // every.number
-    for n in count(max(0, passed - 1)):
+    for n in count(max(0, passed)):
         shown = _shifted(every, n)
         if shown is None:
             return

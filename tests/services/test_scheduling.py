@@ -209,9 +209,35 @@ def test_a_due_time_that_has_its_row_is_not_entered_twice_when_the_clock_is_put_
     policies.save(policy)
     clock.move_to(clock_time(13))
 
-    scheduling.tick()
+    assert scheduling.tick() == 1
 
     assert rows() == [("succeeded", "13:00", 1)]
+    policy.refresh_from_db()
+    assert policy.next_run_at == clock_time(14)
+
+
+def test_what_was_missed_has_one_row_when_the_clock_is_put_back(
+    policy: Policy, clock: time_machine.Traveller
+) -> None:
+    for _ in range(2):
+        clock.move_to(clock_time(14, 59))
+        assert scheduling.tick() == 1
+        end(Run.objects.get(scheduled_for=clock_time(14)))
+        clock.move_to(NOON)
+        policies.save(policy)
+
+    assert rows() == [("missed", "13:00", 1), ("succeeded", "14:00", 1)]
+
+
+def test_who_comes_second_finds_nothing_to_settle(
+    policy: Policy, clock: time_machine.Traveller
+) -> None:
+    clock.move_to(clock_time(13))
+
+    first, second = (scheduling.settle(policy.pk, clock_time(13)) for _ in range(2))
+
+    assert (first, second) == (True, False)
+    assert Run.objects.count() == 1
 
 
 def test_one_policy_s_trouble_does_not_hold_up_the_others(

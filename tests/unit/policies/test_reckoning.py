@@ -70,6 +70,17 @@ def test_what_is_late_is_not_made_good_in_a_disabled_time(by_day: dict[str, Rule
     assert found.held == ("quarters: 08:00-18:00",)
 
 
+def test_what_is_late_is_made_good_where_one_of_its_schedules_is_free_now(
+    by_day: dict[str, Rule],
+) -> None:
+    late = reckoning.reckon(
+        {**by_day, "once": Rule(UTC, cron="45 7 * * *")}, at("07:45"), at("08:10")
+    )
+
+    assert late.run is not None
+    assert (late.run.at, late.held) == (at("07:45"), ())
+
+
 def test_a_disabled_time_in_an_outage_is_not_missed(by_day: dict[str, Rule]) -> None:
     found = reckoning.reckon(by_day, at("07:45"), at("18:10"))
 
