@@ -49,7 +49,7 @@ def send(task: str, run_id: UUID) -> None:
 def is_behind(task: str) -> bool:
     """Tell whether the broker still holds hints for such tasks: then workers are busy, and nothing is lost."""
     name = current_app.amqp.router.route({}, task)["queue"].name
-    with current_app.pool.acquire(block=True) as connection:
+    with current_app.connection_for_write() as connection:
         try:
             held = connection.default_channel.queue_declare(name, passive=True)
         except (OperationalError, *connection.connection_errors, *connection.channel_errors):

@@ -1,6 +1,7 @@
 """One backup through the workers, and what proves it: the ledger's own books, and its copy."""
 
 import shutil
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -80,6 +81,13 @@ def make(stage: Stage, aws: SimulatedAws, server: Server) -> Backup:
         run.refresh_from_db()
     report = reporting.run(selectors.run(str(run.pk)))
     return _look(report, stage, aws)
+
+
+def ended(stage: Stage, aws: SimulatedAws, seen: Container[str]) -> Iterator[Backup]:
+    """Yield the backups of the policy that have ended and whose runs are not among those seen, oldest first."""
+    for run in reversed(selectors.recent_runs(policy=stage.policy)):
+        if run.state in sequence.ENDS and str(run.pk) not in seen:
+            yield _look(reporting.run(selectors.run(str(run.pk))), stage, aws)
 
 
 def _look(run: reporting.Json, stage: Stage, aws: SimulatedAws) -> Backup:

@@ -14,6 +14,7 @@ from rich.console import Console
 
 from n2wbackup.demo import backup, stage, telling
 from n2wbackup.demo.aws import SimulatedAws, SimulatorError
+from n2wbackup.demo.backup import Backup
 from n2wbackup.demo.ending import Ending
 from n2wbackup.demo.server import DemoError, Server
 from n2wbackup.demo.stage import Stage
@@ -21,7 +22,7 @@ from n2wbackup.lib.home import RuntimeFolderError
 from n2wbackup.processes.supervisor import CannotServeError
 from policies.domain.errors import BackupError
 
-_MINUTES = 5.0
+_LOOK_SECONDS = 1.0
 _KEPT_SNAPSHOTS = 20
 _FAILURES = (DemoError, SimulatorError, CannotServeError, RuntimeFolderError, BackupError)
 
@@ -45,19 +46,17 @@ def once(ending: Ending, *, as_json: bool) -> int:
 
 
 def standing(ending: Ending) -> int:
-    """Back up now and then until told to end, which is no failure."""
+    """Back up now, then by schedule, until told to end, which is no failure."""
     console = Console(highlight=False)
     try:
         with _played(ending, console) as (aws, scene, server):
-            telling.welcome(console, scene, server.url, _MINUTES)
+            telling.welcome(console, scene, server.url, stage.EVERY_MINUTES)
+            shown = {_tell(console, aws, backup.make(scene, aws, server))}
             while True:
-                # A person may have started one by hand.
-                try:
-                    console.print(telling.one_line(backup.make(scene, aws, server)), soft_wrap=True)
-                except BackupError as error:
-                    console.print(str(error), markup=False)
-                _forget_old_snapshots(aws)
-                server.wait(_MINUTES * 60)
+                # Its schedule starts the others, or a person does.
+                for made in backup.ended(scene, aws, shown):
+                    shown.add(_tell(console, aws, made))
+                server.wait(_LOOK_SECONDS)
     except _FAILURES as error:
         console.print(f"The demo failed: {error}", markup=False)
         return 1
@@ -94,6 +93,13 @@ def _played(ending: Ending, console: Console) -> Iterator[tuple[SimulatedAws, St
 def _without_keys(aws: SimulatedAws) -> dict[str, str]:
     """Return where the simulated AWS is; its keys are in the account, as a real one's are."""
     return {name: value for name, value in aws.environment.items() if "ACCESS_KEY" not in name}
+
+
+def _tell(console: Console, aws: SimulatedAws, made: Backup) -> str:
+    """Print a backup, and return its run's id."""
+    console.print(telling.one_line(made), soft_wrap=True)
+    _forget_old_snapshots(aws)
+    return str(made.run["id"])
 
 
 def _forget_old_snapshots(aws: SimulatedAws) -> None:

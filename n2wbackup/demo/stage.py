@@ -13,8 +13,10 @@ from django.core.management import call_command
 
 from n2wbackup.demo import ledger
 from n2wbackup.demo.aws import SimulatedAws, SimulatedInstance, VolumeSpec
-from policies.models import Account, Policy, PolicyTarget
-from policies.services import enrolling, policies
+from n2wbackup.lib import clock
+from policies.domain.schedule import Unit
+from policies.models import Account, Policy, PolicyTarget, Schedule
+from policies.services import enrolling, policies, schedules
 from scripts_admin import storage
 from scripts_admin.models import Folder, User
 from scripts_admin.services import users
@@ -22,6 +24,7 @@ from scripts_admin.services import users
 OPERATOR = "alice"
 ADMIN = "admin"
 POLICY = "ledger"
+EVERY_MINUTES = 5
 # CreateSnapshots of the real AWS takes a good part of a second: the ledger is held that long.
 AWS_SECONDS = 0.2
 _PENDING_SECONDS = 2.0
@@ -85,10 +88,23 @@ def _policy(owner: User, aws: SimulatedAws, instance: SimulatedInstance) -> Poli
     )
     enrolling.save(account)
     policy = Policy(owner=owner, account=account, name=POLICY)
-    policies.save(policy)
+    policies.save(policy, [_schedule(owner)])
     target = PolicyTarget(instance_id=instance.instance_id, region=instance.region)
     policies.replace_targets(policy, [target])
     return policy
+
+
+def _schedule(owner: User) -> Schedule:
+    """Return a schedule that is due every few minutes, the first of them from now."""
+    schedule = Schedule(
+        owner=owner,
+        name=f"every {EVERY_MINUTES} minutes",
+        every_number=EVERY_MINUTES,
+        every_unit=Unit.MINUTES,
+        starting=f"{clock.now():%Y-%m-%dT%H:%M}",
+    )
+    schedules.save(schedule)
+    return schedule
 
 
 def install(folder: Path, books: Path, hold_seconds: float = _HOLD_SECONDS) -> Path:

@@ -315,9 +315,12 @@ def test_while_the_broker_still_holds_hints_none_is_sent_again_for_a_minute(
     sent: list[object] = []
     asked: list[str] = []
     monkeypatch.setattr("policies.dispatch.send", lambda task, run_id: sent.append(run_id))
-    monkeypatch.setattr(
-        "policies.dispatch.is_behind", lambda task: bool(asked.append(task)) or True
-    )
+
+    def is_behind(task: str) -> bool:
+        asked.append(task)
+        return True
+
+    monkeypatch.setattr("policies.dispatch.is_behind", is_behind)
     run = backup.start()
 
     assert hints.resend() == 0

@@ -13,7 +13,7 @@ from policies import dispatch
 @pytest.fixture
 def broker() -> Iterator[None]:
     """Give the broker empty queues, before and after."""
-    with current_app.pool.acquire(block=True) as connection:
+    with current_app.connection_for_write() as connection:
         for queue in current_app.amqp.queues.values():
             queue(connection.default_channel).declare()
             queue(connection.default_channel).purge()
@@ -35,7 +35,7 @@ def test_a_broker_that_is_away_holds_nothing(monkeypatch: pytest.MonkeyPatch) ->
     def away(*_: object, **__: object) -> None:
         raise OperationalError("away")
 
-    with current_app.pool.acquire(block=True) as connection:
+    with current_app.connection_for_write() as connection:
         channel = type(connection.default_channel)
     monkeypatch.setattr(channel, "queue_declare", away)
 

@@ -6,7 +6,9 @@ from types import SimpleNamespace
 
 import pytest
 from celery import signals
-from celery.fixups.django import DjangoWorkerFixup
+from celery.fixups.django import (
+    DjangoWorkerFixup,  # type: ignore[attr-defined]  # its stubs know the other fixup only
+)
 from django.db import connection
 from setproctitle import getproctitle, setproctitle
 
