@@ -9,7 +9,8 @@ from uuid import UUID
 
 from celery import current_app
 from django.db import transaction
-from kombu.exceptions import OperationalError
+from kombu.exceptions import ChannelError, OperationalError
+from redis.exceptions import RedisError
 
 log = logging.getLogger(__name__)
 
@@ -48,10 +49,10 @@ def send(task: str, run_id: UUID) -> None:
 
 def is_behind(task: str) -> bool:
     """Tell whether the broker still holds hints for such tasks: then workers are busy, and nothing is lost."""
-    name = current_app.amqp.router.route({}, task)["queue"].name
+    queue = current_app.amqp.router.route({}, task)["queue"]
     with current_app.connection_for_write() as connection:
         try:
-            held = connection.default_channel.queue_declare(name, passive=True)
-        except (OperationalError, *connection.connection_errors, *connection.channel_errors):
+            held = queue(connection.default_channel).queue_declare(passive=True)
+        except (OperationalError, ChannelError, RedisError):
             return False  # no such list, which is an empty one, or no broker to ask
         return bool(held.message_count)

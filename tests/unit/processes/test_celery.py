@@ -6,9 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 from celery import signals
-from celery.fixups.django import (
-    DjangoWorkerFixup,  # type: ignore[attr-defined]  # its stubs know the other fixup only
-)
+from celery.fixups.django import DjangoFixup
 from django.db import connection
 from setproctitle import getproctitle, setproctitle
 
@@ -98,7 +96,7 @@ def test_a_thread_keeps_its_connection_from_task_to_task_until_it_is_broken(
     monkeypatch.setattr(connection, "close", lambda: closed.append("closed"))
     monkeypatch.setattr(connection, "close_at", None)
 
-    DjangoWorkerFixup(app).close_database()
+    DjangoFixup(app).worker_fixup.close_database()
     signals.task_prerun.send(sender=None)
     signals.task_postrun.send(sender=None)
     assert closed == []
