@@ -10,7 +10,7 @@ from policies.domain import schedule
 from policies.domain.schedule import Due, Rule
 
 LATE = timedelta(hours=1)  # from here on a due time is not made good any more
-AT_ONCE = 20_000  # due times in one reckoning; the rest is the next one's
+AT_ONCE = 20_000  # due times of all schedules in one reckoning; the rest is the next one's
 _SECOND = timedelta(seconds=1)
 
 
@@ -40,7 +40,9 @@ def reckon(rules: Mapping[str, Rule], since: datetime, now: datetime) -> Reckoni
     The newest is run when it is less than an hour late and not disabled, neither when it was due nor now.
     """
     ahead = schedule.due(rules, since - _SECOND)
-    passed = list(islice(takewhile(lambda one: one.at <= now, ahead), AT_ONCE))
+    passed = list(
+        islice(takewhile(lambda one: one.at <= now, ahead), AT_ONCE // max(1, len(rules)))
+    )
     next_at = following(rules, passed[-1].at if passed else now)
     open_ones = [one for one in passed if one.names]
     closed = [one for one in passed if not one.names]

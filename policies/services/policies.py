@@ -17,6 +17,7 @@ from scripts_admin.services import folders
 
 LEFT_FOR_FIRING_SECONDS = 10
 MAX_EXCLUDED_VOLUMES = 40  # AWS's own limit of one CreateSnapshots call
+MAX_SCHEDULES = 20
 DAY_SECONDS = 86_400
 # What a number may be, and what it counts.
 RANGES = {
@@ -107,9 +108,13 @@ def save(policy: Policy, schedules: Collection[Schedule] | None = None) -> None:
 
 def check_schedules(policy: Policy, schedules: Iterable[Schedule]) -> None:
     """Raise ValidationError where the policy cannot follow these schedules."""
-    strange = [each.name for each in schedules if each.owner_id != policy.owner_id]
+    rows = list(schedules)
+    strange = [each.name for each in rows if each.owner_id != policy.owner_id]
     if strange:
         sentence = f"{policy.owner} has no schedule {strange[0]}: use one of the owner's own."
+        raise ValidationError({"schedules": sentence})
+    if len(rows) > MAX_SCHEDULES:
+        sentence = f"These are {len(rows)} schedules, and a policy follows {MAX_SCHEDULES} at most: take some out."
         raise ValidationError({"schedules": sentence})
 
 

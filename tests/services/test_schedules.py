@@ -155,6 +155,19 @@ def test_a_policy_follows_only_its_owner_s_schedules(policy: Policy) -> None:
     assert not policy.schedules.exists()
 
 
+def test_a_policy_follows_so_many_schedules_and_no_more(policy: Policy) -> None:
+    rows = [schedule(policy.owner, name=f"s{number}") for number in range(21)]
+    for row in rows:
+        schedules.save(row)
+
+    with pytest.raises(ValidationError, match="These are 21 schedules, and a policy follows 20"):
+        policies.save(policy, rows)
+    assert not policy.schedules.exists()
+
+    policies.save(policy, rows[:20])
+    assert policy.schedules.count() == 20
+
+
 def test_a_new_policy_is_due_from_its_first_moment(alice: User) -> None:
     row = schedule(alice)
     schedules.save(row)
