@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import takewhile
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from policies.domain import disabled, reckoning, schedule
@@ -121,6 +121,7 @@ RULES = st.dictionaries(
 )
 
 
+@settings(deadline=None, max_examples=50)
 @given(RULES, st.lists(st.integers(1, 4000), min_size=1, max_size=12))
 def test_every_due_time_is_accounted_for_exactly_once(
     rules: dict[str, Rule], minutes: list[int]

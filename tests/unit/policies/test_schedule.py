@@ -6,7 +6,7 @@ from itertools import islice
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from policies.domain import disabled, schedule
@@ -154,6 +154,7 @@ def test_a_cron_expression_that_is_none_is_told(text: str, told: str) -> None:
     assert told in str(error.value)
 
 
+@settings(deadline=None)
 @given(st.text(alphabet="0123456789*/-,#LWmonMON ²٣", max_size=20))
 def test_any_text_is_a_cron_expression_or_told(text: str) -> None:
     with suppress(ValueError):
