@@ -6,6 +6,8 @@ from django.urls import include, path
 
 from n2wbackup import health
 
+admin.site.site_header = admin.site.site_title = "n2wbackup administration"
+
 urlpatterns = [
     path("admin/", admin.site.urls),
     path("health/live", health.live, name="health-live"),

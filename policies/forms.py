@@ -1,4 +1,4 @@
-"""Forms of accounts, policies and targets. The rules are the services'; here is only where they are told."""
+"""Forms of accounts, schedules, policies and targets. The rules are the services'; here is only where they are told."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -7,17 +7,20 @@ from django import forms
 from django.core.exceptions import ValidationError
 from django.forms.models import BaseInlineFormSet
 
-from policies.models import Account, Policy, PolicyTarget
-from policies.services import enrolling, policies
+from policies.models import Account, Policy, PolicyTarget, Schedule
+from policies.services import enrolling, policies, schedules, timetables
 
 if TYPE_CHECKING:
     _AccountForm = forms.ModelForm[Account]
+    _ScheduleForm = forms.ModelForm[Schedule]
     _PolicyForm = forms.ModelForm[Policy]
     _TargetForm = forms.ModelForm[PolicyTarget]
     _TargetSet = BaseInlineFormSet[Any, Any, Any]
+    _ScheduleChoices = forms.ModelMultipleChoiceField[Schedule]
 else:  # they take no types at run time
-    _AccountForm = _PolicyForm = _TargetForm = forms.ModelForm
+    _AccountForm = _ScheduleForm = _PolicyForm = _TargetForm = forms.ModelForm
     _TargetSet = BaseInlineFormSet
+    _ScheduleChoices = forms.ModelMultipleChoiceField
 
 
 class AccountForm(_AccountForm):
@@ -47,12 +50,113 @@ class AccountForm(_AccountForm):
         return cleaned
 
 
+class Lines(forms.CharField):
+    """Entries, one a line; as a list."""
+
+    widget = forms.Textarea(attrs={"rows": 4, "cols": 40})
+
+    def prepare_value(self, value: Any) -> Any:  # noqa: ANN401 - a list, or what was typed
+        """Return what the field shows."""
+        return "\n".join(value) if isinstance(value, list) else value
+
+    def to_python(self, value: Any) -> Any:  # noqa: ANN401 - Django says text; this field is a list
+        """Return the entries."""
+        return [line.strip() for line in (value or "").splitlines() if line.strip()]
+
+    def has_changed(self, initial: Any, data: Any) -> bool:  # noqa: ANN401 - as Django declares it
+        """Tell whether the entries are others than before."""
+        return bool(list(initial or []) != self.to_python(data))
+
+
+class VolumeIds(Lines):
+    """Volume ids, separated by blanks, commas or line ends; as a list."""
+
+    widget = forms.Textarea(attrs={"rows": 2, "cols": 24})
+
+    def to_python(self, value: Any) -> Any:  # noqa: ANN401 - see Lines
+        """Return the ids."""
+        return (value or "").replace(",", " ").split()
+
+
+class WallClock(forms.CharField):
+    """What a clock shows, as text ("2026-12-01T00:00"); the browser offers a calendar."""
+
+    widget = forms.TextInput(attrs={"type": "datetime-local"})
+
+
+class ScheduleForm(_ScheduleForm):
+    """A schedule, by the saving rules."""
+
+    starting = WallClock(
+        required=False,
+        help_text="The first time; by the clock of the time zone below. Only with every, which counts from it.",
+    )
+    ending = WallClock(
+        required=False, help_text="Nothing is due after it. Leave it empty for no end."
+    )
+    timezone = forms.CharField(
+        label="Time zone",
+        widget=forms.Select,
+        help_text="Whose clock cron, starting, ending and the disabled times mean.",
+    )
+    disabled = Lines(
+        label="Disabled times",
+        required=False,
+        help_text=(
+            "One a line: days and a span, such as sat sun 08:00-18:00; without days it is each day. 22:00-06:00 "
+            "goes on past midnight. What is due inside is skipped."
+        ),
+    )
+
+    class Meta:
+        model = Schedule
+        fields = schedules.COLUMNS
+        help_texts = {
+            "cron": (
+                "Five fields: minute, hour, day of the month, month, day of the week. 0 2 * * * is each night at "
+                "two. Leave it empty for every."
+            ),
+            "every_number": "Instead of cron: each so many of the units, from starting on.",
+        }
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - as Django's
+        super().__init__(*args, **kwargs)
+        if "timezone" in self.fields:  # it is not where one may only look
+            self.fields["timezone"].widget.choices = _zones(self.instance.timezone)
+
+    def clean(self) -> dict[str, Any]:
+        """Ask the saving rules."""
+        cleaned = super().clean() or self.cleaned_data
+        _fill(self.instance, cleaned)
+        unread = set(self.errors)
+        _ask(self, lambda: schedules.check(self.instance, unread=unread), {})
+        return cleaned
+
+
+def _zones(kept: str) -> list[tuple[str, list[tuple[str, str]]]]:
+    """Return the zones by their part of the world; `kept` too, should this machine not know it any more."""
+    groups: dict[str, list[tuple[str, str]]] = {"": [("UTC", "UTC")]}
+    for name in sorted({*timetables.zone_names(), kept} - {"UTC"}):
+        area, slash, _ = name.partition("/")
+        groups.setdefault(area if slash else "Others", []).append((name, name))
+    return [(area or "UTC", names) for area, names in groups.items()]
+
+
+class ScheduleChoices(_ScheduleChoices):
+    """Schedules, told apart by their owner."""
+
+    def label_from_instance(self, obj: Schedule) -> str:
+        """Return "owner/name"."""
+        return f"{obj.owner.username}/{obj.name}"
+
+
 class PolicyForm(_PolicyForm):
     """A policy, by the saving rules."""
 
     class Meta:
         model = Policy
-        fields = policies.COLUMNS
+        fields = (*policies.COLUMNS, "schedules")
+        help_texts = {"schedules": "Of the owner's own. Without any it runs only by hand."}
 
     def clean(self) -> dict[str, Any]:
         """Ask the saving rules."""
@@ -60,25 +164,10 @@ class PolicyForm(_PolicyForm):
         _fill(self.instance, cleaned)
         unread = set(self.errors)
         _ask(self, lambda: policies.check(self.instance, unread=unread), {})
+        if not unread & {"owner", "schedules"}:
+            chosen = cleaned.get("schedules", ())
+            _ask(self, lambda: policies.check_schedules(self.instance, chosen), {})
         return cleaned
-
-
-class VolumeIds(forms.CharField):
-    """Volume ids, separated by blanks, commas or line ends; as a list."""
-
-    widget = forms.Textarea(attrs={"rows": 2, "cols": 24})
-
-    def prepare_value(self, value: Any) -> Any:  # noqa: ANN401 - a list, or what was typed
-        """Return what the field shows."""
-        return "\n".join(value) if isinstance(value, list) else value
-
-    def to_python(self, value: Any) -> Any:  # noqa: ANN401 - Django says text; this field is a list
-        """Return the ids."""
-        return (value or "").replace(",", " ").split()
-
-    def has_changed(self, initial: Any, data: Any) -> bool:  # noqa: ANN401 - as Django declares it
-        """Tell whether the ids are others than before."""
-        return bool(list(initial or []) != self.to_python(data))
 
 
 class TargetForm(_TargetForm):
@@ -129,7 +218,7 @@ class TargetSet(_TargetSet):
         """Leave it to the rules, whose sentence says more."""
 
 
-def _fill(row: Account | Policy, cleaned: dict[str, Any]) -> None:
+def _fill(row: Account | Schedule | Policy, cleaned: dict[str, Any]) -> None:
     """Set what was entered on the row, which Django does only after clean."""
     for name, value in cleaned.items():
         if name in {field.name for field in row._meta.concrete_fields}:
@@ -137,7 +226,9 @@ def _fill(row: Account | Policy, cleaned: dict[str, Any]) -> None:
 
 
 def _ask(
-    form: _AccountForm | _PolicyForm, check: Callable[[], None], columns: dict[str, str]
+    form: _AccountForm | _ScheduleForm | _PolicyForm,
+    check: Callable[[], None],
+    columns: dict[str, str],
 ) -> None:
     """Tell what the rules say at the field that holds the column, or above all fields."""
     names = {column: name for name, column in columns.items()}

@@ -1,11 +1,14 @@
-"""The pages of policies and runs."""
+"""The pages of policies, schedules and runs."""
 
 from django.urls import path
 
-from policies.views import runs
+from policies.views import policies, runs, schedules
 
 urlpatterns = [
     path("", runs.index, name="index"),
+    path("policies/", policies.listing, name="policies"),
+    path("policies/<str:owner>/<str:name>/", policies.detail, name="policy"),
     path("runs/", runs.listing, name="runs"),
     path("runs/<uuid:run_id>/", runs.detail, name="run"),
+    path("schedules/", schedules.listing, name="schedules"),
 ]

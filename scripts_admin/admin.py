@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin, messages
 from django.contrib.auth.admin import GroupAdmin, UserAdmin
-from django.contrib.auth.models import Group
+from django.contrib.auth.models import Group, Permission
 from django.core.exceptions import ValidationError
 from django.db import models
 from django.forms import ModelForm
@@ -21,6 +21,11 @@ if TYPE_CHECKING:
     _UserForm = ModelForm[User]
 else:  # they take no types at run time
     _UserAdmin, _FolderAdmin, _UserForm = UserAdmin, admin.ModelAdmin, ModelForm
+
+SERVER_ROLE_HINT = (
+    "Among the permissions of accounts is “Can use the server's own AWS role”: whoever has it backs up whatever that "
+    "role reaches. Leave it out where somebody only gets the rights on accounts."
+)
 
 
 class OnlySuperusers:
@@ -45,6 +50,13 @@ class OnlySuperusers:
     def has_delete_permission(self, request: HttpRequest, _obj: object = None) -> bool:
         """Ask for a superuser."""
         return _is_superuser(request)
+
+
+def _warned(field: Any, db_field: Any) -> Any:  # noqa: ANN401 - a form's field and a model's, of any kind
+    """Say beside the permissions which of them to give with care."""
+    if field is not None and db_field.related_model is Permission:
+        field.help_text = f"{SERVER_ROLE_HINT} {field.help_text}"
+    return field
 
 
 def _is_superuser(request: HttpRequest) -> bool:
@@ -74,6 +86,16 @@ class PeopleAdmin(OnlySuperusers, _UserAdmin):
             {"fields": ("username", "email", "usable_password", "password1", "password2")},
         ),
     )
+
+    def formfield_for_manytomany(
+        self,
+        db_field: Any,  # noqa: ANN401 - as Django declares it
+        request: HttpRequest,
+        **kwargs: Any,  # noqa: ANN401
+    ) -> Any:  # noqa: ANN401
+        """Warn beside the permissions."""
+        field = super().formfield_for_manytomany(db_field, request, **kwargs)
+        return _warned(field, db_field)
 
     def get_readonly_fields(
         self,
@@ -162,3 +184,13 @@ admin.site.unregister(Group)
 @admin.register(Group)
 class GroupsAdmin(OnlySuperusers, GroupAdmin):
     """Groups."""
+
+    def formfield_for_manytomany(
+        self,
+        db_field: Any,  # noqa: ANN401 - as Django declares it
+        request: HttpRequest | None = None,
+        **kwargs: Any,  # noqa: ANN401
+    ) -> Any:  # noqa: ANN401
+        """Warn beside the permissions."""
+        field = super().formfield_for_manytomany(db_field, request, **kwargs)
+        return _warned(field, db_field)

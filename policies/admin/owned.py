@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin, messages
+from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 
@@ -45,6 +46,19 @@ class Owned(_Admin):
         fixed = tuple(super().get_readonly_fields(request, obj))
         return (*fixed, "owner") if obj else fixed
 
+    def changeform_view(
+        self,
+        request: HttpRequest,
+        object_id: str | None = None,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> Any:  # noqa: ANN401 - as Django declares it
+        """Show the form; what turned out only while saving is told on the page too, and nothing is saved."""
+        try:
+            return super().changeform_view(request, object_id, form_url, extra_context)
+        except ValidationError as error:
+            return told(request, " ".join(error.messages), request.get_full_path())
+
     def delete_view(
         self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
@@ -52,7 +66,7 @@ class Owned(_Admin):
         try:
             return super().delete_view(request, object_id, extra_context)
         except RefusedError as error:
-            return told(request, error, "..")
+            return told(request, str(error), "..")
 
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
@@ -61,7 +75,7 @@ class Owned(_Admin):
         try:
             return super().changelist_view(request, extra_context)
         except RefusedError as error:
-            return told(request, error, request.get_full_path())
+            return told(request, str(error), request.get_full_path())
 
 
 def person(request: HttpRequest) -> User:
@@ -70,9 +84,9 @@ def person(request: HttpRequest) -> User:
     return request.user
 
 
-def told(request: HttpRequest, error: Exception, target: str) -> HttpResponse:
+def told(request: HttpRequest, sentence: str, target: str) -> HttpResponse:
     """Tell the refusal on the page that the person is led to."""
-    messages.error(request, str(error))
+    messages.error(request, sentence)
     return redirect(target)
 
 

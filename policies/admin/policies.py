@@ -1,17 +1,21 @@
 """Policies and their targets in the admin."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from django.contrib import admin
+from django.contrib import admin, messages
+from django.core.exceptions import ValidationError
 from django.db import models
 from django.forms import ModelForm
 from django.forms.models import BaseInlineFormSet
 from django.http import HttpRequest
 
-from policies.admin.owned import Owned, deleted
-from policies.forms import PolicyForm, TargetForm, TargetSet
-from policies.models import Policy, PolicyTarget
-from policies.services import policies
+from policies.admin.owned import Owned, deleted, person
+from policies.admin.schedules import coming
+from policies.domain.errors import RefusedError
+from policies.forms import PolicyForm, ScheduleChoices, TargetForm, TargetSet
+from policies.models import Policy, PolicyTarget, Run, Schedule
+from policies.services import confirming, outlook, policies, runs
 
 if TYPE_CHECKING:
     _TargetInline = admin.TabularInline[Any, Any]
@@ -20,6 +24,9 @@ if TYPE_CHECKING:
 else:  # they take no types at run time
     _TargetInline = admin.TabularInline
     _Form = _FormSet = object
+
+# What the runs keep, and nobody enters.
+_KEPT = ("last_run", "last_success_at", "may_be_frozen_since")
 
 
 class TargetInline(_TargetInline):
@@ -33,30 +40,137 @@ class TargetInline(_TargetInline):
 
 @admin.register(Policy)
 class PolicyAdmin(Owned):
-    """Policies with their targets."""
+    """Policies with their targets, and what an operator does to them."""
 
     form = PolicyForm
     inlines = [TargetInline]
-    fields = (*policies.COLUMNS, "last_run", "last_success_at", "may_be_frozen_since")
-    readonly_fields = ("last_run", "last_success_at", "may_be_frozen_since")
-    list_display = ("name", "owner", "account", "enabled", "last_success_at", "may_be_frozen_since")
+    fieldsets = (
+        (None, {"fields": ("owner", "name", "account", "enabled")}),
+        ("When", {"fields": ("schedules", ("retry_count", "retry_minutes"), "next_times")}),
+        (
+            "Scripts",
+            {
+                "fields": (
+                    *("scripts_enabled", "collect_output", "skip_snapshots_when_before_fails"),
+                    (
+                        *("before_timeout_seconds", "after_timeout_seconds"),
+                        "complete_timeout_seconds",
+                    ),
+                ),
+            },
+        ),
+        (
+            "Limits",
+            {"fields": ("max_freeze_seconds", "snapshot_timeout_hours", "thaw_retry_minutes")},
+        ),
+        ("What became of it", {"fields": _KEPT}),
+    )
+    readonly_fields = ("next_times", *_KEPT)
+    filter_horizontal = ("schedules",)
+    list_display = (
+        *("name", "owner", "enabled", "last_state", "may_be_frozen_since", "next_run_at"),
+        *("last_success_at", "account"),
+    )
+    ordering = ("owner__username", "name")
     list_filter = ("enabled",)
-    search_fields = ("name",)
+    search_fields = ("name", "owner__username")
+    actions = ("back_up", "confirm_thaw", "switch_on", "switch_off")
 
     def get_queryset(self, request: HttpRequest) -> Any:  # noqa: ANN401 - see Owned
         """Read names along, and no secret."""
         rows = super().get_queryset(request).select_related("owner", "account", "last_run")
         return rows.defer("account__secret_access_key")
 
+    def formfield_for_manytomany(
+        self,
+        db_field: Any,  # noqa: ANN401 - as Django declares it
+        request: HttpRequest,
+        **kwargs: Any,  # noqa: ANN401
+    ) -> Any:  # noqa: ANN401
+        """Offer the schedules that the person may see; that they are the owner's own, the rules see to."""
+        rows = Schedule.objects.visible_to(person(request)).select_related("owner")
+        kwargs |= {
+            "queryset": rows.order_by("owner__username", "name"),
+            "form_class": ScheduleChoices,
+        }
+        return super().formfield_for_manytomany(db_field, request, **kwargs)
+
+    @admin.display(description="last run", ordering="last_run__state")
+    def last_state(self, policy: Policy) -> str:
+        """Return how the last run ended."""
+        return policy.last_run.state if policy.last_run else "-"
+
+    @admin.display(description="next times")
+    def next_times(self, policy: Policy) -> str:
+        """Show the next five times."""
+        return coming(outlook.of_policy(policy)) if policy.pk else "Saved first, then told."
+
+    @admin.action(description="Back up now", permissions=["change"])
+    def back_up(self, request: HttpRequest, queryset: models.QuerySet[Policy]) -> None:
+        """Queue a run of each; one that is being backed up already is told."""
+
+        def start(policy: Policy) -> str:
+            by = person(request).username
+            made = runs.start(policy=policy, trigger=Run.Trigger.MANUAL, requested_by=by)
+            return f"run {made.pk} is queued"
+
+        self._each(request, queryset, start)
+
+    @admin.action(description="I have thawed it", permissions=["change"])
+    def confirm_thaw(self, request: HttpRequest, queryset: models.QuerySet[Policy]) -> None:
+        """Take the person's word, which stands in the run's history."""
+
+        def confirm(policy: Policy) -> str:
+            confirming.confirm(policy, by=person(request).username)
+            return "confirmed that it is thawed"
+
+        self._each(request, queryset, confirm)
+
+    @admin.action(description="Switch on", permissions=["change"])
+    def switch_on(self, request: HttpRequest, queryset: models.QuerySet[Policy]) -> None:
+        """Let their schedules count again."""
+        self._switch(request, queryset, on=True)
+
+    @admin.action(description="Switch off", permissions=["change"])
+    def switch_off(self, request: HttpRequest, queryset: models.QuerySet[Policy]) -> None:
+        """Let nothing be due any more; a run that is under way goes on."""
+        self._switch(request, queryset, on=False)
+
+    def _switch(self, request: HttpRequest, queryset: models.QuerySet[Policy], *, on: bool) -> None:
+        def switch(policy: Policy) -> str:
+            policies.switch(policy, on=on)
+            return f"switched {'on' if on else 'off'}"
+
+        self._each(request, queryset, switch)
+
+    def _each(
+        self,
+        request: HttpRequest,
+        queryset: models.QuerySet[Policy],
+        act: Callable[[Policy], str],
+    ) -> None:
+        """Do it to each for itself: what was done is told and logged, a refusal told."""
+        for policy in queryset:
+            label = f"{policy.owner.username}/{policy.name}"
+            try:
+                done = act(policy)
+            except RefusedError as error:
+                messages.error(request, str(error))
+            except ValidationError as error:
+                messages.error(request, f"{label}: {' '.join(error.messages)}")
+            else:
+                self.log_change(request, policy, f"{done[0].upper()}{done[1:]}.")
+                messages.success(request, f"{label}: {done}.")
+
     def save_model(
         self,
         request: HttpRequest,  # noqa: ARG002 - Django's signature
         obj: Policy,
-        form: _Form,  # noqa: ARG002
+        form: _Form,
         change: bool,  # noqa: FBT001, ARG002
     ) -> None:
-        """Save by the rules."""
-        policies.save(obj)
+        """Save by the rules, and plan anew."""
+        policies.save(obj, form.cleaned_data["schedules"])
 
     def save_formset(
         self,

@@ -1,22 +1,29 @@
-"""Runs in the admin: to be looked at."""
+"""Runs in the admin: to be looked at, and cancelled."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from django.contrib import admin
+from django.contrib import admin, messages
+from django.db import models
 from django.http import HttpRequest
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from policies.admin.owned import Owned, person
-from policies.models import PhaseResult, Run, RunEvent, RunSnapshot, RunTarget
+from policies.domain.errors import RefusedError
+from policies.models import PhaseResult, Policy, Run, RunEvent, RunSnapshot, RunTarget
+from policies.services import runs
 
 if TYPE_CHECKING:
     _RunTargetInline = admin.TabularInline[RunTarget, Run]
     _PhaseInline = admin.StackedInline[PhaseResult, Run]
     _EventInline = admin.TabularInline[RunEvent, Run]
+    _PolicyFilter = admin.SimpleListFilter
 else:  # they take no types at run time
     _RunTargetInline = _EventInline = admin.TabularInline
     _PhaseInline = admin.StackedInline
+    _PolicyFilter = admin.SimpleListFilter
+
+MOST_CHOICES = 100  # policies that the filter names
 
 
 class ReadOnly:
@@ -98,25 +105,77 @@ class EventInline(ReadOnly, _EventInline):
     fields = ("at", "state", "text")
 
 
+class PolicyFilter(_PolicyFilter):
+    """One policy's runs. Names only policies that the person may see; where there are too many, one searches."""
+
+    title = "policy"
+    parameter_name = "of_policy"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:  # noqa: ANN401, ARG002 - Django's signature
+        """Return the choices."""
+        rows = Policy.objects.visible_to(person(request)).order_by("owner__username", "name")
+        found = list(rows.values_list("pk", "owner__username", "name")[: MOST_CHOICES + 1])
+        if len(found) > MOST_CHOICES:
+            return []
+        return [(str(key), f"{owner}/{name}") for key, owner, name in found]
+
+    def queryset(self, request: HttpRequest, queryset: Any) -> Any:  # noqa: ANN401, ARG002 - Django's signature
+        """Return the runs of the chosen policy."""
+        known = {key for key, _ in self.lookup_choices}
+        return queryset.filter(policy=self.value()) if self.value() in known else queryset
+
+
 @admin.register(Run)
 class RunAdmin(ReadOnly, Owned):
-    """Runs, to be looked at: their history is not for editing."""
+    """Runs, to be looked at: their history is not for editing. They can be cancelled."""
 
     inlines = [RunTargetInline, PhaseInline, EventInline]
     fields = (
         ("owner_name", "policy_name", "trigger", "attempt", "requested_by"),
         ("state", "consistency"),
         "reason",
-        ("created_at", "started_at", "fired_at", "ended_at"),
+        ("scheduled_for", "stands_for"),
+        ("created_at", "not_before", "started_at", "fired_at", "ended_at"),
+        "retry_at",
         ("freeze_seconds", "hold_seconds"),
         ("thaw_by", "thaw_attempts", "thaw_next_at"),
         ("cancel_requested_at", "cancelled_by"),
     )
-    list_display = ("id", "owner_name", "policy_name", "state", "consistency", "created_at")
-    list_filter = ("state", "consistency")
+    readonly_fields = ("stands_for",)
+    list_display = (
+        *("created_at", "owner_name", "policy_name", "state", "consistency", "trigger"),
+        *("attempt", "scheduled_for"),
+    )
+    list_filter = ("state", "consistency", "trigger", "created_at", PolicyFilter)
     search_fields = ("policy_name", "owner_name")
+    search_help_text = "Names of policies and owners"
     show_full_result_count = False  # counting a million runs would take longer than showing a page
+    actions = ("cancel_runs",)
 
     def has_module_permission(self, request: HttpRequest) -> bool:
         """As for seeing runs."""
         return self.has_view_permission(request)
+
+    def has_cancel_permission(self, request: HttpRequest) -> bool:
+        """Ask for the right to change runs, which allows this and nothing else."""
+        return person(request).has_perm("policies.change_run")
+
+    @admin.display(description="stands for")
+    def stands_for(self, run: Run) -> str:
+        """Say for how many due times a row stands that was missed or skipped."""
+        if run.due_until is None:
+            return "-"
+        times = "due time" if run.due_count == 1 else "due times"
+        return f"{run.due_count} {times}, the last at {run.due_until:%Y-%m-%d %H:%M} UTC"
+
+    @admin.action(description="Cancel the chosen runs", permissions=["cancel"])
+    def cancel_runs(self, request: HttpRequest, queryset: models.QuerySet[Run]) -> None:
+        """Cancel each; what is frozen is thawed first. A refusal is told."""
+        for run in queryset:
+            try:
+                runs.cancel(run, by=person(request).username)
+            except RefusedError as error:
+                messages.error(request, str(error))
+            else:
+                self.log_change(request, run, "Cancelled.")
+                messages.success(request, f"Run {run.pk} is cancelled; it is {run.state} now.")

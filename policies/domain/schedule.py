@@ -23,7 +23,7 @@ from policies.domain.disabled import DisabledTime
 CRON_FIELDS = 5
 _MINUTE = timedelta(minutes=1)
 _FIRST, _LAST = 2000, 2200  # years that a wall clock may show
-_LOOKED_AT = 20_000  # due times, before a search for those that are not disabled gives up
+LOOKED_AT = 20_000  # due times, before a search for those that are not disabled gives up
 
 
 class Unit(StrEnum):
@@ -100,10 +100,15 @@ def due(rules: Mapping[str, Rule], after: datetime) -> Iterator[Due]:
         yield Due(at, open_names, () if open_names else held({n: rules[n] for n in names}, at))
 
 
-def upcoming(rules: Mapping[str, Rule], after: datetime, number: int) -> list[datetime]:
-    """Return the next moments at which something will start; fewer where there are no more."""
-    looked_at = islice(due(rules, after), _LOOKED_AT)
-    return [one.at for one in islice((one for one in looked_at if one.names), number)]
+def upcoming(
+    rules: Mapping[str, Rule], after: datetime, number: int, *, looked_at: int = LOOKED_AT
+) -> list[datetime]:
+    """Return the next moments at which something will start; fewer where there are no more.
+
+    Of the due times, disabled ones included, the first `looked_at` are searched.
+    """
+    searched = islice(due(rules, after), looked_at)
+    return [one.at for one in islice((one for one in searched if one.names), number)]
 
 
 def disabled_at(rule: Rule, moment: datetime) -> DisabledTime | None:
@@ -161,6 +166,11 @@ def check_cron(text: str) -> None:
     if ever is None:
         message = f"{text!r} is never due: correct the day or the month."
         raise ValueError(message)
+
+
+def explain_cron(text: str) -> str:
+    """Return a cron expression in words, such as "At 02:00 every day"."""
+    return CronSim(text, datetime(_FIRST, 1, 1, tzinfo=UTC)).explain()
 
 
 class _Cron(CronSim):

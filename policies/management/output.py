@@ -41,6 +41,14 @@ def report(run: Json) -> str:
     ]
     if run["reason"]:
         lines.append(f"reason       {run['reason']}")
+    if run["attempt"] > 1:
+        lines.append(f"attempt      {run['attempt']}")
+    if run["scheduled_for"]:
+        several = f", {run['due_count']} times until {run['due_until']}"
+        more = several if run["due_count"] > 1 else ""
+        lines.append(f"due          {run['scheduled_for']}{more}")
+    if run["retry_at"]:
+        lines.append(f"retry at     {run['retry_at']}")
     lines += [
         f"{name.removesuffix('_seconds'):12} {run[name] * 1000:.1f} ms"
         for name in ("hold_seconds", "freeze_seconds")
@@ -52,6 +60,34 @@ def report(run: Json) -> str:
         lines.append(f"{phase:12} {result['outcome']}{script}")
     lines += [f"snapshot     {s['id']} of {s['volume']}: {s['state']}" for s in run["snapshots"]]
     lines += ["timeline", *(f"  {e['at']}  {e['state']:10}  {e['text']}" for e in run["events"])]
+    return "\n".join(lines)
+
+
+def policy(report: Json) -> str:
+    """Return a policy as a person reads it."""
+    lines = [
+        f"policy       {report['policy']}",
+        f"enabled      {'yes' if report['enabled'] else 'no'}",
+        f"account      {report['account']}",
+    ]
+    lines += [
+        f"target       {t['instance'] or t['volume']} in {t['region']}" for t in report["targets"]
+    ]
+    for each in report["schedules"]:
+        held = f"; not {', '.join(each['disabled'])}" if each["disabled"] else ""
+        lines.append(f"schedule     {each['name']}: {each['when']}, {each['timezone']}{held}")
+    retries = report["retries"]
+    if retries["count"]:
+        lines.append(f"retries      {retries['count']}, {retries['minutes']} minutes apart")
+    lines += [f"next         {at}" for at in report["next_run_times"]]
+    if report["next_run_note"]:
+        lines.append(f"next         none. {report['next_run_note']}")
+    last = report["last_run"]
+    if last:
+        lines.append(f"last run     {last['id']}  {last['state']}  {last['ended_at']}")
+    lines.append(f"last success {report['last_success_at'] or '-'}")
+    if report["may_be_frozen_since"]:
+        lines.append(f"FROZEN       may be frozen since {report['may_be_frozen_since']}")
     return "\n".join(lines)
 
 

@@ -106,6 +106,17 @@ def save(policy: Policy, schedules: Collection[Schedule] | None = None) -> None:
                 policy.schedules.set(schedules)
 
 
+def switch(policy: Policy, *, on: bool) -> None:
+    """Switch the policy on or off, and plan it anew; ValidationError, and nothing changed.
+
+    What else stands in the row stays, whatever the caller's copy of it says.
+    """
+    with transaction.atomic():
+        row = Policy.objects.select_for_update(of=("self",)).get(pk=policy.pk)
+        row.enabled = on
+        save(row)
+
+
 def check_schedules(policy: Policy, schedules: Iterable[Schedule]) -> None:
     """Raise ValidationError where the policy cannot follow these schedules."""
     rows = list(schedules)

@@ -1,10 +1,10 @@
-"""A run, and the test of an account, as JSON, as contract and commands show them. Times are ISO 8601 in UTC."""
+"""A run, a policy and the test of an account as JSON, for commands and pages. Times are ISO 8601 in UTC."""
 
 from datetime import UTC, datetime
 from typing import Any
 
-from policies.models import PhaseResult, Run, RunSnapshot, RunTarget
-from policies.services import probing
+from policies.models import PhaseResult, Policy, PolicyTarget, Run, RunSnapshot, RunTarget, Schedule
+from policies.services import outlook, probing
 from scripts_admin.domain import names, outcomes
 
 Json = dict[str, Any]
@@ -17,13 +17,17 @@ def run(found: Run) -> Json:
         "id": str(found.pk),
         "policy": found.label,
         "trigger": found.trigger,
+        "attempt": found.attempt,
         "state": found.state,
         "consistency": found.consistency,
         "reason": found.reason,
         "scheduled_for": moment(found.scheduled_for),
+        "due_count": found.due_count,
+        "due_until": moment(found.due_until),
         "started_at": moment(found.started_at),
         "fired_at": moment(found.fired_at),
         "ended_at": moment(found.ended_at),
+        "retry_at": moment(found.retry_at),
         "freeze_seconds": found.freeze_seconds,
         "hold_seconds": found.hold_seconds,
         "phases": phases(found),
@@ -76,6 +80,59 @@ def _snapshot(snapshot: RunSnapshot, target: RunTarget) -> Json:
         "region": target.region,
         "state": snapshot.state,
         "progress": snapshot.progress,
+    }
+
+
+def policy(found: Policy, ahead: outlook.Outlook) -> Json:
+    """Return a policy, its rows read as `selectors.whole_policies` does, and what is to come, as plain values."""
+    return {
+        "policy": f"{found.owner.username}/{found.name}",
+        "enabled": found.enabled,
+        "account": found.account.name,
+        "targets": [_planned(target) for target in found.targets.all()],
+        "schedules": [schedule(row) for row in found.schedules.all()],
+        "retries": {"count": found.retry_count, "minutes": found.retry_minutes},
+        "next_run_times": [moment(at) for at in ahead.times],
+        "next_run_note": ahead.note,
+        "last_run": _last(found.last_run),
+        "last_success_at": moment(found.last_success_at),
+        "may_be_frozen_since": moment(found.may_be_frozen_since),
+    }
+
+
+def schedule(found: Schedule) -> Json:
+    """Return when a schedule is due as plain values; `when` is in words."""
+    return {
+        "name": found.name,
+        "when": outlook.in_words(found),
+        "timezone": found.timezone,
+        "disabled": list(found.disabled),
+    }
+
+
+def _planned(target: PolicyTarget) -> Json:
+    return {
+        "instance": target.instance_id,
+        "volume": target.volume_id,
+        "region": target.region,
+        "exclude_boot_volume": target.exclude_boot_volume,
+        "exclude_volumes": list(target.exclude_volume_ids),
+    }
+
+
+def _last(found: Run | None) -> Json | None:
+    if found is None:
+        return None
+    return {
+        "id": str(found.pk),
+        "trigger": found.trigger,
+        "attempt": found.attempt,
+        "state": found.state,
+        "consistency": found.consistency,
+        "reason": found.reason,
+        "started_at": moment(found.started_at),
+        "ended_at": moment(found.ended_at),
+        "retry_at": moment(found.retry_at),
     }
 
 

@@ -8,8 +8,11 @@ from policies.domain import disabled, schedule
 from policies.domain.schedule import Every, Rule, Unit
 from policies.models import Schedule
 
+Rules = Mapping[str, Rule]
+_NO_PLACES = {"Factory", "localtime"}  # files of the database that name no zone of their own
 
-def rules(rows: Iterable[Schedule]) -> Mapping[str, Rule]:
+
+def rules(rows: Iterable[Schedule]) -> Rules:
     """Return the schedules' rules by their names; ValueError as `rule`."""
     return {row.name: rule(row) for row in rows}
 
@@ -37,3 +40,8 @@ def zone(name: str) -> ZoneInfo:
         hint = f"did you mean {near[0]}?" if near else "write one such as Europe/Berlin or UTC."
         message = f"{name!r} is no time zone: {hint}"
         raise ValueError(message) from None
+
+
+def zone_names() -> list[str]:
+    """Return the time zones that people may choose, in order."""
+    return sorted(available_timezones() - _NO_PLACES)

@@ -8,7 +8,7 @@ from django.shortcuts import redirect, render
 
 from policies import selectors
 from policies.services import reporting
-from scripts_admin.models import User
+from policies.views import visitor
 
 SHOWN = 100
 
@@ -21,21 +21,17 @@ def index(_: HttpRequest) -> HttpResponse:
 @login_required
 def listing(request: HttpRequest) -> HttpResponse:
     """Show the newest runs that the person may see."""
-    found = selectors.recent_runs(user=_person(request), limit=SHOWN)
-    frozen = selectors.frozen_policies(_person(request))
+    found = selectors.recent_runs(user=visitor.person(request), limit=SHOWN)
+    frozen = selectors.frozen_policies(visitor.person(request))
     return render(request, "policies/runs.html", {"runs": found, "frozen": frozen})
 
 
 @login_required
 def detail(request: HttpRequest, run_id: UUID) -> HttpResponse:
     """Show one run; 404 for what is not theirs, as for what is not there."""
-    found = selectors.whole_runs().visible_to(_person(request)).filter(pk=run_id).first()
+    rows = selectors.whole_runs().visible_to(visitor.person(request))
+    found = rows.select_related("policy__owner").filter(pk=run_id).first()
     if found is None:
         raise Http404
     context = {"run": found, "phases": reporting.phases(found)}
     return render(request, "policies/run.html", context)
-
-
-def _person(request: HttpRequest) -> User:
-    assert isinstance(request.user, User)  # noqa: S101 - login_required lets nobody else in
-    return request.user

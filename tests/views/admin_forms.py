@@ -3,9 +3,10 @@
 import re
 
 from django.db.models import Model
+from django.test import Client
 
-from policies.models import Policy, PolicyTarget
-from policies.services import policies
+from policies.models import Policy, PolicyTarget, Schedule
+from policies.services import policies, schedules
 from scripts_admin.models import User
 from scripts_admin.services import users
 
@@ -40,6 +41,28 @@ def policy_form(policy: Policy, *targets: dict[str, str], **values: object) -> d
         "targets-MIN_NUM_FORMS": 0,
         "targets-MAX_NUM_FORMS": 1000,
     }
+
+
+def schedule_form(owner: User, **values: object) -> dict[str, object]:
+    """Return what the browser would send for a schedule."""
+    empty = dict.fromkeys(schedules.COLUMNS, "")
+    form = {"name": "nightly", "cron": "0 2 * * *", "timezone": "Europe/Berlin"}
+    return {**empty, "owner": owner.pk, **form, **values}
+
+
+def schedule(owner: User, name: str = "nightly", **columns: object) -> Schedule:
+    """Save a schedule, by cron unless the columns say otherwise."""
+    made = Schedule(**{"owner": owner, "name": name, "cron": "0 2 * * *", **columns})
+    schedules.save(made)
+    return made
+
+
+def act(client: Client, page: str, action: str, *rows: Model) -> list[str]:
+    """Choose the rows in the list and have the action done; return what the page says."""
+    form = {"action": action, "_selected_action": [row.pk for row in rows]}
+    response = client.post(f"/admin/policies/{page}/", form, follow=True)
+    assert response.status_code == 200
+    return [str(message) for message in response.context["messages"]]
 
 
 def target_form(target: PolicyTarget) -> dict[str, str]:

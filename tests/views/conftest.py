@@ -63,12 +63,12 @@ def run(policy: Policy) -> Run:
 
 @pytest.fixture
 def bob(client: Client) -> User:
-    """Staff with every permission on accounts, policies, runs, users and groups, logged in.
+    """Staff with every permission on accounts, schedules, policies, runs, users and groups, logged in.
 
     But for the server's own role, which is no permission on rows.
     """
     user = admin_forms.user("bob", is_staff=True)
-    models = ["account", "policy", "policytarget", "run", "user", "group", "folder"]
+    models = ["account", "schedule", "policy", "policytarget", "run", "user", "group", "folder"]
     rows = Permission.objects.filter(content_type__model__in=models)
     user.user_permissions.set(rows.exclude(codename="use_server_role"))
     client.force_login(user)

@@ -1,0 +1,106 @@
+"""Schedules in the admin."""
+
+from typing import TYPE_CHECKING, Any
+
+from django.contrib import admin
+from django.db import models
+from django.forms import ModelForm
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+
+from policies.admin.owned import Owned, deleted
+from policies.forms import ScheduleForm
+from policies.models import Policy, Schedule
+from policies.services import outlook, schedules
+
+if TYPE_CHECKING:
+    _Form = ModelForm[Any]
+else:  # it takes no types at run time
+    _Form = object
+
+
+@admin.register(Schedule)
+class ScheduleAdmin(Owned):
+    """Schedules, with what is to come and what follows them."""
+
+    form = ScheduleForm
+    fieldsets = (
+        (None, {"fields": ("owner", "name")}),
+        ("When", {"fields": ("cron", ("every_number", "every_unit"), "starting", "ending")}),
+        ("By which clock, and when not", {"fields": ("timezone", "disabled")}),
+        ("What comes of it", {"fields": ("next_times", "followers")}),
+    )
+    readonly_fields = ("next_times", "followers")
+    list_display = ("name", "owner", "when", "timezone", "followed_by", "next_time")
+    list_select_related = ("owner",)
+    ordering = ("owner__username", "name")
+    list_per_page = 50  # the next time of each is reckoned
+    search_fields = ("name", "owner__username")
+
+    def get_queryset(self, request: HttpRequest) -> Any:  # noqa: ANN401 - see Owned
+        """Count the followers along."""
+        return super().get_queryset(request).annotate(number=models.Count("policies"))
+
+    @admin.display(description="when")
+    def when(self, row: Schedule) -> str:
+        """Say when it is due."""
+        return outlook.in_words(row)
+
+    @admin.display(description="policies", ordering="number")
+    def followed_by(self, row: Any) -> int:  # noqa: ANN401 - a schedule, counted in get_queryset
+        """Return how many policies follow it."""
+        return int(row.number)
+
+    @admin.display(description="next time")
+    def next_time(self, row: Schedule) -> str:
+        """Return the next time in UTC, or why there is none."""
+        ahead = outlook.of_schedule(row, looked_at=outlook.LOOKED_AT_IN_A_LIST)
+        return f"{ahead.times[0]:%Y-%m-%d %H:%M} UTC" if ahead.times else ahead.note
+
+    @admin.display(description="next times")
+    def next_times(self, row: Schedule) -> str:
+        """Show the next five times."""
+        return coming(outlook.of_schedule(row)) if row.pk else "Saved first, then told."
+
+    @admin.display(description="policies")
+    def followers(self, row: Schedule) -> SafeString | str:
+        """Link to the policies that follow it."""
+        rows = Policy.objects.filter(schedules=row.pk).select_related("owner").order_by("name")
+        links = [(reverse("policy", args=[p.owner.username, p.name]), p.name) for p in rows]
+        return format_html_join(", ", '<a href="{}">{}</a>', links) or "none"
+
+    def save_model(
+        self,
+        request: HttpRequest,  # noqa: ARG002 - Django's signature
+        obj: Schedule,
+        form: _Form,  # noqa: ARG002
+        change: bool,  # noqa: FBT001, ARG002
+    ) -> None:
+        """Save by the rules, and plan anew what follows it."""
+        schedules.save(obj)
+
+    def delete_model(self, request: HttpRequest, obj: Schedule) -> None:  # noqa: ARG002 - Django's signature
+        """Delete by the rules."""
+        schedules.delete(obj)
+
+    def delete_queryset(self, request: HttpRequest, queryset: models.QuerySet[Schedule]) -> None:  # noqa: ARG002
+        """Delete them one by one, by the same rules."""
+        for row in queryset:
+            schedules.delete(row)
+
+    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:  # noqa: ANN401, ARG002 - Django's signature
+        """Say what would go, and why it cannot."""
+        return deleted(list(objs), "schedules", [schedules.why_not_deleted(o) for o in objs])
+
+
+def coming(ahead: outlook.Outlook) -> SafeString | str:
+    """Show a line for each moment, by UTC and the schedules' own clocks."""
+    if not ahead.times:
+        return ahead.note
+    lines = [
+        (f"{line.at:%a %Y-%m-%d %H:%M} UTC", "".join(f" · {s}" for s in line.shown))
+        for line in ahead.lines
+    ]
+    return format_html("<div>{}</div>", format_html_join("", "<div>{}{}</div>", lines))

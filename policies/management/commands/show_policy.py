@@ -1,0 +1,29 @@
+"""Show one policy."""
+
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandParser
+
+from policies import selectors
+from policies.management import output
+from policies.services import outlook, reporting
+
+
+class Command(BaseCommand):
+    """`show_policy OWNER/NAME`."""
+
+    requires_system_checks = []  # a wrong setting must not keep anybody from thawing or looking
+    help = "Show a policy: what it backs up, when it runs next, and what became of its last run."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """Declare the arguments."""
+        parser.add_argument("policy", metavar="OWNER/NAME")
+        parser.add_argument("--json", action="store_true", help="print it as JSON")
+
+    def handle(self, **options: Any) -> None:
+        """Print the policy."""
+        with output.complaints():
+            named = selectors.policy(options["policy"])
+        found = selectors.whole_policies().get(pk=named.pk)
+        report = reporting.policy(found, outlook.of_policy(found))
+        self.stdout.write(output.as_json(report) if options["json"] else output.policy(report))

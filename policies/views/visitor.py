@@ -1,0 +1,22 @@
+"""Who looks, and at which page of a long list."""
+
+from typing import TypeVar
+
+from django.core.paginator import Page, Paginator
+from django.db import models
+from django.http import HttpRequest
+
+from scripts_admin.models import User
+
+Row = TypeVar("Row", bound=models.Model)
+
+
+def person(request: HttpRequest) -> User:
+    """Return who looks."""
+    assert isinstance(request.user, User)  # noqa: S101 - login_required lets nobody else in
+    return request.user
+
+
+def page(request: HttpRequest, rows: models.QuerySet[Row], size: int) -> Page[Row]:
+    """Return the page that `?page=` names; the first or the last where there is no such page."""
+    return Paginator(rows, size).get_page(request.GET.get("page"))
