@@ -6,15 +6,18 @@ from datetime import UTC, datetime
 from typing import Any
 
 from policies import selectors
+from policies.domain.reckoning import Span
+from policies.domain.sequence import State
+from policies.management import output
 from policies.models import Run
-from policies.services import reporting
+from policies.services import reporting, runs
 from tests.services.backup import Backup
 
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}\+00:00")
 RUN = [
-    "id", "policy", "trigger", "state", "consistency", "reason", "scheduled_for", "started_at",
-    "fired_at", "ended_at", "freeze_seconds", "hold_seconds", "phases", "targets", "snapshots",
-    "events",
+    "id", "policy", "trigger", "attempt", "state", "consistency", "reason", "scheduled_for",
+    "due_count", "due_until", "started_at", "fired_at", "ended_at", "retry_at", "freeze_seconds",
+    "hold_seconds", "phases", "targets", "snapshots", "events",
 ]  # fmt: skip
 PHASE = [
     "outcome", "exit_code", "argument", "script", "started_at", "ended_at", "stdout", "stderr",
@@ -71,6 +74,32 @@ def test_a_run_that_has_only_been_queued_has_the_same_shape(backup: Backup) -> N
     assert {phase["outcome"] for phase in report["phases"].values()} == {"not_run"}
     assert (report["targets"], report["snapshots"], report["ended_at"]) == ([], [], None)
     assert (report["state"], report["consistency"]) == ("queued", "pending")
+
+
+def test_what_was_missed_says_for_how_many_due_times_it_stands(backup: Backup) -> None:
+    first, last = (datetime(2026, 12, day, 2, tzinfo=UTC) for day in (1, 3))
+    runs.enter_due(backup.policy, State.MISSED, Span(first, last, 3), "no scheduler was running")
+
+    report = backup.report(Run.objects.get())
+
+    assert (report["state"], report["attempt"], report["due_count"]) == ("missed", 1, 3)
+    assert report["scheduled_for"] == "2026-12-01T02:00:00.000000+00:00"
+    assert report["due_until"] == "2026-12-03T02:00:00.000000+00:00"
+    assert report["retry_at"] is None
+    until = "3 times until 2026-12-03T02:00:00.000000+00:00"
+    assert f"due          2026-12-01T02:00:00.000000+00:00, {until}" in output.report(report)
+
+
+def test_a_run_that_is_to_be_made_again_says_when(backup: Backup) -> None:
+    run = backup.start()
+    Run.objects.update(attempt=2, retry_at=datetime(2026, 12, 1, 2, 10, tzinfo=UTC))
+
+    report = backup.report(run)
+
+    assert (report["attempt"], report["retry_at"]) == (2, "2026-12-01T02:10:00.000000+00:00")
+    said = output.report(report)
+    assert "attempt      2" in said
+    assert "retry at     2026-12-01T02:10:00.000000+00:00" in said
 
 
 def test_a_phase_is_shown_as_its_first_attempt_went(backup: Backup) -> None:

@@ -1,4 +1,6 @@
 import pytest
+from django.contrib.auth.models import Permission
+from django.core.exceptions import ValidationError
 from django.test import Client
 
 from n2wbackup.lib import clock
@@ -6,7 +8,8 @@ from policies.domain.sequence import State
 from policies.models import Account, Policy, PolicyTarget, Run
 from policies.services import policies
 from scripts_admin.models import User
-from tests.views.admin_forms import INSTANCE, VOLUME, errors, policy_form, url
+from tests.views import page
+from tests.views.admin_forms import INSTANCE, VOLUME, errors, policy_form, schedule, url
 
 pytestmark = pytest.mark.django_db
 
@@ -128,3 +131,95 @@ def test_a_policy_at_rest_is_deleted_and_its_runs_stay(
 
     assert not Policy.objects.exists()
     assert Run.objects.get().policy_name == "policy1"
+
+
+def test_a_policy_follows_the_schedules_that_are_chosen_and_is_planned(
+    client: Client, boss: User, policy: Policy
+) -> None:
+    nightly, often = schedule(policy.owner), schedule(policy.owner, "often", cron="0 * * * *")
+    both = [nightly.pk, often.pk]
+
+    client.post(url(policy), policy_form(policy, schedules=both, retry_count=2, retry_minutes=5))
+    policy.refresh_from_db()
+    assert set(policy.schedules.all()) == {nightly, often}
+    assert (policy.retry_count, policy.retry_minutes) == (2, 5)
+    assert policy.next_run_at is not None
+    seen = page.read(client, url(policy)).text
+    assert seen.count(" UTC") >= 5
+
+    client.post(url(policy), policy_form(policy))
+    policy.refresh_from_db()
+    assert not policy.schedules.exists()
+    assert Policy.objects.get().next_run_at is None
+    assert "It follows no schedule." in page.read(client, url(policy)).text
+
+
+def test_a_superuser_is_told_that_a_schedule_is_another_owners(
+    client: Client, boss: User, policy: Policy
+) -> None:
+    strange = schedule(boss, "strange")
+    assert "boss/strange" in page.read(client, url(policy)).text
+
+    response = client.post(url(policy), policy_form(policy, schedules=[strange.pk], retry_count=2))
+
+    assert errors(response.content) == [
+        "alice has no schedule strange: use one of the owner&#x27;s own."
+    ]
+    policy.refresh_from_db()
+    assert (list(policy.schedules.all()), policy.retry_count) == ([], 0)
+
+
+def test_staff_is_offered_no_schedule_of_somebody_else_and_cannot_take_one(
+    client: Client, bob: User, policy: Policy
+) -> None:
+    theirs, own = schedule(policy.owner, "alices-night"), schedule(bob, "bobs-night")
+    account = Account.objects.create(owner=bob, name="own", access_key_id="A")
+    mine = Policy(owner=bob, account=account, name="mine")
+    policies.save(mine, [own])
+    policies.replace_targets(mine, [PolicyTarget(instance_id=INSTANCE, region="us-east-1")])
+    due = Policy.objects.get(pk=mine.pk).next_run_at
+
+    seen = page.read(client, url(mine)).text
+    assert "bob/bobs-night" in seen
+    assert "alices-night" not in seen
+    for chosen in ([theirs.pk], [own.pk, theirs.pk]):
+        response = client.post(url(mine), policy_form(mine, schedules=chosen))
+        (error,) = errors(response.content)
+        assert "Select a valid choice" in error
+    assert list(mine.schedules.all()) == [own]
+    assert Policy.objects.get(pk=mine.pk).next_run_at == due
+
+
+def test_every_column_that_people_enter_stands_in_the_form(
+    client: Client, boss: User, policy: Policy
+) -> None:
+    form = client.get("/admin/policies/policy/add/").context["adminform"].form
+
+    assert {*policies.COLUMNS, "schedules"} == set(form.fields)
+
+
+def test_who_may_only_look_at_a_policy_sees_its_schedules_and_changes_nothing(
+    client: Client, bob: User, policy: Policy
+) -> None:
+    account = Account.objects.create(owner=bob, name="own", access_key_id="A")
+    mine = Policy(owner=bob, account=account, name="mine")
+    policies.save(mine, [schedule(bob, "bobs-night")])
+    bob.user_permissions.set(Permission.objects.filter(codename__startswith="view_"))
+
+    assert "bobs-night" in page.read(client, url(mine)).text
+    assert client.post(url(mine), policy_form(mine, schedules=[])).status_code == 403
+    assert mine.schedules.count() == 1
+
+
+def test_what_turns_out_only_while_saving_is_told_and_nothing_is_saved(
+    client: Client, boss: User, policy: Policy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise ValidationError({"name": "Somebody was quicker."})
+
+    monkeypatch.setattr(policies, "replace_targets", refuse)
+
+    answer = client.post(url(policy), policy_form(policy, name="other"), follow=True)
+
+    assert "Somebody was quicker." in answer.content.decode()
+    assert Policy.objects.get().name == "policy1"

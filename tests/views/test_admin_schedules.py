@@ -92,7 +92,14 @@ def test_a_zone_that_is_not_known_any_more_is_shown_and_kept_out_of_the_way(
     policies.save(policy, [made])
     Schedule.objects.update(timezone="Europe/Atlantis")
 
-    for path in (LIST, url(made), url(policy), "/schedules/", "/policies/", "/policies/alice/policy1/"):
+    for path in (
+        LIST,
+        url(made),
+        url(policy),
+        "/schedules/",
+        "/policies/",
+        "/policies/alice/policy1/",
+    ):
         assert "is no time zone" in page.read(client, path).text, path
     response = client.post(url(made), schedule_form(policy.owner, timezone="Europe/Atlantis"))
     assert "is no time zone" in errors(response.content)[0]
