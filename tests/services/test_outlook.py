@@ -32,15 +32,16 @@ def policy(db: None) -> Policy:
     return made
 
 
-def schedule(policy: Policy, name: str = "nightly", **columns: object) -> Schedule:
-    made = Schedule(**{"owner": policy.owner, "name": name, "cron": "0 2 * * *", **columns})
+def schedule(policy: Policy, **columns: object) -> Schedule:
+    made = Schedule(**{"owner": policy.owner, "name": "nightly", "cron": "0 2 * * *", **columns})
     schedules.save(made)
     return made
 
 
-def every(policy: Policy, number: int, unit: str, starting: str, **columns: object) -> Schedule:
+def every(policy: Policy, number: int, unit: str, starting: str, ending: str) -> Schedule:
     counted = {"every_number": number, "every_unit": unit, "starting": starting}
-    return schedule(policy, "often", **{"cron": "", **counted, **columns})
+    columns: dict[str, object] = {"cron": "", **counted, "ending": ending}
+    return schedule(policy, **columns)
 
 
 def shown(*arguments: str) -> str:
@@ -51,7 +52,7 @@ def shown(*arguments: str) -> str:
 
 def test_two_schedules_at_one_moment_are_one_time_by_both_clocks(policy: Policy) -> None:
     berlin = schedule(policy, timezone="Europe/Berlin")
-    tokyo = schedule(policy, "tokyo", cron="0 10 * * *", timezone="Asia/Tokyo")
+    tokyo = schedule(policy, name="tokyo", cron="0 10 * * *", timezone="Asia/Tokyo")
     policies.save(policy, [berlin, tokyo])
 
     ahead = outlook.of_policy(policy)
@@ -90,8 +91,8 @@ def test_what_is_switched_off_or_follows_nothing_says_so(policy: Policy) -> None
 
 
 def test_when_is_told_in_words(policy: Policy) -> None:
-    assert outlook.in_words(schedule(policy)) == "0 2 * * * (At 02:00 every day)"
-    row = every(policy, 6, "hours", "2026-12-01T00:00", ending="2027-01-01T12:30")
+    assert outlook.in_words(schedule(policy, name="cron")) == "0 2 * * * (At 02:00 every day)"
+    row = every(policy, 6, "hours", "2026-12-01T00:00", "2027-01-01T12:30")
     assert outlook.in_words(row) == "every 6 hours from 2026-12-01 00:00, until 2027-01-01 12:30"
     row.every_number, row.every_unit, row.ending = 1, "months", ""
     assert outlook.in_words(row) == "every month from 2026-12-01 00:00"

@@ -101,6 +101,8 @@ def test_a_zone_that_is_not_known_any_more_is_shown_and_kept_out_of_the_way(
         "/policies/alice/policy1/",
     ):
         assert "is no time zone" in page.read(client, path).text, path
+    chosen = [a["value"] for _, a in page.read(client, url(made)).tags if "selected" in a]
+    assert "Europe/Atlantis" in chosen
     response = client.post(url(made), schedule_form(policy.owner, timezone="Europe/Atlantis"))
     assert "is no time zone" in errors(response.content)[0]
     client.post(url(made), schedule_form(policy.owner, timezone="UTC"))
