@@ -91,6 +91,7 @@ def test_a_policy_that_may_be_frozen_is_an_alarm_on_its_page(night: Policy) -> N
 
     assert "alert" in [attrs.get("role") for _, attrs in seen.tags]
     assert "confirm_thaw alice/policy1" in seen.text
+    assert "administration" not in seen.text.lower()
 
 
 @pytest.mark.parametrize("path", PATHS[:2])
@@ -127,9 +128,7 @@ def test_a_run_shows_its_attempt_retry_and_the_due_times_that_it_stands_for(nigh
     assert "/policies/alice/policy1/" in seen.links
     again = page.read(client, f"/runs/{failed.pk}/")
     assert "attempt 2" in again.text
-    assert "To be made again  2026-11-26 12:00:00" in " ".join(again.text.split("\n")).replace(
-        "   ", "  "
-    )
+    assert "To be made again 2026-11-26 12:00:00" in " ".join(again.text.split())
 
 
 @pytest.mark.parametrize("path", PATHS)
