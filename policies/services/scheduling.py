@@ -12,7 +12,7 @@ from datetime import datetime
 from django.db import transaction
 
 from n2wbackup.lib import clock
-from policies.domain import reckoning, schedule
+from policies.domain import reckoning
 from policies.domain.errors import RefusedError
 from policies.domain.reckoning import Reckoning, Span
 from policies.domain.sequence import State
@@ -66,22 +66,24 @@ def replanned(keys: Iterable[int]) -> Iterator[None]:
 
     What was due before is accounted for by the old rules; from now on the new ones count.
     """
-    now = clock.now()
-    keys = sorted(keys)
+    now, keys = clock.now(), sorted(keys)
     for key in keys:
-        settle(key, now)
+        with _unless_unknown(key):
+            settle(key, now)
     yield
     for policy in Policy.objects.select_for_update().filter(pk__in=keys).order_by("pk"):
-        rules = timetables.rules(policy.schedules.all()) if policy.enabled else {}
-        Policy.objects.filter(pk=policy.pk).update(next_run_at=reckoning.following(rules, now))
+        with _unless_unknown(policy.pk):
+            rules = timetables.rules(policy.schedules.all()) if policy.enabled else {}
+            Policy.objects.filter(pk=policy.pk).update(next_run_at=reckoning.following(rules, now))
 
 
-def upcoming(policy: Policy, number: int) -> list[datetime]:
-    """Return the next moments at which the policy will be run; none while it is switched off."""
-    if not policy.enabled:
-        return []
-    rules = timetables.rules(policy.schedules.all())
-    return schedule.upcoming(rules, clock.now(), number)
+@contextmanager
+def _unless_unknown(key: int) -> Iterator[None]:
+    """Go on where a schedule's time zone is not known here: whoever puts that right must be able to save it."""
+    try:
+        yield
+    except ValueError as error:
+        log.error("policy %s cannot be planned: %s", key, error)  # noqa: TRY400 - the sentence says it all
 
 
 def _enter(policy: Policy, found: Reckoning) -> None:

@@ -273,13 +273,28 @@ def test_a_database_that_is_away_is_raised_and_nothing_is_entered(
     assert policy.next_run_at == clock_time(13)
 
 
-def test_the_next_times_are_those_at_which_it_will_run(
+def test_a_schedule_whose_zone_is_not_known_any_more_can_be_put_right(
     policy: Policy, clock: time_machine.Traveller
 ) -> None:
     row = policy.schedules.get()
-    row.disabled = ["13:30-16:30"]
-    schedules.save(row)
+    Schedule.objects.filter(pk=row.pk).update(timezone="Mars/Olympus")
+    clock.move_to(clock_time(13, 10))
 
-    assert scheduling.upcoming(policy, 3) == [clock_time(13), clock_time(17), clock_time(18)]
+    schedules.save(row)
+    scheduling.tick()
+
+    policy.refresh_from_db()
+    assert policy.next_run_at == clock_time(14)
+
+
+def test_a_policy_whose_schedule_s_zone_is_not_known_any_more_can_be_switched_off(
+    policy: Policy, clock: time_machine.Traveller
+) -> None:
+    Schedule.objects.update(timezone="Mars/Olympus")
+    clock.move_to(clock_time(13, 10))
     policy.enabled = False
-    assert scheduling.upcoming(policy, 3) == []
+
+    policies.save(policy)
+
+    policy.refresh_from_db()
+    assert policy.next_run_at is None
