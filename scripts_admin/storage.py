@@ -3,8 +3,9 @@
 import errno
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from shutil import which
 
@@ -67,7 +68,8 @@ def file_names(folder: Folder) -> list[str]:
 
 def find(folder: Folder, phase: str, policy: str, identity: Identity | None) -> Found:
     """Look the phase's script up, and whether it can run as `identity` (None: as this process)."""
-    found = names.candidates(file_names(folder), phase, policy)
+    mine = partial(names.belongs, phase=phase, policy=policy)
+    found = names.candidates((entry.name for entry in _scripts(folder, mine)), phase, policy)
     if not found:
         return Found(phase, outcomes.MISSING)
     if len(found) > 1:
@@ -120,14 +122,21 @@ def _open_inside(folder: Folder, script: Path) -> int:
         os.close(found)
 
 
-def _scripts(folder: Folder) -> Iterator[os.DirEntry[str]]:
+def _scripts(
+    folder: Folder, wanted: Callable[[str], bool] = lambda _: True
+) -> Iterator[os.DirEntry[str]]:
+    """Yield the entries that may be scripts; what is not wanted by its name is not looked at."""
     place = path(folder)
     try:
         entries = list(os.scandir(place))
     except OSError:  # no folder, or none that can be looked into: no script of it can run
         return
     for entry in entries:
-        if entry.is_file() and (not entry.is_symlink() or _stays_inside(entry, folder, place)):
+        if (
+            wanted(entry.name)
+            and entry.is_file()
+            and (not entry.is_symlink() or _stays_inside(entry, folder, place))
+        ):
             yield entry
 
 
