@@ -1,5 +1,6 @@
 """Questions about runs and policies. Reads only; nouns."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 from uuid import UUID
 
@@ -25,11 +26,14 @@ WORKER = "worker"
 
 
 def facts(run: Run) -> Facts:
-    """Return what the run's end is judged by, as the rows have it."""
-    first = {
-        result.phase: result.outcome for result in PhaseResult.objects.filter(run=run, attempt=1)
-    }
-    targets = run.targets.prefetch_related("snapshots")
+    """Return what the run's end is judged by, as the rows have it. Outputs, which may be long, are not read."""
+    results = PhaseResult.objects.filter(run=run, attempt=1).order_by()
+    first = dict(results.values_list("phase", "outcome"))
+    snapshots = RunSnapshot.objects.filter(target__run=run).order_by()
+    made: dict[int, list[tuple[str, str]]] = defaultdict(list)
+    for target, volume, state in snapshots.values_list("target", "volume_id", "state"):
+        made[target].append((volume, state))
+    targets = run.targets.values_list("pk", "returned_before_thaw", "expected_volume_ids")
     return Facts(
         before=first.get("before", outcomes.NOT_RUN),
         after=first.get("after", outcomes.NOT_RUN),
@@ -37,23 +41,20 @@ def facts(run: Run) -> Facts:
         thawed_on_request=run.thaw_by == WORKER,
         cancelled=run.cancel_requested_at is not None,
         is_test=run.is_test,
-        targets=tuple(_target_facts(target) for target in targets),
+        targets=tuple(_target_facts(in_time, wanted, made[pk]) for pk, in_time, wanted in targets),
     )
 
 
-def _target_facts(target: RunTarget) -> Target:
-    completed = {
-        snapshot.volume_id
-        for snapshot in target.snapshots.all()
-        if snapshot.state == RunSnapshot.State.COMPLETED
-    }
-    made = target.snapshots.all()
+def _target_facts(
+    returned_before_thaw: bool,  # noqa: FBT001 - read at its only call
+    expected: Sequence[str],
+    made: Sequence[tuple[str, str]],
+) -> Target:
+    completed = {volume for volume, state in made if state == RunSnapshot.State.COMPLETED}
     return Target(
-        returned_before_thaw=target.returned_before_thaw,
+        returned_before_thaw=returned_before_thaw,
         usable=len(completed),
-        whole=bool(completed)
-        and completed == set(target.expected_volume_ids)
-        and len(made) == len(completed),
+        whole=bool(completed) and completed == set(expected) and len(made) == len(completed),
     )
 
 

@@ -33,8 +33,12 @@ def take(bucket: str, calls: int, volumes: Sequence[str]) -> datetime | None:
         wait = _volumes_free_at(volumes, now) or _take_tokens(bucket, float(calls), now)
         if wait is not None:
             return wait
-        for volume in volumes:
-            VolumeFire.objects.update_or_create(volume=volume, defaults={"fired_at": now})
+        VolumeFire.objects.bulk_create(
+            [VolumeFire(volume=volume, fired_at=now) for volume in sorted(set(volumes))],
+            update_conflicts=True,
+            unique_fields=["volume"],
+            update_fields=["fired_at"],
+        )
     return None
 
 

@@ -2,13 +2,14 @@
 
 import logging
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
+from django.db import transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from n2wbackup.lib import clock, home
-from n2wbackup.lib.cas import compare_and_set
 from policies.adapters import session
 from policies.domain.errors import BackupError
 from policies.domain.sequence import Event, State
@@ -77,16 +78,42 @@ def _poll_group(account: Account, region: str, ones: Sequence[RunSnapshot], now:
         except BackupError as error:
             log.warning("snapshots in %s could not be polled: %s", region, error)
             found = None
-        for one in batch:
-            _enter(one, found.get(one.snapshot_id) if found is not None else one, now)
+        _enter(batch, found, now)
 
 
-def _enter(one: RunSnapshot, found: Snapshot | RunSnapshot | None, now: datetime) -> None:
-    """Enter what a poll saw; a RunSnapshot in place of AWS's answer means that nothing was seen."""
-    states, before = RunSnapshot.State, (one.state, one.progress, one.absent_polls)
-    # A slower poll must not undo what a faster one has entered.
-    same = RunSnapshot.objects.filter(pk=one.pk)
-    expected = {"state": one.state, "progress": one.progress, "absent_polls": one.absent_polls}
+def _enter(
+    batch: Sequence[RunSnapshot], found: Mapping[str, Snapshot] | None, now: datetime
+) -> None:
+    """Enter what a poll saw, like changes together; `found` None means that nothing was seen."""
+    changed: dict[tuple[_Seen, _Seen], list[int]] = defaultdict(list)
+    for one in batch:
+        before = _seen(one)
+        _look(one, found.get(one.snapshot_id) if found is not None else one, now)
+        if _seen(one) != before:
+            changed[before, _seen(one)].append(one.pk)
+    with transaction.atomic():
+        for (before, after), keys in changed.items():
+            # A slower poll must not undo what a faster one has entered.
+            same = RunSnapshot.objects.filter(pk__in=keys, **before._asdict())
+            same.update(**after._asdict())
+
+
+class _Seen(NamedTuple):
+    """The columns of a snapshot that a poll may change."""
+
+    state: str
+    progress: int
+    absent_polls: int
+    absent_since: datetime | None
+
+
+def _seen(one: RunSnapshot) -> _Seen:
+    return _Seen(one.state, one.progress, one.absent_polls, one.absent_since)
+
+
+def _look(one: RunSnapshot, found: Snapshot | RunSnapshot | None, now: datetime) -> None:
+    """Change the snapshot as AWS's answer says; a RunSnapshot in its place means that nothing was seen."""
+    states = RunSnapshot.State
     policy = one.target.run.policy
     limit = timedelta(hours=policy.snapshot_timeout_hours if policy else 48)
     if isinstance(found, Snapshot):
@@ -102,15 +129,6 @@ def _enter(one: RunSnapshot, found: Snapshot | RunSnapshot | None, now: datetime
             one.state = states.MISSING
     if one.state == states.PENDING and now - one.created_at >= limit:
         one.state = states.TIMED_OUT
-    if (one.state, one.progress, one.absent_polls) != before:
-        compare_and_set(
-            same,
-            expected,
-            state=one.state,
-            progress=one.progress,
-            absent_polls=one.absent_polls,
-            absent_since=one.absent_since,
-        )
 
 
 def settle_lost_answers(now: datetime) -> None:

@@ -59,10 +59,11 @@ def tag_due() -> None:
 
 def _groups(run: Run) -> dict[tuple[str, str], list[str]]:
     groups: dict[tuple[str, str], list[str]] = defaultdict(list)
-    gone = (RunSnapshot.State.MISSING,)
-    for snapshot in RunSnapshot.objects.filter(target__run=run).exclude(state__in=gone):
-        target = snapshot.target
-        groups[target.region, target.consistency].append(snapshot.snapshot_id)
+    there = RunSnapshot.objects.filter(target__run=run).exclude(state=RunSnapshot.State.MISSING)
+    for region, consistency, snapshot in there.values_list(
+        "target__region", "target__consistency", "snapshot_id"
+    ):
+        groups[region, consistency].append(snapshot)
     return groups
 
 
