@@ -14,6 +14,7 @@ from tests.bench.request import DESCRIPTION, REGION, TAGS
 
 PROJECT = Path(__file__).resolve().parents[2]
 END_SECONDS = 10.0
+ORDER_SECONDS = 300.0
 ROUND_SECONDS = 60.0  # far more than any round takes: past it something hangs
 
 
@@ -65,17 +66,21 @@ class Warm:
             process.wait()
         process.stdout.close()
 
-    def round(self, what: str = "") -> dict[str, Any]:
+    def order(self, what: Mapping[str, object]) -> dict[str, Any]:
+        """Give an order, as JSON; return the answer."""
+        return self.round(json.dumps(what), ORDER_SECONDS)
+
+    def round(self, what: str = "", within_seconds: float = ROUND_SECONDS) -> dict[str, Any]:
         """Have one round made; return what the contestant says of it."""
         if self._process is not None and self._process.stdin is not None:
             self._process.stdin.write(f"{what}\n")
             self._process.stdin.flush()
-        return self._answer()
+        return self._answer(within_seconds)
 
-    def _answer(self) -> dict[str, Any]:
+    def _answer(self, within_seconds: float = ROUND_SECONDS) -> dict[str, Any]:
         stream = self._process.stdout if self._process else None
         # An answer is one line, so nothing of the next one is in the stream's buffer.
-        told = stream is not None and select.select([stream], [], [], ROUND_SECONDS)[0]
+        told = stream is not None and select.select([stream], [], [], within_seconds)[0]
         line = stream.readline() if stream is not None and told else ""
         if not line:
             end = self._log.read_text(encoding="utf-8", errors="replace")[-2000:]

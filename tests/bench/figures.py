@@ -1,5 +1,6 @@
 """What a row of measurements says: medians, quartiles, p95, and how sure a ratio is."""
 
+import math
 import random
 import statistics
 from collections.abc import Sequence
@@ -45,3 +46,23 @@ def ratio(above: Sequence[float], below: Sequence[float]) -> Ratio:
     )
     value = statistics.median(above) / statistics.median(below)
     return Ratio(value, drawn[DRAWS * 25 // 1000], drawn[DRAWS * 975 // 1000])
+
+
+@dataclass(frozen=True, slots=True)
+class Polls:
+    """Polls of pending snapshots, of which each asked for `asked` in `calls` calls."""
+
+    polls: Sequence[tuple[int, int]]
+    batch: int = 200
+
+    @property
+    def calls(self) -> int:
+        """Return how many calls were made in all."""
+        return sum(calls for _, calls in self.polls)
+
+    @property
+    def worst_excess(self) -> int:
+        """Return by how many calls the worst poll was above one for each full or begun batch; 0 or less is none."""
+        return max(
+            (calls - math.ceil(asked / self.batch) for asked, calls in self.polls), default=0
+        )

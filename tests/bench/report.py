@@ -1,161 +1,53 @@
-"""The page of what was measured: ratios first, then the tables, the method and the machine."""
+"""The page of what was measured: the goals first, then a section for each part, the method and the machine."""
 
-import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from datetime import date
 
-from tests.bench.figures import Spread, ratio, spread
-from tests.bench.rounds import (
-    BARE,
-    INSTANCES,
-    LATENCY_SECONDS,
-    OURS,
-    REST_SECONDS,
-    SHELL,
-    VOLUMES,
-    WARM_UP_ROUNDS,
-    Measured,
-)
+from tests.bench import report_costs, report_hold, report_load
+from tests.bench.parts import Results
+from tests.bench.tables import table
 
-GOAL_ONE = 1.25
-GOAL_MANY = 1.3
-
-METHOD = f"""\
-**The hold** is the time from the end of before to the start of after. The scripts measure it themselves, in the same
-way for everybody: before's last statement and after's first one write bash's `$EPOCHREALTIME` into a file in
-memory, and the hold is the difference. So the end of before's interpreter and the start of after's are in it, besides
-the call and all that stands around it. Nothing is taken out of the figures: a step of the wall clock would
-show as an outlier.
-
-**The contestants** run the same two scripts, ask for the same snapshots of the same instance (CreateSnapshots
-with a description and six tags), and have the same environment:
-
-- *{OURS}*: whole runs (`policies.services.windows.execute` and all that comes before and after it) in one warm
-  process, in a thread that is not the first one, as in a worker; guard, spool and journal as in production; SQLite
-  on disk. The permits are taken as ever, from buckets too large to be empty.
-- *{BARE}*: one process with a client that has been used before: `subprocess.run(before)`,
-  `client.create_snapshots(…)`, `subprocess.Popen(after)`. No deadline, no record, and nobody who thaws when it
-  dies.
-- *{SHELL}*: `before; aws ec2 create-snapshots …; after`.
-
-They take turns in one run, in an order shuffled for each round, after {WARM_UP_ROUNDS} rounds each of the two
-warm ones that do not count, with {REST_SECONDS * 1000:.0f} ms of rest before each turn. The shell script, which takes
-its time, joins in some of the rounds.
-
-**AWS** is the simulated one of the demo, on the same machine, with its rate limits off. In the first comparison it
-answers as fast as it can, which is the worst case for the ratio: a slower call takes the same time from everybody. For
-the {INSTANCES} instances each CreateSnapshots takes {LATENCY_SECONDS} s beyond its own work, and the slowest single
-call is what the simulated AWS itself measured within the same run.
-
-A ratio is one of medians; its interval (95 %) is bootstrapped from the rounds; for the
-{INSTANCES} instances it spans all rounds. p95 is the value that 95 % of the rounds stay below.
-"""
+INTRODUCTION = "Written by `make bench`; run it on your own machine to write this page anew."
 
 
-def page(measured: Measured, machine: Mapping[str, str], day: date) -> str:
-    """Return the whole page as Markdown."""
-    parts = [
-        "# Benchmarks",
-        "Written by `make bench`; run it on your own machine to write this page anew.",
-        "## Ratios",
-        _ratios(measured),
-        f"## One instance with {VOLUMES} volumes",
-        _one(measured),
-        f"## {INSTANCES} instances in one policy, {LATENCY_SECONDS} s a call",
-        _many(measured),
-        "## Method",
-        METHOD.rstrip(),
-        "## Machine",
-        _table(("", ""), [*machine.items(), ("Date", day.isoformat())]),
-    ]
+def page(results: Results, machine: Mapping[str, str], day: date) -> str:
+    """Return as Markdown what is there of the results; the whole page where all is."""
+    parts = ["# Benchmarks", INTRODUCTION, "## Goals", _goals(results)]
+    parts += [part for each in _sections(results) for part in each]
+    facts = [*machine.items(), ("Date", day.isoformat())]
+    parts += ["## Machine", table(("", ""), facts)]
     return "\n\n".join(parts) + "\n"
 
 
-def _ratios(measured: Measured) -> str:
-    ours, bare, shell = (measured.holds[name] for name in (OURS, BARE, SHELL))
-    to_bare, to_shell = ratio(ours, bare), ratio(ours, shell)
-    shares = many_shares(measured)
-    rows = [
-        (
-            f"Hold, {OURS} / {BARE}",
-            f"**{to_bare.value:.2f}**",
-            f"{to_bare.low:.2f} to {to_bare.high:.2f}",
-            _goal(to_bare.value, GOAL_ONE),
-        ),
-        (
-            f"Hold, {OURS} / {SHELL}",
-            f"**{to_shell.value:.4f}**",
-            f"{to_shell.low:.4f} to {to_shell.high:.4f}",
-            "",
-        ),
-        (
-            f"Hold of {INSTANCES} instances / slowest single call",
-            f"**{statistics.median(shares):.2f}**",
-            f"{min(shares):.2f} to {max(shares):.2f} (all rounds)",
-            _goal(statistics.median(shares), GOAL_MANY),
-        ),
-    ]
-    apart = (statistics.median(ours) - statistics.median(bare)) * 1000
-    text = (
-        f"The median hold of {OURS} differs from that of {BARE} by {apart:+.2f} ms. That is the price of the\n"
-        "guard: before's end and the word to thaw each cross a pipe between two processes, and after is executed\n"
-        "by a process that was forked, with its pid on record, before the window. In exchange it is thawed when the\n"
-        "worker dies."
-    )
-    return _table(("what", "ratio", "interval", "goal"), rows) + f"\n\n{text}"
+def _goals(results: Results) -> str:
+    rows: list[tuple[str, ...]] = []
+    if results.holds:
+        rows += report_hold.goals(results.holds)
+    if results.crowded and results.holds:
+        rows.append(report_load.crowd_goal(results.crowded, results.holds))
+    if results.flooded:
+        rows.append(report_load.flood_goal(results.flooded))
+    if results.followed:
+        rows.append(report_costs.following_goal(results.followed))
+    if results.weighed:
+        rows.append(report_costs.memory_goal(results.weighed))
+    if results.ticked:
+        rows.append(report_costs.ticking_goal(results.ticked))
+    return table(("", "what", "measured", "interval or spread", "goal"), rows)
 
 
-def many_shares(measured: Measured) -> list[float]:
-    """Return hold / slowest single call of each round of many instances."""
-    pairs = zip(measured.many_holds, measured.many_slowest, strict=True)
-    return [hold / slowest for hold, slowest in pairs]
-
-
-def _goal(value: float, goal: float) -> str:
-    return f"at most {goal}: {'met' if value <= goal else 'missed'}"
-
-
-def _one(measured: Measured) -> str:
-    rows = [(name, spread(values)) for name, values in measured.holds.items()]
-    rows.append((f"{OURS}, as the engine records it", spread(measured.engine)))
-    text = (
-        "The engine's own `hold_seconds` goes from the moment when the guard sees before's end to "
-        "the moment when it lets after go: the end and the start of the interpreters are not in it."
-    )
-    return f"Hold in milliseconds.\n\n{_spreads(rows)}\n\n{text}"
-
-
-def _many(measured: Measured) -> str:
-    rows = [
-        (f"Hold of {INSTANCES} instances", spread(measured.many_holds)),
-        ("Slowest single call", spread(measured.many_slowest)),
-    ]
-    return f"Milliseconds.\n\n{_spreads(rows)}"
-
-
-def _spreads(rows: Iterable[tuple[str, Spread]]) -> str:
-    head = ("", "rounds", "median", "lower quartile", "upper quartile", "p95")
-    return _table(
-        head,
-        [
-            (
-                name,
-                str(each.rounds),
-                *(
-                    f"{seconds * 1000:.2f}"
-                    for seconds in (
-                        each.median,
-                        each.lower_quartile,
-                        each.upper_quartile,
-                        each.p95,
-                    )
-                ),
-            )
-            for name, each in rows
-        ],
-    )
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+def _sections(results: Results) -> list[tuple[str, ...]]:
+    found: list[tuple[str, ...]] = []
+    if results.holds:
+        found.append(report_hold.section(results.holds))
+    if results.crowded and results.holds:
+        found.append(report_load.crowd_section(results.crowded, results.holds))
+    if results.flooded:
+        found.append(report_load.flood_section(results.flooded))
+    if results.followed:
+        found.append(report_costs.following_section(results.followed))
+    if results.weighed:
+        found.append(report_costs.memory_section(results.weighed))
+    if results.ticked:
+        found.append(report_costs.ticking_section(results.ticked))
+    return found

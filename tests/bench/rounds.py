@@ -1,6 +1,5 @@
 """The measuring: all contestants on one machine, at one simulated AWS, turn about in one run."""
 
-import os
 import random
 import shutil
 import tempfile
@@ -14,6 +13,7 @@ from n2wbackup.demo.aws import SimulatedAws, VolumeSpec
 from n2wbackup.lib import home as homes
 from tests.bench.contestants import Shell, Warm
 from tests.bench.scripts import Stamps
+from tests.bench.served import environment_of
 
 VOLUMES = 4
 INSTANCES = 10
@@ -37,13 +37,20 @@ class Measured:
     """What came out, in seconds, a value a round.
 
     `holds`: by contestant, as the scripts measured it. `engine`: ours, as the engine measured it.
+    `services`: what the simulated AWS took for ours.
     `many_*`: the policy of many instances; `many_slowest` is the slowest call's service time.
     """
 
     holds: dict[str, list[float]] = field(default_factory=dict)
     engine: list[float] = field(default_factory=list)
+    services: list[float] = field(default_factory=list)
     many_holds: list[float] = field(default_factory=list)
     many_slowest: list[float] = field(default_factory=list)
+
+    @property
+    def net(self) -> list[float]:
+        """Return our holds less what the simulated AWS took."""
+        return [hold - took for hold, took in zip(self.holds[OURS], self.services, strict=True)]
 
 
 @dataclass(slots=True)
@@ -84,9 +91,11 @@ def _order(size: Size) -> Iterator[list[str]]:
 
 def _turn(the: _Field, name: str) -> None:
     the.stamps.clear()
+    the.aws.forget_calls()
     time.sleep(REST_SECONDS)
     if name == OURS:
         the.measured.engine.append(the.ours.round("one")["hold_seconds"])
+        the.measured.services += _services(the.aws)
     elif name == BARE:
         the.bare.round()
     else:
@@ -100,12 +109,18 @@ def _many(the: _Field, *, counts: bool) -> None:
     the.ours.round("many")
     if not counts:
         return
-    calls = [call for call in the.aws.calls("CreateSnapshots") if not call.dry_run]
-    if len(calls) != INSTANCES:
-        message = f"{len(calls)} calls were made for {INSTANCES} instances."
+    services = _services(the.aws)
+    if len(services) != INSTANCES:
+        message = f"{len(services)} calls were made for {INSTANCES} instances."
         raise RuntimeError(message)
     the.measured.many_holds.append(the.stamps.hold_seconds())
-    the.measured.many_slowest.append(max(call.service_seconds for call in calls))
+    the.measured.many_slowest.append(max(services))
+
+
+def _services(aws: SimulatedAws) -> list[float]:
+    """Return how long the simulated AWS was at each CreateSnapshots that it was asked for."""
+    calls = aws.calls("CreateSnapshots")
+    return [call.service_seconds for call in calls if not call.dry_run]
 
 
 @contextmanager
@@ -128,7 +143,7 @@ def _field() -> Iterator[_Field]:
         )
         one = _instances(aws, 1)[0]
         many = ",".join(_instances(aws, INSTANCES))
-        environment = _environment(aws, home)
+        environment = environment_of(aws, home)
         ours = Warm(
             "tests.bench.engine", [f"one={one}", f"many={many}"], environment, home / "ours.log"
         )
@@ -140,19 +155,3 @@ def _field() -> Iterator[_Field]:
 def _instances(aws: SimulatedAws, count: int) -> list[str]:
     volumes = [VolumeSpec() for _ in range(VOLUMES)]
     return [aws.add_instance(volumes=volumes).instance_id for _ in range(count)]
-
-
-def _environment(aws: SimulatedAws, home: Path) -> dict[str, str]:
-    """Return the environment of all contestants: nothing of the caller's that could make them differ."""
-    kept = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR") if name in os.environ}
-    return {
-        **kept,
-        **aws.environment,
-        "LC_ALL": "C.UTF-8",  # the decimal point of a stamp depends on it
-        "AWS_CONFIG_FILE": os.devnull,
-        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
-        "DJANGO_SETTINGS_MODULE": "n2wbackup.settings",
-        "N2W_HOME": str(home),
-        "N2W_RUN_SCRIPTS_AS": "self",
-        "PYTHONDONTWRITEBYTECODE": "1",
-    }

@@ -12,13 +12,16 @@ PHASES = ("before", "after")
 class Stamps:
     """What the scripts wrote in one round. `folder` lies in memory: no disk is measured."""
 
-    def __init__(self, folder: Path) -> None:
-        """Keep the folder's path; the scripts write into it."""
-        self._folder = folder
+    def __init__(self, folder: Path, ending: str = "") -> None:
+        """Keep the folder's path; the scripts write into it, into files of this ending."""
+        self._folder, self._ending = folder, ending
+
+    def _path(self, phase: str) -> Path:
+        return self._folder / f"{phase}{self._ending}"
 
     def script(self, phase: str) -> str:
         """Return the text of before or after: one statement, which puts the stamp down."""
-        return f'#!/bin/bash\necho "$EPOCHREALTIME" > {self._folder / phase}\n'
+        return f'#!/bin/bash\necho "$EPOCHREALTIME" > {self._path(phase)}\n'
 
     def write_scripts(self, folder: Path, policy: str) -> tuple[Path, Path]:
         """Write before and after of a policy; return their paths."""
@@ -32,9 +35,14 @@ class Stamps:
     def clear(self) -> None:
         """Forget the last round."""
         for phase in PHASES:
-            (self._folder / phase).unlink(missing_ok=True)
+            self._path(phase).unlink(missing_ok=True)
+
+    def complete(self) -> bool:
+        """Tell whether after has put its stamp down."""
+        after = self._path("after")
+        return after.exists() and after.read_text().endswith("\n")
 
     def hold_seconds(self) -> float:
         """Return the round's hold; FileNotFoundError where a script did not run."""
-        ended, started = (float((self._folder / phase).read_text()) for phase in PHASES)
+        ended, started = (float(self._path(phase).read_text()) for phase in PHASES)
         return started - ended

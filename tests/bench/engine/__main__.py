@@ -8,7 +8,6 @@ import json
 import os
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
 from typing import Any
 
 import django
@@ -20,7 +19,7 @@ from django.core.management import call_command  # noqa: E402
 
 from policies.domain.verdict import Consistency  # noqa: E402
 from policies.models import Account, Policy, PolicyTarget, Run  # noqa: E402
-from policies.services import permits, sequencing  # noqa: E402
+from policies.services import sequencing  # noqa: E402
 from scripts_admin.models import User  # noqa: E402
 from scripts_admin.services import folders  # noqa: E402
 from tests.bench.request import REGION  # noqa: E402
@@ -29,20 +28,12 @@ from tests.bench.request import REGION  # noqa: E402
 def main() -> None:
     """Set the server up, say that it is, and serve."""
     call_command("migrate", verbosity=0)
-    _lift_permits()
     policies = _policies(dict(argument.split("=") for argument in sys.argv[1:]))
     print("{}", flush=True)
     with ThreadPoolExecutor(1, "worker") as worker:
         for line in sys.stdin:
             answer = worker.submit(_run, policies[line.strip()]).result()
             print(json.dumps(answer), flush=True)
-
-
-def _lift_permits() -> None:
-    """Take permits as ever, out of buckets that are never empty: rounds follow each other at once."""
-    permits.BURST = permits.PER_SECOND = 1e9
-    permits.VOLUME_PAUSE = timedelta()
-    permits.PENDING_LIMIT = 1_000_000
 
 
 def _policies(wanted: dict[str, str]) -> dict[str, Policy]:

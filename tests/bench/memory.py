@@ -1,0 +1,53 @@
+"""(f) What a window weighs, and the whole server while nothing is to do."""
+
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+
+from tests.bench import processes
+from tests.bench.contestants import PROJECT
+from tests.bench.served import serving
+
+SETTLE_SECONDS = 10.0  # for the first ticks and polls, which load what they need
+
+
+@dataclass(slots=True)
+class Measured:
+    """In bytes. `gates`, `held`: private, of each window. `growth`: of all memory, for each window.
+
+    `idle`: proportional, of a server with nothing to do, by what its processes are.
+    """
+
+    gates: list[int] = field(default_factory=list)
+    held: list[int] = field(default_factory=list)
+    growth: float = 0.0
+    idle: dict[str, int] = field(default_factory=dict)
+
+
+def measure(number: int) -> Measured:
+    """Weigh so many windows that stand open at the same time, then a server that was just started."""
+    measured = Measured()
+    with tempfile.TemporaryDirectory(prefix="n2w-", dir="/dev/shm") as folder:
+        done = subprocess.run(
+            [sys.executable, "-m", "tests.bench.windows", folder, str(number)],
+            cwd=PROJECT,
+            stdout=subprocess.PIPE,
+            text=True,
+            check=True,
+        )
+        told = json.loads(done.stdout)
+        measured.gates, measured.held, measured.growth = told["gates"], told["held"], told["growth"]
+    with serving(pending_seconds=1) as served:
+        served.start()
+        time.sleep(SETTLE_SECONDS)
+        idle: Counter[str] = Counter()
+        for pid in served.tree():
+            kind = processes.kind(pid)
+            name = "parents of guards" if kind == "guards and scripts" else kind
+            idle[name] += processes.memory_bytes(pid).get("Pss", 0)
+        measured.idle = dict(idle)
+    return measured

@@ -1,0 +1,69 @@
+"""The parts of the bench, by their letters, each measured in the full size or in a quick one."""
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+
+from tests.bench import crowd, flood, memory, quiet, rounds
+
+
+@dataclass(slots=True)
+class Results:
+    """What was measured; None for parts that were not asked for."""
+
+    holds: rounds.Measured | None = None
+    crowded: crowd.Measured | None = None
+    flooded: flood.Measured | None = None
+    followed: quiet.Following | None = None
+    weighed: memory.Measured | None = None
+    ticked: quiet.Ticking | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """How much of everything."""
+
+    rounds: rounds.Size
+    crowd: crowd.Size
+    flood: flood.Size
+    following_runs: int
+    windows: int
+    tick_policies: int
+    ticks: int
+
+
+FULL = Sizes(
+    rounds=rounds.Size(turns=80, aws_cli=12, many=12),
+    crowd=crowd.Size(turns=80, waiting=90, moving=10),
+    flood=flood.Size(policies=1000, scripts=6, pending_seconds=5),
+    following_runs=250,
+    windows=10,
+    tick_policies=10_000,
+    ticks=200,
+)
+QUICK = Sizes(
+    rounds=rounds.Size(turns=6, aws_cli=2, many=2),
+    crowd=crowd.Size(turns=5, waiting=10, moving=3),
+    flood=flood.Size(policies=20, scripts=2, pending_seconds=0.1),
+    following_runs=50,
+    windows=3,
+    tick_policies=1000,
+    ticks=10,
+)
+LETTERS = "abcdefg"
+
+
+def measure(letters: Collection[str], sizes: Sizes) -> Results:
+    """Measure these parts, one after the other. (a) and (b) are one; (c) is compared with (a), and brings it along."""
+    results = Results()
+    parts: Mapping[str, Callable[[], None]] = {
+        "abc": lambda: setattr(results, "holds", rounds.measure(sizes.rounds)),
+        "c": lambda: setattr(results, "crowded", crowd.measure(sizes.crowd)),
+        "d": lambda: setattr(results, "flooded", flood.measure(sizes.flood)),
+        "e": lambda: setattr(results, "followed", quiet.follow(sizes.following_runs)),
+        "f": lambda: setattr(results, "weighed", memory.measure(sizes.windows)),
+        "g": lambda: setattr(results, "ticked", quiet.tick(sizes.tick_policies, sizes.ticks)),
+    }
+    for needed_by, part in parts.items():
+        if set(needed_by) & set(letters):
+            part()
+    return results

@@ -1,0 +1,92 @@
+"""The page says what was measured, which goals were met, and why one was missed."""
+
+from datetime import date
+
+import pytest
+
+from tests.bench import crowd, flood, memory, quiet, report, rounds
+from tests.bench.figures import Polls
+from tests.bench.parts import Results
+
+DAY = date(2026, 6, 1)
+
+
+def results(cpu: float = 50.0, hold: float = 0.012, calls: int = 5) -> Results:
+    """Return results as they may be: `cpu` of 1,000 runs, `hold` in the crowd, `calls` of a poll of 1,000."""
+    holds = {rounds.OURS: [0.010] * 3, rounds.BARE: [0.009] * 3, rounds.SHELL: [0.7] * 3}
+    return Results(
+        holds=rounds.Measured(
+            holds=holds, engine=[0.006] * 3, services=[0.004] * 3,
+            many_holds=[0.33] * 2, many_slowest=[0.30] * 2,
+        ),
+        crowded=crowd.Measured(
+            crowd.Size(turns=3, waiting=90, moving=10),
+            holds=[hold] * 3, services=[0.002] * 3, waiting=[90, 92], moving=[10, 9], cpu_share=1.2,
+        ),
+        flooded=flood.Measured(
+            flood.Size(policies=1000, scripts=2, pending_seconds=5), thawed=50.0, ended=60.0,
+            cpu={"worker freeze": cpu / 2, "worker work": cpu / 4, "guards and scripts": cpu / 4},
+            aws_cpu=9.0, script_cpu=[2.0, 2.0], script_time=[18.0, 19.0],
+        ),
+        followed=quiet.Following(250, rounds=720, made=Polls([(1000, calls)] * 106)),
+        weighed=memory.Measured([5_000_000] * 2, [4_000_000] * 2, 7e6, {"web": 120_000_000}),
+        ticked=quiet.Ticking(10_000, [0.004] * 3),
+    )  # fmt: skip
+
+
+def page(made: Results) -> str:
+    return report.page(made, {"CPU": "one"}, DAY)
+
+
+def goal(text: str, letter: str) -> str:
+    """Return the line with the goal of the part."""
+    lines = [line for line in text.splitlines() if line.startswith(f"| {letter} |")]
+    return next(line for line in lines if "at most" in line)
+
+
+def test_every_part_has_its_goal_and_its_section() -> None:
+    text = page(results())
+
+    for letter in "abcdefg":
+        assert "met" in goal(text, letter)
+    for title in ("(a) One", "(b) 10", "(c) Amid 100", "(d) 1,000", "(e) An", "(f) Mem", "(g) The"):
+        assert f"\n## {title}" in text
+    assert "missed" not in text
+    assert "| Date | 2026-06-01 |" in text
+
+
+def test_the_services_own_time_is_taken_out_on_both_sides() -> None:
+    # 12 ms less 2 ms against 10 ms less 4 ms.
+    assert "**1.67**" in goal(page(results(hold=0.012)), "c")
+    assert "10.0 ms / 6.0 ms" in goal(page(results(hold=0.012)), "c")
+
+
+@pytest.mark.parametrize(
+    ("made", "letter", "reason"),
+    [
+        (results(hold=0.0201), "c", "missed because the runs share few cores"),
+        (results(cpu=100.1), "d", "Most goes to worker freeze, worker work and guards and scripts"),
+        (results(calls=6), "e", ""),
+    ],
+)
+def test_a_missed_goal_is_told(made: Results, letter: str, reason: str) -> None:
+    text = page(made)
+
+    assert "missed" in goal(text, letter)
+    assert reason in " ".join(text.split())
+
+
+@pytest.mark.parametrize("made", [results(hold=0.0199), results(cpu=99.9)])
+def test_a_goal_that_is_just_met_is_met(made: Results) -> None:
+    assert "missed" not in page(made)
+
+
+def test_what_was_not_measured_is_not_on_the_page() -> None:
+    made = results()
+    made.holds = made.flooded = None
+
+    text = page(made)
+
+    assert "(d)" not in text
+    assert "(c)" not in text  # there is nothing to compare it with
+    assert "(g)" in text
