@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import partial
@@ -19,13 +20,14 @@ COMPLETE = "policies.tasks.complete"
 TAG = "policies.tasks.tag"
 
 
-_silent: ContextVar[bool] = ContextVar("silent", default=False)
+EVERY = frozenset({FREEZE, COMPLETE, TAG})
+_silent: ContextVar[AbstractSet[str]] = ContextVar("silent", default=frozenset())
 
 
 @contextmanager
-def silenced() -> Iterator[None]:
-    """Send nothing in this block: the caller does the work itself."""
-    token = _silent.set(True)
+def silenced(tasks: AbstractSet[str] = EVERY) -> Iterator[None]:
+    """Send no hint for these tasks in this block: the caller does their work itself."""
+    token = _silent.set(_silent.get() | tasks)
     try:
         yield
     finally:
@@ -39,7 +41,7 @@ def on_commit(task: str, run_id: UUID) -> None:
 
 def send(task: str, run_id: UUID) -> None:
     """Send the hint now; a broker that is away is no failure, as a tick sends again."""
-    if _silent.get():
+    if task in _silent.get():
         return
     try:
         current_app.send_task(task, args=[str(run_id)], retry=False)

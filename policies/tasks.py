@@ -6,6 +6,7 @@ from uuid import UUID
 from celery import shared_task
 
 from n2wbackup.processes.draining import draining
+from policies import dispatch
 from policies.services import completing as complete_service
 from policies.services import hints, retrying, scheduling, snapshots, tagging, windows
 
@@ -20,8 +21,10 @@ def freeze(run_id: str) -> None:
 
 @shared_task(name="policies.tasks.complete")
 def complete(run_id: str) -> None:
-    """Run a run's complete and end it."""
-    complete_service.execute(UUID(run_id))
+    """Run a run's complete, end it, and tell it by the tags, which needs no other message."""
+    with dispatch.silenced({dispatch.TAG}):
+        complete_service.execute(UUID(run_id))
+    tagging.tag(UUID(run_id))
 
 
 @shared_task(name="policies.tasks.tag")

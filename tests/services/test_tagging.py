@@ -2,9 +2,12 @@
 
 from datetime import timedelta
 
+import pytest
 import time_machine
+from celery import current_app
 
 from n2wbackup.lib import clock
+from policies import tasks
 from policies.domain.errors import NotFoundError, ThrottledError
 from policies.domain.sequence import Event, State
 from policies.models import Run
@@ -44,6 +47,25 @@ def test_at_the_end_they_say_how_it_ended(backup: Backup) -> None:
 
     for each in tags(backup, run):
         assert (each["complete"], each["state"]) == ("failed", "partial")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_completes_own_task_tells_the_end_and_sends_no_other_hint(
+    backup: Backup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[str] = []
+    monkeypatch.setattr(current_app, "send_task", lambda name, **_: sent.append(name))
+    backup.scripts()
+    run = backup.window()
+    backup.cloud.advance()
+    backup.settle(run)
+    sent.clear()
+
+    tasks.complete(str(run.pk))
+
+    assert {each["state"] for each in tags(backup, run)} == {"succeeded"}
+    assert not Run.objects.get(pk=run.pk).tags_due
+    assert sent == []
 
 
 def test_a_failed_before_is_a_crash_consistent_tag(backup: Backup) -> None:
