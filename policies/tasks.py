@@ -35,10 +35,16 @@ def tag(run_id: str) -> None:
 
 @shared_task(name="policies.tasks.tick")
 def tick() -> None:
-    """Make runs of what is due, and send again what a worker did not take."""
-    scheduling.tick()
-    retrying.tick()
+    """Send again what a worker did not take, and make runs of what is due: that may take its time."""
     hints.resend()
+    retrying.tick()
+    scheduling.tick()
+
+
+@shared_task(name="policies.tasks.replan")
+def replan() -> None:
+    """Look at every policy's next due time anew."""
+    scheduling.replan()
 
 
 @shared_task(name="policies.tasks.poll")

@@ -1,6 +1,7 @@
 """Shapes of AWS's names. A shape says that a name can exist, never that it does."""
 
 import re
+from collections.abc import Iterable
 
 _INSTANCE = re.compile(r"i-(?:[0-9a-f]{8}|[0-9a-f]{17})")
 _VOLUME = re.compile(r"vol-(?:[0-9a-f]{8}|[0-9a-f]{17})")
@@ -8,6 +9,7 @@ _ROLE = re.compile(
     r"arn:(aws|aws-cn|aws-us-gov):iam::[0-9]{12}:role/(?:[\x21-\x7e]{1,510}/)?[A-Za-z0-9+=,.@_-]{1,64}"
 )
 _REGION = re.compile(r"[a-z]{2,4}(?:-[a-z]+)+-[1-9][0-9]?")
+_REGION_CHARACTERS = 32
 LABEL_CHARACTERS = 64
 
 
@@ -15,6 +17,11 @@ def is_label(text: str) -> bool:
     """Tell whether people may call something so: visible text that fits into OWNER/NAME."""
     visible = text.isprintable() and text == text.strip() and "/" not in text
     return visible and 0 < len(text) <= LABEL_CHARACTERS
+
+
+def is_one_of(name: str, others: Iterable[str]) -> bool:
+    """Tell whether one of the others is the same name, whatever the case of its letters."""
+    return name.lower() in {other.lower() for other in others}
 
 
 def is_instance_id(text: str) -> bool:
@@ -29,7 +36,7 @@ def is_volume_id(text: str) -> bool:
 
 def is_region(text: str) -> bool:
     """Tell whether an AWS region can be called so (`us-east-1`, `us-gov-west-1`)."""
-    return _REGION.fullmatch(text) is not None
+    return len(text) <= _REGION_CHARACTERS and _REGION.fullmatch(text) is not None
 
 
 def is_role_arn(text: str) -> bool:

@@ -5,6 +5,8 @@ number is guessed, and a value of the wrong kind still has its place. Sentences 
 values: a secret that stands in the wrong place is not repeated.
 """
 
+import re
+import unicodedata
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -27,6 +29,7 @@ _KINDS = {
     "null": "nothing",
     "timestamp": "a date",
 }
+_DIGITS = 15
 _TRUTHS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
 
 
@@ -109,7 +112,8 @@ def compose(text: str) -> Node | None:
         mark = error.problem_mark or error.context_mark
         at = (mark.line + 1, mark.column + 1) if mark else (1, 1)
         words = ", ".join(part for part in (error.context, error.problem) if part)
-        raise _broken(at, words) from None
+        # What it quotes may be a secret in the wrong place; a single character tells what is wrong.
+        raise _broken(at, re.sub(r"""(['"]).{2,}\1""", "…", words)) from None
     except ReaderError as error:
         position = max(text.find(chr(error.character)), 0)
         line = text.count("\n", 0, position) + 1
@@ -132,13 +136,23 @@ def text(node: Node, _place: Place, _mistakes: Mistakes) -> str:
         raise WrongError(f"This has to be text, not {_kind(node)}: put it into quotes.")
     if not node.value.strip():
         raise WrongError("This must not be empty: write a value, or take the key out.")
-    return str(node.value)
+    return _storable(node)
 
 
 def scalar(node: Node, _place: Place, _mistakes: Mistakes) -> str:
     """Take one value as it is written, such as a date or a time of day, whatever YAML would make of it."""
     if not isinstance(node, ScalarNode) or _kind(node) == "nothing":
         raise WrongError(f"This has to be one value, not {_kind(node)}.")
+    return _storable(node)
+
+
+def _storable(node: Node) -> str:
+    """Return the node's text, where it is one that a database can hold."""
+    found = next(
+        (each for each in node.value if each == "\0" or unicodedata.category(each) == "Cs"), ""
+    )
+    if found:
+        raise WrongError(f"No text has the character U+{ord(found):04X}: take it out.")
     return str(node.value)
 
 
@@ -154,6 +168,8 @@ def number(node: Node, _place: Place, _mistakes: Mistakes) -> int:
     if node.tag != f"{_TAG}int" or not node.value.lstrip("+-").isdecimal():
         what = "another kind of number" if _kind(node) == "a number" else _kind(node)
         raise WrongError(f"This has to be a whole number, not {what}.")
+    if len(node.value) > _DIGITS:
+        raise WrongError(f"This number has {len(node.value)} digits: write a smaller one.")
     return int(node.value)
 
 
@@ -273,7 +289,7 @@ def _unknown(name: str, keys: Mapping[str, Key]) -> str:
 
 def _kind(node: Node) -> str:
     tag = str(node.tag)
-    return _KINDS.get(tag.removeprefix(_TAG), f"a value of the kind {tag}")
+    return _KINDS.get(tag.removeprefix(_TAG), "a value with a tag of its own")
 
 
 def _place(node: Node, path: str) -> Place:

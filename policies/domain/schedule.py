@@ -26,6 +26,10 @@ _FIRST, _LAST = 2000, 2200  # years that a wall clock may show
 LOOKED_AT = 20_000  # due times, before a search for those that are not disabled gives up
 
 
+# So many due times in a row, and for so long, are disabled only where all are.
+_CLOSED, _CLOSED_FOR = 400, timedelta(days=8)
+
+
 class Unit(StrEnum):
     """What is counted by `every`."""
 
@@ -83,7 +87,7 @@ def due_after(rule: Rule, moment: datetime) -> Iterator[datetime]:
     ending = first_moment(rule.ending, rule.zone) if rule.ending else None
     last = moment
     for at in _by_cron(rule, moment) if rule.every is None else _by_count(rule, rule.every, moment):
-        if ending is not None and at > ending:
+        if at.year >= _LAST or (ending is not None and at > ending):
             return
         # Two times that do not exist may fall on one moment, and a clock that was put back shows the past.
         if at > last:
@@ -105,10 +109,20 @@ def upcoming(
 ) -> list[datetime]:
     """Return the next moments at which something will start; fewer where there are no more.
 
-    Of the due times, disabled ones included, the first `looked_at` are searched.
+    Of the due times, disabled ones included, the first `looked_at` are searched, and no further than disabled
+    times, which repeat each week, leave any hope.
     """
-    searched = islice(due(rules, after), looked_at)
-    return [one.at for one in islice((one for one in searched if one.names), number)]
+    found: list[datetime] = []
+    closed, since = 0, after
+    for one in islice(due(rules, after), looked_at):
+        if one.names:
+            found.append(one.at)
+            closed, since = 0, one.at
+        else:
+            closed += 1
+        if len(found) == number or (closed >= _CLOSED and one.at - since >= _CLOSED_FOR):
+            break
+    return found
 
 
 def disabled_at(rule: Rule, moment: datetime) -> DisabledTime | None:
@@ -140,7 +154,7 @@ def parse_wall(text: str) -> datetime:
         found = datetime.strptime(text, "%Y-%m-%dT%H:%M")  # noqa: DTZ007 - a wall clock bears no zone
     except ValueError:
         found = None
-    if found is None or not _FIRST <= found.year < _LAST:
+    if found is None or not _FIRST <= found.year < _LAST or f"{found:%Y-%m-%dT%H:%M}" != text:
         message = (
             f"{text!r} is no date and time from {_FIRST} to {_LAST - 1}: write one such as "
             "2026-12-01T00:00, by the clock of the schedule's time zone."

@@ -63,6 +63,11 @@ class Migration(migrations.Migration):
         ),
         migrations.AddField(
             model_name="policy",
+            name="planned_at",
+            field=models.DateTimeField(editable=False, null=True),
+        ),
+        migrations.AddField(
+            model_name="policy",
             name="retry_count",
             field=models.PositiveIntegerField(default=0, verbose_name="retries"),
         ),
@@ -117,6 +122,10 @@ class Migration(migrations.Migration):
                 fields=["next_run_at"],
                 name="policy_due",
             ),
+        ),
+        migrations.AddIndex(
+            model_name="policy",
+            index=models.Index(fields=["planned_at"], name="policy_planned"),
         ),
         migrations.AddConstraint(
             model_name="schedule",

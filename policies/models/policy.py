@@ -37,6 +37,7 @@ class Policy(models.Model):
 
     # Kept by services/scheduling.py: the earliest due time that has not been accounted for.
     next_run_at = models.DateTimeField(null=True, editable=False)
+    planned_at = models.DateTimeField(null=True, editable=False)  # by the clock of that moment
 
     # Kept by services/runs.py, so that no page has to count runs.
     last_run = models.ForeignKey(
@@ -73,6 +74,7 @@ class Policy(models.Model):
                 condition=models.Q(next_run_at__isnull=False),
                 name="policy_due",
             ),
+            models.Index(fields=["planned_at"], name="policy_planned"),
         ]
 
     def __str__(self) -> str:

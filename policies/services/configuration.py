@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from django.core.exceptions import ValidationError
-from django.db import IntegrityError, models, transaction
+from django.db import IntegrityError, OperationalError, models, transaction
 
 from policies import permissions
 from policies.domain import disabled, document
@@ -55,6 +55,7 @@ def apply(text: str, environment: Mapping[str, str], *, dry_run: bool = False) -
     """
     wanted, mistakes = document.read(text)
     application = _Application(environment, mistakes)
+    application.hash_passwords(wanted.users)
     try:
         with transaction.atomic():
             changes = application.run(wanted)
@@ -64,6 +65,10 @@ def apply(text: str, environment: Mapping[str, str], *, dry_run: bool = False) -
                 transaction.set_rollback(True)
             else:
                 _make_folders(application.folders)
+    except OperationalError as error:
+        raise InputError(
+            f"The database did not take it ({error}), so nothing was changed: apply the document again."
+        ) from error
     except IntegrityError:
         raise InputError(
             "Somebody else changed the same users, accounts, schedules or policies at the same time, so nothing "
@@ -91,6 +96,20 @@ class _Application:
         # Named in the document but wrong there: whoever refers to them is told nothing new. A name
         # that could not be read might be any.
         self._spoilt: set[tuple[str, str]] = set()
+        self._passwords: dict[str, str] = {}
+        self._users: dict[str, User] = {}
+
+    def hash_passwords(self, entries: Iterable[Entry]) -> None:
+        """Work new passwords out before the transaction: each takes a good part of a second by design."""
+        for entry in entries:
+            password = self._environment.get(entry.values.get("password_env", ""), "")
+            name = _name(entry)
+            if not password or name is None:
+                continue
+            row = User.objects.filter(username=name).first() or User(username=name)
+            if not (row.password and row.check_password(password)):
+                row.set_password(password)
+                self._passwords[name] = row.password
 
     def run(self, wanted: document.Document) -> list[Change]:
         """Enter users, then what is theirs; return what became of the entries that are right."""
@@ -118,14 +137,13 @@ class _Application:
         fields = declared.fill(row, entry, declared.USER)
         if "is_superuser" in fields:
             row.is_staff = row.is_superuser  # the admin pages are theirs
-        password = self._variable(entry, "password_env")
-        if password and not (row.password and row.check_password(password)):
-            row.set_password(password)
+        if self._variable(entry, "password_env") and name in self._passwords:
+            row.password = self._passwords[name]
             fields["password"] = declared.SECRET
         elif not row.password:
             row.set_unusable_password()
         action = _action(row, fields)
-        self._ask(entry, lambda: users.check(row))
+        self._ask(entry, action, lambda: users.check(row))
         if entry.unread:
             return None
         # Also where nothing changed: a folder that is missing is made again.
@@ -161,10 +179,10 @@ class _Application:
             fields["secret_access_key"] = declared.SECRET
         renamed = {"secret_access_key_env": "secret_access_key"}
         unread = {renamed.get(key, key) for key in entry.unread}
-        self._ask(entry, lambda: enrolling.check(row, unread=unread))
+        action = _action(row, fields)
+        self._ask(entry, action, lambda: enrolling.check(row, unread=unread))
         if entry.unread:
             return None
-        action = _action(row, fields)
         if action != UNCHANGED:
             enrolling.save(row)
         return Change(ACCOUNT, f"{owner.username}/{name}", action, declared.named(fields))
@@ -184,10 +202,10 @@ class _Application:
         self._one_unit(entry)
         fields = declared.fill_schedule(row, entry) | self._disabled(entry, row)
         unread = declared.unread_of_schedule(entry)
-        self._ask(entry, lambda: schedules.check(row, unread=unread))
+        action = _action(row, fields)
+        self._ask(entry, action, lambda: schedules.check(row, unread=unread))
         if entry.unread:
             return None
-        action = _action(row, fields)
         if action != UNCHANGED:
             schedules.save(row)
         return Change(SCHEDULE, f"{owner.username}/{name}", action, declared.named(fields))
@@ -233,10 +251,10 @@ class _Application:
             self._tell(entry, "targets", policies.NO_TARGET)
         followed = self._schedules(entry, owner)
         fields |= declared.followed(row, followed)
-        self._ask(entry, lambda: policies.check(row, unread=unread))
+        action = _action(row, fields)
+        self._ask(entry, action, lambda: policies.check(row, unread=unread))
         if entry.unread or owner is None or name is None or account is None:
             return None
-        action = _action(row, fields)
         if action != UNCHANGED:
             policies.save(row, followed)
         old = list(row.targets.order_by("pk"))
@@ -265,7 +283,9 @@ class _Application:
         name = entry.values.get("owner")
         if name is None:
             return None
-        found = User.objects.filter(username=name).first()
+        found = self._users.get(name) or User.objects.filter(username=name).first()
+        if found is not None:
+            self._users[name] = found
         if found is None and not {(USER, name.lower()), (USER, "")} & self._spoilt:
             sentence = f"There is no user {name}: add them to users, or correct the name."
             self._tell(entry, "owner", sentence)
@@ -320,8 +340,13 @@ class _Application:
         self._tell(entry, key, sentence)
         return ""
 
-    def _ask(self, entry: Entry, check: Callable[[], None]) -> None:
-        """Tell what the saving rules say, at the keys that say what the columns hold."""
+    def _ask(self, entry: Entry, action: str, check: Callable[[], None]) -> None:
+        """Tell what the saving rules say, at the keys that say what the columns hold.
+
+        What stays as it is is not saved, and is not asked about: a right may have been withdrawn since.
+        """
+        if action == UNCHANGED and not entry.unread:
+            return
         try:
             check()
         except ValidationError as error:

@@ -80,8 +80,8 @@ def fill_policy(row: models.Model, entry: Entry) -> dict[str, str]:
 
 def fill_schedule(row: Schedule, entry: Entry) -> dict[str, str]:
     """Set the columns of a schedule; as `fill`. Whoever names cron takes every out, and the other way round."""
+    before = _when(row) if row.pk else {}
     fields = fill(row, entry, _SCHEDULE)
-    before = every_in_words(row)
     if "every" in entry.values:
         numbers = entry.values["every"].values
         row.every_unit, row.every_number = next(iter(numbers.items()), ("", None))
@@ -89,9 +89,14 @@ def fill_schedule(row: Schedule, entry: Entry) -> dict[str, str]:
     elif "cron" in entry.values:
         row.every_unit, row.every_number = "", None
         row.starting = entry.values.get("starting", "")
-    if every_in_words(row) != before:
-        fields["every_number"] = shown(before if row.pk else None, every_in_words(row))
+    for column, after in _when(row).items():
+        if before.get(column, "") != after:
+            fields[column] = shown(before.get(column), after)
     return fields
+
+
+def _when(row: Schedule) -> dict[str, str]:
+    return {"cron": row.cron, "every_number": every_in_words(row), "starting": row.starting}
 
 
 def every_in_words(row: Schedule) -> str:

@@ -13,7 +13,6 @@ from policies.models import Account, Run
 
 # What people enter; the other columns are the server's own and are never written from a form.
 COLUMNS = ("owner", "name", "auth", "access_key_id", "secret_access_key", "role_arn", "region")
-MAX_NAME = 64
 MAX_KEY_ID = 128
 
 
@@ -90,12 +89,13 @@ def _running(account: Account) -> Run | None:
 
 def _name(account: Account, unread: set[str]) -> dict[str, str]:
     name = account.name
-    if not name.isprintable() or not name.strip() or name != name.strip() or "/" in name:
+    if not identifiers.is_label(name):
         return {
-            "name": "An account's name is visible text without '/' and without blanks at its ends."
+            "name": (
+                "An account's name is visible text without '/' and without blanks at its ends, "
+                f"{identifiers.LABEL_CHARACTERS} characters at most."
+            )
         }
-    if len(name) > MAX_NAME:
-        return {"name": f"An account's name has {MAX_NAME} characters at most: shorten it."}
     return _renamed(account) or ({} if "owner" in unread else _taken(account))
 
 
@@ -116,8 +116,8 @@ def _renamed(account: Account) -> dict[str, str]:
 
 
 def _taken(account: Account) -> dict[str, str]:
-    same = Account.objects.filter(owner=account.owner_id, name__iexact=account.name)
-    if not same.exclude(pk=account.pk).exists():
+    same = Account.objects.filter(owner=account.owner_id).exclude(pk=account.pk)
+    if not identifiers.is_one_of(account.name, same.values_list("name", flat=True)):
         return {}
     return {"name": f"{account.owner} has an account {account.name} already: choose another name."}
 

@@ -7,6 +7,7 @@ from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.db.models import Q
 
+from n2wbackup.lib import clock
 from policies import permissions
 from policies.domain import identifiers
 from policies.domain.errors import RefusedError
@@ -92,15 +93,17 @@ def save(policy: Policy, schedules: Collection[Schedule] | None = None) -> None:
     """
     with transaction.atomic():
         new = not policy.pk
-        if not new:
-            _lock(policy)
-        check(policy)
-        check_schedules(policy, schedules or ())
         if new:
+            check(policy)
             policy.folder = folders.of(policy.owner)
             policy.save()
+        else:
+            _lock(policy)
+        # What is due becomes a run first: under that the policy is not renamed.
         with scheduling.replanned([policy.pk]):
+            check_schedules(policy, schedules or ())
             if not new:
+                check(policy)
                 policy.save(update_fields=COLUMNS)
             if schedules is not None:
                 policy.schedules.set(schedules)
@@ -172,7 +175,11 @@ def facts(target: PolicyTarget) -> tuple[object, ...]:
 
 
 def delete(policy: Policy) -> None:
-    """Delete the policy, its runs stay; RefusedError, and nothing changed, while one is unfinished."""
+    """Delete the policy, its runs stay; RefusedError, and nothing changed, while one is unfinished.
+
+    What was due until now is accounted for first, also where the policy then stays.
+    """
+    scheduling.settle(policy.pk, clock.now())
     with transaction.atomic():
         _lock(policy)
         reason = why_not_deleted(policy)

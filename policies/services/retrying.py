@@ -10,6 +10,7 @@ from n2wbackup.lib.cas import compare_and_set
 from policies.domain import schedule
 from policies.domain.errors import RefusedError
 from policies.domain.reckoning import LATE
+from policies.domain.sequence import State
 from policies.models import Policy, Run
 from policies.services import each, runs, timetables
 
@@ -34,6 +35,8 @@ def _settle(key: UUID, now: datetime) -> bool:
     if run is None or run.retry_at is None:
         return False
     due_at = run.retry_at
+    if Run.objects.unfinished().filter(policy=run.policy_id, trigger=Run.Trigger.TEST).exists():
+        return False  # a test is soon over, and gives no snapshots that a retry is for
     # The row first: of two ticks at a time one makes the retry.
     if not compare_and_set(Run.objects.filter(pk=key), {"retry_at": due_at}, retry_at=None):
         return False
@@ -69,7 +72,7 @@ def _why_not(run: Run, policy: Policy | None, due_at: datetime, now: datetime) -
     if now - due_at >= LATE:
         return "no scheduler was running when it was due"
     newer = policy.runs.filter(created_at__gt=run.created_at, started_at__isnull=False)
-    later = newer.exclude(trigger=Run.Trigger.TEST).first()
+    later = newer.exclude(trigger=Run.Trigger.TEST).exclude(state=State.CANCELLED).first()
     if later is not None:
         return f"run {later.pk} has been made since"
     held = schedule.held(timetables.rules(policy.schedules.all()), now)

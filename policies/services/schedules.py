@@ -25,6 +25,7 @@ COLUMNS = (
 )
 _EVERY = ("every_number", "every_unit", "starting")
 MAX_DISABLED = 50
+MAX_CRON = 200
 
 
 def check(row: Schedule, *, unread: Collection[str] = ()) -> None:
@@ -55,7 +56,8 @@ def save(row: Schedule) -> None:
     """
     with transaction.atomic():
         check(row)
-        row.disabled = [str(time) for time in _disabled(row.disabled)]
+        row.cron = " ".join(row.cron.split())
+        row.disabled = [str(time) for time in dict.fromkeys(_disabled(row.disabled))]
         with scheduling.replanned(_followers(row)):
             row.save()
 
@@ -105,8 +107,8 @@ def _name(row: Schedule, unread: set[str]) -> dict[str, str]:
     before = Schedule.objects.select_related("owner").filter(pk=row.pk).first()
     if before is not None and before.owner_id != row.owner_id:
         return {"owner": f"The schedule {before.name} cannot change its owner: make another one."}
-    same = Schedule.objects.filter(owner=row.owner_id, name__iexact=row.name).exclude(pk=row.pk)
-    if same.exists():
+    same = Schedule.objects.filter(owner=row.owner_id).exclude(pk=row.pk)
+    if identifiers.is_one_of(row.name, same.values_list("name", flat=True)):
         return {"name": f"{row.owner} has a schedule {row.name} already: choose another name."}
     return {}
 
@@ -117,6 +119,10 @@ def _when(row: Schedule) -> dict[str, str]:
         if named:
             return {
                 named[0]: "A schedule goes by cron or by every and starting: take one of them out."
+            }
+        if len(row.cron) > MAX_CRON:
+            return {
+                "cron": f"This has {len(row.cron)} characters, and {MAX_CRON} are the most: shorten it."
             }
         return _told("cron", lambda: schedule.check_cron(row.cron))
     if not row.every_number and not row.every_unit:

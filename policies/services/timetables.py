@@ -17,6 +17,17 @@ def rules(rows: Iterable[Schedule]) -> Rules:
     return {row.name: rule(row) for row in rows}
 
 
+def known(rows: Iterable[Schedule]) -> tuple[Rules, list[str]]:
+    """Return the rules of those schedules whose time zone is known here, and a sentence for each other."""
+    found, unknown = {}, []
+    for row in rows:
+        try:
+            found[row.name] = rule(row)
+        except ValueError as error:
+            unknown.append(f"The schedule {row.name} cannot be followed: {error}")
+    return found, unknown
+
+
 def rule(row: Schedule) -> Rule:
     """Return the schedule's rule; ValueError where its time zone is not known on this machine (any more)."""
     every = None

@@ -3,13 +3,15 @@
 from pathlib import Path
 
 from django.core.exceptions import ValidationError
-from django.core.validators import validate_email
+from django.core.validators import MaxLengthValidator, validate_email
 from django.db import transaction
 from django.db.models import ProtectedError
 
 from scripts_admin import linux_accounts, storage
 from scripts_admin.models import Folder, User
 from scripts_admin.services import folders
+
+_EMAIL_CHARACTERS = 254  # RFC 3696
 
 
 class UserInUseError(Exception):
@@ -36,6 +38,7 @@ def check(user: User) -> None:
     if user.email:
         try:
             validate_email(user.email)
+            MaxLengthValidator(_EMAIL_CHARACTERS)(user.email)
         except ValidationError:
             wrong["email"] = "This is no e-mail address: write one such as name@example.org."
     if wrong:

@@ -1,9 +1,11 @@
 """The rows as code: applied again they change nothing, and a server without them becomes the same."""
 
+from contextlib import suppress
 from io import StringIO
 from pathlib import Path
 
 import pytest
+from django.core.exceptions import ValidationError
 from django.core.management import call_command
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
@@ -144,3 +146,36 @@ class Names(TestCase):
 
         assert not mistakes
         assert read.schedules[0].values["name"] == name
+
+
+def unchanged() -> bool:
+    changes = configuration.apply(exporting.export(), {})
+    return {change.action for change in changes} == {"unchanged"}
+
+
+def test_a_policy_of_who_is_no_superuser_any_more_is_no_mistake_while_it_stays_as_it_is(
+    rows: None,
+) -> None:
+    policy = factories.PolicyFactory.create(owner=User.objects.get(username="bob"))
+    factories.PolicyTargetFactory.create(policy=policy)
+    Account.objects.filter(auth="instance").delete()
+    User.objects.filter(username="bob").update(is_superuser=False)
+
+    assert unchanged()
+
+
+def test_an_account_whose_right_was_withdrawn_is_no_mistake_while_it_stays_as_it_is(
+    rows: None,
+) -> None:
+    User.objects.filter(username="bob").update(is_active=False)
+
+    assert unchanged()
+
+
+def test_names_that_a_database_tells_apart_are_not_named_twice(rows: None) -> None:
+    owner = User.objects.get(username="dora")
+    for name in ("Ä", "ä"):
+        with suppress(ValidationError):  # PostgreSQL has them as one name
+            schedules.save(Schedule(owner=owner, name=name, cron="0 2 * * *"))
+
+    assert unchanged()

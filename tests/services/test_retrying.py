@@ -189,3 +189,17 @@ def test_a_retry_is_left_out_in_a_disabled_time(
 
     expected = "the retry is left out: now is a disabled time (often: 12:05-13:00)"
     assert left_out(failing, run) == expected
+
+
+def test_a_retry_waits_for_a_test_that_is_under_way(
+    failing: Backup, clock: time_machine.Traveller
+) -> None:
+    first = fail(failing, failing.start())
+    clock.shift(TEN_MINUTES)
+    test = failing.start(Run.Trigger.TEST)
+    retrying.tick()
+    fail(failing, test)
+    clock.shift(timedelta(minutes=1))
+    retrying.tick()
+
+    assert Run.objects.filter(attempt=2).exists(), story(first)[-1]

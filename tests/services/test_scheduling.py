@@ -1,15 +1,18 @@
 """What is due becomes runs, once each; whoever changes a schedule loses nothing that was due before."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 import pytest
 import time_machine
+from django.core.exceptions import ValidationError
 from django.db import OperationalError
 
+from policies.domain.errors import RefusedError
 from policies.domain.sequence import State
 from policies.models import DailyCount, Policy, Run, RunEvent, Schedule
-from policies.services import policies, runs, schedules, scheduling
+from policies.services import outlook, policies, runs, schedules, scheduling
 from tests import factories
 
 NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)  # a Monday
@@ -241,11 +244,21 @@ def test_who_comes_second_finds_nothing_to_settle(
 
 
 def test_one_policy_s_trouble_does_not_hold_up_the_others(
-    policy: Policy, clock: time_machine.Traveller, caplog: pytest.LogCaptureFixture
+    policy: Policy,
+    clock: time_machine.Traveller,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     other = factories.PolicyFactory.create(owner=policy.owner, name="other")
-    broken = follow(other, "broken", cron="0 * * * *")
-    Schedule.objects.filter(pk=broken.pk).update(timezone="Mars/Olympus")
+    follow(other, "broken", cron="0 * * * *")
+    real = scheduling.settle
+
+    def settle(key: int, now: datetime, *, wait: bool = True) -> bool:
+        if key == other.pk:
+            raise RuntimeError("broken")
+        return real(key, now, wait=wait)
+
+    monkeypatch.setattr(scheduling, "settle", settle)
     clock.move_to(clock_time(13))
 
     assert scheduling.tick() == 1
@@ -254,6 +267,55 @@ def test_one_policy_s_trouble_does_not_hold_up_the_others(
     assert "could not be accounted for" in caplog.text
     other.refresh_from_db()
     assert other.next_run_at == clock_time(13)
+
+
+def test_a_schedule_whose_time_zone_is_not_known_any_more_holds_up_no_other(
+    policy: Policy, clock: time_machine.Traveller
+) -> None:
+    broken = follow(policy, "broken", cron="30 * * * *")
+    Schedule.objects.filter(pk=broken.pk).update(timezone="Mars/Olympus")
+
+    for minute in (30, 0):
+        clock.move_to(clock_time(12 if minute else 13, minute))
+        scheduling.tick()
+
+    assert rows() == [("missed", "12:30", 1), ("queued", "13:00", 1)]
+    missed = Run.objects.get(state=State.MISSED)
+    assert missed.reason.startswith("The schedule broken cannot be followed: 'Mars/Olympus' is no")
+
+
+def test_a_time_zone_that_is_known_again_or_has_other_rules_is_seen_within_the_hour(
+    policy: Policy, clock: time_machine.Traveller
+) -> None:
+    assert scheduling.replan() == 0
+
+    for wrong in (None, clock_time(15)):
+        Policy.objects.update(next_run_at=wrong)
+        assert scheduling.replan() == 1
+        policy.refresh_from_db()
+        assert policy.next_run_at == clock_time(13)
+
+    clock.move_to(clock_time(13, 1))
+    assert scheduling.replan() == 0  # what is due is the tick's
+
+
+def test_each_owner_has_their_turn_though_one_has_more_than_a_tick_can_do(
+    policy: Policy, clock: time_machine.Traveller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    charlie = factories.charlie()
+    for number in range(3):
+        other = factories.PolicyFactory.create(owner=charlie, name=f"many{number}")
+        follow(other, f"s{number}", cron="*/5 * * * *")
+    monkeypatch.setattr(scheduling, "TOGETHER", 2)
+    passed = iter(range(10))
+    monkeypatch.setattr("n2wbackup.lib.clock.boottime", lambda: next(passed) * 0.1)
+    monkeypatch.setattr(scheduling, "TICK_SECONDS", 0.2)
+    clock.move_to(clock_time(13))
+
+    assert scheduling.tick() == 2
+
+    owners = {run.owner_name for run in Run.objects.filter(state=State.QUEUED)}
+    assert owners == {"alice", "charlie"}
 
 
 def test_a_database_that_is_away_is_raised_and_nothing_is_entered(
@@ -273,28 +335,67 @@ def test_a_database_that_is_away_is_raised_and_nothing_is_entered(
     assert policy.next_run_at == clock_time(13)
 
 
-def test_a_schedule_whose_zone_is_not_known_any_more_can_be_put_right(
+def test_a_policy_is_not_renamed_under_the_run_that_its_saving_makes(
     policy: Policy, clock: time_machine.Traveller
 ) -> None:
-    row = policy.schedules.get()
-    Schedule.objects.filter(pk=row.pk).update(timezone="Mars/Olympus")
-    clock.move_to(clock_time(13, 10))
+    clock.move_to(clock_time(13))
+    renamed = Policy.objects.get(pk=policy.pk)
+    renamed.name = "other"
 
-    schedules.save(row)
+    with suppress(ValidationError):
+        policies.save(renamed)
+
+    # The run's scripts are looked for by the policy's name of the moment: nothing would be frozen.
+    run = Run.objects.unfinished().first()
+    policy.refresh_from_db()
+    assert run is None or run.policy_name == policy.name
+
+
+def test_a_policy_that_is_deleted_accounts_for_what_was_due(
+    policy: Policy, clock: time_machine.Traveller
+) -> None:
+    clock.move_to(clock_time(16, 30))
+
+    with suppress(RefusedError):
+        policies.delete(Policy.objects.get(pk=policy.pk))
+
+    assert ("missed", "13:00", 3) in rows()
+
+
+@pytest.mark.parametrize("way_out", ["schedule", "enabled", "schedules"])
+def test_a_policy_whose_schedule_has_lost_its_time_zone_can_be_mended(
+    policy: Policy, clock: time_machine.Traveller, way_out: str
+) -> None:
+    Schedule.objects.update(timezone="Mars/Base")  # the machine's time zones became fewer
+    clock.move_to(clock_time(13))
+
+    if way_out == "schedule":
+        row = Schedule.objects.get()
+        row.timezone = "UTC"
+        schedules.save(row)
+    elif way_out == "enabled":
+        policy.enabled = False
+        policies.save(policy)
+    else:
+        policies.save(policy, [])
+
+    policy.refresh_from_db()
+    assert policy.next_run_at == (clock_time(14) if way_out == "schedule" else None)
+
+
+def test_a_clock_that_was_ahead_for_a_moment_does_not_end_the_backups(
+    policy: Policy, clock: time_machine.Traveller
+) -> None:
+    clock.move_to(NOON + timedelta(days=365))
+    scheduling.tick()
+    for run in Run.objects.unfinished():
+        end(run)
+
+    clock.move_to(clock_time(15))
+    scheduling.tick()
+    clock.move_to(clock_time(16))
     scheduling.tick()
 
     policy.refresh_from_db()
-    assert policy.next_run_at == clock_time(14)
-
-
-def test_a_policy_whose_schedule_s_zone_is_not_known_any_more_can_be_switched_off(
-    policy: Policy, clock: time_machine.Traveller
-) -> None:
-    Schedule.objects.update(timezone="Mars/Olympus")
-    clock.move_to(clock_time(13, 10))
-    policy.enabled = False
-
-    policies.save(policy)
-
-    policy.refresh_from_db()
-    assert policy.next_run_at is None
+    assert policy.next_run_at == clock_time(17)
+    assert outlook.of_policy(policy).times[0] == policy.next_run_at

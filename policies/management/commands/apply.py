@@ -1,4 +1,4 @@
-"""`manage.py apply FILE.yaml`: users, accounts and policies as code."""
+"""`manage.py apply FILE.yaml`: users, accounts, schedules and policies as code."""
 
 import os
 from pathlib import Path
@@ -19,7 +19,7 @@ class Command(BaseCommand):
     """`apply FILE.yaml [--dry-run] [--json]`."""
 
     help = (
-        "Make users, accounts and policies as a YAML file says. All or nothing: every mistake is told as "
+        "Make users, accounts, schedules and policies as a YAML file says. All or nothing: every mistake is told as "
         "FILE:LINE:COLUMN: field: sentence, and nothing is changed while there is one. What the file "
         "does not name stays as it is; nothing is deleted. Applied twice it changes nothing more. "
         "Passwords and secrets are read from the environment variables that the file names."

@@ -215,3 +215,21 @@ def test_a_disabled_time_that_is_none_is_told(line: str, told: str) -> None:
         disabled.parse(line)
 
     assert told in str(error.value)
+
+
+@pytest.mark.parametrize("cron", ["0 2 1 1 *", "0 2 * * *"])
+def test_a_schedule_that_is_always_disabled_has_no_next_times_and_says_so_at_once(
+    cron: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[datetime] = []
+    real = schedule.disabled_at
+
+    def watched(rule: Rule, moment: datetime) -> disabled.DisabledTime | None:
+        asked.append(moment)
+        return real(rule, moment)
+
+    monkeypatch.setattr(schedule, "disabled_at", watched)
+    rule = Rule(ZoneInfo("Europe/Berlin"), cron, disabled=(disabled.make((), "00:00", "08:00"),))
+
+    assert schedule.upcoming({"nightly": rule}, utc("2026-06-01T12:00"), 5) == []
+    assert len(asked) < 5_000
