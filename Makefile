@@ -50,8 +50,8 @@ check: setup ## Everything that reads the code without running it
 	DJANGO_SETTINGS_MODULE=n2wbackup.settings.test $(MANAGE) makemigrations --check --dry-run
 	.venv/bin/shellcheck --external-sources --source-path=SCRIPTDIR $(SHELL_SCRIPTS)
 
-bench: setup ## Measure the hold against bare boto3 and the aws CLI; writes docs/benchmarks.md
-	$(PYTHON_OF_VENV) -m tests.bench
+bench: setup ## Measure hold, load, calls, memory; writes docs/benchmarks.md; ARGS="--only de" for parts
+	$(PYTHON_OF_VENV) -m tests.bench $(ARGS)
 
 lock: setup ## Pin the newest fitting versions of requirements*.in, with hashes
 	@tools/lock.sh
