@@ -195,13 +195,6 @@ def test_a_policy_that_is_switched_off_late_is_still_run_for_what_was_due(
     assert rows() == [("queued", "13:00", 1)]
 
 
-def test_a_policy_without_a_schedule_has_no_due_time(policy: Policy) -> None:
-    policies.save(policy, [])
-
-    policy.refresh_from_db()
-    assert policy.next_run_at is None
-
-
 def test_a_due_time_that_has_its_row_is_not_entered_twice_when_the_clock_is_put_back(
     policy: Policy, clock: time_machine.Traveller
 ) -> None:
