@@ -65,7 +65,11 @@ def test_ticks_expire_before_they_crowd() -> None:
         for entry in app.conf.beat_schedule.values()
     }
 
-    assert found == {"policies.tasks.tick": (1.0, 5), "policies.tasks.poll": (5.0, 10)}
+    assert found == {
+        "policies.tasks.tick": (1.0, 5),
+        "policies.tasks.poll": (5.0, 10),
+        "policies.tasks.replan": (3600.0, 3000),
+    }
 
 
 def test_a_worker_that_is_told_to_stop_is_draining(monkeypatch: pytest.MonkeyPatch) -> None:
