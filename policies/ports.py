@@ -98,6 +98,9 @@ class Snapshots(Protocol):
     def of_run(self, region: str, server: str, run: str) -> list[Snapshot]:
         """Return the snapshots that bear this server's and this run's tags."""
 
+    def of_server(self, region: str, server: str) -> list[Snapshot]:
+        """Return all snapshots that bear this server's tag, whichever run made them."""
+
     def tag(self, region: str, snapshot_ids: Sequence[str], tags: Mapping[str, str]) -> None:
         """Set the tags on the snapshots."""
 

@@ -8,7 +8,7 @@ from celery import shared_task
 from n2wbackup.processes.draining import draining
 from policies import dispatch
 from policies.services import completing as complete_service
-from policies.services import hints, retrying, scheduling, snapshots, tagging, windows
+from policies.services import hints, reconciling, retrying, scheduling, snapshots, tagging, windows
 
 POLL_SECONDS = 5
 
@@ -45,6 +45,12 @@ def tick() -> None:
 def replan() -> None:
     """Look at every policy's next due time anew."""
     scheduling.replan()
+
+
+@shared_task(name="policies.tasks.reconcile")
+def reconcile() -> None:
+    """Compare AWS with the rows, and log what is not as it should be."""
+    reconciling.reconcile()
 
 
 @shared_task(name="policies.tasks.poll")

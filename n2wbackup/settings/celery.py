@@ -4,6 +4,7 @@ import sys
 from typing import Any
 from urllib.parse import quote
 
+from celery.schedules import crontab
 from kombu import Queue
 
 from n2wbackup.lib import home
@@ -86,10 +87,12 @@ CELERY_TASK_ROUTES = {
 
 # A few ticks and no row per policy: what is due is asked of the database. An expired tick is
 # dropped unread, so a worker that was away does not meet a crowd of them.
+_DAILY = crontab(hour="4", minute="17")
 CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
     "tick": {"task": "policies.tasks.tick", "schedule": 1.0, "options": {"expires": 5}},
     "poll": {"task": "policies.tasks.poll", "schedule": 5.0, "options": {"expires": 10}},
     "replan": {"task": "policies.tasks.replan", "schedule": 3600.0, "options": {"expires": 3000}},
+    "reconcile": {"task": "policies.tasks.reconcile", "schedule": _DAILY},
 }
 # The plain scheduler keeps its table in memory: there is no file to write, to lock or to break.
 CELERY_BEAT_SCHEDULER = "celery.beat:Scheduler"

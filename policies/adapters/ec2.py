@@ -89,6 +89,11 @@ class Ec2Cloud:
         tags = {limits.SERVER_TAG: server, limits.RUN_TAG: run}
         return self._snapshots(call, [_filter(f"tag:{key}", [tags[key]]) for key in tags])
 
+    def of_server(self, region: str, server: str) -> list[Snapshot]:
+        """Return all snapshots that bear this server's tag, whichever run made them."""
+        call = Call("DescribeSnapshots", f"server {server}", region)
+        return self._snapshots(call, [_filter(f"tag:{limits.SERVER_TAG}", [server])])
+
     def _snapshots(self, call: Call, filters: "list[FilterTypeDef]") -> list[Snapshot]:
         with _told(call):
             pages = (
@@ -196,8 +201,7 @@ class Ec2Cloud:
 
     def any_snapshot(self, region: str, server: str) -> str:
         """Return the id of some snapshot that bears this server's tag, or nothing."""
-        call = Call("DescribeSnapshots", "", region)
-        found = self._snapshots(call, [_filter(f"tag:{limits.SERVER_TAG}", [server])])
+        found = self.of_server(region, server)
         return found[0].snapshot_id if found else ""
 
 

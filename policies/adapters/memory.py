@@ -23,6 +23,7 @@ Method = Literal[
     "fire",
     "describe",
     "of_run",
+    "of_server",
     "tag",
     "instances",
     "volumes",
@@ -160,6 +161,13 @@ class MemoryCloud:
         with self._lock:
             found = list(self._snapshots.values())
         return [each for of, each in found if of == region and wanted <= each.tags.items()]
+
+    def of_server(self, region: str, server: str) -> list[Snapshot]:
+        """Return those with the server's tag."""
+        self._begin(PortCall("of_server", region))
+        with self._lock:
+            found = list(self._snapshots.values())
+        return [s for of, s in found if of == region and s.tags.get(limits.SERVER_TAG) == server]
 
     def tag(self, region: str, snapshot_ids: Sequence[str], tags: Mapping[str, str]) -> None:
         """Set the tags on all, or where one is missing, on none."""

@@ -254,6 +254,20 @@ def test_the_snapshots_of_a_run_are_found_by_its_tags_beyond_one_page(ground: Gr
     assert {each.snapshot_id for each in found} == {each.snapshot_id for each in fired}
 
 
+def test_all_of_a_server_s_snapshots_are_found_by_its_tag_whichever_run_made_them(
+    ground: Ground,
+) -> None:
+    (volume, other) = ground.add_volume(), ground.add_volume()
+    ground.cloud.fire(wanted(volume_id=volume, run="this"), SECONDS)
+    ground.cloud.fire(wanted(volume_id=other, run="that"), SECONDS)
+
+    found = ground.cloud.of_server(REGION, SERVER)
+
+    assert {snapshot.tags["n2wbackup:run"] for snapshot in found} >= {"this", "that"}
+    assert ground.cloud.of_server(REGION, "another-server") == []
+    assert ground.cloud.of_server("eu-west-1", SERVER) == []
+
+
 def test_snapshots_are_of_one_region(ground: Ground) -> None:
     snapshot_id = ground.cloud.fire(wanted(volume_id=ground.add_volume()), SECONDS)[0].snapshot_id
 
