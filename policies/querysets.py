@@ -26,3 +26,14 @@ class RunQuerySet(OwnedQuerySet[Row_co]):
     def unfinished(self) -> Self:
         """Return the runs that have not ended."""
         return self.filter(state__in=sorted(sequence.UNFINISHED))
+
+
+class ReceiversQuerySet(models.QuerySet[Row_co]):
+    """Receivers of alarms, of a user or of a policy."""
+
+    def visible_to(self, user: User) -> Self:
+        """Return the rows that the user may see: all for a superuser, else their own and their policies'."""
+        if not user.is_active:
+            return self.none()
+        own = models.Q(user=user) | models.Q(policy__owner=user)
+        return self if user.is_superuser else self.filter(own)

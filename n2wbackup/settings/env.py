@@ -6,6 +6,7 @@ cannot be read.
 """
 
 from collections.abc import Callable
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 
 from cryptography.fernet import Fernet
@@ -18,6 +19,7 @@ from n2wbackup.lib import once
 __all__ = [
     "BASE_DIR",
     "DEBUG",
+    "N2W_ALARM_NETWORKS",
     "N2W_ENCRYPTION_KEYS",
     "N2W_HOME",
     "N2W_PORT",
@@ -117,12 +119,26 @@ def _run_scripts_as() -> str:
     return value
 
 
+def _alarm_networks() -> list[IPv4Network | IPv6Network]:
+    found = []
+    for word in words("N2W_ALARM_NETWORKS", ""):
+        try:
+            found.append(ip_network(word))
+        except ValueError:
+            raise ImproperlyConfigured(
+                f"N2W_ALARM_NETWORKS names {word!r}, which is no network: write it like 127.0.0.0/8."
+            ) from None
+    return found
+
+
 DEBUG = flag("DEBUG")
 N2W_HOME = _home()
 N2W_SCRIPTS_ROOT = Path(read("N2W_SCRIPTS_ROOT") or N2W_HOME / "scripts").expanduser().absolute()
 N2W_RUN_SCRIPTS_AS = _run_scripts_as()
 N2W_SCRIPT_USER = read("N2W_SCRIPT_USER", "cpmuser")
 N2W_PORT = _port()
+# Where alarms may go although their address is this machine's own, link-local or a cloud's metadata service.
+N2W_ALARM_NETWORKS = _alarm_networks()
 SECRET_KEY = _secret("SECRET_KEY", get_random_secret_key)
 # The first key encrypts, all of them decrypt; `manage.py rekey` brings old values under the first.
 N2W_ENCRYPTION_KEYS = _encryption_keys()

@@ -1,6 +1,7 @@
 """What is backed up, and what became of it."""
 
 from policies.models.account import Account
+from policies.models.alarm import Alarm, AlarmDelivery, AlarmReceivers
 from policies.models.policy import Policy, PolicyTarget
 from policies.models.resources import FirePermits, VolumeFire, WindowLease
 from policies.models.rollup import DailyCount
@@ -9,6 +10,9 @@ from policies.models.schedule import Schedule
 
 __all__ = [
     "Account",
+    "Alarm",
+    "AlarmDelivery",
+    "AlarmReceivers",
     "DailyCount",
     "FirePermits",
     "PhaseResult",

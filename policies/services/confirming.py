@@ -1,5 +1,7 @@
 """A person's word that an application is thawed: audited, and it ends the repetitions of after."""
 
+from django.db import transaction
+
 from n2wbackup.lib import clock, home
 from policies.domain.errors import RefusedError
 from policies.domain.sequence import Event, State
@@ -22,8 +24,11 @@ def confirm(policy: Policy, *, by: str) -> None:
         # With the leases goes the right to repeat after, for which the record stands.
         spool.settle(home.spool() / str(thawing.pk))
         return
-    marked = policy.may_be_frozen_since
-    Policy.objects.filter(pk=policy.pk, may_be_frozen_since=marked).update(may_be_frozen_since=None)
+    now = clock.now()
+    marked = Policy.objects.filter(pk=policy.pk, may_be_frozen_since=policy.may_be_frozen_since)
     last = Run.objects.filter(policy=policy).order_by("-created_at").first()
-    if last is not None:
-        runs.record(last, text, at=clock.now())
+    with transaction.atomic():
+        if last is None:
+            marked.update(may_be_frozen_since=None)
+        elif marked.exists() and runs.unmark(last, f"{text}.", now):
+            runs.record(last, text, at=now)

@@ -21,6 +21,7 @@ from policies.domain.reckoning import Span
 from policies.domain.sequence import Command, Event, State
 from policies.domain.verdict import Consistency
 from policies.models import DailyCount, Policy, Run, RunEvent, WindowLease
+from policies.services import alarms
 from scripts_admin.domain import outcomes
 
 
@@ -126,14 +127,18 @@ def claim(run_id: UUID) -> Run | None:
     )
     if run is None or run.state != State.QUEUED or (run.not_before and run.not_before > now):
         return None
-    taken = apply(
-        run,
-        Event.CLAIMED,
-        "a worker took the run",
-        server=home.server_id(),
-        started_at=run.started_at or now,
-        not_before=None,
-    )
+    is_first = run.started_at is None
+    with transaction.atomic():
+        taken = apply(
+            run,
+            Event.CLAIMED,
+            "a worker took the run",
+            server=home.server_id(),
+            started_at=run.started_at or now,
+            not_before=None,
+        )
+        if taken and is_first:
+            alarms.started(run, now)
     return run if taken else None
 
 
@@ -218,20 +223,33 @@ def _release(run: Run, _: datetime) -> None:
 def _mark(run: Run, now: datetime) -> None:
     if run.policy_id is None:
         return
-    since = run.ordered_at or now
-    Policy.objects.filter(pk=run.policy_id, may_be_frozen_since=None).update(
-        may_be_frozen_since=since
-    )
+    rows = Policy.objects.filter(pk=run.policy_id, may_be_frozen_since=None)
+    is_new = bool(rows.update(may_be_frozen_since=run.ordered_at or now))
+    marked = Policy.objects.values_list("may_be_frozen_since", flat=True)
+    since = marked.filter(pk=run.policy_id).first() or now
+    alarms.may_be_frozen(run, since, now, is_new=is_new)
 
 
-def _unmark(run: Run, _: datetime) -> None:
-    if run.policy_id is not None:
-        Policy.objects.filter(pk=run.policy_id).update(may_be_frozen_since=None)
+def _unmark(run: Run, now: datetime) -> None:
+    unmark(run, f"A person confirmed that {run.label} is thawed.", now)
+
+
+def unmark(run: Run, how: str, now: datetime) -> bool:
+    """Take the mark off the run's policy and tell; False where there was none."""
+    if run.policy_id is None:
+        return False
+    rows = Policy.objects.filter(pk=run.policy_id, may_be_frozen_since__isnull=False)
+    if not rows.update(may_be_frozen_since=None):
+        return False
+    alarms.thawed(run, how, now)
+    return True
 
 
 def _unmark_if_thawed(run: Run, now: datetime) -> None:
-    if run.phases.filter(phase="after", outcome=outcomes.SUCCEEDED).exists():
-        _unmark(run, now)
+    how = f"after has succeeded in run {run.pk}: {run.label} is thawed."
+    thawed = run.phases.filter(phase="after", outcome=outcomes.SUCCEEDED).exists()
+    if not (thawed and unmark(run, how, now)):
+        alarms.thawed_late(run, now)
 
 
 def _tag(run: Run, _: datetime) -> None:
@@ -253,6 +271,7 @@ def _close(run: Run, now: datetime) -> None:
         changes["last_success_at"] = now
     Policy.objects.filter(pk=run.policy_id).update(**changes)
     _ask_for_retry(run, now)
+    alarms.ended(run, now)
     count, made = DailyCount.objects.get_or_create(
         policy_id=run.policy_id, day=now.date(), state=run.state, defaults={"runs": run.due_count}
     )

@@ -19,7 +19,7 @@ from n2wbackup.lib import clock, home
 from policies.domain.errors import BackupError, ThrottledError
 from policies.domain.sequence import Event
 from policies.models import Policy, Run
-from policies.services import accounts, entering, preparing, runs, scripting
+from policies.services import accounts, entering, preparing, runs, scripting, spooled
 from policies.services.firing import Volley
 from policies.services.preparing import Deferred, Plan
 from scripts_admin.domain import outcomes
@@ -164,6 +164,7 @@ def _start_guard(plan: Plan, folder: Path, runtime: Path) -> Guard | None:
             record = scripting.spool_record(run, plan.policy, plan.scripts, folder)
             spool.remove(runtime)
             journal.create(runtime)
+            spooled.write(folder, plan.policy)
             spool.write(folder, record)
         guard = keeper.Guard(folder, runtime, lock, accounts.secrets(run.account))
         if not guard.wait_until_ready():

@@ -7,7 +7,7 @@ from django.core.management.base import BaseCommand, CommandParser
 
 from n2wbackup.lib import home
 from policies.management import output
-from policies.services import recovery
+from policies.services import delivering, recovery
 
 PAUSE_SECONDS = 0.1
 
@@ -16,9 +16,7 @@ class Command(BaseCommand):
     """`recover`."""
 
     requires_system_checks = []  # a wrong setting must not keep anybody from thawing or looking
-    help = (
-        "Do what the watchdog does, once: thaw what nobody keeps, then enter it into the database."
-    )
+    help = "Do what the watchdog does, once: thaw what nobody keeps, enter it into the database, send alarms."
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Declare the arguments."""
@@ -31,9 +29,12 @@ class Command(BaseCommand):
         while not thawer.reap():
             time.sleep(PAUSE_SECONDS)
         recovery.enter_all()
+        sent = delivering.send_all()
         open_windows = thawer.standing()
-        counts = {"looked_at": started, "still_open": open_windows}
+        counts = {"looked_at": started, "still_open": open_windows, "messages": sent}
         if options["json"]:
             self.stdout.write(output.as_json(counts))
         else:
-            self.stdout.write(f"{started} windows looked at, {open_windows} still open")
+            self.stdout.write(
+                f"{started} windows looked at, {open_windows} still open, {sent} messages tried"
+            )

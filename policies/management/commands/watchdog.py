@@ -1,4 +1,4 @@
-"""Thaw what nobody keeps any more, for ever. Needs neither broker nor database for that."""
+"""Thaw what nobody keeps any more, and send alarms, for ever. Thawing needs neither broker nor database."""
 
 import logging
 import threading
@@ -10,7 +10,8 @@ from django.db import DatabaseError, OperationalError, close_old_connections
 
 from n2wbackup.lib import home
 from n2wbackup.processes import titles
-from policies.services import recovery
+from policies.services import outbox, recovery
+from policies.services.spooled import SpoolAlarms
 from scripts_admin.runners import keeper
 
 log = logging.getLogger(__name__)
@@ -23,13 +24,14 @@ class Command(BaseCommand):
     """The watchdog's loop."""
 
     requires_system_checks = []  # a wrong setting must not keep anybody from thawing or looking
-    help = "Thaw what a dead worker left frozen, and enter it into the database. Part of serve."
+    help = "Thaw what a dead worker left frozen, enter it into the database, and send alarms. Part of serve."
 
     def handle(self, **_options: Any) -> None:
         """Turn until the process is ended."""
         titles.show("watchdog")
         keeper.warm()
         threading.Thread(target=_enter_for_ever, name="enter", daemon=True).start()
+        outbox.start(SpoolAlarms(home.spool(), home.runtime()))
         thawer = recovery.Thawer(home.spool(), home.runtime())
         while True:
             try:

@@ -1,0 +1,128 @@
+"""What people and programs are to be told: the outbox, and where it is sent."""
+
+from django.conf import settings
+from django.db import models
+
+from n2wbackup.lib.encrypted import EncryptedTextField
+from policies.domain.alarms import Kind
+from policies.models.policy import Policy
+from policies.models.run import Run
+from policies.querysets import OwnedQuerySet, ReceiversQuerySet
+
+_KINDS = [(kind.value, kind.value.replace("_", " ")) for kind in Kind]
+
+
+class AlarmReceivers(models.Model):
+    """Where the alarms of one user, or of one policy, are sent.
+
+    A row of its own, as the URLs are encrypted: with a lost key users and policies still load, and thaw.
+    """
+
+    user = models.OneToOneField(
+        settings.AUTH_USER_MODEL,
+        on_delete=models.CASCADE,
+        null=True,
+        blank=True,
+        related_name="alarm_receivers",
+    )
+    policy = models.OneToOneField(
+        Policy, on_delete=models.CASCADE, null=True, blank=True, related_name="alarm_receivers"
+    )
+    urls = EncryptedTextField(default="", blank=True)  # one a line
+    ping_url = EncryptedTextField(default="", blank=True)
+    has_ping = models.BooleanField(default=False, editable=False)  # so that runs need not decrypt
+
+    objects = ReceiversQuerySet["AlarmReceivers"].as_manager()
+
+    class Meta:
+        """Of a user or of a policy; programs are told of policies only."""
+
+        verbose_name = verbose_name_plural = "alarm receivers"
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(user=None, policy__isnull=False)
+                | models.Q(user__isnull=False, policy=None, has_ping=False),
+                name="receivers_are_a_users_or_a_policys",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        """Return whose they are."""
+        return f"{self.policy.owner}/{self.policy}" if self.policy else str(self.user)
+
+
+class Alarm(models.Model):
+    """One message, written along with the change that it tells of. It outlives policy, owner and run."""
+
+    kind = models.CharField(max_length=16, choices=_KINDS)
+    policy = models.ForeignKey(Policy, on_delete=models.SET_NULL, null=True, related_name="alarms")
+    owner = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, related_name="+"
+    )
+    run = models.ForeignKey(Run, on_delete=models.SET_NULL, null=True, related_name="alarms")
+    label = models.CharField(max_length=96)  # "owner/policy" as they were called
+    title = models.CharField(max_length=255, blank=True)
+    text = models.TextField(blank=True)
+    created_at = models.DateTimeField()  # of the first that it stands for
+    count = models.PositiveIntegerField(default=1)
+    not_before = models.DateTimeField()  # held back until then
+    spread_at = models.DateTimeField(null=True)  # one delivery a receiver has been made of it
+
+    objects = OwnedQuerySet["Alarm"].as_manager()
+
+    class Meta:
+        """The newest of a kind, and what is to be spread, are looked for."""
+
+        ordering = ["-pk"]
+        indexes = [
+            models.Index(fields=["policy", "kind", "-id"], name="alarm_of_policy"),
+            models.Index(fields=["kind", "created_at"], name="alarm_of_kind"),
+            models.Index(
+                fields=["not_before"],
+                condition=models.Q(spread_at__isnull=True),
+                name="alarm_to_spread",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        """Return the title, or what a ping tells."""
+        return self.title or f"{self.label}: {self.get_kind_display()}"
+
+
+class AlarmDelivery(models.Model):
+    """One message on its way to one URL. The URL is forgotten with its end."""
+
+    class State(models.TextChoices):
+        """Where it stands."""
+
+        PENDING = "pending"
+        SENT = "sent"
+        GIVEN_UP = "given_up"
+
+    alarm = models.ForeignKey(Alarm, on_delete=models.CASCADE, related_name="deliveries")
+    receivers = models.ForeignKey(
+        AlarmReceivers, on_delete=models.SET_NULL, null=True, related_name="+"
+    )
+    url = EncryptedTextField(default="", blank=True)
+    shown = models.CharField(max_length=80)  # schema and masked host
+    state = models.CharField(max_length=16, choices=State.choices, default=State.PENDING)
+    attempts = models.PositiveIntegerField(default=0)
+    next_at = models.DateTimeField()
+    claimed_until = models.DateTimeField(null=True)  # somebody sends it; past this they are dead
+    reason = models.TextField(blank=True)  # why it is not sent yet, or was given up
+    ended_at = models.DateTimeField(null=True)
+
+    class Meta:
+        """Due ones are looked for each second."""
+
+        verbose_name_plural = "alarm deliveries"
+        ordering = ["pk"]
+        indexes = [
+            models.Index(
+                fields=["next_at"], condition=models.Q(state="pending"), name="delivery_due"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        """Return where it goes, masked, and where it stands."""
+        return f"{self.shown}: {self.state}"

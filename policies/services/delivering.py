@@ -1,0 +1,233 @@
+"""The outbox sent: each message is claimed by compare-and-set, sent at least once, repeated, and in the end given up.
+
+The watchdog does this in threads of its own, without broker. Of two watchdogs at a time one wins each message.
+"""
+
+import logging
+import socket
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from django.db import transaction
+from django.db.models import F, Q, QuerySet
+
+from n2wbackup.lib import clock
+from n2wbackup.lib.cas import compare_and_set
+from n2wbackup.lib.encrypted import DecryptionError
+from policies.adapters import post
+from policies.domain import alarms, receivers
+from policies.domain.alarms import Kind
+from policies.models import Alarm, AlarmDelivery
+from policies.services import each, receiving
+
+log = logging.getLogger(__name__)
+
+# Past this whoever claimed a message is dead: a courier is ended long before.
+CLAIM = timedelta(seconds=post.DEADLINE_SECONDS * 2 + 30)
+TOGETHER = receivers.MOST * 2
+KEPT = timedelta(days=90)
+SUPERSEDED = "a newer ping took its place"
+_PENDING = AlarmDelivery.State.PENDING
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Messages to the receivers of one user or policy, which nobody else sends now."""
+
+    receivers: int | None
+    deliveries: Sequence[AlarmDelivery]
+    urgent: bool
+
+
+def spread(ignored: Collection[UUID] = ()) -> int:
+    """Make a delivery for each receiver of what is due; return of how many alarms.
+
+    `ignored`: runs whose 'may be frozen' has been told without the database; it is not told twice.
+    """
+    now = clock.now()
+    due = Alarm.objects.filter(spread_at=None, not_before__lte=now).order_by("not_before", "pk")
+    rows = due.values_list("pk", flat=True)
+    trouble = "alarm %s could not be made ready to be sent"
+    return each.apart(list(rows), lambda key: _spread(key, ignored, now), trouble)
+
+
+@transaction.atomic
+def _spread(key: int, ignored: Collection[UUID], now: datetime) -> bool:
+    row = Alarm.objects.filter(pk=key)
+    if not compare_and_set(row, {"spread_at": None}, spread_at=now):
+        return False
+    alarm = row.get()
+    if alarm.kind == Kind.MAY_BE_FROZEN and alarm.run_id in ignored:
+        return True
+    try:
+        targets = receiving.targets(alarm)
+    except DecryptionError as error:
+        # Kept as a delivery that was given up, so that the pages tell why nobody was told.
+        _refuse(alarm, str(error), now)
+        log.error("%s: nobody can be told of it: %s", alarm, error)  # noqa: TRY400 - the text says all
+        return True
+    for found, url in targets:
+        AlarmDelivery.objects.create(
+            alarm=alarm,
+            receivers=found,
+            url=url,
+            shown=receivers.masked(url)[:80],
+            next_at=now,
+        )
+    return True
+
+
+def _refuse(alarm: Alarm, reason: str, now: datetime) -> None:
+    AlarmDelivery.objects.create(
+        alarm=alarm,
+        shown="?",
+        state=AlarmDelivery.State.GIVEN_UP,
+        next_at=now,
+        reason=reason,
+        ended_at=now,
+    )
+
+
+def claim(busy: Collection[int | None] = (), *, only_urgent: bool = False) -> Batch | None:
+    """Take what is due for one receiver that is not `busy`, what may be frozen first; None where nothing is."""
+    now = clock.now()
+    due = _due(now)
+    kinds = due.filter(alarm__kind=Kind.MAY_BE_FROZEN)
+    urgent = _first(kinds, busy)
+    first = urgent or (None if only_urgent else _first(due, busy))
+    if first is None:
+        return None
+    same = due.filter(receivers=first.receivers_id)
+    if urgent is not None:
+        same = same.filter(alarm__kind=Kind.MAY_BE_FROZEN)
+    rows = same.select_related("alarm").defer("url")[:TOGETHER]
+    found = [delivery for delivery in rows if _is_to_be_sent(delivery, now)]
+    taken = [delivery for delivery in found if _take(delivery, now)]
+    return Batch(first.receivers_id, taken, urgent is not None)
+
+
+def _due(now: datetime) -> QuerySet[AlarmDelivery]:
+    free = Q(claimed_until=None) | Q(claimed_until__lte=now)
+    rows = AlarmDelivery.objects.filter(free, state=_PENDING, next_at__lte=now)
+    return rows.order_by("next_at", "pk")
+
+
+def _first(rows: QuerySet[AlarmDelivery], busy: Collection[int | None]) -> AlarmDelivery | None:
+    known = [key for key in busy if key is not None]
+    rows = rows.exclude(receivers__in=known) if known else rows
+    rows = rows.exclude(receivers=None) if None in busy else rows
+    return rows.defer("url").first()
+
+
+def _is_to_be_sent(delivery: AlarmDelivery, now: datetime) -> bool:
+    """Leave out pings that are overtaken, and those that would overtake one that is on its way."""
+    if delivery.alarm.kind not in alarms.PINGS:
+        return True
+    pings = AlarmDelivery.objects.filter(
+        receivers=delivery.receivers_id, alarm__kind__in=alarms.PINGS
+    )
+    if pings.filter(state=_PENDING, claimed_until__gt=now).exists():
+        return False
+    if not pings.filter(pk__gt=delivery.pk).exists():
+        return True
+    _end(delivery, AlarmDelivery.State.GIVEN_UP, SUPERSEDED, now)
+    return False
+
+
+def _take(delivery: AlarmDelivery, now: datetime) -> bool:
+    seen = {"state": _PENDING, "claimed_until": delivery.claimed_until}
+    until = now + CLAIM
+    same = AlarmDelivery.objects.filter(pk=delivery.pk)
+    if not compare_and_set(same, seen, claimed_until=until, attempts=F("attempts") + 1):
+        return False
+    delivery.claimed_until, delivery.attempts = until, delivery.attempts + 1
+    return True
+
+
+def send(batch: Batch) -> None:
+    """Send what was claimed, and enter what became of it."""
+    letters = {}
+    for delivery in batch.deliveries:
+        try:
+            letters[delivery.pk] = _letter(delivery)
+        except DecryptionError as error:
+            _end(delivery, AlarmDelivery.State.GIVEN_UP, str(error), clock.now())
+    problems = post.carry(list(letters.values()))
+    now = clock.now()
+    for delivery in batch.deliveries:
+        if delivery.pk in letters:
+            _enter(delivery, problems[delivery.pk], now)
+
+
+def _letter(delivery: AlarmDelivery) -> post.Letter:
+    alarm, url = delivery.alarm, delivery.url
+    if alarm.kind in alarms.PINGS:
+        return post.Letter(delivery.pk, url)
+    text = alarms.counted(alarm.text, alarm.count, alarm.created_at)
+    return post.Letter(delivery.pk, url, alarm.title, signed(text))
+
+
+def signed(text: str) -> str:
+    """Return the text with the name of the machine that sends it."""
+    return f"{text}\nSent by n2wbackup on {socket.gethostname()}."
+
+
+def _enter(delivery: AlarmDelivery, problem: str, now: datetime) -> None:
+    kind = Kind(delivery.alarm.kind)
+    if not problem:
+        _end(delivery, AlarmDelivery.State.SENT, "", now)
+    elif now - delivery.alarm.not_before >= alarms.patience(kind):
+        _end(delivery, AlarmDelivery.State.GIVEN_UP, problem, now)
+        log.error("%s: given up, %s: %s", delivery.alarm, delivery.shown, problem)
+    else:
+        log.warning("%s: not sent yet, %s: %s", delivery.alarm, delivery.shown, problem)
+        compare_and_set(
+            AlarmDelivery.objects.filter(pk=delivery.pk),
+            {"state": _PENDING, "claimed_until": delivery.claimed_until},
+            claimed_until=None,
+            next_at=now + alarms.pause(delivery.attempts),
+            reason=problem,
+        )
+
+
+def _end(delivery: AlarmDelivery, state: str, reason: str, now: datetime) -> None:
+    compare_and_set(
+        AlarmDelivery.objects.filter(pk=delivery.pk),
+        {"state": _PENDING, "claimed_until": delivery.claimed_until},
+        state=state,
+        reason=reason,
+        url="",
+        claimed_until=None,
+        ended_at=now,
+    )
+
+
+def send_all() -> int:
+    """Send what is due, one receiver after the other; return how many messages were tried."""
+    spread()
+    tried, busy = 0, set[int | None]()
+    while (batch := claim(busy)) is not None:
+        if not batch.urgent:
+            busy.add(batch.receivers)
+        send(batch)
+        tried += len(batch.deliveries)
+    return tried
+
+
+def told() -> set[UUID]:
+    """Return the runs whose 'may be frozen' is told of, or held back: every receiver was tried once."""
+    rows = Alarm.objects.filter(
+        kind=Kind.MAY_BE_FROZEN, created_at__gte=clock.now() - alarms.patience(Kind.MAY_BE_FROZEN)
+    )
+    untried = AlarmDelivery.objects.filter(alarm__in=rows, attempts=0, state=_PENDING)
+    open_ones = Q(spread_at=None, not_before__lte=clock.now()) | Q(pk__in=untried.values("alarm"))
+    found = rows.exclude(open_ones).exclude(run=None).values_list("run", flat=True)
+    return set(found)
+
+
+def forget_old() -> None:
+    """Remove alarms that are long over."""
+    old = Alarm.objects.filter(not_before__lt=clock.now() - KEPT)
+    old.exclude(deliveries__state=_PENDING).delete()

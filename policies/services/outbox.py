@@ -1,0 +1,86 @@
+"""The watchdog's post office: what is due is sent by a few threads, so that no receiver keeps another waiting.
+
+None of them is the thread that thaws.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+
+from django.db import DatabaseError, InterfaceError, close_old_connections, connection
+
+from policies.services import delivering
+from policies.services.delivering import Batch
+from policies.services.spooled import SpoolAlarms
+
+log = logging.getLogger(__name__)
+
+SLOTS = 4  # one of them is for what may be frozen, whatever else is on its way
+TURN_SECONDS = 1.0
+_FORGET_TURNS = 3600
+
+
+class Outbox:
+    """Sends what is due, each batch in a thread of its own."""
+
+    def __init__(self, spooled: SpoolAlarms) -> None:
+        """Remember who sends what the database could not take up; nothing is read yet."""
+        self._spooled = spooled
+        self._open: dict[threading.Thread, Batch] = {}
+
+    def turn(self) -> None:
+        """Start what is due and has a free slot. May wait for the database, and for nothing else."""
+        self._open = {thread: batch for thread, batch in self._open.items() if thread.is_alive()}
+        delivering.spread(self._spooled.sent())
+        self._spooled.told = frozenset(delivering.told())
+        while len(self._open) < SLOTS:
+            busy = [batch.receivers for batch in self._open.values() if not batch.urgent]
+            batch = delivering.claim(busy, only_urgent=len(busy) >= SLOTS - 1)
+            if batch is None or not batch.deliveries:
+                return
+            thread = threading.Thread(target=_send, args=(batch,), name="send", daemon=True)
+            thread.start()
+            self._open[thread] = batch
+
+
+def _send(batch: Batch) -> None:
+    try:
+        delivering.send(batch)
+    except Exception:
+        log.exception("messages could not be sent; they are sent again")
+    finally:
+        connection.close()
+
+
+def start(spooled: SpoolAlarms) -> None:
+    """Send for ever, in threads that end with the process."""
+    outbox = Outbox(spooled)
+    turns = [0]
+
+    def from_rows() -> None:
+        outbox.turn()
+        if turns[0] % _FORGET_TURNS == 0:
+            delivering.forget_old()
+        turns[0] += 1
+
+    for name, turn in (("outbox", from_rows), ("spool alarms", spooled.turn)):
+        threading.Thread(target=_for_ever, args=(turn,), name=name, daemon=True).start()
+
+
+def _for_ever(turn: Callable[[], None]) -> None:
+    is_away = False
+    while True:
+        try:
+            turn()
+            is_away = False
+        except (DatabaseError, InterfaceError) as error:
+            if (
+                not is_away
+            ):  # said once: what cannot be written away would hold up who else has to say something
+                log.warning("the database is away, alarms in it are sent later: %s", error)
+            is_away = True
+            close_old_connections()
+        except Exception:
+            log.exception("a turn of the outbox failed; the next one follows")
+        time.sleep(TURN_SECONDS)

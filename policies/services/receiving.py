@@ -1,0 +1,165 @@
+"""Where alarms go: the one place of the rules of alarm URLs and ping URLs, and of who is told of what.
+
+Admin forms and `apply` both come here. URLs hold secrets: no sentence, page or log shows one.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from django.core.exceptions import ValidationError
+from django.db.models import Q
+
+from n2wbackup.lib.encrypted import DecryptionError
+from policies.adapters import post
+from policies.domain import alarms, receivers
+from policies.domain.alarms import Kind
+from policies.domain.errors import InputError
+from policies.models import Alarm, AlarmReceivers, Policy
+from scripts_admin.models import User
+
+_TRIAL_SECONDS = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """What became of a test message to one URL; an empty problem means that it was taken."""
+
+    shown: str
+    problem: str
+
+
+def of(*, user: User | None = None, policy: Policy | None = None) -> AlarmReceivers:
+    """Return the user's or the policy's receivers, new ones where there are none; nothing is saved or decrypted."""
+    rows = AlarmReceivers.objects.defer("urls", "ping_url")
+    owner = Q(user=user) if user is not None else Q(policy=policy)
+    known = (user or policy) is not None and (user or policy).pk  # type: ignore[union-attr]
+    found = rows.filter(owner).first() if known else None
+    return found or AlarmReceivers(user=user, policy=policy)
+
+
+def check(*, urls: str | None = None, ping_url: str | None = None) -> None:
+    """Raise ValidationError, by field, where these cannot be what alarms and pings are sent to; None: not asked."""
+    wrong: dict[str, list[str]] = {}
+    if urls is not None:
+        wrong["urls"] = _url_mistakes(receivers.split(urls))
+    if ping_url is not None:
+        wrong["ping_url"] = [
+            sentence for sentence in [receivers.ping_mistake(ping_url)] if sentence
+        ]
+    found = {field: sentences for field, sentences in wrong.items() if sentences}
+    if found:
+        raise ValidationError(found)
+
+
+def save(found: AlarmReceivers, *, urls: str | None = None, ping_url: str | None = None) -> bool:
+    """Set what is not None, and save; False, and nothing done, where it was so already.
+
+    The caller has asked `check`.
+    """
+    changes = {}
+    if urls is not None:
+        changes["urls"] = "\n".join(receivers.split(urls))
+    if ping_url is not None:
+        changes["ping_url"] = ping_url
+    if found.pk:
+        changes = {name: value for name, value in changes.items() if value != _stored(found, name)}
+    elif not any(changes.values()):
+        return False
+    if not changes:
+        return False
+    for name, value in changes.items():
+        setattr(found, name, value)
+    if "ping_url" in changes:
+        found.has_ping = bool(ping_url)
+        changes["has_ping"] = ""
+    found.save(update_fields=list(changes) if found.pk else None)
+    return True
+
+
+def shown(found: AlarmReceivers) -> list[str]:
+    """Return schema and masked host of each URL, the ping URL last."""
+    try:
+        urls, ping = receivers.split(found.urls), found.ping_url
+    except DecryptionError:
+        return ["cannot be decrypted: enter the URLs anew"]
+    words = [receivers.masked(url) for url in urls]
+    return [*words, *([f"ping {receivers.masked(ping)}"] if ping else [])]
+
+
+def concerned(kind: Kind, policy_id: int | None, owner_id: int | None) -> list[AlarmReceivers]:
+    """Return everybody who is told: the policy's, its owner's, and for what may be frozen all superusers'."""
+    who = Q(user=owner_id, user__isnull=False, user__is_active=True)
+    if policy_id is not None:
+        who |= Q(policy=policy_id)
+    if kind in alarms.PINGS:
+        who = Q(policy=policy_id, has_ping=True, policy__isnull=False)
+    elif kind == Kind.MAY_BE_FROZEN:
+        who |= Q(user__is_superuser=True, user__is_active=True)
+    # Superusers first: where one after the other is served, no tenant's receiver keeps them waiting.
+    rows = AlarmReceivers.objects.filter(who).order_by("-user__is_superuser", "pk")
+    return list(rows.defer("urls", "ping_url"))
+
+
+def try_out(label: str, found: Sequence[AlarmReceivers]) -> list[Tried]:
+    """Send one test message now to each URL, in their order. InputError where there is no URL."""
+    urls = list(dict.fromkeys(url for each in found for url in _urls(each)))
+    if not urls:
+        raise InputError(
+            f"{label} has no alarm URLs: enter them in the admin pages, or with alarm_urls_env in apply's "
+            "document."
+        )
+    message = alarms.trial(label)
+    letters = [post.Letter(n, url, message.title, message.text) for n, url in enumerate(urls)]
+    problems = post.carry(letters, _TRIAL_SECONDS)
+    return [Tried(receivers.masked(letter.url), problems[letter.id]) for letter in letters]
+
+
+def of_label(label: str) -> tuple[str, list[AlarmReceivers]]:
+    """Return whom the alarms of "owner/policy" reach, or those of the user "owner"."""
+    owner, _, name = label.partition("/")
+    user = User.objects.filter(username=owner).first()
+    if user is None:
+        raise InputError(f"There is no user {owner!r}: write OWNER or OWNER/NAME.")
+    if "/" not in label:
+        return label, [each for each in [of(user=user)] if each.pk]
+    policy = Policy.objects.filter(owner=user, name=name).first()
+    if policy is None:
+        raise InputError(f"There is no policy {label}: the admin pages show those there are.")
+    return label, concerned(Kind.FAILED, policy.pk, user.pk)
+
+
+def targets(alarm: Alarm) -> list[tuple[AlarmReceivers, str]]:
+    """Return each URL that the alarm goes to, once, with the receivers that it is of; DecryptionError."""
+    found: dict[str, AlarmReceivers] = {}
+    for each in concerned(Kind(alarm.kind), alarm.policy_id, alarm.owner_id):
+        if alarm.kind in alarms.PINGS:
+            found[receivers.ping(each.ping_url, alarms.PING_PATHS[Kind(alarm.kind)])] = each
+        else:
+            for url in _urls(each):
+                found.setdefault(url, each)
+    return [(each, url) for url, each in found.items()]
+
+
+def groups(policy: Policy) -> list[list[str]]:
+    """Return the URLs of everybody who is told when the policy may be frozen, a list for each; DecryptionError."""
+    found = concerned(Kind.MAY_BE_FROZEN, policy.pk, policy.owner_id)
+    return [urls for urls in map(_urls, found) if urls]
+
+
+def _urls(found: AlarmReceivers) -> list[str]:
+    return receivers.split(found.urls)
+
+
+def _stored(found: AlarmReceivers, name: str) -> str | None:
+    try:
+        return str(getattr(found, name))
+    except DecryptionError:
+        return None  # whatever it was, it is entered anew
+
+
+def _url_mistakes(urls: list[str]) -> list[str]:
+    wrong = receivers.mistakes(urls)
+    if wrong:
+        return wrong
+    answers = post.check(urls)
+    return [f"URL {number}: {problem}" for number, problem in enumerate(answers, 1) if problem]

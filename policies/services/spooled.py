@@ -1,0 +1,171 @@
+"""'May be frozen' told without the database: from the spool, the journal and sealed URLs beside the record.
+
+A worker writes the URLs before its window opens. The watchdog reads them when a window is not thawed in time and no row
+has told of it for a while: the database is away, or lies on the very disk that is frozen. Nothing here writes, and no
+database is asked.
+"""
+
+import json
+import logging
+import math
+import os
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from uuid import UUID
+
+from n2wbackup.lib import encrypted
+from n2wbackup.lib.encrypted import DecryptionError
+from policies.adapters import post
+from policies.domain import alarms, receivers
+from policies.models import Policy
+from policies.services import receiving
+from policies.services.delivering import signed
+from scripts_admin.runners import journal, linux, spool, thaw
+
+log = logging.getLogger(__name__)
+
+NAME = "alarms"
+LOOK_SECONDS = 5.0  # most windows are over by then
+GRACE_SECONDS = 20.0  # for the rows, which say more
+AGAIN_SECONDS = 30.0  # after an attempt that failed
+
+
+def write(folder: Path, policy: Policy) -> None:
+    """Put the sealed URLs beside the record, before the window. A window opens also where that fails."""
+    path = folder / NAME
+    try:
+        path.unlink(missing_ok=True)
+        groups = receiving.groups(policy)
+        if groups:
+            with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+                file.write(encrypted.seal(json.dumps(groups)))
+    except (DecryptionError, OSError) as error:
+        log.warning("%s/%s: alarms cannot be sent from the spool: %s", policy.owner, policy, error)
+
+
+@dataclass(slots=True)
+class _Window:
+    """A window that is not thawed, as this process knows it. Times are seconds since boot."""
+
+    first_seen: float
+    bad_at: float = math.inf
+    done: set[int] = field(default_factory=set)  # receivers that were told
+    told_at: float | None = None
+    next_at: float = 0.0
+
+
+class SpoolAlarms:
+    """Watches the spool in the watchdog; one turn at a time."""
+
+    def __init__(self, spool_folder: Path, runtime: Path) -> None:
+        """Remember the two places; neither is read yet."""
+        self._spool, self._runtime = spool_folder, runtime
+        self._windows: dict[str, _Window] = {}
+        self.told: frozenset[UUID] = (
+            frozenset()
+        )  # runs of which the rows have told; set by another thread
+
+    def sent(self) -> frozenset[UUID]:
+        """Return the runs of which everybody was told from here within the hour."""
+        since = linux.boottime() - alarms.REPEAT.total_seconds()
+        found = list(self._windows.items())
+        return frozenset(
+            UUID(run) for run, w in found if w.told_at is not None and w.told_at > since
+        )
+
+    def turn(self) -> None:
+        """Tell of every window that is not thawed in time and that no row has told of."""
+        standing = set()
+        for folder in spool.folders(self._spool):
+            with suppress(FileNotFoundError):
+                if (folder / spool.RECORD).exists():
+                    standing.add(folder.name)
+                    self._look(folder)
+        for gone in set(self._windows) - standing:
+            window = self._windows[gone]
+            if window.told_at is None or self._is_past(window):
+                del self._windows[gone]
+
+    @staticmethod
+    def _is_past(window: _Window) -> bool:
+        """Tell whether it may be told again; until then it is remembered, as its row may come late."""
+        return (window.told_at or 0.0) + alarms.REPEAT.total_seconds() < linux.boottime()
+
+    def _look(self, folder: Path) -> None:
+        now = linux.boottime()
+        window = self._windows.setdefault(folder.name, _Window(now))
+        if now < max(window.first_seen + LOOK_SECONDS, window.next_at):
+            return
+        record, standing = thaw.look(folder, self._runtime / folder.name)
+        if not standing.failing:
+            self._thawed(folder, window)
+            return
+        self._note(window, record, self._runtime / folder.name, now)
+        if now < window.bad_at + GRACE_SECONDS:
+            return
+        if window.told_at is None and UUID(folder.name) in self.told:
+            return
+        if window.told_at is None or self._is_past(window):
+            self._tell(folder, window, now)
+
+    @staticmethod
+    def _note(window: _Window, record: spool.Record, runtime: Path, now: float) -> None:
+        """Note since when the window is not as it should be: an after has failed, or is late."""
+        known = journal.read_if_there(runtime)
+        if known is not None and any(after.ended_boot is not None for after in known.afters):
+            window.bad_at = min(window.bad_at, now)
+            return
+        after = record.after.timeout_seconds if record.after else 0.0
+        window.bad_at = window.first_seen + record.max_freeze_seconds + after
+
+    def _thawed(self, folder: Path, window: _Window) -> None:
+        """Tell whom it was told that it might be frozen that it is not any more."""
+        if window.done:
+            label = _label(folder)
+            how = f"after has succeeded: {label} is thawed."
+            message = alarms.recovered(label, folder.name, how)
+            for number, urls in enumerate(_groups(folder)):
+                if number in window.done:
+                    _carry(urls, message)
+            window.done = set()
+
+    def _tell(self, folder: Path, window: _Window, now: float) -> None:
+        groups = _groups(folder)
+        if window.told_at is not None:
+            window.done, window.told_at = set(), None
+        since = datetime.fromtimestamp((folder / spool.RECORD).stat().st_mtime, tz=UTC)
+        message = alarms.seen_in_the_spool(_label(folder), since, folder.name)
+        for number, urls in enumerate(groups):
+            if number not in window.done and _carry(urls, message):
+                window.done.add(number)
+        if len(window.done) == len(groups):
+            window.told_at = linux.boottime()
+        else:
+            window.next_at = now + AGAIN_SECONDS
+
+
+def _carry(urls: list[str], message: alarms.Message) -> bool:
+    text = signed(message.text)
+    letters = [post.Letter(n, url, message.title, text) for n, url in enumerate(urls)]
+    problems = post.carry(letters)
+    for letter in letters:
+        if problems[letter.id]:
+            shown = receivers.masked(letter.url)
+            log.warning("%s: not sent yet, %s: %s", message.title, shown, problems[letter.id])
+    return not any(problems.values())
+
+
+def _groups(folder: Path) -> list[list[str]]:
+    """Return the URLs of each who is told; none where nobody is, or the key is gone."""
+    try:
+        found: list[list[str]] = json.loads(encrypted.unseal((folder / NAME).read_text()))
+    except (FileNotFoundError, DecryptionError, ValueError):
+        return []
+    return found
+
+
+def _label(folder: Path) -> str:
+    environment = spool.read_any(folder).environment
+    return f"{environment['N2W_OWNER']}/{environment['N2W_POLICY']}"
