@@ -11,6 +11,7 @@ keeps it waiting, has nothing of the server in its environment or memory, and fo
 import json
 import logging
 import os
+import re
 import resource
 import sys
 import threading
@@ -42,6 +43,7 @@ _NOT_FOR_MESSAGES = (
     "subprocess.Popen",
 )
 _READABLE = ("/etc/ssl/", "/etc/pki/", "/usr/share/ca-certificates/", "/usr/share/zoneinfo/")
+_AROUND = re.compile(rf"[^\s\"']*{re.escape(redaction.MARK)}[^\s\"'.]*")
 _this = threading.local()  # what the library said, and what was forbidden, while it sent one letter
 _out = threading.Lock()
 
@@ -97,7 +99,9 @@ def _heard(act: Any, url: str) -> str:  # noqa: ANN401 - any function that retur
         problem = f"it could not be sent ({type(error).__name__})."
     if problem and _this.forbidden:
         problem = _this.forbidden
-    return redaction.mask(" ".join(problem.split()), receivers.secrets(url))[:500]
+    said = redaction.mask(" ".join(problem.split()), receivers.secrets(url))
+    # With what stands close by: of an address, the part that is too short to be looked for.
+    return _AROUND.sub(redaction.MARK, said)[:500]
 
 
 def _notify(letter: dict[str, Any]) -> str:

@@ -22,6 +22,7 @@ USER = marked.shape(
         "superuser": Key(marked.truth),
         "active": Key(marked.truth),
         "server_role": Key(marked.truth),
+        "alarm_urls_env": Key(marked.text),
     }
 )
 ACCOUNT = marked.shape(
@@ -94,6 +95,8 @@ POLICY = marked.shape(
         "retries": Key(RETRIES),
         "snapshot_timeout_hours": Key(marked.number),
         "thaw_retry_minutes": Key(marked.number),
+        "alarm_urls_env": Key(marked.text),
+        "ping_url_env": Key(marked.text),
     }
 )
 DOCUMENT = marked.shape(

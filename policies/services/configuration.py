@@ -14,14 +14,15 @@ from django.db import IntegrityError, OperationalError, models, transaction
 from policies import permissions
 from policies.domain import disabled, document
 from policies.domain.errors import InputError
-from policies.domain.marked import Entry, Mistake
+from policies.domain.marked import Entry, Mistake, Place
 from policies.domain.schedule import Unit
 from policies.models import Account, Policy, PolicyTarget, Schedule
-from policies.services import declared, enrolling, policies, schedules
+from policies.services import declared, enrolling, policies, receiving, schedules
 from scripts_admin.models import Folder, User
 from scripts_admin.services import folders, users
 
 CREATED, CHANGED, UNCHANGED = "created", "changed", "unchanged"
+NOBODY = "none"  # what a variable says where no URL is to be left
 USER, ACCOUNT, SCHEDULE, POLICY = "user", "account", "schedule", "policy"
 # Anything else may be the secret itself, written where its variable's name belongs.
 _VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]{0,63}")
@@ -56,6 +57,7 @@ def apply(text: str, environment: Mapping[str, str], *, dry_run: bool = False) -
     wanted, mistakes = document.read(text)
     application = _Application(environment, mistakes)
     application.hash_passwords(wanted.users)
+    application.read_alarm_urls((*wanted.users, *wanted.policies))
     try:
         with transaction.atomic():
             changes = application.run(wanted)
@@ -98,18 +100,28 @@ class _Application:
         self._spoilt: set[tuple[str, str]] = set()
         self._passwords: dict[str, str] = {}
         self._users: dict[str, User] = {}
+        self._alarms: dict[Place, dict[str, str]] = {}
 
     def hash_passwords(self, entries: Iterable[Entry]) -> None:
         """Work new passwords out before the transaction: each takes a good part of a second by design."""
         for entry in entries:
             password = self._environment.get(entry.values.get("password_env", ""), "")
-            name = _name(entry)
+            name = declared.name(entry)
             if not password or name is None:
                 continue
             row = User.objects.filter(username=name).first() or User(username=name)
             if not (row.password and row.check_password(password)):
                 row.set_password(password)
                 self._passwords[name] = row.password
+
+    def read_alarm_urls(self, entries: Iterable[Entry]) -> None:
+        """Read and check where alarms and pings go before the transaction, as a process is asked about them."""
+        columns = {"alarm_urls_env": "urls", "ping_url_env": "ping_url"}
+        for entry in entries:
+            said = {column: self._variable(entry, key) for key, column in columns.items()}
+            entered = {name: "" if url == NOBODY else url for name, url in said.items() if url}
+            self._ask(entry, CHANGED, lambda entered=entered: receiving.check(entered))
+            self._alarms[entry.place] = entered
 
     def run(self, wanted: document.Document) -> list[Change]:
         """Enter users, then what is theirs; return what became of the entries that are right."""
@@ -126,11 +138,11 @@ class _Application:
                 if change is not None:
                     changes.append(change)
                 else:
-                    self._spoilt.add((kind, _reference(entry)))
+                    self._spoilt.add((kind, declared.reference(entry)))
         return changes
 
     def _user(self, entry: Entry) -> Change | None:
-        name = _name(entry)
+        name = declared.name(entry)
         if name is None:
             return None
         row = User.objects.filter(username=name).first() or User(username=name)
@@ -149,8 +161,11 @@ class _Application:
         # Also where nothing changed: a folder that is missing is made again.
         folder = folders.of(row) if action == UNCHANGED else users.enter(row)
         self.folders.append(folder)
+        more = dict.fromkeys(receiving.save(receiving.of(user=row), self._alarms[entry.place]), declared.SECRET)
         if self._server_role(entry, row):
-            fields["server_role"] = declared.shown(None, entry.values["server_role"])
+            more["server_role"] = declared.shown(None, entry.values["server_role"])
+        if more:
+            fields |= more
             action = action if action == CREATED else CHANGED
         return Change(USER, name, action, declared.named(fields))
 
@@ -164,7 +179,7 @@ class _Application:
         return True
 
     def _account(self, entry: Entry) -> Change | None:
-        owner, name = self._owner(entry), _name(entry)
+        owner, name = self._owner(entry), declared.name(entry)
         if owner is None or name is None:
             return None
         row = owner.accounts.filter(name=name).first() or Account(owner=owner, name=name)
@@ -195,7 +210,7 @@ class _Application:
             self._tell(entry, "secret_access_key_env", sentence)
 
     def _schedule(self, entry: Entry) -> Change | None:
-        owner, name = self._owner(entry), _name(entry)
+        owner, name = self._owner(entry), declared.name(entry)
         if owner is None or name is None:
             return None
         row = owner.schedules.filter(name=name).first() or Schedule(owner=owner, name=name)
@@ -236,7 +251,7 @@ class _Application:
         return {"disabled": declared.shown(", ".join(old) if row.pk else None, ", ".join(lines))}
 
     def _policy(self, entry: Entry) -> Change | None:
-        owner, name, targets = self._owner(entry), _name(entry), self._targets(entry)
+        owner, name, targets = self._owner(entry), declared.name(entry), self._targets(entry)
         row = _policy_row(owner, name or "")
         fields = declared.fill_policy(row, entry)
         unread = declared.unread_of_policy(entry)
@@ -257,11 +272,12 @@ class _Application:
             return None
         if action != UNCHANGED:
             policies.save(row, followed)
+        more = dict.fromkeys(receiving.save(receiving.of(policy=row), self._alarms[entry.place]), declared.SECRET)
         old = list(row.targets.order_by("pk"))
         if targets and policies.replace_targets(row, targets):
-            fields["targets"] = declared.shown(
-                declared.listed(old) or None, declared.listed(targets)
-            )
+            more["targets"] = declared.shown(declared.listed(old) or None, declared.listed(targets))
+        if more:
+            fields |= more
             action = action if action == CREATED else CHANGED
         return Change(POLICY, f"{owner.username}/{name}", action, declared.named(fields))
 
@@ -358,16 +374,6 @@ class _Application:
     def _tell(self, entry: Entry, key: str, sentence: str) -> None:
         self.mistakes.append(Mistake(entry.where(key), sentence))
         entry.unread.add(key)
-
-
-def _reference(entry: Entry) -> str:
-    """Return how other entries refer to this one, in lower case; what is unreadable is empty."""
-    owner = f"{entry.values.get('owner', '')}/" if "owner" in entry.places else ""
-    return f"{owner}{entry.values.get('name', '')}".lower()
-
-
-def _name(entry: Entry) -> str | None:
-    return None if "name" in entry.unread else entry.values.get("name")
 
 
 def _policy_row(owner: User | None, name: str) -> Policy:

@@ -52,6 +52,17 @@ _TARGET = {
 _NEVER_SHOWN = {"access_key_id", "secret_access_key"}
 
 
+def name(entry: Entry) -> str | None:
+    """Return the entry's name, or None where it could not be read."""
+    return None if "name" in entry.unread else entry.values.get("name")
+
+
+def reference(entry: Entry) -> str:
+    """Return how other entries refer to this one, in lower case; what is unreadable is empty."""
+    owner = f"{entry.values.get('owner', '')}/" if "owner" in entry.places else ""
+    return f"{owner}{entry.values.get('name', '')}".lower()
+
+
 def fill(row: models.Model, entry: Entry, columns: Mapping[str, str]) -> dict[str, str]:
     """Set the columns of the keys that the entry names; return what changed, in words, by column."""
     fields = {}
@@ -148,6 +159,8 @@ def _path(column: str) -> list[str]:
         "is_superuser": ["superuser"],
         "is_active": ["active"],
         "secret_access_key": ["secret_access_key_env"],
+        "urls": ["alarm_urls_env"],
+        "ping_url": ["ping_url_env"],
     }
     keys |= {"every_number": ["every"], "every_unit": ["every"]}
     keys |= {column: ["retries", key] for key, column in _RETRIES.items()}

@@ -17,7 +17,8 @@ from scripts_admin.models import User
 HEAD = """\
 # Users, accounts, schedules and policies of this server, for manage.py apply.
 # Passwords and secret access keys are not in here. For a server that does not have them add password_env to users
-# and secret_access_key_env to accounts, and set the variables that they name where apply runs.
+# and secret_access_key_env to accounts, and set the variables that they name where apply runs. The same goes for
+# alarm_urls_env of users and policies and ping_url_env of policies, as such URLs hold secrets.
 """
 _WIDTH = 100
 Mapping = dict[str, Any]

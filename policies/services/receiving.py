@@ -3,7 +3,7 @@
 Admin forms and `apply` both come here. URLs hold secrets: no sentence, page or log shows one.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from django.core.exceptions import ValidationError
@@ -37,43 +37,30 @@ def of(*, user: User | None = None, policy: Policy | None = None) -> AlarmReceiv
     return found or AlarmReceivers(user=user, policy=policy)
 
 
-def check(*, urls: str | None = None, ping_url: str | None = None) -> None:
-    """Raise ValidationError, by field, where these cannot be what alarms and pings are sent to; None: not asked."""
+def check(entered: Mapping[str, str]) -> None:
+    """Raise ValidationError, by column (`urls`, `ping_url`), where alarms and pings cannot be sent there."""
     wrong: dict[str, list[str]] = {}
-    if urls is not None:
-        wrong["urls"] = _url_mistakes(receivers.split(urls))
-    if ping_url is not None:
-        wrong["ping_url"] = [
-            sentence for sentence in [receivers.ping_mistake(ping_url)] if sentence
-        ]
-    found = {field: sentences for field, sentences in wrong.items() if sentences}
-    if found:
-        raise ValidationError(found)
+    if "urls" in entered:
+        wrong["urls"] = _url_mistakes(receivers.split(entered["urls"]))
+    if "ping_url" in entered:
+        wrong["ping_url"] = [receivers.ping_mistake(entered["ping_url"])]
+    found = {column: list(filter(None, sentences)) for column, sentences in wrong.items()}
+    if any(found.values()):
+        raise ValidationError({column: said for column, said in found.items() if said})
 
 
-def save(found: AlarmReceivers, *, urls: str | None = None, ping_url: str | None = None) -> bool:
-    """Set what is not None, and save; False, and nothing done, where it was so already.
-
-    The caller has asked `check`.
-    """
-    changes = {}
-    if urls is not None:
-        changes["urls"] = "\n".join(receivers.split(urls))
-    if ping_url is not None:
-        changes["ping_url"] = ping_url
-    if found.pk:
-        changes = {name: value for name, value in changes.items() if value != _stored(found, name)}
-    elif not any(changes.values()):
-        return False
-    if not changes:
-        return False
-    for name, value in changes.items():
-        setattr(found, name, value)
-    if "ping_url" in changes:
-        found.has_ping = bool(ping_url)
-        changes["has_ping"] = ""
-    found.save(update_fields=list(changes) if found.pk else None)
-    return True
+def save(found: AlarmReceivers, entered: Mapping[str, str]) -> list[str]:
+    """Save the columns that were entered; return which of them are others than before. The caller has asked `check`."""
+    wanted = dict(entered)
+    if "urls" in wanted:
+        wanted["urls"] = "\n".join(receivers.split(wanted["urls"]))
+    changed = [name for name, value in wanted.items() if value != _stored(found, name)]
+    if changed:
+        for name in changed:
+            setattr(found, name, wanted[name])
+        found.has_ping = bool(wanted.get("ping_url", found.has_ping))
+        found.save(update_fields=[*changed, "has_ping"] if found.pk else None)
+    return changed
 
 
 def shown(found: AlarmReceivers) -> list[str]:

@@ -1,0 +1,321 @@
+"""The outbox, sent to real receivers on loopback."""
+
+import logging
+import threading
+from collections.abc import Iterator
+from datetime import timedelta
+from ipaddress import ip_network
+from typing import Any
+
+import pytest
+import time_machine
+from pytest_django import Settings
+
+from n2wbackup.lib import clock
+from policies.domain.sequence import Event, State
+from policies.models import Alarm, AlarmDelivery, AlarmReceivers, Policy
+from policies.services import delivering, receiving, runs
+from policies.services.outbox import Outbox
+from policies.services.spooled import SpoolAlarms
+from scripts_admin.models import User
+from tests import factories
+from tests.ground import processes
+from tests.ground import receivers as ground
+from tests.ground.receivers import Webhook
+
+TOKEN = "t0psecret-token"
+
+
+@pytest.fixture(autouse=True)
+def loopback(settings: Settings) -> None:
+    settings.N2W_ALARM_NETWORKS = [ip_network("127.0.0.0/8")]
+
+
+@pytest.fixture
+def hook() -> Iterator[Webhook]:
+    with ground.webhook() as served:
+        yield served
+
+
+@pytest.fixture
+def policy(db: None) -> Policy:
+    return factories.PolicyFactory.create(owner=factories.alice(), name="policy1")
+
+
+def tell(url: str, *, user: User | None = None, policy: Policy | None = None) -> AlarmReceivers:
+    found = receiving.of(user=user, policy=policy)
+    receiving.save(found, {"urls": url})
+    return found
+
+
+def ping(policy: Policy, url: str) -> None:
+    receiving.save(receiving.of(policy=policy), {"ping_url": url})
+
+
+def fail(policy: Policy) -> None:
+    run = factories.RunFactory.create(policy=policy, state=State.COMPLETING)
+    assert runs.apply(run, Event.COMPLETED, "ended", end=State.FAILED, reason="AWS said no.")
+
+
+def freeze(policy: Policy) -> None:
+    run = factories.RunFactory.create(policy=policy, state=State.FROZEN)
+    assert runs.apply(run, Event.THAW_FAILED, "after failed")
+
+
+def test_everyone_concerned_is_told_each_once(policy: Policy, hook: Webhook) -> None:
+    root = factories.UserFactory.create(username="root1", is_superuser=True)
+    tell(f"{hook.json_url}/policy {hook.json_url}/both", policy=policy)
+    tell(f"{hook.json_url}/owner {hook.json_url}/both", user=policy.owner)
+    tell(f"{hook.json_url}/root", user=root)
+    tell(f"{hook.json_url}/charlie", user=factories.charlie())
+    other = factories.PolicyFactory.create(owner=policy.owner)
+    tell(f"{hook.json_url}/other", policy=other)
+
+    fail(policy)
+    delivering.send_all()
+    assert sorted(hook.paths) == ["/both", "/owner", "/policy"]
+
+    hook.requests.clear()
+    freeze(policy)
+    delivering.send_all()
+    assert sorted(hook.paths) == ["/both", "/owner", "/policy", "/root"]
+    delivering.send_all()
+    assert len(hook.paths) == 4
+
+
+def test_who_has_no_access_any_more_is_not_told(policy: Policy, hook: Webhook) -> None:
+    root = factories.UserFactory.create(username="root1", is_superuser=True, is_active=False)
+    tell(f"{hook.json_url}/root", user=root)
+    tell(f"{hook.json_url}/owner", user=policy.owner)
+    User.objects.filter(pk=policy.owner.pk).update(is_active=False)
+
+    freeze(policy)
+    delivering.send_all()
+
+    assert hook.requests == []
+
+
+def test_what_was_sent_is_kept_without_its_url(policy: Policy, hook: Webhook) -> None:
+    tell(f"{hook.json_url}/{TOKEN}", policy=policy)
+    fail(policy)
+
+    assert delivering.send_all() == 1
+
+    sent = AlarmDelivery.objects.get()
+    assert (sent.state, sent.url, sent.attempts) == ("sent", "", 1)
+    assert sent.shown == "json://12…0.1"
+    assert hook.titles == ["alice/policy1: backup failed"]
+    assert "AWS said no." in hook.requests[0][2]["message"]
+
+
+def test_a_receiver_that_refuses_is_asked_again_and_the_reason_is_kept(
+    policy: Policy, caplog: pytest.LogCaptureFixture
+) -> None:
+    with ground.webhook(status=500) as hook:
+        tell(f"{hook.json_url}/{TOKEN}", policy=policy)
+        fail(policy)
+        delivering.send_all()
+        delivering.send_all()
+        assert len(hook.requests) == 1  # not before its pause is over
+
+        waits = AlarmDelivery.objects.get()
+        assert (waits.state, waits.attempts) == ("pending", 1)
+        assert "500" in waits.reason
+        assert clock.now() < waits.next_at < clock.now() + timedelta(seconds=20)
+        hook.status = 200
+        with time_machine.travel(clock.now() + timedelta(seconds=20)):
+            delivering.send_all()
+
+    waits.refresh_from_db()
+    assert (waits.state, waits.attempts, waits.reason) == ("sent", 2, "")
+    assert TOKEN not in caplog.text
+    assert "json://12…0.1" in caplog.text
+
+
+def test_after_a_day_it_is_given_up_with_its_reason(
+    policy: Policy, caplog: pytest.LogCaptureFixture
+) -> None:
+    with ground.webhook(status=404) as hook:
+        tell(f"{hook.json_url}/{TOKEN}", policy=policy)
+        fail(policy)
+        with time_machine.travel(clock.now() + timedelta(hours=23)):
+            delivering.send_all()
+        with time_machine.travel(clock.now() + timedelta(hours=25)):
+            delivering.send_all()
+            delivering.send_all()
+
+    lost = AlarmDelivery.objects.get()
+    assert (lost.state, lost.url, len(hook.requests)) == ("given_up", "", 2)
+    assert "404" in lost.reason
+    assert TOKEN not in caplog.text + lost.reason
+
+
+def test_of_two_watchdogs_one_sends(policy: Policy, hook: Webhook) -> None:
+    tell(f"{hook.json_url}/x", policy=policy)
+    fail(policy)
+    assert delivering.spread() == 1
+    assert delivering.spread() == 0
+
+    first, second = delivering.claim(), delivering.claim()
+
+    assert first is not None
+    assert len(first.deliveries) == 1
+    assert second is None
+    delivering.send(first)
+    assert len(hook.requests) == 1
+
+
+def test_a_message_of_a_watchdog_that_died_is_sent_by_the_next(
+    policy: Policy, hook: Webhook
+) -> None:
+    tell(f"{hook.json_url}/x", policy=policy)
+    fail(policy)
+    delivering.spread()
+    assert delivering.claim() is not None  # and then nothing
+
+    with time_machine.travel(clock.now() + delivering.CLAIM + timedelta(seconds=1)):
+        assert delivering.send_all() == 1
+
+    assert AlarmDelivery.objects.get().state == "sent"
+
+
+def test_whoever_took_too_long_does_not_overwrite_the_next(policy: Policy, hook: Webhook) -> None:
+    tell(f"{hook.json_url}/x", policy=policy)
+    fail(policy)
+    delivering.spread()
+    slow = delivering.claim()
+    assert slow is not None
+    with time_machine.travel(clock.now() + delivering.CLAIM + timedelta(seconds=1)):
+        delivering.send_all()
+
+    delivering._enter(slow.deliveries[0], "too late", clock.now())
+
+    assert AlarmDelivery.objects.get().state == "sent"
+
+
+def test_what_may_be_frozen_goes_first(policy: Policy, hook: Webhook) -> None:
+    tell(f"{hook.json_url}/x", policy=policy)
+    tell(f"{hook.json_url}/owner", user=policy.owner)
+    fail(policy)
+    freeze(policy)
+
+    delivering.send_all()
+
+    assert ["FROZEN" in title for title in hook.titles] == [True, True, False, False]
+
+
+def test_a_url_that_cannot_be_decrypted_is_told_in_the_outbox(
+    policy: Policy, hook: Webhook, settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    tell(f"{hook.json_url}/{TOKEN}", policy=policy)
+    fail(policy)
+    delivering.spread()
+    settings.N2W_ENCRYPTION_KEYS = ["A" * 43 + "="]
+
+    delivering.send_all()
+    freeze(policy)
+    delivering.send_all()
+
+    rows = AlarmDelivery.objects.defer("url")
+    assert {row.state for row in rows} == {"given_up"}
+    assert all("N2W_ENCRYPTION_KEYS" in row.reason for row in rows)
+    assert hook.requests == []
+    assert TOKEN not in caplog.text
+
+
+def test_pings_come_in_their_order_and_an_older_one_never_after_a_newer(
+    policy: Policy, hook: Webhook
+) -> None:
+    ping(policy, f"{hook.url}/{TOKEN}")
+    run = factories.RunFactory.create(policy=policy)
+    assert runs.claim(run.pk) is not None
+    hook.status = 500
+    delivering.send_all()
+    run.refresh_from_db()
+    runs.apply(run, Event.NOTHING_LEFT, "nothing left")
+    runs.apply(run, Event.COMPLETED, "ended", end=State.FAILED)
+    hook.status = 200
+
+    delivering.send_all()
+    with time_machine.travel(clock.now() + timedelta(minutes=5)):
+        delivering.send_all()
+
+    assert hook.paths == [f"/{TOKEN}/start", f"/{TOKEN}/fail"]
+    start, end = AlarmDelivery.objects.order_by("pk")
+    assert (start.state, start.reason) == ("given_up", delivering.SUPERSEDED)
+    assert end.state == "sent"
+
+
+def test_a_success_pings_the_url_itself(policy: Policy, hook: Webhook) -> None:
+    ping(policy, f"{hook.url}/{TOKEN}?a=b")
+    run = factories.RunFactory.create(policy=policy, state=State.COMPLETING)
+    runs.apply(run, Event.COMPLETED, "ended", end=State.SUCCEEDED)
+
+    delivering.send_all()
+
+    assert hook.paths == [f"/{TOKEN}?a=b"]
+
+
+def test_old_alarms_are_forgotten_and_those_on_their_way_are_not(policy: Policy) -> None:
+    fail(policy)
+    delivering.spread()
+    tell("json://127.0.0.1:1/x", policy=policy)
+    freeze(policy)
+    delivering.spread()
+
+    with time_machine.travel(clock.now() + delivering.KEPT + timedelta(days=1)):
+        delivering.forget_old()
+
+    assert [alarm.kind for alarm in Alarm.objects.all()] == ["may_be_frozen"]
+
+
+def test_a_run_counts_as_told_once_each_receiver_was_tried(policy: Policy, hook: Webhook) -> None:
+    tell(f"{hook.json_url}/x", policy=policy)
+    freeze(policy)
+    assert delivering.told() == set()
+    delivering.spread()
+    assert delivering.told() == set()
+
+    delivering.send_all()
+
+    assert delivering.told() == {Alarm.objects.get().run_id}
+
+
+def test_what_the_library_says_stays_in_the_courier(
+    policy: Policy, hook: Webhook, caplog: pytest.LogCaptureFixture, capfd: Any
+) -> None:
+    hook.status = 418
+    with caplog.at_level(logging.DEBUG):
+        tell(f"json://user:{TOKEN}@127.0.0.1:{hook.port}/{TOKEN}?+X-Key={TOKEN}", policy=policy)
+        fail(policy)
+        delivering.send_all()
+
+    out, err = capfd.readouterr()
+    assert TOKEN not in caplog.text + out + err + AlarmDelivery.objects.get().reason
+    assert len(hook.requests) == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_receiver_that_hangs_keeps_no_other_waiting(hook: Webhook, own_home: Any) -> None:
+    slow_policy = factories.PolicyFactory.create(owner=factories.alice())
+    policy = factories.PolicyFactory.create(owner=factories.charlie())
+    outbox = Outbox(SpoolAlarms(own_home, own_home))
+    with ground.webhook(hangs=threading.Event()) as slow:
+        for number in range(5):
+            stalling = factories.PolicyFactory.create(owner=slow_policy.owner, name=f"s{number}")
+            tell(f"{slow.json_url}/{number}", policy=stalling)
+            fail(stalling)
+        outbox.turn()
+        processes.wait_until(lambda: len(slow.requests) == 3, seconds=30, what="slots are taken")
+
+        tell(f"{hook.json_url}/x", policy=policy)
+        freeze(policy)
+        outbox.turn()
+        processes.wait_until(lambda: bool(hook.titles), seconds=15, what="the urgent one")
+
+        assert "MAY BE FROZEN" in hook.titles[0]
+        assert slow.hangs is not None
+        slow.hangs.set()
+        for thread in list(outbox._open):
+            thread.join(30)
+    assert AlarmDelivery.objects.filter(state="sent").count() == 4
