@@ -1,0 +1,228 @@
+"""'May be frozen' told without the database: from the spool alone."""
+
+from collections.abc import Iterator
+from ipaddress import ip_network
+from typing import Any, NoReturn
+
+import pytest
+from django.db import connection
+from pytest_django import Settings
+
+from n2wbackup.lib import home
+from policies.domain.sequence import Event, State
+from policies.models import Alarm, Run
+from policies.services import delivering, receiving, runs, spooled
+from policies.services.spooled import SpoolAlarms
+from scripts_admin.runners import linux
+from tests import factories
+from tests.ground import receivers as ground
+from tests.ground.receivers import Webhook
+from tests.services.backup import Backup
+
+TOKEN = "t0psecret-token"
+
+
+@pytest.fixture(autouse=True)
+def loopback(settings: Settings) -> None:
+    settings.N2W_ALARM_NETWORKS = [ip_network("127.0.0.0/8")]
+
+
+@pytest.fixture
+def hook() -> Iterator[Webhook]:
+    with ground.webhook() as served:
+        yield served
+
+
+@pytest.fixture
+def frozen(backup: Backup, hook: Webhook) -> Run:
+    """A run whose after has failed, with receivers."""
+    receiving.save(receiving.of(policy=backup.policy), {"urls": f"{hook.json_url}/{TOKEN}"})
+    backup.scripts(after="[ -e fixed ]")
+    return backup.window()
+
+
+class Clock:
+    """The seconds since boot, as the spool's alarms see them."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.ahead = 0.0
+        real = linux.boottime
+        monkeypatch.setattr(spooled.linux, "boottime", lambda: real() + self.ahead)
+
+
+@pytest.fixture
+def later(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    return Clock(monkeypatch)
+
+
+def watch() -> SpoolAlarms:
+    return SpoolAlarms(home.spool(), home.runtime())
+
+
+def turns(alarms: SpoolAlarms, later: Clock, *seconds: float) -> None:
+    """Turn now, and again so much later each time, with a database that refuses every question."""
+
+    def refuse(*_: Any) -> NoReturn:
+        raise AssertionError("the database was asked")
+
+    with connection.execute_wrapper(refuse):
+        alarms.turn()
+        for each in seconds:
+            later.ahead += each
+            alarms.turn()
+
+
+def test_a_failed_after_that_no_row_tells_of_is_told_from_the_spool(
+    frozen: Run, hook: Webhook, later: Clock
+) -> None:
+    alarms = watch()
+
+    turns(alarms, later, 6, 10)
+    assert hook.requests == []  # the rows have their time first
+    turns(alarms, later, 15, 1, 60)
+
+    ((_, path, body),) = hook.requests
+    assert path == f"/{TOKEN}"
+    assert body["title"].startswith("alice/policy1 MAY BE FROZEN since ")
+    assert f"confirm_thaw {frozen.label}" in body["message"]
+    assert "database did not take this up" in body["message"]
+
+
+def test_what_the_rows_have_told_is_not_told_again(
+    frozen: Run, hook: Webhook, later: Clock
+) -> None:
+    alarms = watch()
+    delivering.send_all()
+    alarms.told = frozenset(delivering.told())
+
+    turns(alarms, later, 6, 60, 60)
+
+    assert len(hook.requests) == 1
+
+
+def test_what_was_told_from_the_spool_is_not_told_again_by_its_row(
+    frozen: Run, hook: Webhook, later: Clock
+) -> None:
+    alarms = watch()
+    turns(alarms, later, 6, 25)
+    assert len(hook.requests) == 1
+
+    delivering.spread(alarms.sent())
+    delivering.send_all()
+
+    assert len(hook.requests) == 1
+    assert Alarm.objects.get().spread_at is not None
+
+
+def test_a_window_that_is_overdue_is_told_whatever_holds_it_up(
+    backup: Backup, hook: Webhook, later: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    receiving.save(receiving.of(policy=backup.policy), {"urls": f"{hook.json_url}/{TOKEN}"})
+    backup.scripts()
+    alarms = watch()
+    fire = backup.cloud.fire
+
+    def look(*arguments: Any) -> Any:
+        turns(alarms, later, 6, 80)
+        assert hook.requests == []
+        turns(alarms, later, 40)
+        assert len(hook.requests) == 1
+        return fire(*arguments)
+
+    monkeypatch.setattr(backup.cloud, "fire", look)
+
+    assert backup.window().state == State.WAITING
+    assert "MAY BE FROZEN" in hook.titles[0]
+
+
+def test_a_receiver_that_did_not_take_it_is_asked_again_and_the_others_are_not(
+    backup: Backup, hook: Webhook, later: Clock
+) -> None:
+    with ground.webhook(status=500) as other:
+        receiving.save(receiving.of(policy=backup.policy), {"urls": f"{hook.json_url}/{TOKEN}"})
+        receiving.save(receiving.of(user=backup.policy.owner), {"urls": other.json_url})
+        backup.scripts(after="exit 1")
+        backup.window()
+        alarms = watch()
+        turns(alarms, later, 6, 25, 5)
+        assert (len(hook.requests), len(other.requests)) == (1, 1)
+        other.status = 200
+
+        turns(alarms, later, 31, 31)
+
+    assert (len(hook.requests), len(other.requests)) == (1, 2)
+
+
+def test_while_it_stays_frozen_it_is_told_each_hour(
+    frozen: Run, hook: Webhook, later: Clock
+) -> None:
+    turns(watch(), later, 6, 25, 1800, 1801)
+
+    assert len(hook.requests) == 2
+
+
+def test_a_thaw_is_told_to_whom_the_freeze_was(
+    backup: Backup, frozen: Run, hook: Webhook, later: Clock
+) -> None:
+    alarms = watch()
+    turns(alarms, later, 6, 25)
+    (backup.folder / "fixed").touch()
+    record = backup.spooled(frozen) / "record.json"
+    kept = record.read_text()
+    while backup.thaw(frozen).state == State.THAWING:
+        pass
+    record.write_text(kept)  # as it is where nobody can enter the thaw
+
+    turns(alarms, later, 6, 6)
+
+    assert [title.split()[1:3] for title in hook.titles] == [["MAY", "BE"], ["has", "recovered"]]
+
+
+def test_nothing_is_told_of_windows_that_are_thawed(
+    backup: Backup, hook: Webhook, later: Clock
+) -> None:
+    receiving.save(receiving.of(policy=backup.policy), {"urls": f"{hook.json_url}/{TOKEN}"})
+    backup.scripts()
+    run = backup.window()
+    record = backup.spooled(run) / "settled.json"
+    record.rename(record.with_name("record.json"))  # thawed, and not entered yet
+
+    turns(watch(), later, 6, 600)
+
+    assert hook.requests == []
+
+
+def test_the_urls_in_the_spool_are_sealed_and_go_with_the_run(backup: Backup, frozen: Run) -> None:
+    path = backup.spooled(frozen) / spooled.NAME
+
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert TOKEN not in path.read_text()
+    assert TOKEN not in (backup.spooled(frozen) / "record.json").read_text()
+
+
+def test_a_window_opens_also_where_the_urls_cannot_be_read(
+    backup: Backup, hook: Webhook, settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    receiving.save(receiving.of(policy=backup.policy), {"urls": f"{hook.json_url}/{TOKEN}"})
+    new = "A" * 43 + "="
+    settings.N2W_ENCRYPTION_KEYS = [new]
+    backup.policy.account.secret_access_key = "enough"
+    backup.policy.account.save()
+    backup.scripts()
+
+    run = backup.window()
+
+    assert run.state == State.WAITING
+    assert not (backup.spooled(run) / spooled.NAME).exists()
+    assert "alarms cannot be sent from the spool" in caplog.text
+
+
+def test_the_row_of_a_run_that_moves_on_is_the_rows_matter(backup: Backup) -> None:
+    run = factories.RunFactory.create(policy=backup.policy, state=State.FROZEN)
+    runs.apply(run, Event.THAW_FAILED, "after failed")
+
+    delivering.spread({run.pk})
+
+    alarm = Alarm.objects.get()
+    assert alarm.spread_at is not None
+    assert alarm.deliveries.count() == 0
