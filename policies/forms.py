@@ -1,4 +1,4 @@
-"""Forms of accounts, schedules, policies and targets. The rules are the services'; here is only where they are told."""
+"""Forms of accounts, alarms, schedules, policies and targets. The rules are the services'; here they are told."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -7,18 +7,19 @@ from django import forms
 from django.core.exceptions import ValidationError
 from django.forms.models import BaseInlineFormSet
 
-from policies.models import Account, Policy, PolicyTarget, Schedule
-from policies.services import enrolling, policies, schedules, timetables
+from policies.models import Account, AlarmReceivers, Policy, PolicyTarget, Schedule
+from policies.services import enrolling, policies, receiving, schedules, timetables
 
 if TYPE_CHECKING:
     _AccountForm = forms.ModelForm[Account]
+    _ReceiversForm = forms.ModelForm[AlarmReceivers]
     _ScheduleForm = forms.ModelForm[Schedule]
     _PolicyForm = forms.ModelForm[Policy]
     _TargetForm = forms.ModelForm[PolicyTarget]
     _TargetSet = BaseInlineFormSet[Any, Any, Any]
     _ScheduleChoices = forms.ModelMultipleChoiceField[Schedule]
 else:  # they take no types at run time
-    _AccountForm = _ScheduleForm = _PolicyForm = _TargetForm = forms.ModelForm
+    _AccountForm = _ReceiversForm = _ScheduleForm = _PolicyForm = _TargetForm = forms.ModelForm
     _TargetSet = BaseInlineFormSet
     _ScheduleChoices = forms.ModelMultipleChoiceField
 
@@ -48,6 +49,56 @@ class AccountForm(_AccountForm):
         unread = {columns.get(name, name) for name in self.errors}
         _ask(self, lambda: enrolling.check(self.instance, unread=unread), columns)
         return cleaned
+
+
+class ReceiversForm(_ReceiversForm):
+    """Where alarms of a user or a policy go. What is stored is never shown; an empty field keeps it."""
+
+    new_urls = forms.CharField(
+        label="Alarm URLs",
+        required=False,
+        widget=forms.Textarea(attrs={"rows": 4, "cols": 60, "autocomplete": "off"}),
+        help_text=(
+            "One a line, such as mailtos://user:password@mail.example.org?to=ops@example.org. They take the place "
+            "of those that are stored, are kept encrypted and never shown again. Empty: as they are; none: take "
+            "all away."
+        ),
+    )
+    new_ping_url = forms.CharField(
+        label="Ping URL",
+        required=False,
+        widget=forms.TextInput(attrs={"size": 60, "autocomplete": "off"}),
+        help_text="Of policies: https://…; /start and /fail are put behind it. Empty: as it is; none: take it away.",
+    )
+
+    class Meta:
+        model = AlarmReceivers
+        fields = ("user", "policy")
+
+    def entered(self) -> dict[str, str]:
+        """Return what was entered, by column."""
+        urls, ping = self.cleaned_data.get("new_urls"), self.cleaned_data.get("new_ping_url")
+        return receiving.entered(urls=urls or "", ping_url=ping or "")
+
+    def clean(self) -> dict[str, Any]:
+        """Ask the saving rules."""
+        cleaned = super().clean() or self.cleaned_data
+        found, entered = self.instance, self.entered()
+        user, policy = (cleaned.get(name, getattr(found, name)) for name in ("user", "policy"))
+        if (user is None) == (policy is None):
+            raise ValidationError(
+                "These are a user's or a policy's receivers: choose one of the two."
+            )
+        if not found.pk and not any(entered.values()):
+            self.add_error("new_urls", "Enter at least one URL.")
+        if user is not None and entered.get("ping_url"):
+            self.add_error("new_ping_url", "Only a policy has a ping URL: choose the policy.")
+        columns = {"new_urls": "urls", "new_ping_url": "ping_url"}
+        _ask(self, lambda: receiving.check(entered), columns)
+        return cleaned
+
+    def validate_constraints(self) -> None:
+        """Leave it to the rules above, whose sentences say more."""
 
 
 class Lines(forms.CharField):
@@ -226,7 +277,7 @@ def _fill(row: Account | Schedule | Policy, cleaned: dict[str, Any]) -> None:
 
 
 def _ask(
-    form: _AccountForm | _ScheduleForm | _PolicyForm,
+    form: _AccountForm | _ReceiversForm | _ScheduleForm | _PolicyForm,
     check: Callable[[], None],
     columns: dict[str, str],
 ) -> None:

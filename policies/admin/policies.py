@@ -10,12 +10,14 @@ from django.forms import ModelForm
 from django.forms.models import BaseInlineFormSet
 from django.http import HttpRequest
 
+from policies.admin.alarms import try_out
 from policies.admin.owned import Owned, deleted, person
 from policies.admin.schedules import coming
+from policies.domain.alarms import Kind
 from policies.domain.errors import RefusedError
 from policies.forms import PolicyForm, ScheduleChoices, TargetForm, TargetSet
 from policies.models import Policy, PolicyTarget, Run, Schedule
-from policies.services import confirming, outlook, policies, runs
+from policies.services import confirming, outlook, policies, receiving, runs
 
 if TYPE_CHECKING:
     _TargetInline = admin.TabularInline[Any, Any]
@@ -74,7 +76,7 @@ class PolicyAdmin(Owned):
     ordering = ("owner__username", "name")
     list_filter = ("enabled",)
     search_fields = ("name", "owner__username")
-    actions = ("back_up", "confirm_thaw", "switch_on", "switch_off")
+    actions = ("back_up", "confirm_thaw", "switch_on", "switch_off", "test_alarms")
 
     def get_queryset(self, request: HttpRequest) -> Any:  # noqa: ANN401 - see Owned
         """Read names along, and no secret."""
@@ -135,6 +137,14 @@ class PolicyAdmin(Owned):
     def switch_off(self, request: HttpRequest, queryset: models.QuerySet[Policy]) -> None:
         """Let nothing be due any more; a run that is under way goes on."""
         self._switch(request, queryset, on=False)
+
+    @admin.action(description="Send a test message to whom alarms go", permissions=["view"])
+    def test_alarms(self, request: HttpRequest, queryset: models.QuerySet[Policy]) -> None:
+        """Send one test message to the policy's URLs and its owner's, and say which took it."""
+        for policy in queryset:
+            label = f"{policy.owner.username}/{policy.name}"
+            found = receiving.concerned(Kind.FAILED, policy.pk, policy.owner_id)
+            try_out(request, label, found)
 
     def _switch(self, request: HttpRequest, queryset: models.QuerySet[Policy], *, on: bool) -> None:
         def switch(policy: Policy) -> str:

@@ -22,7 +22,6 @@ from scripts_admin.models import Folder, User
 from scripts_admin.services import folders, users
 
 CREATED, CHANGED, UNCHANGED = "created", "changed", "unchanged"
-NOBODY = "none"  # what a variable says where no URL is to be left
 USER, ACCOUNT, SCHEDULE, POLICY = "user", "account", "schedule", "policy"
 # Anything else may be the secret itself, written where its variable's name belongs.
 _VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]{0,63}")
@@ -119,7 +118,7 @@ class _Application:
         columns = {"alarm_urls_env": "urls", "ping_url_env": "ping_url"}
         for entry in entries:
             said = {column: self._variable(entry, key) for key, column in columns.items()}
-            entered = {name: "" if url == NOBODY else url for name, url in said.items() if url}
+            entered = receiving.entered(**said)
             self._ask(entry, CHANGED, lambda entered=entered: receiving.check(entered))
             self._alarms[entry.place] = entered
 

@@ -17,6 +17,7 @@ from policies.domain.errors import InputError
 from policies.models import Alarm, AlarmReceivers, Policy
 from scripts_admin.models import User
 
+NOBODY = "none"  # what is entered where no URL is to be left
 _TRIAL_SECONDS = 30.0
 
 
@@ -35,6 +36,12 @@ def of(*, user: User | None = None, policy: Policy | None = None) -> AlarmReceiv
     known = (user or policy) is not None and (user or policy).pk  # type: ignore[union-attr]
     found = rows.filter(owner).first() if known else None
     return found or AlarmReceivers(user=user, policy=policy)
+
+
+def entered(**columns: str) -> dict[str, str]:
+    """Return what was entered: nothing leaves a column as it is, `none` empties it."""
+    said = {column: text.strip() for column, text in columns.items() if text.strip()}
+    return {column: "" if text == NOBODY else text for column, text in said.items()}
 
 
 def check(entered: Mapping[str, str]) -> None:

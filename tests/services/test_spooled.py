@@ -47,7 +47,7 @@ class Clock:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.ahead = 0.0
         real = linux.boottime
-        monkeypatch.setattr(spooled.linux, "boottime", lambda: real() + self.ahead)
+        monkeypatch.setattr(linux, "boottime", lambda: real() + self.ahead)
 
 
 @pytest.fixture
