@@ -41,13 +41,16 @@ class Batch:
     urgent: bool
 
 
-def spread(ignored: Collection[UUID] = ()) -> int:
+def spread(ignored: Collection[UUID] = (), waiting: Collection[UUID] = ()) -> int:
     """Make a delivery for each receiver of what is due; return of how many alarms.
 
-    `ignored`: runs whose 'may be frozen' has been told without the database; it is not told twice.
+    `ignored`: runs whose 'may be frozen' has been told without the database; it is not told twice. `waiting`: runs of
+    which that is going on at this moment.
     """
     now = clock.now()
     due = Alarm.objects.filter(spread_at=None, not_before__lte=now).order_by("not_before", "pk")
+    if waiting:
+        due = due.exclude(kind=Kind.MAY_BE_FROZEN, run__in=waiting)
     rows = due.values_list("pk", flat=True)
     trouble = "alarm %s could not be made ready to be sent"
     return each.apart(list(rows), lambda key: _spread(key, ignored, now), trouble)

@@ -32,7 +32,8 @@ class Outbox:
     def turn(self) -> None:
         """Start what is due and has a free slot. May wait for the database, and for nothing else."""
         self._open = {thread: batch for thread, batch in self._open.items() if thread.is_alive()}
-        delivering.spread(self._spooled.sent())
+        waiting = self._spooled.telling  # asked first: what has ended meanwhile is among those sent
+        delivering.spread(self._spooled.sent(), waiting)
         self._spooled.told = frozenset(delivering.told())
         while len(self._open) < SLOTS:
             busy = [batch.receivers for batch in self._open.values() if not batch.urgent]

@@ -63,6 +63,7 @@ class SpoolAlarms:
         """Remember the two places; neither is read yet."""
         self._spool, self._runtime = spool_folder, runtime
         self._windows: dict[str, _Window] = {}
+        self.telling: frozenset[UUID] = frozenset()  # runs that are told of at this moment
         self.told: frozenset[UUID] = (
             frozenset()
         )  # runs of which the rows have told; set by another thread
@@ -108,7 +109,11 @@ class SpoolAlarms:
         if window.told_at is None and UUID(folder.name) in self.told:
             return
         if window.told_at is None or self._is_past(window):
-            self._tell(folder, window, now)
+            self.telling = frozenset({UUID(folder.name)})
+            try:
+                self._tell(folder, window, now)
+            finally:
+                self.telling = frozenset()
 
     @staticmethod
     def _note(window: _Window, record: spool.Record, runtime: Path, now: float) -> None:

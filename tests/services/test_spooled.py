@@ -9,6 +9,7 @@ from django.db import connection
 from pytest_django import Settings
 
 from n2wbackup.lib import home
+from policies.adapters import post
 from policies.domain.sequence import Event, State
 from policies.models import Alarm, Run
 from policies.services import delivering, receiving, runs, spooled
@@ -226,3 +227,26 @@ def test_the_row_of_a_run_that_moves_on_is_the_rows_matter(backup: Backup) -> No
     alarm = Alarm.objects.get()
     assert alarm.spread_at is not None
     assert alarm.deliveries.count() == 0
+
+
+def test_while_it_is_told_from_the_spool_its_row_waits(
+    frozen: Run, hook: Webhook, later: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alarms = watch()
+    seen: list[int] = []
+    carry = post.carry
+
+    def look(*arguments: Any) -> Any:
+        seen.append(delivering.spread(alarms.sent(), alarms.telling))
+        return carry(*arguments)
+
+    turns(alarms, later, 6)
+    later.ahead += 25
+    with monkeypatch.context() as patch:
+        patch.setattr(post, "carry", look)
+        alarms.turn()
+    delivering.spread(alarms.sent(), alarms.telling)
+    delivering.send_all()
+
+    assert seen == [0]
+    assert len(hook.requests) == 1

@@ -51,6 +51,7 @@ class Product:
     database_url: str = ""
     instance: str = ""
     process: subprocess.Popen[bytes] | None = None
+    more: Mapping[str, str] = field(default_factory=dict)  # variables of the environment
     log: Path = field(init=False)
 
     def __post_init__(self) -> None:
@@ -69,7 +70,8 @@ class Product:
             "AWS_ENDPOINT_URL": self.aws.endpoint_url,
             "AWS_EC2_METADATA_DISABLED": "true",
         }
-        return found | ({"DATABASE_URL": self.database_url} if self.database_url else {})
+        found |= {"DATABASE_URL": self.database_url} if self.database_url else {}
+        return {**found, **self.more}
 
     @property
     def folder(self) -> Path:
@@ -218,12 +220,14 @@ def serving(
     database_url: str = "",
     volumes: list[VolumeSpec] | None = None,
     policy: Mapping[str, Any] | None = None,
+    more: Mapping[str, str] | None = None,
 ) -> Iterator[Product]:
     """Serve a home that has one policy of one instance; everything ends with the block."""
     with SimulatedAws(beside / "aws", pending_seconds=1, per_volume_interval_seconds=0) as aws:
         instance = aws.add_instance(volumes=volumes or [VolumeSpec(), VolumeSpec()])
         port = processes.free_port()
         product = Product(home, aws, port, beside / "marks", database_url, instance.instance_id)
+        product.more = more or {}
         product.succeed("migrate", "--verbosity", "0")
         product.apply([instance.instance_id], **(policy or {}))
         with product.log.open("wb") as log:

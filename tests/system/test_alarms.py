@@ -1,0 +1,130 @@
+"""Alarms of the real server: whatever is away, people hear of what may be frozen."""
+
+import contextlib
+import os
+import signal
+import sqlite3
+from collections.abc import Iterator
+
+import pytest
+
+from tests.ground import processes
+from tests.ground import receivers as ground
+from tests.ground.receivers import Webhook
+from tests.system.product import LABEL, Product, serving
+
+pytestmark = [pytest.mark.real, pytest.mark.timeout(240)]
+TOKEN = "t0psecret-token"
+HELD = "until [ -e {path}/go ]; do sleep 0.1; done; [ -e {path}/fixed ] || exit 1"
+
+
+@pytest.fixture(scope="module")
+def hook() -> Iterator[Webhook]:
+    with ground.webhook() as served:
+        yield served
+
+
+@pytest.fixture(scope="module")
+def product(hook: Webhook) -> Iterator[Product]:
+    more = {
+        "N2W_ALARM_NETWORKS": "127.0.0.0/8",
+        "HOOK": f"{hook.json_url}/{TOKEN}",
+        "PING": f"{hook.url}/{TOKEN}-ping",
+    }
+    policy = {"alarm_urls_env": "HOOK", "ping_url_env": "PING"}
+    with (
+        processes.folder() as folder,
+        serving(folder / "home", folder, policy=policy, more=more) as served,
+    ):
+        yield served
+
+
+@pytest.fixture(autouse=True)
+def clean(product: Product, hook: Webhook) -> None:
+    hook.requests.clear()
+    for name in ("go", "fixed"):
+        (product.home / name).unlink(missing_ok=True)
+    product.scripts(after=HELD.format(path=product.home))
+
+
+def wait_for(hook: Webhook, words: str, seconds: float = 60) -> None:
+    processes.wait_until(
+        lambda: any(words in title for title in hook.titles),
+        seconds=seconds,
+        what=f"{words}; {hook.requests}",
+    )
+
+
+@contextlib.contextmanager
+def stopped(pids: list[int]) -> Iterator[None]:
+    assert pids
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+
+
+def freeze(product: Product) -> str:
+    """Start a run, and return its id once its after has begun."""
+    run = product.start_run()
+    product.wait_for_mark("after", "start")
+    return run
+
+
+def mend(product: Product, hook: Webhook, run: str) -> None:
+    """Let after succeed, and wait for the good news and the end."""
+    (product.home / "fixed").touch()
+    wait_for(hook, "has recovered")
+    assert product.wait_for_end(run)["state"] == "partial"
+
+
+def nothing_tells_the_urls(product: Product) -> None:
+    logs = [path.read_text() for path in (product.home / "logs").glob("*.log*")]
+    assert logs
+    assert TOKEN not in "".join(logs) + product.log.read_text()
+
+
+def test_an_after_that_fails_is_told_while_the_broker_is_away(
+    product: Product, hook: Webhook
+) -> None:
+    run = freeze(product)
+    with stopped(product.pids("n2wbackup broker")):
+        (product.home / "go").touch()
+
+        wait_for(hook, f"{LABEL} MAY BE FROZEN since ")
+
+        told = next(body["message"] for _, _, body in hook.requests if "title" in body)
+        assert f"show_run {run}" in told
+        assert f"confirm_thaw {LABEL}" in told
+    mend(product, hook, run)
+    pings = [path for path in hook.paths if "ping" in path]
+    processes.wait_until(
+        lambda: f"/{TOKEN}-ping/fail" in hook.paths, seconds=30, what="the ping of the end"
+    )
+    assert pings[0] == f"/{TOKEN}-ping/start"
+    nothing_tells_the_urls(product)
+
+
+def test_an_after_that_fails_is_told_while_the_database_takes_nothing(
+    product: Product, hook: Webhook
+) -> None:
+    product.marks_file.unlink()
+    run = freeze(product)
+    with contextlib.closing(sqlite3.connect(product.home / "db.sqlite3")) as database:
+        database.execute("PRAGMA busy_timeout = 20000")
+        database.execute("BEGIN IMMEDIATE")
+        (product.home / "go").touch()
+
+        wait_for(hook, f"{LABEL} MAY BE FROZEN since ", seconds=90)
+        database.rollback()
+
+    told = next(body["message"] for _, _, body in hook.requests if "title" in body)
+    assert "database did not take this up" in told
+    assert f"confirm_thaw {LABEL}" in told
+    mend(product, hook, run)
+    # Its row comes late, and is not sent as well.
+    assert sum("MAY BE FROZEN" in title for title in hook.titles) == 1
+    nothing_tells_the_urls(product)
