@@ -208,6 +208,7 @@ def test_a_commit_to_sqlite_is_on_disk_and_writers_wait_for_each_other(tmp_path:
     [
         ("N2W_PORT", "http", "N2W_PORT is 'http': set it to a port number from 1 to 65535."),
         ("N2W_PORT", "0", "N2W_PORT is '0'"),
+        ("N2W_ALARM_NETWORKS", "10.0.0.1/8", "which is no network: write it like 127.0.0.0/8."),
         ("N2W_RUN_SCRIPTS_AS", "root", "set it to cpmuser, owner or self."),
         ("DEBUG", "perhaps", "DEBUG is neither yes nor no: set it to true or false."),
         ("N2W_HOME", "/proc/nowhere", "N2W_HOME is /proc/nowhere, which cannot be made"),
