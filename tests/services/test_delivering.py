@@ -68,7 +68,7 @@ def test_everyone_concerned_is_told_each_once(policy: Policy, hook: Webhook) -> 
     tell(f"{hook.json_url}/owner {hook.json_url}/both", user=policy.owner)
     tell(f"{hook.json_url}/root", user=root)
     tell(f"{hook.json_url}/charlie", user=factories.charlie())
-    other = factories.PolicyFactory.create(owner=policy.owner)
+    other = factories.PolicyFactory.create(owner=policy.owner, name="other")
     tell(f"{hook.json_url}/other", policy=other)
 
     fail(policy)
@@ -179,16 +179,22 @@ def test_a_message_of_a_watchdog_that_died_is_sent_by_the_next(
     assert AlarmDelivery.objects.get().state == "sent"
 
 
-def test_whoever_took_too_long_does_not_overwrite_the_next(policy: Policy, hook: Webhook) -> None:
+def test_whoever_took_too_long_does_not_take_it_from_the_next(
+    policy: Policy, hook: Webhook
+) -> None:
     tell(f"{hook.json_url}/x", policy=policy)
     fail(policy)
     delivering.spread()
     slow = delivering.claim()
     assert slow is not None
     with time_machine.travel(clock.now() + delivering.CLAIM + timedelta(seconds=1)):
-        delivering.send_all()
+        quick = delivering.claim()
+        assert quick is not None
 
-    delivering._enter(slow.deliveries[0], "too late", clock.now())
+        delivering._enter(slow.deliveries[0], "too late", clock.now())
+        claimed = AlarmDelivery.objects.get()
+        assert (claimed.claimed_until, claimed.reason) == (quick.deliveries[0].claimed_until, "")
+        delivering.send(quick)
 
     assert AlarmDelivery.objects.get().state == "sent"
 
@@ -244,6 +250,24 @@ def test_pings_come_in_their_order_and_an_older_one_never_after_a_newer(
     start, end = AlarmDelivery.objects.order_by("pk")
     assert (start.state, start.reason) == ("given_up", delivering.SUPERSEDED)
     assert end.state == "sent"
+
+
+def test_a_ping_waits_for_one_that_is_on_its_way(policy: Policy, hook: Webhook) -> None:
+    ping(policy, f"{hook.url}/{TOKEN}")
+    run = factories.RunFactory.create(policy=policy)
+    assert runs.claim(run.pk) is not None
+    delivering.spread()
+    start = delivering.claim()
+    assert start is not None
+    run.refresh_from_db()
+    runs.apply(run, Event.NOTHING_LEFT, "nothing left")
+    runs.apply(run, Event.COMPLETED, "ended", end=State.FAILED)
+
+    assert delivering.send_all() == 0
+    delivering.send(start)
+    assert delivering.send_all() == 1
+
+    assert hook.paths == [f"/{TOKEN}/start", f"/{TOKEN}/fail"]
 
 
 def test_a_success_pings_the_url_itself(policy: Policy, hook: Webhook) -> None:
