@@ -126,7 +126,7 @@ class Migration(migrations.Migration):
                         auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
                     ),
                 ),
-                ("url", n2wbackup.lib.encrypted.EncryptedTextField(blank=True, default="")),
+                ("url", n2wbackup.lib.encrypted.EncryptedTextField(null=True)),  # type: ignore[misc] # as in the model
                 ("shown", models.CharField(max_length=80)),
                 (
                     "state",

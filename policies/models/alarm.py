@@ -103,7 +103,8 @@ class AlarmDelivery(models.Model):
     receivers = models.ForeignKey(
         AlarmReceivers, on_delete=models.SET_NULL, null=True, related_name="+"
     )
-    url = EncryptedTextField(default="", blank=True)
+    # NULL once it has ended: then it is asked for no more, and no lost key makes it a burden.
+    url = EncryptedTextField(null=True)  # type: ignore[misc] # of all that is read it is a text
     shown = models.CharField(max_length=80)  # schema and masked host
     state = models.CharField(max_length=16, choices=State.choices, default=State.PENDING)
     attempts = models.PositiveIntegerField(default=0)

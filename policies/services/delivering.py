@@ -201,7 +201,7 @@ def _end(delivery: AlarmDelivery, state: str, reason: str, now: datetime) -> Non
         {"state": _PENDING, "claimed_until": delivery.claimed_until},
         state=state,
         reason=reason,
-        url="",
+        url=None,
         claimed_until=None,
         ended_at=now,
     )

@@ -61,6 +61,9 @@ def save(found: AlarmReceivers, entered: Mapping[str, str]) -> list[str]:
     wanted = dict(entered)
     if "urls" in wanted:
         wanted["urls"] = "\n".join(receivers.split(wanted["urls"]))
+    if found.pk:  # what is under a lost key is gone: who enters the one anew starts afresh
+        lost = {name for name in ("urls", "ping_url") if _stored(found, name) is None}
+        wanted = dict.fromkeys(lost if entered else (), "") | wanted
     changed = [name for name, value in wanted.items() if value != _stored(found, name)]
     if changed:
         for name in changed:

@@ -102,7 +102,7 @@ def test_what_was_sent_is_kept_without_its_url(policy: Policy, hook: Webhook) ->
     assert delivering.send_all() == 1
 
     sent = AlarmDelivery.objects.get()
-    assert (sent.state, sent.url, sent.attempts) == ("sent", "", 1)
+    assert (sent.state, bool(sent.url), sent.attempts) == ("sent", False, 1)
     assert sent.shown == "json://12…0.1"
     assert hook.titles == ["alice/policy1: backup failed"]
     assert "AWS said no." in hook.requests[0][2]["message"]
@@ -145,7 +145,7 @@ def test_after_a_day_it_is_given_up_with_its_reason(
             delivering.send_all()
 
     lost = AlarmDelivery.objects.get()
-    assert (lost.state, lost.url, len(hook.requests)) == ("given_up", "", 2)
+    assert (lost.state, bool(lost.url), len(hook.requests)) == ("given_up", False, 2)
     assert "404" in lost.reason
     assert TOKEN not in caplog.text + lost.reason
 

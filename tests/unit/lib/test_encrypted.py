@@ -10,7 +10,7 @@ from django.db import connection
 from pytest_django import Settings
 
 from n2wbackup.lib import encrypted
-from policies.models import Account
+from policies.models import Account, AlarmDelivery, AlarmReceivers
 from scripts_admin.models import User
 
 OLD, NEW = Fernet.generate_key().decode(), Fernet.generate_key().decode()
@@ -102,7 +102,10 @@ def test_a_dump_of_rows_is_refused(account: Account) -> None:
 
 def test_every_encrypted_field_is_known() -> None:
     assert [(field.model, field.name) for field in encrypted.fields()] == [
-        (Account, "secret_access_key")
+        (Account, "secret_access_key"),
+        (AlarmReceivers, "urls"),
+        (AlarmReceivers, "ping_url"),
+        (AlarmDelivery, "url"),
     ]
 
 
@@ -150,8 +153,13 @@ def test_the_command_says_how_many_and_never_what(account: Account, settings: Se
     call_command("rekey", stdout=plain)
     call_command("rekey", "--json", stdout=as_json)
 
-    assert plain.getvalue() == "policies.Account.secret_access_key: 1 rekeyed.\n"
-    assert json.loads(as_json.getvalue()) == {"rekeyed": {"policies.Account.secret_access_key": 1}}
+    assert plain.getvalue().startswith("policies.Account.secret_access_key: 1 rekeyed.\n")
+    assert json.loads(as_json.getvalue())["rekeyed"] == {
+        "policies.Account.secret_access_key": 1,
+        "policies.AlarmReceivers.urls": 0,
+        "policies.AlarmReceivers.ping_url": 0,
+        "policies.AlarmDelivery.url": 0,
+    }
     assert Fernet(NEW).decrypt(_columns()[0]).decode() == SECRET
 
 
