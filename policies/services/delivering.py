@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import F, Q, QuerySet
+from django.db.models import Case, F, Q, QuerySet, When
 
 from n2wbackup.lib import clock
 from n2wbackup.lib.cas import compare_and_set
@@ -30,6 +30,7 @@ TOGETHER = receivers.MOST * 2
 KEPT = timedelta(days=90)
 SUPERSEDED = "a newer ping took its place"
 _PENDING = AlarmDelivery.State.PENDING
+_URGENT = Q(alarm__kind=Kind.MAY_BE_FROZEN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,34 +95,34 @@ def _refuse(alarm: Alarm, reason: str, now: datetime) -> None:
 
 
 def claim(busy: Collection[int | None] = (), *, only_urgent: bool = False) -> Batch | None:
-    """Take what is due for one receiver that is not `busy`, what may be frozen first; None where nothing is."""
+    """Take what is due for one receiver, what may be frozen first and whatever else is on its way.
+
+    Of the rest only where the receiver is not `busy`. None where nothing is due.
+    """
     now = clock.now()
     due = _due(now)
-    kinds = due.filter(alarm__kind=Kind.MAY_BE_FROZEN)
-    urgent = _first(kinds, busy)
-    first = urgent or (None if only_urgent else _first(due, busy))
+    rows = due.filter(_URGENT if only_urgent else _URGENT | _free(busy))
+    first = rows.order_by(Case(When(_URGENT, then=0), default=1), "next_at", "pk").first()
     if first is None:
         return None
+    urgent = first.alarm.kind == Kind.MAY_BE_FROZEN
     same = due.filter(receivers=first.receivers_id)
-    if urgent is not None:
-        same = same.filter(alarm__kind=Kind.MAY_BE_FROZEN)
-    rows = same.select_related("alarm").defer("url")[:TOGETHER]
-    found = [delivery for delivery in rows if _is_to_be_sent(delivery, now)]
+    same = (same.filter(_URGENT) if urgent else same).order_by("next_at", "pk")
+    found = [delivery for delivery in same[:TOGETHER] if _is_to_be_sent(delivery, now)]
     taken = [delivery for delivery in found if _take(delivery, now)]
-    return Batch(first.receivers_id, taken, urgent is not None)
+    return Batch(first.receivers_id, taken, urgent)
 
 
 def _due(now: datetime) -> QuerySet[AlarmDelivery]:
-    free = Q(claimed_until=None) | Q(claimed_until__lte=now)
-    rows = AlarmDelivery.objects.filter(free, state=_PENDING, next_at__lte=now)
-    return rows.order_by("next_at", "pk")
+    unclaimed = Q(claimed_until=None) | Q(claimed_until__lte=now)
+    rows = AlarmDelivery.objects.filter(unclaimed, state=_PENDING, next_at__lte=now)
+    return rows.select_related("alarm").defer("url")
 
 
-def _first(rows: QuerySet[AlarmDelivery], busy: Collection[int | None]) -> AlarmDelivery | None:
-    known = [key for key in busy if key is not None]
-    rows = rows.exclude(receivers__in=known) if known else rows
-    rows = rows.exclude(receivers=None) if None in busy else rows
-    return rows.defer("url").first()
+def _free(busy: Collection[int | None]) -> Q:
+    """Match the deliveries whose receiver is not busy; those whose receiver is gone count as one."""
+    known = Q(receivers__isnull=False) & ~Q(receivers__in=[key for key in busy if key is not None])
+    return known if None in busy else known | Q(receivers=None)
 
 
 def _is_to_be_sent(delivery: AlarmDelivery, now: datetime) -> bool:

@@ -34,7 +34,8 @@ class Outbox:
         self._open = {thread: batch for thread, batch in self._open.items() if thread.is_alive()}
         waiting = self._spooled.telling  # asked first: what has ended meanwhile is among those sent
         delivering.spread(self._spooled.sent(), waiting)
-        self._spooled.told = frozenset(delivering.told())
+        if self._spooled.is_watching():
+            self._spooled.told = frozenset(delivering.told())
         while len(self._open) < SLOTS:
             busy = [batch.receivers for batch in self._open.values() if not batch.urgent]
             batch = delivering.claim(busy, only_urgent=len(busy) >= SLOTS - 1)

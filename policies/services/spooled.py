@@ -68,6 +68,10 @@ class SpoolAlarms:
             frozenset()
         )  # runs of which the rows have told; set by another thread
 
+    def is_watching(self) -> bool:
+        """Tell whether any window is open, as far as is known."""
+        return bool(self._windows)
+
     def sent(self) -> frozenset[UUID]:
         """Return the runs of which everybody was told from here within the hour."""
         since = linux.boottime() - alarms.REPEAT.total_seconds()

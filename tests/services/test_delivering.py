@@ -210,6 +210,34 @@ def test_what_may_be_frozen_goes_first(policy: Policy, hook: Webhook) -> None:
     assert ["FROZEN" in title for title in hook.titles] == [True, True, False, False]
 
 
+def test_what_may_be_frozen_waits_for_no_other_message_to_the_same_receiver(
+    policy: Policy, hook: Webhook
+) -> None:
+    found = tell(f"{hook.json_url}/x", policy=policy)
+    fail(policy)
+    freeze(policy)
+    fail(factories.PolicyFactory.create(owner=policy.owner, name="other"))
+    delivering.spread()
+
+    batch = delivering.claim([found.pk], only_urgent=True)
+
+    assert batch is not None
+    assert [delivery.alarm.kind for delivery in batch.deliveries] == ["may_be_frozen"]
+    assert delivering.claim([found.pk]) is None
+    rest = delivering.claim()
+    assert rest is not None
+    assert [delivery.alarm.kind for delivery in rest.deliveries] == ["failed"]
+
+
+def test_a_turn_with_nothing_to_send_asks_twice(
+    policy: Policy, own_home: Any, django_assert_num_queries: Any
+) -> None:
+    outbox = Outbox(SpoolAlarms(own_home, own_home))
+
+    with django_assert_num_queries(2):
+        outbox.turn()
+
+
 def test_a_url_that_cannot_be_decrypted_is_told_in_the_outbox(
     policy: Policy, hook: Webhook, settings: Settings, caplog: pytest.LogCaptureFixture
 ) -> None:
