@@ -12,6 +12,7 @@ from pathlib import Path
 from django.conf import settings
 
 DEADLINE_SECONDS = 45.0
+CHECK_SECONDS = 15.0
 _END_SECONDS = 1.0
 _ROOT = Path(__file__).resolve().parents[2]
 # What it takes to reach the world. HOME is nowhere: requests would send what a .netrc holds to whom a tenant names.
@@ -41,7 +42,7 @@ def carry(letters: Sequence[Letter], seconds: float = DEADLINE_SECONDS) -> Mappi
     return {letter.id: known.get(letter.id, TOO_LATE) for letter in letters}
 
 
-def check(urls: Sequence[str], seconds: float = DEADLINE_SECONDS) -> list[str]:
+def check(urls: Sequence[str], seconds: float = CHECK_SECONDS) -> list[str]:
     """Return what is wrong with each URL, "" where nothing is; nothing is sent."""
     if not urls:
         return []

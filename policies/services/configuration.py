@@ -7,6 +7,7 @@ saving rules as the admin's forms. Passwords and secrets come from the environme
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, OperationalError, models, transaction
@@ -119,7 +120,7 @@ class _Application:
         for entry in entries:
             said = {column: self._variable(entry, key) for key, column in columns.items()}
             entered = receiving.entered(**said)
-            self._ask(entry, CHANGED, lambda entered=entered: receiving.check(entered))
+            self._ask(entry, CHANGED, partial(receiving.check, entered))
             self._alarms[entry.place] = entered
 
     def run(self, wanted: document.Document) -> list[Change]:
@@ -160,7 +161,9 @@ class _Application:
         # Also where nothing changed: a folder that is missing is made again.
         folder = folders.of(row) if action == UNCHANGED else users.enter(row)
         self.folders.append(folder)
-        more = dict.fromkeys(receiving.save(receiving.of(user=row), self._alarms[entry.place]), declared.SECRET)
+        more = dict.fromkeys(
+            receiving.save(receiving.of(user=row), self._alarms[entry.place]), declared.SECRET
+        )
         if self._server_role(entry, row):
             more["server_role"] = declared.shown(None, entry.values["server_role"])
         if more:
@@ -271,7 +274,9 @@ class _Application:
             return None
         if action != UNCHANGED:
             policies.save(row, followed)
-        more = dict.fromkeys(receiving.save(receiving.of(policy=row), self._alarms[entry.place]), declared.SECRET)
+        more = dict.fromkeys(
+            receiving.save(receiving.of(policy=row), self._alarms[entry.place]), declared.SECRET
+        )
         old = list(row.targets.order_by("pk"))
         if targets and policies.replace_targets(row, targets):
             more["targets"] = declared.shown(declared.listed(old) or None, declared.listed(targets))
