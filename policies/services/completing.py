@@ -16,7 +16,7 @@ from policies.services.windows import runtime_folder
 from scripts_admin.domain import outcomes
 from scripts_admin.runners import journal, keeper, spool
 from scripts_admin.runners.keeper import GuardLostError
-from scripts_admin.runners.spool import Record
+from scripts_admin.runners.spool import Record, UnreadableRecordError
 
 log = logging.getLogger(__name__)
 
@@ -83,7 +83,7 @@ def _argument(run: Run) -> str:
 def _record(folder: Path) -> Record | None:
     try:
         return spool.read_any(folder)
-    except FileNotFoundError:
+    except (FileNotFoundError, UnreadableRecordError):
         return None
 
 

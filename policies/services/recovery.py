@@ -21,6 +21,7 @@ from policies.models import Run
 from policies.services import accounts, completing, each, entering, runs
 from scripts_admin.runners import journal, linux, spool, thaw
 from scripts_admin.runners.keeper import Guard
+from scripts_admin.runners.spool import UnreadableRecordError
 
 log = logging.getLogger(__name__)
 
@@ -135,10 +136,16 @@ def _enter_one(folder: Path) -> None:
 
 
 def _forget(folder: Path, runtime: Path) -> None:
-    """Remove the spool of a run that has no row (the database was restored), once nothing is due."""
-    if (folder / spool.RECORD).exists() and thaw.look(folder, runtime)[1].due is not None:
+    """Remove the spool of a run that has no row (the database was restored), once nothing is due.
+
+    A record that cannot be read is kept for a version that can; the watchdog's log names it.
+    """
+    try:
+        due = thaw.look(folder, runtime)[1].due if (folder / spool.RECORD).exists() else None
+    except UnreadableRecordError:
         return
-    spool.remove(folder, runtime)
+    if due is None:
+        spool.remove(folder, runtime)
 
 
 def _settle(run: Run, folder: Path, runtime: Path) -> None:
@@ -147,7 +154,12 @@ def _settle(run: Run, folder: Path, runtime: Path) -> None:
     elif run.state in (State.FROZEN, State.THAWING):
         if run.state == State.FROZEN:
             _enter_calls(run, runtime)
-        entering.thaw(run, folder, runtime)
+        try:
+            entering.thaw(run, folder, runtime)
+        except UnreadableRecordError as error:
+            _give_up(
+                run, f"The server cannot thaw the run, as {error}: thaw by hand and confirm it."
+            )
     elif run.state == State.COMPLETING and run.complete_started_at:
         completing.finish(run, folder)
     elif run.ended_at is not None:
@@ -179,9 +191,14 @@ def _lost_spool(run: Run) -> None:
         _lost_while_preparing(run)
     elif run.state in (State.FROZEN, State.THAWING):
         entering.lost_shots(run)
-        reason = (
-            "The spool of the run is gone, so the server cannot thaw: thaw by hand and confirm it."
+        _give_up(
+            run,
+            "The spool of the run is gone, so the server cannot thaw: thaw by hand and confirm it.",
         )
-        runs.apply(run, Event.GIVEN_UP, reason, reason=reason, thaw_by="lost")
     elif run.state == State.COMPLETING and run.complete_started_at:
         completing.finish(run, home.spool() / str(run.pk))
+
+
+def _give_up(run: Run, reason: str) -> None:
+    """Mark what nobody can thaw from here: a person has to, and is told so."""
+    runs.apply(run, Event.GIVEN_UP, reason, reason=reason, thaw_by="lost")

@@ -101,14 +101,17 @@ def read(folder: Path) -> Journal:
 
 
 def read_if_there(folder: Path) -> Journal | None:
-    """Return the run's journal, or None where it is lost. A torn line is left out."""
+    """Return the run's journal, or None where it is lost.
+
+    A torn line is left out, and so is one that another version wrote and that means nothing here.
+    """
     journal = Journal()
     try:
         text = (folder / NAME).read_text(encoding="utf-8")
     except FileNotFoundError:
         return None
     for line in text.split("\n"):
-        with suppress(json.JSONDecodeError):  # an empty line, or one that its writer died in
+        with suppress(AttributeError, KeyError, TypeError, ValueError):
             journal.take(json.loads(line))
     return journal
 

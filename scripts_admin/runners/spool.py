@@ -4,6 +4,9 @@
 frozen". `<spool>/<run>/lock` is held by whoever may run the run's scripts; a free lock means that its
 holder is dead. Within a window this folder is only read, with O_RDONLY: its disk may be the frozen one,
 and even opening a file for writing would block there.
+
+A record may have been written by an older or a newer version, as a window outlives an upgrade. So names may be
+added to it, with a new FORMAT, and none that stands here ever changes its meaning or goes.
 """
 
 import fcntl
@@ -13,7 +16,7 @@ import shutil
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +75,11 @@ class Record:
     format: int = FORMAT
 
     @property
+    def is_foreign(self) -> bool:
+        """Tell whether another version wrote it, so that more may have happened than we can know."""
+        return self.format != FORMAT
+
+    @property
     def before_outcome(self) -> str:
         """Return the outcome of before where it has no command."""
         return self.not_run.get("before", outcomes.MISSING)
@@ -82,8 +90,8 @@ class Record:
         return found
 
 
-class UnknownFormatError(Exception):
-    """A record that another version wrote in a form that this one cannot read."""
+class UnreadableRecordError(Exception):
+    """A record that does not tell how to thaw its run: it is broken, or another version wrote it otherwise."""
 
 
 def write(folder: Path, record: Record, name: str = RECORD) -> None:
@@ -116,19 +124,47 @@ def settle(folder: Path) -> None:
 
 
 def read(folder: Path, name: str = RECORD) -> Record:
-    """Return the record; FileNotFoundError where none was written, UnknownFormatError where it is foreign."""
-    raw: dict[str, Any] = json.loads((folder / name).read_text(encoding="utf-8"))
-    if raw.get("format") != FORMAT:
-        message = f"{folder / RECORD}: format {raw.get('format')}, but this version reads {FORMAT}"
-        raise UnknownFormatError(message)
+    """Return the record; FileNotFoundError where none was written, UnreadableRecordError where it does not suffice.
+
+    Of a foreign record what is known here is taken. Its outputs are not kept: what to mask in them may stand
+    in a place that is not known.
+    """
+    text = (folder / name).read_text(encoding="utf-8", errors="replace")
+    try:
+        raw = json.loads(text)
+        found = Record(**_known(Record, raw) | _parts(raw))
+        if found.is_foreign:
+            return replace(found, collect_output=False, masks="")
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        message = f"its {name} (format {_format(text)}, this version writes {FORMAT}) does not tell how ({error!r})"
+        raise UnreadableRecordError(message) from error
+    return found
+
+
+def _parts(raw: Mapping[str, Any]) -> dict[str, Any]:
+    """Return scripts and account. Each has to be named: a script must never run as root for want of its account."""
+    found: dict[str, Any] = {"format": raw["format"], "identity": None}
     for phase in ("before", "after", "complete"):
-        if raw[phase]:
-            raw[phase] = Command(**(raw[phase] | {"paths": tuple(raw[phase]["paths"])}))
+        found[phase] = _command(raw[phase]) if raw[phase] else None
     if raw["identity"]:
-        raw["identity"] = Identity(
-            **(raw["identity"] | {"groups": tuple(raw["identity"]["groups"])})
-        )
-    return Record(**raw)
+        known = _known(Identity, raw["identity"])
+        found["identity"] = Identity(**known | {"groups": tuple(known["groups"])})
+    return found
+
+
+def _command(raw: Mapping[str, Any]) -> Command:
+    return Command(raw["phase"], tuple(map(str, raw["paths"])), float(raw["timeout_seconds"]))
+
+
+def _known(kind: type[Record | Identity], raw: Mapping[str, Any]) -> dict[str, Any]:
+    names = {each.name for each in fields(kind)}
+    return {name: value for name, value in raw.items() if name in names}
+
+
+def _format(text: str) -> object:
+    with suppress(ValueError, AttributeError):
+        return json.loads(text).get("format")
+    return None
 
 
 def create(spool: Path, run: str) -> Path:

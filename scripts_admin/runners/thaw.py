@@ -36,7 +36,8 @@ class Standing:
 
 def standing(record: spool.Record, known: journal.Journal | None, boot: str) -> Standing:
     """Judge a window that nobody keeps. `known` None: its journal is lost, so anything may be frozen."""
-    if known is not None and not known.opened and record.boot == boot:
+    unopened = known is not None and not known.opened and record.boot == boot
+    if unopened and not record.is_foreign:
         return Standing(outcomes.NOT_RUN)
     before = _before(record, known)
     if record.after is None:
@@ -55,6 +56,8 @@ def standing(record: spool.Record, known: journal.Journal | None, boot: str) -> 
 
 
 def _before(record: spool.Record, known: journal.Journal | None) -> str:
+    if record.is_foreign:
+        return outcomes.INTERRUPTED  # what else another version did to freeze is not known here
     if record.before is None:
         return record.before_outcome
     attempt = known.before if known else None

@@ -4,14 +4,14 @@ import json
 import os
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 
 from scripts_admin.domain import outcomes
 from scripts_admin.runners import spool
-from scripts_admin.runners.spool import Command, Identity, Record, UnknownFormatError
+from scripts_admin.runners.spool import Command, Identity, Record, UnreadableRecordError
 
 RECORD = Record(
     run="run",
@@ -79,10 +79,41 @@ def test_where_nothing_was_spooled_nothing_is_read(folder: Path) -> None:
         spool.read(folder)
 
 
-def test_a_record_of_another_version_is_told_from_ours(folder: Path) -> None:
-    spool.write(folder, replace(RECORD, format=spool.FORMAT + 1))
+def test_of_another_versions_record_is_taken_what_is_known_here_but_no_output(
+    folder: Path,
+) -> None:
+    raw = asdict(replace(RECORD, format=spool.FORMAT + 1, collect_output=True))
+    raw["after"]["nice"] = raw["identity"]["label"] = raw["colour"] = "unknown here"
+    (folder / spool.RECORD).write_text(json.dumps(raw))
 
-    with pytest.raises(UnknownFormatError, match="format 2, but this version reads 1"):
+    read = spool.read(folder)
+
+    assert read.is_foreign
+    assert (read.after, read.identity) == (RECORD.after, RECORD.identity)
+    assert (read.collect_output, read.masks) == (False, "")
+    assert not RECORD.is_foreign
+
+
+@pytest.mark.parametrize("missing", ["after", "identity", "environment", "folder", "before"])
+@pytest.mark.parametrize("number", [spool.FORMAT, spool.FORMAT + 1])
+def test_a_record_that_does_not_name_what_a_thaw_needs_is_not_guessed_at(
+    folder: Path, missing: str, number: int
+) -> None:
+    raw = asdict(replace(RECORD, format=number))
+    del raw[missing]
+    (folder / spool.RECORD).write_text(json.dumps(raw))
+
+    with pytest.raises(
+        UnreadableRecordError, match=rf"record.json \(format {number}, this .*'{missing}'"
+    ):
+        spool.read(folder)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", '"x"', "\udce4"])
+def test_a_record_that_is_broken_is_told_from_one_that_is_missing(folder: Path, text: str) -> None:
+    (folder / spool.RECORD).write_bytes(text.encode(errors="surrogateescape"))
+
+    with pytest.raises(UnreadableRecordError, match=r"record.json .* does not tell how"):
         spool.read(folder)
 
 
