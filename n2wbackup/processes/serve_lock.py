@@ -1,26 +1,35 @@
 """One server per `N2W_HOME`: the kernel's lock on `serve.lock` says so, never the file's content.
 
 The lock lives as long as the process that holds it, and falls when that process dies, however it
-dies. The file names the holder's pid only so that `drain` knows whom to ask.
+dies. A supervisor holds it alone, and signs with its pid so that `drain` knows whom to ask. Programs
+that a service manager runs one by one share it: they keep a supervisor away, and no one of them is
+the server.
 """
 
 import contextlib
 import fcntl
 import os
+import time
 from pathlib import Path
+
+# Who only asks holds the lock for microseconds, which must not be taken for a server.
+_ASKED_SECONDS = 0.2
+_LOOK_SECONDS = 0.01
 
 
 def acquire(path: Path) -> int | None:
-    """Take the lock and return its descriptor, which must stay open; None when it is held."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(descriptor)
+    """Take the lock alone and return its descriptor, which must stay open; None when it is held."""
+    descriptor = _taken(path, fcntl.LOCK_EX)
+    if descriptor is None:
         return None
     # A pid that an earlier holder left must not be taken for ours.
     os.ftruncate(descriptor, 0)
     return descriptor
+
+
+def share(path: Path) -> int | None:
+    """As `acquire`, together with others who share it; None when one holds it alone."""
+    return _taken(path, fcntl.LOCK_SH)
 
 
 def sign(descriptor: int) -> None:
@@ -30,7 +39,7 @@ def sign(descriptor: int) -> None:
 
 
 def held(path: Path) -> bool:
-    """Return whether some process holds the lock now."""
+    """Return whether some process holds the lock alone now."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
@@ -45,6 +54,17 @@ def held(path: Path) -> bool:
     return False
 
 
+def shared(path: Path) -> bool:
+    """Return whether some process has a share in the lock now."""
+    if not path.exists() or held(path):
+        return False
+    alone = _taken(path, fcntl.LOCK_EX)
+    if alone is None:
+        return True
+    os.close(alone)
+    return False
+
+
 def holder(path: Path) -> int | None:
     """Return the pid that the holder signed with; None when nobody holds it or has not signed."""
     if not held(path):
@@ -52,3 +72,18 @@ def holder(path: Path) -> int | None:
     with contextlib.suppress(ValueError, FileNotFoundError):
         return int(path.read_text(encoding="utf-8"))
     return None
+
+
+def _taken(path: Path, kind: int) -> int | None:
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    until = time.monotonic() + _ASKED_SECONDS
+    while True:
+        try:
+            fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= until:
+                os.close(descriptor)
+                return None
+            time.sleep(_LOOK_SECONDS)
+        else:
+            return descriptor

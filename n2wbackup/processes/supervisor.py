@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
@@ -32,6 +32,10 @@ _LONGEST_FREEZE_SECONDS = (
 _LOG_BYTES = 10_000_000
 _LOG_BACKUPS = 5
 _ENDLESS = 1_000_000_000
+
+# What a service manager may run one by one. The watchdog has a command of its own, which asks for
+# nothing first.
+SINGLE = ("web", "beat", "freeze", "tick", "work", "valkey")
 
 
 class CannotServeError(Exception):
@@ -94,11 +98,46 @@ def start(
         os.close(lock)
 
 
+def become(name: str) -> NoReturn:
+    """Become one program of `SINGLE`; whoever started this process has to start it again.
+
+    Raises CannotServeError, and then nothing was started.
+    """
+    lock = _lock(serve_lock.share)
+    try:
+        command = [*_single(name).command]
+        os.set_inheritable(lock, True)  # noqa: FBT003 - Python's own signature
+        os.chdir(settings.BASE_DIR)
+        os.execve(command[0], command, _environment(None))
+    except BaseException:
+        os.close(lock)
+        raise
+
+
+def _single(name: str) -> Program:
+    if name == "valkey" and settings.N2W_REDIS_URL:
+        raise CannotServeError(
+            "REDIS_URL names a broker, so none is started here: leave out the one or the other."
+        )
+    if name == "web":
+        _refuse_taken_port()
+    known = [_broker()] if name == "valkey" else _programs()
+    return next(program for program in known if program.name == name)
+
+
 def programs() -> list[Program]:
     """Return the server's own programs; with Valkey when no broker is named in `REDIS_URL`."""
+    return [*_programs(), *([] if settings.N2W_REDIS_URL else [_broker()])]
+
+
+def _broker() -> Program:
+    return Program("valkey", valkey.command(valkey.write_settings()), 10, _LAST_TO_STOP)
+
+
+def _programs() -> list[Program]:
     manage = [sys.executable, "-m", "manage"]
     web = [sys.executable, "-m", "gunicorn", "-c", "python:n2wbackup.processes.web"]
-    found = [
+    return [
         Program("watchdog", [*manage, "watchdog"], _LONGEST_FREEZE_SECONDS, _WATCHDOG),
         Program("web", [*web, "n2wbackup.wsgi:application"], 30, _WORK),
         Program("beat", [*_celery("beat"), "--loglevel", "INFO"], 10, _WORK),
@@ -107,9 +146,6 @@ def programs() -> list[Program]:
         Program("tick", _worker("tick", 1), 30, _WORK),
         Program("work", _worker("work", 8), _LONGEST_FREEZE_SECONDS, _WORK),
     ]
-    if not settings.N2W_REDIS_URL:
-        found.append(Program("valkey", valkey.command(valkey.write_settings()), 10, _LAST_TO_STOP))
-    return found
 
 
 def conf(all_programs: Sequence[Program]) -> str:
@@ -193,14 +229,19 @@ def _log_file(name: str) -> str:
     return _escaped(_escaped(home.logs() / name))
 
 
-def _lock() -> int:
-    lock = serve_lock.acquire(home.serve_lock())
-    if lock is None:
+def _lock(take: Callable[[Path], int | None] = serve_lock.acquire) -> int:
+    lock = take(home.serve_lock())
+    if lock is not None:
+        return lock
+    if serve_lock.shared(home.serve_lock()):
         raise CannotServeError(
-            f"A server already runs on {settings.N2W_HOME}: stop it with `manage.py drain`, "
-            "or set another N2W_HOME."
+            f"The programs of a server run one by one on {settings.N2W_HOME}: stop them where they "
+            "were started (`systemctl stop n2wbackup.target`), or set another N2W_HOME."
         )
-    return lock
+    raise CannotServeError(
+        f"A server already runs on {settings.N2W_HOME}: stop it with `manage.py drain`, "
+        "or set another N2W_HOME."
+    )
 
 
 def _command(lock: int, extra_programs: Sequence[Program]) -> list[str]:

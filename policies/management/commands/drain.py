@@ -37,6 +37,11 @@ class Command(BaseCommand):
         began = clock.boottime()
         deadline = began + options["timeout"]
         path = home.serve_lock()
+        if serve_lock.shared(path):
+            raise CommandError(
+                f"The programs of the server on {settings.N2W_HOME} run one by one, and would be "
+                "started again: stop them where they were started (`systemctl stop n2wbackup.target`)."
+            )
         pid = _ask(path, min(deadline, began + _SIGN_SECONDS))
         while serve_lock.held(path) and clock.boottime() < deadline:
             time.sleep(_LOOK_SECONDS)

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError, connection
 
 from n2wbackup import health
@@ -17,12 +17,25 @@ class Command(BaseCommand):
         "or SIGHUP: no new window is opened, open ones are fired and thawed, then it exits with 0."
     )
 
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument(
+            "--only",
+            choices=supervisor.SINGLE,
+            help="become this one program, for a service manager that starts it again when it dies "
+            "(and `manage.py watchdog` beside it)",
+        )
+
     def handle(self, *args: Any, **options: Any) -> None:
-        self._refuse_unmigrated()
-        # This process becomes the supervisor, and takes no connection along.
+        only: str | None = options["only"]
+        if only != "valkey":
+            self._refuse_unmigrated()
+        # This process becomes another program, and takes no connection along.
         connection.close()
         try:
-            supervisor.run()
+            if only is None:
+                supervisor.run()
+            else:
+                supervisor.become(only)
         except (supervisor.CannotServeError, RuntimeFolderError, OSError) as error:
             raise CommandError(str(error)) from error
 
@@ -30,9 +43,12 @@ class Command(BaseCommand):
         try:
             missing = health.unapplied_migrations()
         except DatabaseError as error:
-            raise CommandError(
-                f"The database cannot be reached ({error}): start it, or correct DATABASE_URL."
-            ) from error
+            # What is frozen can be thawed without it, so this must not keep the watchdog away.
+            self.stderr.write(
+                f"The database cannot be reached ({error}): start it, or correct DATABASE_URL. "
+                "Until then nothing is backed up; what is frozen is thawed."
+            )
+            return
         if missing:
             raise CommandError(
                 f"The database lacks {len(missing)} migrations, the first is {missing[0]}: "

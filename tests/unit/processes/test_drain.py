@@ -1,4 +1,5 @@
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from django.core.management import CommandError, call_command
 from pytest_django import Settings
 
 from n2wbackup.lib import home
+from n2wbackup.processes import serve_lock
 from policies.management.commands import drain
 
 HOLDER = """
@@ -71,3 +73,13 @@ def test_nobody_is_sent_a_signal_who_has_not_signed(monkeypatch: pytest.MonkeyPa
             call_command("drain", stdout=StringIO())
 
         assert server.poll() is None
+
+
+def test_programs_that_run_one_by_one_are_left_to_whoever_starts_them_again() -> None:
+    share = serve_lock.share(home.serve_lock())
+    assert share is not None
+    try:
+        with pytest.raises(CommandError, match=r"one by one.*systemctl stop n2wbackup\.target"):
+            call_command("drain", stdout=StringIO())
+    finally:
+        os.close(share)

@@ -1,6 +1,7 @@
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -86,3 +87,42 @@ def test_asking_neither_makes_the_file_nor_takes_the_lock(path: Path) -> None:
     lock = serve_lock.acquire(path)
     assert lock is not None
     os.close(lock)
+
+
+def test_many_may_share_the_lock_and_keep_away_who_wants_it_alone(path: Path) -> None:
+    path.write_text("1\n")
+    first, second = serve_lock.share(path), serve_lock.share(path)
+    assert first is not None
+    assert second is not None
+
+    os.close(first)
+
+    assert serve_lock.acquire(path) is None
+    assert serve_lock.shared(path)
+    assert not serve_lock.held(path)
+    assert serve_lock.holder(path) is None, "no one of them is the server"
+    os.close(second)
+    assert not serve_lock.shared(path)
+    assert path.read_text() == "1\n", "who shares has nothing to sign"
+
+
+def test_nobody_shares_what_one_holds_alone(path: Path, other: subprocess.Popen[str]) -> None:
+    assert serve_lock.share(path) is None
+    assert not serve_lock.shared(path)
+    assert serve_lock.holder(path) == other.pid
+
+
+def test_asking_for_shares_does_not_make_the_file(path: Path) -> None:
+    assert not serve_lock.shared(path)
+    assert not path.exists()
+
+
+def test_who_only_asks_for_a_moment_is_not_taken_for_a_server(path: Path) -> None:
+    asking = serve_lock.acquire(path)
+    assert asking is not None
+    threading.Timer(0.05, os.close, [asking]).start()
+
+    shared = serve_lock.share(path)
+
+    assert shared is not None
+    os.close(shared)

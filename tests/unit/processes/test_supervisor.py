@@ -1,9 +1,11 @@
 import configparser
+import os
 import shlex
 import shutil
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from pytest_django import Settings
@@ -164,3 +166,51 @@ def test_a_home_that_is_served_is_refused(own_home: Path) -> None:
         supervisor.start()
 
     assert not (home.run() / "supervisor.conf").exists()
+
+
+def test_a_supervisor_and_single_programs_keep_each_other_away(own_home: Path) -> None:
+    alone = serve_lock.acquire(home.serve_lock())
+    assert alone is not None
+    with pytest.raises(supervisor.CannotServeError, match=r"already runs on .*`manage\.py drain`"):
+        supervisor.become("beat")
+    os.close(alone)
+
+    share = serve_lock.share(home.serve_lock())
+    assert share is not None
+    with pytest.raises(supervisor.CannotServeError, match=r"one by one on .*systemctl stop n2w"):
+        supervisor.start()
+    os.close(share)
+
+    assert not (home.run() / "supervisor.conf").exists()
+
+
+def test_a_broker_beside_the_one_that_is_named_is_refused(settings: Settings) -> None:
+    settings.N2W_REDIS_URL = "redis://elsewhere:6379/0"
+
+    with pytest.raises(supervisor.CannotServeError, match="REDIS_URL names a broker"):
+        supervisor.become("valkey")
+
+    assert not serve_lock.shared(home.serve_lock())
+    assert not (home.run() / "valkey.conf").exists()
+
+
+@pytest.mark.parametrize("name", supervisor.SINGLE)
+def test_a_program_alone_is_what_it_is_under_the_supervisor(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    become: list[Sequence[str]] = []
+
+    def execve(_program: str, command: Sequence[str], environment: Mapping[str, str]) -> NoReturn:
+        assert serve_lock.shared(home.serve_lock())
+        assert environment["PYTHONDONTWRITEBYTECODE"] == "1"
+        become.append(command)
+        raise OSError
+
+    monkeypatch.setattr(os, "execve", execve)
+    monkeypatch.setattr(os, "chdir", lambda _: None)
+    with pytest.raises(OSError, match=r"^$"):
+        supervisor.become(name)
+
+    expected = {program.name: list(program.command) for program in supervisor.programs()}
+    assert become == [expected[name]]
+    assert not serve_lock.shared(home.serve_lock())
