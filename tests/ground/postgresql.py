@@ -107,6 +107,7 @@ def running(
     settings: Settings = QUICK,
     backup_password: str | None = None,
     standby: bool = False,
+    port: int | None = None,
 ) -> Iterator[Cluster]:
     """Run a cluster until the block ends; RuntimeError when it cannot start.
 
@@ -126,7 +127,7 @@ def running(
             own_folder(each)
         if not (where / "PG_VERSION").exists():
             _initialise(where, wal, synced=settings.get("fsync") != "off", log=log)
-        port = processes.free_port()
+        port = port or processes.free_port()
         wanted = {"listen_addresses": "127.0.0.1", "unix_socket_directories": folder, **settings}
         options = [f"--{name}={value}" for name, value in wanted.items()]
         process = processes.start(

@@ -16,13 +16,13 @@ from tests.ground import components
 
 
 @contextlib.contextmanager
-def folder(prefix: str = "ground-") -> Iterator[Path]:
-    """Give a folder that is removed in the end.
+def folder(prefix: str = "ground-", under: Path | None = None) -> Iterator[Path]:
+    """Give a folder that is removed in the end; `under` another place than the usual one.
 
     Its path is short (a unix socket's path has 107 characters at most) and every account may pass
     through it, which pytest's own folders do not allow.
     """
-    made = Path(tempfile.mkdtemp(prefix=prefix))
+    made = Path(tempfile.mkdtemp(prefix=prefix, dir=under))
     made.chmod(0o711)
     try:
         yield made

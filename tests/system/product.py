@@ -50,8 +50,8 @@ class Product:
     marks_file: Path
     database_url: str = ""
     instance: str = ""
+    more: dict[str, str] = field(default_factory=dict)  # of the environment
     process: subprocess.Popen[bytes] | None = None
-    more: Mapping[str, str] = field(default_factory=dict)  # variables of the environment
     log: Path = field(init=False)
 
     def __post_init__(self) -> None:
@@ -71,11 +71,23 @@ class Product:
             "AWS_EC2_METADATA_DISABLED": "true",
         }
         found |= {"DATABASE_URL": self.database_url} if self.database_url else {}
-        return {**found, **self.more}
+        return found | self.more
 
     @property
     def folder(self) -> Path:
         return self.home / "scripts" / OWNER
+
+    def start(self) -> None:
+        """Start `serve`, and return at once."""
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "manage.py", "serve"],
+                cwd=ROOT,
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
 
     def manage(self, *words: str, seconds: float = 90) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
@@ -227,26 +239,19 @@ def serving(
         instance = aws.add_instance(volumes=volumes or [VolumeSpec(), VolumeSpec()])
         port = processes.free_port()
         product = Product(home, aws, port, beside / "marks", database_url, instance.instance_id)
-        product.more = more or {}
         product.succeed("migrate", "--verbosity", "0")
         product.apply([instance.instance_id], **(policy or {}))
-        with product.log.open("wb") as log:
-            product.process = subprocess.Popen(
-                [sys.executable, "manage.py", "serve"],
-                cwd=ROOT,
-                env=product.environment,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-            )
+        product.more.update(more or {})
+        product.start()
         try:
-            _wait_until_ready(product)
+            wait_until_ready(product)
             yield product
         finally:
             _stop(product)
 
 
-def _wait_until_ready(product: Product) -> None:
+def wait_until_ready(product: Product) -> None:
+    """Return when every process of the server shows its title."""
     wanted = ("web", "beat", "worker freeze", "worker tick", "worker work", "watchdog")
 
     def ready() -> bool:

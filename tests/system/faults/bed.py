@@ -1,0 +1,242 @@
+"""A server to strike at: its gates, its processes, and a look into its rows and memory."""
+
+import contextlib
+import os
+import shutil
+import signal
+import sqlite3
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import psycopg
+
+from tests.ground import processes
+from tests.system import product as products
+from tests.system.faults import postgresql_server
+from tests.system.product import Product
+
+# A moment that is not reached within this is a failure of the bed, not of the server.
+REACH_SECONDS = 60.0
+END_SECONDS = 120.0
+PENDING_SECONDS = 1.0
+# Short budgets, so that what the deadline ends ends soon.
+POLICY: Mapping[str, Any] = {
+    "max_freeze_seconds": 30,
+    "scripts": {"timeout_seconds": {"before": 15, "after": 15, "complete": 15}},
+}
+# Waits at the phase's gate between its two marks, in memory as the marks are.
+GATE = "while [[ -e {gates}/$N2W_PHASE ]]; do sleep 0.02; done"
+WORKERS = "n2wbackup worker"
+GUARD = "n2wbackup guard"
+
+
+@dataclass
+class Bed:
+    """One server, used for one run after the other. `since` is when the clock of the thaw began."""
+
+    product: Product
+    gates: Path
+    database: postgresql_server.Server | None = None
+    mount: Path | None = None
+    faked_clock: Path | None = None
+    policy: Mapping[str, Any] = field(default_factory=lambda: dict(POLICY))
+    stopped: set[int] = field(default_factory=set)
+    helpers: list[Any] = field(default_factory=list)
+    since: float = 0.0
+
+    def clean(self) -> None:
+        """Make the bed for the next run."""
+        for path in (self.product.marks_file, *self.gates.iterdir()):
+            path.unlink(missing_ok=True)
+        self.resume()
+        self.product.aws.clear_faults()
+        self.product.aws.configure(pending_seconds=PENDING_SECONDS)
+        self.product.aws.forget_calls()
+        self.scripts()
+        self.apply()
+
+    def apply(self, **changes: Any) -> None:
+        """Change the policy for this run; what is not named is as in POLICY."""
+        wanted = {**POLICY, **changes}
+        if wanted != self.policy:
+            self.product.apply([self.product.instance], **wanted)
+            self.policy = wanted
+
+    def scripts(self, **bodies: str) -> None:
+        """Install the three scripts; a body stands before the phase's gate."""
+        shutil.rmtree(self.product.folder, ignore_errors=True)
+        self.product.folder.mkdir(parents=True)
+        gate = GATE.format(gates=self.gates)
+        self.product.scripts(
+            **{
+                phase: f"{bodies.get(phase, '')}\n{gate}"
+                for phase in ("before", "after", "complete")
+            }
+        )
+
+    # Gates and processes
+
+    def close(self, phase: str) -> None:
+        """Let the phase's script wait at its gate."""
+        (self.gates / phase).touch()
+
+    def open(self, phase: str) -> None:
+        """Let it go on."""
+        (self.gates / phase).unlink(missing_ok=True)
+
+    def pids(self, *titles: str) -> list[int]:
+        """Return the processes with one of these titles."""
+        return [pid for title in titles for pid in self.product.pids(title)]
+
+    def forkservers(self) -> list[int]:
+        """Return the parents of the guards."""
+        assert self.product.process is not None
+        found = processes.descendants(self.product.process.pid)
+        return [pid for pid in found if b"forkserver" in _read(f"/proc/{pid}/cmdline")]
+
+    def send(self, pids: list[int], number: signal.Signals) -> None:
+        """Signal processes, and note when."""
+        self.since = time.time()
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)
+
+    def kill(self, *titles: str) -> None:
+        """SIGKILL the processes with one of these titles; there must be some for each."""
+        found = {title: self.pids(title) for title in titles}
+        assert all(found.values()), (found, self.product.titles())
+        self.send([pid for pids in found.values() for pid in pids], signal.SIGKILL)
+
+    def stop(self, *titles: str) -> None:
+        """SIGSTOP them until `resume`."""
+        pids = self.pids(*titles)
+        assert pids, titles
+        self.send(pids, signal.SIGSTOP)
+        self.stopped.update(pids)
+
+    def resume(self) -> None:
+        """SIGCONT whatever was stopped and lives."""
+        for pid in self.stopped:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
+        self.stopped.clear()
+
+    def of_run(self, run: str) -> list[int]:
+        """Return the scripts of a run that are alive, and what they left behind."""
+        wanted = f"N2W_RUN_ID={run}".encode()
+        return [
+            int(path.name)
+            for path in Path("/proc").glob("[0-9]*")
+            if wanted in _read(path / "environ").split(b"\0") and not _is_zombie(path)
+        ]
+
+    def crash(self, run: str) -> None:
+        """End everything at once, as a machine that loses its power does, its memory included."""
+        product = self.product
+        assert product.process is not None
+        everyone = [product.process.pid, *product.titles(), *self.of_run(run)]
+        everyone += processes.descendants(product.process.pid)
+        self.send(everyone, signal.SIGKILL)
+        product.process.wait()
+        processes.wait_until(
+            lambda: not (self.of_run(run) or product.pids(GUARD)), seconds=10, what="all have gone"
+        )
+        self.stopped.clear()
+        shutil.rmtree(self.memory(run), ignore_errors=True)
+
+    def restart(self) -> None:
+        """Start the server anew; the clock of the thaw begins here."""
+        self.since = time.time()
+        self.product.start()
+
+    def restart_when_free(self) -> None:
+        """Start a second server as soon as the first one's door is free."""
+        until = time.monotonic() + REACH_SECONDS
+        while True:
+            self.product.start()
+            assert self.product.process is not None
+            with contextlib.suppress(TimeoutError):
+                products.wait_until_ready(self.product)
+                return
+            assert time.monotonic() < until, self.product.log.read_text()[-2000:]
+
+    # Looking
+
+    def query(self, sql: str, *values: object) -> list[tuple[Any, ...]]:
+        """Run one statement in the server's database, whichever it is."""
+        if self.database is not None:
+            with psycopg.connect(self.database.url, autocommit=True) as connection:
+                cursor = connection.execute(sql.replace("?", "%s").encode(), values)
+                return cursor.fetchall() if cursor.description else []
+        path = self.product.home / "db.sqlite3"
+        with contextlib.closing(sqlite3.connect(path, timeout=30)) as lite, lite:
+            return lite.execute(sql, values).fetchall()
+
+    def state(self, run: str) -> str:
+        """Return the run's state as the row has it."""
+        sql = "SELECT state FROM policies_run WHERE id = ?"
+        return str(self.query(sql, UUID(run).hex)[0][0])
+
+    def thaw_by(self, run: str) -> str:
+        """Return who began the thaw, as the row has it."""
+        sql = "SELECT thaw_by FROM policies_run WHERE id = ?"
+        return str(self.query(sql, UUID(run).hex)[0][0])
+
+    def memory(self, run: str = "") -> Path:
+        """Return the server's folder in memory, or a run's in it."""
+        server = (self.product.home / "server-id").read_text().strip()
+        return Path("/dev/shm") / f"n2wbackup-{server}" / run
+
+    def journal(self, run: str) -> str:
+        """Return what the guard has put down of a run."""
+        return _read(self.memory(run) / "journal").decode()
+
+    def wait_until(self, condition: Callable[[], bool], what: str) -> None:
+        """Return as soon as the condition holds."""
+        processes.wait_until(condition, seconds=REACH_SECONDS, what=what)
+
+    def wait_for_call(self, action: str, *outcomes: str, after: float = 0.0) -> None:
+        """Return when the simulated AWS has a call of this action with one of these outcomes."""
+
+        def came() -> bool:
+            return any(
+                c.outcome in outcomes and not c.dry_run and c.at.timestamp() >= after
+                for c in self.product.aws.calls(action)
+            )
+
+        self.wait_until(came, f"{action} {outcomes}")
+
+    def wait_for_state(self, run: str, *states: str) -> str:
+        """Return the run's state once it is one of these."""
+        until = time.monotonic() + END_SECONDS
+        state = ""
+        while time.monotonic() < until:
+            with contextlib.suppress(sqlite3.OperationalError, psycopg.OperationalError):
+                state = self.state(run)
+                if state in states:
+                    return state
+            time.sleep(0.1)
+        tail = self.product.log.read_text()[-3000:]
+        raise TimeoutError(f"{run} is {state} and not {states}; {self.product.marks()}; {tail}")
+
+    def minutes_pass(self, run: str) -> None:
+        """Let AWS's last word on calls whose answer was lost be due: six minutes go by, in the rows."""
+        earlier = datetime.now(tz=UTC) - timedelta(minutes=6)
+        text = earlier.isoformat(" ") if self.database else earlier.strftime("%Y-%m-%d %H:%M:%S.%f")
+        self.query("UPDATE policies_run SET ordered_at = ? WHERE id = ?", text, UUID(run).hex)
+
+
+def _read(path: str | Path) -> bytes:
+    with contextlib.suppress(OSError):
+        return Path(path).read_bytes()
+    return b""
+
+
+def _is_zombie(process: Path) -> bool:
+    text = _read(process / "stat").rpartition(b")")[2].split()
+    return not text or text[0] in {b"Z", b"X"}

@@ -1,0 +1,75 @@
+"""Many cells at a time, each kind of server used for as long as it is sound."""
+
+import sys
+import threading
+import time
+import traceback
+from collections import defaultdict, deque
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+
+from tests.system.faults import cells, every
+from tests.system.faults.bed import Bed
+from tests.system.faults.judge import Finding
+from tests.system.faults.table import Fault
+
+Cell = tuple[Fault, str]
+
+
+def strike(wanted: Iterable[Cell], jobs: int) -> list[Finding]:
+    """Strike at every cell, `jobs` at a time, and tell of each as it ends; return what was found."""
+    bench = _Bench(wanted)
+    with ThreadPoolExecutor(jobs) as pool:
+        working = [pool.submit(bench.work) for _ in range(jobs)]
+    for each in working:
+        each.result()
+    return bench.findings
+
+
+class _Bench:
+    """The cells that wait, by the bed they need, and the findings."""
+
+    def __init__(self, wanted: Iterable[Cell]) -> None:
+        self.findings: list[Finding] = []
+        self._taking = threading.Lock()
+        self._waiting: dict[str, deque[Cell]] = defaultdict(deque)
+        for fault, moment in wanted:
+            self._waiting[fault.bed].append((fault, moment))
+
+    def work(self) -> None:
+        """Take cells until none is left."""
+        for kind in sorted(self._waiting, key=lambda each: -len(self._waiting[each])):
+            while self._waiting[kind]:
+                with ExitStack() as stack:
+                    self._in_one_bed(kind, stack)
+
+    def _take(self, kind: str) -> Cell | None:
+        with self._taking:
+            return self._waiting[kind].popleft() if self._waiting[kind] else None
+
+    def _in_one_bed(self, kind: str, stack: ExitStack) -> None:
+        bed: Bed | None = None
+        while cell := self._take(kind):
+            fault, moment = cell
+            began = time.monotonic()
+            try:
+                bed = bed or stack.enter_context(every.BEDS[kind]())
+                finding = cells.strike(bed, fault, moment)
+            except Exception as error:  # noqa: BLE001 - one cell that breaks must not end the table
+                finding = Finding(fault.name, moment, wrong=[f"{type(error).__name__}: {error}"])
+                sys.stderr.write(traceback.format_exc())
+            self.findings.append(finding)
+            _tell(finding, time.monotonic() - began)
+            if finding.wrong or not fault.spares_server:
+                return
+
+
+def _tell(finding: Finding, seconds: float) -> None:
+    thawed = "" if finding.thawed_seconds is None else f"thawed {finding.thawed_seconds:.2f} s, "
+    how = "; ".join(finding.wrong) or "as demanded"
+    sys.stdout.write(
+        f"{finding.fault} / {finding.moment}: {thawed}after {finding.argument or '-'}, "
+        f"{finding.state}, {finding.consistency} [{seconds:.0f} s] {how[:1000]}\n"
+    )
+    sys.stdout.flush()

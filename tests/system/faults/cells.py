@@ -1,0 +1,36 @@
+"""One cell of the table: a run, a fault that strikes it in a moment, and the judgement."""
+
+import time
+
+from tests.system.faults import judge, moments
+from tests.system.faults.bed import Bed
+from tests.system.faults.judge import Finding
+from tests.system.faults.table import Fault
+from tests.system.product import ENDS
+
+
+def strike(bed: Bed, fault: Fault, name: str) -> Finding:
+    """Take a run through the fault at the moment, and judge what became of it."""
+    bed.clean()
+    if fault.policy:
+        bed.apply(**fault.policy)
+    fault.prepare(bed)
+    if fault.by_itself:
+        run = bed.product.start_run()
+        bed.since = time.time()
+        fault.strike(bed, run)
+    else:
+        moment = moments.BY_NAME[name]
+        moment.arm(bed)
+        run = bed.product.start_run()
+        moment.reach(bed, run)
+        bed.since = time.time()
+        fault.strike(bed, run)
+        if not (fault.ends_before and name == "before"):
+            moment.release(bed)
+    fault.recover(bed, run)
+    if fault.at[name].unknown_answer:
+        bed.wait_for_state(run, "waiting", *ENDS)
+        bed.minutes_pass(run)
+    bed.wait_for_state(run, *ENDS)
+    return judge.judge(bed, fault, name, run)

@@ -1,0 +1,156 @@
+"""One judge for every cell: what came of the run, against what the contract demands."""
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from tests.ground import processes
+from tests.system.faults.bed import GUARD, Bed
+from tests.system.faults.table import Expected, Fault
+from tests.system.product import Mark
+
+LEEWAY = 3.0  # what a machine with other work may take of what is promised
+LEFT_SECONDS = 20.0
+
+
+@dataclass
+class Finding:
+    """A cell's figures, and what is wrong with them: nothing, or the sentences of `wrong`."""
+
+    fault: str
+    moment: str
+    thawed_seconds: float | None = None
+    argument: str = ""
+    state: str = ""
+    consistency: str = ""
+    reason: str = ""
+    before: int = 0
+    fired: int = 0
+    complete: int = 0
+    wrong: list[str] = field(default_factory=list)
+
+
+def judge(bed: Bed, fault: Fault, moment: str, run: str) -> Finding:
+    """Look at a run that has ended, and at everything it might have left behind."""
+    expected, shown = fault.at[moment], bed.product.show(run)
+    marks = bed.product.marks()
+    finding = Finding(fault.name, moment)
+    finding.thawed_seconds, finding.argument = _thaw(marks, bed.since, moment)
+    finding.state, finding.consistency = shown["state"], shown["consistency"]
+    finding.reason = shown["reason"]
+    finding.before = _starts(marks, "before")
+    finding.complete = _starts(marks, "complete")
+    sets = {s.set_id for s in bed.product.aws.snapshots() if s.tags.get("n2wbackup:run") == run}
+    finding.fired = len(sets)
+    finding.wrong += _against(finding, expected, marks)
+    finding.wrong += _truths(bed, run, shown)
+    finding.wrong += _in_time(fault, finding)
+    finding.wrong += _leftovers(bed, run, expected)
+    return finding
+
+
+def _starts(marks: list[Mark], phase: str) -> int:
+    return sum((m.phase, m.moment) == (phase, "start") for m in marks)
+
+
+def _thaw(marks: list[Mark], since: float, moment: str) -> tuple[float | None, str]:
+    """Return how long after the strike after began, and its argument.
+
+    Where after was at work when it struck, its end counts; where it had ended, there is nothing to measure.
+    """
+    starts = [m for m in marks if (m.phase, m.moment) == ("after", "start")]
+    ends = [m for m in marks if (m.phase, m.moment) == ("after", "end")]
+    if moment in {"waiting", "complete"}:
+        return None, starts[0].argument if starts else ""
+    later = [m for m in (ends if moment == "after" else starts) if m.at >= since]
+    if not later:
+        return None, ""
+    return later[0].at - since, later[0].argument
+
+
+def _against(finding: Finding, expected: Expected, marks: list[Mark]) -> Iterator[str]:
+    for name in ("argument", "state", "consistency"):
+        found, wanted = getattr(finding, name), getattr(expected, name)
+        if found not in wanted.split("|"):
+            yield f"{name} is {found!r} and not {wanted!r}"
+    if finding.before > 1:
+        yield f"before ran {finding.before} times"
+    if finding.fired != expected.fires:
+        yield f"AWS made {finding.fired} sets of snapshots and not {expected.fires}"
+    if finding.complete != 1:
+        yield f"complete ran {finding.complete} times"
+    arguments = {m.argument for m in marks if m.phase == "complete"}
+    if expected.complete and finding.complete and arguments != {expected.complete}:
+        yield f"complete got {arguments} and not {expected.complete!r}"
+    if expected.reason not in finding.reason:
+        yield f"the reason does not say {expected.reason!r}: {finding.reason!r}"
+    if finding.state != "succeeded" and not finding.reason:
+        yield "no reason is given"
+    if _starts(marks, "after") < expected.afters:
+        yield f"after ran {_starts(marks, 'after')} times, and {expected.afters} are needed"
+    yield from _order(marks)
+
+
+def _order(marks: list[Mark]) -> Iterator[str]:
+    """Never two afters at a time, and none while before still acts."""
+    ended = {(m.phase, m.attempt, m.argument): m.at for m in marks if m.moment == "end"}
+    starts = [m for m in marks if m.moment == "start"]
+    for one in starts:
+        end = ended.get((one.phase, one.attempt, one.argument))
+        for other in starts:
+            if (
+                end
+                and other.phase == "after"
+                and one.phase != "complete"
+                and one.at < other.at < end
+            ):
+                yield f"after {other.attempt} began while {one.phase} {one.attempt} ran"
+
+
+def _truths(bed: Bed, run: str, shown: dict[str, Any]) -> Iterator[str]:
+    """What the run says of itself must be so."""
+    thaw_by = bed.thaw_by(run)
+    if shown["consistency"] == "application":
+        if thaw_by != "worker":
+            yield f"the thaw was automatic ({thaw_by}), and the run is called application"
+        for phase in ("before", "after"):
+            if shown["phases"][phase]["outcome"] != "succeeded":
+                yield f"{phase} did not succeed, and the run is called application"
+    elif thaw_by not in {"", "worker"} and "automatic" not in shown["reason"]:
+        yield f"the reason does not tell that the thaw was automatic: {shown['reason']!r}"
+    states = {s.snapshot_id: s.state for s in bed.product.aws.snapshots()}
+    for snapshot in shown["snapshots"]:
+        if snapshot["state"] == "completed" and states.get(snapshot["id"]) != "completed":
+            yield f"{snapshot['id']} is called completed and is {states.get(snapshot['id'])}"
+    if shown["state"] == "succeeded" and len(shown["snapshots"]) != 2:
+        yield f"succeeded with {len(shown['snapshots'])} snapshots of 2 volumes"
+
+
+def _in_time(fault: Fault, finding: Finding) -> Iterator[str]:
+    if fault.promised is None or finding.thawed_seconds is None or finding.moment == "preparing":
+        return
+    if finding.thawed_seconds > LEEWAY * fault.promised:
+        yield f"thawed after {finding.thawed_seconds:.2f} s, and {fault.promised} are promised"
+
+
+def _leftovers(bed: Bed, run: str, expected: Expected) -> Iterator[str]:
+    """Everything that a run needs is gone with it."""
+    with contextlib.suppress(TimeoutError):
+        processes.wait_until(lambda: not list(_left(bed, run)), seconds=LEFT_SECONDS, what="")
+    yield from _left(bed, run)
+    marked = bed.query("SELECT may_be_frozen_since FROM policies_policy")[0][0] is not None
+    if marked != expected.may_be_frozen:
+        yield f"the policy is {'' if marked else 'not '}marked as one that may be frozen"
+
+
+def _left(bed: Bed, run: str) -> Iterator[str]:
+    if pids := bed.of_run(run):
+        yield f"processes of the run are left: {pids}"
+    if pids := bed.product.pids(f"{GUARD} {run}"):
+        yield f"its guard is left: {pids}"
+    for path in (bed.product.home / "spool" / run, bed.memory(run)):
+        if path.exists():
+            yield f"{path} is left"
+    if bed.query("SELECT resource FROM policies_windowlease"):
+        yield "a window lease is left"

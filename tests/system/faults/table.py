@@ -1,0 +1,63 @@
+"""What a fault is, and what has to come of it at each moment. The table itself is data, a file a subject."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from tests.system.faults.bed import Bed
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What the contract demands of a run that was struck. `a|b`: either.
+
+    `argument`: of the first after that starts, or is still at work, once the fault has struck.
+    `complete`: of complete; "" where it must not be said. `reason`: stands in the run's reason.
+    """
+
+    argument: str
+    state: str
+    consistency: str
+    complete: str = "0"
+    reason: str = ""
+    fires: int = 1  # CreateSnapshots calls that AWS carried out
+    afters: int = 1  # at least so many
+    unknown_answer: bool = False  # whether AWS made snapshots is settled only after five minutes
+    may_be_frozen: bool = False  # the policy is marked so in the end
+
+
+FINE = Expected("1", "succeeded", "application", "1")
+Strike = Callable[[Bed, str], None]
+
+
+def nothing(_bed: Bed, _run: str = "") -> None:
+    """Do nothing."""
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One fault. `strike` in the moment, `recover` once the moment was let go.
+
+    `promised`: seconds from the strike to the thaw; a busy machine may take three times that. None: no
+    figure is promised, only that it comes. `bed`: which kind of server it needs. `spares_server`: it can
+    be used for another run afterwards. `quick`: the moment that `make test` strikes at.
+    """
+
+    name: str
+    at: Mapping[str, Expected]
+    strike: Strike = nothing
+    recover: Strike = nothing
+    prepare: Callable[[Bed], None] = nothing
+    promised: float | None = None
+    bed: str = "plain"
+    spares_server: bool = True
+    quick: str = ""
+    # The fault lies in a script or in AWS itself: the moment is where it befalls the run, nobody waits for it.
+    by_itself: bool = False
+    # A before that stands at its gate is left there: the server has to end it.
+    ends_before: bool = False
+    policy: Mapping[str, object] = field(default_factory=dict)
+
+    @property
+    def quick_moment(self) -> str:
+        """Return the moment that `make test` strikes at."""
+        return self.quick or next(iter(self.at))

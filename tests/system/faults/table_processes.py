@@ -1,0 +1,171 @@
+"""What happens to a run when processes die, stop, or are asked to go."""
+
+import signal
+import time
+
+from tests.system import product as products
+from tests.system.faults import moments
+from tests.system.faults.bed import GUARD, WORKERS, Bed
+from tests.system.faults.table import FINE, Expected, Fault
+
+AUTOMATIC = "automatic"
+# before had not ended: it is ended, and after comes a second time.
+CUT = Expected("0", "failed", "none", fires=0, afters=2, unknown_answer=True)
+NOT_FIRED = Expected("1", "failed", "none", fires=0, unknown_answer=True, reason=AUTOMATIC)
+LATE = Expected("1", "succeeded", "crash", reason=AUTOMATIC)
+AFTER_LOST = Expected("1", "partial", "crash", afters=2, reason="after interrupted")
+COMPLETE_LOST = Expected("1", "partial", "application", "1", reason="complete interrupted")
+EVERY = {moment.name: FINE for moment in moments.ALL}
+
+
+def _kill_forkserver(bed: Bed, _: str) -> None:
+    bed.send(bed.forkservers(), signal.SIGKILL)
+
+
+def _kill_workers_and_guard(bed: Bed, _: str) -> None:
+    """SIGKILL both in one go: none of the two sees the other one die."""
+    bed.send(bed.pids(WORKERS, GUARD), signal.SIGKILL)
+
+
+def _kill_supervisor(bed: Bed, _: str) -> None:
+    assert bed.product.process is not None
+    bed.send([bed.product.process.pid], signal.SIGKILL)
+    bed.product.process.wait()
+
+
+def _terminate(bed: Bed, _: str) -> None:
+    assert bed.product.process is not None
+    bed.send([bed.product.process.pid], signal.SIGTERM)
+
+
+def _start_again(bed: Bed, _: str) -> None:
+    """Wait until the server has ended in order, and start the next one."""
+    assert bed.product.process is not None
+    bed.product.process.wait(120)
+    bed.product.start()
+    products.wait_until_ready(bed.product)
+
+
+def _second_server(bed: Bed, _: str) -> None:
+    bed.restart_when_free()
+
+
+def _drain_and_start(bed: Bed, run: str) -> None:
+    bed.product.succeed("drain")
+    _start_again(bed, run)
+
+
+def _restart(bed: Bed, _: str) -> None:
+    bed.restart()
+    products.wait_until_ready(bed.product)
+
+
+def _stop_workers(bed: Bed, _: str) -> None:
+    bed.stop(WORKERS)
+
+
+def _wake_when_thawed(bed: Bed, _: str) -> None:
+    """Let the workers sleep until somebody else has thawed, or for a while where nothing is frozen."""
+    if bed.product.marks("before", "start"):
+        bed.product.wait_for_mark("after", "end", seconds=90)
+    time.sleep(1)
+    bed.resume()
+
+
+FAULTS = (
+    Fault(
+        "SIGKILL of the workers",
+        EVERY
+        | {
+            "before": CUT,
+            "between": NOT_FIRED,
+            "call": LATE,
+            "returned": LATE,
+            "after": Expected("1", "succeeded", "crash"),
+        },
+        strike=lambda bed, _: bed.kill(WORKERS),
+        promised=1.0,
+        ends_before=True,
+        quick="returned",
+    ),
+    Fault(
+        "SIGKILL of the guard",
+        {
+            "before": Expected("0", "partial", "crash", afters=2),
+            "between": LATE,
+            "call": LATE,
+            "returned": LATE,
+            "after": AFTER_LOST,
+            "complete": COMPLETE_LOST,
+        },
+        strike=lambda bed, _: bed.kill(GUARD),
+        promised=10.0,
+        ends_before=True,
+        quick="call",
+    ),
+    Fault("SIGKILL of the forkserver", EVERY, strike=_kill_forkserver, quick="between"),
+    Fault(
+        "SIGKILL of workers and guard",
+        {
+            "before": CUT,
+            "between": NOT_FIRED,
+            "call": LATE,
+            "returned": LATE,
+            "after": AFTER_LOST,
+            "complete": COMPLETE_LOST,
+        },
+        strike=_kill_workers_and_guard,
+        promised=10.0,
+        ends_before=True,
+        quick="call",
+    ),
+    Fault(
+        "SIGKILL of the supervisor, then a second server",
+        EVERY,
+        strike=_kill_supervisor,
+        recover=_second_server,
+        quick="before",
+    ),
+    Fault(
+        "everything killed, memory lost, then a start",
+        EVERY
+        | {
+            "before": Expected("0", "failed", "none", fires=0, afters=2, unknown_answer=True),
+            "between": Expected("0", "failed", "none", fires=0, afters=2, unknown_answer=True),
+            "call": Expected("0", "partial", "crash", afters=2, reason=AUTOMATIC),
+            "returned": Expected("0", "partial", "crash", afters=2, reason=AUTOMATIC),
+            "after": Expected("0", "partial", "crash", afters=2),
+            "complete": COMPLETE_LOST,
+        },
+        strike=Bed.crash,
+        recover=_restart,
+        promised=5.0,
+        ends_before=True,
+        quick="returned",
+    ),
+    Fault("SIGTERM, then a start", EVERY, strike=_terminate, recover=_start_again, quick="call"),
+    Fault(
+        "drain, then a start",
+        EVERY,
+        strike=_terminate,
+        recover=_drain_and_start,
+        quick="after",
+    ),
+    Fault(
+        "SIGSTOP of the workers past the deadline, then SIGCONT",
+        EVERY
+        | {
+            "before": Expected("1", "failed", "none", fires=0, reason=AUTOMATIC),
+            "between": Expected("1", "failed", "none", fires=0, reason=AUTOMATIC),
+            "call": LATE,
+            "returned": LATE,
+        },
+        strike=_stop_workers,
+        recover=_wake_when_thawed,
+        quick="returned",
+        policy={
+            "max_freeze_seconds": 15,
+            "scripts": {"timeout_seconds": {"before": 5, "after": 15, "complete": 15}},
+        },
+    ),
+)
