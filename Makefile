@@ -1,6 +1,6 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench lock
+.PHONY: help setup demo test check bench faults lock
 
 PYTHON_OF_VENV := .venv/bin/python
 MANAGE := $(PYTHON_OF_VENV) manage.py
@@ -52,6 +52,10 @@ check: setup ## Everything that reads the code without running it
 
 bench: setup ## Measure hold, load, calls, memory; writes docs/benchmarks.md; ARGS="--only de" for parts
 	$(PYTHON_OF_VENV) -m tests.bench $(ARGS)
+
+faults: setup ## Strike at runs with every fault in every moment; writes docs/reliability.md
+	tools/system-packages.sh
+	$(PLAIN) $(PYTHON_OF_VENV) -m tests.system.faults
 
 lock: setup ## Pin the newest fitting versions of requirements*.in, with hashes
 	@tools/lock.sh

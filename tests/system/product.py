@@ -252,13 +252,16 @@ def serving(
 
 def wait_until_ready(product: Product) -> None:
     """Return when every process of the server shows its title."""
+    processes.wait_until(
+        lambda: is_ready(product), seconds=START_SECONDS, what="the server's processes"
+    )
+
+
+def is_ready(product: Product) -> bool:
+    """Tell whether every process of the server shows its title."""
     wanted = ("web", "beat", "worker freeze", "worker tick", "worker work", "watchdog")
-
-    def ready() -> bool:
-        shown = set(product.titles().values())
-        return all(f"n2wbackup {role}" in shown for role in wanted)
-
-    processes.wait_until(ready, seconds=START_SECONDS, what="the server's processes")
+    shown = set(product.titles().values())
+    return all(f"n2wbackup {role}" in shown for role in wanted)
 
 
 def _stop(product: Product) -> None:

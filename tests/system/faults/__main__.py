@@ -26,7 +26,7 @@ def main() -> int:
     about = report.machine()
     findings = bench.strike(wanted, options.jobs)
     if (options.fault, options.moment) == ("*", "*"):
-        PAGE.write_text(report.page(findings, about), encoding="utf-8")
+        PAGE.write_text(report.page(findings, about, options.jobs), encoding="utf-8")
     wrong = [finding for finding in findings if finding.wrong]
     sys.stdout.write(f"{len(findings)} cells, {len(wrong)} not as demanded\n")
     return 1 if wrong else 0

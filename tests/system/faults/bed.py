@@ -17,7 +17,7 @@ import psycopg
 
 from tests.ground import processes
 from tests.system import product as products
-from tests.system.faults import postgresql_server
+from tests.system.faults.outside import Outside
 from tests.system.product import Product
 
 # A moment that is not reached within this is a failure of the bed, not of the server.
@@ -41,12 +41,13 @@ class Bed:
 
     product: Product
     gates: Path
-    database: postgresql_server.Server | None = None
+    database: Outside | None = None
+    broker: Outside | None = None
     mount: Path | None = None
-    faked_clock: Path | None = None
+    clock: Path | None = None  # what the server's false clock reads its offset from
     policy: Mapping[str, Any] = field(default_factory=lambda: dict(POLICY))
     stopped: set[int] = field(default_factory=set)
-    helpers: list[Any] = field(default_factory=list)
+    helpers: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
     since: float = 0.0
 
     def clean(self) -> None:
@@ -54,6 +55,7 @@ class Bed:
         for path in (self.product.marks_file, *self.gates.iterdir()):
             path.unlink(missing_ok=True)
         self.resume()
+        self.helpers.close()
         self.product.aws.clear_faults()
         self.product.aws.configure(pending_seconds=PENDING_SECONDS)
         self.product.aws.forget_calls()
@@ -68,16 +70,24 @@ class Bed:
             self.policy = wanted
 
     def scripts(self, **bodies: str) -> None:
-        """Install the three scripts; a body stands before the phase's gate."""
+        """Install the three scripts; a body stands before the phase's gate.
+
+        What before freezes and after thaws is a file: there while the application is frozen.
+        """
         shutil.rmtree(self.product.folder, ignore_errors=True)
         self.product.folder.mkdir(parents=True)
         gate = GATE.format(gates=self.gates)
-        self.product.scripts(
-            **{
-                phase: f"{bodies.get(phase, '')}\n{gate}"
-                for phase in ("before", "after", "complete")
-            }
-        )
+        around = {"before": (f"touch {self.frozen}", ""), "after": ("", f"rm -f {self.frozen}")}
+        lines = {}
+        for phase in ("before", "after", "complete"):
+            first, last = around.get(phase, ("", ""))
+            lines[phase] = "\n".join([first, bodies.get(phase, ""), gate, last])
+        self.product.scripts(**lines)
+
+    @property
+    def frozen(self) -> Path:
+        """The file that is there while the application is frozen."""
+        return self.gates / "frozen"
 
     # Gates and processes
 
@@ -155,15 +165,22 @@ class Bed:
         self.product.start()
 
     def restart_when_free(self) -> None:
-        """Start a second server as soon as the first one's door is free."""
-        until = time.monotonic() + REACH_SECONDS
-        while True:
-            self.product.start()
-            assert self.product.process is not None
-            with contextlib.suppress(TimeoutError):
-                products.wait_until_ready(self.product)
-                return
+        """Start a second server as soon as what the first one left has gone; ready on return."""
+        until = time.monotonic() + 2 * REACH_SECONDS
+        while not self._starts():
             assert time.monotonic() < until, self.product.log.read_text()[-2000:]
+
+    def _starts(self) -> bool:
+        """Start a server; tell whether it serves, or was refused."""
+        self.product.start()
+        started = self.product.process
+        assert started is not None
+        processes.wait_until(
+            lambda: started.poll() is not None or products.is_ready(self.product),
+            seconds=REACH_SECONDS,
+            what="the second server",
+        )
+        return started.poll() is None
 
     # Looking
 
@@ -226,9 +243,28 @@ class Bed:
 
     def minutes_pass(self, run: str) -> None:
         """Let AWS's last word on calls whose answer was lost be due: six minutes go by, in the rows."""
+        sql = "UPDATE policies_run SET ordered_at = ? WHERE id = ?"
+        self.query(sql, self._six_minutes_ago(), UUID(run).hex)
+
+    def _six_minutes_ago(self) -> str:
         earlier = datetime.now(tz=UTC) - timedelta(minutes=6)
-        text = earlier.isoformat(" ") if self.database else earlier.strftime("%Y-%m-%d %H:%M:%S.%f")
-        self.query("UPDATE policies_run SET ordered_at = ? WHERE id = ?", text, UUID(run).hex)
+        if self.database:
+            return earlier.isoformat(" ")
+        return earlier.strftime("%Y-%m-%d %H:%M:%S.%f")
+
+    def absences(self) -> int:
+        """Return how many snapshots were not found by a poll."""
+        sql = "SELECT count(*) FROM policies_runsnapshot WHERE absent_since IS NOT NULL"
+        return int(self.query(sql)[0][0])
+
+    def absences_age(self) -> None:
+        """Let six minutes go by, in the rows, since snapshots were found no more."""
+        sql = "UPDATE policies_runsnapshot SET absent_since = ? WHERE absent_since IS NOT NULL"
+        self.query(sql, self._six_minutes_ago())
+
+    def shows(self, pid: int) -> str:
+        """Return the title of a process."""
+        return _read(f"/proc/{pid}/cmdline").split(b"\0")[0].decode().rstrip()
 
 
 def _read(path: str | Path) -> bytes:

@@ -4,38 +4,88 @@ import contextlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from tests.ground import processes
+from tests.ground import filesystems, processes
 from tests.system import product as products
-from tests.system.faults import postgresql_server
+from tests.system.faults import outside
 from tests.system.faults.bed import POLICY, Bed
 from tests.system.product import Product
 
+FAKETIME = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1")
+
 
 @contextlib.contextmanager
-def plain(more: Mapping[str, str] | None = None) -> Iterator[Bed]:
-    """Serve with SQLite and the embedded broker."""
+def _made(
+    home: Path, *, database_url: str = "", more: Mapping[str, str] | None = None
+) -> Iterator[Bed]:
     with (
-        processes.folder() as folder,
         memory() as beside,
-        products.serving(folder / "home", beside, policy=POLICY, more=more) as product,
+        products.serving(
+            home, beside, database_url=database_url, policy=POLICY, more=more
+        ) as product,
     ):
-        yield _bed(product, beside)
+        bed = _bed(product, beside)
+        with bed.helpers:
+            yield bed
+
+
+@contextlib.contextmanager
+def plain() -> Iterator[Bed]:
+    """Serve with SQLite and the embedded broker."""
+    with processes.folder() as folder, _made(folder / "home") as bed:
+        yield bed
 
 
 @contextlib.contextmanager
 def on_postgresql() -> Iterator[Bed]:
     """Serve on a PostgreSQL of its own, which can be stopped and started."""
     with (
-        postgresql_server.running() as database,
+        outside.database() as database,
         processes.folder() as folder,
-        memory() as beside,
-        products.serving(
-            folder / "home", beside, database_url=database.url, policy=POLICY
-        ) as product,
+        _made(folder / "home", database_url=database.url) as bed,
     ):
-        bed = _bed(product, beside)
         bed.database = database
         yield bed
+
+
+@contextlib.contextmanager
+def with_broker() -> Iterator[Bed]:
+    """Serve with a broker of its own, which can be stopped and started."""
+    with (
+        outside.broker() as broker,
+        processes.folder() as folder,
+        _made(folder / "home", more={"REDIS_URL": broker.url}) as bed,
+    ):
+        bed.broker = broker
+        yield bed
+
+
+@contextlib.contextmanager
+def on_a_small_disk() -> Iterator[Bed]:
+    """Serve a home on a small file system of its own, to be filled or frozen."""
+    with (
+        processes.folder() as folder,
+        filesystems.ext4(folder, name="own", megabytes=96) as volume,
+        _made(volume.mount / "home") as bed,
+    ):
+        bed.mount = volume.mount
+        yield bed
+
+
+@contextlib.contextmanager
+def with_a_false_clock() -> Iterator[Bed]:
+    """Serve by a clock that can be put forward and back; scripts and AWS have the true one."""
+    with processes.folder() as folder:
+        clock = folder / "clock"
+        clock.write_text("+0")
+        more = {
+            "LD_PRELOAD": str(FAKETIME),
+            "FAKETIME_TIMESTAMP_FILE": str(clock),
+            "FAKETIME_NO_CACHE": "1",
+            "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+        }
+        with _made(folder / "home", more=more) as bed:
+            bed.clock = clock
+            yield bed
 
 
 def _bed(product: Product, beside: Path) -> Bed:

@@ -14,7 +14,7 @@ def strike(bed: Bed, fault: Fault, name: str) -> Finding:
     bed.clean()
     if fault.policy:
         bed.apply(**fault.policy)
-    fault.prepare(bed)
+    fault.prepare(bed, name)
     if fault.by_itself:
         run = bed.product.start_run()
         bed.since = time.time()

@@ -1,14 +1,31 @@
 """The whole table, and the beds that its faults need."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 
-from tests.system.faults import beds, table_processes
+from tests.system.faults import (
+    beds,
+    table_aws,
+    table_clocks,
+    table_processes,
+    table_scripts,
+    table_stores,
+)
 from tests.system.faults.bed import Bed
 from tests.system.faults.table import Fault
 
-FAULTS: tuple[Fault, ...] = (*table_processes.FAULTS,)
-BEDS: dict[str, Callable[[], AbstractContextManager[Bed]]] = {
+SUBJECTS: Mapping[str, tuple[Fault, ...]] = {
+    "Processes": table_processes.FAULTS,
+    "Scripts": table_scripts.FAULTS,
+    "Broker, database and disk": table_stores.FAULTS,
+    "AWS": table_aws.FAULTS,
+    "Clocks, and two of a kind": table_clocks.FAULTS,
+}
+FAULTS: tuple[Fault, ...] = tuple(fault for faults in SUBJECTS.values() for fault in faults)
+BEDS: Mapping[str, Callable[[], AbstractContextManager[Bed]]] = {
     "plain": beds.plain,
     "postgresql": beds.on_postgresql,
+    "broker": beds.with_broker,
+    "small disk": beds.on_a_small_disk,
+    "clock": beds.with_a_false_clock,
 }

@@ -36,7 +36,8 @@ def judge(bed: Bed, fault: Fault, moment: str, run: str) -> Finding:
     expected, shown = fault.at[moment], bed.product.show(run)
     marks = bed.product.marks()
     finding = Finding(fault.name, moment)
-    finding.thawed_seconds, finding.argument = _thaw(marks, bed.since, moment)
+    since = _before_is_over(marks) if fault.by_itself else bed.since
+    finding.thawed_seconds, finding.argument = _thaw(marks, since, moment)
     finding.state, finding.consistency = shown["state"], shown["consistency"]
     finding.reason = shown["reason"]
     finding.before = _starts(marks, "before")
@@ -54,6 +55,12 @@ def _starts(marks: list[Mark], phase: str) -> int:
     return sum((m.phase, m.moment) == (phase, "start") for m in marks)
 
 
+def _before_is_over(marks: list[Mark]) -> float:
+    """Return when before ended, or, where it did not end by itself, when it began."""
+    found = [m.at for m in marks if m.phase == "before"]
+    return max(found, default=0.0)
+
+
 def _thaw(marks: list[Mark], since: float, moment: str) -> tuple[float | None, str]:
     """Return how long after the strike after began, and its argument.
 
@@ -61,7 +68,7 @@ def _thaw(marks: list[Mark], since: float, moment: str) -> tuple[float | None, s
     """
     starts = [m for m in marks if (m.phase, m.moment) == ("after", "start")]
     ends = [m for m in marks if (m.phase, m.moment) == ("after", "end")]
-    if moment in {"waiting", "complete"}:
+    if moment in {"waiting", "complete"}:  # thawed before it struck
         return None, starts[0].argument if starts else ""
     later = [m for m in (ends if moment == "after" else starts) if m.at >= since]
     if not later:
@@ -78,7 +85,7 @@ def _against(finding: Finding, expected: Expected, marks: list[Mark]) -> Iterato
         yield f"before ran {finding.before} times"
     if finding.fired != expected.fires:
         yield f"AWS made {finding.fired} sets of snapshots and not {expected.fires}"
-    if finding.complete != 1:
+    if finding.complete != expected.completes:
         yield f"complete ran {finding.complete} times"
     arguments = {m.argument for m in marks if m.phase == "complete"}
     if expected.complete and finding.complete and arguments != {expected.complete}:
@@ -139,6 +146,8 @@ def _leftovers(bed: Bed, run: str, expected: Expected) -> Iterator[str]:
     with contextlib.suppress(TimeoutError):
         processes.wait_until(lambda: not list(_left(bed, run)), seconds=LEFT_SECONDS, what="")
     yield from _left(bed, run)
+    if bed.frozen.exists() != expected.may_be_frozen:
+        yield f"the application is {'frozen' if bed.frozen.exists() else 'not frozen'}"
     marked = bed.query("SELECT may_be_frozen_since FROM policies_policy")[0][0] is not None
     if marked != expected.may_be_frozen:
         yield f"the policy is {'' if marked else 'not '}marked as one that may be frozen"

@@ -21,6 +21,7 @@ class Expected:
     reason: str = ""
     fires: int = 1  # CreateSnapshots calls that AWS carried out
     afters: int = 1  # at least so many
+    completes: int = 1
     unknown_answer: bool = False  # whether AWS made snapshots is settled only after five minutes
     may_be_frozen: bool = False  # the policy is marked so in the end
 
@@ -46,7 +47,7 @@ class Fault:
     at: Mapping[str, Expected]
     strike: Strike = nothing
     recover: Strike = nothing
-    prepare: Callable[[Bed], None] = nothing
+    prepare: Strike = nothing  # before the run is started; gets the moment in place of a run
     promised: float | None = None
     bed: str = "plain"
     spares_server: bool = True

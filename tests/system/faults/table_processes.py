@@ -22,7 +22,7 @@ def _kill_forkserver(bed: Bed, _: str) -> None:
     bed.send(bed.forkservers(), signal.SIGKILL)
 
 
-def _kill_workers_and_guard(bed: Bed, _: str) -> None:
+def kill_workers_and_guard(bed: Bed, _: str) -> None:
     """SIGKILL both in one go: none of the two sees the other one die."""
     bed.send(bed.pids(WORKERS, GUARD), signal.SIGKILL)
 
@@ -114,7 +114,7 @@ FAULTS = (
             "after": AFTER_LOST,
             "complete": COMPLETE_LOST,
         },
-        strike=_kill_workers_and_guard,
+        strike=kill_workers_and_guard,
         promised=10.0,
         ends_before=True,
         quick="call",
