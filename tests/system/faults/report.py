@@ -11,12 +11,14 @@ HEAD = """# Reliability
 
 Written by `make faults` on {day}; run it on your own machine to write this page anew.
 
-Each cell is a whole run of a real server: its own database, broker, workers, guard and watchdog, scripts that leave marks in
-memory, and a simulated AWS. The fault strikes in a moment that is held until it has struck: by a script that waits, by a call that AWS does not
-answer yet, or by a worker that is stopped. One judge then looks at the marks, at AWS, at the rows, and at everything that the run may have
-left behind: processes, files, memory, leases. Nothing is taken on trust.
+Each cell is a whole run of a real server: its own database, broker, workers, guard and watchdog,
+scripts that leave marks in memory, and a simulated AWS. The fault strikes in a moment that is held
+until it has struck: by a script that waits, by a call that AWS does not answer yet, or by a worker
+that is stopped. One judge then looks at the marks, at AWS, at the rows, and at everything that the
+run may have left behind: processes, files, memory, leases. Nothing is taken on trust.
 
-**{cells} cells, {wrong} of them not as demanded. {frozen} applications left frozen. {doubled} of before, fire or complete done twice.**
+**{cells} cells, {wrong} of them not as demanded. {frozen} applications left frozen. {doubled} of
+before, fire or complete done twice.**
 """
 PROMISES = (
     ("SIGKILL of the workers while frozen: after has begun", 1.0, "SIGKILL of the workers"),
@@ -79,9 +81,10 @@ def _legend() -> str:
     return (
         "## How to read the tables\n\n"
         f"The moments are: {names}. For a fault of AWS or of a script it is the one that it befalls.\n\n"
-        "*thawed* is the time from the strike to the start of after; where after ran already, to the end of one; for the faults "
-        "of scripts and AWS, from the end of before; for a server that was killed, from the next start. Before anything is frozen "
-        "it is how long the run still took to its own thaw. *after* is the argument of the first after that follows the strike. "
+        "*thawed* is the time from the strike to the start of after; where after ran already, to the "
+        "end of one; for the faults of scripts and AWS, from the end of before; for a server that was "
+        "killed, from the next start. Before anything is frozen it is how long the run still took to "
+        "its own thaw. *after* is the argument of the first after that follows the strike. "
         "*before, fire, complete*: how often each was done.\n"
     )
 
