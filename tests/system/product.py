@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[2]
 OWNER, POLICY = "alice1", "p1"
 LABEL = f"{OWNER}/{POLICY}"
 ENDS = {"succeeded", "partial", "failed", "cancelled", "skipped", "missed"}
-START_SECONDS = 60.0
+START_SECONDS = 120.0
 
 MARK = """#!/bin/bash
 # Leaves a line for each start and end, with the time and the argument.

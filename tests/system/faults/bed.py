@@ -123,11 +123,12 @@ class Bed:
         self.send([pid for pids in found.values() for pid in pids], signal.SIGKILL)
 
     def stop(self, *titles: str) -> None:
-        """SIGSTOP them until `resume`."""
+        """SIGSTOP them until `resume`; on return no thread of theirs runs any more."""
         pids = self.pids(*titles)
         assert pids, titles
         self.send(pids, signal.SIGSTOP)
         self.stopped.update(pids)
+        self.wait_until(lambda: all(map(_stands_still, pids)), f"{titles} stand still")
 
     def resume(self) -> None:
         """SIGCONT whatever was stopped and lives."""
@@ -274,5 +275,14 @@ def _read(path: str | Path) -> bytes:
 
 
 def _is_zombie(process: Path) -> bool:
-    text = _read(process / "stat").rpartition(b")")[2].split()
-    return not text or text[0] in {b"Z", b"X"}
+    return _condition(process) in {b"", b"Z", b"X"}
+
+
+def _stands_still(pid: int) -> bool:
+    return all(_condition(task) in {b"", b"T"} for task in Path(f"/proc/{pid}/task").glob("*"))
+
+
+def _condition(process: Path) -> bytes:
+    """Return the kernel's letter for what a process or thread does; empty when it is gone."""
+    fields = _read(process / "stat").rpartition(b")")[2].split()
+    return fields[0] if fields else b""

@@ -1,5 +1,6 @@
 """Many cells at a time, each kind of server used for as long as it is sound."""
 
+import os
 import sys
 import threading
 import time
@@ -33,6 +34,8 @@ class _Bench:
     def __init__(self, wanted: Iterable[Cell]) -> None:
         self.findings: list[Finding] = []
         self._taking = threading.Lock()
+        # Starting is work for the processor; what comes after it is mostly waiting.
+        self._starting = threading.Semaphore(os.cpu_count() or 1)
         self._waiting: dict[str, deque[Cell]] = defaultdict(deque)
         for fault, moment in wanted:
             self._waiting[fault.bed].append((fault, moment))
@@ -48,13 +51,17 @@ class _Bench:
         with self._taking:
             return self._waiting[kind].popleft() if self._waiting[kind] else None
 
+    def _made(self, kind: str, stack: ExitStack) -> Bed:
+        with self._starting:
+            return stack.enter_context(every.BEDS[kind]())
+
     def _in_one_bed(self, kind: str, stack: ExitStack) -> None:
         bed: Bed | None = None
         while cell := self._take(kind):
             fault, moment = cell
             began = time.monotonic()
             try:
-                bed = bed or stack.enter_context(every.BEDS[kind]())
+                bed = bed or self._made(kind, stack)
                 finding = cells.strike(bed, fault, moment)
             except Exception as error:  # noqa: BLE001 - one cell that breaks must not end the table
                 finding = Finding(fault.name, moment, wrong=[f"{type(error).__name__}: {error}"])

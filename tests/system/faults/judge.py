@@ -36,8 +36,10 @@ def judge(bed: Bed, fault: Fault, moment: str, run: str) -> Finding:
     expected, shown = fault.at[moment], bed.product.show(run)
     marks = bed.product.marks()
     finding = Finding(fault.name, moment)
-    since = _before_is_over(marks) if fault.by_itself else bed.since
-    finding.thawed_seconds, finding.argument = _thaw(marks, since, moment)
+    if fault.by_itself:
+        finding.thawed_seconds, finding.argument = _thaw(marks, _before_is_over(marks), "")
+    else:
+        finding.thawed_seconds, finding.argument = _thaw(marks, bed.since, moment)
     finding.state, finding.consistency = shown["state"], shown["consistency"]
     finding.reason = shown["reason"]
     finding.before = _starts(marks, "before")

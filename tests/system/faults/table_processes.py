@@ -15,6 +15,15 @@ NOT_FIRED = Expected("1", "failed", "none", fires=0, unknown_answer=True, reason
 LATE = Expected("1", "succeeded", "crash", reason=AUTOMATIC)
 AFTER_LOST = Expected("1", "partial", "crash", afters=2, reason="after interrupted")
 COMPLETE_LOST = Expected("1", "partial", "application", "1", reason="complete interrupted")
+REBOOTED = {
+    "before": Expected("0", "failed", "none", fires=0, afters=2, unknown_answer=True),
+    "between": Expected("0", "failed", "none", fires=0, afters=2, unknown_answer=True),
+    "call": Expected("0", "partial", "crash", afters=2, reason=AUTOMATIC),
+    "returned": Expected("0", "partial", "crash", afters=2, reason=AUTOMATIC),
+    "after": Expected("0", "partial", "crash", afters=2),
+    "complete": COMPLETE_LOST,
+}
+WHILE_FROZEN = {moment: REBOOTED[moment] for moment in ("before", "between", "call", "returned")}
 EVERY = {moment.name: FINE for moment in moments.ALL}
 
 
@@ -57,6 +66,38 @@ def _drain_and_start(bed: Bed, run: str) -> None:
 
 def _restart(bed: Bed, _: str) -> None:
     bed.restart()
+    products.wait_until_ready(bed.product)
+
+
+def _crash_with_postgresql(bed: Bed, run: str) -> None:
+    assert bed.database is not None
+    bed.crash(run)
+    bed.database.stop()
+
+
+def _restart_before_postgresql(bed: Bed, _: str) -> None:
+    assert bed.database is not None
+    bed.restart()
+    bed.product.wait_for_mark("after", "end", seconds=60)
+    bed.database.start()
+    products.wait_until_ready(bed.product)
+
+
+def _crash_and_lose_the_rows(bed: Bed, run: str) -> None:
+    bed.crash(run)
+    rows = bed.product.home / "db.sqlite3"
+    rows.rename(rows.with_name("kept.sqlite3"))
+
+
+def _restart_without_rows(bed: Bed, _: str) -> None:
+    """Start on an empty database, which is refused; then with the rows, as somebody has restored them."""
+    rows = bed.product.home / "db.sqlite3"
+    bed.restart()
+    bed.product.wait_for_mark("after", "end", seconds=60)
+    assert bed.product.process is not None
+    assert bed.product.process.wait(60) != 0
+    rows.with_name("kept.sqlite3").replace(rows)
+    bed.product.start()
     products.wait_until_ready(bed.product)
 
 
@@ -128,20 +169,31 @@ FAULTS = (
     ),
     Fault(
         "everything killed, memory lost, then a start",
-        EVERY
-        | {
-            "before": Expected("0", "failed", "none", fires=0, afters=2, unknown_answer=True),
-            "between": Expected("0", "failed", "none", fires=0, afters=2, unknown_answer=True),
-            "call": Expected("0", "partial", "crash", afters=2, reason=AUTOMATIC),
-            "returned": Expected("0", "partial", "crash", afters=2, reason=AUTOMATIC),
-            "after": Expected("0", "partial", "crash", afters=2),
-            "complete": COMPLETE_LOST,
-        },
+        EVERY | REBOOTED,
         strike=Bed.crash,
         recover=_restart,
         promised=5.0,
         ends_before=True,
         quick="returned",
+    ),
+    Fault(
+        "everything killed, memory lost, then a start without PostgreSQL",
+        WHILE_FROZEN,
+        bed="postgresql",
+        strike=_crash_with_postgresql,
+        recover=_restart_before_postgresql,
+        promised=5.0,
+        ends_before=True,
+        quick="call",
+    ),
+    Fault(
+        "everything killed, memory lost, then a start with an empty database",
+        WHILE_FROZEN,
+        strike=_crash_and_lose_the_rows,
+        recover=_restart_without_rows,
+        promised=5.0,
+        ends_before=True,
+        quick="before",
     ),
     Fault("SIGTERM, then a start", EVERY, strike=_terminate, recover=_start_again, quick="call"),
     Fault(
