@@ -1,20 +1,26 @@
 """`manage.py serve`: the whole server in the foreground."""
 
+import logging
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError, connection
 
 from n2wbackup import health
+from n2wbackup.lib import home
 from n2wbackup.lib.home import RuntimeFolderError
 from n2wbackup.processes import supervisor
+from policies.services import recovery
+
+log = logging.getLogger(__name__)
 
 
 class Command(BaseCommand):
     help = (
         "Run web, workers, beat, watchdog and (when REDIS_URL is unset) the broker, in the "
         "foreground, and start again at once what dies. One server per N2W_HOME. SIGTERM, SIGINT "
-        "or SIGHUP: no new window is opened, open ones are fired and thawed, then it exits with 0."
+        "or SIGHUP: no new window is opened, open ones are fired and thawed, then it exits with 0. "
+        "What an earlier server left frozen is thawed first, also where this one is refused."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -27,6 +33,8 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         only: str | None = options["only"]
+        if only is None:
+            _thaw_first()
         if only != "valkey":
             self._refuse_unmigrated()
         # This process becomes another program, and takes no connection along.
@@ -54,3 +62,14 @@ class Command(BaseCommand):
                 f"The database lacks {len(missing)} migrations, the first is {missing[0]}: "
                 "run `manage.py migrate` first."
             )
+
+
+def _thaw_first() -> None:
+    """Start the thaw of what nobody keeps: it waits for no database, port or broker of ours.
+
+    The guards go on by themselves; what has to be repeated is the watchdog's.
+    """
+    try:
+        recovery.Thawer(home.spool(), home.runtime()).turn()
+    except Exception:
+        log.exception("what may be frozen could not be looked at; the watchdog tries again")

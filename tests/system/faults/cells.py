@@ -33,4 +33,5 @@ def strike(bed: Bed, fault: Fault, name: str) -> Finding:
         bed.wait_for_state(run, "waiting", *ENDS)
         bed.minutes_pass(run)
     bed.wait_for_state(run, *ENDS)
+    bed.helpers.close()
     return judge.judge(bed, fault, name, run)

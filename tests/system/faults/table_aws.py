@@ -59,7 +59,7 @@ FAULTS = (
         times=2,
     ),
     _fault("AWS throttles for good", "throttle", {"call": NOT_MADE}),
-    _fault("AWS answers 503 twice", "error_503", {"call": FINE, "waiting": FINE}, times=2),
+    _fault("AWS answers 503 once", "error_503", {"call": NOBODY_KNOWS, "waiting": FINE}, times=1),
     _fault("AWS answers 500 once", "error_500", {"call": NOBODY_KNOWS, "waiting": FINE}, times=1),
     _fault("AWS refuses", "denied", {"preparing": NO_WINDOW, "call": NOT_MADE}),
     _fault("AWS refuses twice while it is polled", "denied", {"waiting": FINE}, times=2),

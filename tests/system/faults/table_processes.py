@@ -85,18 +85,24 @@ def _restart_before_postgresql(bed: Bed, _: str) -> None:
 
 def _crash_and_lose_the_rows(bed: Bed, run: str) -> None:
     bed.crash(run)
-    rows = bed.product.home / "db.sqlite3"
-    rows.rename(rows.with_name("kept.sqlite3"))
+    kept = bed.product.home / "kept"
+    kept.mkdir(exist_ok=True)
+    for path in bed.product.home.glob(
+        "db.sqlite3*"
+    ):  # what was written last is in a file beside it
+        path.rename(kept / path.name)
 
 
 def _restart_without_rows(bed: Bed, _: str) -> None:
     """Start on an empty database, which is refused; then with the rows, as somebody has restored them."""
-    rows = bed.product.home / "db.sqlite3"
     bed.restart()
     bed.product.wait_for_mark("after", "end", seconds=60)
     assert bed.product.process is not None
     assert bed.product.process.wait(60) != 0
-    rows.with_name("kept.sqlite3").replace(rows)
+    for path in bed.product.home.glob("db.sqlite3*"):
+        path.unlink()
+    for path in (bed.product.home / "kept").iterdir():
+        path.rename(bed.product.home / path.name)
     bed.product.start()
     products.wait_until_ready(bed.product)
 
