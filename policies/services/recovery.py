@@ -25,8 +25,6 @@ from scripts_admin.runners.spool import UnreadableRecordError
 
 log = logging.getLogger(__name__)
 
-MAX_LOSSES = 5
-
 
 class Thawer:
     """Thaws every window of this host whose keeper is gone. One turn never waits."""
@@ -150,7 +148,7 @@ def _forget(folder: Path, runtime: Path) -> None:
 
 def _settle(run: Run, folder: Path, runtime: Path) -> None:
     if run.state == State.PREPARING:
-        _lost_while_preparing(run)
+        runs.lose(run, "its worker died")
     elif run.state in (State.FROZEN, State.THAWING):
         if run.state == State.FROZEN:
             _enter_calls(run, runtime)
@@ -175,20 +173,10 @@ def _enter_calls(run: Run, runtime: Path) -> None:
         entering.shots(run, runtime, [])
 
 
-def _lost_while_preparing(run: Run) -> None:
-    losses = run.losses + 1
-    if losses >= MAX_LOSSES:
-        reason = f"The run was lost {losses} times while it was prepared; it is not tried again."
-        runs.apply(run, Event.NOTHING_LEFT, reason, reason=reason, losses=losses)
-        return
-    text = "its worker died while preparing; nothing was frozen, it is tried again"
-    runs.apply(run, Event.LOST, text, losses=losses, dispatched_at=None)
-
-
 def _lost_spool(run: Run) -> None:
     """End what has no spool any more: nobody can thaw it from here, and the truth is said."""
     if run.state == State.PREPARING:
-        _lost_while_preparing(run)
+        runs.lose(run, "its worker died")
     elif run.state in (State.FROZEN, State.THAWING):
         entering.lost_shots(run)
         _give_up(

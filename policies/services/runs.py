@@ -24,6 +24,8 @@ from policies.models import DailyCount, Policy, Run, RunEvent, WindowLease
 from policies.services import alarms
 from scripts_admin.domain import outcomes
 
+MAX_LOSSES = 5
+
 
 def start(
     *,
@@ -176,6 +178,17 @@ def apply(
         for command in step.commands:
             _COMMANDS[command](run, now)
     return True
+
+
+def lose(run: Run, why: str) -> None:
+    """Have a run prepared anew that nobody could go on with; nothing was frozen. The last loss ends it."""
+    losses = run.losses + 1
+    if losses < MAX_LOSSES:
+        text = f"{why} while preparing; nothing was frozen, it is tried again"
+        apply(run, Event.LOST, text, losses=losses, dispatched_at=None)
+        return
+    reason = f"The run was lost {losses} times while it was prepared; it is not tried again."
+    apply(run, Event.NOTHING_LEFT, reason, reason=reason, losses=losses)
 
 
 def record(run: Run, text: str, *, at: datetime | None = None, state: str = "") -> None:

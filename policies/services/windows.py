@@ -66,6 +66,10 @@ def _keep(run: Run, folder: Path, draining: Callable[[], bool]) -> None:
     except BackupError as error:
         runs.apply(run, Event.NOTHING_LEFT, str(error), reason=str(error))
         return
+    except (InterfaceError, OperationalError) as error:
+        log.warning("the database was away while run %s was prepared: %s", run.pk, error)
+        _insist(lambda: runs.lose(run, "the database was away"))
+        return
     except Exception as error:
         log.exception("run %s could not be prepared", run.pk)
         reason = (

@@ -9,7 +9,7 @@ import time_machine
 from n2wbackup.lib import clock, home
 from policies.domain.sequence import State
 from policies.models import Policy, RunTarget, WindowLease
-from policies.services import entering, recovery, windows
+from policies.services import entering, recovery, runs, windows
 from scripts_admin.runners import spool
 from scripts_admin.runners.keeper import Guard
 from tests import factories
@@ -48,7 +48,7 @@ def test_a_worker_that_dies_while_preparing_leaves_a_run_that_is_tried_again(
 def test_a_run_that_kills_its_worker_each_time_is_given_up(backup: Backup) -> None:
     backup.scripts()
     run = backup.start()
-    for number in range(recovery.MAX_LOSSES):
+    for number in range(runs.MAX_LOSSES):
         with time_machine.travel(clock.now() + timedelta(minutes=number)):
             with dying(run) as patch:
                 patch.setattr(backup.cloud, "warm", die)
