@@ -4,13 +4,13 @@ import contextlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from tests.ground import filesystems, processes
+from tests.ground import components, filesystems, processes
 from tests.system import product as products
 from tests.system.faults import outside
 from tests.system.faults.bed import POLICY, Bed
 from tests.system.product import Product
 
-FAKETIME = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1")
+FAKETIME = "*/faketime/libfaketimeMT.so.1"  # below /usr/lib, in the folder of the architecture
 
 
 @contextlib.contextmanager
@@ -74,11 +74,15 @@ def on_a_small_disk() -> Iterator[Bed]:
 @contextlib.contextmanager
 def with_a_false_clock() -> Iterator[Bed]:
     """Serve by a clock that can be put forward and back; scripts and AWS have the true one."""
+    library = next(iter(Path("/usr/lib").glob(FAKETIME)), None)
+    if library is None:
+        components.missing("libfaketime")
     with processes.folder() as folder:
         clock = folder / "clock"
         clock.write_text("+0")
         more = {
-            "LD_PRELOAD": str(FAKETIME),
+            "LD_PRELOAD": str(library),
+            "PYTHONPATH": str(Path(__file__).parent / "clock"),
             "FAKETIME_TIMESTAMP_FILE": str(clock),
             "FAKETIME_NO_CACHE": "1",
             "FAKETIME_DONT_FAKE_MONOTONIC": "1",
