@@ -10,6 +10,8 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 
+import pytest
+
 from tests.system.faults import cells, every
 from tests.system.faults.bed import Bed
 from tests.system.faults.judge import Finding
@@ -63,18 +65,20 @@ class _Bench:
             try:
                 bed = bed or self._made(kind, stack)
                 finding = cells.strike(bed, fault, moment)
+            except pytest.skip.Exception as reason:
+                finding = Finding(fault.name, moment, left_out=str(reason))
             except Exception as error:  # noqa: BLE001 - one cell that breaks must not end the table
                 finding = Finding(fault.name, moment, wrong=[f"{type(error).__name__}: {error}"])
                 sys.stderr.write(traceback.format_exc())
             self.findings.append(finding)
             _tell(finding, time.monotonic() - began)
-            if finding.wrong or not fault.spares_server:
+            if finding.wrong or finding.left_out or not fault.spares_server:
                 return
 
 
 def _tell(finding: Finding, seconds: float) -> None:
     thawed = "" if finding.thawed_seconds is None else f"thawed {finding.thawed_seconds:.2f} s, "
-    how = "; ".join(finding.wrong) or "as demanded"
+    how = "; ".join(finding.wrong) or finding.left_out or "as demanded"
     sys.stdout.write(
         f"{finding.fault} / {finding.moment}: {thawed}after {finding.argument or '-'}, "
         f"{finding.state}, {finding.consistency} [{seconds:.0f} s] {how[:1000]}\n"

@@ -29,6 +29,7 @@ class Finding:
     fired: int = 0
     complete: int = 0
     wrong: list[str] = field(default_factory=list)
+    left_out: str = ""  # why this machine cannot do it
 
 
 def judge(bed: Bed, fault: Fault, moment: str, run: str) -> Finding:

@@ -110,7 +110,7 @@ def _row(found: Finding) -> list[str]:
         found.state or "-",
         found.consistency or "-",
         f"{found.before}, {found.fired}, {found.complete}",
-        "**not as demanded**" if found.wrong else "",
+        "**not as demanded**" if found.wrong else found.left_out and "left out",
     ]
 
 

@@ -21,4 +21,6 @@ def findings(request: pytest.FixtureRequest) -> dict[str, Finding]:
 
 @pytest.mark.parametrize("fault", every.FAULTS, ids=lambda fault: fault.name.replace(" ", "-"))
 def test_a_run_comes_through(fault: Fault, findings: dict[str, Finding]) -> None:
+    if findings[fault.name].left_out:
+        pytest.skip(findings[fault.name].left_out)
     assert findings[fault.name].wrong == []
