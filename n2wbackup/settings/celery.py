@@ -92,7 +92,11 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
     "tick": {"task": "policies.tasks.tick", "schedule": 1.0, "options": {"expires": 5}},
     "poll": {"task": "policies.tasks.poll", "schedule": 5.0, "options": {"expires": 10}},
     "replan": {"task": "policies.tasks.replan", "schedule": 3600.0, "options": {"expires": 3000}},
-    "reconcile": {"task": "policies.tasks.reconcile", "schedule": _DAILY},
+    "reconcile": {
+        "task": "policies.tasks.reconcile",
+        "schedule": _DAILY,
+        "options": {"expires": 3600},
+    },
 }
 # The plain scheduler keeps its table in memory: there is no file to write, to lock or to break.
 CELERY_BEAT_SCHEDULER = "celery.beat:Scheduler"

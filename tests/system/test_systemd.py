@@ -28,6 +28,8 @@ TITLES = {
 }
 THAW_SECONDS = 3.0  # promised is 1 s; a shared machine may take three times that
 MEMORY = "400M"  # more than a worker takes, and soon eaten
+EATER = "ulimit -v 1500000; tail /dev/zero"  # a limit of its own spares a machine whose cgroups do not hold
+KILLED = 137
 ONLY_HERE = """[Service]
 EnvironmentFile=
 EnvironmentFile={environment}
@@ -236,7 +238,7 @@ def test_a_worker_that_runs_out_of_memory_while_frozen_is_followed_by_its_guard(
     _need_a_limit(installed)
     product, old = installed.product, installed.worker()
     go = installed.scratch / "eat"
-    eater = f"(until [ -e {go} ]; do sleep 0.05; done; exec tail /dev/zero) >/dev/null 2>&1 &"
+    eater = f"(until [ -e {go} ]; do sleep 0.05; done; {EATER}) >/dev/null 2>&1 &"
     run = installed.freeze(eater, slow_seconds=6)
     Path(f"/proc/{old}/oom_score_adj").write_text("1000")  # the kernel ends this one first
 
@@ -258,8 +260,8 @@ def _is_told_as_thawed_by_its_guard(installed: Installed, run: str) -> None:
     product.wait_for_state(run, lambda state: state not in {"queued", "preparing", "frozen"})
     product.succeed("cancel_run", run)
     ended = product.wait_for_end(run)
-    assert (ended["state"], ended["consistency"]) != ("cancelled", "application")
     assert ended["state"] == "cancelled"
+    assert ended["consistency"] in {"crash", "none"}
     started = [installed.arguments(phase) for phase in ("before", "after", "complete")]
     assert started == [[""], ["1"], ["0"]]
     assert any("thawed" in event["text"] for event in ended["events"]), ended["events"]
@@ -270,14 +272,14 @@ def _is_told_as_thawed_by_its_guard(installed: Installed, run: str) -> None:
 def test_a_script_that_runs_out_of_memory_fails_alone(installed: Installed) -> None:
     _need_a_limit(installed)
     product, worker = installed.product, installed.worker()
-    product.scripts(before="tail /dev/zero; exit 9")
+    product.scripts(before=f"({EATER}); exit $?")
 
     run = product.wait_for_end(product.start_run())
 
     assert installed.worker() == worker
     assert (run["state"], run["consistency"]) == ("partial", "crash")
     before = run["phases"]["before"]
-    assert (before["outcome"], before["exit_code"]) == ("failed", 9)
+    assert (before["outcome"], before["exit_code"]) == ("failed", KILLED)
     assert [installed.arguments(phase) for phase in ("after", "complete")] == [["0"], ["0"]]
 
 

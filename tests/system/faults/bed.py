@@ -168,7 +168,7 @@ class Bed:
 
     def restart_when_free(self) -> None:
         """Start a second server as soon as what the first one left has gone; ready on return."""
-        until = time.monotonic() + 2 * REACH_SECONDS
+        until = time.monotonic() + products.START_SECONDS
         while not self._starts():
             assert time.monotonic() < until, self.product.log.read_text()[-2000:]
 
@@ -179,7 +179,7 @@ class Bed:
         assert started is not None
         processes.wait_until(
             lambda: started.poll() is not None or products.is_ready(self.product),
-            seconds=REACH_SECONDS,
+            seconds=products.START_SECONDS,
             what="the second server",
         )
         return started.poll() is None
@@ -208,8 +208,7 @@ class Bed:
 
     def memory(self, run: str = "") -> Path:
         """Return the server's folder in memory, or a run's in it."""
-        server = (self.product.home / "server-id").read_text().strip()
-        return Path("/dev/shm") / f"n2wbackup-{server}" / run
+        return self.product.memory / run
 
     def journal(self, run: str) -> str:
         """Return what the guard has put down of a run."""

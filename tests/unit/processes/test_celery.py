@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import pytest
 from celery import signals
 from celery.fixups.django import DjangoFixup
+from celery.schedules import crontab
 from django.db import connection
 from setproctitle import getproctitle, setproctitle
 
@@ -69,6 +70,7 @@ def test_ticks_expire_before_they_crowd() -> None:
         "policies.tasks.tick": (1.0, 5),
         "policies.tasks.poll": (5.0, 10),
         "policies.tasks.replan": (3600.0, 3000),
+        "policies.tasks.reconcile": (crontab(hour="4", minute="17"), 3600),
     }
 
 
