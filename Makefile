@@ -36,7 +36,7 @@ test: setup ## The whole suite on SQLite and PostgreSQL; installs missing system
 	mkdir -p $(dir $(PERMISSIONS)) && rm -f $(PERMISSIONS)
 	$(RECORDED) $(PYTEST) -n 2 tests/guards tests/contract $(TESTS_ON_EACH_DATABASE)
 	$(RECORDED) tools/with-postgresql.sh $(PYTEST) -n 2 $(TESTS_ON_EACH_DATABASE)
-	$(RECORDED) $(PYTEST) tests/system
+	$(RECORDED) $(PYTEST) tests/system --ignore=tests/system/faults
 	$(RECORDED) $(PYTEST) tests/last
 
 check: setup ## Everything that reads the code without running it

@@ -51,38 +51,38 @@ def on_this_machine(ground_folder: Path, volumes: list[filesystems.Volume]) -> I
     installed: list[Recipe] = []
     mounts = [volume.mount for volume in volumes]
 
-    def install(**settings: fsfreeze.Setting) -> Recipe:
+    def installing(**settings: fsfreeze.Setting) -> Recipe:
         place = ground_folder / f"scripts-{uuid.uuid4().hex[:8]}"
         recipe = fsfreeze.on_this_machine(place, {"mounts": mounts, **settings})
         installed.append(recipe)
         return recipe
 
-    yield install
+    yield installing
     for recipe in installed:
         fsfreeze.end(recipe, mounts)
 
 
 @pytest.fixture
-def over_ssh(
+def fsfreeze_over_ssh(
     ground_folder: Path, ground_sshd: sshd.Sshd, volumes: list[filesystems.Volume]
 ) -> Iterator[Install]:
     """Installs the fsfreeze recipe over SSH, for both volumes unless told otherwise."""
     installed: list[Recipe] = []
     mounts = [volume.mount for volume in volumes]
 
-    def install(**settings: fsfreeze.Setting) -> Recipe:
+    def installing(**settings: fsfreeze.Setting) -> Recipe:
         place = ground_folder / f"scripts-{uuid.uuid4().hex[:8]}"
         recipe = fsfreeze.over_ssh(place, ground_sshd, {"mounts": mounts, **settings})
         installed.append(recipe)
         return recipe
 
-    yield install
+    yield installing
     for recipe in installed:
         fsfreeze.end(recipe, mounts)
 
 
-@pytest.fixture(params=["over_ssh", "on_this_machine"])
-def install(request: pytest.FixtureRequest) -> Install:
+@pytest.fixture(params=["fsfreeze_over_ssh", "on_this_machine"])
+def fsfreeze_install(request: pytest.FixtureRequest) -> Install:
     """Each of the two variants in turn."""
     chosen: Install = request.getfixturevalue(request.param)
     return chosen

@@ -247,9 +247,9 @@ def serving(
         instance = aws.add_instance(volumes=volumes or [VolumeSpec(), VolumeSpec()])
         port = processes.free_port()
         product = Product(home, aws, port, beside / "marks", database_url, instance.instance_id)
+        product.more.update(more or {})
         product.succeed("migrate", "--verbosity", "0")
         product.apply([instance.instance_id], **(policy or {}))
-        product.more.update(more or {})
         product.start()
         try:
             wait_until_ready(product)

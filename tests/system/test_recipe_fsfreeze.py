@@ -19,9 +19,9 @@ KINDS = ["xfs", "ext4"]
 
 
 def test_no_write_lands_between_the_end_of_before_and_the_start_of_after(
-    install: Install, writers: list[Writer]
+    fsfreeze_install: Install, writers: list[Writer]
 ) -> None:
-    recipe, run = install(), a_run()
+    recipe, run = fsfreeze_install(), a_run()
 
     before = scripts.run(recipe.before, environment=run)
     time.sleep(0.5)
@@ -38,13 +38,13 @@ def test_no_write_lands_between_the_end_of_before_and_the_start_of_after(
 
 
 def test_a_copy_of_the_disks_holds_all_that_was_written_until_the_freeze_and_nothing_later(
-    install: Install,
+    fsfreeze_install: Install,
     writers: list[Writer],
     volumes: list[filesystems.Volume],
     disks: filesystems.Volume,
     ground_folder: Path,
 ) -> None:
-    recipe, run = install(), a_run()
+    recipe, run = fsfreeze_install(), a_run()
 
     assert scripts.run(recipe.before, environment=run).exit_code == 0
     time.sleep(0.2)

@@ -115,9 +115,9 @@ def test_what_cannot_be_written_out_in_time_is_not_frozen(
 
 
 def test_after_ends_a_before_that_is_still_at_work_on_the_instance_though_its_caller_is_dead(
-    over_ssh: Install, hanging: Hanging
+    fsfreeze_over_ssh: Install, hanging: Hanging
 ) -> None:
-    recipe, run = over_ssh(mounts=hanging.mounts, write_out_seconds="20"), a_run()
+    recipe, run = fsfreeze_over_ssh(mounts=hanging.mounts, write_out_seconds="20"), a_run()
     fsfreeze.freeze(hanging.below.mount)
     (hanging.volume.mount / "much").write_bytes(b"x" * 1_000_000)
     with scripts.started(recipe.before, environment=run) as before:

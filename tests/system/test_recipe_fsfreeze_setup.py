@@ -18,9 +18,9 @@ pytestmark = pytest.mark.real
 Volumes = list[filesystems.Volume]
 
 
-def refused(install: Install, **settings: fsfreeze.Setting) -> str:
+def refused(fsfreeze_install: Install, **settings: fsfreeze.Setting) -> str:
     """What before says when it refuses; nothing is frozen, and after has nothing to do."""
-    recipe, run = install(**settings), a_run()
+    recipe, run = fsfreeze_install(**settings), a_run()
     before = scripts.run(recipe.before, environment=run)
     after = scripts.run(recipe.after, "0", environment=run)
     assert (before.exit_code, after.exit_code) == (2, 0), (before, after)
@@ -28,11 +28,13 @@ def refused(install: Install, **settings: fsfreeze.Setting) -> str:
     return before.stderr
 
 
-def test_a_folder_that_is_no_mount_point_is_refused(install: Install, volumes: Volumes) -> None:
+def test_a_folder_that_is_no_mount_point_is_refused(
+    fsfreeze_install: Install, volumes: Volumes
+) -> None:
     folder = volumes[0].mount / "folder"
     folder.mkdir(exist_ok=True)
 
-    said = refused(install, mounts=[volumes[1].mount, folder])
+    said = refused(fsfreeze_install, mounts=[volumes[1].mount, folder])
 
     assert f"{folder} is not a mount point" in said
     assert not is_frozen(volumes[1].mount)
@@ -77,8 +79,10 @@ def test_a_wrong_setting_is_said_and_nothing_is_frozen(
     assert [is_frozen(volume.mount) for volume in volumes] == [False, False]
 
 
-def test_a_state_folder_on_a_disk_is_refused(install: Install, ground_folder: Path) -> None:
-    assert "is not in memory" in refused(install, state_folder=ground_folder / "on-disk")
+def test_a_state_folder_on_a_disk_is_refused(
+    fsfreeze_install: Install, ground_folder: Path
+) -> None:
+    assert "is not in memory" in refused(fsfreeze_install, state_folder=ground_folder / "on-disk")
 
 
 def test_a_file_system_that_is_named_twice_is_frozen_once(
@@ -122,9 +126,9 @@ def test_scripts_on_the_frozen_file_system_itself_thaw_it_and_the_auto_thaw_hold
 
 
 def test_nobody_left_behind_holds_the_outputs_of_before(
-    install: Install, ground_sshd: sshd.Sshd
+    fsfreeze_install: Install, ground_sshd: sshd.Sshd
 ) -> None:
-    recipe, run = install(), a_run()
+    recipe, run = fsfreeze_install(), a_run()
     ground_sshd.cut()  # so that before has to open the shared connection
 
     # Reads both pipes to their end, so a process that kept one open would make it wait.
@@ -142,12 +146,12 @@ def test_nobody_left_behind_holds_the_outputs_of_before(
 
 
 def test_a_host_that_is_not_reached_is_said(
-    over_ssh: Install, ground_folder: Path, ground_sshd: sshd.Sshd
+    fsfreeze_over_ssh: Install, ground_folder: Path, ground_sshd: sshd.Sshd
 ) -> None:
     config = ground_folder / "nobody_listens"
     text = ground_sshd.config.read_text()
     config.write_text(text.replace(str(ground_sshd.port), str(processes.free_port())))
-    recipe = over_ssh(ssh_config=config)
+    recipe = fsfreeze_over_ssh(ssh_config=config)
 
     before = scripts.run(recipe.before, environment=a_run())
     after = scripts.run(recipe.after, "0", environment=a_run())

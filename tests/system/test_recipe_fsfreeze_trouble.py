@@ -38,9 +38,9 @@ def holds(recipe: Recipe) -> list[Path]:
 
 @pytest.mark.parametrize("seconds", [0.02, 0.05, 0.1, 0.15, 0.2, 0.3])
 def test_after_thaws_what_a_before_killed_at_any_moment_left(
-    install: Install, volumes: Volumes, writers: list[Writer], seconds: float
+    fsfreeze_install: Install, volumes: Volumes, writers: list[Writer], seconds: float
 ) -> None:
-    recipe, run = install(), a_run()
+    recipe, run = fsfreeze_install(), a_run()
     with scripts.started(recipe.before, environment=run) as before:
         time.sleep(seconds)
         before.kill_group()
@@ -56,9 +56,9 @@ def test_after_thaws_what_a_before_killed_at_any_moment_left(
 
 
 def test_without_after_what_a_killed_before_left_is_thawed_at_the_deadline(
-    install: Install, volumes: Volumes, writers: list[Writer]
+    fsfreeze_install: Install, volumes: Volumes, writers: list[Writer]
 ) -> None:
-    recipe = install(deadline_seconds="4")
+    recipe = fsfreeze_install(deadline_seconds="4")
     with scripts.started(recipe.before) as before:
         processes.wait_until(
             lambda: any(recipe.state.glob("hold.*/result.0")),
@@ -92,9 +92,9 @@ def test_the_auto_thaw_ignores_the_signals_that_end_a_session(
 
 
 def test_after_thaws_when_the_auto_thaw_was_killed(
-    install: Install, volumes: Volumes, writers: list[Writer]
+    fsfreeze_install: Install, volumes: Volumes, writers: list[Writer]
 ) -> None:
-    recipe, run = install(), a_run()
+    recipe, run = fsfreeze_install(), a_run()
     before = scripts.run(recipe.before, environment=run)
     for pid in fsfreeze.auto_thaws(recipe):
         os.kill(pid, signal.SIGKILL)
@@ -108,9 +108,9 @@ def test_after_thaws_when_the_auto_thaw_was_killed(
 
 
 def test_the_freeze_outlives_the_connection_and_after_makes_a_new_one(
-    over_ssh: Install, ground_sshd: sshd.Sshd, volumes: Volumes, writers: list[Writer]
+    fsfreeze_over_ssh: Install, ground_sshd: sshd.Sshd, volumes: Volumes, writers: list[Writer]
 ) -> None:
-    recipe, run = over_ssh(), a_run()
+    recipe, run = fsfreeze_over_ssh(), a_run()
     before = scripts.run(recipe.before, environment=run)
     ground_sshd.cut()
     time.sleep(0.3)
@@ -123,9 +123,9 @@ def test_the_freeze_outlives_the_connection_and_after_makes_a_new_one(
 
 
 def test_a_cut_connection_and_nobody_who_comes_back_is_thawed_at_the_deadline(
-    over_ssh: Install, ground_sshd: sshd.Sshd, volumes: Volumes
+    fsfreeze_over_ssh: Install, ground_sshd: sshd.Sshd, volumes: Volumes
 ) -> None:
-    recipe = over_ssh(deadline_seconds="3")
+    recipe = fsfreeze_over_ssh(deadline_seconds="3")
     assert scripts.run(recipe.before).exit_code == 0
     ground_sshd.cut()
     assert frozen(volumes) == [True, True]
@@ -133,9 +133,11 @@ def test_a_cut_connection_and_nobody_who_comes_back_is_thawed_at_the_deadline(
     wait_until_thawed(volumes, seconds=15)
 
 
-def test_the_freeze_outlives_the_group_of_before(install: Install, volumes: Volumes) -> None:
+def test_the_freeze_outlives_the_group_of_before(
+    fsfreeze_install: Install, volumes: Volumes
+) -> None:
     # Whoever thaws in the place of a dead guard ends before's group first.
-    recipe, run = install(), a_run()
+    recipe, run = fsfreeze_install(), a_run()
     with scripts.started(recipe.before, environment=run) as at_work:
         assert at_work.result(30).exit_code == 0
         with contextlib.suppress(ProcessLookupError):
@@ -149,9 +151,9 @@ def test_the_freeze_outlives_the_group_of_before(install: Install, volumes: Volu
 
 
 def test_after_the_deadline_after_says_that_it_did_not_hold_and_a_second_attempt_succeeds(
-    install: Install, volumes: Volumes, writers: list[Writer]
+    fsfreeze_install: Install, volumes: Volumes, writers: list[Writer]
 ) -> None:
-    recipe, run = install(deadline_seconds="2"), a_run()
+    recipe, run = fsfreeze_install(deadline_seconds="2"), a_run()
     del run["N2W_SECONDS_LEFT"]
     assert scripts.run(recipe.before, environment=run).exit_code == 0
     wait_until_thawed(volumes, seconds=15)
@@ -187,9 +189,9 @@ def test_after_fails_when_somebody_thawed_meanwhile_and_thaws_all_the_same(
 
 
 def test_a_lost_state_folder_is_not_vouched_for_and_all_is_thawed(
-    install: Install, volumes: Volumes, writers: list[Writer]
+    fsfreeze_install: Install, volumes: Volumes, writers: list[Writer]
 ) -> None:
-    recipe, run = install(), a_run()
+    recipe, run = fsfreeze_install(), a_run()
     assert scripts.run(recipe.before, environment=run).exit_code == 0
     shutil.rmtree(recipe.state)
 
@@ -213,17 +215,19 @@ def test_the_auto_thaw_thaws_at_once_when_the_state_folder_is_lost(
 
 
 def test_nothing_frozen_is_success_when_before_failed_and_failure_when_it_did_not(
-    install: Install,
+    fsfreeze_install: Install,
 ) -> None:
-    recipe = install()
+    recipe = fsfreeze_install()
 
     assert scripts.run(recipe.after, "0", environment=a_run()).exit_code == 0
     assert scripts.run(recipe.after, "1", environment=a_run()).exit_code == 1
     assert scripts.run(recipe.after, "1", environment=a_run(N2W_ATTEMPT="2")).exit_code == 0
 
 
-def test_after_repeated_says_again_what_it_said(install: Install, volumes: Volumes) -> None:
-    recipe, run = install(), a_run()
+def test_after_repeated_says_again_what_it_said(
+    fsfreeze_install: Install, volumes: Volumes
+) -> None:
+    recipe, run = fsfreeze_install(), a_run()
     scripts.run(recipe.before, environment=run)
 
     said = [scripts.run(recipe.after, "1", environment=run) for _ in range(2)]
@@ -234,9 +238,9 @@ def test_after_repeated_says_again_what_it_said(install: Install, volumes: Volum
 
 
 def test_by_hand_it_works_again_and_again_without_any_variable_of_a_run(
-    install: Install, volumes: Volumes
+    fsfreeze_install: Install, volumes: Volumes
 ) -> None:
-    recipe = install()
+    recipe = fsfreeze_install()
     for _ in range(2):
         assert scripts.run(recipe.before).exit_code == 0
         assert frozen(volumes) == [True, True]
@@ -245,9 +249,9 @@ def test_by_hand_it_works_again_and_again_without_any_variable_of_a_run(
 
 
 def test_what_an_earlier_run_left_frozen_is_thawed_first_and_its_after_does_not_vouch(
-    install: Install, volumes: Volumes
+    fsfreeze_install: Install, volumes: Volumes
 ) -> None:
-    recipe, earlier, later = install(), a_run(), a_run()
+    recipe, earlier, later = fsfreeze_install(), a_run(), a_run()
     scripts.run(recipe.before, environment=earlier)
 
     before = scripts.run(recipe.before, environment=later)
@@ -259,8 +263,10 @@ def test_what_an_earlier_run_left_frozen_is_thawed_first_and_its_after_does_not_
     assert frozen(volumes) == [False, False]
 
 
-def test_before_is_refused_to_a_run_that_has_ended(install: Install, volumes: Volumes) -> None:
-    recipe, run = install(), a_run()
+def test_before_is_refused_to_a_run_that_has_ended(
+    fsfreeze_install: Install, volumes: Volumes
+) -> None:
+    recipe, run = fsfreeze_install(), a_run()
     scripts.run(recipe.after, "0", environment=run)
 
     before = scripts.run(recipe.before, environment=run)
@@ -274,9 +280,9 @@ def test_before_is_refused_to_a_run_that_has_ended(install: Install, volumes: Vo
 
 
 def test_when_the_second_is_frozen_by_somebody_else_the_first_is_thawed_and_the_second_left_alone(
-    install: Install, volumes: Volumes
+    fsfreeze_install: Install, volumes: Volumes
 ) -> None:
-    recipe, run = install(), a_run()
+    recipe, run = fsfreeze_install(), a_run()
     fsfreeze.freeze(volumes[1].mount)
 
     before = scripts.run(recipe.before, environment=run)
