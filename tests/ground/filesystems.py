@@ -80,7 +80,7 @@ def _made(
     components.needs_root("a file system of its own")
     folder.mkdir(parents=True, exist_ok=True)
     image = folder / f"{name}.img"
-    with image.open("wb") as file:
+    with image.open("xb") as file:  # two of one name would lie on one image
         file.truncate(megabytes * 1024 * 1024)
     try:
         _run([*make, image])

@@ -14,14 +14,14 @@ from tests.ground.recipes import Install, Recipe
 @pytest.fixture(scope="session")
 def xfs_volume(disks: filesystems.Volume) -> Iterator[filesystems.Volume]:
     """An XFS whose disk lies on `disks`."""
-    with filesystems.xfs(disks.mount, name="app", megabytes=320) as volume:
+    with filesystems.xfs(disks.mount, name="frozen", megabytes=320) as volume:
         yield volume
 
 
 @pytest.fixture(scope="session")
 def ext4_volume(disks: filesystems.Volume) -> Iterator[filesystems.Volume]:
     """An ext4 whose disk lies on `disks`; its name has a blank, as the names of mount points may."""
-    with filesystems.ext4(disks.mount, name="app logs", megabytes=128) as volume:
+    with filesystems.ext4(disks.mount, name="frozen logs", megabytes=128) as volume:
         yield volume
 
 
