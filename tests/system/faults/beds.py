@@ -90,7 +90,7 @@ def with_a_false_clock() -> Iterator[Bed]:
         with _made(folder / "home", more=more) as bed:
             bed.clock = clock
             yield bed
-        for left in Path("/dev/shm").glob("faketime_shm_*"):  # of those that were killed
+        for left in Path("/dev/shm").glob("*faketime_s*_*"):  # of those that were killed
             if not Path(f"/proc/{left.name.rpartition('_')[2]}").exists():
                 left.unlink(missing_ok=True)
 
