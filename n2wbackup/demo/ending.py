@@ -1,9 +1,11 @@
 """How the demo ends when it is told to: once, in order, and whatever is said meanwhile."""
 
 import signal
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+_AGAIN_SECONDS = 0.01
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -23,6 +25,9 @@ class Ending:
         """Listen from now on."""
         self._deferred = False
         self._asked = 0
+        self._told = sys.unraisablehook
+        sys.unraisablehook = self._on_swallowed
+        signal.signal(signal.SIGALRM, self._on_alarm)
         for number in _SIGNALS:
             signal.signal(number, self._on_signal)
 
@@ -31,6 +36,16 @@ class Ending:
         self._asked = number
         if not self._deferred:
             raise Ended(number)
+
+    def _on_swallowed(self, swallowed: "sys.UnraisableHookArgs") -> None:
+        """Raise `Ended` again, a moment later, where Python has dropped it: it came in a finalizer."""
+        if isinstance(swallowed.exc_value, Ended):
+            signal.setitimer(signal.ITIMER_REAL, _AGAIN_SECONDS)
+        else:
+            self._told(swallowed)
+
+    def _on_alarm(self, _number: int, _frame: object) -> None:
+        raise Ended(self._asked)
 
     @contextmanager
     def deferred(self) -> Iterator[None]:

@@ -98,5 +98,5 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
         "options": {"expires": 3600},
     },
 }
-# The plain scheduler keeps its table in memory: there is no file to write, to lock or to break.
-CELERY_BEAT_SCHEDULER = "celery.beat:Scheduler"
+# Its table is kept in memory: there is no file to write, to lock or to break.
+CELERY_BEAT_SCHEDULER = "n2wbackup.processes.beat:Scheduler"
