@@ -46,7 +46,7 @@ N2W_BROKER_SOCKET = home.runtime_of(N2W_HOME) / "broker.sock"
 
 CELERY_BROKER_URL = N2W_REDIS_URL or f"redis+socket://{quote(str(N2W_BROKER_SOCKET))}"
 # A worker waits for its broker as long as it takes; whoever sends gives up soon, since a tick sends
-# again.
+# again; also where the broker takes the connection and does not answer.
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_CONNECTION_MAX_RETRIES = None
 CELERY_BROKER_TRANSPORT_OPTIONS = {
@@ -55,6 +55,7 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
     "interval_step": 0.1,
     "interval_max": 0.2,
     "socket_connect_timeout": 2,
+    "socket_timeout": 3,
     "socket_keepalive": True,
 }
 CELERY_TASK_PUBLISH_RETRY = False
