@@ -1,7 +1,11 @@
 """The two clocks of the program: one for people, one for deadlines."""
 
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+
+# By which the clocks of two machines may differ. A row's time that is further ahead than its writer meant was written
+# before the clock was put back: nobody waits for that.
+SKEW = timedelta(minutes=1)
 
 
 def now() -> datetime:

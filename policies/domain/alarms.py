@@ -7,6 +7,7 @@ from enum import StrEnum
 # The same alarm of the same policy is sent once in this time; what comes meanwhile is counted in the next one.
 REPEAT = timedelta(hours=1)
 _PAUSES = tuple(timedelta(seconds=s) for s in (15, 30, 60, 120, 300, 600, 1800, 3600))
+LONGEST_PAUSE = _PAUSES[-1]
 
 
 class Kind(StrEnum):

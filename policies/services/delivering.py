@@ -49,12 +49,17 @@ def spread(ignored: Collection[UUID] = (), waiting: Collection[UUID] = ()) -> in
     which that is going on at this moment.
     """
     now = clock.now()
-    due = Alarm.objects.filter(spread_at=None, not_before__lte=now).order_by("not_before", "pk")
+    due = Alarm.objects.filter(_is_due(now), spread_at=None).order_by("not_before", "pk")
     if waiting:
         due = due.exclude(kind=Kind.MAY_BE_FROZEN, run__in=waiting)
     rows = due.values_list("pk", flat=True)
     trouble = "alarm %s could not be made ready to be sent"
     return each.apart(list(rows), lambda key: _spread(key, ignored, now), trouble)
+
+
+def _is_due(now: datetime) -> Q:
+    """Match the alarms whose time has come, and those of a clock that has been put back since."""
+    return Q(not_before__lte=now) | Q(created_at__gt=now + clock.SKEW)
 
 
 @transaction.atomic
@@ -114,8 +119,10 @@ def claim(busy: Collection[int | None] = (), *, only_urgent: bool = False) -> Ba
 
 
 def _due(now: datetime) -> QuerySet[AlarmDelivery]:
-    unclaimed = Q(claimed_until=None) | Q(claimed_until__lte=now)
-    rows = AlarmDelivery.objects.filter(unclaimed, state=_PENDING, next_at__lte=now)
+    put_back = Q(claimed_until__gt=now + CLAIM + clock.SKEW)
+    unclaimed = Q(claimed_until=None) | Q(claimed_until__lte=now) | put_back
+    is_time = Q(next_at__lte=now) | Q(next_at__gt=now + alarms.LONGEST_PAUSE + clock.SKEW)
+    rows = AlarmDelivery.objects.filter(unclaimed, is_time, state=_PENDING)
     return rows.select_related("alarm").defer("url")
 
 
@@ -226,7 +233,7 @@ def told() -> set[UUID]:
         kind=Kind.MAY_BE_FROZEN, created_at__gte=clock.now() - alarms.patience(Kind.MAY_BE_FROZEN)
     )
     untried = AlarmDelivery.objects.filter(alarm__in=rows, attempts=0, state=_PENDING)
-    open_ones = Q(spread_at=None, not_before__lte=clock.now()) | Q(pk__in=untried.values("alarm"))
+    open_ones = (_is_due(clock.now()) & Q(spread_at=None)) | Q(pk__in=untried.values("alarm"))
     found = rows.exclude(open_ones).exclude(run=None).values_list("run", flat=True)
     return set(found)
 

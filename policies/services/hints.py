@@ -9,6 +9,7 @@ from n2wbackup.lib.cas import compare_and_set
 from policies import dispatch
 from policies.domain.sequence import State
 from policies.models import Run
+from policies.services import runs
 
 PATIENCE = timedelta(seconds=10)
 # While the broker still holds hints the workers are only behind: each hint sent again would add to that.
@@ -22,8 +23,7 @@ def resend() -> int:
 
 
 def _resend_queued(now: datetime) -> int:
-    due = Q(not_before=None) | Q(not_before__lte=now)
-    rows = Run.objects.filter(due, state=State.QUEUED)
+    rows = Run.objects.filter(~runs.waiting(now), state=State.QUEUED)
     # A run that had to wait gets its hint the moment that it may go on.
     woken = Q(not_before__lte=now, dispatched_at__lt=F("not_before"))
     return _send(rows.filter(_lost(rows, dispatch.FREEZE, now) | woken), dispatch.FREEZE, now)
@@ -36,9 +36,9 @@ def _resend_completing(now: datetime) -> int:
 
 def _lost(rows: QuerySet[Run], task: str, now: datetime) -> Q:
     """Return which of the runs may have lost their hint; the broker is asked only where some are late."""
-    late = _sent_before(now - PATIENCE)
+    late = _sent_before(now - PATIENCE) | Q(dispatched_at__gt=now + clock.SKEW)
     if rows.filter(late).exists() and dispatch.is_behind(task):
-        return _sent_before(now - BUSY_PATIENCE)
+        return _sent_before(now - BUSY_PATIENCE) | Q(dispatched_at__gt=now + clock.SKEW)
     return late
 
 

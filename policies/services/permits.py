@@ -58,11 +58,10 @@ def pending_limit_reached(volume_types: Mapping[str, str]) -> dict[str, int]:
 
 
 def _volumes_free_at(volumes: Sequence[str], now: datetime) -> datetime | None:
-    last = (
-        VolumeFire.objects.filter(volume__in=volumes, fired_at__gt=now - VOLUME_PAUSE)
-        .order_by("-fired_at")
-        .first()
-    )
+    # A fire of later than now is one by a clock that has been put back: how long ago it was nobody knows.
+    lately = (now - VOLUME_PAUSE + timedelta(microseconds=1), now + clock.SKEW)
+    fires = VolumeFire.objects.filter(volume__in=volumes, fired_at__range=lately)
+    last = fires.order_by("-fired_at").first()
     return last.fired_at + VOLUME_PAUSE if last else None
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import IntegrityError, transaction
-from django.db.models import F
+from django.db.models import F, Q
 
 from n2wbackup.lib import clock, home
 from n2wbackup.lib.cas import compare_and_set
@@ -25,6 +25,8 @@ from policies.services import alarms
 from scripts_admin.domain import outcomes
 
 MAX_LOSSES = 5
+# No run is put off for longer; what should wait until later than that was put off by a clock that went back since.
+LONGEST_DEFERRAL = timedelta(minutes=2)
 
 
 def start(
@@ -127,7 +129,7 @@ def claim(run_id: UUID) -> Run | None:
         .filter(pk=run_id)
         .first()
     )
-    if run is None or run.state != State.QUEUED or (run.not_before and run.not_before > now):
+    if run is None or run.state != State.QUEUED or _waits(run, now):
         return None
     is_first = run.started_at is None
     with transaction.atomic():
@@ -142,6 +144,15 @@ def claim(run_id: UUID) -> Run | None:
         if taken and is_first:
             alarms.started(run, now)
     return run if taken else None
+
+
+def waiting(now: datetime) -> Q:
+    """Match the runs that have been put off and must not be taken yet."""
+    return Q(not_before__gt=now, not_before__lte=now + LONGEST_DEFERRAL)
+
+
+def _waits(run: Run, now: datetime) -> bool:
+    return run.not_before is not None and now < run.not_before <= now + LONGEST_DEFERRAL
 
 
 def apply(

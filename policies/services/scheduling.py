@@ -24,7 +24,6 @@ from policies.services import each, runs, timetables
 
 log = logging.getLogger(__name__)
 
-TOLERANCE = timedelta(minutes=1)  # by which two machines' clocks may differ
 TICK_SECONDS = 2.0
 # To a commit: enough to be cheap, little enough not to hold up other writers.
 TOGETHER, COMMIT_SECONDS = 50, 0.3
@@ -132,7 +131,7 @@ def _replan(policy: Policy, now: datetime) -> bool:
 
 def _plan_anew_what_was_planned_ahead(now: datetime) -> None:
     """A clock that was ahead for a moment must not end the backups until it gets there."""
-    ahead = Policy.objects.filter(planned_at__gt=now + TOLERANCE)
+    ahead = Policy.objects.filter(planned_at__gt=now + clock.SKEW)
     for key in list(ahead.values_list("pk", flat=True)):
         log.warning("policy %s was planned by a clock that was ahead; it is planned anew", key)
         with transaction.atomic(), replanned([key]):

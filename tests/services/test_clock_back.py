@@ -1,0 +1,98 @@
+"""The clock is put back by an hour, and what was written before stands in the future: nobody waits for that."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+from ipaddress import ip_network
+
+import pytest
+import time_machine
+from pytest_django import Settings
+
+from n2wbackup.lib import clock
+from policies.domain.sequence import State
+from policies.models import Alarm, Run
+from policies.services import alarms, delivering, hints, permits, receiving, runs
+from tests.services.backup import Backup
+
+HOUR = timedelta(hours=1)
+
+
+@pytest.fixture
+def ahead() -> Iterator[time_machine.Traveller]:
+    """Start by a clock that is an hour ahead; `shift(-HOUR)` puts it right."""
+    with time_machine.travel(clock.now() + HOUR, tick=False) as traveller:
+        yield traveller
+
+
+@pytest.fixture
+def sent(monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    found: list[object] = []
+    monkeypatch.setattr("policies.dispatch.send", lambda _task, run_id: found.append(run_id))
+    return found
+
+
+def test_a_hint_of_the_future_counts_as_lost(
+    ahead: time_machine.Traveller, backup: Backup, sent: list[object]
+) -> None:
+    run = backup.start()
+    assert hints.resend() == 0
+
+    ahead.shift(-HOUR)
+
+    assert hints.resend() == 1
+    assert hints.resend() == 0
+    assert sent == [run.pk]
+
+
+def test_a_run_that_was_put_off_is_taken(
+    ahead: time_machine.Traveller, backup: Backup, sent: list[object]
+) -> None:
+    run = backup.start()
+    Run.objects.update(not_before=clock.now() + timedelta(seconds=30))
+    assert (hints.resend(), runs.claim(run.pk)) == (0, None)
+
+    ahead.shift(-HOUR)
+
+    assert hints.resend() == 1
+    claimed = runs.claim(run.pk)
+    assert claimed is not None
+    assert (sent, claimed.state, claimed.not_before) == ([run.pk], State.PREPARING, None)
+
+
+def test_a_volume_that_was_fired_at_is_free(ahead: time_machine.Traveller, db: None) -> None:
+    assert permits.take("a:r", 1, ["r:vol-1"]) is None
+    ahead.shift(1)
+    assert permits.take("a:r", 1, ["r:vol-1"]) == clock.now() + timedelta(seconds=14)
+
+    ahead.shift(-HOUR)
+
+    assert permits.take("a:r", 1, ["r:vol-1"]) is None
+    assert permits.take("a:r", 1, ["r:vol-1"]) == clock.now() + permits.VOLUME_PAUSE
+
+
+def test_another_machine_whose_clock_is_a_little_ahead_is_believed(
+    ahead: time_machine.Traveller, backup: Backup, sent: list[object]
+) -> None:
+    backup.start()
+    assert permits.take("a:r", 1, ["r:vol-1"]) is None
+
+    ahead.shift(-0.9)
+
+    assert hints.resend() == 0
+    assert permits.take("a:r", 1, ["r:vol-1"]) is not None
+
+
+def test_an_alarm_is_sent_at_once(
+    ahead: time_machine.Traveller, backup: Backup, settings: Settings
+) -> None:
+    settings.N2W_ALARM_NETWORKS = [ip_network("127.0.0.0/8")]
+    receiving.save(receiving.of(policy=backup.policy), {"urls": "json://127.0.0.1:9/hook"})
+    run = backup.start()
+    alarms.may_be_frozen(run, clock.now(), clock.now(), is_new=True)
+
+    ahead.shift(-HOUR)
+
+    assert delivering.spread() == 1
+    batch = delivering.claim()
+    assert batch is not None
+    assert Alarm.objects.get().spread_at == clock.now()
