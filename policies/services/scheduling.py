@@ -8,7 +8,7 @@ import logging
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from datetime import datetime, timedelta
+from datetime import datetime
 from operator import itemgetter
 
 from django.db import transaction

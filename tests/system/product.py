@@ -52,6 +52,7 @@ class Product:
     database_url: str = ""
     instance: str = ""
     more: dict[str, str] = field(default_factory=dict)  # of the environment
+    role_arn: str = ""  # of the account; else it has keys
     process: subprocess.Popen[bytes] | None = None
     log: Path = field(init=False)
 
@@ -72,7 +73,20 @@ class Product:
             "AWS_EC2_METADATA_DISABLED": "true",
         }
         found |= {"DATABASE_URL": self.database_url} if self.database_url else {}
+        own = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")  # who assumes the role
+        found |= {name: self.aws.environment[name] for name in own if self.role_arn}
         return found | self.more
+
+    @property
+    def account(self) -> dict[str, str]:
+        """How the account gets into AWS, as `apply` takes it."""
+        if self.role_arn:
+            return {"auth": "role", "role_arn": self.role_arn}
+        return {
+            "auth": "keys",
+            "access_key_id": self.aws.environment["AWS_ACCESS_KEY_ID"],
+            "secret_access_key_env": "LAB_SECRET",
+        }
 
     @property
     def folder(self) -> Path:
@@ -84,12 +98,18 @@ class Product:
         server = (self.home / "server-id").read_text().strip()
         return Path("/dev/shm") / f"n2wbackup-{server}"
 
-    def start(self) -> None:
-        """Start `serve`, and return at once. It is told TERM when the thread ends that started it."""
+    def start(self, *within: str) -> None:
+        """Start `serve`, and return at once. It is told TERM when the thread ends that started it.
+
+        `within`: a command that becomes it.
+        """
         with self.log.open("ab") as log:
             setpriv = components.program("setpriv")
             self.process = subprocess.Popen(
-                [setpriv, "--pdeathsig", "TERM", "--", sys.executable, "manage.py", "serve"],
+                [
+                    *(setpriv, "--pdeathsig", "TERM", "--"),
+                    *(*within, sys.executable, "manage.py", "serve"),
+                ],
                 cwd=ROOT,
                 env=self.environment,
                 stdin=subprocess.DEVNULL,
@@ -123,14 +143,7 @@ class Product:
                 {"name": OWNER, "email": "a@example.org", "password_env": "ALICE_PASSWORD"},
             ],
             "accounts": [
-                {
-                    "owner": OWNER,
-                    "name": "lab",
-                    "auth": "keys",
-                    "access_key_id": self.aws.environment["AWS_ACCESS_KEY_ID"],
-                    "secret_access_key_env": "LAB_SECRET",
-                    "region": "us-east-1",
-                }
+                {"owner": OWNER, "name": "lab", "region": "us-east-1", **self.account},
             ],
             "schedules": schedules,
             "policies": [
@@ -241,12 +254,14 @@ def serving(
     volumes: list[VolumeSpec] | None = None,
     policy: Mapping[str, Any] | None = None,
     more: Mapping[str, str] | None = None,
+    role_arn: str = "",
 ) -> Iterator[Product]:
     """Serve a home that has one policy of one instance; everything ends with the block."""
     with SimulatedAws(beside / "aws", pending_seconds=1, per_volume_interval_seconds=0) as aws:
         instance = aws.add_instance(volumes=volumes or [VolumeSpec(), VolumeSpec()])
         port = processes.free_port()
         product = Product(home, aws, port, beside / "marks", database_url, instance.instance_id)
+        product.role_arn = role_arn
         product.more.update(more or {})
         product.succeed("migrate", "--verbosity", "0")
         product.apply([instance.instance_id], **(policy or {}))

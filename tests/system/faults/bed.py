@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import psycopg
 
@@ -33,6 +33,7 @@ POLICY: Mapping[str, Any] = {
 GATE = "while [[ -e {gates}/$N2W_PHASE ]]; do sleep 0.02; done"
 WORKERS = "n2wbackup worker"
 GUARD = "n2wbackup guard"
+BOOT_ID = "/proc/sys/kernel/random/boot_id"
 
 
 @dataclass
@@ -46,7 +47,9 @@ class Bed:
     mount: Path | None = None
     clock: Path | None = None  # what the server's false clock reads its offset from
     policy: Mapping[str, Any] = field(default_factory=lambda: dict(POLICY))
-    stopped: set[int] = field(default_factory=set)
+    stopped: set[int] = field(default_factory=set)  # by the fault
+    held: set[int] = field(default_factory=set)  # by the moment
+    others: set[int] = field(default_factory=set)  # programs beside the server's own
     helpers: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
     since: float = 0.0
 
@@ -101,7 +104,8 @@ class Bed:
 
     def pids(self, *titles: str) -> list[int]:
         """Return the processes with one of these titles."""
-        return [pid for title in titles for pid in self.product.pids(title)]
+        own = [pid for title in titles for pid in self.product.pids(title)]
+        return own + [pid for pid in self.others if self.shows(pid).startswith(titles)]
 
     def forkservers(self) -> list[int]:
         """Return the parents of the guards."""
@@ -124,18 +128,35 @@ class Bed:
 
     def stop(self, *titles: str) -> None:
         """SIGSTOP them until `resume`; on return no thread of theirs runs any more."""
+        self.stopped.update(self._stop(titles))
+
+    def hold(self, *titles: str) -> None:
+        """SIGSTOP them until `let_go`: what the fault stops meanwhile stays stopped then."""
+        self.held.update(self._stop(titles))
+
+    def _stop(self, titles: tuple[str, ...]) -> list[int]:
         pids = self.pids(*titles)
         assert pids, titles
         self.send(pids, signal.SIGSTOP)
-        self.stopped.update(pids)
         self.wait_until(lambda: all(map(_stands_still, pids)), f"{titles} stand still")
+        return pids
+
+    def let_go(self) -> None:
+        """SIGCONT what the moment has stopped, and the fault has not."""
+        self._wake(self.held - self.stopped)
+        self.held.clear()
 
     def resume(self) -> None:
         """SIGCONT whatever was stopped and lives."""
-        for pid in self.stopped:
+        self._wake(self.held | self.stopped)
+        self.held.clear()
+        self.stopped.clear()
+
+    @staticmethod
+    def _wake(pids: set[int]) -> None:
+        for pid in pids:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGCONT)
-        self.stopped.clear()
 
     def of_run(self, run: str) -> list[int]:
         """Return the scripts of a run that are alive, and what they left behind."""
@@ -151,7 +172,13 @@ class Bed:
         product = self.product
         assert product.process is not None
         # What is stopped goes first: the kernel wakes it when its parent dies.
-        everyone = [*self.stopped, product.process.pid, *product.titles(), *self.of_run(run)]
+        everyone = [
+            *self.stopped,
+            *self.held,
+            product.process.pid,
+            *product.titles(),
+            *self.of_run(run),
+        ]
         everyone += processes.descendants(product.process.pid)
         self.send(everyone, signal.SIGKILL)
         product.process.wait()
@@ -159,12 +186,16 @@ class Bed:
             lambda: not (self.of_run(run) or product.pids(GUARD)), seconds=10, what="all have gone"
         )
         self.stopped.clear()
+        self.held.clear()
         shutil.rmtree(self.memory(run), ignore_errors=True)
 
     def restart(self) -> None:
-        """Start the server anew; the clock of the thaw begins here."""
+        """Start the server anew, on a machine that says that it was; the clock of the thaw begins here."""
+        shown = self.gates.with_name("boot-id")
+        shown.write_text(f"{uuid4()}\n")
+        shell = 'mount --bind "$0" "$1" && shift && exec "$@"'
         self.since = time.time()
-        self.product.start()
+        self.product.start("unshare", "--mount", "sh", "-c", shell, str(shown), BOOT_ID)
 
     def restart_when_free(self) -> None:
         """Start a second server as soon as what the first one left has gone; ready on return."""

@@ -10,17 +10,22 @@ from tests.system.faults import outside
 from tests.system.faults.bed import POLICY, Bed
 from tests.system.product import Product
 
+ROLE = "arn:aws:iam::123456789012:role/backup"
 FAKETIME = "*/faketime/libfaketimeMT.so.1"  # below /usr/lib, in the folder of the architecture
 
 
 @contextlib.contextmanager
 def _made(
-    home: Path, *, database_url: str = "", more: Mapping[str, str] | None = None
+    home: Path,
+    *,
+    database_url: str = "",
+    more: Mapping[str, str] | None = None,
+    role_arn: str = "",
 ) -> Iterator[Bed]:
     with (
         memory() as beside,
         products.serving(
-            home, beside, database_url=database_url, policy=POLICY, more=more
+            home, beside, database_url=database_url, policy=POLICY, more=more, role_arn=role_arn
         ) as product,
     ):
         bed = _bed(product, beside)
@@ -56,6 +61,23 @@ def with_broker() -> Iterator[Bed]:
         _made(folder / "home", more={"REDIS_URL": broker.url}) as bed,
     ):
         bed.broker = broker
+        yield bed
+
+
+@contextlib.contextmanager
+def with_doubled_messages() -> Iterator[Bed]:
+    """Serve with programs that put each message into its queue twice."""
+    more = {"PYTHONPATH": str(Path(__file__).parent / "doubling")}
+    with processes.folder() as folder, _made(folder / "home", more=more) as bed:
+        yield bed
+
+
+@contextlib.contextmanager
+def with_a_role() -> Iterator[Bed]:
+    """Serve an account that is a role, whose credentials end after some seconds."""
+    with processes.folder() as folder, _made(folder / "home", role_arn=ROLE) as bed:
+        [(external_id,)] = bed.query("SELECT external_id FROM policies_account")
+        bed.product.aws.add_role(ROLE, str(external_id))
         yield bed
 
 

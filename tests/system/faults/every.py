@@ -26,6 +26,8 @@ BEDS: Mapping[str, Callable[[], AbstractContextManager[Bed]]] = {
     "plain": beds.plain,
     "postgresql": beds.on_postgresql,
     "broker": beds.with_broker,
+    "doubled messages": beds.with_doubled_messages,
+    "role": beds.with_a_role,
     "small disk": beds.on_a_small_disk,
     "clock": beds.with_a_false_clock,
 }

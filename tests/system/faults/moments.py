@@ -32,7 +32,6 @@ def _hold(action: str) -> Callable[[Bed], None]:
 
 def _let_calls_go(bed: Bed) -> None:
     bed.product.aws.clear_faults()
-    bed.resume()
 
 
 def _reach_preparing(bed: Bed, _: str) -> None:
@@ -42,7 +41,7 @@ def _reach_preparing(bed: Bed, _: str) -> None:
 def _reach_between(bed: Bed, run: str) -> None:
     """Stop the worker, so that it cannot hear of before's end, and let before end."""
     bed.product.wait_for_mark("before", "start", seconds=60)
-    bed.stop(FREEZER)
+    bed.hold(FREEZER)
     bed.open("before")
     bed.wait_until(lambda: '"ended"' in bed.journal(run), "before has ended")
 
@@ -54,7 +53,7 @@ def _reach_call(bed: Bed, _: str) -> None:
 def _reach_returned(bed: Bed, _: str) -> None:
     """Stop the worker, so that it cannot say that its call has returned, and let the call return."""
     bed.wait_for_call("CreateSnapshots", "serving")
-    bed.stop(FREEZER)
+    bed.hold(FREEZER)
     bed.product.aws.clear_faults()
     bed.wait_for_call("CreateSnapshots", "ok")
 
@@ -71,15 +70,11 @@ def _settle(bed: Bed) -> None:
     bed.product.aws.settle_snapshots()
 
 
-def _release_returned(bed: Bed) -> None:
-    bed.resume()
-
-
 PREPARING = Moment("preparing", _hold("DescribeInstances"), _reach_preparing, _let_calls_go)
 BEFORE = _gate("before")
-BETWEEN = Moment("between", lambda bed: bed.close("before"), _reach_between, Bed.resume)
+BETWEEN = Moment("between", lambda bed: bed.close("before"), _reach_between, Bed.let_go)
 CALL = Moment("call", _hold("CreateSnapshots"), _reach_call, _let_calls_go)
-RETURNED = Moment("returned", _hold("CreateSnapshots"), _reach_returned, Bed.resume)
+RETURNED = Moment("returned", _hold("CreateSnapshots"), _reach_returned, Bed.let_go)
 AFTER = _gate("after")
 WAITING = Moment("waiting", _arm_waiting, _reach_waiting, _settle)
 COMPLETE = _gate("complete")

@@ -1,5 +1,7 @@
 """What happens to a run when AWS fails. The moment is the one in which the call is made."""
 
+import time
+
 from tests.system.faults.bed import Bed
 from tests.system.faults.table import FINE, Expected, Fault, Strike
 
@@ -9,6 +11,7 @@ NOBODY_KNOWS = Expected("1", "failed", "none", fires=0, unknown_answer=True)
 FOUND = Expected("1", "succeeded", "crash", reason="found by their tag")
 HALF = Expected("1", "partial", "crash")
 HANG_SECONDS = 3600.0
+CREDENTIALS_SECONDS = 5.0
 ACTIONS = {
     "preparing": "DescribeInstances",
     "call": "CreateSnapshots",
@@ -42,6 +45,16 @@ def _lose_half(bed: Bed, run: str) -> None:
     bed.absences_age()
 
 
+def _short_credentials(bed: Bed, _: str) -> None:
+    bed.product.aws.configure(role_seconds=CREDENTIALS_SECONDS)
+
+
+def _outlive_credentials(bed: Bed, _: str) -> None:
+    """Let the credentials end that the run was fired with, and their renewal fail at first."""
+    bed.product.aws.fault("AssumeRole", "error_503", times=2)
+    time.sleep(CREDENTIALS_SECONDS)
+
+
 def _pending(bed: Bed, run: str) -> list[str]:
     found = bed.product.aws.snapshots()
     return [s.snapshot_id for s in found if s.tags.get("n2wbackup:run") == run]
@@ -71,6 +84,13 @@ FAULTS = (
         "snapshot_error",
         {"call": Expected("1", "failed", "none", fires=1)},
         times=1,
+    ),
+    Fault(
+        "the credentials end between fire and poll, and are not renewed at once",
+        {"waiting": FINE},
+        bed="role",
+        prepare=_short_credentials,
+        strike=_outlive_credentials,
     ),
     Fault("one snapshot of the set ends in error", {"waiting": HALF}, strike=_settle_half),
     Fault("one snapshot is gone while it is pending", {"waiting": HALF}, strike=_lose_half),

@@ -62,6 +62,8 @@ def _second(*words: str) -> Strike:
                 stdout=output,
                 stderr=output,
             )
+        bed.others.add(process.pid)
+        bed.helpers.callback(bed.others.discard, process.pid)
         bed.helpers.callback(processes.stop, process)
         title = f"n2wbackup {'watchdog' if 'watchdog' in words else words[4]}".encode()
         bed.wait_until(lambda: bed.shows(process.pid).startswith(title.decode()), "the second one")

@@ -146,6 +146,7 @@ FAULTS = (
         promised=1.0,
         quick="call",
     ),
+    Fault("every message is delivered twice", EVERY, bed="doubled messages", promised=1.0),
     Fault("every message comes many times", EVERY, strike=say_again, promised=1.0, quick="call"),
     Fault(
         "PostgreSQL is away for 20 s",
