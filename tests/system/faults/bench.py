@@ -44,10 +44,14 @@ class _Bench:
 
     def work(self) -> None:
         """Take cells until none is left."""
-        for kind in sorted(self._waiting, key=lambda each: -len(self._waiting[each])):
+        for kind in sorted(self._waiting, key=self._turn):
             while self._waiting[kind]:
                 with ExitStack() as stack:
                     self._in_one_bed(kind, stack)
+
+    def _turn(self, kind: str) -> tuple[float, int]:
+        waiting = self._waiting[kind]
+        return -max((fault.lasts for fault, _ in waiting), default=0.0), -len(waiting)
 
     def _take(self, kind: str) -> Cell | None:
         with self._taking:

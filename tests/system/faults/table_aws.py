@@ -11,7 +11,10 @@ NOBODY_KNOWS = Expected("1", "failed", "none", fires=0, unknown_answer=True)
 FOUND = Expected("1", "succeeded", "crash", reason="found by their tag")
 HALF = Expected("1", "partial", "crash")
 HANG_SECONDS = 3600.0
-CREDENTIALS_SECONDS = 5.0
+# No window is begun with credentials that end sooner than two minutes after it must be over.
+SHORT_FREEZE_SECONDS = 10
+CREDENTIALS_SECONDS = 160.0
+SHORT_SCRIPTS = {"timeout_seconds": {"before": 5, "after": 60, "complete": 60}}
 ACTIONS = {
     "preparing": "DescribeInstances",
     "call": "CreateSnapshots",
@@ -91,6 +94,8 @@ FAULTS = (
         bed="role",
         prepare=_short_credentials,
         strike=_outlive_credentials,
+        policy={"max_freeze_seconds": SHORT_FREEZE_SECONDS, "scripts": SHORT_SCRIPTS},
+        lasts=CREDENTIALS_SECONDS,
     ),
     Fault("one snapshot of the set ends in error", {"waiting": HALF}, strike=_settle_half),
     Fault("one snapshot is gone while it is pending", {"waiting": HALF}, strike=_lose_half),
