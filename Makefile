@@ -11,7 +11,8 @@ PYTEST := $(PYTHON_OF_VENV) -m pytest
 PERMISSIONS := $(CURDIR)/.pytest_cache/aws-permissions
 RECORDED := $(PLAIN) N2W_SIMULATED_AWS_PERMISSIONS=$(PERMISSIONS)
 
-# May touch the database, so they run on each that is supported; two at a time.
+# May touch the database, so they run on each that is supported; two at a time. Those of the whole system mostly
+# wait, so there are three, a file each: what a file sets up is set up once.
 TESTS_ON_EACH_DATABASE := tests/unit tests/services tests/views
 # Scripts by their name or by their first line.
 WITH_SCRIPTS := .ci $(wildcard tools docs n2wbackup tests)
@@ -36,7 +37,8 @@ test: setup ## The whole suite on SQLite and PostgreSQL; installs missing system
 	mkdir -p $(dir $(PERMISSIONS)) && rm -f $(PERMISSIONS)
 	$(RECORDED) $(PYTEST) -n 2 tests/guards tests/contract $(TESTS_ON_EACH_DATABASE)
 	$(RECORDED) tools/with-postgresql.sh $(PYTEST) -n 2 $(TESTS_ON_EACH_DATABASE)
-	$(RECORDED) $(PYTEST) tests/system --ignore=tests/system/faults
+	$(RECORDED) $(PYTEST) -n 3 --dist loadfile tests/system --ignore=tests/system/faults
+	$(RECORDED) $(PYTEST) tests/system/faults
 	$(RECORDED) $(PYTEST) tests/last
 
 check: setup ## Everything that reads the code without running it

@@ -13,7 +13,7 @@ from tests.ground import receivers as ground
 from tests.ground.receivers import Webhook
 from tests.system.product import LABEL, Product, serving
 
-pytestmark = [pytest.mark.real, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.real, pytest.mark.timeout(400)]
 TOKEN = "t0psecret-token"
 HELD = "until [ -e {path}/go ]; do sleep 0.1; done; [ -e {path}/fixed ] || exit 1"
 
@@ -77,7 +77,8 @@ def freeze(product: Product) -> str:
 def mend(product: Product, hook: Webhook, run: str) -> None:
     """Let after succeed, and wait for the good news and the end."""
     (product.home / "fixed").touch()
-    wait_for(hook, "has recovered")
+    # after is tried again each minute in the end.
+    wait_for(hook, "has recovered", seconds=150)
     assert product.wait_for_end(run)["state"] == "partial"
 
 

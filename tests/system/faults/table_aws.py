@@ -12,7 +12,7 @@ FOUND = Expected("1", "succeeded", "crash", reason="found by their tag")
 HALF = Expected("1", "partial", "crash")
 HANG_SECONDS = 3600.0
 # No window is begun with credentials that end sooner than two minutes after it must be over.
-SHORT_FREEZE_SECONDS = 10
+SHORT_FREEZE_SECONDS = 15
 CREDENTIALS_SECONDS = 160.0
 SHORT_SCRIPTS = {"timeout_seconds": {"before": 5, "after": 60, "complete": 60}}
 ACTIONS = {
