@@ -13,6 +13,14 @@ from n2wbackup.settings.env import N2W_HOME, read
 __all__ = ["DATABASES"]
 
 _KEPT_SECONDS = 60  # a connection; opening one costs ten times what a query does
+# Of libpq, which waits for minutes by itself: a host that is silent is one that is away.
+_GIVES_UP = {
+    "connect_timeout": 5,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 20_000,  # milliseconds
+}
 
 
 def sqlite(path: Path) -> dict[str, Any]:
@@ -55,7 +63,8 @@ def _default() -> dict[str, Any]:
             "DATABASE_URL is not understood: write postgres://user:password@host:5432/name "
             "or sqlite:////path."
         )
-    return parsed | {"CONN_MAX_AGE": _KEPT_SECONDS, "CONN_HEALTH_CHECKS": True}
+    own = {"CONN_MAX_AGE": _KEPT_SECONDS, "CONN_HEALTH_CHECKS": True}
+    return parsed | own | {"OPTIONS": _GIVES_UP | parsed.get("OPTIONS", {})}
 
 
 DATABASES = {"default": _default()}

@@ -31,10 +31,14 @@ class Command(BaseCommand):
             "(and `manage.py watchdog` beside it)",
         )
 
+    def execute(self, *args: Any, **options: Any) -> str | None:
+        # Before the system checks: one that fails must leave nothing frozen.
+        if options["only"] is None:
+            _thaw_first()
+        return super().execute(*args, **options)
+
     def handle(self, *args: Any, **options: Any) -> None:
         only: str | None = options["only"]
-        if only is None:
-            _thaw_first()
         if only != "valkey":
             self._refuse_unmigrated()
         # This process becomes another program, and takes no connection along.

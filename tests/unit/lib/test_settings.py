@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import stat
 import subprocess
 import sys
@@ -311,3 +312,14 @@ def test_a_log_line_is_one_json_object(tmp_path: Path) -> None:
     assert (first["level"], first["logger"]) == ("warning", "some.library")
     assert (second["event"], second["password"], second["host"]) == ("saved", "[masked]", "db1")
     assert third["exception"][0]["exc_type"] == "ValueError"
+
+
+def test_a_database_that_takes_connections_and_says_nothing_is_given_up(tmp_path: Path) -> None:
+    code = "import django; django.setup(); from django.db import connection; connection.ensure_connection()"
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"postgres://u:p@127.0.0.1:{silent.getsockname()[1]}/n2w"
+
+        found = _python(code, {"N2W_HOME": str(tmp_path), "DATABASE_URL": url})
+
+    assert found.returncode == 1
+    assert "OperationalError: connection timeout expired" in found.stderr

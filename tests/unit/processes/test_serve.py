@@ -4,10 +4,13 @@ from io import StringIO
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.core.management.base import SystemCheckError
 from django.db import OperationalError
+from django.test import override_settings
 
 from n2wbackup import health
 from n2wbackup.processes import supervisor
+from policies.services import recovery
 
 
 @pytest.fixture
@@ -59,3 +62,20 @@ def test_a_database_that_is_away_is_told_and_does_not_keep_the_server_from_thawi
     assert started == [name]
     assert said.startswith("The database cannot be reached (refused): start it, or correct")
     assert said.endswith("what is frozen is thawed.\n")
+
+
+def test_what_is_frozen_is_thawed_although_a_system_check_fails(
+    started: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    thawed: list[str] = []
+    monkeypatch.setattr(recovery.Thawer, "turn", lambda _: thawed.append("once"))
+    monkeypatch.setattr("pwd.getpwnam", _nobody)
+
+    with override_settings(N2W_RUN_SCRIPTS_AS="cpmuser"), pytest.raises(SystemCheckError):
+        call_command("serve", skip_checks=False, stderr=StringIO())
+
+    assert (thawed, started) == (["once"], [])
+
+
+def _nobody(name: str) -> None:
+    raise KeyError(name)
