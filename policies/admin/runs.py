@@ -45,8 +45,8 @@ class ReadOnly:
         return False
 
     def has_view_permission(self, request: HttpRequest, _obj: object = None) -> bool:
-        """Ask for the right to see runs, which their parts go by."""
-        return person(request).has_perm("policies.view_run")
+        """Ask for the right to see runs, which their parts go by; a stranger has none."""
+        return request.user.has_perm("policies.view_run")
 
 
 class RunTargetInline(ReadOnly, _RunTargetInline):
@@ -158,7 +158,7 @@ class RunAdmin(ReadOnly, Owned):
 
     def has_cancel_permission(self, request: HttpRequest) -> bool:
         """Ask for the right to change runs, which allows this and nothing else."""
-        return person(request).has_perm("policies.change_run")
+        return request.user.has_perm("policies.change_run")
 
     @admin.display(description="stands for")
     def stands_for(self, run: Run) -> str:
