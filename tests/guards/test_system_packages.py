@@ -80,7 +80,6 @@ def machine(tmp_path: Path) -> Machine:
     )
     machine.installed().write_text(
         "mariadb-server\nopenssh-server\nopenssh-client\ne2fsprogs\nutil-linux\nlibfaketime\nsudo\n"
-        "mariadb-server\nopenssh-server\nopenssh-client\ne2fsprogs\nutil-linux\nlibfaketime\n"
         "redis-server\nsystemd\n"
     )
     return machine
