@@ -11,9 +11,9 @@ PYTEST := $(PYTHON_OF_VENV) -m pytest
 PERMISSIONS := $(CURDIR)/.pytest_cache/aws-permissions
 RECORDED := $(PLAIN) N2W_SIMULATED_AWS_PERMISSIONS=$(PERMISSIONS)
 
-# May touch the database, so they run on each that is supported; two at a time. Those of the whole system mostly
+# Touch the database, so they run on each that is supported; two at a time. Those of the whole system mostly
 # wait, so there are three, a file each: what a file sets up is set up once.
-TESTS_ON_EACH_DATABASE := tests/unit tests/services tests/views
+TESTS_ON_EACH_DATABASE := tests/unit/lib tests/unit/processes tests/services tests/views
 # Scripts by their name or by their first line.
 WITH_SCRIPTS := .ci $(wildcard tools docs n2wbackup tests)
 SHELL_SCRIPTS = $(shell { find $(WITH_SCRIPTS) -name '*.sh'; grep -rlE \
@@ -35,7 +35,7 @@ demo: setup ## The whole product on this machine, no root, no AWS; ARGS=--once f
 test: setup ## The whole suite on SQLite and PostgreSQL; installs missing system packages
 	tools/system-packages.sh
 	mkdir -p $(dir $(PERMISSIONS)) && rm -f $(PERMISSIONS)
-	$(RECORDED) $(PYTEST) -n 2 tests/guards tests/contract $(TESTS_ON_EACH_DATABASE)
+	$(RECORDED) $(PYTEST) -n 2 tests/guards tests/contract tests/unit tests/services tests/views
 	$(RECORDED) tools/with-postgresql.sh $(PYTEST) -n 2 $(TESTS_ON_EACH_DATABASE)
 	$(RECORDED) $(PYTEST) -n 3 --dist loadfile tests/system --ignore=tests/system/faults
 	$(RECORDED) $(PYTEST) tests/system/faults

@@ -1,0 +1,36 @@
+"""Tests that touch the database run on each that is supported."""
+
+import ast
+import re
+
+from tests.guards import tree
+
+MAKEFILE = (tree.ROOT / "Makefile").read_text()
+FOLDERS = re.search(r"^TESTS_ON_EACH_DATABASE := (.+)$", MAKEFILE, re.MULTILINE)
+# Of AWS, of the project's files, and of servers that have databases of their own.
+ONCE = ("tests/contract", "tests/guards", "tests/system", "tests/last")
+
+
+def _asks_for_rows(text: str) -> bool:
+    """Tell whether a test or fixture takes pytest-django's database, by name or by mark."""
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef) and any(a.arg == "db" for a in node.args.args):
+            return True
+        if isinstance(node, ast.Attribute) and node.attr == "django_db":
+            return True
+    return False
+
+
+def test_a_test_of_rows_is_where_make_test_runs_it_on_each_database() -> None:
+    assert FOLDERS
+    known = (*FOLDERS[1].split(), *ONCE)
+    found = [path.relative_to(tree.ROOT) for path in (tree.ROOT / "tests").rglob("test_*.py")]
+
+    wrong = [
+        path.as_posix()
+        for path in found
+        if not path.as_posix().startswith(known)
+        if _asks_for_rows((tree.ROOT / path).read_text())
+    ]
+
+    assert wrong == []
