@@ -1,8 +1,8 @@
 """The process that keeps all others alive: `python -m n2wbackup.processes.supervise LOCK CONF`.
 
-It is supervisor's own daemon with two changes: it looks for dead children twenty times a second,
-and it holds the lock of `N2W_HOME` (the open descriptor LOCK) as long as it lives. No Django here:
-this process is the one that must not fall.
+It is supervisor's own daemon with three changes: it looks for dead children twenty times a second,
+it never waits for the disk of its logs, and it holds the lock of `N2W_HOME` (the open descriptor
+LOCK) as long as it lives. No Django here: this process is the one that must not fall.
 """
 
 import os
@@ -13,7 +13,7 @@ from setproctitle import setproctitle
 from supervisor import supervisord
 from supervisor.options import ServerOptions
 
-from n2wbackup.processes import serve_lock
+from n2wbackup.processes import log_files, serve_lock
 
 # A dead child is noticed when its output ends; where a grandchild keeps that open, by looking.
 _LOOK_SECONDS = 0.05
@@ -37,6 +37,7 @@ def main(lock: int, conf: str) -> None:
     os.set_inheritable(lock, False)  # noqa: FBT003 - Python's own signature
     serve_lock.sign(lock)
     setproctitle("n2wbackup serve")
+    log_files.install()
     options: Any = _Options()
     options.realize(["--nodaemon", "--configuration", conf])
     options.first = True
@@ -44,6 +45,7 @@ def main(lock: int, conf: str) -> None:
     # Once, not in supervisor's loop: SIGHUP (the terminal was closed) ends everything in order.
     supervisord.go(options)
     options.close_logger()
+    log_files.finish()
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from tests.system.faults import moments
 from tests.system.faults.bed import GUARD, WORKERS, Bed
 from tests.system.faults.table import FINE, Expected, Fault
 
+WATCHDOG = "n2wbackup watchdog"
 AUTOMATIC = "automatic"
 # before had not ended: it is ended, and after comes a second time.
 CUT = Expected("0", "failed", "none", fires=0, afters=2, unknown_answer=True)
@@ -33,7 +34,19 @@ def _kill_forkserver(bed: Bed, _: str) -> None:
 
 def kill_workers_and_guard(bed: Bed, _: str) -> None:
     """SIGKILL both in one go: none of the two sees the other one die."""
-    bed.send(bed.pids(WORKERS, GUARD), signal.SIGKILL)
+    _kill_at_once(bed, GUARD, WORKERS)
+
+
+def kill_all_who_thaw(bed: Bed, _: str) -> None:
+    """SIGKILL workers, guard and watchdog in one go: only the supervisor is left."""
+    _kill_at_once(bed, GUARD, WATCHDOG, WORKERS)
+
+
+def _kill_at_once(bed: Bed, *titles: str) -> None:
+    # What stands still cannot answer to the death of another one.
+    found = bed.pids(*titles)
+    bed.send(found, signal.SIGSTOP)
+    bed.send(found, signal.SIGKILL)
 
 
 def _kill_supervisor(bed: Bed, _: str) -> None:
@@ -165,6 +178,14 @@ FAULTS = (
         promised=10.0,
         ends_before=True,
         quick="call",
+    ),
+    Fault(
+        "SIGKILL of workers, guard and watchdog",
+        {"before": CUT, "between": NOT_FIRED, "call": LATE, "returned": LATE, "after": AFTER_LOST},
+        strike=kill_all_who_thaw,
+        promised=10.0,
+        ends_before=True,
+        quick="returned",
     ),
     Fault(
         "SIGKILL of the supervisor, then a second server",

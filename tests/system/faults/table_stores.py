@@ -13,7 +13,13 @@ from redis import Redis
 from tests.system.faults import moments
 from tests.system.faults.bed import Bed
 from tests.system.faults.table import FINE, Fault
-from tests.system.faults.table_processes import CUT, LATE, NOT_FIRED, kill_workers_and_guard
+from tests.system.faults.table_processes import (
+    CUT,
+    LATE,
+    NOT_FIRED,
+    kill_all_who_thaw,
+    kill_workers_and_guard,
+)
 
 BROKER = "n2wbackup broker"
 AWAY_SECONDS = 20.0
@@ -189,6 +195,16 @@ FAULTS = (
         bed="small disk",
         prepare=_freezing_scripts,
         strike=kill_workers_and_guard,
+        promised=10.0,
+        quick="call",
+        ends_before=True,
+    ),
+    Fault(
+        "the file system of N2W_HOME is frozen by before, workers, guard and watchdog are killed",
+        {"before": CUT, "between": NOT_FIRED, "call": LATE, "returned": LATE},
+        bed="small disk",
+        prepare=_freezing_scripts,
+        strike=kill_all_who_thaw,
         promised=10.0,
         quick="call",
         ends_before=True,
