@@ -70,13 +70,11 @@ def _spread(key: int, ignored: Collection[UUID], now: datetime) -> bool:
     alarm = row.get()
     if alarm.kind == Kind.MAY_BE_FROZEN and alarm.run_id in ignored:
         return True
-    try:
-        targets = receiving.targets(alarm)
-    except DecryptionError as error:
-        # Kept as a delivery that was given up, so that the pages tell why nobody was told.
-        _refuse(alarm, str(error), now)
-        log.error("%s: nobody can be told of it: %s", alarm, error)  # noqa: TRY400 - the text says all
-        return True
+    targets, lost = receiving.targets(alarm)
+    for sentence in lost:
+        # Kept as a delivery that was given up, so that the pages tell why somebody was not told.
+        _refuse(alarm, sentence, now)
+        log.error("%s: somebody cannot be told of it: %s", alarm, sentence)
     for found, url in targets:
         AlarmDelivery.objects.create(
             alarm=alarm,

@@ -99,7 +99,10 @@ def concerned(kind: Kind, policy_id: int | None, owner_id: int | None) -> list[A
 
 def try_out(label: str, found: Sequence[AlarmReceivers]) -> list[Tried]:
     """Send one test message now to each URL, in their order. InputError where there is no URL."""
-    urls = list(dict.fromkeys(url for each in found for url in _urls(each)))
+    readable, lost = _readable(found, "urls")
+    urls = list(dict.fromkeys(url for each in readable for url in _urls(each)))
+    if not urls and lost:
+        raise InputError(f"{label}: {lost[0]}")
     if not urls:
         raise InputError(
             f"{label} has no alarm URLs: enter them in the admin pages, or with alarm_urls_env in apply's "
@@ -108,7 +111,8 @@ def try_out(label: str, found: Sequence[AlarmReceivers]) -> list[Tried]:
     message = alarms.trial(label)
     letters = [post.Letter(n, url, message.title, message.text) for n, url in enumerate(urls)]
     problems = post.carry(letters, _TRIAL_SECONDS)
-    return [Tried(receivers.masked(letter.url), problems[letter.id]) for letter in letters]
+    tried = [Tried(receivers.masked(letter.url), problems[letter.id]) for letter in letters]
+    return tried + [Tried("?", sentence) for sentence in lost]
 
 
 def of_label(label: str) -> tuple[str, list[AlarmReceivers]]:
@@ -125,22 +129,43 @@ def of_label(label: str) -> tuple[str, list[AlarmReceivers]]:
     return label, concerned(Kind.FAILED, policy.pk, user.pk)
 
 
-def targets(alarm: Alarm) -> list[tuple[AlarmReceivers, str]]:
-    """Return each URL that the alarm goes to, once, with the receivers that it is of; DecryptionError."""
+def targets(alarm: Alarm) -> tuple[list[tuple[AlarmReceivers, str]], list[str]]:
+    """Return each URL that the alarm goes to, once, with the receivers that it is of.
+
+    And a sentence for each of them whose URLs cannot be decrypted; that keeps nobody else from being told.
+    """
+    is_ping = alarm.kind in alarms.PINGS
+    everybody = concerned(Kind(alarm.kind), alarm.policy_id, alarm.owner_id)
+    readable, lost = _readable(everybody, "ping_url" if is_ping else "urls")
     found: dict[str, AlarmReceivers] = {}
-    for each in concerned(Kind(alarm.kind), alarm.policy_id, alarm.owner_id):
-        if alarm.kind in alarms.PINGS:
+    for each in readable:
+        if is_ping:
             found[receivers.ping(each.ping_url, alarms.PING_PATHS[Kind(alarm.kind)])] = each
         else:
             for url in _urls(each):
                 found.setdefault(url, each)
-    return [(each, url) for url, each in found.items()]
+    return [(each, url) for url, each in found.items()], lost
 
 
-def groups(policy: Policy) -> list[list[str]]:
-    """Return the URLs of everybody who is told when the policy may be frozen, a list for each; DecryptionError."""
-    found = concerned(Kind.MAY_BE_FROZEN, policy.pk, policy.owner_id)
-    return [urls for urls in map(_urls, found) if urls]
+def groups(policy: Policy) -> tuple[list[list[str]], list[str]]:
+    """Return the URLs of everybody who is told when the policy may be frozen, a list for each; lost as in `targets`."""
+    readable, lost = _readable(concerned(Kind.MAY_BE_FROZEN, policy.pk, policy.owner_id), "urls")
+    return [urls for urls in map(_urls, readable) if urls], lost
+
+
+def _readable(
+    found: Sequence[AlarmReceivers], column: str
+) -> tuple[list[AlarmReceivers], list[str]]:
+    """Return those whose column can be decrypted, and a sentence for each other one."""
+    readable, lost = [], []
+    for each in found:
+        try:
+            getattr(each, column)
+        except DecryptionError as error:
+            lost.append(str(error))
+        else:
+            readable.append(each)
+    return readable, lost
 
 
 def _urls(found: AlarmReceivers) -> list[str]:

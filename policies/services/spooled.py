@@ -30,6 +30,7 @@ NAME = "alarms"
 LOOK_SECONDS = 5.0  # most windows are over by then
 GRACE_SECONDS = 20.0  # for the rows, which say more
 AGAIN_SECONDS = 30.0  # after an attempt that failed
+_NOT_FROM_HERE = "%s/%s: alarms cannot be sent from the spool: %s"
 
 
 def write(folder: Path, policy: Policy) -> None:
@@ -37,12 +38,14 @@ def write(folder: Path, policy: Policy) -> None:
     path = folder / NAME
     try:
         path.unlink(missing_ok=True)
-        groups = receiving.groups(policy)
+        groups, lost = receiving.groups(policy)
+        for sentence in lost:
+            log.warning(_NOT_FROM_HERE, policy.owner, policy, sentence)
         if groups:
             with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
                 file.write(encrypted.seal(json.dumps(groups)))
-    except (DecryptionError, OSError) as error:
-        log.warning("%s/%s: alarms cannot be sent from the spool: %s", policy.owner, policy, error)
+    except OSError as error:
+        log.warning(_NOT_FROM_HERE, policy.owner, policy, error)
 
 
 @dataclass(slots=True)
@@ -63,6 +66,7 @@ class SpoolAlarms:
         """Remember the two places; neither is read yet."""
         self._spool, self._runtime = spool_folder, runtime
         self._windows: dict[str, _Window] = {}
+        self._troubled: set[str] = set()  # windows of whose trouble the log has told
         self.telling: frozenset[UUID] = frozenset()  # runs that are told of at this moment
         self.told: frozenset[UUID] = (
             frozenset()
@@ -84,10 +88,17 @@ class SpoolAlarms:
         """Tell of every window that is not thawed in time and that no row has told of."""
         standing = set()
         for folder in spool.folders(self._spool):
-            with suppress(FileNotFoundError):
-                if (folder / spool.RECORD).exists():
-                    standing.add(folder.name)
+            if not (folder / spool.RECORD).exists():
+                continue
+            standing.add(folder.name)
+            try:
+                with suppress(FileNotFoundError):
                     self._look(folder)
+            except Exception:  # one window's trouble must not keep another from being told
+                if folder.name not in self._troubled:
+                    log.exception("window %s cannot be looked at", folder.name)
+                self._troubled.add(folder.name)
+        self._troubled &= standing
         for gone in set(self._windows) - standing:
             window = self._windows[gone]
             if window.told_at is None or self._is_past(window):

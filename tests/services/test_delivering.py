@@ -257,6 +257,23 @@ def test_a_url_that_cannot_be_decrypted_is_told_in_the_outbox(
     assert TOKEN not in caplog.text
 
 
+def test_a_url_that_cannot_be_decrypted_keeps_no_other_receiver_from_being_told(
+    policy: Policy, hook: Webhook, settings: Settings
+) -> None:
+    root = factories.UserFactory.create(username="root", is_superuser=True)
+    tell(f"{hook.json_url}/of-root", user=root)
+    settings.N2W_ENCRYPTION_KEYS = ["A" * 43 + "="]
+    tell(f"{hook.json_url}/{TOKEN}", policy=policy)
+    freeze(policy)
+
+    delivering.send_all()
+
+    assert hook.paths == [f"/{TOKEN}"]
+    lost, sent = AlarmDelivery.objects.order_by("pk")
+    assert (lost.state, sent.state) == ("given_up", "sent")
+    assert "N2W_ENCRYPTION_KEYS" in lost.reason
+
+
 def test_pings_come_in_their_order_and_an_older_one_never_after_a_newer(
     policy: Policy, hook: Webhook
 ) -> None:

@@ -14,7 +14,7 @@ from policies.domain.sequence import Event, State
 from policies.models import Alarm, Run
 from policies.services import delivering, receiving, runs, spooled
 from policies.services.spooled import SpoolAlarms
-from scripts_admin.runners import linux
+from scripts_admin.runners import linux, spool
 from tests import factories
 from tests.ground import receivers as ground
 from tests.ground.receivers import Webhook
@@ -216,6 +216,35 @@ def test_a_window_opens_also_where_the_urls_cannot_be_read(
     assert run.state == State.WAITING
     assert not (backup.spooled(run) / spooled.NAME).exists()
     assert "alarms cannot be sent from the spool" in caplog.text
+
+
+def test_urls_that_cannot_be_read_keep_nobody_else_from_being_told(
+    backup: Backup, hook: Webhook, later: Clock, settings: Settings
+) -> None:
+    receiving.save(receiving.of(user=backup.policy.owner), {"urls": f"{hook.json_url}/lost"})
+    settings.N2W_ENCRYPTION_KEYS = ["A" * 43 + "="]
+    backup.policy.account.secret_access_key = "enough"
+    backup.policy.account.save()
+    receiving.save(receiving.of(policy=backup.policy), {"urls": f"{hook.json_url}/{TOKEN}"})
+    backup.scripts(after="exit 1")
+    backup.window()
+
+    turns(watch(), later, 6, 25)
+
+    assert hook.paths == [f"/{TOKEN}"]
+
+
+def test_a_record_that_cannot_be_read_keeps_no_other_window_from_being_told(
+    frozen: Run, hook: Webhook, later: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name in ("00000000-0000-4000-8000-000000000000", "0-no-run"):
+        folder = spool.create(home.spool(), name)
+        (folder / spool.RECORD).write_text("rubbish")
+
+    turns(watch(), later, 6, 25, 1, 1)
+
+    assert hook.paths == [f"/{TOKEN}"]
+    assert caplog.text.count("cannot be looked at") == 2  # once for each, not in every turn
 
 
 def test_the_row_of_a_run_that_moves_on_is_the_rows_matter(backup: Backup) -> None:
