@@ -73,7 +73,9 @@ def _take_tokens(bucket: str, calls: float, now: datetime) -> datetime | None:
             bucket=bucket, defaults={"tokens": BURST, "filled_at": now}
         )
         passed = max(0.0, (now - row.filled_at).total_seconds())
-        tokens = min(BURST, row.tokens + passed * PER_SECOND)
+        # As a fire of later than now: nobody knows how long it has been filling since.
+        put_back = row.filled_at > now + clock.SKEW
+        tokens = BURST if put_back else min(BURST, row.tokens + passed * PER_SECOND)
         if tokens < wanted:
             return now + timedelta(seconds=(wanted - tokens) / PER_SECOND)
         same = FirePermits.objects.filter(pk=bucket)

@@ -188,7 +188,8 @@ def _prove(
     """Ask by DryRun whether each call is permitted: when something changed, in tests, else at most hourly."""
     wanted = _fingerprint(account, policy.targets.all())
     now = clock.now()
-    fresh = policy.proved_at is not None and policy.proved_at > now - PROVED_FOR
+    proved = policy.proved_at
+    fresh = proved is not None and now - PROVED_FOR < proved <= now + clock.SKEW
     if policy.proved_for == wanted and fresh and not run.is_test:
         return
     for one in resolved:

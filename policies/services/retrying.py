@@ -4,6 +4,7 @@ from datetime import datetime
 from uuid import UUID
 
 from django.db import transaction
+from django.db.models import Q
 
 from n2wbackup.lib import clock
 from n2wbackup.lib.cas import compare_and_set
@@ -18,9 +19,15 @@ from policies.services import each, runs, timetables
 def tick() -> int:
     """Make the retries that are due, or tell in the run's history why one is left out; return how many were due."""
     now = clock.now()
-    due = Run.objects.filter(retry_at__lte=now).order_by("retry_at")
+    due = Run.objects.filter(_is_due(now)).order_by("retry_at")
     keys = list(due.values_list("pk", flat=True))
     return each.apart(keys, lambda key: _settle(key, now), "the retry of run %s could not be made")
+
+
+def _is_due(now: datetime) -> Q:
+    """Match the runs whose retry's time has come, and those of a clock that has been put back since."""
+    put_back = Q(retry_at__isnull=False, ended_at__gt=now + clock.SKEW)
+    return Q(retry_at__lte=now) | put_back
 
 
 @transaction.atomic
@@ -29,7 +36,7 @@ def _settle(key: UUID, now: datetime) -> bool:
     run = (
         Run.objects.select_related("policy__owner", "policy__account")
         .defer("policy__account__secret_access_key")
-        .filter(pk=key, retry_at__lte=now)
+        .filter(_is_due(now), pk=key)
         .first()
     )
     if run is None or run.retry_at is None:

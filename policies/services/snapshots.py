@@ -124,7 +124,8 @@ def _look(one: RunSnapshot, found: Snapshot | RunSnapshot | None, now: datetime)
             one.state = states.ERROR
     elif found is None:
         one.absent_polls += 1
-        one.absent_since = one.absent_since or now
+        if one.absent_since is None or one.absent_since > now + clock.SKEW:
+            one.absent_since = now  # or it was a clock that has been put back since
         if one.absent_polls >= ABSENT_POLLS and now - one.absent_since >= ABSENT_FOR:
             one.state = states.MISSING
     if one.state == states.PENDING and now - one.created_at >= limit:
@@ -164,7 +165,7 @@ def _give_lost_answer_up(target: RunTarget, now: datetime) -> None:
 
 def _settle_one(target: RunTarget, found: Sequence[Snapshot], now: datetime) -> None:
     own = [s for s in found if s.volume_id in target.expected_volume_ids]
-    since = target.run.ordered_at or target.run.created_at
+    since = _asked_at(target.run, now)
     waited = now - since >= LOST_ANSWER
     whole = {s.volume_id for s in own} == set(target.expected_volume_ids)
     if not own and waited:
@@ -180,6 +181,15 @@ def _settle_one(target: RunTarget, found: Sequence[Snapshot], now: datetime) -> 
     entering.adopt(target, own)
     runs.record(target.run, f"{target}: {len(own)} snapshots found by tag")
     Run.objects.filter(pk=target.run_id).update(tags_due=True)
+
+
+def _asked_at(run: Run, now: datetime) -> datetime:
+    """Return when the run's calls were made; now, and from now on, where the clock has been put back since."""
+    since = run.ordered_at or run.created_at
+    if since <= now + clock.SKEW:
+        return since
+    Run.objects.filter(pk=run.pk).update(ordered_at=now)
+    return now
 
 
 def settle(run: Run) -> bool:

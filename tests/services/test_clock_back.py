@@ -9,10 +9,21 @@ import time_machine
 from pytest_django import Settings
 
 from n2wbackup.lib import clock
+from policies.domain.errors import AnswerLostError
 from policies.domain.sequence import State
-from policies.models import Alarm, Run
-from policies.services import alarms, delivering, hints, permits, receiving, runs
-from tests.services.backup import Backup
+from policies.models import Alarm, Run, RunTarget
+from policies.services import (
+    alarms,
+    delivering,
+    hints,
+    permits,
+    policies,
+    receiving,
+    retrying,
+    runs,
+    snapshots,
+)
+from tests.services.backup import Backup, snapshots_of, target
 
 HOUR = timedelta(hours=1)
 
@@ -96,3 +107,74 @@ def test_an_alarm_is_sent_at_once(
     batch = delivering.claim()
     assert batch is not None
     assert Alarm.objects.get().spread_at == clock.now()
+
+
+def test_an_empty_bucket_is_filled_again(ahead: time_machine.Traveller, db: None) -> None:
+    assert permits.take("a:r", int(permits.BURST), ["r:vol-1"]) is None
+    assert permits.take("a:r", 4, ["r:vol-2"]) == clock.now() + timedelta(seconds=1)
+
+    ahead.shift(-HOUR)
+
+    assert permits.take("a:r", 4, ["r:vol-2"]) is None
+    assert permits.take("a:r", 50, ["r:vol-3"]) == clock.now() + timedelta(seconds=1)
+
+
+def test_a_retry_of_the_future_is_made(ahead: time_machine.Traveller, backup: Backup) -> None:
+    backup.policy.retry_count = 1
+    policies.save(backup.policy)
+    backup.cloud.terminate(backup.instance.instance_id)
+    run = backup.complete(backup.window())
+    assert (run.state, retrying.tick()) == (State.FAILED, 0)
+
+    ahead.shift(-HOUR)
+
+    assert (retrying.tick(), retrying.tick()) == (1, 0)
+    assert Run.objects.filter(attempt=2).count() == 1
+
+
+def test_a_lost_answer_is_given_up_five_minutes_later(
+    ahead: time_machine.Traveller, backup: Backup
+) -> None:
+    backup.scripts()
+    backup.cloud.fail_next("fire", AnswerLostError("No answer came."), done=False)
+    run = backup.window()
+
+    ahead.shift(-HOUR)
+    backup.settle(run)
+    assert target(run).state == RunTarget.State.UNKNOWN
+    ahead.shift(snapshots.LOST_ANSWER)
+    backup.settle(run)
+
+    assert target(run).state == RunTarget.State.REFUSED
+    assert "none was made" in target(run).reason
+
+
+def test_a_permission_that_was_proved_in_the_future_is_proved_anew(
+    ahead: time_machine.Traveller, backup: Backup
+) -> None:
+    backup.scripts()
+    backup.to_end()
+    proofs = len(backup.calls("prove"))
+
+    ahead.shift(-HOUR)
+    backup.to_end()
+
+    assert len(backup.calls("prove")) == 2 * proofs
+
+
+def test_a_snapshot_that_was_missed_in_the_future_is_given_up_five_minutes_later(
+    ahead: time_machine.Traveller, backup: Backup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backup.scripts()
+    run = backup.window()
+    monkeypatch.setattr(backup.cloud, "describe", lambda *_: {})
+    for _ in range(snapshots.ABSENT_POLLS):
+        backup.settle(run)
+
+    ahead.shift(-HOUR)
+    backup.settle(run)
+    assert {s.state for s in snapshots_of(run)} == {"pending"}
+    ahead.shift(snapshots.ABSENT_FOR)
+    backup.settle(run)
+
+    assert {s.state for s in snapshots_of(run)} == {"missing"}
