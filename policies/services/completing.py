@@ -2,6 +2,7 @@
 
 import logging
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from uuid import UUID
 
@@ -16,7 +17,7 @@ from policies.services.windows import runtime_folder
 from scripts_admin.domain import outcomes
 from scripts_admin.runners import journal, keeper, spool
 from scripts_admin.runners.keeper import GuardLostError
-from scripts_admin.runners.spool import Record, UnreadableRecordError
+from scripts_admin.runners.spool import Command, Record, UnreadableRecordError
 
 log = logging.getLogger(__name__)
 
@@ -51,12 +52,13 @@ def _run(run: Run, folder: Path) -> None:
         _make_record(run, folder)
         record = _record(folder)
         argument = _argument(run)
+        secrets = accounts.secrets(run.account)
         # The row first: whoever comes after a crash finds that complete may have run, and never runs it again.
         if not _claim(run):
             return
         if record is not None and record.complete is not None:
             runs.record(run, f"complete started with {argument}")
-            _run_script(run, folder, os.dup(lock), argument, record.complete.timeout_seconds)
+            _run_script(run, folder, os.dup(lock), argument, record.complete, secrets)
     finally:
         os.close(lock)
     finish(run, folder)
@@ -100,13 +102,13 @@ def _make_record(run: Run, folder: Path) -> None:
         )
 
 
-def _run_script(run: Run, folder: Path, lock: int, argument: str, timeout_seconds: float) -> None:
+def _run_script(
+    run: Run, folder: Path, lock: int, argument: str, command: Command, secrets: Sequence[bytes]
+) -> None:
     single = ("complete", argument, 1)
     try:
-        guard = keeper.Guard(
-            folder, runtime_folder(run.pk), lock, accounts.secrets(run.account), single
-        )
-        guard.wait_until_done(timeout_seconds + ANSWER_SECONDS)
+        guard = keeper.Guard(folder, runtime_folder(run.pk), lock, secrets, single)
+        guard.wait_until_done(command.timeout_seconds + ANSWER_SECONDS)
         guard.release()
     except (GuardLostError, OSError):
         log.exception("the guard of complete of run %s was lost", run.pk)

@@ -120,13 +120,7 @@ def _open(plan: Plan, folder: Path) -> None:
         guard = _start_guard(plan, folder, runtime)
         if guard is None:
             return
-        if not runs.apply(
-            run,
-            Event.ORDERED,
-            "the window opens",
-            expected={"cancel_requested_at": None},
-            ordered_at=clock.now(),
-        ):
+        if not _order(run, guard):
             guard.release()  # cancelled meanwhile; before was never let go
             spool.settle(folder)
             return
@@ -141,6 +135,21 @@ def _open(plan: Plan, folder: Path) -> None:
     why_not = entering.GUARD_LOST if lost else entering.NOT_FIRED
     _insist(lambda: entering.shots(run, runtime, volley.fired or [], why_not))
     _insist(lambda: entering.thaw(run, folder, runtime))
+
+
+def _order(run: Run, guard: Guard) -> bool:
+    """Enter that the window opens; False where the run was cancelled meanwhile."""
+    try:
+        return runs.apply(
+            run,
+            Event.ORDERED,
+            "the window opens",
+            expected={"cancel_requested_at": None},
+            ordered_at=clock.now(),
+        )
+    except BaseException:
+        guard.release()  # or it waits for "go" as long as anybody remembers the error
+        raise
 
 
 def _insist(enter: Callable[[], object]) -> None:
