@@ -36,11 +36,15 @@ class Outbox:
         delivering.spread(self._spooled.sent(), waiting)
         if self._spooled.is_watching():
             self._spooled.told = frozenset(delivering.told())
+        waits = set[int | None]()  # receivers of which nothing can be sent now
         while len(self._open) < SLOTS:
             busy = [batch.receivers for batch in self._open.values() if not batch.urgent]
-            batch = delivering.claim(busy, only_urgent=len(busy) >= SLOTS - 1)
-            if batch is None or not batch.deliveries:
+            batch = delivering.claim([*busy, *waits], only_urgent=len(busy) >= SLOTS - 1)
+            if batch is None or (batch.urgent and not batch.deliveries):
                 return
+            if not batch.deliveries:
+                waits.add(batch.receivers)
+                continue
             thread = threading.Thread(target=_send, args=(batch,), name="send", daemon=True)
             thread.start()
             self._open[thread] = batch

@@ -107,7 +107,9 @@ def _strays(place: _Place, found: list[Snapshot]) -> Iterator[Finding]:
         run = _run(snapshot)
         if run is not None and run.state not in sequence.ENDS:
             continue
-        yield _settle(place, snapshot, run)
+        finding = _settle(place, snapshot, run)
+        if finding is not None:
+            yield finding
 
 
 def _run(snapshot: Snapshot) -> Run | None:
@@ -118,7 +120,7 @@ def _run(snapshot: Snapshot) -> Run | None:
     return Run.objects.select_related("account").filter(pk=key).first()
 
 
-def _settle(place: _Place, snapshot: Snapshot, run: Run | None) -> Finding:
+def _settle(place: _Place, snapshot: Snapshot, run: Run | None) -> Finding | None:
     if run is None:
         text = "it bears no run that this server knows: look whether it is still wanted"
         return _finding(Kind.STRAY, place, snapshot, text)
@@ -140,7 +142,8 @@ def _settle(place: _Place, snapshot: Snapshot, run: Run | None) -> Finding:
             f"run {run.pk} had no target with {snapshot.volume_id}: look whether it is still wanted"
         )
         return _finding(Kind.STRAY, place, snapshot, text)
-    _adopt(run, target, snapshot)
+    if not _adopt(run, target, snapshot):
+        return None
     text = f"entered into run {run.pk} of {run.label}, which had ended without it"
     return _finding(Kind.ADOPTED, place, snapshot, text)
 
@@ -153,20 +156,27 @@ def _is_of(run: Run, account: Account) -> bool:
 
 
 @transaction.atomic
-def _adopt(run: Run, target: RunTarget, snapshot: Snapshot) -> None:
-    """Enter the snapshot. The run stays as it ended: what it did is history, what is there now is the rows."""
+def _adopt(run: Run, target: RunTarget, snapshot: Snapshot) -> bool:
+    """Enter the snapshot; False where somebody else has meanwhile.
+
+    The run stays as it ended: what it did is history, what is there now is the rows.
+    """
     states = RunSnapshot.State
     state = {"completed": states.COMPLETED, "pending": states.PENDING}.get(
         snapshot.state, states.ERROR
     )
-    RunSnapshot.objects.create(
-        target=target,
+    _, is_new = RunSnapshot.objects.get_or_create(
         snapshot_id=snapshot.snapshot_id,
-        volume_id=snapshot.volume_id,
-        state=state,
-        progress=snapshot.progress,
-        created_at=run.ordered_at or run.created_at,
+        defaults={
+            "target": target,
+            "volume_id": snapshot.volume_id,
+            "state": state,
+            "progress": snapshot.progress,
+            "created_at": run.ordered_at or run.created_at,
+        },
     )
+    if not is_new:
+        return False
     known = facts(run)
     worths = zip(run.targets.all(), known.targets, strict=True)
     worth = next(worth for one, worth in worths if one.pk == target.pk)
@@ -176,6 +186,7 @@ def _adopt(run: Run, target: RunTarget, snapshot: Snapshot) -> None:
         run, f"{snapshot.snapshot_id} of {snapshot.volume_id} was found in AWS and is entered"
     )
     Run.objects.filter(pk=run.pk).update(tags_due=True)
+    return True
 
 
 def _gone(place: _Place, found: set[str]) -> Iterator[Finding]:

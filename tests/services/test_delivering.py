@@ -315,6 +315,31 @@ def test_a_ping_waits_for_one_that_is_on_its_way(policy: Policy, hook: Webhook) 
     assert hook.paths == [f"/{TOKEN}/start", f"/{TOKEN}/fail"]
 
 
+@pytest.mark.django_db(transaction=True)
+def test_a_ping_that_waits_keeps_no_other_receiver_waiting(hook: Webhook, own_home: Any) -> None:
+    policy, other = (
+        factories.PolicyFactory.create(owner=factories.alice(), name=name) for name in ("a", "b")
+    )
+    ping(policy, f"{hook.url}/{TOKEN}")
+    run = factories.RunFactory.create(policy=policy)
+    assert runs.claim(run.pk) is not None
+    delivering.spread()
+    assert delivering.claim() is not None  # by a watchdog that has died since
+    run.refresh_from_db()
+    runs.apply(run, Event.NOTHING_LEFT, "nothing left")
+    runs.apply(run, Event.COMPLETED, "ended", end=State.FAILED)
+    delivering.spread()
+    tell(f"{hook.json_url}/x", policy=other)
+    fail(other)
+    outbox = Outbox(SpoolAlarms(own_home, own_home))
+
+    outbox.turn()
+    for thread in list(outbox._open):
+        thread.join(30)
+
+    assert hook.paths == ["/x"]
+
+
 def test_a_success_pings_the_url_itself(policy: Policy, hook: Webhook) -> None:
     ping(policy, f"{hook.url}/{TOKEN}?a=b")
     run = factories.RunFactory.create(policy=policy, state=State.COMPLETING)

@@ -9,7 +9,7 @@ from django.core.management import CommandError, call_command
 from n2wbackup.lib import home
 from policies.domain.errors import RejectedError
 from policies.models import Run, RunSnapshot
-from policies.ports import FireRequest
+from policies.ports import FireRequest, Snapshot
 from policies.services import reconciling
 from policies.services.reconciling import Kind
 from tests import factories
@@ -54,6 +54,25 @@ def test_what_an_ended_run_made_without_knowing_is_entered_into_it_once(backup: 
     assert run.tags_due
     assert "was found in AWS and is entered" in story(run)[-1]
     assert reconciling.reconcile().findings == []
+
+
+def test_what_somebody_else_enters_meanwhile_is_no_trouble(
+    backup: Backup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backup.to_end()
+    RunSnapshot.objects.all().delete()
+    look = reconciling._run
+
+    def look_late(snapshot: Snapshot) -> Run | None:
+        with monkeypatch.context() as patch:
+            patch.setattr(reconciling, "_run", look)
+            reconciling.reconcile()
+        return look(snapshot)
+
+    monkeypatch.setattr(reconciling, "_run", look_late)
+
+    assert reconciling.reconcile().findings == []
+    assert RunSnapshot.objects.count() == 2
 
 
 def test_an_adopted_set_is_worth_no_more_than_a_crash_and_the_run_stays_as_it_ended(
