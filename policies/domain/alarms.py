@@ -48,22 +48,26 @@ def patience(kind: Kind) -> timedelta:
     return timedelta(hours=1) if kind in PINGS else timedelta(days=1)
 
 
-def may_be_frozen(label: str, since: datetime, run: str) -> Message:
+def may_be_frozen(label: str, since: datetime, run: str, *, given_up: bool) -> Message:
     """Say that somebody has to look at once, and how."""
+    prospect = (
+        "The server does not run after again: it stays frozen until you thaw it."
+        if given_up
+        else "The server goes on running after for some time; when it succeeds another message says so."
+    )
     return Message(
         f"{label} MAY BE FROZEN since {_words(since)}",
         f"The application of {label} may be frozen since {_words(since)}: after has not succeeded in run {run}.\n"
         f"1. Look what after said: manage.py show_run {run}\n"
         "2. Thaw the application by hand, with the commands of after, and see that it works.\n"
         f"3. Confirm it: manage.py confirm_thaw {label}\n"
-        "More stands in README, Troubleshooting. The server goes on running after for some time; when it "
-        "succeeds another message says so.",
+        f"More stands in README, Troubleshooting. {prospect}",
     )
 
 
-def seen_in_the_spool(label: str, since: datetime, run: str) -> Message:
+def seen_in_the_spool(label: str, since: datetime, run: str, *, given_up: bool) -> Message:
     """Say the same where the database could not take it up."""
-    plain = may_be_frozen(label, since, run)
+    plain = may_be_frozen(label, since, run, given_up=given_up)
     addition = (
         "\nThe server's database did not take this up: it may be away, or lie on the frozen disk."
     )

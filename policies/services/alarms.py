@@ -34,7 +34,8 @@ def started(run: Run, now: datetime) -> None:
 
 def may_be_frozen(run: Run, since: datetime, now: datetime, *, is_new: bool) -> None:
     """Tell that an application may be frozen. A freeze that was not told of yet is no repetition."""
-    message = alarms.may_be_frozen(run.label, since, str(run.pk))
+    given_up = run.state != State.THAWING
+    message = alarms.may_be_frozen(run.label, since, str(run.pk), given_up=given_up)
     _raise(run, Kind.MAY_BE_FROZEN, message, now, at_once=is_new)
 
 
@@ -81,7 +82,19 @@ def _recovered(run: Run, now: datetime) -> None:
     if last is None or last[0] in {Kind.RECOVERED, Kind.MAY_BE_FROZEN} or last[1] == run.pk:
         return
     how = f"Run {run.pk} of {run.label} succeeded."
+    lately = told.filter(kind=Kind.RECOVERED, not_before__gt=now - alarms.REPEAT)
+    if not lately.exists():
+        how += _take_along(run, now)
     _raise(run, Kind.RECOVERED, alarms.recovered(run.label, str(run.pk), how), now)
+
+
+def _take_along(run: Run, now: datetime) -> str:
+    """Remove the failures that are held back, as they would be told after their recovery; return a sentence on them."""
+    mine = Alarm.objects.filter(policy=run.policy_id, kind__in=_ENDED.values())
+    held = mine.filter(spread_at=None, not_before__gt=now)
+    untold = sum(held.values_list("count", flat=True))
+    held.delete()
+    return f" It had gone wrong {untold} more times than was told." if untold else ""
 
 
 def _raise(run: Run, kind: Kind, message: Message, now: datetime, *, at_once: bool = False) -> None:

@@ -126,7 +126,7 @@ class SpoolAlarms:
         if window.told_at is None or self._is_past(window):
             self.telling = frozenset({UUID(folder.name)})
             try:
-                self._tell(folder, window, now)
+                self._tell(folder, window, now, given_up=standing.given_up)
             finally:
                 self.telling = frozenset()
 
@@ -151,12 +151,12 @@ class SpoolAlarms:
                     _carry(urls, message)
             window.done = set()
 
-    def _tell(self, folder: Path, window: _Window, now: float) -> None:
+    def _tell(self, folder: Path, window: _Window, now: float, *, given_up: bool) -> None:
         groups = _groups(folder)
         if window.told_at is not None:
             window.done, window.told_at = set(), None
         since = datetime.fromtimestamp((folder / spool.RECORD).stat().st_mtime, tz=UTC)
-        message = alarms.seen_in_the_spool(_label(folder), since, folder.name)
+        message = alarms.seen_in_the_spool(_label(folder), since, folder.name, given_up=given_up)
         for number, urls in enumerate(groups):
             if number not in window.done and _carry(urls, message):
                 window.done.add(number)

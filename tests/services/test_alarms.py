@@ -160,6 +160,29 @@ def test_a_success_after_trouble_is_a_recovery_and_the_next_is_not(backup: Backu
     assert raised() == ["failed", "recovered"]
 
 
+def test_a_recovery_takes_along_what_was_held_back(backup: Backup) -> None:
+    end(backup, State.FAILED)
+    delivering.spread()
+    for state in (State.FAILED, State.PARTIAL, State.FAILED):
+        end(backup, state)
+    delivering.spread()
+    end(backup, State.SUCCEEDED)
+
+    assert raised() == ["failed", "partial", "recovered"]
+    assert "It had gone wrong 2 more times than was told." in Alarm.objects.latest("pk").text
+
+
+def test_who_is_told_that_after_is_given_up_is_promised_no_more_attempts(backup: Backup) -> None:
+    Policy.objects.update(thaw_retry_minutes=0)
+    backup.policy.refresh_from_db()
+    backup.scripts(after="exit 1")
+
+    assert backup.window().state == State.WAITING
+
+    assert "does not run after again" in Alarm.objects.get().text
+    assert "goes on running after" not in Alarm.objects.get().text
+
+
 def test_a_recovery_that_is_not_true_any_more_is_not_sent(backup: Backup) -> None:
     for state in (State.FAILED, State.SUCCEEDED, State.FAILED, State.SUCCEEDED, State.FAILED):
         end(backup, state)
