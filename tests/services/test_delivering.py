@@ -12,9 +12,8 @@ import time_machine
 from pytest_django import Settings
 
 from n2wbackup.lib import clock
-from policies.domain.sequence import Event, State
-from policies.models import Alarm, AlarmDelivery, AlarmReceivers, Policy
-from policies.services import delivering, receiving, runs
+from policies.models import Alarm, AlarmDelivery, Policy
+from policies.services import delivering
 from policies.services.outbox import Outbox
 from policies.services.spooled import SpoolAlarms
 from scripts_admin.models import User
@@ -22,8 +21,7 @@ from tests import factories
 from tests.ground import processes
 from tests.ground import receivers as ground
 from tests.ground.receivers import Webhook
-
-TOKEN = "t0psecret-token"
+from tests.services.posting import TOKEN, fail, freeze, tell
 
 
 @pytest.fixture(autouse=True)
@@ -40,26 +38,6 @@ def hook() -> Iterator[Webhook]:
 @pytest.fixture
 def policy(db: None) -> Policy:
     return factories.PolicyFactory.create(owner=factories.alice(), name="policy1")
-
-
-def tell(url: str, *, user: User | None = None, policy: Policy | None = None) -> AlarmReceivers:
-    found = receiving.of(user=user, policy=policy)
-    receiving.save(found, {"urls": url})
-    return found
-
-
-def ping(policy: Policy, url: str) -> None:
-    receiving.save(receiving.of(policy=policy), {"ping_url": url})
-
-
-def fail(policy: Policy) -> None:
-    run = factories.RunFactory.create(policy=policy, state=State.COMPLETING)
-    assert runs.apply(run, Event.COMPLETED, "ended", end=State.FAILED, reason="AWS said no.")
-
-
-def freeze(policy: Policy) -> None:
-    run = factories.RunFactory.create(policy=policy, state=State.FROZEN)
-    assert runs.apply(run, Event.THAW_FAILED, "after failed")
 
 
 def test_everyone_concerned_is_told_each_once(policy: Policy, hook: Webhook) -> None:
@@ -272,82 +250,6 @@ def test_a_url_that_cannot_be_decrypted_keeps_no_other_receiver_from_being_told(
     lost, sent = AlarmDelivery.objects.order_by("pk")
     assert (lost.state, sent.state) == ("given_up", "sent")
     assert "N2W_ENCRYPTION_KEYS" in lost.reason
-
-
-def test_pings_come_in_their_order_and_an_older_one_never_after_a_newer(
-    policy: Policy, hook: Webhook
-) -> None:
-    ping(policy, f"{hook.url}/{TOKEN}")
-    run = factories.RunFactory.create(policy=policy)
-    assert runs.claim(run.pk) is not None
-    hook.status = 500
-    delivering.send_all()
-    run.refresh_from_db()
-    runs.apply(run, Event.NOTHING_LEFT, "nothing left")
-    runs.apply(run, Event.COMPLETED, "ended", end=State.FAILED)
-    hook.status = 200
-
-    delivering.send_all()
-    with time_machine.travel(clock.now() + timedelta(minutes=5)):
-        delivering.send_all()
-
-    assert hook.paths == [f"/{TOKEN}/start", f"/{TOKEN}/fail"]
-    start, end = AlarmDelivery.objects.order_by("pk")
-    assert (start.state, start.reason) == ("given_up", delivering.SUPERSEDED)
-    assert end.state == "sent"
-
-
-def test_a_ping_waits_for_one_that_is_on_its_way(policy: Policy, hook: Webhook) -> None:
-    ping(policy, f"{hook.url}/{TOKEN}")
-    run = factories.RunFactory.create(policy=policy)
-    assert runs.claim(run.pk) is not None
-    delivering.spread()
-    start = delivering.claim()
-    assert start is not None
-    run.refresh_from_db()
-    runs.apply(run, Event.NOTHING_LEFT, "nothing left")
-    runs.apply(run, Event.COMPLETED, "ended", end=State.FAILED)
-
-    assert delivering.send_all() == 0
-    delivering.send(start)
-    assert delivering.send_all() == 1
-
-    assert hook.paths == [f"/{TOKEN}/start", f"/{TOKEN}/fail"]
-
-
-@pytest.mark.django_db(transaction=True)
-def test_a_ping_that_waits_keeps_no_other_receiver_waiting(hook: Webhook, own_home: Any) -> None:
-    policy, other = (
-        factories.PolicyFactory.create(owner=factories.alice(), name=name) for name in ("a", "b")
-    )
-    ping(policy, f"{hook.url}/{TOKEN}")
-    run = factories.RunFactory.create(policy=policy)
-    assert runs.claim(run.pk) is not None
-    delivering.spread()
-    assert delivering.claim() is not None  # by a watchdog that has died since
-    run.refresh_from_db()
-    runs.apply(run, Event.NOTHING_LEFT, "nothing left")
-    runs.apply(run, Event.COMPLETED, "ended", end=State.FAILED)
-    delivering.spread()
-    tell(f"{hook.json_url}/x", policy=other)
-    fail(other)
-    outbox = Outbox(SpoolAlarms(own_home, own_home))
-
-    outbox.turn()
-    for thread in list(outbox._open):
-        thread.join(30)
-
-    assert hook.paths == ["/x"]
-
-
-def test_a_success_pings_the_url_itself(policy: Policy, hook: Webhook) -> None:
-    ping(policy, f"{hook.url}/{TOKEN}?a=b")
-    run = factories.RunFactory.create(policy=policy, state=State.COMPLETING)
-    runs.apply(run, Event.COMPLETED, "ended", end=State.SUCCEEDED)
-
-    delivering.send_all()
-
-    assert hook.paths == [f"/{TOKEN}?a=b"]
 
 
 def test_old_alarms_are_forgotten_and_those_on_their_way_are_not(policy: Policy) -> None:

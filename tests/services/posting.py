@@ -1,0 +1,29 @@
+"""What fills the outbox: who is told, and what there is to tell."""
+
+from policies.domain.sequence import Event, State
+from policies.models import AlarmReceivers, Policy
+from policies.services import receiving, runs
+from scripts_admin.models import User
+from tests import factories
+
+TOKEN = "t0psecret-token"
+
+
+def tell(url: str, *, user: User | None = None, policy: Policy | None = None) -> AlarmReceivers:
+    found = receiving.of(user=user, policy=policy)
+    receiving.save(found, {"urls": url})
+    return found
+
+
+def ping(policy: Policy, url: str) -> None:
+    receiving.save(receiving.of(policy=policy), {"ping_url": url})
+
+
+def fail(policy: Policy) -> None:
+    run = factories.RunFactory.create(policy=policy, state=State.COMPLETING)
+    assert runs.apply(run, Event.COMPLETED, "ended", end=State.FAILED, reason="AWS said no.")
+
+
+def freeze(policy: Policy) -> None:
+    run = factories.RunFactory.create(policy=policy, state=State.FROZEN)
+    assert runs.apply(run, Event.THAW_FAILED, "after failed")
