@@ -1,6 +1,6 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench faults lock
+.PHONY: help setup demo test check bench faults soak lock
 
 PYTHON_OF_VENV := .venv/bin/python
 MANAGE := $(PYTHON_OF_VENV) manage.py
@@ -58,6 +58,10 @@ bench: setup ## Measure hold, load, calls, memory; writes docs/benchmarks.md; AR
 faults: setup ## Strike at runs with every fault in every moment; writes docs/reliability.md
 	tools/system-packages.sh
 	$(PLAIN) $(PYTHON_OF_VENV) -m tests.system.faults
+
+soak: setup ## Half an hour of many policies and a fault every ten seconds; writes docs/soak.md; ARGS="--seed 7"
+	tools/system-packages.sh
+	$(PLAIN) $(PYTHON_OF_VENV) -m tests.system.soak $(ARGS)
 
 lock: setup ## Pin the newest fitting versions of requirements*.in, with hashes
 	@tools/lock.sh

@@ -1,0 +1,119 @@
+"""One soak: the estate is furnished, struck, left to end, and judged."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from random import Random
+
+from tests.system import product as products
+from tests.system.soak import estate as estates
+from tests.system.soak import evidence, judge, striking
+from tests.system.soak.estate import Estate
+from tests.system.soak.evidence import Evidence
+from tests.system.soak.striking import tell
+from tests.system.soak.watching import Watch
+
+SHORT_MINUTES = 10  # a shorter soak shows growth only coarsely
+LEAD_SECONDS = 15.0  # for the schedule to be entered before it is due
+END_SECONDS = (
+    900.0  # a lost answer is settled after five minutes, and what waits for it comes after
+)
+REST_SECONDS = 30.0  # at the end, to see what a server at rest holds
+_LEFT_SECONDS = 30.0
+_UNFINISHED = """
+    SELECT policy_name, state FROM policies_run
+    WHERE state NOT IN ('succeeded', 'partial', 'failed', 'cancelled', 'skipped', 'missed')
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Soaked:
+    """What came of a soak: `wrong` is empty where all is as demanded. Times in seconds."""
+
+    seed: int
+    minutes: int
+    evidence: Evidence
+    wrong: list[str]
+    watch: Watch
+    struck_seconds: float
+    settling_seconds: float
+
+
+def run(*, minutes: int, seed: int, hurry: bool) -> Soaked:
+    """Soak for so long; `hurry` lets lost answers be due at the end, which else takes five minutes."""
+    is_short = minutes < SHORT_MINUTES
+    with estates.made(Random(seed)) as estate:
+        programs = evidence.titles(estate)
+        first = estates.next_minute(LEAD_SECONDS)
+        last = first + timedelta(minutes=minutes - 1)
+        estate.schedule(first, last)
+        before = evidence.tables(estate)
+        with Watch(estate, tell) as watch:
+            began = first.timestamp()
+            tell(
+                f"seed {seed}: {len(estate.names)} policies are due each minute from {first:%H:%M} on"
+            )
+            strikes = striking.execute(estate, striking.plan(seed, minutes * 60.0), began)
+            time.sleep(max(0.0, began + minutes * 60.0 - time.time()))
+            struck = time.time()
+            _wait_until_all_have_ended(estate, hurry=hurry)
+            tell("every run has ended; the server rests")
+            time.sleep(REST_SECONDS)
+            products.wait_until_ready(estate.product)
+            left = _left(estate, programs)
+        after = evidence.tables(estate)
+        found = Evidence(
+            due=(first.timestamp(), last.timestamp()),
+            policies=estate.names,
+            runs=evidence.runs(estate),
+            marks=estate.read_marks(),
+            made=evidence.made(estate),
+            strikes=strikes,
+            stretches=list(watch.stretches.values()),
+            tables={name: (before.get(name, 0), count) for name, count in after.items()},
+            watched=watch.wrong,
+            left=left,
+        )
+        estate.stop()
+        found.left += [f"alive after the server: {one}" for one in _survivors(watch)]
+    wrong = judge.judge(found, is_short=is_short)
+    return Soaked(seed, minutes, found, wrong, watch, struck - began, time.time() - struck)
+
+
+def _wait_until_all_have_ended(estate: Estate, *, hurry: bool) -> None:
+    """Return when nothing is due and no run is under way, or the time for it is over: the judge will tell."""
+    until = time.monotonic() + END_SECONDS
+    while time.monotonic() < until:
+        due = estate.query("SELECT count(*) FROM policies_policy WHERE next_run_at IS NOT NULL")
+        waiting = estate.query(_UNFINISHED)
+        if not waiting and due == [(0,)]:
+            return
+        if hurry and not due[0][0] and all(state == "waiting" for _, state in waiting):
+            _minutes_pass(estate)
+        time.sleep(2)
+
+
+def _minutes_pass(estate: Estate) -> None:
+    """Let AWS's last word on calls whose answer was lost be due: six minutes go by, in the rows."""
+    earlier = datetime.fromtimestamp(time.time() - 360, tz=UTC)
+    estate.query(
+        "UPDATE policies_run SET ordered_at = ? WHERE state = 'waiting' AND ordered_at > ?",
+        f"{earlier:%Y-%m-%d %H:%M:%S.%f}",
+        f"{earlier:%Y-%m-%d %H:%M:%S.%f}",
+    )
+
+
+def _left(estate: Estate, programs: Sequence[str]) -> list[str]:
+    """Return what is left, once it was given its time."""
+    until = time.monotonic() + _LEFT_SECONDS
+    while (found := evidence.left(estate, programs)) and time.monotonic() < until:
+        time.sleep(1)
+    return found
+
+
+def _survivors(watch: Watch) -> list[str]:
+    until = time.monotonic() + _LEFT_SECONDS
+    while (found := evidence.survivors(watch)) and time.monotonic() < until:
+        time.sleep(1)
+    return found
