@@ -60,7 +60,6 @@ faults: setup ## Strike at runs with every fault in every moment; writes docs/re
 	$(PLAIN) $(PYTHON_OF_VENV) -m tests.system.faults
 
 soak: setup ## Half an hour of many policies and a fault every ten seconds; writes docs/soak.md; ARGS="--seed 7"
-	tools/system-packages.sh
 	$(PLAIN) $(PYTHON_OF_VENV) -m tests.system.soak $(ARGS)
 
 lock: setup ## Pin the newest fitting versions of requirements*.in, with hashes

@@ -37,7 +37,7 @@ MUST_STAND = {
     "tools",
 }
 MAY_STAND = {".editorconfig", "static"}
-TARGETS = {"help", "setup", "demo", "test", "check", "bench", "faults", "lock"}
+TARGETS = {"help", "setup", "demo", "test", "check", "bench", "faults", "soak", "lock"}
 
 # Joined here, so that this file does not find itself.
 HOSTS_OF_INDEXES = [
