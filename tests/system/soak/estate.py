@@ -1,12 +1,14 @@
 """What is soaked: a real server with many policies, each with its own instance, scripts and marks in memory."""
 
 import contextlib
+import http.client
 import json
 import os
 import shutil
 import signal
 import sqlite3
 import time
+import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -16,6 +18,8 @@ from typing import Any
 
 from n2wbackup.demo.aws import VolumeSpec
 from tests.ground import processes
+from tests.ground import receivers as ground
+from tests.ground.receivers import Webhook
 from tests.system import product as products
 from tests.system.product import OWNER, Product
 
@@ -64,6 +68,7 @@ class Estate:
     product: Product
     marks: Path
     frozen: Path
+    hook: Webhook  # which the owner's alarms are sent to
     down: list[tuple[float, float | None]] = field(default_factory=list)
     stopped: set[int] = field(default_factory=set)
     helpers: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
@@ -77,7 +82,9 @@ class Estate:
         self.product.folder.mkdir(parents=True, exist_ok=True)
         for name in self.names:
             self._scripts(name, rng)
-        self._apply({"policies": [self._policy(name) for name in self.names]})
+        users = [{"name": OWNER, "alarm_urls_env": "HOOK"}]
+        policies = [self._policy(name) for name in self.names]
+        self._apply({"users": users, "policies": policies})
 
     @property
     def names(self) -> list[str]:
@@ -169,6 +176,15 @@ class Estate:
                 if Path(f"/proc/{pid}/cwd").readlink() == self.product.folder and not is_dead(pid):
                     found.append(pid)
         return found
+
+    def visit(self) -> str:
+        """Ask the web whether the server is ready; return the status, or what went wrong."""
+        try:
+            url = f"http://127.0.0.1:{self.product.port}/health/ready"
+            with urllib.request.urlopen(url, timeout=5) as answer:
+                return str(answer.status)
+        except (OSError, http.client.HTTPException) as error:
+            return str(error)
 
     def forkservers(self) -> list[int]:
         """Return the parents of the guards."""
@@ -278,11 +294,14 @@ def next_minute(ahead: float) -> datetime:
 def made(rng: Random) -> Iterator[Estate]:
     """Serve the policies, which are not due yet; everything ends with the block."""
     with (
+        ground.webhook() as hook,
         processes.folder() as disk,
         processes.folder("n2wbackup-soak-", Path("/dev/shm")) as memory,
-        products.serving(disk / "home", memory) as product,
+        products.serving(
+            disk / "home", memory, more={"N2W_ALARM_NETWORKS": "127.0.0.0/8", "HOOK": hook.json_url}
+        ) as product,
     ):
-        estate = Estate(product, memory / "marks.d", memory / "frozen")
+        estate = Estate(product, memory / "marks.d", memory / "frozen", hook)
         estate.marks.mkdir()
         estate.frozen.mkdir()
         estate.furnish(rng)

@@ -25,6 +25,11 @@ _SNAPSHOTS = """
     SELECT t.run_id, s.snapshot_id, s.state, t.consistency FROM policies_runsnapshot s
     JOIN policies_runtarget t ON t.id = s.target_id
 """
+_UNSENT = """
+    SELECT 'delivery ' || id || ' ' || state || ' ' || reason FROM policies_alarmdelivery WHERE state != 'sent'
+    UNION ALL
+    SELECT 'alarm ' || id || ' ' || title FROM policies_alarm WHERE spread_at IS NULL AND not_before < ?
+"""
 QUEUES = ("freeze", "tick", "work")
 
 
@@ -156,6 +161,8 @@ def left(estate: Estate, programs: Sequence[str]) -> list[str]:
         "programs that were not there": _more(now, programs),
         "programs that are not there": _more(programs, now),
         "hints": _hints(estate),
+        "alarms that were not sent": _unsent(estate),
+        "the page": _page(estate),
     }
     return [f"{what}: {which}" for what, which in found.items() if which]
 
@@ -175,6 +182,17 @@ def _hints(estate: Estate) -> list[str]:
     with Redis(unix_socket_path=str(estate.broker), socket_timeout=5) as broker:
         lengths = {name: int(broker.llen(name)) for name in QUEUES}
     return [f"{length} in {name}" for name, length in lengths.items() if length > len(QUEUES)]
+
+
+def _unsent(estate: Estate) -> list[str]:
+    """Return the alarms that are due and not at their receiver; what is held back for an hour is not due."""
+    now = datetime.now(tz=UTC)
+    return [text for (text,) in estate.query(_UNSENT, f"{now:%Y-%m-%d %H:%M:%S.%f}")]
+
+
+def _page(estate: Estate) -> str:
+    answer = estate.visit()
+    return "" if answer == "200" else f"it answers {answer}"
 
 
 def survivors(watch: Watch) -> list[str]:

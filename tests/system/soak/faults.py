@@ -43,9 +43,10 @@ def nothing(_: Estate) -> None:
 class Fault:
     """One fault. `strike` returns how many it hit; `recover` returns when what was struck is as before.
 
-    `costs`: how a run that was under way may end, besides as if nothing had been. `promised`: seconds from
-    the strike to the start of after, for each open window; None: the freeze budget holds, and nothing more
-    is promised. `spares`: no process ends by it, so that memory can be followed.
+    `costs`: how a run that was under way may end, besides as if nothing had been. `promised`: seconds to the
+    start of after, for each open window, from the strike or, where everything was dead, from the next start;
+    None: the freeze budget holds, and nothing more is promised. `spares`: no process ends by it, so that
+    memory can be followed.
     """
 
     name: str
@@ -176,6 +177,7 @@ FAULTS = (
         lambda estate, _: estate.crash(),
         Estate.restart,
         costs=ANYTHING,
+        promised=5.0,
     ),
     Fault("SIGKILL of the supervisor, then a second server", _kill_supervisor, Estate.restart),
     Fault("SIGTERM, then a start", _terminate, _start_again),

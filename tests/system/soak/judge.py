@@ -7,7 +7,7 @@ from tests.system.soak import judge_growth
 from tests.system.soak.estate import VOLUMES, Mark
 from tests.system.soak.evidence import Evidence, Run
 from tests.system.soak.faults import FINE, End
-from tests.system.soak.striking import EVERY_SECONDS, Strike
+from tests.system.soak.striking import Strike
 
 LEEWAY = 3.0  # what a busy machine may take of what is promised
 MINUTE = 60.0
@@ -207,24 +207,31 @@ def _in_aws(evidence: Evidence) -> Iterator[str]:
 
 
 def _promises(evidence: Evidence) -> Iterator[str]:
-    """What is promised in less time than the next fault needs to come is judged, strike by strike."""
+    """Who was promised to be thawed in so many seconds was, unless the next strike ended the one who thaws."""
     for strike in evidence.strikes:
-        limit = LEEWAY * (strike.fault.promised or EVERY_SECONDS)
+        promised = strike.fault.promised
+        if promised is None or _is_disturbed(strike, evidence.strikes):
+            continue
         for seconds in thaws(strike, evidence.marks):
-            if limit < EVERY_SECONDS and seconds > limit:
+            if seconds > LEEWAY * promised:
                 yield (
                     f"{strike.fault.name} at {strike.at:.0f}: thawed after {seconds:.2f} s, "
-                    f"{strike.fault.promised} are promised"
+                    f"{promised} are promised"
                 )
 
 
+def _is_disturbed(strike: Strike, strikes: list[Strike]) -> bool:
+    until = strike.since + LEEWAY * (strike.fault.promised or 0.0)
+    return any(strike.at < one.at < until and not one.fault.spares for one in strikes)
+
+
 def thaws(strike: Strike, marks: dict[str, list[Mark]]) -> Iterator[float]:
-    """Yield how long after the strike after began, for each window that was open."""
+    """Yield in how many seconds after began, for each window that was open."""
     for found in marks.values():
         befores = [m.at for m in found if m.phase == "before"]
         afters = [m.at for m in found if (m.phase, m.moment) == ("after", "start")]
         if befores and afters and befores[0] <= strike.at < afters[0]:
-            yield afters[0] - strike.at
+            yield afters[0] - strike.since
 
 
 def freezes(marks: dict[str, list[Mark]]) -> dict[str, tuple[float, float]]:

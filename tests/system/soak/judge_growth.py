@@ -18,6 +18,7 @@ HISTORY = frozenset(
         "policies_phaseresult",
         "policies_dailycount",
         "policies_alarm",
+        "policies_alarmdelivery",
     }
 )
 
@@ -27,8 +28,7 @@ class Limits:
     """How a stretch is looked at: from `warm_seconds` of its life on, `part_seconds` at each end are compared.
 
     By then every thread of a worker has had its first run, with its client of AWS and its connections. What
-    Python's allocator keeps back is no leak, but it is bounded: `share` and `bytes` are for it. A leak of a
-    kilobyte a run would be 1.5 MB in the 30 minutes' 1,500 runs; of a descriptor a run, 1,500.
+    Python's allocator keeps back is no leak, but it is bounded: `share` and `bytes` are for it.
     """
 
     warm_seconds: float

@@ -48,6 +48,7 @@ def lines(soaked: Soaked) -> Iterator[str]:
         yield f"{count:5} {state}, {consistency}"
     hit = sum(bool(strike.hit) for strike in found.strikes)
     yield f"{len(found.strikes)} strikes, {hit} of them hit something; {_late_starts(soaked)}"
+    yield f"{len(soaked.told)} alarms were told, {len(set(soaked.told))} different ones"
     yield from (f"{name}: {value}" for name, value in _freezes(soaked))
     for one in _growths(soaked):
         (warm, end), (few, many) = one.memory, one.descriptors
@@ -112,7 +113,7 @@ def _runs(soaked: Soaked) -> str:
         "*skipped*: the policy's last run had not ended at the due time; a run whose answer from AWS was lost waits "
         "five minutes for AWS's last word. *missed*: no tick came before the next due time. "
         f"{_late_starts(soaked)[:1].upper()}{_late_starts(soaked)[1:]}. After the last minute it took "
-        f"{soaked.settling_seconds:.0f} s until every run had ended and everything was looked at."
+        f"{soaked.settling_seconds:.0f} s until every run had ended."
     )
     return f"## Runs by their end\n\n{table(('end', 'consistency', 'due times'), rows)}\n{text}\n"
 
@@ -174,14 +175,16 @@ def _faults(soaked: Soaked) -> str:
         "fault",
         "struck",
         "windows open",
-        "slowest thaw from the strike",
+        "slowest thaw",
         "promised",
         "may cost",
     )
     text = (
-        "*windows open*: how many stood between the start of before and the start of after when it struck. Where "
-        "nothing is promised, the window goes on as it would have. What a fault may cost are the ends of a run that "
-        "was under way, besides *succeeded, application*.\n"
+        "*windows open*: how many stood between the start of before and the start of after when it struck. *slowest "
+        "thaw*: the seconds to the start of after, from the strike or, where everything was dead, from the next "
+        "start; a busy machine may take three times what is promised, and more where the next strike ends the one "
+        "who thaws. Where nothing is promised, the window goes on as it would have. What a fault may cost are the "
+        "ends of a run that was under way, besides *succeeded, application*.\n"
     )
     return f"## What struck\n\n{table(head, rows)}\n{text}"
 

@@ -36,8 +36,8 @@ class Soaked:
     evidence: Evidence
     wrong: list[str]
     watch: Watch
-    struck_seconds: float
     settling_seconds: float
+    told: list[str]  # the alarms that were received
 
 
 def run(*, minutes: int, seed: int, hurry: bool) -> Soaked:
@@ -58,7 +58,10 @@ def run(*, minutes: int, seed: int, hurry: bool) -> Soaked:
             time.sleep(max(0.0, began + minutes * 60.0 - time.time()))
             struck = time.time()
             _wait_until_all_have_ended(estate, hurry=hurry)
-            tell("every run has ended; the server rests")
+            ended = time.time()
+            tell(
+                f"every run has ended, {ended - struck:.0f} s after the last minute; the server rests"
+            )
             time.sleep(REST_SECONDS)
             products.wait_until_ready(estate.product)
             left = _left(estate, programs)
@@ -78,7 +81,8 @@ def run(*, minutes: int, seed: int, hurry: bool) -> Soaked:
         estate.stop()
         found.left += [f"alive after the server: {one}" for one in _survivors(watch)]
     wrong = judge.judge(found, is_short=is_short)
-    return Soaked(seed, minutes, found, wrong, watch, struck - began, time.time() - struck)
+    told = [f"{body['title']} {body['message']}" for _, _, body in estate.hook.requests]
+    return Soaked(seed, minutes, found, wrong, watch, ended - struck, told)
 
 
 def _wait_until_all_have_ended(estate: Estate, *, hurry: bool) -> None:

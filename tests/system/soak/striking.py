@@ -26,12 +26,16 @@ class Planned:
 
 @dataclass(frozen=True, slots=True)
 class Strike:
-    """What was struck, from when until when, as UNIX seconds, and how many it hit."""
+    """What was struck, from when until when, as UNIX seconds, and how many it hit.
+
+    `since`: from when on somebody could thaw: the strike, or the next start where everything was dead.
+    """
 
     fault: Fault
     at: float
     until: float
     hit: int
+    since: float
 
 
 def plan(seed: int, seconds: float) -> list[Planned]:
@@ -58,7 +62,8 @@ def execute(estate: Estate, planned: Sequence[Planned], began: float) -> list[St
         hit = one.fault.strike(estate, Random(one.seed))
         tell(f"{at - began:7.1f} s  {one.fault.name}" + ("" if hit else ": nothing to strike at"))
         one.fault.recover(estate)
-        struck.append(Strike(one.fault, at, time.time(), hit))
+        revived = estate.down[-1][1] if estate.down else None
+        struck.append(Strike(one.fault, at, time.time(), hit, max(at, revived or 0.0)))
     return struck
 
 

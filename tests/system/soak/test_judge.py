@@ -73,7 +73,7 @@ def first_marks(evidence: Evidence) -> list[Mark]:
 
 
 def struck(name: str, at: float) -> Strike:
-    return Strike(faults.BY_NAME[name], at, at + 1, 1)
+    return Strike(faults.BY_NAME[name], at, at + 1, 1, at)
 
 
 def retagged(evidence: Evidence) -> None:
@@ -268,8 +268,13 @@ def tags_due(evidence: Evidence) -> str:
 
 
 def a_promise_broken(evidence: Evidence) -> str:
-    evidence.strikes = [struck("SIGKILL of the freeze worker", T0 + 3)]
-    evidence.strikes[0] = dataclasses.replace(evidence.strikes[0], at=T0 + 2.5)
+    evidence.strikes = [struck("SIGKILL of the freeze worker", T0 + 2.5)]
+    return "thawed after 4.50 s, 1.0 are promised"
+
+
+def a_promise_broken_though_something_else_struck(evidence: Evidence) -> str:
+    strikes = [("SIGKILL of the freeze worker", 2.5), ("Valkey is flushed", 3.0)]
+    evidence.strikes = [struck(name, T0 + at) for name, at in strikes]
     return "thawed after 4.50 s, 1.0 are promised"
 
 
@@ -305,7 +310,8 @@ BREAKS = [
     ended_badly_by_a_fault_long_after, automatic_and_application, automatic_untold,
     failed_phase_and_application, success_without_an_end, run_and_not_told, no_complete, no_reason, no_end,
     half_a_success, failed_with_snapshots, complete_told_too_much, a_stray_in_aws, a_snapshot_too_many,
-    an_untrue_state_of_a_snapshot, an_untrue_tag, tags_due, a_promise_broken, a_row_left, something_left,
+    an_untrue_state_of_a_snapshot, an_untrue_tag, tags_due, a_promise_broken,
+    a_promise_broken_though_something_else_struck, a_row_left, something_left,
     frozen_for_too_long, memory_grown, descriptors_grown,
 ]  # fmt: skip
 
@@ -321,6 +327,18 @@ def test_a_run_may_end_as_a_fault_that_fell_into_its_time_makes_it(evidence: Evi
     thawed_late(evidence)
     evidence.strikes = [struck("SIGKILL of a guard", T0 + 20)]
 
+    assert judge.judge(evidence, is_short=False) == []
+
+
+def test_a_promise_counts_from_the_next_start_and_ends_with_the_next_kill(
+    evidence: Evidence,
+) -> None:
+    late = struck("SIGKILL of the freeze worker", T0 + 2.5)
+
+    evidence.strikes = [dataclasses.replace(late, since=T0 + 4.5)]
+    assert judge.judge(evidence, is_short=False) == []
+
+    evidence.strikes = [late, struck("SIGKILL of the watchdog", T0 + 4)]
     assert judge.judge(evidence, is_short=False) == []
 
 

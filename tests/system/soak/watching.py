@@ -14,6 +14,7 @@ from tests.system.soak.estate import AFTER, MAX_FREEZE_SECONDS, Estate
 
 LOOK_SECONDS = 0.25
 SAMPLE_SECONDS = 5.0
+VISIT_SECONDS = 1.0
 # From the start of before: the budget until after starts, and what after itself takes. A keeper that dies at
 # the very end of it leaves its window to the watchdog, which is promised to thaw within 10 s. A server that
 # was dead as a whole thaws within 5 s of its next start, which is less; until that start nobody is there to
@@ -55,12 +56,14 @@ class Watch:
     seen: dict[tuple[int, str], str] = field(default_factory=dict)  # every process, and its title
     most_frozen: int = 0  # at one time
     _over: threading.Event = field(default_factory=threading.Event)
-    _thread: threading.Thread | None = None
+    _threads: list[threading.Thread] = field(default_factory=list)
 
     def __enter__(self) -> Self:
         """Begin to look."""
-        self._thread = threading.Thread(target=self._look, name="watch", daemon=True)
-        self._thread.start()
+        for each in (self._look, self._visit):
+            thread = threading.Thread(target=each, daemon=True)
+            thread.start()
+            self._threads.append(thread)
         return self
 
     def __exit__(
@@ -71,8 +74,13 @@ class Watch:
     ) -> None:
         """Look no more."""
         self._over.set()
-        assert self._thread is not None
-        self._thread.join()
+        for thread in self._threads:
+            thread.join()
+
+    def _visit(self) -> None:
+        """Be somebody who looks at the web; whether it answers counts only in the end."""
+        while not self._over.wait(VISIT_SECONDS):
+            self.estate.visit()
 
     def _look(self) -> None:
         sampled = 0.0
