@@ -40,6 +40,8 @@ JUDGED = """## What is judged
   of private memory above what it held when it was warm, and no more than {descriptors} descriptors.
 """
 
+SAME_SECONDS = 15.0  # so near, two lives are equally long
+
 
 def lines(soaked: Soaked) -> Iterator[str]:
     """Yield a short report."""
@@ -190,13 +192,14 @@ def _faults(soaked: Soaked) -> str:
 
 
 def _growths(soaked: Soaked) -> list[Growth]:
-    """Return the growth of each kind's process that lived longest."""
+    """Return the growth of each kind's process that lived longest; of equals, the one that holds most."""
     allowed = judge_growth.limits(is_short=_is_short(soaked))
-    longest: dict[str, Growth] = {}
-    for stretch in soaked.evidence.stretches:
-        one = judge_growth.growth(stretch, allowed)
-        if one and one.seconds > (longest[one.kind].seconds if one.kind in longest else 0.0):
-            longest[one.kind] = one
+    all_of_them = [judge_growth.growth(each, allowed) for each in soaked.evidence.stretches]
+    found = [one for one in all_of_them if one is not None]
+    longest = {
+        one.kind: one
+        for one in sorted(found, key=lambda one: (one.seconds // SAME_SECONDS, one.memory[1]))
+    }
     return [longest[kind] for kind in sorted(longest)]
 
 

@@ -5,63 +5,17 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.system.soak import faults, judge, judge_growth, striking, watching
+from tests.system.soak import faults, judge, judge_growth, made_up
 from tests.system.soak.estate import Mark
-from tests.system.soak.evidence import Evidence, Made, Run, Snapshot
+from tests.system.soak.evidence import Evidence, Made, Run
 from tests.system.soak.judge_growth import LONG, MIB
-from tests.system.soak.striking import Strike
+from tests.system.soak.made_up import T0, lived, struck
 from tests.system.soak.watching import Sample, Stretch
-
-T0 = 1_800_000_000.0  # a whole minute
-POLICIES = ("one", "two")
-
-
-def run_of(policy: str, due: float) -> Run:
-    made = [Snapshot(f"snap-{policy}-{due:.0f}-{n}", "completed", "application") for n in "ab"]
-    return Run(
-        id=f"{policy}-{due:.0f}",
-        policy=policy,
-        state="succeeded",
-        consistency="application",
-        reason="",
-        scheduled_for=due,
-        created_at=due + 0.5,
-        started_at=due + 1,
-        ended_at=due + 30,
-        thaw_by="worker",
-        phases=dict.fromkeys(("before", "after", "complete"), "succeeded"),
-        snapshots=made,
-    )
-
-
-def marks_of(run: Run) -> list[Mark]:
-    found = []
-    for number, (phase, argument) in enumerate(
-        (("before", "-"), ("after", "1"), ("complete", "1"))
-    ):
-        at = run.scheduled_for + 2 + 5 * number
-        found.append(Mark(phase, "start", argument, at, 1, number))
-        found.append(Mark(phase, "end", argument, at + 3, 1, number))
-    return found
-
-
-def made_of(run: Run) -> list[Made]:
-    tags = {"n2wbackup:state": run.state, "n2wbackup:consistency": run.consistency}
-    return [Made(one.id, f"set-{run.id}", one.state, dict(tags)) for one in run.snapshots]
 
 
 @pytest.fixture
 def evidence() -> Evidence:
-    runs = [run_of(policy, T0 + 60 * n) for policy in POLICIES for n in range(2)]
-    return Evidence(
-        due=(T0, T0 + 60),
-        policies=POLICIES,
-        runs=runs,
-        marks={run.id: marks_of(run) for run in runs},
-        made={run.id: made_of(run) for run in runs},
-        strikes=[],
-        tables={"policies_run": (0, 4), "policies_windowlease": (0, 0)},
-    )
+    return made_up.evidence()
 
 
 def first(evidence: Evidence) -> Run:
@@ -70,10 +24,6 @@ def first(evidence: Evidence) -> Run:
 
 def first_marks(evidence: Evidence) -> list[Mark]:
     return evidence.marks[first(evidence).id]
-
-
-def struck(name: str, at: float) -> Strike:
-    return Strike(faults.BY_NAME[name], at, at + 1, 1, at)
 
 
 def retagged(evidence: Evidence) -> None:
@@ -342,36 +292,13 @@ def test_a_promise_counts_from_the_next_start_and_ends_with_the_next_kill(
     assert judge.judge(evidence, is_short=False) == []
 
 
-def lived(sample: Callable[[int], Sample], seconds: int = 600) -> Stretch:
-    return Stretch("web", 1, "1", [sample(n) for n in range(0, seconds, 5)])
-
-
 def test_warmth_is_no_growth_and_who_died_young_is_not_judged() -> None:
     warm = lived(lambda n: Sample(T0 + n, 50 * MIB + min(n, 80) * MIB, 9 + min(n, 80)))
     young = lived(lambda n: Sample(T0 + n, n * MIB, n), seconds=200)
 
     assert list(judge_growth.stretches([warm, young], is_short=False)) == []
     assert judge_growth.growth(young, LONG) is None
-
-
-def test_the_time_in_which_everything_was_dead_is_not_counted() -> None:
-    down = [(T0 + 10, T0 + 15), (T0 + 40, None)]
-
-    assert watching.counted(T0, T0 + 8, down) == 8
-    assert watching.counted(T0, T0 + 20, down) == 15
-    assert watching.counted(T0 + 12, T0 + 50, down) == 25
-    assert watching.counted(T0 + 20, T0 + 30, down) == 10
-
-
-def test_a_seed_decides_what_strikes_when() -> None:
-    planned = striking.plan(7, 1800)
-
-    assert planned == striking.plan(7, 1800)
-    assert planned != striking.plan(8, 1800)
-    assert len(planned) == 180
-    assert {one.fault for one in planned} == set(faults.FAULTS)
-    assert [one.at for one in planned] == sorted(one.at for one in planned)
-    assert all(one.fault.spares for one in planned if one.at >= 1200)
+    assert judge_growth.growth(Stretch("web", 1, "1"), LONG) is None
 
 
 def test_no_fault_can_be_given_a_cost_that_is_no_end() -> None:

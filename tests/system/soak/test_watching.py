@@ -1,0 +1,84 @@
+"""The watch of the soak: who is frozen for too long, or twice, is told at once. And the plan of what strikes."""
+
+import os
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from tests.system.soak import faults, striking, watching
+from tests.system.soak.estate import Estate
+from tests.system.soak.made_up import T0
+from tests.system.soak.watching import LIMIT_SECONDS, Watch
+
+
+@pytest.fixture
+def watch(tmp_path: Path) -> Watch:
+    nobody = cast("Any", None)
+    return Watch(Estate(nobody, tmp_path, tmp_path, nobody), lambda _: None)
+
+
+def freeze(watch: Watch, name: str, at: float) -> None:
+    path = watch.estate.frozen / name
+    path.touch()
+    os.utime(path, (at, at))
+
+
+def test_who_is_frozen_for_too_long_is_told_once(watch: Watch) -> None:
+    freeze(watch, "one.a", T0)
+
+    watch._look_at_frozen(T0 + LIMIT_SECONDS)
+    assert watch.wrong == []
+    watch._look_at_frozen(T0 + LIMIT_SECONDS + 1)
+    watch._look_at_frozen(T0 + LIMIT_SECONDS + 2)
+
+    assert watch.wrong == [
+        f"one.a is frozen for {LIMIT_SECONDS + 1} s, more than {LIMIT_SECONDS} s"
+    ]
+    assert watch.frozen_seconds == {"one.a": LIMIT_SECONDS + 2}
+
+
+def test_a_policy_that_is_frozen_by_two_runs_is_told(watch: Watch) -> None:
+    freeze(watch, "one.a", T0)
+    freeze(watch, "two.b", T0)
+    watch._look_at_frozen(T0 + 1)
+    assert (watch.wrong, watch.most_frozen) == ([], 2)
+
+    freeze(watch, "one.c", T0)
+    watch._look_at_frozen(T0 + 2)
+
+    (sentence,) = watch.wrong
+    assert sentence.startswith("one is frozen by two runs at a time")
+
+
+def test_a_watch_that_breaks_is_no_peace(watch: Watch, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(_: float) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(watch, "_look_at_frozen", broken)
+    monkeypatch.setattr(watching, "LOOK_SECONDS", 0.0)
+
+    with pytest.raises(ZeroDivisionError):
+        watch._look()
+
+    assert watch.wrong == ["the watch itself ended: ZeroDivisionError: "]
+
+
+def test_the_time_in_which_everything_was_dead_is_not_counted() -> None:
+    down = [(T0 + 10, T0 + 15), (T0 + 40, None)]
+
+    assert watching.counted(T0, T0 + 8, down) == 8
+    assert watching.counted(T0, T0 + 20, down) == 15
+    assert watching.counted(T0 + 12, T0 + 50, down) == 25
+    assert watching.counted(T0 + 20, T0 + 30, down) == 10
+
+
+def test_a_seed_decides_what_strikes_when() -> None:
+    planned = striking.plan(7, 1800)
+
+    assert planned == striking.plan(7, 1800)
+    assert planned != striking.plan(8, 1800)
+    assert len(planned) == 180
+    assert {one.fault for one in planned} == set(faults.FAULTS)
+    assert [one.at for one in planned] == sorted(one.at for one in planned)
+    assert all(one.fault.spares for one in planned if one.at >= 1200)
