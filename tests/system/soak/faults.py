@@ -153,7 +153,7 @@ FAULTS = (
     Fault(
         "SIGKILL of the freeze worker",
         _kill(FREEZER),
-        weight=3,
+        weight=2,
         costs=THAWED_BY_GUARD,
         promised=1.0,
     ),
@@ -168,7 +168,6 @@ FAULTS = (
     Fault(
         "SIGKILL of the freeze worker and all guards",
         _kill_workers_and_guards,
-        weight=2,
         costs=ANYTHING,
         promised=10.0,
     ),

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 
 from tests.bench import machine as machines
-from tests.bench.tables import table
+from tests.bench import tables
 from tests.system.soak import faults, judge, judge_growth, watching
 from tests.system.soak.estate import MAX_FREEZE_SECONDS
 from tests.system.soak.judge_growth import MIB, Growth
@@ -41,6 +41,10 @@ JUDGED = """## What is judged
 """
 
 SAME_SECONDS = 15.0  # so near, two lives are equally long
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    return f"{tables.table(head, rows)}\n"
 
 
 def lines(soaked: Soaked) -> Iterator[str]:
@@ -117,7 +121,7 @@ def _runs(soaked: Soaked) -> str:
         f"{_late_starts(soaked)[:1].upper()}{_late_starts(soaked)[1:]}. After the last minute it took "
         f"{soaked.settling_seconds:.0f} s until every run had ended."
     )
-    return f"## Runs by their end\n\n{table(('end', 'consistency', 'due times'), rows)}\n{text}\n"
+    return f"## Runs by their end\n\n{_table(('end', 'consistency', 'due times'), rows)}\n{text}\n"
 
 
 def _late_starts(soaked: Soaked) -> str:
@@ -154,7 +158,7 @@ def _most(seconds: Iterable[float]) -> str:
 
 
 def _frozen(soaked: Soaked) -> str:
-    return f"## How long it was frozen\n\n{table(('', ''), _freezes(soaked))}"
+    return f"## How long it was frozen\n\n{_table(('', ''), _freezes(soaked))}"
 
 
 def _faults(soaked: Soaked) -> str:
@@ -168,8 +172,8 @@ def _faults(soaked: Soaked) -> str:
                 fault.name,
                 str(sum(bool(one.hit) for one in struck)),
                 str(len(seconds)),
-                f"{max(seconds):.2f} s" if seconds else "-",
-                "-" if fault.promised is None else f"{fault.promised:g} s",
+                f"{max(seconds):.2f} s" if seconds and fault.promised else "-",
+                f"{fault.promised:g} s" if fault.promised else "-",
                 costs,
             ]
         )
@@ -188,7 +192,7 @@ def _faults(soaked: Soaked) -> str:
         "who thaws. Where nothing is promised, the window goes on as it would have. What a fault may cost are the "
         "ends of a run that was under way, besides *succeeded, application*.\n"
     )
-    return f"## What struck\n\n{table(head, rows)}\n{text}"
+    return f"## What struck\n\n{_table(head, rows)}\n{text}"
 
 
 def _growths(soaked: Soaked) -> list[Growth]:
@@ -227,7 +231,7 @@ def _growth(soaked: Soaked) -> str:
         "Of each kind the process that lived longest; all are judged. Memory is private (what the process shares "
         "with nobody), the median of a stretch; descriptors are the least of it.\n"
     )
-    return f"## What a process holds\n\n{table(head, rows)}\n{text}"
+    return f"## What a process holds\n\n{_table(head, rows)}\n{text}"
 
 
 def _not_as_demanded(wrong: Sequence[str]) -> str:
@@ -235,7 +239,7 @@ def _not_as_demanded(wrong: Sequence[str]) -> str:
 
 
 def _machine(about: Mapping[str, str]) -> str:
-    return f"## The machine\n\n{table(('', ''), list(about.items()))}"
+    return f"## The machine\n\n{_table(('', ''), list(about.items()))}"
 
 
 def machine() -> dict[str, str]:

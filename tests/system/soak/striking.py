@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from random import Random
 
@@ -39,15 +39,25 @@ class Strike:
 
 
 def plan(seed: int, seconds: float) -> list[Planned]:
-    """Return every strike of the soak: the same for the same seed and length."""
+    """Return every strike of the soak: the same for the same seed and length.
+
+    They are dealt like cards, and shuffled anew when none is left: in random order, and none is forgotten.
+    """
     rng, found = Random(seed), []
+    every = _dealt(rng, faults.FAULTS)
+    calm = _dealt(rng, [fault for fault in faults.FAULTS if fault.spares])
     for number in range(int(seconds / EVERY_SECONDS)):
         at = number * EVERY_SECONDS + rng.uniform(0.0, JITTER_SECONDS)
         is_calm = at >= seconds * (1 - CALM_PART)
-        known = [one for one in faults.FAULTS if one.spares or not is_calm]
-        (fault,) = rng.choices(known, [one.weight for one in known])
-        found.append(Planned(at, fault, f"{seed}:{number}"))
+        found.append(Planned(at, next(calm if is_calm else every), f"{seed}:{number}"))
     return found
+
+
+def _dealt(rng: Random, known: Sequence[Fault]) -> Iterator[Fault]:
+    while True:
+        deck = [fault for fault in known for _ in range(fault.weight)]
+        rng.shuffle(deck)
+        yield from deck
 
 
 def execute(estate: Estate, planned: Sequence[Planned], began: float) -> list[Strike]:

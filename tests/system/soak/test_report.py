@@ -15,7 +15,8 @@ from tests.system.soak.watching import Sample, Watch
 @pytest.fixture
 def soaked() -> Soaked:
     evidence = made_up.evidence()
-    evidence.strikes = [struck("SIGKILL of a guard", T0 + 3), struck("SIGKILL of web", T0 + 9)]
+    names = {"SIGKILL of a guard": 3, "SIGKILL of the freeze worker": 3.5, "SIGKILL of web": 9}
+    evidence.strikes = [struck(name, T0 + at) for name, at in names.items()]
     evidence.stretches = [lived(lambda n: Sample(T0 + n, 50 * MIB, 9))]
     watch = Watch(cast("Any", None), lambda _: None, frozen_seconds={"one.a": 8.25})
     return Soaked(7, 30, evidence, [], watch, 12.0, ["one", "one", "two"])
@@ -25,10 +26,11 @@ def test_a_page_without_a_fault_says_so(soaked: Soaked) -> None:
     page = report.page(soaked, {"CPU": "a slow one"})
 
     assert (
-        "**4 runs, 2 strikes, 0 things not as demanded. 0 due times lost, 0 of before, fire" in page
+        "**4 runs, 3 strikes, 0 things not as demanded. 0 due times lost, 0 of before, fire" in page
     )
     assert "| succeeded | application | 4 |" in page
-    assert "| SIGKILL of a guard | 1 | 2 | 4.00 s | - |" in page
+    assert "| SIGKILL of a guard | 1 | 2 | - | - |" in page
+    assert "| SIGKILL of the freeze worker | 1 | 2 | 3.50 s | 1 s |" in page
     assert "| web | 595 s | 50.0 MiB | 50.0 MiB | 9 | 9 |" in page
     assert "| start of before to start of after, longest | 5.00 s |" in page
     assert "| CPU | a slow one |" in page
@@ -37,6 +39,7 @@ def test_a_page_without_a_fault_says_so(soaked: Soaked) -> None:
 
 def test_a_page_names_what_is_wrong_and_counts_it(soaked: Soaked) -> None:
     evidence = soaked.evidence
+    evidence.strikes.clear()
     gone = evidence.runs.pop()
     del evidence.marks[gone.id], evidence.made[gone.id]
     evidence.made[evidence.runs[0].id][0].set_id = "another"

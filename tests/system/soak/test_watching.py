@@ -79,6 +79,6 @@ def test_a_seed_decides_what_strikes_when() -> None:
     assert planned == striking.plan(7, 1800)
     assert planned != striking.plan(8, 1800)
     assert len(planned) == 180
-    assert {one.fault for one in planned} == set(faults.FAULTS)
+    assert {one.fault for one in planned[:40]} == set(faults.FAULTS)
     assert [one.at for one in planned] == sorted(one.at for one in planned)
     assert all(one.fault.spares for one in planned if one.at >= 1200)
