@@ -1,13 +1,16 @@
 """The watch of the soak: who is frozen for too long, or twice, is told at once. And the plan of what strikes."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 
-from tests.system.soak import faults, striking, watching
+from tests.system.soak import evidence, faults, striking, watching
 from tests.system.soak.estate import Estate
+from tests.system.soak.judge_growth import MIB
 from tests.system.soak.made_up import T0
 from tests.system.soak.watching import LIMIT_SECONDS, Watch
 
@@ -82,3 +85,42 @@ def test_a_seed_decides_what_strikes_when() -> None:
     assert {one.fault for one in planned[:40]} == set(faults.FAULTS)
     assert [one.at for one in planned] == sorted(one.at for one in planned)
     assert all(one.fault.spares for one in planned if one.at >= 1200)
+
+
+HOLDER = """
+import sys
+from setproctitle import setproctitle
+setproctitle("n2wbackup web")
+print("small", flush=True)
+sys.stdin.readline()
+held = [open("/dev/null") for _ in range(30)], bytearray(b"x") * (40 * 2**20)
+print("large", flush=True)
+sys.stdin.readline()
+"""
+
+
+def test_what_a_process_holds_is_followed_and_others_are_only_remembered(
+    watch: Watch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLDER], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as holder:
+        assert holder.stdin is not None
+        assert holder.stdout is not None
+        monkeypatch.setattr(Estate, "supervised", lambda _: [holder.pid, os.getpid(), 0])
+        holder.stdout.readline()
+        watch._sample()
+        holder.stdin.write(b"\n")
+        holder.stdin.flush()
+        holder.stdout.readline()
+        watch._sample()
+        alive = evidence.survivors(watch)
+        holder.kill()
+
+    (stretch,) = watch.stretches.values()
+    small, large = stretch.samples
+    assert (stretch.kind, stretch.pid) == ("web", holder.pid)
+    assert large.descriptors - small.descriptors == 30
+    assert 39 * MIB < large.memory - small.memory < 60 * MIB
+    assert [each.split()[0] for each in alive] == [str(holder.pid), str(os.getpid())]
+    assert [each.split()[0] for each in evidence.survivors(watch)] == [str(os.getpid())]
