@@ -12,6 +12,7 @@ from redis import Redis
 from tests.system.product import POLICY
 from tests.system.soak import estate as estates
 from tests.system.soak.estate import Estate, Mark
+from tests.system.soak.judge_growth import Limits
 from tests.system.soak.striking import Strike
 from tests.system.soak.watching import Stretch, Watch
 
@@ -77,6 +78,8 @@ class Made:
 class Evidence:
     """All of it, for the judge. `due`: the first and the last due minute, as UNIX seconds.
 
+    `followed`: those between which what processes hold is followed, by these `limits`.
+
     `tables`: rows of each table at the start and in the end. `left`: sentences on what should be gone.
     """
 
@@ -86,6 +89,8 @@ class Evidence:
     marks: dict[str, list[Mark]]
     made: dict[str, list[Made]]  # by run
     strikes: list[Strike]
+    followed: tuple[float, float]
+    limits: Limits
     stretches: list[Stretch] = field(default_factory=list)
     tables: dict[str, tuple[int, int]] = field(default_factory=dict)
     watched: list[str] = field(default_factory=list)  # what the watch complained of

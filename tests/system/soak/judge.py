@@ -18,8 +18,8 @@ WRITER_SECONDS = (
 NEVER_RUN = frozenset({"skipped", "missed"})
 
 
-def judge(evidence: Evidence, *, is_short: bool) -> list[str]:
-    """Return what is wrong; nothing where all is as demanded. A short soak shows growth only coarsely."""
+def judge(evidence: Evidence) -> list[str]:
+    """Return what is wrong; nothing where all is as demanded."""
     return [
         *evidence.watched,
         *evidence.left,
@@ -31,7 +31,7 @@ def judge(evidence: Evidence, *, is_short: bool) -> list[str]:
         *_in_aws(evidence),
         *_promises(evidence),
         *judge_growth.tables(evidence.tables, len(evidence.policies)),
-        *judge_growth.stretches(evidence.stretches, is_short=is_short),
+        *judge_growth.judge(evidence.stretches, evidence.followed, evidence.limits),
     ]
 
 

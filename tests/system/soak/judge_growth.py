@@ -1,5 +1,6 @@
 """What must not grow: rows that are no history, and what a process holds."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
@@ -23,24 +24,39 @@ HISTORY = frozenset(
 )
 
 
+MINUTE = 60.0
+ROUND_SECONDS = 45.0  # of a minute: by then everything that was due in it has used what it needs
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How a stretch is looked at: from `warm_seconds` of its life on, `part_seconds` at each end are compared.
+    """How a process is looked at: warm after so many rounds of runs, `part_seconds` there and at its end are compared.
 
     By then every thread of a worker has had its first run, with its client of AWS and its connections. What
-    Python's allocator keeps back is no leak, but it is bounded: `share` and `bytes` are for it.
+    Python's allocator keeps back is no leak, but it is bounded: `share` and `bytes` are for it. `descriptors`
+    are for a connection that is opened at the first need, such as the watchdog's to the broker; a worker keeps
+    the last guard's of each thread, two pipes and a socket, until its next one.
     """
 
-    warm_seconds: float
+    rounds: int
     part_seconds: float
     share: float
     bytes: int
     descriptors: int
+    of_threads: Mapping[str, int]
 
 
-LONG = Limits(warm_seconds=90, part_seconds=60, share=0.05, bytes=4 * MIB, descriptors=3)
-# Two minutes hold two rounds of runs: what grows now may well be warmth.
-SHORT = Limits(warm_seconds=30, part_seconds=15, share=0.25, bytes=16 * MIB, descriptors=24)
+LONG = Limits(
+    rounds=2,
+    part_seconds=60,
+    share=0.05,
+    bytes=4 * MIB,
+    descriptors=8,
+    of_threads={"worker freeze": 3 * 16, "worker work": 3 * 8},
+)
+# Two minutes hold two rounds of runs, and not every run takes place: what grows may well be warmth. Only what
+# no warmth explains is found here.
+SHORT = Limits(rounds=1, part_seconds=15, share=0.0, bytes=96 * MIB, descriptors=128, of_threads={})
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,23 +69,24 @@ class Growth:
     descriptors: tuple[int, int]
 
 
-def limits(*, is_short: bool) -> Limits:
-    """Return what holds for a soak."""
-    return SHORT if is_short else LONG
+def growth(stretch: Stretch, due: tuple[float, float], found: Limits) -> Growth | None:
+    """Return how a process has grown; None where it did not live for long enough to tell.
 
-
-def growth(stretch: Stretch, found: Limits) -> Growth | None:
-    """Return how a process has grown; None where it did not live for long enough to tell."""
+    `due`: the first and the last minute in which its runs count.
+    """
     if not stretch.samples:
         return None
-    first, last = stretch.samples[0].at + found.warm_seconds, stretch.samples[-1].at
+    born, last = stretch.samples[0].at, stretch.samples[-1].at
+    rounds = max(0.0, math.ceil((born - due[0]) / MINUTE)) + found.rounds - 1
+    first = due[0] + rounds * MINUTE + ROUND_SECONDS
     warm = [s for s in stretch.samples if first <= s.at < first + found.part_seconds]
     end = [s for s in stretch.samples if s.at > last - found.part_seconds]
-    if not warm or last - found.part_seconds < first + found.part_seconds:
+    has_worked = due[0] + rounds * MINUTE <= due[1]
+    if not (warm and has_worked) or last - found.part_seconds < first + found.part_seconds:
         return None
     return Growth(
         stretch.kind,
-        last - stretch.samples[0].at,
+        last - born,
         (_memory(warm), _memory(end)),
         (_descriptors(warm), _descriptors(end)),
     )
@@ -84,17 +101,16 @@ def _descriptors(samples: Sequence[Sample]) -> int:
     return min(sample.descriptors for sample in samples)
 
 
-def stretches(found: Sequence[Stretch], *, is_short: bool) -> Iterator[str]:
+def judge(found: Sequence[Stretch], due: tuple[float, float], allowed: Limits) -> Iterator[str]:
     """Yield what has grown beyond the limits."""
-    allowed = limits(is_short=is_short)
-    for one in filter(None, (growth(stretch, allowed) for stretch in found)):
+    for one in filter(None, (growth(stretch, due, allowed) for stretch in found)):
         (warm, end), (few, many) = one.memory, one.descriptors
         if end > warm * (1 + allowed.share) + allowed.bytes:
             yield (
                 f"{one.kind}: private memory grew from {warm / MIB:.1f} to {end / MIB:.1f} MiB in "
                 f"{one.seconds:.0f} s"
             )
-        if many > few + allowed.descriptors:
+        if many > few + allowed.descriptors + allowed.of_threads.get(one.kind, 0):
             yield f"{one.kind}: descriptors grew from {few} to {many} in {one.seconds:.0f} s"
 
 

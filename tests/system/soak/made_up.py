@@ -5,6 +5,7 @@ from collections.abc import Callable
 from tests.system.soak import faults
 from tests.system.soak.estate import Mark
 from tests.system.soak.evidence import Evidence, Made, Run, Snapshot
+from tests.system.soak.judge_growth import LONG
 from tests.system.soak.striking import Strike
 from tests.system.soak.watching import Sample, Stretch
 
@@ -56,6 +57,8 @@ def evidence() -> Evidence:
         marks={run.id: marks_of(run) for run in runs},
         made={run.id: made_of(run) for run in runs},
         strikes=[],
+        followed=(T0, T0 + 600),
+        limits=LONG,
         tables={"policies_run": (0, 4), "policies_windowlease": (0, 0)},
     )
 

@@ -9,7 +9,7 @@ from tests.bench import tables
 from tests.system.soak import faults, judge, judge_growth, watching
 from tests.system.soak.estate import MAX_FREEZE_SECONDS
 from tests.system.soak.judge_growth import MIB, Growth
-from tests.system.soak.soak import SHORT_MINUTES, Soaked
+from tests.system.soak.soak import Soaked
 from tests.system.soak.striking import CALM_PART, EVERY_SECONDS
 
 HEAD = """# Soak
@@ -36,8 +36,10 @@ JUDGED = """## What is judged
   is compared with its marks, with AWS's snapshots and with their tags.
 - In the end nothing is left: no frozen file, guard, script, spool folder, journal, lease or hint, no process that
   was ever seen, and no row in a table that is no history.
-- A process that lived for longer than {shortest:g} s holds at its end no more than {share:.0%} and {bytes:g} MiB
-  of private memory above what it held when it was warm, and no more than {descriptors} descriptors.
+- A process that lives from the last third to the end holds then no more than {share:.0%} and {bytes:g} MiB of
+  private memory above what it held when it had seen {rounds} rounds of runs, and no more than {descriptors}
+  descriptors, as some connections are opened at the first need. A worker's thread keeps what belonged to its
+  last guard until it starts the next one ({threads}).
 """
 
 SAME_SECONDS = 15.0  # so near, two lives are equally long
@@ -68,8 +70,7 @@ def lines(soaked: Soaked) -> Iterator[str]:
 
 def page(soaked: Soaked, about: Mapping[str, str]) -> str:
     """Return the page."""
-    found, allowed = soaked.evidence, judge_growth.limits(is_short=_is_short(soaked))
-    wrong = soaked.wrong
+    found, allowed, wrong = soaked.evidence, soaked.evidence.limits, soaked.wrong
     head = HEAD.format(
         day=datetime.now(tz=UTC).date(),
         policies=len(found.policies),
@@ -88,10 +89,11 @@ def page(soaked: Soaked, about: Mapping[str, str]) -> str:
         budget=watching.BUDGET_SECONDS,
         watchdog=watching.WATCHDOG_SECONDS,
         leeway=watching.LEEWAY,
-        shortest=allowed.warm_seconds + 2 * allowed.part_seconds,
+        rounds=allowed.rounds,
         share=allowed.share,
         bytes=allowed.bytes / MIB,
         descriptors=allowed.descriptors,
+        threads=", ".join(f"{n} of {kind}" for kind, n in allowed.of_threads.items()),
     )
     assert CALM_PART == 1 / 3  # the page says so
     return "\n".join(
@@ -99,10 +101,6 @@ def page(soaked: Soaked, about: Mapping[str, str]) -> str:
         + [_not_as_demanded(wrong)] * bool(wrong)
         + [_machine(about)]
     )
-
-
-def _is_short(soaked: Soaked) -> bool:
-    return soaked.minutes < SHORT_MINUTES
 
 
 def _ends(soaked: Soaked) -> list[tuple[tuple[str, str], int]]:
@@ -197,9 +195,11 @@ def _faults(soaked: Soaked) -> str:
 
 def _growths(soaked: Soaked) -> list[Growth]:
     """Return the growth of each kind's process that lived longest; of equals, the one that holds most."""
-    allowed = judge_growth.limits(is_short=_is_short(soaked))
-    all_of_them = [judge_growth.growth(each, allowed) for each in soaked.evidence.stretches]
-    found = [one for one in all_of_them if one is not None]
+    evidence = soaked.evidence
+    grown = (
+        judge_growth.growth(each, evidence.followed, evidence.limits) for each in evidence.stretches
+    )
+    found = [one for one in grown if one is not None]
     longest = {
         one.kind: one
         for one in sorted(found, key=lambda one: (one.seconds // SAME_SECONDS, one.memory[1]))
@@ -228,8 +228,8 @@ def _growth(soaked: Soaked) -> str:
         "descriptors, end",
     )
     text = (
-        "Of each kind the process that lived longest; all are judged. Memory is private (what the process shares "
-        "with nobody), the median of a stretch; descriptors are the least of it.\n"
+        "Of each kind the process that lived longest; all that lived through the last third are judged. Memory is "
+        "private (what the process shares with nobody), the median of a stretch; descriptors are the least of it.\n"
     )
     return f"## What a process holds\n\n{_table(head, rows)}\n{text}"
 

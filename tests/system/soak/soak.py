@@ -1,5 +1,6 @@
 """One soak: the estate is furnished, struck, left to end, and judged."""
 
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,7 +9,7 @@ from random import Random
 
 from tests.system import product as products
 from tests.system.soak import estate as estates
-from tests.system.soak import evidence, judge, striking
+from tests.system.soak import evidence, judge, judge_growth, striking
 from tests.system.soak.estate import Estate
 from tests.system.soak.evidence import Evidence
 from tests.system.soak.striking import tell
@@ -42,7 +43,6 @@ class Soaked:
 
 def run(*, minutes: int, seed: int, hurry: bool) -> Soaked:
     """Soak for so long; `hurry` lets lost answers be due at the end, which else takes five minutes."""
-    is_short = minutes < SHORT_MINUTES
     with estates.made(Random(seed)) as estate:
         programs = evidence.titles(estate)
         first = estates.next_minute(LEAD_SECONDS)
@@ -67,7 +67,9 @@ def run(*, minutes: int, seed: int, hurry: bool) -> Soaked:
             left = _left(estate, programs)
         after = evidence.tables(estate)
         found = Evidence(
-            due=(first.timestamp(), last.timestamp()),
+            due=(began, last.timestamp()),
+            followed=(_followed_from(began, minutes), last.timestamp()),
+            limits=judge_growth.SHORT if minutes < SHORT_MINUTES else judge_growth.LONG,
             policies=estate.names,
             runs=evidence.runs(estate),
             marks=estate.read_marks(),
@@ -80,9 +82,16 @@ def run(*, minutes: int, seed: int, hurry: bool) -> Soaked:
         )
         estate.stop()
         found.left += [f"alive after the server: {one}" for one in _survivors(watch)]
-    wrong = judge.judge(found, is_short=is_short)
+    wrong = judge.judge(found)
     told = [f"{body['title']} {body['message']}" for _, _, body in estate.hook.requests]
     return Soaked(seed, minutes, found, wrong, watch, ended - struck, told)
+
+
+def _followed_from(began: float, minutes: int) -> float:
+    """Return from which minute on what processes hold is followed: where none is ended any more."""
+    if minutes < SHORT_MINUTES:
+        return began
+    return began + judge.MINUTE * math.ceil(minutes * (1 - striking.CALM_PART))
 
 
 def _wait_until_all_have_ended(estate: Estate, *, hurry: bool) -> None:

@@ -45,7 +45,7 @@ def thawed_late(evidence: Evidence) -> None:
 
 
 def test_what_is_all_right_is_not_complained_of(evidence: Evidence) -> None:
-    assert judge.judge(evidence, is_short=False) == []
+    assert judge.judge(evidence) == []
 
 
 # Each breaks one thing, and names what the judge has to say.
@@ -249,8 +249,8 @@ def memory_grown(evidence: Evidence) -> str:
 
 
 def descriptors_grown(evidence: Evidence) -> str:
-    evidence.stretches = [lived(lambda n: Sample(T0 + n, 50 * MIB, 9 + n // 60))]
-    return "web: descriptors grew from 10 to"
+    evidence.stretches = [lived(lambda n: Sample(T0 + n, 50 * MIB, 9 + n // 30))]
+    return "web: descriptors grew from 12 to 27"
 
 
 BREAKS = [
@@ -270,14 +270,14 @@ BREAKS = [
 def test_what_is_wrong_is_named(break_it: Callable[[Evidence], str], evidence: Evidence) -> None:
     said = break_it(evidence)
 
-    assert any(said in sentence for sentence in judge.judge(evidence, is_short=False))
+    assert any(said in sentence for sentence in judge.judge(evidence))
 
 
 def test_a_run_may_end_as_a_fault_that_fell_into_its_time_makes_it(evidence: Evidence) -> None:
     thawed_late(evidence)
     evidence.strikes = [struck("SIGKILL of a guard", T0 + 20)]
 
-    assert judge.judge(evidence, is_short=False) == []
+    assert judge.judge(evidence) == []
 
 
 def test_a_promise_counts_from_the_next_start_and_ends_with_the_next_kill(
@@ -286,19 +286,34 @@ def test_a_promise_counts_from_the_next_start_and_ends_with_the_next_kill(
     late = struck("SIGKILL of the freeze worker", T0 + 2.5)
 
     evidence.strikes = [dataclasses.replace(late, since=T0 + 4.5)]
-    assert judge.judge(evidence, is_short=False) == []
+    assert judge.judge(evidence) == []
 
     evidence.strikes = [late, struck("SIGKILL of the watchdog", T0 + 4)]
-    assert judge.judge(evidence, is_short=False) == []
+    assert judge.judge(evidence) == []
 
 
-def test_warmth_is_no_growth_and_who_died_young_is_not_judged() -> None:
-    warm = lived(lambda n: Sample(T0 + n, 50 * MIB + min(n, 80) * MIB, 9 + min(n, 80)))
+def test_warmth_is_no_growth_and_who_lived_too_shortly_is_not_judged() -> None:
+    due = (T0, T0 + 480)
+    warm = lived(lambda n: Sample(T0 + n, 50 * MIB + min(n, 100) * MIB, 9 + min(n, 100)))
     young = lived(lambda n: Sample(T0 + n, n * MIB, n), seconds=200)
+    late = lived(lambda n: Sample(T0 + 450 + n, n * MIB, n))
+    pool = dataclasses.replace(lived(lambda n: Sample(T0 + n, 50, n // 10)), kind="worker freeze")
 
-    assert list(judge_growth.stretches([warm, young], is_short=False)) == []
-    assert judge_growth.growth(young, LONG) is None
-    assert judge_growth.growth(Stretch("web", 1, "1"), LONG) is None
+    assert list(judge_growth.judge([warm, young, late, pool], due, LONG)) == []
+    assert judge_growth.growth(young, due, LONG) is None
+    assert judge_growth.growth(late, due, LONG) is None
+    assert judge_growth.growth(Stretch("web", 1, "1"), due, LONG) is None
+
+
+def test_a_process_is_warm_after_its_second_round() -> None:
+    stretch = lived(lambda n: Sample(T0 + 10 + n, n * MIB, n))
+
+    found = judge_growth.growth(stretch, (T0, T0 + 600), LONG)
+
+    # It was there from second 10 on: its rounds begin at 60 and 120, and it is warm at 165.
+    assert found is not None
+    assert found.descriptors == (155, 540)
+    assert [memory / MIB for memory in found.memory] == [182.5, 567.5]
 
 
 def test_no_fault_can_be_given_a_cost_that_is_no_end() -> None:

@@ -44,7 +44,7 @@ def test_a_page_names_what_is_wrong_and_counts_it(soaked: Soaked) -> None:
     del evidence.marks[gone.id], evidence.made[gone.id]
     evidence.made[evidence.runs[0].id][0].set_id = "another"
     evidence.left = ["frozen: ['one.a']"]
-    wrong = judge.judge(evidence, is_short=False)
+    wrong = judge.judge(evidence)
 
     page = report.page(dataclasses.replace(soaked, wrong=wrong), {})
 
