@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -17,9 +18,7 @@ from tests.system.soak.watching import Watch
 
 SHORT_MINUTES = 10  # a shorter soak shows growth only coarsely
 LEAD_SECONDS = 15.0  # for the schedule to be entered before it is due
-END_SECONDS = (
-    900.0  # a lost answer is settled after five minutes, and what waits for it comes after
-)
+END_SECONDS = 900.0  # a lost answer is settled after five minutes; what waits for that comes later
 REST_SECONDS = 30.0  # at the end, to see what a server at rest holds
 _LEFT_SECONDS = 30.0
 _UNFINISHED = """
@@ -105,6 +104,12 @@ def _wait_until_all_have_ended(estate: Estate, *, hurry: bool) -> None:
         if hurry and not due[0][0] and all(state == "waiting" for _, state in waiting):
             _minutes_pass(estate)
         time.sleep(2)
+
+
+def _unfinished(estate: Estate) -> str:
+    found = Counter(state for _, state in estate.query(_UNFINISHED))
+    told = ", ".join(f"{count} {state}" for state, count in found.items())
+    return f"runs that have not ended: {told or 'none'}"
 
 
 def _minutes_pass(estate: Estate) -> None:
