@@ -151,6 +151,7 @@ def _untrue(run: Run, marks: list[Mark]) -> Iterator[str]:
     is_automatic = run.thaw_by not in {"", "worker"}
     if run.state not in {"succeeded", "partial", "failed"}:
         yield "that is no end"
+        return
     if run.state != "succeeded" and not run.reason:
         yield "no reason is given"
     if is_automatic and "automatic" not in run.reason:
