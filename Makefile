@@ -37,8 +37,8 @@ test: setup ## The whole suite on SQLite and PostgreSQL; installs missing system
 	mkdir -p $(dir $(PERMISSIONS)) && rm -f $(PERMISSIONS)
 	$(RECORDED) $(PYTEST) -n 2 tests/guards tests/contract tests/unit tests/services tests/views
 	$(RECORDED) tools/with-postgresql.sh $(PYTEST) -n 2 $(TESTS_ON_EACH_DATABASE)
-	$(RECORDED) $(PYTEST) -n 3 --dist loadfile tests/system --ignore=tests/system/faults
-	$(RECORDED) $(PYTEST) tests/system/faults
+	$(RECORDED) $(PYTEST) -n 3 --dist loadfile tests/system --ignore=tests/system/faults --ignore=tests/system/soak
+	$(RECORDED) $(PYTEST) -n 2 --dist loadfile tests/system/faults tests/system/soak
 	$(RECORDED) $(PYTEST) tests/last
 
 check: setup ## Everything that reads the code without running it
@@ -57,7 +57,7 @@ bench: setup ## Measure hold, load, calls, memory; writes docs/benchmarks.md; AR
 
 faults: setup ## Strike at runs with every fault in every moment; writes docs/reliability.md
 	tools/system-packages.sh
-	$(PLAIN) $(PYTHON_OF_VENV) -m tests.system.faults
+	$(PLAIN) $(PYTHON_OF_VENV) -m tests.system.faults $(ARGS)
 
 soak: setup ## Half an hour of many policies and a fault every ten seconds; writes docs/soak.md; ARGS="--seed 7"
 	$(PLAIN) $(PYTHON_OF_VENV) -m tests.system.soak $(ARGS)
