@@ -129,7 +129,7 @@ def _open(plan: Plan, folder: Path) -> None:
             _hold(plan.policy, guard, volley)
         except GuardLostError:
             lost = True
-            _take_over(plan, folder, runtime, volley)
+            _take_over(plan, folder, runtime, volley, kept_by=guard)
         finally:
             guard.release()
     why_not = entering.GUARD_LOST if lost else entering.NOT_FIRED
@@ -213,12 +213,14 @@ def _hold(policy: Policy, guard: Guard, volley: Volley) -> None:
     guard.wait_until_over(policy.after_timeout_seconds + 2 * ANSWER_SECONDS)
 
 
-def _take_over(plan: Plan, folder: Path, runtime: Path, volley: Volley) -> None:
+def _take_over(plan: Plan, folder: Path, runtime: Path, volley: Volley, *, kept_by: Guard) -> None:
     """Thaw in the dead guard's place, unless the watchdog was faster; then fire, if that was still to come."""
     lock = spool.try_lock(folder)
     guard: Guard | None = None
     if lock is not None:
         guard = _thaw(plan, folder, runtime, lock)
+    else:
+        kept_by.wake()  # alive and silent: it thaws by itself as soon as it runs again
     if not plan.policy.skip_snapshots_when_before_fails:
         volley.fire(linux.boottime() + plan.policy.max_freeze_seconds)
     if guard is not None:

@@ -195,7 +195,7 @@ class Window:
         while not self._over:
             scripts = [script for script in (self._before, self._after) if script]
             _turn(self._selector, scripts, self._deadline)
-            if self._deadline is not None and linux.boottime() >= self._deadline:
+            if self._is_overdue:
                 self._thaw("deadline")
         if self._opened is None:
             return
@@ -209,6 +209,10 @@ class Window:
             return None
         return self._opened + self._record.max_freeze_seconds
 
+    @property
+    def _is_overdue(self) -> bool:
+        return self._deadline is not None and linux.boottime() >= self._deadline
+
     def _on_word(self, _: int) -> None:
         try:
             word = self._pipe.recv()
@@ -219,7 +223,8 @@ class Window:
         if word == "go":
             self._open()
         elif word == "thaw":
-            self._thaw("worker")
+            # Whoever slept past the deadline, this guard too, has held the application too long.
+            self._thaw("deadline" if self._is_overdue else "worker")
             _tell(self._pipe, "thawing", self._thaw_by)
 
     def _on_lost(self) -> None:

@@ -6,6 +6,7 @@ milliseconds and megabytes each, nothing of Django in them, and no thread of the
 
 import multiprocessing
 import os
+import signal
 import threading
 from collections.abc import Sequence
 from contextlib import suppress
@@ -76,6 +77,11 @@ class Guard:
     def wait_until_ready(self) -> bool:
         """Return once both scripts stand at their gates; tells whether the preload took."""
         return bool(self._hear("ready", START_SECONDS))
+
+    def wake(self) -> None:
+        """Let it go on where somebody has stopped it (SIGSTOP, a debugger)."""
+        with suppress(ProcessLookupError):
+            os.kill(self.pid, signal.SIGCONT)
 
     def go(self) -> None:
         """Open the window: before starts."""

@@ -123,6 +123,7 @@ class Script:
                 "N2W_SECONDS_LEFT": str(max(0, int(seconds_left))),
             },
         }
+        linux.signal_group(self.process, signal.SIGCONT)  # whoever has stopped it at its gate
         with suppress(BrokenPipeError):  # it died at the gate; its exit tells
             os.write(self._gate, json.dumps(order).encode() + b"\n")
 

@@ -2,6 +2,7 @@
 
 import signal
 import time
+from collections.abc import Mapping
 
 from tests.system import product as products
 from tests.system.faults import moments
@@ -25,6 +26,10 @@ REBOOTED = {
     "complete": COMPLETE_LOST,
 }
 WHILE_FROZEN = {moment: REBOOTED[moment] for moment in ("before", "between", "call", "returned")}
+SHORT: Mapping[str, object] = {
+    "max_freeze_seconds": 15,
+    "scripts": {"timeout_seconds": {"before": 5, "after": 15, "complete": 15}},
+}
 EVERY = {moment.name: FINE for moment in moments.ALL}
 
 
@@ -242,9 +247,13 @@ FAULTS = (
         strike=_stop_workers,
         recover=_wake_when_thawed,
         quick="returned",
-        policy={
-            "max_freeze_seconds": 15,
-            "scripts": {"timeout_seconds": {"before": 5, "after": 15, "complete": 15}},
-        },
+        policy=SHORT,
+    ),
+    Fault(
+        "SIGSTOP of the guard",
+        {"between": LATE, "call": LATE, "returned": LATE},
+        strike=lambda bed, _: bed.stop(GUARD),
+        quick="call",
+        policy=SHORT,
     ),
 )

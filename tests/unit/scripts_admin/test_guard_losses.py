@@ -1,5 +1,6 @@
 """What a window does when its worker, its guard or its time is lost."""
 
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -8,7 +9,8 @@ import sys
 import pytest
 
 from scripts_admin.domain import outcomes
-from scripts_admin.runners import linux, spool
+from scripts_admin.runners import guard as guards
+from scripts_admin.runners import journal, linux, spool
 from scripts_admin.runners.keeper import Guard, GuardLostError
 from tests.unit.scripts_admin.stage import SECONDS, Stage, gone, until
 
@@ -316,3 +318,59 @@ def test_a_record_that_does_not_tell_how_to_thaw_starts_nothing(stage: Stage) ->
 
     until(lambda: not spool.is_held(stage.spooled))
     assert stage.mark("marks") == ""
+
+
+def test_a_guard_that_was_stopped_past_the_deadline_thaws_when_it_wakes_and_says_so(
+    stage: Stage,
+) -> None:
+    stage.script("before", "true")
+    stage.script("after", "echo $1 >after.mark")
+    with stage.guarded(stage.record(max_freeze_seconds=1.0)) as guard:
+        guard.go()
+        assert guard.before(SECONDS) == "succeeded"
+        os.kill(guard.pid, signal.SIGSTOP)
+        opened = linux.boottime()
+        with pytest.raises(GuardLostError):
+            guard.thaw(0.1)
+        until(lambda: linux.boottime() > opened + 1.1)
+
+        guard.wake()
+        guard.wait_until_over(SECONDS)
+
+    assert stage.mark("after.mark") == "1\n"
+    assert stage.journal.thaw_by == "deadline"
+
+
+def test_a_word_that_comes_past_the_deadline_is_late_although_nobody_has_looked_yet(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage.script("after", "true")
+    worker, theirs = multiprocessing.Pipe()
+    record = stage.spool(stage.record(max_freeze_seconds=1.0))
+    window = guards.Window(theirs, record, journal.Writer(stage.runtime), ())
+    worker.send("go")
+    worker.send("thaw")
+    window._on_word(theirs.fileno())
+    real = linux.boottime
+    monkeypatch.setattr(linux, "boottime", lambda: real() + 2)  # the machine has slept
+
+    window._on_word(theirs.fileno())
+    window.keep()
+
+    assert stage.journal.thaw_by == "deadline"
+
+
+def test_a_script_that_was_stopped_at_its_gate_goes_all_the_same(stage: Stage) -> None:
+    stage.script("before", "true")
+    stage.script("after", "echo $1 >after.mark")
+    with stage.guarded() as guard:
+        after = stage.attempt("after").process
+        assert after is not None
+        os.kill(after.pid, signal.SIGSTOP)
+        guard.go()
+        guard.before(SECONDS)
+        assert guard.thaw(SECONDS) == "worker"
+        guard.wait_until_over(SECONDS)
+
+    assert stage.mark("after.mark") == "1\n"
+    assert stage.attempt("after").outcome == "succeeded"
