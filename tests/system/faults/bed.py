@@ -31,6 +31,13 @@ POLICY: Mapping[str, Any] = {
 }
 # Waits at the phase's gate between its two marks, in memory as the marks are.
 GATE = "while [[ -e {gates}/$N2W_PHASE ]]; do sleep 0.02; done"
+# before puts down who it is; an after that begins while before itself still acts leaves a file.
+WHO = "echo $$ >{gates}/before.pid"
+LOOK = """
+if read -r pid <{gates}/before.pid && read -r stat </proc/$pid/stat; then
+  stat=${{stat##*) }}
+  [[ $stat == [ZX]* ]] || touch {gates}/overlap
+fi 2>/dev/null"""
 WORKERS = "n2wbackup worker"
 GUARD = "n2wbackup guard"
 BOOT_ID = "/proc/sys/kernel/random/boot_id"
@@ -80,7 +87,11 @@ class Bed:
         shutil.rmtree(self.product.folder, ignore_errors=True)
         self.product.folder.mkdir(parents=True)
         gate = GATE.format(gates=self.gates)
-        around = {"before": (f"touch {self.frozen}", ""), "after": ("", f"rm -f {self.frozen}")}
+        who, look = WHO.format(gates=self.gates), LOOK.format(gates=self.gates)
+        around = {
+            "before": (f"{who}\ntouch {self.frozen}", ""),
+            "after": (look, f"rm -f {self.frozen}"),
+        }
         lines = {}
         for phase in ("before", "after", "complete"):
             first, last = around.get(phase, ("", ""))
@@ -91,6 +102,11 @@ class Bed:
     def frozen(self) -> Path:
         """The file that is there while the application is frozen."""
         return self.gates / "frozen"
+
+    @property
+    def overlap(self) -> Path:
+        """The file that is there when an after has begun while before itself still acted."""
+        return self.gates / "overlap"
 
     # Gates and processes
 

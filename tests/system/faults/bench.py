@@ -12,7 +12,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from tests.system.faults import cells, every
+from tests.system.faults import cells, every, judge
 from tests.system.faults.bed import Bed
 from tests.system.faults.judge import Finding
 from tests.system.faults.table import Fault
@@ -73,6 +73,8 @@ class _Bench:
                 finding = Finding(fault.name, moment, left_out=str(reason))
             except Exception as error:  # noqa: BLE001 - one cell that breaks must not end the table
                 finding = Finding(fault.name, moment, wrong=[f"{type(error).__name__}: {error}"])
+                if bed is not None and bed.frozen.exists():
+                    finding.wrong.append(judge.FROZEN)
                 sys.stderr.write(traceback.format_exc())
             self.findings.append(finding)
             _tell(finding, time.monotonic() - began)

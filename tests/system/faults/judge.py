@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from n2wbackup.demo.aws import SimulatedSnapshot
 from tests.ground import processes
 from tests.system.faults.bed import GUARD, Bed
 from tests.system.faults.table import Expected, Fault
@@ -12,6 +13,7 @@ from tests.system.product import Mark
 
 LEEWAY = 3.0  # what a machine with other work may take of what is promised
 LEFT_SECONDS = 20.0
+FROZEN = "the application is frozen"  # what the page counts
 
 
 @dataclass
@@ -45,13 +47,19 @@ def judge(bed: Bed, fault: Fault, moment: str, run: str) -> Finding:
     finding.reason = shown["reason"]
     finding.before = _starts(marks, "before")
     finding.complete = _starts(marks, "complete")
-    sets = {s.set_id for s in bed.product.aws.snapshots() if s.tags.get("n2wbackup:run") == run}
-    finding.fired = len(sets)
+    finding.fired = len({snapshot.set_id for snapshot in _of(bed, run)})
     finding.wrong += _against(finding, expected, marks)
+    if bed.overlap.exists():
+        finding.wrong.append("after began while before itself still acted")
     finding.wrong += _truths(bed, run, shown)
+    finding.wrong += _rows(bed, run, shown)
     finding.wrong += _in_time(fault, finding)
     finding.wrong += _leftovers(bed, run, expected)
     return finding
+
+
+def _of(bed: Bed, run: str) -> list[SimulatedSnapshot]:
+    return [s for s in bed.product.aws.snapshots() if s.tags.get("n2wbackup:run") == run]
 
 
 def _starts(marks: list[Mark], phase: str) -> int:
@@ -129,10 +137,18 @@ def _truths(bed: Bed, run: str, shown: dict[str, Any]) -> Iterator[str]:
                 yield f"{phase} did not succeed, and the run is called application"
     elif thaw_by not in {"", "worker"} and "automatic" not in shown["reason"]:
         yield f"the reason does not tell that the thaw was automatic: {shown['reason']!r}"
+
+
+def _rows(bed: Bed, run: str, shown: dict[str, Any]) -> Iterator[str]:
+    """The snapshots that it shows must be those that AWS has, as AWS has them."""
     states = {s.snapshot_id: s.state for s in bed.product.aws.snapshots()}
     for snapshot in shown["snapshots"]:
         if snapshot["state"] == "completed" and states.get(snapshot["id"]) != "completed":
             yield f"{snapshot['id']} is called completed and is {states.get(snapshot['id'])}"
+    known = {snapshot["id"] for snapshot in shown["snapshots"]}
+    for snapshot in _of(bed, run):
+        if snapshot.snapshot_id not in known:
+            yield f"AWS has {snapshot.snapshot_id} of the run, which does not show it"
     if shown["state"] == "succeeded" and len(shown["snapshots"]) != 2:
         yield f"succeeded with {len(shown['snapshots'])} snapshots of 2 volumes"
 
@@ -149,11 +165,22 @@ def _leftovers(bed: Bed, run: str, expected: Expected) -> Iterator[str]:
     with contextlib.suppress(TimeoutError):
         processes.wait_until(lambda: not list(_left(bed, run)), seconds=LEFT_SECONDS, what="")
     yield from _left(bed, run)
+    yield from _tags(bed, run)
     if bed.frozen.exists() != expected.may_be_frozen:
-        yield f"the application is {'frozen' if bed.frozen.exists() else 'not frozen'}"
+        yield FROZEN if bed.frozen.exists() else "the application is not frozen"
     marked = bed.query("SELECT may_be_frozen_since FROM policies_policy")[0][0] is not None
     if marked != expected.may_be_frozen:
         yield f"the policy is {'' if marked else 'not '}marked as one that may be frozen"
+
+
+def _tags(bed: Bed, run: str) -> Iterator[str]:
+    """What the snapshots' tags say must be what the run says."""
+    shown = bed.product.show(run)
+    for snapshot in _of(bed, run):
+        wanted = {"state": shown["state"], "consistency": shown["targets"][0]["consistency"]}
+        said = {name: snapshot.tags.get(f"n2wbackup:{name}") for name in wanted}
+        if said != wanted:
+            yield f"the tags of {snapshot.snapshot_id} say {said} and not {wanted}"
 
 
 def _left(bed: Bed, run: str) -> Iterator[str]:
@@ -164,5 +191,7 @@ def _left(bed: Bed, run: str) -> Iterator[str]:
     for path in (bed.product.home / "spool" / run, bed.memory(run)):
         if path.exists():
             yield f"{path} is left"
+    if bed.query("SELECT id FROM policies_run WHERE tags_due"):
+        yield "tags are not written"
     if bed.query("SELECT resource FROM policies_windowlease"):
         yield "a window lease is left"

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 from tests.bench import machine as machines
 from tests.system.faults import every, moments
-from tests.system.faults.judge import LEEWAY, Finding
+from tests.system.faults.judge import FROZEN, LEEWAY, Finding
 
 HEAD = """# Reliability
 
@@ -49,7 +49,7 @@ def page(findings: Sequence[Finding], about: Mapping[str, str], jobs: int) -> st
             day=datetime.now(tz=UTC).date(),
             cells=len(findings),
             wrong=sum(bool(finding.wrong) for finding in findings),
-            frozen=sum("the application is frozen" in f.wrong for f in findings),
+            frozen=sum(FROZEN in f.wrong for f in findings),
             doubled=doubled,
         ),
         _promises(findings),
