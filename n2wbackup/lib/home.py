@@ -2,6 +2,7 @@
 
 import os
 import stat
+import tempfile
 import uuid
 from pathlib import Path
 
@@ -79,6 +80,11 @@ def runtime() -> Path:
         ) from error
     _check_runtime(path)
     return path
+
+
+def keep_temporary_files_in_memory() -> None:
+    """Have this process make its temporary files, such as the forkserver's socket, where no frozen disk stops it."""
+    tempfile.tempdir = str(runtime())
 
 
 def runtime_of(home: Path) -> Path:

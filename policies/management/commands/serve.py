@@ -74,6 +74,7 @@ def _thaw_first() -> None:
     The guards go on by themselves; what has to be repeated is the watchdog's.
     """
     try:
+        home.keep_temporary_files_in_memory()
         recovery.Thawer(home.spool(), home.runtime()).turn()
     except Exception:
         log.exception("what may be frozen could not be looked at; the watchdog tries again")

@@ -29,6 +29,7 @@ class Command(BaseCommand):
     def handle(self, **_options: Any) -> None:
         """Turn until the process is ended."""
         titles.show("watchdog")
+        home.keep_temporary_files_in_memory()
         keeper.warm()
         threading.Thread(target=_enter_for_ever, name="enter", daemon=True).start()
         outbox.start(SpoolAlarms(home.spool(), home.runtime()))

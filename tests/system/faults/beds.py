@@ -83,14 +83,16 @@ def with_a_role() -> Iterator[Bed]:
 
 @contextlib.contextmanager
 def on_a_small_disk() -> Iterator[Bed]:
-    """Serve a home on a small file system of its own, to be filled or frozen."""
+    """Serve a home on a small file system of its own, to be filled or frozen; temporary files lie there, too."""
     with (
         processes.folder() as folder,
         filesystems.ext4(folder, name="own", megabytes=96) as volume,
-        _made(volume.mount / "home") as bed,
     ):
-        bed.mount = volume.mount
-        yield bed
+        temporary = volume.mount / "tmp"
+        temporary.mkdir()
+        with _made(volume.mount / "home", more={"TMPDIR": str(temporary)}) as bed:
+            bed.mount = volume.mount
+            yield bed
 
 
 @contextlib.contextmanager
