@@ -1,7 +1,6 @@
 """Thaw what nobody keeps any more, and send alarms, for ever. Thawing needs neither broker nor database."""
 
 import logging
-import threading
 import time
 from typing import Any
 
@@ -10,6 +9,7 @@ from django.db import DatabaseError, OperationalError, close_old_connections
 
 from n2wbackup.lib import home
 from n2wbackup.processes import titles
+from n2wbackup.processes.beside import Beside
 from policies.services import outbox, recovery
 from policies.services.spooled import SpoolAlarms
 from scripts_admin.runners import keeper
@@ -30,20 +30,26 @@ class Command(BaseCommand):
         """Turn until the process is ended."""
         titles.show("watchdog")
         home.keep_temporary_files_in_memory()
+        # Before the forkserver, of which the child needs nothing.
+        clerk = Beside("watchdog's clerk", _keep_the_rows)
+        clerk.keep()
         keeper.warm()
-        threading.Thread(target=_enter_for_ever, name="enter", daemon=True).start()
-        outbox.start(SpoolAlarms(home.spool(), home.runtime()))
         thawer = recovery.Thawer(home.spool(), home.runtime())
         while True:
             try:
                 thawer.turn()
             except Exception:
                 log.exception("a turn of the watchdog failed; the next one follows")
+            clerk.keep()
             time.sleep(TURN_SECONDS)
 
 
-def _enter_for_ever() -> None:
-    """Enter into the rows. It may hang on a frozen disk or a database that is away: nobody waits for it."""
+def _keep_the_rows() -> None:
+    """Send alarms, and enter what happened into the rows.
+
+    It may hang on a frozen disk or a database that is away: nobody waits for it.
+    """
+    outbox.start(SpoolAlarms(home.spool(), home.runtime()))
     while True:
         try:
             recovery.enter_all()

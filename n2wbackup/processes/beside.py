@@ -1,0 +1,59 @@
+"""A child for what may hang, beside a process that must not.
+
+A thread would not do: one that waits for a frozen disk keeps its whole process from dying, so that nobody sees that
+it was killed, and nobody starts the next one.
+"""
+
+import ctypes
+import logging
+import os
+import signal
+import time
+from collections.abc import Callable
+from typing import NoReturn
+
+from n2wbackup.processes import titles
+
+__all__ = ["Beside"]
+
+log = logging.getLogger(__name__)
+AGAIN_SECONDS = 1.0  # between two starts
+_PR_SET_PDEATHSIG = 1
+
+
+class Beside:
+    """A child that does some work for ever; it is killed with this process, and made anew when it has ended.
+
+    Only for a process that has no thread and no connection to a database when it calls `keep`.
+    """
+
+    def __init__(self, role: str, work: Callable[[], None]) -> None:
+        """Remember the work, and what `ps` shows of who does it; nothing is started yet."""
+        self._role, self._work = role, work
+        self._pid = 0
+        self._next_at = 0.0
+
+    def keep(self) -> None:
+        """Start the child where there is none. Never waits, also where it was killed and cannot die yet."""
+        if self._pid and os.waitpid(self._pid, os.WNOHANG) != (0, 0):
+            log.warning("the %s has ended, and is started again", self._role)
+            self._pid = 0
+        now = time.monotonic()
+        if self._pid or now < self._next_at:
+            return
+        self._next_at = now + AGAIN_SECONDS
+        parent = os.getpid()
+        self._pid = os.fork()
+        if not self._pid:
+            self._become(parent)
+
+    def _become(self, parent: int) -> NoReturn:
+        try:
+            ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+            if os.getppid() == parent:  # else it has died meanwhile
+                titles.show(self._role)
+                self._work()
+        except BaseException:
+            log.exception("the %s has failed", self._role)
+        finally:
+            os._exit(1)
