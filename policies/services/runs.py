@@ -26,7 +26,7 @@ from scripts_admin.domain import outcomes
 
 MAX_LOSSES = 5
 # No run is put off for longer; what should wait until later than that was put off by a clock that went back since.
-LONGEST_DEFERRAL = timedelta(minutes=2)
+LONGEST_DEFERRAL = timedelta(minutes=15)
 
 
 def start(

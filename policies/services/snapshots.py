@@ -139,18 +139,22 @@ def settle_lost_answers(now: datetime) -> None:
         .select_related("run__account", "run__policy")
         .defer("run__account__secret_access_key")
     )
-    for target in unknown:
-        run = target.run
-        if run.account is None:
-            continue
-        try:
-            cloud = session.cloud(accounts.credentials(run.account))
-            found = cloud.of_run(target.region, home.server_id(), str(run.pk))
-        except BackupError as error:
-            log.warning("the lost answer of run %s is still open: %s", run.pk, error)
-            _give_lost_answer_up(target, now)
-            continue
-        _settle_one(target, found, now)
+    trouble = "the lost answer of %s could not be looked for"
+    each.apart(list(unknown), lambda target: _look_for_answer(target, now), trouble)
+
+
+def _look_for_answer(target: RunTarget, now: datetime) -> None:
+    run = target.run
+    if run.account is None:
+        return
+    try:
+        cloud = session.cloud(accounts.credentials(run.account))
+        found = cloud.of_run(target.region, home.server_id(), str(run.pk))
+    except BackupError as error:
+        log.warning("the lost answer of run %s is still open: %s", run.pk, error)
+        _give_lost_answer_up(target, now)
+        return
+    _settle_one(target, found, now)
 
 
 def _give_lost_answer_up(target: RunTarget, now: datetime) -> None:
@@ -163,6 +167,7 @@ def _give_lost_answer_up(target: RunTarget, now: datetime) -> None:
         target.save(update_fields=["state", "reason"])
 
 
+@transaction.atomic
 def _settle_one(target: RunTarget, found: Sequence[Snapshot], now: datetime) -> None:
     own = [s for s in found if s.volume_id in target.expected_volume_ids]
     since = _asked_at(target.run, now)

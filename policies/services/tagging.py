@@ -12,7 +12,7 @@ from policies.domain.errors import BackupError, NotFoundError
 from policies.models import Run, RunSnapshot
 from policies.ports import Cloud
 from policies.selectors import facts
-from policies.services import accounts
+from policies.services import accounts, each
 
 log = logging.getLogger(__name__)
 
@@ -53,8 +53,8 @@ def _tag_group(cloud: Cloud, region: str, ids: Sequence[str], tags: Mapping[str,
 
 def tag_due() -> None:
     """Write all tags that are due."""
-    for run_id in Run.objects.filter(tags_due=True).values_list("pk", flat=True):
-        tag(run_id)
+    due = Run.objects.filter(tags_due=True).values_list("pk", flat=True)
+    each.apart(list(due), tag, "the tags of run %s could not be written")
 
 
 def _groups(run: Run) -> dict[tuple[str, str], list[str]]:

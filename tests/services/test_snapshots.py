@@ -215,6 +215,26 @@ def test_a_lost_answer_is_adopted_by_its_tag(backup: Backup) -> None:
     assert len(backup.calls("fire")) == 1
 
 
+def test_a_run_whose_answer_cannot_be_looked_for_keeps_no_other_waiting(
+    backup: Backup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    earlier = factories.PolicyFactory.create(name="earlier")
+    broken = factories.RunTargetFactory.create(run__policy=earlier, state=RunTarget.State.UNKNOWN)
+    run = lost(backup, done=True)
+    settled = snapshots._look_for_answer
+
+    def look(target: RunTarget, now: datetime) -> None:
+        if target == broken:
+            raise ValueError("broken")
+        settled(target, now)
+
+    monkeypatch.setattr(snapshots, "_look_for_answer", look)
+
+    snapshots.poll()
+
+    assert target(run).state == RunTarget.State.FIRED
+
+
 def test_a_lost_answer_of_a_call_that_did_nothing_is_refused_after_five_minutes(
     backup: Backup,
 ) -> None:

@@ -1,6 +1,7 @@
 """Tags tell what snapshots are worth, and are written until AWS took them."""
 
 from datetime import timedelta
+from uuid import UUID
 
 import pytest
 import time_machine
@@ -152,3 +153,26 @@ def test_a_run_without_snapshots_has_nothing_to_tag(backup: Backup) -> None:
 
     assert backup.calls("tag") == []
     assert not Run.objects.get(pk=run.pk).tags_due
+
+
+def test_a_run_whose_tags_cannot_be_written_keeps_no_other_waiting(
+    backup: Backup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = factories.RunFactory.create(
+        policy=factories.PolicyFactory.create(name="earlier"), tags_due=True
+    )
+    backup.scripts()
+    run = backup.window()
+    tag = tagging.tag
+
+    def write(run_id: UUID) -> None:
+        if run_id == broken.pk:
+            raise ValueError("broken")
+        tag(run_id)
+
+    monkeypatch.setattr(tagging, "tag", write)
+
+    tagging.tag_due()
+
+    assert [each["before"] for each in tags(backup, run)] == ["succeeded"] * 2
+    assert list(Run.objects.filter(tags_due=True)) == [broken]
