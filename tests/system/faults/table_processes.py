@@ -37,6 +37,10 @@ def _kill_forkserver(bed: Bed, _: str) -> None:
     bed.send(bed.forkservers(), signal.SIGKILL)
 
 
+def _ignoring_term(bed: Bed, _: str) -> None:
+    bed.scripts(before="trap '' TERM")
+
+
 def kill_workers_and_guard(bed: Bed, _: str) -> None:
     """SIGKILL both in one go: none of the two sees the other one die."""
     _kill_at_once(bed, GUARD, WORKERS)
@@ -167,6 +171,13 @@ FAULTS = (
         promised=10.0,
         ends_before=True,
         quick="call",
+    ),
+    Fault(
+        "SIGKILL of the workers, and before ignores TERM",
+        {"before": CUT},
+        prepare=_ignoring_term,
+        strike=lambda bed, _: bed.kill(WORKERS),
+        ends_before=True,
     ),
     Fault("SIGKILL of the forkserver", EVERY, strike=_kill_forkserver, quick="between"),
     Fault(
