@@ -1,15 +1,19 @@
 """Where the server keeps its things, and who it is. Every folder of `N2W_HOME` is named here."""
 
+import fcntl
 import os
+import shutil
 import stat
 import tempfile
 import uuid
+from contextlib import suppress
 from pathlib import Path
 
 from django.conf import settings
 
 from n2wbackup.lib import once
 
+_TEMPORARY = "tmp-"
 _MEMORY = Path("/dev/shm")  # noqa: S108 - not a temporary file: the folder is checked for owner, kind and file system
 
 
@@ -83,8 +87,40 @@ def runtime() -> Path:
 
 
 def keep_temporary_files_in_memory() -> None:
-    """Have this process make its temporary files, such as the forkserver's socket, where no frozen disk stops it."""
-    tempfile.tempdir = str(runtime())
+    """Have this process make its temporary files, such as the forkserver's socket, where no frozen disk stops it.
+
+    They lie in a folder of its own, which is locked for as long as it lives; those of the dead are removed.
+    """
+    parent = runtime()
+    for left in parent.glob(f"{_TEMPORARY}*"):
+        with suppress(OSError):  # it is held, or somebody else was faster
+            held = _hold(left)
+            try:
+                shutil.rmtree(left)
+            finally:
+                os.close(held)
+    tempfile.tempdir = str(_own_temporary(parent))
+
+
+def _own_temporary(parent: Path) -> Path:
+    while True:
+        made = Path(tempfile.mkdtemp(prefix=_TEMPORARY, dir=parent))
+        with suppress(OSError):  # who starts at the same time takes it for one of the dead
+            held = _hold(made)
+            if made.exists():
+                return made  # `held` stays open
+            os.close(held)
+
+
+def _hold(folder: Path) -> int:
+    """Return a descriptor that holds the folder's lock; BlockingIOError where another one does."""
+    held = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(held)
+        raise
+    return held
 
 
 def runtime_of(home: Path) -> Path:

@@ -1,9 +1,12 @@
 """Everything that is looked at in the end: rows, marks, what AWS has, and what is left of processes and files."""
 
+import fcntl
+import os
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -152,10 +155,28 @@ def tables(estate: Estate) -> dict[str, int]:
     return {name: int(estate.query(f"SELECT count(*) FROM {name}")[0][0]) for (name,) in names}  # noqa: S608 - names from the database itself
 
 
+def _is_of_the_living(folder: Path) -> bool:
+    """Tell whether it is the folder for temporary files of a process that runs."""
+    if not folder.name.startswith("tmp-"):
+        return False
+    held = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(held)
+    return False
+
+
 def left(estate: Estate, programs: Sequence[str]) -> list[str]:
     """Return a sentence on everything that runs leave behind; `programs` are the titles of a server at rest."""
     spool = sorted(path.name for path in (estate.product.home / "spool").iterdir())
-    memory = sorted(path.name for path in estate.product.memory.iterdir() if path.is_dir())
+    memory = sorted(
+        path.name
+        for path in estate.product.memory.iterdir()
+        if path.is_dir() and not _is_of_the_living(path)
+    )
     now = titles(estate)
     found = {
         "frozen": sorted(path.name for path in estate.frozen.iterdir()),

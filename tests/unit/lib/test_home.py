@@ -1,5 +1,8 @@
 import os
+import shutil
 import stat
+import subprocess
+import sys
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -123,3 +126,54 @@ def test_a_runtime_folder_that_cannot_be_made_says_what_to_do(
 
 def _home() -> Path:
     return home.serve_lock().parent
+
+
+TEMPORARY = """
+import os, sys, tempfile, time
+import django
+django.setup()
+from n2wbackup.lib import home
+
+home.keep_temporary_files_in_memory()
+print(tempfile.mkdtemp(), flush=True)
+sys.stdin.read()
+"""
+
+
+def _keeper(own_home: Path) -> tuple["subprocess.Popen[str]", Path]:
+    """Start what keeps its temporary files in memory; return it, and one of them."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", TEMPORARY],
+        cwd=Path(__file__).resolve().parents[3],
+        env={
+            "PATH": os.environ["PATH"],
+            "DJANGO_SETTINGS_MODULE": "n2wbackup.settings",
+            "N2W_HOME": str(own_home),
+        },
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout
+    return process, Path(process.stdout.readline().rstrip())
+
+
+def test_temporary_files_of_the_dead_are_removed_and_those_of_the_living_kept(
+    own_home: Path,
+) -> None:
+    dead, lost = _keeper(own_home)
+    with dead:
+        dead.kill()
+    first, kept = _keeper(own_home)
+    second, own = _keeper(own_home)
+    with first, second:
+        try:
+            there = [lost.exists(), kept.exists(), own.exists()]
+            assert lost.is_relative_to(home.runtime())
+        finally:
+            first.kill()
+            second.kill()
+    shutil.rmtree(home.runtime())
+
+    assert there == [False, True, True]
+    assert lost.parent != kept.parent != own.parent

@@ -1,5 +1,6 @@
 """What `serve` asks for before it starts anything."""
 
+import tempfile
 from io import StringIO
 
 import pytest
@@ -17,6 +18,7 @@ from policies.services import recovery
 def started(monkeypatch: pytest.MonkeyPatch, db: None) -> list[str]:
     """Give what was started, which is nothing real."""
     names: list[str] = []
+    monkeypatch.setattr(tempfile, "tempdir", None)  # serve keeps its own elsewhere
     monkeypatch.setattr(supervisor, "run", lambda: names.append("all"))
     monkeypatch.setattr(supervisor, "become", names.append)
     monkeypatch.setattr("policies.management.commands.serve.connection.close", lambda: None)
