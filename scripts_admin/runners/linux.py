@@ -52,7 +52,7 @@ def is_alive(process: Process) -> bool:
 
 
 def group_is_gone(leader: Process) -> bool:
-    """Tell whether no living process is left of the group that `leader` founded.
+    """Tell whether the leader is gone, and no living process is left of the group that it founded.
 
     The kernel gives a pid to nobody while a group bears its number, so a living leader with another
     start time proves that the group ended before.
@@ -60,6 +60,8 @@ def group_is_gone(leader: Process) -> bool:
     fields = _stat(leader.pid)
     if fields is not None and int(fields[_START]) != leader.start_ticks:
         return True
+    if fields is not None and fields[_STATE] not in "ZX":
+        return False  # forked a moment ago, it may have founded no group yet
     for name in os.listdir(_PROC):  # noqa: PTH208 - one call, where iterdir would make a Path of each
         if not name.isdigit():
             continue
@@ -70,9 +72,13 @@ def group_is_gone(leader: Process) -> bool:
 
 
 def signal_group(leader: Process, number: signal.Signals) -> None:
-    """Signal what is left of the leader's group; nobody else is ever hit."""
+    """Signal what is left of the leader's group, and the leader before it has one; nobody else is ever hit."""
     fields = _stat(leader.pid)
     if fields is not None and int(fields[_START]) != leader.start_ticks:
         return
     with suppress(ProcessLookupError):
-        os.killpg(leader.pid, number)
+        try:
+            os.killpg(leader.pid, number)
+        except ProcessLookupError:
+            if fields is not None:
+                os.kill(leader.pid, number)
