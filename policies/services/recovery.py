@@ -25,15 +25,21 @@ from scripts_admin.runners.spool import UnreadableRecordError
 
 log = logging.getLogger(__name__)
 
+WAKE_AGAIN_SECONDS = 1.0  # to wake who is awake costs nothing
+
 
 class Thawer:
-    """Thaws every window of this host whose keeper is gone. One turn never waits."""
+    """Thaws every window of this host whose keeper is gone, and wakes a keeper that is late.
+
+    One turn never waits.
+    """
 
     def __init__(self, spool_folder: Path, runtime: Path) -> None:
         """Remember the two places; neither is read yet."""
         self._spool, self._runtime = spool_folder, runtime
         self._guards: list[Guard] = []
         self._unreadable: set[Path] = set()
+        self._late_at: dict[Path, float] = {}  # when a window that is kept should be over
 
     def reap(self) -> bool:
         """Let go of the attempts that have ended; tell whether none is left."""
@@ -49,7 +55,9 @@ class Thawer:
     def turn(self) -> int:
         """Start every attempt that is due; return how many windows are still open."""
         self.reap()
-        return sum(self._look(folder) for folder in spool.open_windows(self._spool))
+        folders = list(spool.open_windows(self._spool))
+        self._late_at = {f: at for f, at in self._late_at.items() if f in folders}
+        return sum(self._look(folder) for folder in folders)
 
     def _look(self, folder: Path) -> bool:
         try:
@@ -57,6 +65,8 @@ class Thawer:
         except FileNotFoundError:
             return False
         if lock is None:
+            with suppress(OSError, UnreadableRecordError):
+                self._wake(folder)
             return True  # somebody alive is at it
         try:
             return self._attempt(folder, lock)
@@ -69,6 +79,15 @@ class Thawer:
             # The guard has a copy by now; without one, a lock kept here would look like a keeper alive.
             with suppress(OSError):
                 os.close(lock)
+
+    def _wake(self, folder: Path) -> None:
+        """Wake the keeper of a window past its deadline: it was stopped, and its worker may be dead."""
+        now = linux.boottime()
+        if folder not in self._late_at:
+            self._late_at[folder] = now + spool.read(folder).max_freeze_seconds
+        elif now >= self._late_at[folder]:
+            self._late_at[folder] = now + WAKE_AGAIN_SECONDS
+            thaw.wake(self._runtime / folder.name)
 
     def _attempt(self, folder: Path, lock: int) -> bool:
         """Start the attempt that is due; tell whether one is due now or later."""

@@ -68,6 +68,7 @@ def keep_window(pipe: Connection, orders: Orders) -> None:
     """Be the guard of one window: the entry of the process. Ends when after has ended."""
     record, lock = _settle_in(orders)
     writer = journal.Writer(orders.runtime_folder)
+    writer.note_guard()
     window = Window(pipe, record, writer, orders.secrets)
     _tell(pipe, "ready", os.getpid() != LOADED_IN)
     window.keep()
@@ -86,6 +87,7 @@ def run_single(pipe: Connection, orders: Orders, phase: str, argument: str, atte
     command = record.command(phase)
     if command is not None:
         writer = journal.Writer.or_none(orders.runtime_folder)
+        writer.note_guard()
         writer.note("opened")  # whatever the journal was before it may have been lost with
         if phase == "after" and attempt == 1:
             # Whoever asked for it, the window's own guard did not live to run it.

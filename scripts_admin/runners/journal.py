@@ -56,6 +56,7 @@ class Journal:
     """A run's journal, read."""
 
     attempts: dict[tuple[str, int], Attempt] = field(default_factory=dict)
+    guard: linux.Process | None = None  # the last that kept the run
     opened: bool = False
     thaw_by: str = ""  # worker | deadline | lost
     thaw_at: float | None = None
@@ -77,6 +78,9 @@ class Journal:
         kind = event.pop("event")
         if kind == "opened":
             self.opened = True
+            return
+        if kind == "kept":
+            self.guard = linux.Process(event["pid"], event["start_ticks"])
             return
         if kind == "thaw":
             self.thaw_by, self.thaw_at, self.thaw_boot = event["by"], event["at"], event["boot"]
@@ -158,6 +162,11 @@ class Writer:
             self._torn = False
         else:
             raise OSError(errno.ENOSPC, "the journal's line is cut short")
+
+    def note_guard(self) -> None:
+        """Put down that this process keeps the run from now on."""
+        guard = linux.identify(os.getpid())
+        self.note("kept", pid=guard.pid, start_ticks=guard.start_ticks)
 
     def close(self) -> None:
         """Let go of the file."""

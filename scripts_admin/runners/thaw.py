@@ -3,6 +3,7 @@
 Works from the spool and the journal alone, so that it needs no database, broker or worker.
 """
 
+import signal
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -102,6 +103,13 @@ def look(spool_folder: Path, runtime_folder: Path) -> tuple[spool.Record, Standi
     record = spool.read(spool_folder)
     known = journal.read_if_there(runtime_folder)
     return record, standing(record, known, linux.boot_id())
+
+
+def wake(runtime_folder: Path) -> None:
+    """Let the guard of a run go on where somebody has stopped it (SIGSTOP, a debugger)."""
+    guard = journal.read(runtime_folder).guard
+    if guard is not None:
+        linux.signal_group(guard, signal.SIGCONT)
 
 
 def start(

@@ -31,6 +31,12 @@ def leave_and_die(guard: Guard) -> NoReturn:
     raise DiedError
 
 
+def stop_guard_and_die(guard: Guard, *_: object) -> NoReturn:
+    """Die after somebody has stopped the guard: it cannot see that."""
+    os.kill(guard.pid, signal.SIGSTOP)
+    leave_and_die(guard)
+
+
 def drop_lock_and_die(_folder: Path, _runtime: Path, lock: int, *_: object) -> NoReturn:
     """Die, and have the kernel close the lock, as it does for a process."""
     os.close(lock)

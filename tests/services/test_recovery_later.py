@@ -1,5 +1,6 @@
 """What the watchdog finds of runs beyond their window, and of spools that nobody minds."""
 
+from dataclasses import replace
 from typing import NoReturn
 
 import pytest
@@ -9,16 +10,18 @@ from pytest_django import Settings
 from n2wbackup.lib import home
 from policies.domain.sequence import State
 from policies.models import Run
-from policies.services import completing, recovery, snapshots, windows
-from scripts_admin.runners import keeper, spool
+from policies.services import completing, recovery, scripting, snapshots, windows
+from scripts_admin.runners import keeper, linux, spool
 from scripts_admin.runners.keeper import Guard
 from tests.services.backup import Backup, outcomes, state
 from tests.services.losses import (
+    DiedError,
     die,
     drop_lock_and_die,
     dying,
     kill_guard_and_die,
     recover,
+    stop_guard_and_die,
 )
 from tests.unit.scripts_admin.stage import until
 
@@ -179,6 +182,29 @@ def test_a_window_is_thawed_though_the_key_to_its_masks_is_gone(
     assert backup.marks == ["before", "after 1"]
     assert not spool.is_held(backup.spooled(run))
     assert run.state == State.WAITING
+
+
+def test_a_guard_that_was_stopped_is_woken_past_its_deadline_though_its_worker_is_dead(
+    backup: Backup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backup.scripts()
+    run = backup.start()
+    real = scripting.spool_record
+    monkeypatch.setattr(
+        scripting, "spool_record", lambda *given: replace(real(*given), max_freeze_seconds=1.0)
+    )
+    monkeypatch.setattr(Guard, "thaw", stop_guard_and_die)
+    with pytest.raises(DiedError):
+        windows.execute(run.pk)
+    thawer = recovery.Thawer(home.spool(), home.runtime())
+    first = linux.boottime()
+    assert thawer.turn() == 1
+
+    until(lambda: thawer.turn() == 0)
+
+    assert linux.boottime() >= first + 1
+    assert backup.marks == ["before", "after 1"]
+    assert recover(run).state == State.WAITING
 
 
 def test_an_attempt_is_made_when_it_is_due_and_not_before(backup: Backup) -> None:

@@ -133,6 +133,11 @@ def _stop_workers(bed: Bed, _: str) -> None:
     bed.stop(WORKERS)
 
 
+def _stop_guard_and_kill_workers(bed: Bed, _: str) -> None:
+    bed.stop(GUARD)
+    bed.kill(WORKERS)
+
+
 def _wake_when_thawed(bed: Bed, _: str) -> None:
     """Let the workers sleep until somebody else has thawed, or for a while where nothing is frozen."""
     if bed.product.marks("before", "start"):
@@ -265,6 +270,13 @@ FAULTS = (
         {"between": LATE, "call": LATE, "returned": LATE},
         strike=lambda bed, _: bed.stop(GUARD),
         quick="call",
+        policy=SHORT,
+    ),
+    Fault(
+        "SIGSTOP of the guard, then SIGKILL of the workers",
+        {"between": NOT_FIRED, "call": LATE, "returned": LATE},
+        strike=_stop_guard_and_kill_workers,
+        quick="returned",
         policy=SHORT,
     ),
 )
