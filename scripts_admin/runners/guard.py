@@ -26,9 +26,8 @@ from scripts_admin.runners.capture import LIMIT_BYTES, REPEATED_LIMIT_BYTES
 from scripts_admin.runners.script import RECHECK_SECONDS, Script
 
 LOADED_IN = os.getpid()  # the forkserver's, unless its preload failed in silence
-IDLE_SECONDS = (
-    1.0  # the selector's clock stops while the machine sleeps; look again at least so often
-)
+# The selector's clock stops while the machine sleeps, and a dead worker may keep its pipe: look so often.
+IDLE_SECONDS = 0.5
 
 
 class Lock:
@@ -56,11 +55,15 @@ def _receive_lock(sent: _Detachable) -> Lock:
 
 @dataclass(frozen=True, slots=True)
 class Orders:
-    """Where a guard finds its run; `lock` holds the run's flock, `secrets` are masked in outputs."""
+    """Where a guard finds its run; `lock` holds the run's flock, `secrets` are masked in outputs.
+
+    `worker` is who gave them: when it dies, its window is thawed.
+    """
 
     spool_folder: Path
     runtime_folder: Path
     lock: Lock
+    worker: linux.Process
     secrets: tuple[bytes, ...] = ()
 
 
@@ -69,7 +72,7 @@ def keep_window(pipe: Connection, orders: Orders) -> None:
     record, lock = _settle_in(orders)
     writer = journal.Writer(orders.runtime_folder)
     writer.note_guard()
-    window = Window(pipe, record, writer, orders.secrets)
+    window = Window(pipe, record, writer, orders)
     _tell(pipe, "ready", os.getpid() != LOADED_IN)
     window.keep()
     os.close(lock)  # first, so that whoever hears of the end finds the run kept by nobody
@@ -125,16 +128,18 @@ def _tell(pipe: Connection, what: str, value: object) -> None:
         pipe.send((what, value))
 
 
-def _turn(selector: selectors.BaseSelector, scripts: Sequence[Script], until: float | None) -> None:
-    """Handle what is readable, or wait for the nearest deadline."""
+def _turn(selector: selectors.BaseSelector, scripts: Sequence[Script], until: float | None) -> bool:
+    """Handle what is readable, or wait for the nearest deadline; tell whether there was anything."""
     moments = [m for m in (*(script.deadline for script in scripts), until) if m is not None]
     now = linux.boottime()
     wait = min([IDLE_SECONDS, *(max(0.0, moment - now) for moment in moments)])
-    for key, _ in selector.select(wait):
+    ready = selector.select(wait)
+    for key, _ in ready:
         key.data(key.fd)
     now = linux.boottime()
     for script in scripts:
         script.tick(now)
+    return bool(ready)
 
 
 def _bury(known: journal.Journal, record: spool.Record) -> None:
@@ -173,17 +178,18 @@ class Window:
         pipe: Connection,
         record: spool.Record,
         writer: journal.Writer,
-        secrets: Sequence[bytes],
+        orders: Orders,
     ) -> None:
         """Fork both scripts and hold them at their gates."""
-        self._pipe, self._record, self._writer, self._secrets = pipe, record, writer, secrets
+        self._pipe, self._record, self._writer = pipe, record, writer
+        self._secrets, self._worker = orders.secrets, orders.worker
         self._selector = selectors.DefaultSelector()
         self._after = self._fork("after")
         self._before = self._fork("before")
         self._selector.register(pipe.fileno(), selectors.EVENT_READ, self._on_word)
         self._opened: float | None = None
         self._thaw_by = ""
-        self._over = False
+        self._is_lost = self._over = False
 
     def _fork(self, phase: str) -> Script | None:
         command = self._record.command(phase)
@@ -196,9 +202,11 @@ class Window:
         """Turn until the window is over, then put the outputs down."""
         while not self._over:
             scripts = [script for script in (self._before, self._after) if script]
-            _turn(self._selector, scripts, self._deadline)
+            busy = _turn(self._selector, scripts, self._deadline)
             if self._is_overdue:
                 self._thaw("deadline")
+            elif not busy and not self._is_lost and linux.is_dying(self._worker):
+                self._on_lost()
         if self._opened is None:
             return
         for script in (self._before, self._after):
@@ -219,7 +227,6 @@ class Window:
         try:
             word = self._pipe.recv()
         except (EOFError, OSError):
-            self._selector.unregister(self._pipe.fileno())
             self._on_lost()
             return
         if word == "go":
@@ -230,6 +237,8 @@ class Window:
             _tell(self._pipe, "thawing", self._thaw_by)
 
     def _on_lost(self) -> None:
+        self._is_lost = True
+        self._selector.unregister(self._pipe.fileno())
         if self._opened is not None:
             self._thaw("lost")
             return

@@ -61,7 +61,10 @@ class Guard:
         try:
             warm()
             self._pipe, theirs = _context.Pipe()
-            orders = guard.Orders(spool_folder, runtime_folder, guard.Lock(lock), tuple(secrets))
+            worker = linux.identify(os.getpid())
+            orders = guard.Orders(
+                spool_folder, runtime_folder, guard.Lock(lock), worker, tuple(secrets)
+            )
             target = guard.run_single if single else guard.keep_window
             self._process = _context.Process(target=target, args=(theirs, orders, *(single or ())))
             with theirs:

@@ -51,6 +51,21 @@ def is_alive(process: Process) -> bool:
     return int(fields[_START]) == process.start_ticks
 
 
+def is_dying(process: Process) -> bool:
+    """Tell whether this very process was killed, though a thread of it that waits for a disk may keep it.
+
+    Until that thread ends, no descriptor of the process is closed, and nothing that watches them hears of it.
+    """
+    if not is_alive(process):
+        return True
+    try:
+        text = (_PROC / str(process.pid) / "status").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return True
+    lines = [line.split(":") for line in text.splitlines() if line.startswith(("SigPnd", "ShdPnd"))]
+    return any(int(mask, 16) >> (signal.SIGKILL - 1) & 1 for _, mask in lines)
+
+
 def group_is_gone(leader: Process) -> bool:
     """Tell whether the leader is gone, and no living process is left of the group that it founded.
 

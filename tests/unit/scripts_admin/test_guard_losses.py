@@ -110,6 +110,46 @@ def test_a_worker_that_is_killed_while_frozen_is_followed_by_after_within_a_seco
     assert stage.journal.thaw_by == "lost"
 
 
+_LEFT_BEHIND = """
+import ctypes, sys, threading, time
+from pathlib import Path
+from scripts_admin.runners import keeper, spool
+folder, runtime = map(Path, sys.argv[1:])
+guard = keeper.Guard(folder, runtime, spool.try_lock(folder))
+guard.wait_until_ready()
+guard.go()
+guard.before(10)
+threading.Thread(target=time.sleep, args=(60,)).start()
+print("frozen", flush=True)
+ctypes.CDLL(None).syscall(int(sys.stdin.readline()), 0)
+"""
+EXIT_OF_ONE_THREAD = {"x86_64": 60, "aarch64": 93}
+
+
+def test_a_worker_of_which_only_a_thread_is_left_has_its_window_thawed(stage: Stage) -> None:
+    """As where a killed worker's thread waits for the frozen disk: the pipe stays open all the while."""
+    stage.script("before", "echo before >> marks")
+    stage.script("after", AFTER)
+    stage.spool()
+    command = [sys.executable, "-c", _LEFT_BEHIND, str(stage.spooled), str(stage.runtime)]
+
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as worker:
+        assert worker.stdin is not None
+        assert worker.stdout is not None
+        assert worker.stdout.readline() == "frozen\n"
+        number = EXIT_OF_ONE_THREAD[os.uname().machine]
+        worker.stdin.write(f"{number}\n")
+        worker.stdin.flush()
+        until(lambda: stage.mark("marks") == "before\nafter 1\n")
+        os.kill(worker.pid, 0)
+        worker.kill()
+
+    until(lambda: not spool.is_held(stage.spooled))
+    assert stage.journal.thaw_by == "lost"
+
+
 def test_the_deadline_ends_before_and_thaws(stage: Stage) -> None:
     stage.script("before", HANG)
     stage.script("after", f"{AFTER}; sleep 0.5")  # so that the guard is there to be asked
@@ -347,7 +387,11 @@ def test_a_word_that_comes_past_the_deadline_is_late_although_nobody_has_looked_
     stage.script("after", "true")
     worker, theirs = multiprocessing.Pipe()
     record = stage.spool(stage.record(max_freeze_seconds=1.0))
-    window = guards.Window(theirs, record, journal.Writer(stage.runtime), ())
+    lock = spool.try_lock(stage.spooled)
+    assert lock is not None
+    itself = linux.identify(os.getpid())
+    orders = guards.Orders(stage.spooled, stage.runtime, guards.Lock(lock), itself)
+    window = guards.Window(theirs, record, journal.Writer(stage.runtime), orders)
     worker.send("go")
     worker.send("thaw")
     window._on_word(theirs.fileno())
@@ -356,6 +400,7 @@ def test_a_word_that_comes_past_the_deadline_is_late_although_nobody_has_looked_
 
     window._on_word(theirs.fileno())
     window.keep()
+    os.close(lock)
 
     assert stage.journal.thaw_by == "deadline"
 
