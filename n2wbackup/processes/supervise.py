@@ -1,11 +1,13 @@
 """The process that keeps all others alive: `python -m n2wbackup.processes.supervise LOCK CONF`.
 
-It is supervisor's own daemon with three changes: it looks for dead children twenty times a second,
-it never waits for the disk of its logs, and it holds the lock of `N2W_HOME` (the open descriptor
-LOCK) as long as it lives. No Django here: this process is the one that must not fall.
+It is supervisor's own daemon with four changes: it looks for dead children twenty times a second,
+a child can be ended from its first moment, it never waits for the disk of its logs, and it holds
+the lock of `N2W_HOME` (the open descriptor LOCK) as long as it lives. No Django here: this process
+is the one that must not fall.
 """
 
 import os
+import signal
 import sys
 from typing import Any
 
@@ -17,15 +19,31 @@ from n2wbackup.processes import log_files, serve_lock
 
 # A dead child is noticed when its output ends; where a grandchild keeps that open, by looking.
 _LOOK_SECONDS = 0.05
+_TAKEN = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP)
 
 
 class _Options(ServerOptions):  # type: ignore[misc] # supervisor has no annotations
-    """Supervisor's options, with a poller that never sleeps long."""
+    """Supervisor's options, with a poller that never sleeps long and a fork that loses no signal."""
 
     def __init__(self) -> None:
         super().__init__()
         poll = self.poller.poll
         self.poller.poll = lambda timeout: poll(min(timeout, _LOOK_SECONDS))
+
+    def fork(self) -> int:
+        """Fork a child that SIGTERM ends at once, also before it has executed its program.
+
+        It would note the signal as supervisor does, and forget it with the exec: nobody would end it.
+        """
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, _TAKEN)
+        try:
+            pid = os.fork()
+            if not pid:
+                for number in _TAKEN:
+                    signal.signal(number, signal.SIG_DFL)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        return pid
 
 
 def main(lock: int, conf: str) -> None:

@@ -69,6 +69,7 @@ def test_a_child_is_killed_with_its_parent(parent: subprocess.Popen[str]) -> Non
 
 def test_nobody_waits_for_a_child_that_does_not_end(parent: subprocess.Popen[str]) -> None:
     child = _told(parent)
+    processes.wait_until(lambda: "clerk" in _title(child), seconds=20, what="its title")
     os.kill(child, signal.SIGSTOP)
 
     assert {_told(parent) for _ in range(40)} == {child}
