@@ -77,9 +77,20 @@ def freeze(product: Product) -> str:
 def mend(product: Product, hook: Webhook, run: str) -> None:
     """Let after succeed, and wait for the good news and the end."""
     (product.home / "fixed").touch()
-    # after is tried again each minute in the end.
-    wait_for(hook, "has recovered", seconds=150)
+    try:
+        # after is tried again each minute in the end.
+        wait_for(hook, "has recovered", seconds=150)
+    except TimeoutError as error:
+        error.add_note(_how_it_stands(product, run))
+        raise
     assert product.wait_for_end(run)["state"] == "partial"
+
+
+def _how_it_stands(product: Product, run: str) -> str:
+    logs = [(path, path.read_text()[-3000:]) for path in (product.home / "logs").glob("*.log")]
+    told = [f"{path.name}:\n{text}" for path, text in logs]
+    journal = [path.read_text() for path in product.memory.glob("*/journal")]
+    return "\n\n".join([str(product.show(run)), *journal, *told])
 
 
 def nothing_tells_the_urls(product: Product) -> None:
