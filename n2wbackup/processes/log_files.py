@@ -5,6 +5,7 @@ is kept in memory up to a limit, and past it lost.
 """
 
 import threading
+import weakref
 from collections.abc import Callable
 from contextlib import suppress
 from queue import SimpleQueue
@@ -57,13 +58,35 @@ class _Writer:
 _writer = _Writer()
 
 
+class _Real:
+    """A handler that only the thread ever opens, uses and lets go.
+
+    Whoever frees a file that could not be written, as its disk was full, writes what is left, and waits for the disk.
+    """
+
+    def __init__(self, make: Callable[[], Any]) -> None:
+        self._make = make
+        self._handler: Any = None
+
+    def opened(self, form: str) -> Any:  # noqa: ANN401 - supervisor has no annotations
+        if self._handler is None:
+            self._handler = self._make()
+            self._handler.setFormat(form)
+        return self._handler
+
+    def let_go(self) -> None:
+        handler, self._handler = self._handler, None
+        if handler is not None:
+            handler.close()
+
+
 class _Later(loggers.Handler):  # type: ignore[misc] # supervisor has no annotations
     """Does in the thread what the handler would do that `make` returns, its opening included."""
 
     def __init__(self, make: Callable[[], Any]) -> None:
         super().__init__()
-        self._make = make
-        self._real: Any = None
+        self._real = _Real(make)
+        weakref.finalize(self, _writer.put, self._real.let_go).atexit = False
 
     def emit(self, record: loggers.LogRecord) -> None:
         if not isinstance(record.msg, bytes):
@@ -83,13 +106,8 @@ class _Later(loggers.Handler):  # type: ignore[misc] # supervisor has no annotat
         self._give(lambda real: real.close())
 
     def _give(self, act: Callable[[Any], object], size: int = 0) -> None:
-        def job() -> None:
-            if self._real is None:
-                self._real = self._make()
-                self._real.setFormat(self.fmt)
-            act(self._real)
-
-        _writer.put(job, size)
+        real, form = self._real, self.fmt
+        _writer.put(lambda: act(real.opened(form)), size)
 
 
 def install() -> None:

@@ -1,3 +1,4 @@
+import gc
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -105,3 +106,27 @@ def test_a_file_that_cannot_be_opened_is_tried_again(tmp_path: Path) -> None:
     log_files.finish()
 
     assert path.read_text() == "kept\n"
+
+
+def test_a_file_that_could_not_be_written_is_freed_by_the_thread(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is left in its buffer is written then, and the disk may be frozen by now."""
+    freed: list[str] = []
+    handler = log_files._FileHandler
+
+    class Noted(handler):  # type: ignore[misc, valid-type]
+        def __del__(self) -> None:
+            freed.append(threading.current_thread().name)
+
+    monkeypatch.setattr(log_files, "_FileHandler", Noted)
+    logger = log_to(tmp_path / "log")
+    logger.info("said")
+    log_files.finish()
+
+    del logger
+    gc.collect()
+    log_files.finish()
+    log_files.finish()
+
+    assert freed == ["logs"]
