@@ -56,7 +56,8 @@ class Thawer:
         """Start every attempt that is due; return how many windows are still open."""
         self.reap()
         folders = list(spool.open_windows(self._spool))
-        self._late_at = {f: at for f, at in self._late_at.items() if f in folders}
+        for gone in self._late_at.keys() - set(folders):
+            del self._late_at[gone]
         return sum(self._look(folder) for folder in folders)
 
     def _look(self, folder: Path) -> bool:
