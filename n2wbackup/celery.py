@@ -11,6 +11,7 @@ from typing import Any
 from celery import Celery, signals
 from django.db import close_old_connections
 
+from n2wbackup.lib import home
 from n2wbackup.processes import draining, titles
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "n2wbackup.settings")
@@ -37,6 +38,12 @@ def _write_no_bytecode(**_: Any) -> None:  # noqa: ANN401
 def _take_turns_quickly(**_: Any) -> None:  # noqa: ANN401
     """Let a thread whose application is frozen have Python soon: others may prepare or enter meanwhile."""
     sys.setswitchinterval(SWITCH_SECONDS)
+
+
+@signals.celeryd_init.connect(weak=False)
+def _keep_temporary_files_in_memory(**_: Any) -> None:  # noqa: ANN401
+    """Have the forkserver's socket where no frozen disk keeps it waiting, and nobody cleans up."""
+    home.keep_temporary_files_in_memory()
 
 
 @signals.task_prerun.connect(weak=False)

@@ -1,5 +1,6 @@
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,6 +13,7 @@ from django.db import connection
 from setproctitle import getproctitle, setproctitle
 
 from n2wbackup.celery import app
+from n2wbackup.lib import home
 from n2wbackup.processes import draining
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -23,6 +25,17 @@ def own_title() -> Iterator[None]:
     before = getproctitle()
     yield
     setproctitle(before)
+
+
+@pytest.fixture
+def worker_that_begins(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Do what a worker does before anything else, and take it back in the end."""
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    switched_each = sys.getswitchinterval()
+    signals.celeryd_init.send(sender="w", instance=None, conf=None, options=None)
+    yield
+    sys.setswitchinterval(switched_each)
 
 
 class Consumer:
@@ -113,23 +126,19 @@ def test_a_thread_keeps_its_connection_from_task_to_task_until_it_is_broken(
     assert closed == ["closed"]
 
 
-def test_a_worker_writes_no_bytecode(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "dont_write_bytecode", False)
-    monkeypatch.setattr(sys, "setswitchinterval", lambda _: None)
-
-    signals.celeryd_init.send(sender="w", instance=None, conf=None, options=None)
-
+@pytest.mark.usefixtures("worker_that_begins")
+def test_a_worker_writes_no_bytecode() -> None:
     assert sys.dont_write_bytecode is True
 
 
+@pytest.mark.usefixtures("worker_that_begins")
 def test_a_workers_threads_take_turns_quickly() -> None:
-    before = sys.getswitchinterval()
-    try:
-        signals.celeryd_init.send(sender="w", instance=None, conf=None, options=None)
+    assert sys.getswitchinterval() == pytest.approx(0.0005)
 
-        assert sys.getswitchinterval() == pytest.approx(0.0005)
-    finally:
-        sys.setswitchinterval(before)
+
+@pytest.mark.usefixtures("worker_that_begins")
+def test_a_workers_temporary_files_lie_in_memory() -> None:
+    assert Path(tempfile.gettempdir()).is_relative_to(home.runtime())
 
 
 def test_what_the_guard_imports_brings_neither_django_nor_celery() -> None:
