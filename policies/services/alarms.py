@@ -99,8 +99,7 @@ def _take_along(run: Run, now: datetime) -> str:
 
 def _raise(run: Run, kind: Kind, message: Message, now: datetime, *, at_once: bool = False) -> None:
     """Add the alarm, or count it in one that is held back; see `alarms.REPEAT`."""
-    if kind in alarms.TROUBLE:
-        _held(run, Kind.RECOVERED).delete()  # it is not true any more
+    _take_back_recovery(run, kind, now)
     rows = Alarm.objects.filter(policy=run.policy_id, kind=kind)
     last = rows.order_by("-pk").first() if run.policy_id else None
     not_before = now
@@ -119,6 +118,15 @@ def _raise(run: Run, kind: Kind, message: Message, now: datetime, *, at_once: bo
         created_at=now,
         not_before=not_before,
     )
+
+
+def _take_back_recovery(run: Run, kind: Kind, now: datetime) -> None:
+    """Remove a recovery that is not true any more. One that is due was true: it is told, and the trouble after it."""
+    untold = _held(run, Kind.RECOVERED)
+    if kind == Kind.MAY_BE_FROZEN:
+        untold.delete()
+    elif kind in alarms.TROUBLE:
+        untold.filter(not_before__gt=now).delete()
 
 
 def _count_in(held: Alarm, run: Run, message: Message) -> bool:

@@ -1,8 +1,9 @@
 """What fills the outbox: who is told, and what there is to tell."""
 
+from n2wbackup.lib import clock
 from policies.domain.sequence import Event, State
-from policies.models import AlarmReceivers, Policy
-from policies.services import receiving, runs
+from policies.models import AlarmReceivers, Policy, Run
+from policies.services import confirming, receiving, runs
 from scripts_admin.models import User
 from tests import factories
 
@@ -27,3 +28,11 @@ def fail(policy: Policy) -> None:
 def freeze(policy: Policy) -> None:
     run = factories.RunFactory.create(policy=policy, state=State.FROZEN)
     assert runs.apply(run, Event.THAW_FAILED, "after failed")
+
+
+def thaw(policy: Policy) -> None:
+    """Have a person confirm the thaw; nothing more is told of the runs."""
+    policy.refresh_from_db()
+    confirming.confirm(policy, by="alice")
+    unfinished = Run.objects.filter(policy=policy, ended_at=None)
+    unfinished.update(state=State.PARTIAL, ended_at=clock.now())

@@ -16,6 +16,7 @@ from scripts_admin.runners.keeper import Guard
 from tests import factories
 from tests.services.backup import Backup
 from tests.services.losses import dying, kill_guard_and_die
+from tests.services.posting import freeze, thaw
 
 
 def raised(*, spread: bool = True) -> list[str]:
@@ -110,13 +111,10 @@ def test_another_freeze_is_told_at_once_although_the_last_was_told_within_the_ho
     backup: Backup,
 ) -> None:
     for _ in range(2):
-        run = factories.RunFactory.create(policy=backup.policy, state=State.FROZEN)
-        runs.apply(run, Event.THAW_FAILED, "after failed")
+        freeze(backup.policy)
         delivering.spread()
-        backup.policy.refresh_from_db()
-        confirming.confirm(backup.policy, by="alice")
+        thaw(backup.policy)
         delivering.spread()
-        Run.objects.filter(pk=run.pk).update(state=State.PARTIAL, ended_at=clock.now())
 
     assert raised() == ["may_be_frozen", "recovered"] * 2
     assert not Alarm.objects.filter(spread_at=None).exists()
@@ -190,6 +188,28 @@ def test_a_recovery_that_is_not_true_any_more_is_not_sent(backup: Backup) -> Non
 
     assert raised() == ["failed", "recovered", "failed"]
     assert Alarm.objects.get(spread_at=None).count == 2
+
+
+def test_a_thaw_is_told_although_its_run_ends_in_trouble_a_moment_later(backup: Backup) -> None:
+    backup.scripts(after='[ "$N2W_ATTEMPT" = 2 ]')
+    run = backup.window()
+    assert raised() == ["may_be_frozen"]
+
+    while run.state == State.THAWING:
+        backup.thaw(run)
+    backup.cloud.advance()
+    assert backup.complete(backup.settle(run)).state == State.PARTIAL
+
+    assert raised() == ["may_be_frozen", "recovered", "partial"]
+
+
+def test_a_thaw_that_was_not_told_before_the_next_freeze_is_not_told(backup: Backup) -> None:
+    freeze(backup.policy)
+    assert raised() == ["may_be_frozen"]
+    thaw(backup.policy)
+    freeze(backup.policy)
+
+    assert raised() == ["may_be_frozen"] * 2
 
 
 def test_what_was_missed_is_told_and_what_was_skipped_is_not(backup: Backup) -> None:
