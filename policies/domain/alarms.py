@@ -27,6 +27,8 @@ class Kind(StrEnum):
 PINGS = frozenset({Kind.PING_START, Kind.PING_SUCCESS, Kind.PING_FAIL})
 # What a recovery answers to.
 TROUBLE = frozenset({Kind.MAY_BE_FROZEN, Kind.THAWED_LATE, Kind.FAILED, Kind.PARTIAL, Kind.MISSED})
+# Of the messages on one policy only the newest of each of these is true: an older one is not sent after it.
+NEWEST = (PINGS, frozenset({Kind.MAY_BE_FROZEN, Kind.RECOVERED}))
 PING_PATHS = {Kind.PING_START: "/start", Kind.PING_SUCCESS: "", Kind.PING_FAIL: "/fail"}
 
 

@@ -81,6 +81,8 @@ def _recovered(run: Run, now: datetime) -> None:
     # A mark is taken away by a thaw; of this very run nobody has been told anything but its late thaw.
     if last is None or last[0] in {Kind.RECOVERED, Kind.MAY_BE_FROZEN} or last[1] == run.pk:
         return
+    if told.filter(policy__may_be_frozen_since__isnull=False).exists():
+        return  # its after did not run in this run: the mark stands until somebody confirms the thaw
     how = f"Run {run.pk} of {run.label} succeeded."
     lately = told.filter(kind=Kind.RECOVERED, not_before__gt=now - alarms.REPEAT)
     if not lately.exists():

@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 CLAIM = timedelta(seconds=post.DEADLINE_SECONDS * 2 + 30)
 TOGETHER = receivers.MOST * 2
 KEPT = timedelta(days=90)
-SUPERSEDED = "a newer ping took its place"
+SUPERSEDED = "a newer message took its place"
 _PENDING = AlarmDelivery.State.PENDING
 _URGENT = Q(alarm__kind=Kind.MAY_BE_FROZEN)
 
@@ -131,18 +131,28 @@ def _free(busy: Collection[int | None]) -> Q:
 
 
 def _is_to_be_sent(delivery: AlarmDelivery, now: datetime) -> bool:
-    """Leave out pings that are overtaken, and those that would overtake one that is on its way."""
-    if delivery.alarm.kind not in alarms.PINGS:
+    """Leave out what is overtaken by something newer, and what would overtake something that is on its way.
+
+    What may be frozen waits for nothing.
+    """
+    kind = Kind(delivery.alarm.kind)
+    of_these = next((kinds for kinds in alarms.NEWEST if kind in kinds), None)
+    if of_these is None:
         return True
-    pings = AlarmDelivery.objects.filter(
-        receivers=delivery.receivers_id, alarm__kind__in=alarms.PINGS
+    same = AlarmDelivery.objects.filter(
+        receivers=delivery.receivers_id,
+        alarm__policy=delivery.alarm.policy_id,
+        alarm__kind__in=of_these,
     )
-    if pings.filter(state=_PENDING, claimed_until__gt=now).exists():
+    if same.filter(alarm__gt=delivery.alarm_id).exists():
+        _end(delivery, AlarmDelivery.State.GIVEN_UP, SUPERSEDED, now)
         return False
-    if not pings.filter(pk__gt=delivery.pk).exists():
-        return True
-    _end(delivery, AlarmDelivery.State.GIVEN_UP, SUPERSEDED, now)
-    return False
+    return (
+        kind == Kind.MAY_BE_FROZEN
+        or not same.filter(state=_PENDING, claimed_until__gt=now)
+        .exclude(alarm=delivery.alarm_id)
+        .exists()
+    )
 
 
 def _take(delivery: AlarmDelivery, now: datetime) -> bool:

@@ -135,7 +135,8 @@ def targets(alarm: Alarm) -> tuple[list[tuple[AlarmReceivers, str]], list[str]]:
     And a sentence for each of them whose URLs cannot be decrypted; that keeps nobody else from being told.
     """
     is_ping = alarm.kind in alarms.PINGS
-    everybody = concerned(Kind(alarm.kind), alarm.policy_id, alarm.owner_id)
+    kind = Kind.MAY_BE_FROZEN if _ends_a_freeze(alarm) else Kind(alarm.kind)
+    everybody = concerned(kind, alarm.policy_id, alarm.owner_id)
     readable, lost = _readable(everybody, "ping_url" if is_ping else "urls")
     found: dict[str, AlarmReceivers] = {}
     for each in readable:
@@ -145,6 +146,15 @@ def targets(alarm: Alarm) -> tuple[list[tuple[AlarmReceivers, str]], list[str]]:
             for url in _urls(each):
                 found.setdefault(url, each)
     return [(each, url) for url, each in found.items()], lost
+
+
+def _ends_a_freeze(alarm: Alarm) -> bool:
+    """Tell whether it takes back that something may be frozen: whoever heard of that hears of this."""
+    if alarm.kind != Kind.RECOVERED or alarm.policy_id is None:
+        return False
+    either = (Kind.MAY_BE_FROZEN, Kind.RECOVERED)
+    earlier = Alarm.objects.filter(policy=alarm.policy_id, kind__in=either, pk__lt=alarm.pk)
+    return earlier.order_by("-pk").values_list("kind", flat=True).first() == Kind.MAY_BE_FROZEN
 
 
 def groups(policy: Policy) -> tuple[list[list[str]], list[str]]:

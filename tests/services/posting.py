@@ -25,6 +25,11 @@ def fail(policy: Policy) -> None:
     assert runs.apply(run, Event.COMPLETED, "ended", end=State.FAILED, reason="AWS said no.")
 
 
+def succeed(policy: Policy) -> None:
+    run = factories.RunFactory.create(policy=policy, state=State.COMPLETING)
+    assert runs.apply(run, Event.COMPLETED, "ended", end=State.SUCCEEDED)
+
+
 def freeze(policy: Policy) -> None:
     run = factories.RunFactory.create(policy=policy, state=State.FROZEN)
     assert runs.apply(run, Event.THAW_FAILED, "after failed")

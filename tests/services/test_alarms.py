@@ -11,7 +11,7 @@ from policies.domain.alarms import Kind
 from policies.domain.reckoning import Span
 from policies.domain.sequence import Event, State
 from policies.models import Alarm, Policy, Run
-from policies.services import confirming, delivering, receiving, runs, windows
+from policies.services import delivering, receiving, runs, windows
 from scripts_admin.runners.keeper import Guard
 from tests import factories
 from tests.services.backup import Backup
@@ -156,6 +156,17 @@ def test_a_success_after_trouble_is_a_recovery_and_the_next_is_not(backup: Backu
     end(backup, State.SUCCEEDED)
 
     assert raised() == ["failed", "recovered"]
+
+
+def test_a_success_is_no_recovery_while_the_application_may_be_frozen(backup: Backup) -> None:
+    freeze(backup.policy)
+    Run.objects.update(state=State.PARTIAL, ended_at=clock.now())
+    end(backup, State.FAILED)
+    end(backup, State.SUCCEEDED)
+    assert raised() == ["may_be_frozen", "failed"]
+
+    thaw(backup.policy)
+    assert raised() == ["may_be_frozen", "failed", "recovered"]
 
 
 def test_a_recovery_takes_along_what_was_held_back(backup: Backup) -> None:

@@ -1,0 +1,143 @@
+"""Of two messages on one freeze the older one never comes last; sent to a real receiver on loopback."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+from ipaddress import ip_network
+
+import pytest
+import time_machine
+from pytest_django import Settings
+
+from n2wbackup.lib import clock
+from policies.models import AlarmDelivery, Policy
+from policies.services import delivering
+from tests import factories
+from tests.ground import receivers as ground
+from tests.ground.receivers import Webhook
+from tests.services.posting import fail, freeze, succeed, tell, thaw
+
+
+@pytest.fixture
+def hook(settings: Settings) -> Iterator[Webhook]:
+    settings.N2W_ALARM_NETWORKS = [ip_network("127.0.0.0/8")]
+    with ground.webhook() as served:
+        yield served
+
+
+@pytest.fixture
+def policy(db: None, hook: Webhook) -> Policy:
+    made = factories.PolicyFactory.create(owner=factories.alice(), name="policy1")
+    tell(f"{hook.json_url}/x", policy=made)
+    return made
+
+
+def send_in_vain(hook: Webhook) -> None:
+    """Have the receiver refuse what is due: it is sent again in a while."""
+    hook.status = 500
+    assert delivering.send_all() > 0
+    hook.status = 200
+    hook.requests.clear()
+
+
+def frozen(hook: Webhook) -> list[bool]:
+    """Return of each message that came whether it says that something may be frozen; send the repetitions first."""
+    with time_machine.travel(clock.now() + timedelta(minutes=5)):
+        delivering.send_all()
+    return ["MAY BE FROZEN" in title for title in hook.titles]
+
+
+def test_a_freeze_is_not_told_after_its_thaw(policy: Policy, hook: Webhook) -> None:
+    freeze(policy)
+    send_in_vain(hook)
+    thaw(policy)
+
+    delivering.send_all()
+
+    assert frozen(hook) == [False]
+    late, told = AlarmDelivery.objects.order_by("pk")
+    assert (late.state, late.reason) == ("given_up", delivering.SUPERSEDED)
+    assert told.state == "sent"
+
+
+def test_a_thaw_is_not_told_after_the_next_freeze(policy: Policy, hook: Webhook) -> None:
+    freeze(policy)
+    delivering.send_all()
+    thaw(policy)
+    send_in_vain(hook)
+    freeze(policy)
+
+    delivering.send_all()
+
+    assert frozen(hook) == [True]
+
+
+def test_a_freeze_is_told_after_the_thaw_of_another_policy(policy: Policy, hook: Webhook) -> None:
+    owner = policy.owner
+    other = factories.PolicyFactory.create(owner=owner, name="other")
+    tell(f"{hook.json_url}/owner", user=owner)
+    freeze(other)
+    delivering.send_all()
+    freeze(policy)
+    send_in_vain(hook)
+    thaw(other)
+
+    assert sorted(frozen(hook)) == [False, True, True]
+
+
+def test_each_url_of_a_receiver_is_told(policy: Policy, hook: Webhook) -> None:
+    tell(f"{hook.json_url}/x {hook.json_url}/y", policy=policy)
+    freeze(policy)
+
+    delivering.send_all()
+
+    assert sorted(hook.paths) == ["/x", "/y"]
+
+
+def test_a_thaw_waits_for_its_freeze_that_is_on_its_way(policy: Policy, hook: Webhook) -> None:
+    freeze(policy)
+    delivering.spread()
+    on_its_way = delivering.claim()
+    assert on_its_way is not None
+    thaw(policy)
+
+    assert delivering.send_all() == 0
+    delivering.send(on_its_way)
+    assert delivering.send_all() == 1
+
+    assert frozen(hook) == [True, False]
+
+
+def test_a_freeze_waits_for_no_thaw_that_is_on_its_way(policy: Policy, hook: Webhook) -> None:
+    freeze(policy)
+    delivering.send_all()
+    thaw(policy)
+    delivering.spread()
+    assert delivering.claim() is not None
+    hook.requests.clear()
+    freeze(policy)
+
+    assert delivering.send_all() == 1
+
+    assert frozen(hook) == [True]
+
+
+def test_superusers_are_told_of_the_thaw_of_what_they_were_told_may_be_frozen(
+    policy: Policy, hook: Webhook
+) -> None:
+    root = factories.UserFactory.create(username="root1", is_superuser=True)
+    tell(f"{hook.json_url}/root", user=root)
+    freeze(policy)
+    delivering.send_all()
+    hook.requests.clear()
+    thaw(policy)
+
+    delivering.send_all()
+    assert sorted(hook.paths) == ["/root", "/x"]
+
+    hook.requests.clear()
+    with time_machine.travel(clock.now() + timedelta(hours=2)):
+        fail(policy)
+        delivering.send_all()
+        succeed(policy)
+        delivering.send_all()
+    assert hook.paths == ["/x", "/x"]
