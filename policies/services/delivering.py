@@ -12,6 +12,7 @@ from uuid import UUID
 
 from django.db import transaction
 from django.db.models import Case, F, Q, QuerySet, When
+from django.db.models.functions import Coalesce
 
 from n2wbackup.lib import clock
 from n2wbackup.lib.cas import compare_and_set
@@ -31,6 +32,7 @@ KEPT = timedelta(days=90)
 SUPERSEDED = "a newer message took its place"
 _PENDING = AlarmDelivery.State.PENDING
 _URGENT = Q(alarm__kind=Kind.MAY_BE_FROZEN)
+_OWNER = Coalesce("receivers__user_id", "receivers__policy__owner_id", 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,7 @@ class Batch:
     """Messages to the receivers of one user or policy, which nobody else sends now."""
 
     receivers: int | None
+    owner: int  # the user whose receivers they are, or whose policy's; 0 where they are gone
     deliveries: Sequence[AlarmDelivery]
     urgent: bool
 
@@ -97,23 +100,32 @@ def _refuse(alarm: Alarm, reason: str, now: datetime) -> None:
     )
 
 
-def claim(busy: Collection[int | None] = (), *, only_urgent: bool = False) -> Batch | None:
+def claim(
+    busy: Collection[int | None] = (),
+    *,
+    owners: Collection[int] = (),
+    urgent_owners: Collection[int] = (),
+    only_urgent: bool = False,
+) -> Batch | None:
     """Take what is due for one receiver, what may be frozen first and whatever else is on its way.
 
-    Of the rest only where the receiver is not `busy`. None where nothing is due.
+    Of the rest only where the receiver is not `busy`. Nothing of `owners`, and of `urgent_owners` nothing of what may
+    be frozen. None where nothing is due.
     """
     now = clock.now()
-    due = _due(now)
-    rows = due.filter(_URGENT if only_urgent else _URGENT | _free(busy))
+    due = _due(now).annotate(owner=_OWNER)
+    urgent = _URGENT & ~Q(owner__in=urgent_owners)
+    rest = ~_URGENT & _free(busy) & ~Q(owner__in=owners)
+    rows = due.filter(urgent if only_urgent else urgent | rest)
     first = rows.order_by(Case(When(_URGENT, then=0), default=1), "next_at", "pk").first()
     if first is None:
         return None
-    urgent = first.alarm.kind == Kind.MAY_BE_FROZEN
-    same = due.filter(receivers=first.receivers_id)
-    same = (same.filter(_URGENT) if urgent else same).order_by("next_at", "pk")
+    is_urgent = first.alarm.kind == Kind.MAY_BE_FROZEN
+    same = due.filter(_URGENT if is_urgent else ~_URGENT, receivers=first.receivers_id)
+    same = same.order_by("next_at", "pk")
     found = [delivery for delivery in same[:TOGETHER] if _is_to_be_sent(delivery, now)]
     taken = [delivery for delivery in found if _take(delivery, now)]
-    return Batch(first.receivers_id, taken, urgent)
+    return Batch(first.receivers_id, first.owner, taken, is_urgent)
 
 
 def _due(now: datetime) -> QuerySet[AlarmDelivery]:

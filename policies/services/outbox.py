@@ -6,7 +6,8 @@ None of them is the thread that thaws.
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Collection
 
 from django.db import DatabaseError, InterfaceError, close_old_connections, connection
 
@@ -16,7 +17,11 @@ from policies.services.spooled import SpoolAlarms
 
 log = logging.getLogger(__name__)
 
-SLOTS = 4  # one of them is for what may be frozen, whatever else is on its way
+SLOTS = 6
+ORDINARY = 3  # the other slots are for what may be frozen, whatever else is on its way
+# Of these one user's receivers, which may hang, take so many at a time.
+ORDINARY_OF_ONE = 1
+URGENT_OF_ONE = 2
 TURN_SECONDS = 1.0
 _FORGET_TURNS = 3600
 
@@ -38,16 +43,28 @@ class Outbox:
             self._spooled.told = frozenset(delivering.told())
         waits = set[int | None]()  # receivers of which nothing can be sent now
         while len(self._open) < SLOTS:
-            busy = [batch.receivers for batch in self._open.values() if not batch.urgent]
-            batch = delivering.claim([*busy, *waits], only_urgent=len(busy) >= SLOTS - 1)
-            if batch is None or (batch.urgent and not batch.deliveries):
+            batch = self._claim(waits)
+            if batch is None:
                 return
             if not batch.deliveries:
+                if batch.urgent:
+                    return
                 waits.add(batch.receivers)
                 continue
             thread = threading.Thread(target=_send, args=(batch,), name="send", daemon=True)
             thread.start()
             self._open[thread] = batch
+
+    def _claim(self, waits: Collection[int | None]) -> Batch | None:
+        """Claim what has a slot, and whose owner has not taken too many."""
+        ordinary = Counter(batch.owner for batch in self._open.values() if not batch.urgent)
+        urgent = Counter(batch.owner for batch in self._open.values() if batch.urgent)
+        return delivering.claim(
+            waits,
+            owners=[owner for owner, slots in ordinary.items() if slots >= ORDINARY_OF_ONE],
+            urgent_owners=[owner for owner, slots in urgent.items() if slots >= URGENT_OF_ONE],
+            only_urgent=ordinary.total() >= ORDINARY,
+        )
 
 
 def _send(batch: Batch) -> None:

@@ -1,7 +1,6 @@
 """The outbox, sent to real receivers on loopback."""
 
 import logging
-import threading
 from collections.abc import Iterator
 from datetime import timedelta
 from ipaddress import ip_network
@@ -18,7 +17,6 @@ from policies.services.outbox import Outbox
 from policies.services.spooled import SpoolAlarms
 from scripts_admin.models import User
 from tests import factories
-from tests.ground import processes
 from tests.ground import receivers as ground
 from tests.ground.receivers import Webhook
 from tests.services.posting import TOKEN, fail, freeze, tell
@@ -289,29 +287,3 @@ def test_what_the_library_says_stays_in_the_courier(
     out, err = capfd.readouterr()
     assert TOKEN not in caplog.text + out + err + AlarmDelivery.objects.get().reason
     assert len(hook.requests) == 1
-
-
-@pytest.mark.django_db(transaction=True)
-def test_a_receiver_that_hangs_keeps_no_other_waiting(hook: Webhook, own_home: Any) -> None:
-    slow_policy = factories.PolicyFactory.create(owner=factories.alice())
-    policy = factories.PolicyFactory.create(owner=factories.charlie())
-    outbox = Outbox(SpoolAlarms(own_home, own_home))
-    with ground.webhook(hangs=threading.Event()) as slow:
-        for number in range(5):
-            stalling = factories.PolicyFactory.create(owner=slow_policy.owner, name=f"s{number}")
-            tell(f"{slow.json_url}/{number}", policy=stalling)
-            fail(stalling)
-        outbox.turn()
-        processes.wait_until(lambda: len(slow.requests) == 3, seconds=30, what="slots are taken")
-
-        tell(f"{hook.json_url}/x", policy=policy)
-        freeze(policy)
-        outbox.turn()
-        processes.wait_until(lambda: bool(hook.titles), seconds=15, what="the urgent one")
-
-        assert "MAY BE FROZEN" in hook.titles[0]
-        assert slow.hangs is not None
-        slow.hangs.set()
-        for thread in list(outbox._open):
-            thread.join(30)
-    assert AlarmDelivery.objects.filter(state="sent").count() == 4
