@@ -6,8 +6,7 @@ from enum import StrEnum
 
 # The same alarm of the same policy is sent once in this time; what comes meanwhile is counted in the next one.
 REPEAT = timedelta(hours=1)
-_PAUSES = tuple(timedelta(seconds=s) for s in (15, 30, 60, 120, 300, 600, 1800, 3600))
-LONGEST_PAUSE = _PAUSES[-1]
+PAUSES = tuple(timedelta(seconds=s) for s in (15, 30, 60, 120, 300, 600, 1800, 3600))
 
 
 class Kind(StrEnum):
@@ -27,8 +26,7 @@ class Kind(StrEnum):
 PINGS = frozenset({Kind.PING_START, Kind.PING_SUCCESS, Kind.PING_FAIL})
 # What a recovery answers to.
 TROUBLE = frozenset({Kind.MAY_BE_FROZEN, Kind.THAWED_LATE, Kind.FAILED, Kind.PARTIAL, Kind.MISSED})
-# Of the messages on one policy only the newest of each of these is true: an older one is not sent after it.
-NEWEST = (PINGS, frozenset({Kind.MAY_BE_FROZEN, Kind.RECOVERED}))
+_FREEZE = frozenset({Kind.MAY_BE_FROZEN, Kind.RECOVERED})
 PING_PATHS = {Kind.PING_START: "/start", Kind.PING_SUCCESS: "", Kind.PING_FAIL: "/fail"}
 
 
@@ -42,12 +40,17 @@ class Message:
 
 def pause(attempts: int) -> timedelta:
     """Return how long to wait after so many attempts that failed."""
-    return _PAUSES[min(attempts, len(_PAUSES)) - 1]
+    return PAUSES[min(attempts, len(PAUSES)) - 1]
 
 
 def patience(kind: Kind) -> timedelta:
     """Return for how long a message is tried; what a ping says is soon untrue."""
     return timedelta(hours=1) if kind in PINGS else timedelta(days=1)
+
+
+def newest_of(kind: Kind) -> frozenset[Kind]:
+    """Return the kinds of which only the newest message on a policy is true; none where each is true for itself."""
+    return next((kinds for kinds in (PINGS, _FREEZE) if kind in kinds), frozenset())
 
 
 def may_be_frozen(label: str, since: datetime, run: str, *, given_up: bool) -> Message:

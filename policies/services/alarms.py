@@ -44,7 +44,9 @@ def thawed(run: Run, how: str, now: datetime) -> None:
     held = _held(run, Kind.MAY_BE_FROZEN).first()
     if held is not None:
         how += f" It had failed {held.count} more times than was told."
-        _held(run, Kind.MAY_BE_FROZEN).delete()
+        # What is due may have been told from the spool: it stays, so that the same people are told of the thaw.
+        _held(run, Kind.MAY_BE_FROZEN).filter(not_before__gt=now).delete()
+        _held(run, Kind.MAY_BE_FROZEN).update(spread_at=now)
     message = alarms.recovered(run.label, str(run.pk), how)
     _raise(run, Kind.RECOVERED, message, now, at_once=True)
 
@@ -79,10 +81,13 @@ def _recovered(run: Run, now: datetime) -> None:
     told = Alarm.objects.filter(policy=run.policy_id, kind__in=[*alarms.TROUBLE, Kind.RECOVERED])
     last = told.order_by("-pk").values_list("kind", "run").first()
     # A mark is taken away by a thaw; of this very run nobody has been told anything but its late thaw.
-    if last is None or last[0] in {Kind.RECOVERED, Kind.MAY_BE_FROZEN} or last[1] == run.pk:
+    if last is None or last[0] == Kind.RECOVERED or last[1] == run.pk:
         return
-    if told.filter(policy__may_be_frozen_since__isnull=False).exists():
-        return  # its after did not run in this run: the mark stands until somebody confirms the thaw
+    if last[0] == Kind.MAY_BE_FROZEN or told.filter(policy__may_be_frozen_since__isnull=False):
+        _take_along(
+            run, now
+        )  # a mark stands until somebody confirms the thaw: this success is none
+        return
     how = f"Run {run.pk} of {run.label} succeeded."
     lately = told.filter(kind=Kind.RECOVERED, not_before__gt=now - alarms.REPEAT)
     if not lately.exists():
@@ -106,7 +111,9 @@ def _raise(run: Run, kind: Kind, message: Message, now: datetime, *, at_once: bo
     last = rows.order_by("-pk").first() if run.policy_id else None
     not_before = now
     if last is not None and not at_once:
-        if last.spread_at is None and _count_in(last, run, message):
+        # A recovery that is due tells of another one: of a thaw.
+        is_open = last.spread_at is None and (kind != Kind.RECOVERED or last.not_before > now)
+        if is_open and _count_in(last, run, message):
             return
         not_before = max(now, min(last.not_before, now) + alarms.REPEAT)
     Alarm.objects.create(
@@ -128,7 +135,8 @@ def _take_back_recovery(run: Run, kind: Kind, now: datetime) -> None:
     if kind == Kind.MAY_BE_FROZEN:
         untold.delete()
     elif kind in alarms.TROUBLE:
-        untold.filter(not_before__gt=now).delete()
+        # By another machine's clock what is due may not be due yet: what is held back was so from the first.
+        untold.filter(not_before__gt=now).exclude(not_before=F("created_at")).delete()
 
 
 def _count_in(held: Alarm, run: Run, message: Message) -> bool:

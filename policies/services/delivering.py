@@ -32,7 +32,7 @@ KEPT = timedelta(days=90)
 SUPERSEDED = "a newer message took its place"
 _PENDING = AlarmDelivery.State.PENDING
 _URGENT = Q(alarm__kind=Kind.MAY_BE_FROZEN)
-_OWNER = Coalesce("receivers__user_id", "receivers__policy__owner_id", 0)
+_OWNER = Coalesce("receivers__user_id", "receivers__policy__owner_id", "alarm__owner_id", 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class Batch:
     """Messages to the receivers of one user or policy, which nobody else sends now."""
 
     receivers: int | None
-    owner: int  # the user whose receivers they are, or whose policy's; 0 where they are gone
+    owner: int  # the user whose receivers they are, or whose policy's; 0 where all are gone
     deliveries: Sequence[AlarmDelivery]
     urgent: bool
 
@@ -117,23 +117,36 @@ def claim(
     urgent = _URGENT & ~Q(owner__in=urgent_owners)
     rest = ~_URGENT & _free(busy) & ~Q(owner__in=owners)
     rows = due.filter(urgent if only_urgent else urgent | rest)
-    first = rows.order_by(Case(When(_URGENT, then=0), default=1), "next_at", "pk").first()
+    # Who did not take a message before may hang again: others first.
+    order = (Case(When(_URGENT, then=0), default=1), "attempts", "next_at", "pk")
+    first = rows.order_by(*order).first()
     if first is None:
         return None
     is_urgent = first.alarm.kind == Kind.MAY_BE_FROZEN
     same = due.filter(_URGENT if is_urgent else ~_URGENT, receivers=first.receivers_id)
     same = same.order_by("next_at", "pk")
-    found = [delivery for delivery in same[:TOGETHER] if _is_to_be_sent(delivery, now)]
+    found = [delivery for delivery in same[:TOGETHER] if not _waits(delivery, now)]
     taken = [delivery for delivery in found if _take(delivery, now)]
+    taken = [delivery for delivery in taken if not _is_overtaken(delivery, now)]
     return Batch(first.receivers_id, first.owner, taken, is_urgent)
 
 
 def _due(now: datetime) -> QuerySet[AlarmDelivery]:
     put_back = Q(claimed_until__gt=now + CLAIM + clock.SKEW)
     unclaimed = Q(claimed_until=None) | Q(claimed_until__lte=now) | put_back
-    is_time = Q(next_at__lte=now) | Q(next_at__gt=now + alarms.LONGEST_PAUSE + clock.SKEW)
+    is_time = Q(next_at__lte=now) | _is_far_ahead(now)
     rows = AlarmDelivery.objects.filter(unclaimed, is_time, state=_PENDING)
     return rows.select_related("alarm").defer("url")
+
+
+def _is_far_ahead(now: datetime) -> Q:
+    """Match what waits for longer than its pause: the clock has been put back since."""
+    found = Q(attempts=0, next_at__gt=now + clock.SKEW)
+    for attempts in range(1, len(alarms.PAUSES)):
+        pause = alarms.pause(attempts)
+        found |= Q(attempts=attempts, next_at__gt=now + pause + clock.SKEW)
+    longest = alarms.PAUSES[-1]
+    return found | Q(attempts__gte=len(alarms.PAUSES), next_at__gt=now + longest + clock.SKEW)
 
 
 def _free(busy: Collection[int | None]) -> Q:
@@ -142,29 +155,37 @@ def _free(busy: Collection[int | None]) -> Q:
     return known if None in busy else known | Q(receivers=None)
 
 
-def _is_to_be_sent(delivery: AlarmDelivery, now: datetime) -> bool:
-    """Leave out what is overtaken by something newer, and what would overtake something that is on its way.
-
-    What may be frozen waits for nothing.
-    """
+def _waits(delivery: AlarmDelivery, now: datetime) -> bool:
+    """Tell whether it would overtake something that is on its way. What may be frozen waits for nothing."""
     kind = Kind(delivery.alarm.kind)
-    of_these = next((kinds for kinds in alarms.NEWEST if kind in kinds), None)
-    if of_these is None:
-        return True
-    same = AlarmDelivery.objects.filter(
+    if kind == Kind.MAY_BE_FROZEN or not alarms.newest_of(kind):
+        return False
+    on_its_way = AlarmDelivery.objects.filter(
         receivers=delivery.receivers_id,
         alarm__policy=delivery.alarm.policy_id,
-        alarm__kind__in=of_these,
+        alarm__kind__in=alarms.newest_of(kind),
+        state=_PENDING,
+        claimed_until__gt=now,
     )
-    if same.filter(alarm__gt=delivery.alarm_id).exists():
-        _end(delivery, AlarmDelivery.State.GIVEN_UP, SUPERSEDED, now)
+    return on_its_way.exclude(alarm=delivery.alarm_id).exists()
+
+
+def _is_overtaken(delivery: AlarmDelivery, now: datetime) -> bool:
+    """End it, and tell so, where a newer message says what is true now. Asked once it is claimed."""
+    if not _newer(delivery).exists():
         return False
-    return (
-        kind == Kind.MAY_BE_FROZEN
-        or not same.filter(state=_PENDING, claimed_until__gt=now)
-        .exclude(alarm=delivery.alarm_id)
-        .exists()
-    )
+    _end(delivery, AlarmDelivery.State.GIVEN_UP, SUPERSEDED, now)
+    return True
+
+
+def _newer(delivery: AlarmDelivery) -> QuerySet[Alarm]:
+    """Return what has been said since on the same, the newest first."""
+    alarm = delivery.alarm
+    kinds = alarms.newest_of(Kind(alarm.kind))
+    if alarm.policy_id is None or not kinds:
+        return Alarm.objects.none()
+    same = Alarm.objects.filter(policy=alarm.policy_id, kind__in=kinds, pk__gt=alarm.pk)
+    return same.exclude(spread_at=None).order_by("-pk")
 
 
 def _take(delivery: AlarmDelivery, now: datetime) -> bool:
@@ -208,6 +229,7 @@ def signed(text: str) -> str:
 def _enter(delivery: AlarmDelivery, problem: str, now: datetime) -> None:
     kind = Kind(delivery.alarm.kind)
     if not problem:
+        _repeat_freeze(delivery, now)
         _end(delivery, AlarmDelivery.State.SENT, "", now)
     elif now - delivery.alarm.not_before >= alarms.patience(kind):
         _end(delivery, AlarmDelivery.State.GIVEN_UP, problem, now)
@@ -220,6 +242,19 @@ def _enter(delivery: AlarmDelivery, problem: str, now: datetime) -> None:
             claimed_until=None,
             next_at=now + alarms.pause(delivery.attempts),
             reason=problem,
+        )
+
+
+def _repeat_freeze(delivery: AlarmDelivery, now: datetime) -> None:
+    """Tell once more of a freeze that was told while the thaw before it was on its way: it may have come last."""
+    newest = _newer(delivery).first() if delivery.alarm.kind == Kind.RECOVERED else None
+    if newest is not None and newest.kind == Kind.MAY_BE_FROZEN:
+        AlarmDelivery.objects.create(
+            alarm=newest,
+            receivers=delivery.receivers,
+            url=delivery.url,
+            shown=delivery.shown,
+            next_at=now,
         )
 
 

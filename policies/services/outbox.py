@@ -47,9 +47,10 @@ class Outbox:
             if batch is None:
                 return
             if not batch.deliveries:
-                if batch.urgent:
-                    return
-                waits.add(batch.receivers)
+                if (
+                    not batch.urgent
+                ):  # which waits for nothing: it has been overtaken, and is no more
+                    waits.add(batch.receivers)
                 continue
             thread = threading.Thread(target=_send, args=(batch,), name="send", daemon=True)
             thread.start()

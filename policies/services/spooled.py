@@ -22,6 +22,7 @@ from policies.domain import alarms, receivers
 from policies.models import Policy
 from policies.services import receiving
 from policies.services.delivering import signed
+from scripts_admin.domain import outcomes
 from scripts_admin.runners import journal, linux, spool, thaw
 
 log = logging.getLogger(__name__)
@@ -54,7 +55,9 @@ class _Window:
 
     first_seen: float
     bad_at: float = math.inf
-    done: set[int] = field(default_factory=set)  # receivers that were told
+    groups: list[list[str]] = field(default_factory=list)  # the URLs of all who are told
+    done: set[int] = field(default_factory=set)  # which of them were told
+    label: str = ""
     told_at: float | None = None
     next_at: float = 0.0
 
@@ -101,8 +104,17 @@ class SpoolAlarms:
         self._troubled &= standing
         for gone in set(self._windows) - standing:
             window = self._windows[gone]
+            self._gone(gone, window)
             if window.told_at is None or self._is_past(window):
                 del self._windows[gone]
+
+    def _gone(self, run: str, window: _Window) -> None:
+        """Tell of the thaw of a window that was entered before it was seen here, where no row tells of it."""
+        if window.done and UUID(run) not in self.told:
+            known = journal.read_if_there(self._runtime / run)
+            if known and known.afters and known.afters[-1].settled == outcomes.SUCCEEDED:
+                self._thawed(run, window)
+        window.done = set()
 
     @staticmethod
     def _is_past(window: _Window) -> bool:
@@ -116,7 +128,7 @@ class SpoolAlarms:
             return
         record, standing = thaw.look(folder, self._runtime / folder.name)
         if not standing.failing:
-            self._thawed(folder, window)
+            self._thawed(folder.name, window)
             return
         self._note(window, record, self._runtime / folder.name, now)
         if now < window.bad_at + GRACE_SECONDS:
@@ -140,29 +152,29 @@ class SpoolAlarms:
         after = record.after.timeout_seconds if record.after else 0.0
         window.bad_at = window.first_seen + record.max_freeze_seconds + after
 
-    def _thawed(self, folder: Path, window: _Window) -> None:
+    @staticmethod
+    def _thawed(run: str, window: _Window) -> None:
         """Tell whom it was told that it might be frozen that it is not any more."""
-        if window.done:
-            label = _label(folder)
-            how = f"after has succeeded: {label} is thawed."
-            message = alarms.recovered(label, folder.name, how)
-            for number, urls in enumerate(_groups(folder)):
-                if number in window.done:
-                    _carry(urls, message)
-            window.done = set()
+        how = f"after has succeeded: {window.label} is thawed."
+        message = alarms.recovered(window.label, run, how)
+        for number in window.done:
+            _carry(window.groups[number], message)
+        window.done = set()
 
     def _tell(self, folder: Path, window: _Window, now: float, *, given_up: bool) -> None:
-        groups = _groups(folder)
+        window.groups, window.label = _groups(folder), _label(folder)
         if window.told_at is not None:
             window.done, window.told_at = set(), None
         since = datetime.fromtimestamp((folder / spool.RECORD).stat().st_mtime, tz=UTC)
-        message = alarms.seen_in_the_spool(_label(folder), since, folder.name, given_up=given_up)
-        for number, urls in enumerate(groups):
+        message = alarms.seen_in_the_spool(window.label, since, folder.name, given_up=given_up)
+        for number, urls in enumerate(window.groups):
+            if not thaw.look(folder, self._runtime / folder.name)[1].failing:
+                return  # thawed while another one was told
             if number not in window.done and _carry(urls, message):
                 window.done.add(number)
-        if len(window.done) == len(groups):
+        if window.groups and len(window.done) == len(window.groups):
             window.told_at = linux.boottime()
-        else:
+        else:  # where nobody can be told from here, the rows still may
             window.next_at = now + AGAIN_SECONDS
 
 

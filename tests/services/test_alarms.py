@@ -223,6 +223,40 @@ def test_a_thaw_that_was_not_told_before_the_next_freeze_is_not_told(backup: Bac
     assert raised() == ["may_be_frozen"] * 2
 
 
+def test_a_thaw_is_told_although_the_clock_of_who_ends_its_run_is_behind(backup: Backup) -> None:
+    freeze(backup.policy)
+    delivering.spread()
+    thaw(backup.policy)
+
+    with time_machine.travel(clock.now() - timedelta(seconds=5)):
+        end(backup, State.FAILED)
+
+    assert raised() == ["may_be_frozen", "recovered", "failed"]
+
+
+def test_a_success_is_told_besides_a_thaw_that_was_not_told_yet(backup: Backup) -> None:
+    freeze(backup.policy)
+    delivering.spread()
+    thaw(backup.policy)
+    end(backup, State.FAILED)
+    end(backup, State.SUCCEEDED)
+
+    assert raised(spread=False) == ["may_be_frozen", "recovered", "failed", "recovered"]
+    assert "is thawed" in Alarm.objects.filter(kind=Kind.RECOVERED).earliest("pk").text
+
+
+def test_a_success_while_it_may_be_frozen_takes_along_what_was_held_back(backup: Backup) -> None:
+    for _ in range(2):
+        end(backup, State.FAILED)
+        delivering.spread()
+    freeze(backup.policy)
+    Run.objects.update(state=State.PARTIAL, ended_at=clock.now())
+
+    end(backup, State.SUCCEEDED)
+
+    assert raised() == ["failed", "may_be_frozen"]
+
+
 def test_what_was_missed_is_told_and_what_was_skipped_is_not(backup: Backup) -> None:
     span = Span(clock.now(), clock.now(), 1)
     runs.enter_due(backup.policy, State.MISSED, span, "Nobody was there.")

@@ -109,6 +109,21 @@ def test_an_alarm_is_sent_at_once(
     assert Alarm.objects.get().spread_at == clock.now()
 
 
+def test_an_alarm_that_was_not_taken_is_sent_again_after_its_pause(
+    ahead: time_machine.Traveller, backup: Backup, settings: Settings
+) -> None:
+    settings.N2W_ALARM_NETWORKS = [ip_network("127.0.0.0/8")]
+    receiving.save(receiving.of(policy=backup.policy), {"urls": "json://127.0.0.1:9/hook"})
+    run = backup.start()
+    alarms.may_be_frozen(run, clock.now(), clock.now(), is_new=True)
+    assert delivering.send_all() == 1
+    assert delivering.claim() is None
+
+    ahead.shift(-HOUR)
+
+    assert delivering.claim() is not None
+
+
 def test_an_empty_bucket_is_filled_again(ahead: time_machine.Traveller, db: None) -> None:
     assert permits.take("a:r", int(permits.BURST), ["r:vol-1"]) is None
     assert permits.take("a:r", 4, ["r:vol-2"]) == clock.now() + timedelta(seconds=1)

@@ -3,14 +3,15 @@
 from collections.abc import Iterator
 from datetime import timedelta
 from ipaddress import ip_network
+from typing import Any
 
 import pytest
 import time_machine
 from pytest_django import Settings
 
 from n2wbackup.lib import clock
-from policies.models import AlarmDelivery, Policy
-from policies.services import delivering
+from policies.models import AlarmDelivery, AlarmReceivers, Policy, Run
+from policies.services import delivering, receiving
 from tests import factories
 from tests.ground import receivers as ground
 from tests.ground.receivers import Webhook
@@ -119,6 +120,107 @@ def test_a_freeze_waits_for_no_thaw_that_is_on_its_way(policy: Policy, hook: Web
     assert delivering.send_all() == 1
 
     assert frozen(hook) == [True]
+
+
+def test_a_freeze_is_not_told_after_its_thaw_to_receivers_that_were_entered_anew(
+    policy: Policy, hook: Webhook
+) -> None:
+    freeze(policy)
+    send_in_vain(hook)
+    AlarmReceivers.objects.all().delete()
+    tell(f"{hook.json_url}/x", policy=policy)
+    thaw(policy)
+
+    delivering.send_all()
+
+    assert frozen(hook) == [False]
+
+
+def test_a_freeze_is_not_told_after_its_thaw_where_the_url_is_another_receivers_now(
+    policy: Policy, hook: Webhook
+) -> None:
+    root = factories.UserFactory.create(username="root1", is_superuser=True)
+    tell(f"{hook.json_url}/x", user=root)
+    freeze(policy)
+    send_in_vain(hook)
+    receiving.save(receiving.of(user=root), {"urls": ""})
+    thaw(policy)
+
+    delivering.send_all()
+
+    assert frozen(hook) == [False]
+
+
+def test_freezes_of_deleted_policies_are_all_told(policy: Policy, hook: Webhook) -> None:
+    root = factories.UserFactory.create(username="root1", is_superuser=True)
+    tell(f"{hook.json_url}/root", user=root)
+    freeze(policy)
+    freeze(factories.PolicyFactory.create(owner=policy.owner, name="other"))
+    send_in_vain(hook)
+    Policy.objects.all().delete()
+
+    frozen(hook)
+
+    told = [body["title"].split()[0] for _, path, body in hook.requests if path == "/root"]
+    assert sorted(told) == ["alice/other", "alice/policy1"]
+
+
+def test_a_thaw_between_two_watchdogs_is_told_last(
+    policy: Policy, hook: Webhook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    freeze(policy)
+    send_in_vain(hook)
+    taken, others = delivering._take, list[delivering.Batch | None]()
+
+    def thawed_meanwhile(*it: Any) -> bool:
+        if not others:
+            thaw(policy)
+            delivering.spread()
+            others.append(None)
+            others.append(delivering.claim(urgent_owners=[policy.owner_id]))
+        return taken(*it)
+
+    monkeypatch.setattr(delivering, "_take", thawed_meanwhile)
+    with time_machine.travel(clock.now() + timedelta(minutes=5)):
+        mine, other = delivering.claim(), others[-1]
+        assert mine is not None
+        assert other is not None
+        delivering.send(other)
+        delivering.send(mine)
+
+    assert frozen(hook) == [False]
+
+
+def test_a_freeze_is_told_again_where_the_thaw_before_it_may_have_come_after_it(
+    policy: Policy, hook: Webhook
+) -> None:
+    freeze(policy)
+    delivering.send_all()
+    thaw(policy)
+    delivering.spread()
+    on_its_way = delivering.claim()
+    assert on_its_way is not None
+    freeze(policy)
+    delivering.send_all()
+
+    delivering.send(on_its_way)
+
+    assert frozen(hook) == [True, True, False, True]
+
+
+def test_superusers_are_told_of_the_thaw_of_what_they_were_told_from_the_spool(
+    policy: Policy, hook: Webhook
+) -> None:
+    root = factories.UserFactory.create(username="root1", is_superuser=True)
+    tell(f"{hook.json_url}/root", user=root)
+    freeze(policy)
+    delivering.spread(waiting={Run.objects.get().pk})
+    thaw(policy)
+
+    delivering.send_all()
+
+    assert sorted(hook.paths) == ["/root", "/x"]
+    assert frozen(hook) == [False, False]
 
 
 def test_superusers_are_told_of_the_thaw_of_what_they_were_told_may_be_frozen(

@@ -3,20 +3,24 @@
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
+import time_machine
 from pytest_django import Settings
 
-from policies.models import AlarmDelivery, Policy
+from n2wbackup.lib import clock
+from policies.models import AlarmDelivery, AlarmReceivers, Policy
+from policies.services import delivering
 from policies.services.outbox import Outbox
 from policies.services.spooled import SpoolAlarms
 from tests import factories
 from tests.ground import processes
 from tests.ground import receivers as ground
 from tests.ground.receivers import Webhook
-from tests.services.posting import fail, freeze, tell
+from tests.services.posting import fail, freeze, tell, thaw
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -103,3 +107,36 @@ def test_all_of_one_users_receivers_are_told_in_the_end(hook: Webhook, outbox: O
             thread.join(30)
 
     assert sorted(hook.paths) == [f"/{number}" for number in range(5)]
+
+
+def test_who_deletes_receivers_that_hang_gets_no_more_of_the_senders(
+    hook: Webhook, outbox: Outbox
+) -> None:
+    with hanging(outbox, freeze, 2):
+        AlarmReceivers.objects.all().delete()
+        outbox.turn()
+
+        assert len(outbox._open) == 2
+
+
+def test_what_is_overtaken_costs_no_other_user_a_turn(hook: Webhook, outbox: Outbox) -> None:
+    owner = factories.alice()
+    made = [factories.PolicyFactory.create(owner=owner, name=f"policy{n}") for n in range(5)]
+    for policy in made:
+        tell(f"{hook.json_url}/{policy.name}", policy=policy)
+        freeze(policy)
+    hook.status = 500
+    delivering.send_all()
+    for policy in made:
+        thaw(policy)
+    hook.status = 200
+    another = factories.PolicyFactory.create(owner=factories.charlie())
+    tell(f"{hook.json_url}/another", policy=another)
+
+    with time_machine.travel(clock.now() + timedelta(minutes=1)):
+        freeze(another)
+        outbox.turn()
+        for thread in list(outbox._open):
+            thread.join(30)
+
+    assert "/another" in hook.paths

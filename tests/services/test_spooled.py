@@ -11,7 +11,7 @@ from pytest_django import Settings
 from n2wbackup.lib import home
 from policies.adapters import post
 from policies.domain.sequence import Event, State
-from policies.models import Alarm, Run
+from policies.models import Alarm, Policy, Run
 from policies.services import delivering, receiving, runs, spooled
 from policies.services.spooled import SpoolAlarms
 from scripts_admin.runners import linux, spool
@@ -19,6 +19,7 @@ from tests import factories
 from tests.ground import receivers as ground
 from tests.ground.receivers import Webhook
 from tests.services.backup import Backup
+from tests.services.posting import tell, thaw
 
 TOKEN = "t0psecret-token"
 
@@ -279,3 +280,72 @@ def test_while_it_is_told_from_the_spool_its_row_waits(
 
     assert seen == [0]
     assert len(hook.requests) == 1
+
+
+def test_where_nobody_could_be_told_from_the_spool_the_row_is_sent(
+    backup: Backup, hook: Webhook, later: Clock
+) -> None:
+    backup.scripts(after="exit 1")
+    backup.window()
+    alarms = watch()
+    turns(alarms, later, 6, 25)
+    tell(f"{hook.json_url}/x", policy=backup.policy)
+
+    delivering.spread(alarms.sent())
+    delivering.send_all()
+
+    assert hook.paths == ["/x"]
+
+
+def test_nobody_is_told_of_a_freeze_that_is_over_when_it_is_their_turn(
+    backup: Backup,
+    frozen: Run,
+    hook: Webhook,
+    later: Clock,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    tell(f"{hook.json_url}/root", user=factories.UserFactory.create(is_superuser=True))
+    carry, carried = spooled._carry, list[bool]()
+
+    def confirmed_meanwhile(*it: Any) -> bool:
+        if not carried:
+            thaw(backup.policy)
+        carried.append(carry(*it))
+        return carried[-1]
+
+    spooled.write(home.spool() / str(frozen.pk), backup.policy)
+    monkeypatch.setattr(spooled, "_carry", confirmed_meanwhile)
+    alarms = watch()
+    alarms.turn()
+    for seconds in (6, 25, 60):
+        later.ahead += seconds
+        alarms.turn()
+
+    assert ["MAY BE FROZEN" in title for title in hook.titles] == [True]
+
+
+@pytest.mark.parametrize(("after", "told"), [("", [True, False]), ("exit 1", [True])])
+def test_who_was_told_of_an_overdue_window_is_told_of_its_thaw_by_its_own_worker(
+    backup: Backup,
+    hook: Webhook,
+    later: Clock,
+    monkeypatch: pytest.MonkeyPatch,
+    after: str,
+    told: list[bool],
+) -> None:
+    tell(f"{hook.json_url}/x", policy=backup.policy)
+    Policy.objects.update(thaw_retry_minutes=0)
+    backup.policy.refresh_from_db()
+    backup.scripts(after=after)
+    alarms, fire = watch(), backup.cloud.fire
+
+    def late(*it: Any) -> Any:
+        turns(alarms, later, 6, 80, 40)
+        return fire(*it)
+
+    monkeypatch.setattr(backup.cloud, "fire", late)
+    assert backup.window().state == State.WAITING
+
+    turns(alarms, later, 1, 60)
+
+    assert ["MAY BE FROZEN" in title for title in hook.titles] == told
