@@ -107,7 +107,7 @@ def judge(found: Sequence[Stretch], due: tuple[float, float], allowed: Limits) -
         (warm, end), (few, many) = one.memory, one.descriptors
         if end > warm * (1 + allowed.share) + allowed.bytes:
             yield (
-                f"{one.kind}: private memory grew from {warm / MIB:.1f} to {end / MIB:.1f} MiB in "
+                f"{one.kind}: its memory grew from {warm / MIB:.1f} to {end / MIB:.1f} MiB in "
                 f"{one.seconds:.0f} s"
             )
         if many > few + allowed.descriptors + allowed.of_threads.get(one.kind, 0):

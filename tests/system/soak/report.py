@@ -37,7 +37,7 @@ JUDGED = """## What is judged
 - In the end nothing is left: no frozen file, guard, script, spool folder, journal, lease or hint, no process that
   was ever seen, and no row in a table that is no history.
 - A process that lives from the last third to the end holds then no more than {share:.0%} and {bytes:g} MiB of
-  private memory above what it held when it had seen {rounds} rounds of runs, and no more than {descriptors}
+  memory of its own above what it held when it had seen {rounds} rounds of runs, and no more than {descriptors}
   descriptors, as some connections are opened at the first need. A worker's thread keeps what belonged to its
   last guard until it starts the next one ({threads}).
 """
@@ -229,7 +229,7 @@ def _growth(soaked: Soaked) -> str:
     )
     text = (
         "Of each kind the process that lived longest; all that lived through the last third are judged. Memory is "
-        "private (what the process shares with nobody), the median of a stretch; descriptors are the least of it.\n"
+        "what belongs to no file, the median of a stretch; descriptors are the least of it.\n"
     )
     return f"## What a process holds\n\n{_table(head, rows)}\n{text}"
 

@@ -245,7 +245,7 @@ def frozen_for_too_long(evidence: Evidence) -> str:
 
 def memory_grown(evidence: Evidence) -> str:
     evidence.stretches = [lived(lambda n: Sample(T0 + n, (50 * MIB) + n * 20_000, 9))]
-    return "web: private memory grew"
+    return "web: its memory grew"
 
 
 def descriptors_grown(evidence: Evidence) -> str:

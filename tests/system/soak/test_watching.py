@@ -1,6 +1,7 @@
 """The watch of the soak: who is frozen for too long, or twice, is told at once. And the plan of what strikes."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -124,3 +125,36 @@ def test_what_a_process_holds_is_followed_and_others_are_only_remembered(
     assert 39 * MIB < large.memory - small.memory < 60 * MIB
     assert [each.split()[0] for each in alive] == [str(holder.pid), str(os.getpid())]
     assert [each.split()[0] for each in evidence.survivors(watch)] == [str(os.getpid())]
+
+
+PARENT = """
+import os, signal, sys
+held = bytearray(b"x") * (40 * 2**20)
+for line in sys.stdin:
+    if line == "fork\\n" and os.fork() == 0:
+        signal.pause()
+    print("done", flush=True)
+"""
+
+
+def test_who_has_just_forked_holds_what_it_held() -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", PARENT],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        bufsize=1,
+        process_group=0,
+    ) as parent:
+        assert parent.stdin
+        assert parent.stdout
+        held = []
+        for word in ("look", "fork"):
+            parent.stdin.write(f"{word}\n")
+            parent.stdout.readline()
+            held.append(watching.own_memory(parent.pid))
+        os.killpg(parent.pid, signal.SIGKILL)
+
+    assert held[1] == pytest.approx(held[0], abs=MIB)
+    assert held[0] > 40 * MIB
+    assert watching.own_memory(parent.pid) == 0

@@ -27,7 +27,7 @@ LIMIT_SECONDS = BUDGET_SECONDS + LEEWAY * WATCHDOG_SECONDS
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """What a process held at a moment: private memory in bytes, and open descriptors."""
+    """What a process held at a moment: memory of its own in bytes, and open descriptors."""
 
     at: float
     memory: int
@@ -122,13 +122,20 @@ class Watch:
             if not born:
                 continue
             self.seen[pid, born] = kind or estates.title(pid)
-            memory = memory_bytes(pid) if kind else {}
+            memory = own_memory(pid) if kind else 0
             if not memory:
                 continue
-            private = memory["Private_Clean"] + memory["Private_Dirty"]
             stretch = self.stretches.setdefault((pid, born), Stretch(kind, pid, born))
             stretch.kind = kind  # what it shows until it is ready is another's
-            stretch.samples.append(Sample(time.time(), private, _descriptors(pid)))
+            stretch.samples.append(Sample(time.time(), memory, _descriptors(pid)))
+
+
+def own_memory(pid: int) -> int:
+    """Return a process's memory that belongs to no file, in bytes; 0 of one that is gone.
+
+    Whether it shares that with children is left out: who has just forked would seem to hold almost nothing.
+    """
+    return memory_bytes(pid).get("Anonymous", 0)
 
 
 def _kind(pid: int) -> str:
