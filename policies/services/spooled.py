@@ -114,7 +114,7 @@ class SpoolAlarms:
             known = journal.read_if_there(self._runtime / run)
             if known and known.afters and known.afters[-1].settled == outcomes.SUCCEEDED:
                 self._thawed(run, window)
-        window.done = set()
+        window.done, window.groups = set(), []
 
     @staticmethod
     def _is_past(window: _Window) -> bool:
@@ -155,11 +155,11 @@ class SpoolAlarms:
     @staticmethod
     def _thawed(run: str, window: _Window) -> None:
         """Tell whom it was told that it might be frozen that it is not any more."""
+        told, window.done = window.done, set()  # each once, whatever comes of another
         how = f"after has succeeded: {window.label} is thawed."
         message = alarms.recovered(window.label, run, how)
-        for number in window.done:
+        for number in told:
             _carry(window.groups[number], message)
-        window.done = set()
 
     def _tell(self, folder: Path, window: _Window, now: float, *, given_up: bool) -> None:
         window.groups, window.label = _groups(folder), _label(folder)
