@@ -15,7 +15,8 @@ Each cell is a whole run of a real server: its own database, broker, workers, gu
 scripts that leave marks in memory, and a simulated AWS. The fault strikes in a moment that is held
 until it has struck: by a script that waits, by a call that AWS does not answer yet, or by a worker
 that is stopped. One judge then looks at the marks, at AWS, at the rows, and at everything that the
-run may have left behind: processes, files, memory, leases. Nothing is taken on trust.
+run may have left behind: processes, files, memory, leases. Nothing is taken on trust. What
+many runs and many faults at once come to stands in [soak.md](soak.md).
 
 **{cells} cells, {wrong} of them not as demanded. {frozen} applications left frozen. {doubled} of
 before, fire or complete done twice.**
