@@ -7,6 +7,10 @@ from tests.bench import machine as machines
 from tests.system.faults import every, moments
 from tests.system.faults.judge import FROZEN, LEEWAY, Finding
 
+ALONE = (
+    "What takes longest is the start of a server, of which as many happen at a time as there are cells. "
+    "`make faults ARGS='--jobs 1 --fault \"everything killed*\"'` prints what it takes alone.\n"
+)
 HEAD = """# Reliability
 
 Written by `make faults` on {day}; run it on your own machine to write this page anew.
@@ -74,7 +78,7 @@ def _promises(findings: Sequence[Finding]) -> str:
         slowest = f"**{max(seconds):.2f} s**" if seconds else "-"
         rows.append([text, f"{promised:g} s", slowest, f"{LEEWAY * promised:g} s"])
     head = ("what", "promised", "slowest of all moments", "asserted")
-    return f"## Promises\n\n{_table(head, rows)}"
+    return f"## Promises\n\n{_table(head, rows)}\n{ALONE}"
 
 
 def _legend() -> str:
