@@ -3,6 +3,7 @@
 import os
 import shutil
 import signal
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -325,7 +326,11 @@ def test_a_script_leads_its_own_session_and_ends_on_term_as_usual(stage: Stage) 
 
 def opened_by(pid: int) -> str:
     links = Path(f"/proc/{pid}/fd").iterdir()
-    return " ".join(str(link.readlink()) for link in links if link.is_symlink())
+    found = []
+    for link in links:
+        with suppress(FileNotFoundError):  # closed meanwhile
+            found.append(str(link.readlink()))
+    return " ".join(found)
 
 
 def test_the_guard_holds_the_lock_and_no_script_inherits_it(stage: Stage) -> None:
