@@ -84,11 +84,14 @@ class Thawer:
     def _wake(self, folder: Path) -> None:
         """Wake the keeper of a window past its deadline: it was stopped, and its worker may be dead."""
         now = linux.boottime()
-        if folder not in self._late_at:
+        if folder not in self._late_at:  # at the earliest: it may not be open yet
             self._late_at[folder] = now + spool.read(folder).max_freeze_seconds
         elif now >= self._late_at[folder]:
-            self._late_at[folder] = now + WAKE_AGAIN_SECONDS
-            thaw.wake(self._runtime / folder.name)
+            opened = journal.read(self._runtime / folder.name).opened_boot
+            over_at = (now if opened is None else opened) + spool.read(folder).max_freeze_seconds
+            if now >= over_at:
+                thaw.wake(self._runtime / folder.name)
+            self._late_at[folder] = max(over_at, now + WAKE_AGAIN_SECONDS)
 
     def _attempt(self, folder: Path, lock: int) -> bool:
         """Start the attempt that is due; tell whether one is due now or later."""

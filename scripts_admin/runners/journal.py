@@ -58,6 +58,7 @@ class Journal:
     attempts: dict[tuple[str, int], Attempt] = field(default_factory=dict)
     guard: linux.Process | None = None  # the last that kept the run
     opened: bool = False
+    opened_boot: float | None = None  # seconds since boot
     thaw_by: str = ""  # worker | deadline | lost
     thaw_at: float | None = None
     thaw_boot: float | None = None
@@ -77,7 +78,7 @@ class Journal:
         """Apply one line."""
         kind = event.pop("event")
         if kind == "opened":
-            self.opened = True
+            self.opened, self.opened_boot = True, event.get("boot")
             return
         if kind == "kept":
             self.guard = linux.Process(event["pid"], event["start_ticks"])

@@ -1,5 +1,6 @@
 """What the watchdog finds of runs beyond their window, and of spools that nobody minds."""
 
+import time
 from dataclasses import replace
 from typing import NoReturn
 
@@ -11,7 +12,7 @@ from n2wbackup.lib import home
 from policies.domain.sequence import State
 from policies.models import Run
 from policies.services import completing, recovery, scripting, snapshots, windows
-from scripts_admin.runners import keeper, linux, spool
+from scripts_admin.runners import journal, keeper, linux, spool
 from scripts_admin.runners.keeper import Guard
 from tests.services.backup import Backup, outcomes, state
 from tests.services.losses import (
@@ -205,6 +206,35 @@ def test_a_guard_that_was_stopped_is_woken_past_its_deadline_though_its_worker_i
     assert linux.boottime() >= first + 1
     assert backup.marks == ["before", "after 1"]
     assert recover(run).state == State.WAITING
+
+
+def test_a_guard_that_was_stopped_is_not_woken_before_its_deadline(
+    backup: Backup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backup.scripts()
+    run = backup.start()
+    real, go = scripting.spool_record, Guard.go
+    monkeypatch.setattr(
+        scripting, "spool_record", lambda *given: replace(real(*given), max_freeze_seconds=1.0)
+    )
+    thawer = recovery.Thawer(home.spool(), home.runtime())
+
+    def seen_long_before(guard: Guard) -> None:
+        assert thawer.turn() == 1
+        time.sleep(0.7)
+        go(guard)
+
+    monkeypatch.setattr(Guard, "go", seen_long_before)
+    monkeypatch.setattr(Guard, "thaw", stop_guard_and_die)
+    with pytest.raises(DiedError):
+        windows.execute(run.pk)
+
+    until(lambda: thawer.turn() == 0)
+
+    known = journal.read(home.runtime() / str(run.pk))
+    assert known.opened_boot is not None
+    assert known.afters[0].ordered_boot is not None
+    assert known.afters[0].ordered_boot - known.opened_boot >= 1.0
 
 
 def test_an_attempt_is_made_when_it_is_due_and_not_before(backup: Backup) -> None:
