@@ -83,7 +83,8 @@ def _recovered(run: Run, now: datetime) -> None:
     # A mark is taken away by a thaw; of this very run nobody has been told anything but its late thaw.
     if last is None or last[0] == Kind.RECOVERED or last[1] == run.pk:
         return
-    if last[0] == Kind.MAY_BE_FROZEN or told.filter(policy__may_be_frozen_since__isnull=False):
+    marked = told.filter(policy__may_be_frozen_since__isnull=False)
+    if last[0] == Kind.MAY_BE_FROZEN or marked.exists():
         _take_along(
             run, now
         )  # a mark stands until somebody confirms the thaw: this success is none

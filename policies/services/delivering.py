@@ -158,12 +158,13 @@ def _free(busy: Collection[int | None]) -> Q:
 def _waits(delivery: AlarmDelivery, now: datetime) -> bool:
     """Tell whether it would overtake something that is on its way. What may be frozen waits for nothing."""
     kind = Kind(delivery.alarm.kind)
-    if kind == Kind.MAY_BE_FROZEN or not alarms.newest_of(kind):
+    kinds = alarms.newest_of(kind)
+    if kind == Kind.MAY_BE_FROZEN or not kinds:
         return False
     on_its_way = AlarmDelivery.objects.filter(
         receivers=delivery.receivers_id,
         alarm__policy=delivery.alarm.policy_id,
-        alarm__kind__in=alarms.newest_of(kind),
+        alarm__kind__in=kinds,
         state=_PENDING,
         claimed_until__gt=now,
     )

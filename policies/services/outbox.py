@@ -47,9 +47,7 @@ class Outbox:
             if batch is None:
                 return
             if not batch.deliveries:
-                if (
-                    not batch.urgent
-                ):  # which waits for nothing: it has been overtaken, and is no more
+                if not batch.urgent:  # what is waits for nothing: it was overtaken, and has ended
                     waits.add(batch.receivers)
                 continue
             thread = threading.Thread(target=_send, args=(batch,), name="send", daemon=True)

@@ -152,8 +152,8 @@ def _ends_a_freeze(alarm: Alarm) -> bool:
     """Tell whether it takes back that something may be frozen: whoever heard of that hears of this."""
     if alarm.kind != Kind.RECOVERED or alarm.policy_id is None:
         return False
-    either = (Kind.MAY_BE_FROZEN, Kind.RECOVERED)
-    earlier = Alarm.objects.filter(policy=alarm.policy_id, kind__in=either, pk__lt=alarm.pk)
+    kinds = alarms.newest_of(Kind.RECOVERED)
+    earlier = Alarm.objects.filter(policy=alarm.policy_id, kind__in=kinds, pk__lt=alarm.pk)
     return earlier.order_by("-pk").values_list("kind", flat=True).first() == Kind.MAY_BE_FROZEN
 
 

@@ -128,7 +128,8 @@ class SpoolAlarms:
             return
         record, standing = thaw.look(folder, self._runtime / folder.name)
         if not standing.failing:
-            self._thawed(folder.name, window)
+            if window.done:
+                self._thawed(folder.name, window)
             return
         self._note(window, record, self._runtime / folder.name, now)
         if now < window.bad_at + GRACE_SECONDS:

@@ -93,13 +93,18 @@ def test_another_machine_whose_clock_is_a_little_ahead_is_believed(
     assert permits.take("a:r", 1, ["r:vol-1"]) is not None
 
 
-def test_an_alarm_is_sent_at_once(
-    ahead: time_machine.Traveller, backup: Backup, settings: Settings
-) -> None:
+def raise_alarm(backup: Backup, settings: Settings) -> None:
+    """Raise one for a receiver that takes nothing."""
     settings.N2W_ALARM_NETWORKS = [ip_network("127.0.0.0/8")]
     receiving.save(receiving.of(policy=backup.policy), {"urls": "json://127.0.0.1:9/hook"})
     run = backup.start()
     alarms.may_be_frozen(run, clock.now(), clock.now(), is_new=True)
+
+
+def test_an_alarm_is_sent_at_once(
+    ahead: time_machine.Traveller, backup: Backup, settings: Settings
+) -> None:
+    raise_alarm(backup, settings)
 
     ahead.shift(-HOUR)
 
@@ -112,10 +117,7 @@ def test_an_alarm_is_sent_at_once(
 def test_an_alarm_that_was_not_taken_is_sent_again_after_its_pause(
     ahead: time_machine.Traveller, backup: Backup, settings: Settings
 ) -> None:
-    settings.N2W_ALARM_NETWORKS = [ip_network("127.0.0.0/8")]
-    receiving.save(receiving.of(policy=backup.policy), {"urls": "json://127.0.0.1:9/hook"})
-    run = backup.start()
-    alarms.may_be_frozen(run, clock.now(), clock.now(), is_new=True)
+    raise_alarm(backup, settings)
     assert delivering.send_all() == 1
     assert delivering.claim() is None
 

@@ -12,6 +12,7 @@ from pytest_django import Settings
 from n2wbackup.lib import clock
 from policies.models import AlarmDelivery, AlarmReceivers, Policy, Run
 from policies.services import delivering, receiving
+from scripts_admin.models import User
 from tests import factories
 from tests.ground import receivers as ground
 from tests.ground.receivers import Webhook
@@ -30,6 +31,12 @@ def policy(db: None, hook: Webhook) -> Policy:
     made = factories.PolicyFactory.create(owner=factories.alice(), name="policy1")
     tell(f"{hook.json_url}/x", policy=made)
     return made
+
+
+def tell_root(url: str) -> User:
+    root = factories.UserFactory.create(username="root1", is_superuser=True)
+    tell(url, user=root)
+    return root
 
 
 def send_in_vain(hook: Webhook) -> None:
@@ -139,8 +146,7 @@ def test_a_freeze_is_not_told_after_its_thaw_to_receivers_that_were_entered_anew
 def test_a_freeze_is_not_told_after_its_thaw_where_the_url_is_another_receivers_now(
     policy: Policy, hook: Webhook
 ) -> None:
-    root = factories.UserFactory.create(username="root1", is_superuser=True)
-    tell(f"{hook.json_url}/x", user=root)
+    root = tell_root(f"{hook.json_url}/x")
     freeze(policy)
     send_in_vain(hook)
     receiving.save(receiving.of(user=root), {"urls": ""})
@@ -152,8 +158,7 @@ def test_a_freeze_is_not_told_after_its_thaw_where_the_url_is_another_receivers_
 
 
 def test_freezes_of_deleted_policies_are_all_told(policy: Policy, hook: Webhook) -> None:
-    root = factories.UserFactory.create(username="root1", is_superuser=True)
-    tell(f"{hook.json_url}/root", user=root)
+    tell_root(f"{hook.json_url}/root")
     freeze(policy)
     freeze(factories.PolicyFactory.create(owner=policy.owner, name="other"))
     send_in_vain(hook)
@@ -211,8 +216,7 @@ def test_a_freeze_is_told_again_where_the_thaw_before_it_may_have_come_after_it(
 def test_superusers_are_told_of_the_thaw_of_what_they_were_told_from_the_spool(
     policy: Policy, hook: Webhook
 ) -> None:
-    root = factories.UserFactory.create(username="root1", is_superuser=True)
-    tell(f"{hook.json_url}/root", user=root)
+    tell_root(f"{hook.json_url}/root")
     freeze(policy)
     delivering.spread(waiting={Run.objects.get().pk})
     thaw(policy)
@@ -226,8 +230,7 @@ def test_superusers_are_told_of_the_thaw_of_what_they_were_told_from_the_spool(
 def test_superusers_are_told_of_the_thaw_of_what_they_were_told_may_be_frozen(
     policy: Policy, hook: Webhook
 ) -> None:
-    root = factories.UserFactory.create(username="root1", is_superuser=True)
-    tell(f"{hook.json_url}/root", user=root)
+    tell_root(f"{hook.json_url}/root")
     freeze(policy)
     delivering.send_all()
     hook.requests.clear()
