@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Iterator
+from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,8 @@ from policies.adapters.memory import MemoryCloud
 from policies.services import recovery
 from scripts_admin import storage
 from tests import factories
+from tests.ground import receivers as ground
+from tests.ground.receivers import Webhook
 from tests.services.backup import Backup
 
 
@@ -46,3 +49,16 @@ def backup(db: None, cloud: MemoryCloud) -> Backup:
     instance = cloud.add_instance()
     factories.PolicyTargetFactory.create(policy=policy, instance_id=instance.instance_id)
     return Backup(policy, cloud, instance, storage.create(policy.folder))
+
+
+@pytest.fixture
+def loopback(settings: Settings) -> None:
+    """Let alarms go to receivers on this machine."""
+    settings.N2W_ALARM_NETWORKS = [ip_network("127.0.0.0/8")]
+
+
+@pytest.fixture
+def hook(loopback: None) -> Iterator[Webhook]:
+    """Give a receiver of alarms on this machine that takes everything."""
+    with ground.webhook() as served:
+        yield served

@@ -1,9 +1,7 @@
 """The outbox, sent to real receivers on loopback."""
 
 import logging
-from collections.abc import Iterator
 from datetime import timedelta
-from ipaddress import ip_network
 from typing import Any
 
 import pytest
@@ -21,16 +19,7 @@ from tests.ground import receivers as ground
 from tests.ground.receivers import Webhook
 from tests.services.posting import TOKEN, fail, freeze, tell
 
-
-@pytest.fixture(autouse=True)
-def loopback(settings: Settings) -> None:
-    settings.N2W_ALARM_NETWORKS = [ip_network("127.0.0.0/8")]
-
-
-@pytest.fixture
-def hook() -> Iterator[Webhook]:
-    with ground.webhook() as served:
-        yield served
+pytestmark = pytest.mark.usefixtures("loopback")
 
 
 @pytest.fixture

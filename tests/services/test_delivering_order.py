@@ -1,29 +1,18 @@
 """Of two messages on one freeze the older one never comes last; sent to a real receiver on loopback."""
 
-from collections.abc import Iterator
 from datetime import timedelta
-from ipaddress import ip_network
 from typing import Any
 
 import pytest
 import time_machine
-from pytest_django import Settings
 
 from n2wbackup.lib import clock
 from policies.models import AlarmDelivery, AlarmReceivers, Policy, Run
 from policies.services import delivering, receiving
 from scripts_admin.models import User
 from tests import factories
-from tests.ground import receivers as ground
 from tests.ground.receivers import Webhook
 from tests.services.posting import fail, freeze, succeed, tell, thaw
-
-
-@pytest.fixture
-def hook(settings: Settings) -> Iterator[Webhook]:
-    settings.N2W_ALARM_NETWORKS = [ip_network("127.0.0.0/8")]
-    with ground.webhook() as served:
-        yield served
 
 
 @pytest.fixture

@@ -4,12 +4,10 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
 import time_machine
-from pytest_django import Settings
 
 from n2wbackup.lib import clock
 from policies.models import AlarmDelivery, AlarmReceivers, Policy
@@ -23,13 +21,6 @@ from tests.ground.receivers import Webhook
 from tests.services.posting import fail, freeze, tell, thaw
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-@pytest.fixture
-def hook(settings: Settings) -> Iterator[Webhook]:
-    settings.N2W_ALARM_NETWORKS = [ip_network("127.0.0.0/8")]
-    with ground.webhook() as served:
-        yield served
 
 
 @pytest.fixture

@@ -1,13 +1,10 @@
 """Pings of a policy's runs, sent to a real monitor on loopback."""
 
-from collections.abc import Iterator
 from datetime import timedelta
-from ipaddress import ip_network
 from typing import Any
 
 import pytest
 import time_machine
-from pytest_django import Settings
 
 from n2wbackup.lib import clock
 from policies.domain.sequence import Event, State
@@ -16,20 +13,10 @@ from policies.services import delivering, runs
 from policies.services.outbox import Outbox
 from policies.services.spooled import SpoolAlarms
 from tests import factories
-from tests.ground import receivers as ground
 from tests.ground.receivers import Webhook
 from tests.services.posting import TOKEN, fail, ping, tell
 
-
-@pytest.fixture(autouse=True)
-def loopback(settings: Settings) -> None:
-    settings.N2W_ALARM_NETWORKS = [ip_network("127.0.0.0/8")]
-
-
-@pytest.fixture
-def hook() -> Iterator[Webhook]:
-    with ground.webhook() as served:
-        yield served
+pytestmark = pytest.mark.usefixtures("loopback")
 
 
 @pytest.fixture

@@ -1,9 +1,7 @@
 """Where alarms go: entered, kept secret, tried out."""
 
 import json
-from collections.abc import Iterator
 from io import StringIO
-from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
@@ -21,6 +19,8 @@ from tests import factories
 from tests.ground import receivers as ground
 from tests.ground.receivers import Webhook
 
+pytestmark = pytest.mark.usefixtures("loopback")
+
 TOKEN = "t0psecret-token"
 URL = f"json://hooks.example.org/{TOKEN}"
 PING = f"https://hc.example.org/{TOKEN}"
@@ -36,17 +36,6 @@ policies:
     targets: [{volume: vol-0123456789abcdef0, region: us-east-1}]
 """
 ENVIRONMENT = {"LAB": "wJalrXUtnFEMI", "OWN": URL, "SHOP": f"{URL}1\n{URL}2", "PING": PING}
-
-
-@pytest.fixture(autouse=True)
-def loopback(settings: Settings) -> None:
-    settings.N2W_ALARM_NETWORKS = [ip_network("127.0.0.0/8")]
-
-
-@pytest.fixture
-def hook() -> Iterator[Webhook]:
-    with ground.webhook() as served:
-        yield served
 
 
 @pytest.fixture

@@ -1,7 +1,5 @@
 """'May be frozen' told without the database: from the spool alone."""
 
-from collections.abc import Iterator
-from ipaddress import ip_network
 from typing import Any, NoReturn
 
 import pytest
@@ -21,18 +19,9 @@ from tests.ground.receivers import Webhook
 from tests.services.backup import Backup
 from tests.services.posting import tell, thaw
 
+pytestmark = pytest.mark.usefixtures("loopback")
+
 TOKEN = "t0psecret-token"
-
-
-@pytest.fixture(autouse=True)
-def loopback(settings: Settings) -> None:
-    settings.N2W_ALARM_NETWORKS = [ip_network("127.0.0.0/8")]
-
-
-@pytest.fixture
-def hook() -> Iterator[Webhook]:
-    with ground.webhook() as served:
-        yield served
 
 
 @pytest.fixture
