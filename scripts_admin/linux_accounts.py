@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from django.conf import settings
 
+from scripts_admin.guard.spool import Identity
 from scripts_admin.models import Folder
-from scripts_admin.runners.spool import Identity
 
 MODES = ("cpmuser", "owner", "self")
 

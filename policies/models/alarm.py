@@ -4,10 +4,10 @@ from django.conf import settings
 from django.db import models
 
 from n2wbackup.lib.encrypted import EncryptedTextField
-from policies.domain.alarms import Kind
+from policies.domain.alarms.messages import Kind
 from policies.models.policy import Policy
+from policies.models.querysets import OwnedQuerySet, ReceiversQuerySet
 from policies.models.run import Run
-from policies.querysets import OwnedQuerySet, ReceiversQuerySet
 
 _KINDS = [(kind.value, kind.value.replace("_", " ")) for kind in Kind]
 

@@ -5,11 +5,11 @@ import uuid
 from django.conf import settings
 from django.db import models
 
-from policies.domain import sequence
-from policies.domain.verdict import Consistency
+from policies.domain.runs import sequence
+from policies.domain.runs.verdict import Consistency
 from policies.models.account import Account
 from policies.models.policy import Policy
-from policies.querysets import RunQuerySet
+from policies.models.querysets import RunQuerySet
 from scripts_admin.domain import names, outcomes
 
 _STATES = [(state.value, state.value) for state in sequence.State]

@@ -14,14 +14,14 @@ from django.db.models import F, Q
 
 from n2wbackup.lib import clock, home
 from n2wbackup.lib.cas import compare_and_set
-from policies import dispatch
-from policies.domain import sequence
+from policies.adapters import broker
 from policies.domain.errors import RefusedError
-from policies.domain.reckoning import Span
-from policies.domain.sequence import Command, Event, State
-from policies.domain.verdict import Consistency
+from policies.domain.runs import sequence
+from policies.domain.runs.sequence import Command, Event, State
+from policies.domain.runs.verdict import Consistency
+from policies.domain.schedules.reckoning import Span
 from policies.models import DailyCount, Policy, Run, RunEvent, WindowLease
-from policies.services import alarms
+from policies.services.alarms import raising
 from scripts_admin.domain import outcomes
 
 MAX_LOSSES = 5
@@ -59,7 +59,7 @@ def start(
         with transaction.atomic():
             run.save(force_insert=True)
             record(run, f"queued ({trigger})", at=now)
-            dispatch.on_commit(dispatch.FREEZE, run.pk)
+            broker.on_commit(broker.FREEZE, run.pk)
     except IntegrityError:
         return _refuse(run)
     return run
@@ -142,7 +142,7 @@ def claim(run_id: UUID) -> Run | None:
             not_before=None,
         )
         if taken and is_first:
-            alarms.started(run, now)
+            raising.started(run, now)
     return run if taken else None
 
 
@@ -251,7 +251,7 @@ def _mark(run: Run, now: datetime) -> None:
     is_new = bool(rows.update(may_be_frozen_since=run.ordered_at or now))
     marked = Policy.objects.values_list("may_be_frozen_since", flat=True)
     since = marked.filter(pk=run.policy_id).first() or now
-    alarms.may_be_frozen(run, since, now, is_new=is_new)
+    raising.may_be_frozen(run, since, now, is_new=is_new)
 
 
 def _unmark(run: Run, now: datetime) -> None:
@@ -265,7 +265,7 @@ def unmark(run: Run, how: str, now: datetime) -> bool:
     rows = Policy.objects.filter(pk=run.policy_id, may_be_frozen_since__isnull=False)
     if not rows.update(may_be_frozen_since=None):
         return False
-    alarms.thawed(run, how, now)
+    raising.thawed(run, how, now)
     return True
 
 
@@ -273,16 +273,16 @@ def _unmark_if_thawed(run: Run, now: datetime) -> None:
     how = f"after has succeeded in run {run.pk}: {run.label} is thawed."
     thawed = run.phases.filter(phase="after", outcome=outcomes.SUCCEEDED).exists()
     if not (thawed and unmark(run, how, now)):
-        alarms.thawed_late(run, now)
+        raising.thawed_late(run, now)
 
 
 def _tag(run: Run, _: datetime) -> None:
     Run.objects.filter(pk=run.pk).update(tags_due=True)
-    dispatch.on_commit(dispatch.TAG, run.pk)
+    broker.on_commit(broker.TAG, run.pk)
 
 
 def _complete(run: Run, _: datetime) -> None:
-    dispatch.on_commit(dispatch.COMPLETE, run.pk)
+    broker.on_commit(broker.COMPLETE, run.pk)
 
 
 def _close(run: Run, now: datetime) -> None:
@@ -295,7 +295,7 @@ def _close(run: Run, now: datetime) -> None:
         changes["last_success_at"] = now
     Policy.objects.filter(pk=run.policy_id).update(**changes)
     _ask_for_retry(run, now)
-    alarms.ended(run, now)
+    raising.ended(run, now)
     count, made = DailyCount.objects.get_or_create(
         policy_id=run.policy_id, day=now.date(), state=run.state, defaults={"runs": run.due_count}
     )

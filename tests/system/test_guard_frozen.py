@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from scripts_admin.domain import outcomes
-from scripts_admin.runners import linux, spool
+from scripts_admin.guard import linux, spool
 from tests.ground import components, filesystems, processes
-from tests.unit.scripts_admin.stage import Stage, until
+from tests.scripts_admin.guard.stage import Stage, until
 
 pytestmark = pytest.mark.real
 
@@ -19,7 +19,7 @@ SECONDS = 3.0  # what is promised is one
 _WORKER = """
 import sys, threading, time
 from pathlib import Path
-from scripts_admin.runners import keeper, spool
+from scripts_admin.guard import keeper, spool
 folder, runtime, disk = map(Path, sys.argv[2:])
 guard = keeper.Guard(folder, runtime, spool.try_lock(folder))
 guard.wait_until_ready()

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from scripts_admin.runners import journal, keeper, linux, spool
-from scripts_admin.runners.spool import Command, Identity, Record
+from scripts_admin.guard import journal, keeper, linux, spool
+from scripts_admin.guard.spool import Command, Identity, Record
 from tests.ground import components, processes
 
 pytestmark = pytest.mark.real

@@ -6,8 +6,8 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from policies.management import output
-from policies.services import reconciling
-from policies.services.reconciling import Report
+from policies.services.following import reconciling
+from policies.services.following.reconciling import Report
 
 
 class Command(BaseCommand):

@@ -4,12 +4,13 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
-from policies import selectors
+from policies.api import as_json
 from policies.domain.errors import InputError
 from policies.management import output
 from policies.management.commands.run_policy import check_end
 from policies.models import Run
-from policies.services import reporting, sequencing
+from policies.selectors import labels
+from policies.services import here
 from scripts_admin.domain import names
 
 
@@ -40,14 +41,14 @@ class Command(BaseCommand):
                     "--argument belongs to --phase after or --phase complete; before gets none."
                 )
                 raise InputError(message)
-            run = sequencing.start_and_keep(
-                policy=selectors.policy(options["policy"]),
+            run = here.start_and_keep(
+                policy=labels.policy(options["policy"]),
                 trigger=Run.Trigger.TEST,
                 test_phase=phase,
                 test_argument=argument,
             )
-            found = selectors.run(str(run.pk))
-            report = reporting.run(found)
+            found = labels.run(str(run.pk))
+            report = as_json.run(found)
             if options["json"]:
                 self.stdout.write(output.as_json(report))
             else:
@@ -55,7 +56,7 @@ class Command(BaseCommand):
                 self._show_outputs(report)
             check_end(report, followed=True)
 
-    def _show_outputs(self, report: reporting.Json) -> None:
+    def _show_outputs(self, report: as_json.Json) -> None:
         for phase, result in report["phases"].items():
             for stream in ("stdout", "stderr"):
                 if result[stream]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from django.db.models import Count, Max, QuerySet
 
-from policies.domain.sequence import State
+from policies.domain.runs.sequence import State
 from policies.models import Account, PhaseResult, Policy, PolicyTarget, Run, RunSnapshot, Schedule
 from policies.services import runs
 from scripts_admin.models import User

@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 from n2wbackup.lib import clock
-from policies.domain.sequence import State
+from policies.domain.runs.sequence import State
 from policies.models import Policy, Run, Schedule
 from policies.tasks import tick as ticks_task
 

@@ -9,9 +9,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from scripts_admin.runners import journal, linux, spool
-from scripts_admin.runners.keeper import Guard
-from scripts_admin.runners.spool import Command, Record
+from scripts_admin.guard import journal, linux, spool
+from scripts_admin.guard.keeper import Guard
+from scripts_admin.guard.spool import Command, Record
 from tests.bench import processes
 from tests.ground.processes import wait_until
 
