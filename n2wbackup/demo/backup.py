@@ -15,7 +15,7 @@ from n2wbackup.demo.stage import Stage
 from n2wbackup.lib import clock
 from policies.api import as_json
 from policies.domain.runs import sequence
-from policies.models import Run
+from policies.domain.runs.trigger import Trigger
 from policies.selectors import labels
 from policies.selectors import runs as runs_seen
 from policies.services import runs
@@ -74,7 +74,7 @@ def make(stage: Stage, aws: SimulatedAws, server: Server) -> Backup:
 
     Raises DemoError where it does not end, RefusedError where one is under way.
     """
-    run = runs.start(policy=stage.policy, trigger=Run.Trigger.MANUAL, requested_by="demo")
+    run = runs.start(policy=stage.policy, trigger=Trigger.MANUAL, requested_by="demo")
     deadline = clock.boottime() + _RUN_SECONDS
     while run.state not in sequence.ENDS:
         if clock.boottime() > deadline:

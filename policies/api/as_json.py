@@ -132,7 +132,7 @@ def _last(found: Run | None) -> Json | None:
     }
 
 
-def probe(found: probing.Report) -> Json:
+def probe(found: probing.Probe) -> Json:
     """Return what became of an account's test as plain values."""
     return {
         "account": found.account,

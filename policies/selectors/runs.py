@@ -1,7 +1,7 @@
 """Runs: what is shown of them, and what their end is judged by."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
@@ -10,10 +10,8 @@ from django.db.models import Prefetch
 from policies.domain.runs.verdict import Facts, Target
 from policies.models import PhaseResult, Policy, Run, RunSnapshot, RunTarget
 from policies.models.querysets import RunQuerySet
-from scripts_admin.domain import names, outcomes
+from scripts_admin.domain.phases import Outcome, Phase, ThawBy
 from scripts_admin.models import User
-
-WORKER = "worker"
 
 
 def facts(run: Run) -> Facts:
@@ -26,14 +24,18 @@ def facts(run: Run) -> Facts:
         made[target].append((volume, state))
     targets = run.targets.values_list("pk", "returned_before_thaw", "expected_volume_ids")
     return Facts(
-        before=first.get("before", outcomes.NOT_RUN),
-        after=first.get("after", outcomes.NOT_RUN),
-        complete=first.get("complete", outcomes.NOT_RUN),
-        thawed_on_request=run.thaw_by == WORKER,
+        before=_outcome(first, Phase.BEFORE),
+        after=_outcome(first, Phase.AFTER),
+        complete=_outcome(first, Phase.COMPLETE),
+        thawed_on_request=run.thaw_by == ThawBy.WORKER,
         cancelled=run.cancel_requested_at is not None,
         is_test=run.is_test,
         targets=tuple(_target_facts(in_time, wanted, made[pk]) for pk, in_time, wanted in targets),
     )
+
+
+def _outcome(first: Mapping[str, str], phase: Phase) -> Outcome:
+    return Outcome.of(first[phase]) if phase in first else Outcome.NOT_RUN
 
 
 def _target_facts(
@@ -74,7 +76,7 @@ class PhaseRow(NamedTuple):
     """What a phase did at its first attempt; outputs are whole, times aware."""
 
     phase: str
-    outcome: str = outcomes.NOT_RUN
+    outcome: str = Outcome.NOT_RUN
     exit_code: int | None = None
     argument: str = ""
     script: str = ""
@@ -87,7 +89,7 @@ class PhaseRow(NamedTuple):
 def phases(run: Run) -> tuple[PhaseRow, ...]:
     """Return the run's phases in their order, its rows prefetched as `whole` does."""
     first = {result.phase: result for result in run.phases.all() if result.attempt == 1}
-    return tuple(_phase(phase, first.get(phase)) for phase in names.PHASES)
+    return tuple(_phase(phase, first.get(phase)) for phase in Phase)
 
 
 def _phase(phase: str, result: PhaseResult | None) -> PhaseRow:

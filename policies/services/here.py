@@ -6,6 +6,7 @@ from n2wbackup.lib import home
 from policies.adapters import broker
 from policies.domain.runs import sequence
 from policies.domain.runs.sequence import State
+from policies.domain.runs.trigger import Trigger
 from policies.models import Policy, Run
 from policies.services import runs
 from policies.services.following import completing, polling, tagging
@@ -16,7 +17,7 @@ PAUSE_SECONDS = 0.2
 
 
 def start_and_keep(
-    *, policy: Policy, trigger: Run.Trigger, test_phase: str = "", test_argument: str = ""
+    *, policy: Policy, trigger: Trigger, test_phase: str = "", test_argument: str = ""
 ) -> Run:
     """Start a run and take it to its end; no hint is sent, so no worker is told of it first."""
     thawer = abandoned.Thawer(home.spool(), home.runtime())

@@ -11,8 +11,9 @@ from shutil import which
 
 from django.conf import settings
 
-from scripts_admin.domain import names, outcomes
-from scripts_admin.guard.spool import Identity
+from scripts_admin.domain import names
+from scripts_admin.domain.phases import Outcome, Phase
+from scripts_admin.guard.spool import RunAs
 from scripts_admin.models import Folder
 
 SCRIPT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -25,12 +26,12 @@ _ELF = b"\x7fELF"
 class Found:
     """What a folder holds for one phase of one policy.
 
-    `outcome` is "" where exactly one script is there, else `missing` or `ambiguous`; `problem` is a sentence
+    `outcome` is None where exactly one script is there, else `missing` or `ambiguous`; `problem` is a sentence
     where the script is there but cannot run.
     """
 
-    phase: str
-    outcome: str
+    phase: Phase
+    outcome: Outcome | None
     path: Path | None = None
     names: tuple[str, ...] = ()
     problem: str = ""
@@ -66,21 +67,21 @@ def file_names(folder: Folder) -> list[str]:
     return sorted(entry.name for entry in _scripts(folder))
 
 
-def find(folder: Folder, phase: str, policy: str, identity: Identity | None) -> Found:
+def find(folder: Folder, phase: Phase, policy: str, identity: RunAs | None) -> Found:
     """Look the phase's script up, and whether it can run as `identity` (None: as this process)."""
     mine = partial(names.belongs, phase=phase, policy=policy)
     found = names.candidates((entry.name for entry in _scripts(folder, mine)), phase, policy)
     if not found:
-        return Found(phase, outcomes.MISSING)
+        return Found(phase, Outcome.MISSING)
     if len(found) > 1:
         listed = ", ".join(found)
         problem = f"Two files claim to be {phase} of {policy}, so none is run: {listed}."
-        return Found(phase, outcomes.AMBIGUOUS, names=tuple(found), problem=problem)
+        return Found(phase, Outcome.AMBIGUOUS, names=tuple(found), problem=problem)
     script = path(folder) / found[0]
-    return Found(phase, "", script, tuple(found), _why_not(folder, script, identity))
+    return Found(phase, None, script, tuple(found), _why_not(folder, script, identity))
 
 
-def copy(folder: Folder, script: Path, destination: Path, identity: Identity | None) -> None:
+def copy(folder: Folder, script: Path, destination: Path, identity: RunAs | None) -> None:
     """Copy a script so that it runs, as `identity`, even when its folder is gone; fsynced.
 
     OSError where the script was swapped for something else since it was judged.
@@ -147,7 +148,7 @@ def _stays_inside(link: os.DirEntry[str], folder: Folder, place: Path) -> bool:
     return target.parent == home if folder.is_root else target.is_relative_to(home)
 
 
-def _why_not(folder: Folder, script: Path, identity: Identity | None) -> str:
+def _why_not(folder: Folder, script: Path, identity: RunAs | None) -> str:
     """Return a sentence on why the script cannot run, or nothing."""
     name = script.name
     closed = _closed_to(script, identity)
@@ -169,7 +170,7 @@ def _why_not(folder: Folder, script: Path, identity: Identity | None) -> str:
     return _wrong_start(name, head)
 
 
-def _closed_to(script: Path, identity: Identity | None) -> Path | None:
+def _closed_to(script: Path, identity: RunAs | None) -> Path | None:
     """Return the first folder on the way to the script that the account may not pass, from the top."""
     if (os.geteuid() if identity is None else identity.uid) == 0:
         return None
@@ -195,7 +196,7 @@ def _wrong_start(name: str, head: bytes) -> str:
     return ""
 
 
-def _may(status: os.stat_result, identity: Identity | None, right: int) -> bool:
+def _may(status: os.stat_result, identity: RunAs | None, right: int) -> bool:
     """Tell whether the account has a right (S_IROTH or S_IXOTH) that the mode gives to its class."""
     uid = os.geteuid() if identity is None else identity.uid
     groups = (
@@ -209,5 +210,5 @@ def _may(status: os.stat_result, identity: Identity | None, right: int) -> bool:
     return bool(mode & (right << 3 if status.st_gid in groups else right))
 
 
-def _who(identity: Identity | None) -> str:
+def _who(identity: RunAs | None) -> str:
     return "the server's account" if identity is None else identity.name

@@ -20,7 +20,7 @@ from typing import Protocol
 
 from setproctitle import setproctitle
 
-from scripts_admin.domain import outcomes
+from scripts_admin.domain.phases import FINE, Outcome, Phase, ThawBy
 from scripts_admin.guard import journal, linux, spool
 from scripts_admin.guard.capture import LIMIT_BYTES, REPEATED_LIMIT_BYTES
 from scripts_admin.guard.script import RECHECK_SECONDS, Script
@@ -79,22 +79,22 @@ def keep_window(pipe: Connection, orders: Orders) -> None:
     _tell(pipe, "over", None)
 
 
-def run_single(pipe: Connection, orders: Orders, phase: str, argument: str, attempt: int) -> None:
+def run_single(pipe: Connection, orders: Orders, phase: Phase, argument: str, attempt: int) -> None:
     """Run one script outside a window: a repeated after, or complete. The entry of the process.
 
     For after, before and earlier afters are made sure to be dead first, whoever started them.
     """
     record, lock = _settle_in(orders)
-    if phase == "after":
+    if phase == Phase.AFTER:
         _bury(journal.read(orders.runtime_folder), record)
     command = record.command(phase)
     if command is not None:
         writer = journal.Writer.or_none(orders.runtime_folder)
         writer.note_guard()
         writer.note("opened")  # whatever the journal was before it may have been lost with
-        if phase == "after" and attempt == 1:
+        if phase == Phase.AFTER and attempt == 1:
             # Whoever asked for it, the window's own guard did not live to run it.
-            writer.note("thaw", by="lost")
+            writer.note("thaw", by=ThawBy.LOST)
         selector = selectors.DefaultSelector()
         # The journal lies in memory that many share: of what fails each minute a little is enough.
         limit = LIMIT_BYTES if attempt == 1 else REPEATED_LIMIT_BYTES
@@ -149,11 +149,11 @@ def _bury(known: journal.Journal, record: spool.Record) -> None:
     in a write to the frozen disk; it can do nothing more, and only the thaw lets it go.
     """
     for attempt in known.attempts.values():
-        if attempt.process is None or attempt.phase == "complete":
+        if attempt.process is None or attempt.phase == Phase.COMPLETE:
             continue
-        if attempt.phase == "before" and attempt.ended_at is not None:
+        if attempt.phase == Phase.BEFORE and attempt.ended_at is not None:
             continue  # it ended by itself: what it left behind holds the lock that after shall release
-        if attempt.phase == "after" and attempt.was_ordered and attempt.ended_boot is None:
+        if attempt.phase == Phase.AFTER and attempt.was_ordered and attempt.ended_boot is None:
             timeout = record.after.timeout_seconds if record.after else 0.0
             _wait_until_gone(attempt.process, (attempt.ordered_boot or 0.0) + timeout)
         for number, grace in ((signal.SIGTERM, 1.0), (signal.SIGKILL, 2.0)):
@@ -184,18 +184,18 @@ class Window:
         self._pipe, self._record, self._writer = pipe, record, writer
         self._secrets, self._worker = orders.secrets, orders.worker
         self._selector = selectors.DefaultSelector()
-        self._after = self._fork("after")
-        self._before = self._fork("before")
+        self._after = self._fork(Phase.AFTER)
+        self._before = self._fork(Phase.BEFORE)
         self._selector.register(pipe.fileno(), selectors.EVENT_READ, self._on_word)
         self._opened: float | None = None
-        self._thaw_by = ""
+        self._thaw_by: ThawBy | None = None
         self._is_lost = self._over = False
 
-    def _fork(self, phase: str) -> Script | None:
+    def _fork(self, phase: Phase) -> Script | None:
         command = self._record.command(phase)
         if command is None:
             return None
-        on_end = self._on_before_end if phase == "before" else self._on_after_end
+        on_end = self._on_before_end if phase == Phase.BEFORE else self._on_after_end
         return Script(self._record, command, self._writer, self._selector, on_end, self._secrets)
 
     def keep(self) -> None:
@@ -204,7 +204,7 @@ class Window:
             scripts = [script for script in (self._before, self._after) if script]
             busy = _turn(self._selector, scripts, self._deadline)
             if self._is_overdue:
-                self._thaw("deadline")
+                self._thaw(ThawBy.DEADLINE)
             elif not busy and not self._is_lost and linux.is_dying(self._worker):
                 self._on_lost()
         if self._opened is None:
@@ -233,14 +233,14 @@ class Window:
             self._open()
         elif word == "thaw":
             # Whoever slept past the deadline, this guard too, has held the application too long.
-            self._thaw("deadline" if self._is_overdue else "worker")
+            self._thaw(ThawBy.DEADLINE if self._is_overdue else ThawBy.WORKER)
             _tell(self._pipe, "thawing", self._thaw_by)
 
     def _on_lost(self) -> None:
         self._is_lost = True
         self._selector.unregister(self._pipe.fileno())
         if self._opened is not None:
-            self._thaw("lost")
+            self._thaw(ThawBy.LOST)
             return
         for script in (self._before, self._after):
             if script:
@@ -261,14 +261,14 @@ class Window:
         if self._thaw_by:
             self._release_after()
 
-    def _thaw(self, by: str) -> None:
+    def _thaw(self, by: ThawBy) -> None:
         """Begin to thaw, once; before is made sure to be dead first."""
         if self._thaw_by:
             return
         self._thaw_by = by
         self._writer.note("thaw", by=by)
         if self._before and not self._before.ended:
-            self._before.end(outcomes.INTERRUPTED)
+            self._before.end(Outcome.INTERRUPTED)
         else:
             self._release_after()
 
@@ -279,7 +279,7 @@ class Window:
         self._after = self._at_gate(self._after)
         before = self._before.outcome if self._before else self._record.before_outcome
         left = self._record.max_freeze_seconds - (linux.boottime() - (self._opened or 0.0))
-        self._after.release("1" if before in outcomes.FINE else "0", left)
+        self._after.release("1" if before in FINE else "0", left)
 
     def _at_gate(self, script: Script) -> Script:
         """Return the script, or a new one where somebody killed it while it stood at its gate."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from scripts_admin.domain import outcomes
+from scripts_admin.domain.phases import Outcome, Phase, ThawBy
 from scripts_admin.guard import linux
 
 NAME = "journal"
@@ -24,7 +24,7 @@ Event = dict[str, Any]
 class Attempt:
     """One script's start and end. `at` times are UNIX seconds, `boot` times seconds since boot."""
 
-    phase: str
+    phase: Phase
     number: int
     process: linux.Process | None = None
     argument: str | None = None
@@ -33,7 +33,7 @@ class Attempt:
     ordered_boot: float | None = None
     ended_at: float | None = None
     ended_boot: float | None = None
-    outcome: str = outcomes.NOT_RUN
+    outcome: Outcome = Outcome.NOT_RUN
     exit_code: int | None = None
     stdout: str = ""
     stderr: str = ""
@@ -44,10 +44,10 @@ class Attempt:
         return self.ordered_at is not None
 
     @property
-    def settled(self) -> str:
+    def settled(self) -> Outcome:
         """Return the outcome, as far as it can be known when nobody keeps the script any more."""
         if self.was_ordered and self.ended_at is None:
-            return outcomes.INTERRUPTED
+            return Outcome.INTERRUPTED
         return self.outcome
 
 
@@ -55,23 +55,23 @@ class Attempt:
 class Journal:
     """A run's journal, read."""
 
-    attempts: dict[tuple[str, int], Attempt] = field(default_factory=dict)
+    attempts: dict[tuple[Phase, int], Attempt] = field(default_factory=dict)
     guard: linux.Process | None = None  # the last that kept the run
     opened: bool = False
     opened_boot: float | None = None  # seconds since boot
-    thaw_by: str = ""  # worker | deadline | lost
+    thaw_by: ThawBy | None = None  # None: nobody has begun to thaw
     thaw_at: float | None = None
     thaw_boot: float | None = None
 
     @property
     def before(self) -> Attempt | None:
         """Return before's only attempt, or None where nothing tells of it."""
-        return self.attempts.get(("before", 1))
+        return self.attempts.get((Phase.BEFORE, 1))
 
     @property
     def afters(self) -> list[Attempt]:
         """Return the attempts of after that were let go, oldest first."""
-        found = [a for a in self.attempts.values() if a.phase == "after" and a.was_ordered]
+        found = [a for a in self.attempts.values() if a.phase == Phase.AFTER and a.was_ordered]
         return sorted(found, key=lambda attempt: attempt.number)
 
     def take(self, event: Event) -> None:
@@ -84,9 +84,13 @@ class Journal:
             self.guard = linux.Process(event["pid"], event["start_ticks"])
             return
         if kind == "thaw":
-            self.thaw_by, self.thaw_at, self.thaw_boot = event["by"], event["at"], event["boot"]
+            self.thaw_by, self.thaw_at, self.thaw_boot = (
+                ThawBy(event["by"]),
+                event["at"],
+                event["boot"],
+            )
             return
-        key = (event.pop("phase"), event.pop("attempt"))
+        key = (Phase(event.pop("phase")), event.pop("attempt"))
         attempt = self.attempts.setdefault(key, Attempt(*key))
         if kind == "spawned":
             attempt.process = linux.Process(event["pid"], event["start_ticks"])
@@ -95,7 +99,7 @@ class Journal:
             attempt.argument, attempt.script = event["argument"], event["script"]
         elif kind == "ended":
             attempt.ended_at, attempt.ended_boot = event["at"], event["boot"]
-            attempt.outcome, attempt.exit_code = event["outcome"], event["exit_code"]
+            attempt.outcome, attempt.exit_code = Outcome.of(event["outcome"]), event["exit_code"]
         elif kind == "output":
             attempt.stdout, attempt.stderr = event["stdout"], event["stderr"]
 

@@ -13,6 +13,7 @@ from contextlib import suppress
 from multiprocessing import forkserver
 from pathlib import Path
 
+from scripts_admin.domain.phases import Outcome, Phase, ThawBy
 from scripts_admin.guard import guard, linux
 
 START_SECONDS = 10.0
@@ -52,7 +53,7 @@ class Guard:
         runtime_folder: Path,
         lock: int,
         secrets: Sequence[bytes] = (),
-        single: tuple[str, str, int] | None = None,
+        single: tuple[Phase, str, int] | None = None,
     ) -> None:
         """Start a guard and hand it the run's lock; this process holds it no longer on return.
 
@@ -90,14 +91,14 @@ class Guard:
         """Open the window: before starts."""
         self._say("go")
 
-    def before(self, within_seconds: float) -> str:
+    def before(self, within_seconds: float) -> Outcome:
         """Return before's outcome as soon as it has ended."""
-        return str(self._hear("before", within_seconds))
+        return Outcome.of(str(self._hear("before", within_seconds)))
 
-    def thaw(self, within_seconds: float) -> str:
-        """Have after run; return who began the thaw: "worker" if this call did."""
+    def thaw(self, within_seconds: float) -> ThawBy:
+        """Have after run; return who began the thaw: the worker if this call did."""
         self._say("thaw")
-        return str(self._hear("thawing", within_seconds))
+        return ThawBy(str(self._hear("thawing", within_seconds)))
 
     def wait_until_over(self, within_seconds: float) -> None:
         """Return when after has ended and the outputs are in the journal."""

@@ -13,11 +13,11 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import NoReturn, TypedDict
 
-from scripts_admin.domain import outcomes
+from scripts_admin.domain.phases import Outcome, Phase
 from scripts_admin.guard import linux
 from scripts_admin.guard.capture import LIMIT_BYTES, Capture
 from scripts_admin.guard.journal import Writer
-from scripts_admin.guard.spool import Command, Identity, Record
+from scripts_admin.guard.spool import Record, RunAs, ScriptCommand
 
 READ_BYTES = 65536
 TERM_GRACE_SECONDS = 1.0  # from TERM to KILL; the application may be frozen all the while
@@ -39,7 +39,7 @@ class Script:
     def __init__(
         self,
         record: Record,
-        command: Command,
+        command: ScriptCommand,
         journal: Writer,
         selector: selectors.BaseSelector,
         on_end: Callable[["Script"], None],
@@ -49,7 +49,7 @@ class Script:
     ) -> None:
         """Fork the script's process and hold it at the gate; its pid is in the journal on return."""
         self.command, self.attempt = command, attempt
-        self.outcome = outcomes.NOT_RUN
+        self.outcome = Outcome.NOT_RUN
         self.exit_code: int | None = None
         self.ended_boot: float | None = None
         self._journal, self._selector, self._on_end = journal, selector, on_end
@@ -57,12 +57,12 @@ class Script:
         self._stderr = Capture(secrets, limit_bytes)
         self._collect = record.collect_output
         self._deadline: float | None = None
-        self._ending = ""
+        self._ending: Outcome | None = None
         self._give_up: float | None = None
         self._leader_is_gone = False
         self._fork(record)
         # Nothing may be frozen that is not on record; a thaw goes on without its record.
-        self._put = journal.write if command.phase == "before" else journal.note
+        self._put = journal.write if command.phase == Phase.BEFORE else journal.note
         self._put(
             "spawned",
             phase=command.phase,
@@ -131,7 +131,7 @@ class Script:
         """Close the gate of a script that shall not run; it exits by itself."""
         os.close(self._gate)
 
-    def end(self, outcome: str) -> None:
+    def end(self, outcome: Outcome) -> None:
         """Begin to end the script's group: TERM now, KILL a second later; `outcome` is what it is called."""
         if self.ended or self._ending:
             return
@@ -144,7 +144,7 @@ class Script:
         if self.deadline is None or now < self.deadline:
             return
         if not self._ending:
-            self.end(outcomes.TIMED_OUT)
+            self.end(Outcome.TIMED_OUT)
         elif self._give_up is None:
             self._give_up = now + KILL_GRACE_SECONDS
             self._kill(now)
@@ -198,9 +198,9 @@ class Script:
         error = self._start_error()
         if error:
             self._stderr.feed(error)
-            self._finish(outcomes.CRASHED, None)
+            self._finish(Outcome.CRASHED, None)
         else:
-            self._finish(outcomes.FAILED if code else outcomes.SUCCEEDED, code)
+            self._finish(Outcome.FAILED if code else Outcome.SUCCEEDED, code)
 
     def _start_error(self) -> bytes:
         """Return why the child could not start its file; empty when it did, as exec closes the pipe."""
@@ -208,7 +208,7 @@ class Script:
             return os.read(self._error, READ_BYTES)
         return b""
 
-    def _finish(self, outcome: str, code: int | None) -> None:
+    def _finish(self, outcome: Outcome, code: int | None) -> None:
         self.outcome, self.exit_code, self.ended_boot = outcome, code, linux.boottime()
         self._journal.note(
             "ended",
@@ -222,7 +222,7 @@ class Script:
 
 def _become_script(
     record: Record,
-    command: Command,
+    command: ScriptCommand,
     gate: int,
     error: int,
     stdout: int,
@@ -257,7 +257,7 @@ def _keep_only(gate: int, error: int, stdout: int, stderr: int) -> None:
     os.closerange(high + 1, os.sysconf("SC_OPEN_MAX"))
 
 
-def _rehearse(record: Record, command: Command) -> None:
+def _rehearse(record: Record, command: ScriptCommand) -> None:
     """Walk the way from the gate to the script, up to an exec that fails, while nothing is frozen.
 
     A forked child copies each page of memory at its first touch; the frozen application shall not pay for that.
@@ -280,7 +280,7 @@ def _wait_at(gate: int) -> Order | None:
     return order
 
 
-def _run(record: Record, command: Command, order: Order) -> None:
+def _run(record: Record, command: ScriptCommand, order: Order) -> None:
     """Execute the first path that lets itself be executed; raise OSError of the first when none does."""
     if record.identity is not None:
         _become(record.identity)
@@ -302,7 +302,7 @@ def _execute(path: str, record: Record, order: Order) -> NoReturn:
     os.execve(path, [path, *order["arguments"]], environment)
 
 
-def _become(identity: Identity) -> None:
+def _become(identity: RunAs) -> None:
     os.setgroups(identity.groups)
     os.setgid(identity.gid)
     os.setuid(identity.uid)

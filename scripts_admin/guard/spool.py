@@ -20,7 +20,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-from scripts_admin.domain import outcomes
+from scripts_admin.domain.phases import Outcome, Phase
 
 FORMAT = 1
 RECORD, SETTLED = "record.json", "settled.json"
@@ -30,8 +30,8 @@ KEEPER = "keeper"  # who holds it enters what happened into the database
 
 
 @dataclass(frozen=True, slots=True)
-class Identity:
-    """The Linux account that a script runs as; None where a Command wants the server's own."""
+class RunAs:
+    """The Linux account that a script runs as; None where a ScriptCommand wants the server's own."""
 
     name: str
     uid: int
@@ -40,10 +40,10 @@ class Identity:
 
 
 @dataclass(frozen=True, slots=True)
-class Command:
+class ScriptCommand:
     """One phase's script: the file in the folder, then its copy in the spool."""
 
-    phase: str
+    phase: Phase
     paths: tuple[str, ...]
     timeout_seconds: float
 
@@ -63,13 +63,13 @@ class Record:
     environment: Mapping[str, str]
     max_freeze_seconds: float
     thaw_retry_seconds: float
-    before: Command | None = None
-    after: Command | None = None
-    complete: Command | None = None
-    not_run: Mapping[str, str] = field(
+    before: ScriptCommand | None = None
+    after: ScriptCommand | None = None
+    complete: ScriptCommand | None = None
+    not_run: Mapping[Phase, Outcome] = field(
         default_factory=dict
     )  # outcome of each phase without a command
-    identity: Identity | None = None
+    identity: RunAs | None = None
     collect_output: bool = True
     masks: str = ""  # the values to mask in outputs, encrypted as the database has them
     format: int = FORMAT
@@ -80,13 +80,17 @@ class Record:
         return self.format != FORMAT
 
     @property
-    def before_outcome(self) -> str:
+    def before_outcome(self) -> Outcome:
         """Return the outcome of before where it has no command."""
-        return self.not_run.get("before", outcomes.MISSING)
+        return self.outcome_of(Phase.BEFORE, Outcome.MISSING)
 
-    def command(self, phase: str) -> Command | None:
+    def outcome_of(self, phase: Phase, otherwise: Outcome) -> Outcome:
+        """Return the outcome of a phase without a command; `otherwise` where the record names none."""
+        return self.not_run.get(phase, otherwise)
+
+    def command(self, phase: Phase) -> ScriptCommand | None:
         """Return the phase's command, or None where the policy has no such script."""
-        found: Command | None = getattr(self, phase)
+        found: ScriptCommand | None = getattr(self, phase)
         return found
 
 
@@ -144,19 +148,23 @@ def read(folder: Path, name: str = RECORD) -> Record:
 def _parts(raw: Mapping[str, Any]) -> dict[str, Any]:
     """Return scripts and account. Each has to be named: a script must never run as root for want of its account."""
     found: dict[str, Any] = {"format": raw["format"], "identity": None}
-    for phase in ("before", "after", "complete"):
+    for phase in Phase:
         found[phase] = _command(raw[phase]) if raw[phase] else None
+    not_run: Mapping[str, str] = raw.get("not_run", {})
+    found["not_run"] = {phase: Outcome.of(not_run[phase]) for phase in Phase if phase in not_run}
     if raw["identity"]:
-        known = _known(Identity, raw["identity"])
-        found["identity"] = Identity(**known | {"groups": tuple(known["groups"])})
+        known = _known(RunAs, raw["identity"])
+        found["identity"] = RunAs(**known | {"groups": tuple(known["groups"])})
     return found
 
 
-def _command(raw: Mapping[str, Any]) -> Command:
-    return Command(raw["phase"], tuple(map(str, raw["paths"])), float(raw["timeout_seconds"]))
+def _command(raw: Mapping[str, Any]) -> ScriptCommand:
+    return ScriptCommand(
+        Phase(raw["phase"]), tuple(map(str, raw["paths"])), float(raw["timeout_seconds"])
+    )
 
 
-def _known(kind: type[Record | Identity], raw: Mapping[str, Any]) -> dict[str, Any]:
+def _known(kind: type[Record | RunAs], raw: Mapping[str, Any]) -> dict[str, Any]:
     names = {each.name for each in fields(kind)}
     return {name: value for name, value in raw.items() if name in names}
 

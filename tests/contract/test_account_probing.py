@@ -47,7 +47,7 @@ def account(aws: SimulatedAws) -> Account:
     return made
 
 
-def results(report: probing.Report) -> dict[str, Result]:
+def results(report: probing.Probe) -> dict[str, Result]:
     return {each.permission: each.result for each in report.answers}
 
 

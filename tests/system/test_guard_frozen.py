@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts_admin.domain import outcomes
+from scripts_admin.domain.phases import Outcome, Phase
 from scripts_admin.guard import linux, spool
 from tests.ground import components, filesystems, processes
 from tests.scripts_admin.guard.stage import Stage, until
@@ -48,7 +48,7 @@ def test_a_worker_that_is_killed_while_it_writes_to_the_frozen_disk_is_followed_
         stage.spool()
         places = [str(place) for place in (stage.spooled, stage.runtime, volume.mount)]
         worker = subprocess.Popen([sys.executable, "-c", _WORKER, who, *places])
-        until(lambda: stage.outcomes().get("before") == outcomes.SUCCEEDED)
+        until(lambda: stage.outcomes().get("before") == Outcome.SUCCEEDED)
         until(lambda: _waits_for_a_disk(worker.pid))
 
         killed = linux.boottime()
@@ -57,6 +57,6 @@ def test_a_worker_that_is_killed_while_it_writes_to_the_frozen_disk_is_followed_
         worker.wait()
 
     assert stage.mark("after.mark") == "1\n"
-    assert (stage.attempt("after").ordered_boot or 0.0) - killed < SECONDS
+    assert (stage.attempt(Phase.AFTER).ordered_boot or 0.0) - killed < SECONDS
     until(lambda: not spool.is_held(stage.spooled))
     assert stage.journal.thaw_by == "lost"

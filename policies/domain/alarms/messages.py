@@ -4,12 +4,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
+from scripts_admin.domain.phases import ThawBy
+
 # The same alarm of the same policy is sent once in this time; what comes meanwhile is counted in the next one.
 REPEAT = timedelta(hours=1)
 PAUSES = tuple(timedelta(seconds=s) for s in (15, 30, 60, 120, 300, 600, 1800, 3600))
 
 
-class Kind(StrEnum):
+class AlarmKind(StrEnum):
     """What an entry of the outbox says. Pings are for programs, all others for people."""
 
     MAY_BE_FROZEN = "may_be_frozen"
@@ -23,11 +25,23 @@ class Kind(StrEnum):
     PING_FAIL = "ping_fail"
 
 
-PINGS = frozenset({Kind.PING_START, Kind.PING_SUCCESS, Kind.PING_FAIL})
+PINGS = frozenset({AlarmKind.PING_START, AlarmKind.PING_SUCCESS, AlarmKind.PING_FAIL})
 # What a recovery answers to.
-TROUBLE = frozenset({Kind.MAY_BE_FROZEN, Kind.THAWED_LATE, Kind.FAILED, Kind.PARTIAL, Kind.MISSED})
-_FREEZE = frozenset({Kind.MAY_BE_FROZEN, Kind.RECOVERED})
-PING_PATHS = {Kind.PING_START: "/start", Kind.PING_SUCCESS: "", Kind.PING_FAIL: "/fail"}
+TROUBLE = frozenset(
+    {
+        AlarmKind.MAY_BE_FROZEN,
+        AlarmKind.THAWED_LATE,
+        AlarmKind.FAILED,
+        AlarmKind.PARTIAL,
+        AlarmKind.MISSED,
+    }
+)
+_FREEZE = frozenset({AlarmKind.MAY_BE_FROZEN, AlarmKind.RECOVERED})
+PING_PATHS = {
+    AlarmKind.PING_START: "/start",
+    AlarmKind.PING_SUCCESS: "",
+    AlarmKind.PING_FAIL: "/fail",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +57,12 @@ def pause(attempts: int) -> timedelta:
     return PAUSES[min(attempts, len(PAUSES)) - 1]
 
 
-def patience(kind: Kind) -> timedelta:
+def patience(kind: AlarmKind) -> timedelta:
     """Return for how long a message is tried; what a ping says is soon untrue."""
     return timedelta(hours=1) if kind in PINGS else timedelta(days=1)
 
 
-def newest_of(kind: Kind) -> frozenset[Kind]:
+def newest_of(kind: AlarmKind) -> frozenset[AlarmKind]:
     """Return the kinds of which only the newest message on a policy is true; none where each is true for itself."""
     return next((kinds for kinds in (PINGS, _FREEZE) if kind in kinds), frozenset())
 
@@ -81,10 +95,11 @@ def seen_in_the_spool(label: str, since: datetime, run: str, *, given_up: bool) 
 
 def thawed_late(label: str, run: str, thawed_by: str) -> Message:
     """Say that a window did not end as it should."""
-    why = {
-        "deadline": "max_freeze_seconds had passed before the snapshots were all fired",
-        "lost": "the process that kept the window was lost",
-    }.get(thawed_by, thawed_by)
+    known: dict[str, str] = {
+        ThawBy.DEADLINE: "max_freeze_seconds had passed before the snapshots were all fired",
+        ThawBy.LOST: "the process that kept the window was lost",
+    }
+    why = known.get(thawed_by, thawed_by)
     return Message(
         f"{label} was thawed late",
         f"{label} was thawed automatically in run {run}: {why}. The application runs again. Its snapshots are "
@@ -95,7 +110,9 @@ def thawed_late(label: str, run: str, thawed_by: str) -> Message:
 def ended(label: str, state: str, run: str, reason: str, retry_at: datetime | None) -> Message:
     """Say that a run failed, wholly or in part."""
     retry = f"\nIt is tried again at {_words(retry_at)}." if retry_at else ""
-    worth = "There is no usable snapshot." if state == Kind.FAILED else "Something failed in it."
+    worth = (
+        "There is no usable snapshot." if state == AlarmKind.FAILED else "Something failed in it."
+    )
     return Message(
         f"{label}: backup {state}",
         f"Run {run} of {label} ended {state}. {worth}\n{reason or 'No reason was recorded.'}{retry}\n"

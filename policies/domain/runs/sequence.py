@@ -1,4 +1,4 @@
-"""The state machine of a run: (state, event) → (state, commands). Pure; one sitting to read.
+"""The state machine of a run: (state, event) → (state, effects). Pure; one sitting to read.
 
 Only `policies.services.runs` applies it, and only by compare-and-set on the run's row. Where a pair is not in
 the table the event is refused: the row stays as it is.
@@ -62,7 +62,7 @@ class Event(StrEnum):
     CANCEL = "cancel"
 
 
-class Command(StrEnum):
+class Effect(StrEnum):
     """What the service has to do along with the change, in the same transaction or on its commit."""
 
     RELEASE = "release"  # leases of the resources
@@ -78,49 +78,49 @@ class Step(NamedTuple):
     """The answer to an event. `state` None: the verdict names the end."""
 
     state: State | None
-    commands: tuple[Command, ...] = ()
+    effects: tuple[Effect, ...] = ()
 
 
-S, E, C = State, Event, Command
+S, E, F = State, Event, Effect
 
 TABLE: Mapping[tuple[State, Event], Step] = MappingProxyType(
     {
         (S.QUEUED, E.CLAIMED): Step(S.PREPARING),
-        (S.QUEUED, E.CANCEL): Step(S.CANCELLED, (C.CLOSE,)),
-        (S.PREPARING, E.DEFERRED): Step(S.QUEUED, (C.RELEASE,)),
-        (S.PREPARING, E.LOST): Step(S.QUEUED, (C.RELEASE,)),
-        (S.PREPARING, E.NOTHING_LEFT): Step(S.COMPLETING, (C.RELEASE, C.COMPLETE)),
-        (S.PREPARING, E.CANCEL): Step(S.COMPLETING, (C.RELEASE, C.COMPLETE)),
+        (S.QUEUED, E.CANCEL): Step(S.CANCELLED, (F.CLOSE,)),
+        (S.PREPARING, E.DEFERRED): Step(S.QUEUED, (F.RELEASE,)),
+        (S.PREPARING, E.LOST): Step(S.QUEUED, (F.RELEASE,)),
+        (S.PREPARING, E.NOTHING_LEFT): Step(S.COMPLETING, (F.RELEASE, F.COMPLETE)),
+        (S.PREPARING, E.CANCEL): Step(S.COMPLETING, (F.RELEASE, F.COMPLETE)),
         (S.PREPARING, E.ORDERED): Step(S.FROZEN),
         # Leases are kept while after is repeated, so that no repetition falls into another run's window.
         # A cancelled run is thawed like any other; only what comes after the thaw is cut short.
         (S.FROZEN, E.CANCEL): Step(S.FROZEN),
-        (S.FROZEN, E.THAWED): Step(S.WAITING, (C.RELEASE, C.UNMARK_IF_THAWED, C.TAG)),
-        (S.FROZEN, E.THAW_REPEATS): Step(S.THAWING, (C.TAG,)),
-        (S.FROZEN, E.THAW_FAILED): Step(S.THAWING, (C.MARK, C.TAG)),
-        (S.FROZEN, E.GIVEN_UP): Step(S.WAITING, (C.MARK, C.RELEASE, C.TAG)),
+        (S.FROZEN, E.THAWED): Step(S.WAITING, (F.RELEASE, F.UNMARK_IF_THAWED, F.TAG)),
+        (S.FROZEN, E.THAW_REPEATS): Step(S.THAWING, (F.TAG,)),
+        (S.FROZEN, E.THAW_FAILED): Step(S.THAWING, (F.MARK, F.TAG)),
+        (S.FROZEN, E.GIVEN_UP): Step(S.WAITING, (F.MARK, F.RELEASE, F.TAG)),
         (S.THAWING, E.CANCEL): Step(S.THAWING),
-        (S.THAWING, E.THAWED): Step(S.WAITING, (C.RELEASE, C.UNMARK_IF_THAWED)),
+        (S.THAWING, E.THAWED): Step(S.WAITING, (F.RELEASE, F.UNMARK_IF_THAWED)),
         (S.THAWING, E.THAW_REPEATS): Step(S.THAWING),
-        (S.THAWING, E.THAW_FAILED): Step(S.THAWING, (C.MARK,)),
-        (S.THAWING, E.CONFIRMED): Step(S.WAITING, (C.RELEASE, C.UNMARK)),
-        (S.THAWING, E.GIVEN_UP): Step(S.WAITING, (C.MARK, C.RELEASE)),
-        (S.WAITING, E.CANCEL): Step(S.COMPLETING, (C.COMPLETE,)),
-        (S.WAITING, E.SETTLED): Step(S.COMPLETING, (C.COMPLETE,)),
+        (S.THAWING, E.THAW_FAILED): Step(S.THAWING, (F.MARK,)),
+        (S.THAWING, E.CONFIRMED): Step(S.WAITING, (F.RELEASE, F.UNMARK)),
+        (S.THAWING, E.GIVEN_UP): Step(S.WAITING, (F.MARK, F.RELEASE)),
+        (S.WAITING, E.CANCEL): Step(S.COMPLETING, (F.COMPLETE,)),
+        (S.WAITING, E.SETTLED): Step(S.COMPLETING, (F.COMPLETE,)),
         (S.COMPLETING, E.CANCEL): Step(S.COMPLETING),
-        (S.COMPLETING, E.COMPLETED): Step(None, (C.TAG, C.CLOSE)),
+        (S.COMPLETING, E.COMPLETED): Step(None, (F.TAG, F.CLOSE)),
     }
 )
 
 
-class RefusedError(Exception):
+class NoSuchStepError(Exception):
     """The event has no meaning in this state."""
 
 
 def step(state: State, event: Event) -> Step:
-    """Return what `event` does to a run in `state`; RefusedError where it means nothing."""
+    """Return what `event` does to a run in `state`; NoSuchStepError where it means nothing."""
     try:
         return TABLE[state, event]
     except KeyError:
         message = f"a run that is {state} cannot be {event}"
-        raise RefusedError(message) from None
+        raise NoSuchStepError(message) from None

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from policies.domain.runs.sequence import State
-from scripts_admin.domain import outcomes
+from scripts_admin.domain.phases import FINE, Outcome
 
 
 class Consistency(StrEnum):
@@ -32,9 +32,9 @@ class Target:
 class Facts:
     """All that a run's end is judged by. Outcomes are those of the first attempts."""
 
-    before: str = outcomes.NOT_RUN
-    after: str = outcomes.NOT_RUN
-    complete: str = outcomes.NOT_RUN
+    before: Outcome = Outcome.NOT_RUN
+    after: Outcome = Outcome.NOT_RUN
+    complete: Outcome = Outcome.NOT_RUN
     thawed_on_request: bool = (
         False  # by the worker's word; not by a deadline, a loss or a later attempt
     )
@@ -45,7 +45,7 @@ class Facts:
 
 def scripts_were_fine(facts: Facts) -> bool:
     """Tell whether before and after succeeded, or are missing."""
-    return facts.before in outcomes.FINE and facts.after in outcomes.FINE
+    return facts.before in FINE and facts.after in FINE
 
 
 def complete_argument(facts: Facts) -> str:
@@ -58,7 +58,7 @@ def complete_argument(facts: Facts) -> str:
         and all(target.whole for target in facts.targets)
         # A snapshot that may have been taken after the thaw does not hold what the logs still have.
         and (
-            facts.before != outcomes.SUCCEEDED
+            facts.before != Outcome.SUCCEEDED
             or all(target.returned_before_thaw for target in facts.targets)
         )
     )
@@ -68,8 +68,8 @@ def complete_argument(facts: Facts) -> str:
 def window_consistency(facts: Facts, *, returned_before_thaw: bool) -> Consistency:
     """Return what a whole, usable set of snapshots fired in this window is worth."""
     application = (
-        facts.before == outcomes.SUCCEEDED
-        and facts.after == outcomes.SUCCEEDED
+        facts.before == Outcome.SUCCEEDED
+        and facts.after == Outcome.SUCCEEDED
         and facts.thawed_on_request
         and returned_before_thaw
     )
@@ -95,10 +95,10 @@ def end_state(facts: Facts) -> State:
     """Return the state that the run ends in."""
     if facts.cancelled:
         return State.CANCELLED
-    scripts_fine = scripts_were_fine(facts) and facts.complete in outcomes.FINE
+    scripts_fine = scripts_were_fine(facts) and facts.complete in FINE
     if facts.is_test:
         tested = (facts.before, facts.after, facts.complete)
-        fine = all(o in outcomes.FINE or o == outcomes.NOT_RUN for o in tested)
+        fine = all(o in FINE or o == Outcome.NOT_RUN for o in tested)
         return State.SUCCEEDED if fine and not facts.targets else State.FAILED
     if not any(target.usable for target in facts.targets):
         return State.FAILED

@@ -8,6 +8,7 @@ from django.core.management.base import BaseCommand, CommandParser
 from policies.api import as_json
 from policies.domain.errors import BackupError
 from policies.domain.runs import sequence
+from policies.domain.runs.trigger import Trigger
 from policies.management import output
 from policies.models import Run
 from policies.selectors import labels
@@ -40,9 +41,9 @@ class Command(BaseCommand):
         with output.complaints():
             policy = labels.policy(options["policy"])
             if options["here"]:
-                run = here.start_and_keep(policy=policy, trigger=Run.Trigger.MANUAL)
+                run = here.start_and_keep(policy=policy, trigger=Trigger.MANUAL)
             else:
-                run = runs.start(policy=policy, trigger=Run.Trigger.MANUAL)
+                run = runs.start(policy=policy, trigger=Trigger.MANUAL)
             if options["wait"]:
                 follow(run)
             report = as_json.run(labels.run(str(run.pk)))

@@ -6,12 +6,12 @@ from django.core.management.base import BaseCommand, CommandParser
 
 from policies.api import as_json
 from policies.domain.errors import InputError
+from policies.domain.runs.trigger import Trigger
 from policies.management import output
 from policies.management.commands.run_policy import check_end
-from policies.models import Run
 from policies.selectors import labels
 from policies.services import here
-from scripts_admin.domain import names
+from scripts_admin.domain.phases import Phase
 
 
 class Command(BaseCommand):
@@ -26,7 +26,9 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         """Declare the arguments."""
         parser.add_argument("policy", metavar="OWNER/NAME")
-        parser.add_argument("--phase", choices=names.PHASES, default="", help="only this phase")
+        parser.add_argument(
+            "--phase", choices=[phase.value for phase in Phase], default="", help="only this phase"
+        )
         parser.add_argument(
             "--argument", choices=["0", "1"], default="", help="of after or complete"
         )
@@ -36,14 +38,14 @@ class Command(BaseCommand):
         """Run the test in this process and report it."""
         with output.complaints():
             phase, argument = options["phase"], options["argument"]
-            if argument and phase not in {"after", "complete"}:
+            if argument and phase not in {Phase.AFTER, Phase.COMPLETE}:
                 message = (
                     "--argument belongs to --phase after or --phase complete; before gets none."
                 )
                 raise InputError(message)
             run = here.start_and_keep(
                 policy=labels.policy(options["policy"]),
-                trigger=Run.Trigger.TEST,
+                trigger=Trigger.TEST,
                 test_phase=phase,
                 test_argument=argument,
             )

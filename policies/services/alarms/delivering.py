@@ -19,7 +19,7 @@ from n2wbackup.lib.cas import compare_and_set
 from n2wbackup.lib.encrypted import DecryptionError
 from policies.adapters import post
 from policies.domain.alarms import addresses, messages
-from policies.domain.alarms.messages import Kind
+from policies.domain.alarms.messages import AlarmKind
 from policies.models import Alarm, AlarmDelivery
 from policies.services.alarms import receivers
 
@@ -31,7 +31,7 @@ TOGETHER = addresses.MOST * 2
 KEPT = timedelta(days=90)
 SUPERSEDED = "a newer message took its place"
 _PENDING = AlarmDelivery.State.PENDING
-_URGENT = Q(alarm__kind=Kind.MAY_BE_FROZEN)
+_URGENT = Q(alarm__kind=AlarmKind.MAY_BE_FROZEN)
 _OWNER = Coalesce("receivers__user_id", "receivers__policy__owner_id", "alarm__owner_id", 0)
 
 
@@ -54,7 +54,7 @@ def spread(ignored: Collection[UUID] = (), waiting: Collection[UUID] = ()) -> in
     now = clock.now()
     due = Alarm.objects.filter(_is_due(now), spread_at=None).order_by("not_before", "pk")
     if waiting:
-        due = due.exclude(kind=Kind.MAY_BE_FROZEN, run__in=waiting)
+        due = due.exclude(kind=AlarmKind.MAY_BE_FROZEN, run__in=waiting)
     rows = due.values_list("pk", flat=True)
     trouble = "alarm %s could not be made ready to be sent"
     return each.apart(list(rows), lambda key: _spread(key, ignored, now), trouble)
@@ -71,7 +71,7 @@ def _spread(key: int, ignored: Collection[UUID], now: datetime) -> bool:
     if not compare_and_set(row, {"spread_at": None}, spread_at=now):
         return False
     alarm = row.get()
-    if alarm.kind == Kind.MAY_BE_FROZEN and alarm.run_id in ignored:
+    if alarm.kind == AlarmKind.MAY_BE_FROZEN and alarm.run_id in ignored:
         return True
     targets, lost = receivers.targets(alarm)
     for sentence in lost:
@@ -122,7 +122,7 @@ def claim(
     first = rows.order_by(*order).first()
     if first is None:
         return None
-    is_urgent = first.alarm.kind == Kind.MAY_BE_FROZEN
+    is_urgent = first.alarm.kind == AlarmKind.MAY_BE_FROZEN
     same = due.filter(_URGENT if is_urgent else ~_URGENT, receivers=first.receivers_id)
     same = same.order_by("next_at", "pk")
     found = [delivery for delivery in same[:TOGETHER] if not _waits(delivery, now)]
@@ -157,9 +157,9 @@ def _free(busy: Collection[int | None]) -> Q:
 
 def _waits(delivery: AlarmDelivery, now: datetime) -> bool:
     """Tell whether it would overtake something that is on its way. What may be frozen waits for nothing."""
-    kind = Kind(delivery.alarm.kind)
+    kind = AlarmKind(delivery.alarm.kind)
     kinds = messages.newest_of(kind)
-    if kind == Kind.MAY_BE_FROZEN or not kinds:
+    if kind == AlarmKind.MAY_BE_FROZEN or not kinds:
         return False
     on_its_way = AlarmDelivery.objects.filter(
         receivers=delivery.receivers_id,
@@ -182,7 +182,7 @@ def _is_overtaken(delivery: AlarmDelivery, now: datetime) -> bool:
 def _newer(delivery: AlarmDelivery) -> QuerySet[Alarm]:
     """Return what has been said since on the same, the newest first."""
     alarm = delivery.alarm
-    kinds = messages.newest_of(Kind(alarm.kind))
+    kinds = messages.newest_of(AlarmKind(alarm.kind))
     if alarm.policy_id is None or not kinds:
         return Alarm.objects.none()
     same = Alarm.objects.filter(policy=alarm.policy_id, kind__in=kinds, pk__gt=alarm.pk)
@@ -228,7 +228,7 @@ def signed(text: str) -> str:
 
 
 def _enter(delivery: AlarmDelivery, problem: str, now: datetime) -> None:
-    kind = Kind(delivery.alarm.kind)
+    kind = AlarmKind(delivery.alarm.kind)
     if not problem:
         _repeat_freeze(delivery, now)
         _end(delivery, AlarmDelivery.State.SENT, "", now)
@@ -248,8 +248,8 @@ def _enter(delivery: AlarmDelivery, problem: str, now: datetime) -> None:
 
 def _repeat_freeze(delivery: AlarmDelivery, now: datetime) -> None:
     """Tell once more of a freeze that was told while the thaw before it was on its way: it may have come last."""
-    newest = _newer(delivery).first() if delivery.alarm.kind == Kind.RECOVERED else None
-    if newest is not None and newest.kind == Kind.MAY_BE_FROZEN:
+    newest = _newer(delivery).first() if delivery.alarm.kind == AlarmKind.RECOVERED else None
+    if newest is not None and newest.kind == AlarmKind.MAY_BE_FROZEN:
         AlarmDelivery.objects.create(
             alarm=newest,
             receivers=delivery.receivers,
@@ -286,7 +286,8 @@ def send_all() -> int:
 def told() -> set[UUID]:
     """Return the runs whose 'may be frozen' is told of, or held back: every receiver was tried once."""
     rows = Alarm.objects.filter(
-        kind=Kind.MAY_BE_FROZEN, created_at__gte=clock.now() - messages.patience(Kind.MAY_BE_FROZEN)
+        kind=AlarmKind.MAY_BE_FROZEN,
+        created_at__gte=clock.now() - messages.patience(AlarmKind.MAY_BE_FROZEN),
     )
     untried = AlarmDelivery.objects.filter(alarm__in=rows, attempts=0, state=_PENDING)
     open_ones = (_is_due(clock.now()) & Q(spread_at=None)) | Q(pk__in=untried.values("alarm"))

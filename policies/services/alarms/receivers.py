@@ -12,7 +12,7 @@ from django.db.models import Q
 from n2wbackup.lib.encrypted import DecryptionError
 from policies.adapters import post
 from policies.domain.alarms import addresses, messages
-from policies.domain.alarms.messages import Kind
+from policies.domain.alarms.messages import AlarmKind
 from policies.domain.errors import InputError
 from policies.models import Alarm, AlarmReceivers, Policy
 from scripts_admin.models import User
@@ -83,14 +83,14 @@ def shown(found: AlarmReceivers) -> list[str]:
     return [*words, *([f"ping {addresses.masked(ping)}"] if ping else [])]
 
 
-def concerned(kind: Kind, policy_id: int | None, owner_id: int | None) -> list[AlarmReceivers]:
+def concerned(kind: AlarmKind, policy_id: int | None, owner_id: int | None) -> list[AlarmReceivers]:
     """Return everybody who is told: the policy's, its owner's, and for what may be frozen all superusers'."""
     who = Q(user=owner_id, user__isnull=False, user__is_active=True)
     if policy_id is not None:
         who |= Q(policy=policy_id)
     if kind in messages.PINGS:
         who = Q(policy=policy_id, has_ping=True, policy__isnull=False)
-    elif kind == Kind.MAY_BE_FROZEN:
+    elif kind == AlarmKind.MAY_BE_FROZEN:
         who |= Q(user__is_superuser=True, user__is_active=True)
     # Superusers first: where one after the other is served, no tenant's receiver keeps them waiting.
     rows = AlarmReceivers.objects.filter(who).order_by("-user__is_superuser", "pk")
@@ -126,7 +126,7 @@ def of_label(label: str) -> tuple[str, list[AlarmReceivers]]:
     policy = Policy.objects.filter(owner=user, name=name).first()
     if policy is None:
         raise InputError(f"There is no policy {label}: the admin pages show those there are.")
-    return label, concerned(Kind.FAILED, policy.pk, user.pk)
+    return label, concerned(AlarmKind.FAILED, policy.pk, user.pk)
 
 
 def targets(alarm: Alarm) -> tuple[list[tuple[AlarmReceivers, str]], list[str]]:
@@ -135,13 +135,13 @@ def targets(alarm: Alarm) -> tuple[list[tuple[AlarmReceivers, str]], list[str]]:
     And a sentence for each of them whose URLs cannot be decrypted; that keeps nobody else from being told.
     """
     is_ping = alarm.kind in messages.PINGS
-    kind = Kind.MAY_BE_FROZEN if _ends_a_freeze(alarm) else Kind(alarm.kind)
+    kind = AlarmKind.MAY_BE_FROZEN if _ends_a_freeze(alarm) else AlarmKind(alarm.kind)
     everybody = concerned(kind, alarm.policy_id, alarm.owner_id)
     readable, lost = _readable(everybody, "ping_url" if is_ping else "urls")
     found: dict[str, AlarmReceivers] = {}
     for each in readable:
         if is_ping:
-            found[addresses.ping(each.ping_url, messages.PING_PATHS[Kind(alarm.kind)])] = each
+            found[addresses.ping(each.ping_url, messages.PING_PATHS[AlarmKind(alarm.kind)])] = each
         else:
             for url in _urls(each):
                 found.setdefault(url, each)
@@ -150,16 +150,18 @@ def targets(alarm: Alarm) -> tuple[list[tuple[AlarmReceivers, str]], list[str]]:
 
 def _ends_a_freeze(alarm: Alarm) -> bool:
     """Tell whether it takes back that something may be frozen: whoever heard of that hears of this."""
-    if alarm.kind != Kind.RECOVERED or alarm.policy_id is None:
+    if alarm.kind != AlarmKind.RECOVERED or alarm.policy_id is None:
         return False
-    kinds = messages.newest_of(Kind.RECOVERED)
+    kinds = messages.newest_of(AlarmKind.RECOVERED)
     earlier = Alarm.objects.filter(policy=alarm.policy_id, kind__in=kinds, pk__lt=alarm.pk)
-    return earlier.order_by("-pk").values_list("kind", flat=True).first() == Kind.MAY_BE_FROZEN
+    return earlier.order_by("-pk").values_list("kind", flat=True).first() == AlarmKind.MAY_BE_FROZEN
 
 
 def groups(policy: Policy) -> tuple[list[list[str]], list[str]]:
     """Return the URLs of everybody who is told when the policy may be frozen, a list for each; lost as in `targets`."""
-    readable, lost = _readable(concerned(Kind.MAY_BE_FROZEN, policy.pk, policy.owner_id), "urls")
+    readable, lost = _readable(
+        concerned(AlarmKind.MAY_BE_FROZEN, policy.pk, policy.owner_id), "urls"
+    )
     return [urls for urls in map(_urls, readable) if urls], lost
 
 

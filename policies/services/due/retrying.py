@@ -10,6 +10,7 @@ from n2wbackup.lib import clock, each
 from n2wbackup.lib.cas import compare_and_set
 from policies.domain.errors import RefusedError
 from policies.domain.runs.sequence import State
+from policies.domain.runs.trigger import Trigger
 from policies.domain.schedules import schedule
 from policies.domain.schedules.reckoning import LATE
 from policies.models import Policy, Run
@@ -43,7 +44,7 @@ def _settle(key: UUID, now: datetime) -> bool:
     if run is None or run.retry_at is None:
         return False
     due_at = run.retry_at
-    if Run.objects.unfinished().filter(policy=run.policy_id, trigger=Run.Trigger.TEST).exists():
+    if Run.objects.unfinished().filter(policy=run.policy_id, trigger=Trigger.TEST).exists():
         return False  # a test is soon over, and gives no snapshots that a retry is for
     # The row first: of two ticks at a time one makes the retry.
     if not compare_and_set(Run.objects.filter(pk=key), {"retry_at": due_at}, retry_at=None):
@@ -60,7 +61,7 @@ def _retry(run: Run, due_at: datetime, now: datetime) -> str:
     try:
         made = runs.start(
             policy=policy,
-            trigger=Run.Trigger.RETRY,
+            trigger=Trigger.RETRY,
             requested_by=run.requested_by,
             scheduled_for=run.scheduled_for,
             attempt=run.attempt + 1,
@@ -80,7 +81,7 @@ def _why_not(run: Run, policy: Policy | None, due_at: datetime, now: datetime) -
     if now - due_at >= LATE:
         return "no scheduler was running when it was due"
     newer = policy.runs.filter(created_at__gt=run.created_at, started_at__isnull=False)
-    later = newer.exclude(trigger=Run.Trigger.TEST).exclude(state=State.CANCELLED).first()
+    later = newer.exclude(trigger=Trigger.TEST).exclude(state=State.CANCELLED).first()
     if later is not None:
         return f"run {later.pk} has been made since"
     held = schedule.held(rules.of(policy.schedules.all()), now)

@@ -17,9 +17,10 @@ from n2wbackup.lib import clock, each
 from n2wbackup.lib.cas import compare_and_set
 from policies.domain.errors import RefusedError
 from policies.domain.runs.sequence import State
+from policies.domain.runs.trigger import Trigger
 from policies.domain.schedules import reckoning
 from policies.domain.schedules.reckoning import Reckoning, Span
-from policies.models import Policy, Run
+from policies.models import Policy
 from policies.services import runs
 from policies.services.due import rules
 
@@ -155,7 +156,7 @@ def _enter(policy: Policy, found: Reckoning) -> None:
         runs.enter_due(policy, State.SKIPPED, found.skipped, reason)
     if found.run is not None:
         try:
-            runs.start(policy=policy, trigger=Run.Trigger.SCHEDULE, scheduled_for=found.run.at)
+            runs.start(policy=policy, trigger=Trigger.SCHEDULE, scheduled_for=found.run.at)
         except RefusedError as error:
             log.warning("%s", error)  # the clock was put back: this due time has its row
 

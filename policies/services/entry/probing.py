@@ -46,7 +46,7 @@ class Answer:
 
 
 @dataclass(slots=True)
-class Report:
+class Probe:
     """All answers about an account, and whom AWS sees; empty where it did not say."""
 
     account: str
@@ -68,9 +68,9 @@ class Report:
         return list(dict.fromkeys(a.sentence for a in self.answers if a.result in bad))
 
 
-def probe(account: Account) -> Report:
+def probe(account: Account) -> Probe:
     """Ask AWS for everything that backups through this account need, in each region that they touch."""
-    report = Report(f"{account.owner}/{account.name}", account.auth, account.external_id)
+    report = Probe(f"{account.owner}/{account.name}", account.auth, account.external_id)
     cloud = _enter(account, report)
     if cloud is not None:
         targets = list(PolicyTarget.objects.filter(policy__account=account).order_by("pk"))
@@ -80,7 +80,7 @@ def probe(account: Account) -> Report:
     return report
 
 
-def _enter(account: Account, report: Report) -> Cloud | None:
+def _enter(account: Account, report: Probe) -> Cloud | None:
     """Return the account's AWS, and enter in the report who that is; None where nobody gets in."""
     permission = "sts:AssumeRole" if account.auth == Account.Auth.ROLE else "sts:GetCallerIdentity"
     cloud, sentence = None, ""

@@ -15,9 +15,10 @@ from policies.selectors.runs import facts
 from policies.services import runs
 from policies.services.window import ending, scripts, sealing
 from policies.services.window.keeping import runtime_folder
+from scripts_admin.domain.phases import Phase
 from scripts_admin.guard import keeper, spool
 from scripts_admin.guard.keeper import GuardLostError
-from scripts_admin.guard.spool import Command
+from scripts_admin.guard.spool import ScriptCommand
 
 log = logging.getLogger(__name__)
 
@@ -96,9 +97,14 @@ def _make_record(run: Run, folder: Path) -> None:
 
 
 def _run_script(
-    run: Run, folder: Path, lock: int, argument: str, command: Command, secrets: Sequence[bytes]
+    run: Run,
+    folder: Path,
+    lock: int,
+    argument: str,
+    command: ScriptCommand,
+    secrets: Sequence[bytes],
 ) -> None:
-    single = ("complete", argument, 1)
+    single = (Phase.COMPLETE, argument, 1)
     try:
         guard = keeper.Guard(folder, runtime_folder(run.pk), lock, secrets, single)
         guard.wait_until_done(command.timeout_seconds + ANSWER_SECONDS)

@@ -13,6 +13,7 @@ from n2wbackup.lib import clock, each, home
 from policies.adapters import session
 from policies.domain.errors import BackupError
 from policies.domain.runs.sequence import Event, State
+from policies.domain.runs.verdict import Consistency
 from policies.models import Account, Run, RunSnapshot, RunTarget
 from policies.ports import Snapshot
 from policies.services import runs
@@ -179,7 +180,7 @@ def _settle_one(target: RunTarget, found: Sequence[Snapshot], now: datetime) -> 
         target.reason = f"{target.reason} No snapshot of it bears the run's tag: none was made."
     elif whole or (own and waited):
         target.state = RunTarget.State.FIRED
-        target.consistency = "crash"
+        target.consistency = Consistency.CRASH
         target.reason = f"{target.reason} The snapshots were found by their tag."
     else:
         return

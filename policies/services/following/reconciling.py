@@ -25,7 +25,7 @@ from policies.services.window import credentials
 log = logging.getLogger(__name__)
 
 
-class Kind(StrEnum):
+class FindingKind(StrEnum):
     """What was found."""
 
     ADOPTED = "adopted"  # entered into the run that made it
@@ -37,7 +37,7 @@ class Kind(StrEnum):
 class Finding:
     """One snapshot that AWS and the rows did not agree on."""
 
-    kind: Kind
+    kind: FindingKind
     snapshot_id: str
     region: str
     account: str
@@ -46,7 +46,7 @@ class Finding:
 
 
 @dataclass(slots=True)
-class Report:
+class Reconciliation:
     """What was found, and what could not be asked; `seen` snapshots bear our tag."""
 
     seen: int = 0
@@ -64,12 +64,12 @@ class _Place:
         return f"{self.account.owner.username}/{self.account.name}"
 
 
-def reconcile() -> Report:
+def reconcile() -> Reconciliation:
     """Ask every account in every region that its policies or runs name; adopt and list.
 
     A run that is under way is left to the polls. Twice is once.
     """
-    report, seen, found_of = Report(), set[str](), dict[str, Finding]()
+    report, seen, found_of = Reconciliation(), set[str](), dict[str, Finding]()
     for place in _places():
         try:
             cloud = session.cloud(credentials.of(place.account))
@@ -81,7 +81,7 @@ def reconcile() -> Report:
         seen |= here
         # Two accounts of ours may be two ways into one of AWS's: what one of them adopts is no stray.
         for finding in (*_strays(place, found), *_gone(place, here)):
-            if finding.kind == Kind.ADOPTED or finding.snapshot_id not in found_of:
+            if finding.kind == FindingKind.ADOPTED or finding.snapshot_id not in found_of:
                 found_of[finding.snapshot_id] = finding
     report.findings, report.seen = list(found_of.values()), len(seen)
     _tell(report)
@@ -124,12 +124,12 @@ def _run(snapshot: Snapshot) -> Run | None:
 def _settle(place: _Place, snapshot: Snapshot, run: Run | None) -> Finding | None:
     if run is None:
         text = "it bears no run that this server knows: look whether it is still wanted"
-        return _finding(Kind.STRAY, place, snapshot, text)
+        return _finding(FindingKind.STRAY, place, snapshot, text)
     if not _is_of(run, place.account):
         text = (
             f"it names run {run.pk}, which went through another account: its tags are not believed"
         )
-        return _finding(Kind.STRAY, place, snapshot, text)
+        return _finding(FindingKind.STRAY, place, snapshot, text)
     target = next(
         (
             target
@@ -142,11 +142,11 @@ def _settle(place: _Place, snapshot: Snapshot, run: Run | None) -> Finding | Non
         text = (
             f"run {run.pk} had no target with {snapshot.volume_id}: look whether it is still wanted"
         )
-        return _finding(Kind.STRAY, place, snapshot, text)
+        return _finding(FindingKind.STRAY, place, snapshot, text)
     if not _adopt(run, target, snapshot):
         return None
     text = f"entered into run {run.pk} of {run.label}, which had ended without it"
-    return _finding(Kind.ADOPTED, place, snapshot, text)
+    return _finding(FindingKind.ADOPTED, place, snapshot, text)
 
 
 def _is_of(run: Run, account: Account) -> bool:
@@ -200,17 +200,19 @@ def _gone(place: _Place, found: set[str]) -> Iterator[Finding]:
         if row.snapshot_id not in found:
             run = row.target.run
             text = f"run {run.pk} of {run.label} made it, and it is not in AWS any more"
-            yield Finding(Kind.GONE, row.snapshot_id, place.region, place.label, str(run.pk), text)
+            yield Finding(
+                FindingKind.GONE, row.snapshot_id, place.region, place.label, str(run.pk), text
+            )
 
 
-def _finding(kind: Kind, place: _Place, snapshot: Snapshot, text: str) -> Finding:
+def _finding(kind: FindingKind, place: _Place, snapshot: Snapshot, text: str) -> Finding:
     run = snapshot.tags.get(RUN_TAG, "")
     return Finding(kind, snapshot.snapshot_id, place.region, place.label, run, text)
 
 
-def _tell(report: Report) -> None:
+def _tell(report: Reconciliation) -> None:
     for problem in report.problems:
         log.warning("could not be reconciled: %s", problem)
     for finding in report.findings:
-        if finding.kind != Kind.GONE:
+        if finding.kind != FindingKind.GONE:
             log.warning("%s %s: %s", finding.snapshot_id, finding.kind, finding.text)

@@ -20,6 +20,7 @@ from policies.domain.runs.sequence import Event, State
 from policies.models import Run
 from policies.services import runs
 from policies.services.window import ending, entering, sealing
+from scripts_admin.domain.phases import ThawBy
 from scripts_admin.guard import journal, linux, spool, thaw
 from scripts_admin.guard.keeper import Guard
 from scripts_admin.guard.spool import UnreadableRecordError
@@ -213,4 +214,4 @@ def _lost_spool(run: Run) -> None:
 
 def _give_up(run: Run, reason: str) -> None:
     """Mark what nobody can thaw from here: a person has to, and is told so."""
-    runs.apply(run, Event.GIVEN_UP, reason, reason=reason, thaw_by="lost")
+    runs.apply(run, Event.GIVEN_UP, reason, reason=reason, thaw_by=ThawBy.LOST)

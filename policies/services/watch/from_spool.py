@@ -17,7 +17,7 @@ from policies.adapters import post
 from policies.domain.alarms import addresses, messages
 from policies.services.alarms import sealed_urls
 from policies.services.alarms.delivering import signed
-from scripts_admin.domain import outcomes
+from scripts_admin.domain.phases import Outcome
 from scripts_admin.guard import journal, linux, spool, thaw
 
 log = logging.getLogger(__name__)
@@ -90,7 +90,7 @@ class SpoolAlarms:
         """Tell of the thaw of a window that was entered before it was seen here, where no row tells of it."""
         if window.done and UUID(run) not in self.told:
             known = journal.read_if_there(self._runtime / run)
-            if known and known.afters and known.afters[-1].settled == outcomes.SUCCEEDED:
+            if known and known.afters and known.afters[-1].settled == Outcome.SUCCEEDED:
                 self._thawed(run, window)
         window.done, window.groups = set(), []
 

@@ -9,7 +9,7 @@ from policies.selectors.runs import facts
 from policies.services import runs
 from policies.services.window import entering
 from policies.services.window.keeping import runtime_folder
-from scripts_admin.domain import outcomes
+from scripts_admin.domain.phases import FINE, Outcome, Phase, ThawBy
 from scripts_admin.guard import journal, spool
 from scripts_admin.guard.spool import Record, UnreadableRecordError
 
@@ -17,12 +17,12 @@ from scripts_admin.guard.spool import Record, UnreadableRecordError
 def finish(run: Run, folder: Path) -> None:
     """End a run whose complete has ended, or will never be known to have; nothing is run here."""
     found = record(folder)
-    attempt = journal.read(runtime_folder(run.pk)).attempts.get(("complete", 1))
+    attempt = journal.read(runtime_folder(run.pk)).attempts.get((Phase.COMPLETE, 1))
     if found is not None and found.complete is not None:
-        outcome = attempt.settled if attempt and attempt.was_ordered else outcomes.INTERRUPTED
+        outcome = attempt.settled if attempt and attempt.was_ordered else Outcome.INTERRUPTED
     else:
         # A run that was lost with its spool has no script left to run, which is no success.
-        known = found.not_run.get("complete", outcomes.NOT_RUN) if found else outcomes.NOT_RUN
+        known = found.outcome_of(Phase.COMPLETE, Outcome.NOT_RUN) if found else Outcome.NOT_RUN
         outcome, attempt = known, None
     if found is not None:
         entering.complete_result(run, found, attempt, outcome)
@@ -56,13 +56,13 @@ def _reason(run: Run, known: verdict.Facts) -> str:
     parts = [
         f"{phase} {outcome}"
         for phase, outcome in (
-            ("before", known.before),
-            ("after", known.after),
-            ("complete", known.complete),
+            (Phase.BEFORE, known.before),
+            (Phase.AFTER, known.after),
+            (Phase.COMPLETE, known.complete),
         )
-        if outcome not in outcomes.FINE and not (run.is_test and outcome == outcomes.NOT_RUN)
+        if outcome not in FINE and not (run.is_test and outcome == Outcome.NOT_RUN)
     ]
-    if run.thaw_by and run.thaw_by != "worker":
+    if run.thaw_by and run.thaw_by != ThawBy.WORKER:
         parts.append(f"the thaw was automatic ({run.thaw_by})")
     parts += [f"{target}: {target.reason}" for target in run.targets.all() if target.reason]
     return "; ".join(parts)

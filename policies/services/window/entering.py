@@ -15,10 +15,10 @@ from policies.domain.runs.sequence import Event, State
 from policies.domain.runs.verdict import window_consistency
 from policies.models import PhaseResult, Run, RunSnapshot, RunTarget
 from policies.ports import Snapshot
-from policies.selectors.runs import WORKER, facts
+from policies.selectors.runs import facts
 from policies.services import runs
 from policies.services.window.volley import Fired
-from scripts_admin.domain import outcomes
+from scripts_admin.domain.phases import Outcome, Phase, ThawBy
 from scripts_admin.guard import journal as journals
 from scripts_admin.guard import linux, spool
 from scripts_admin.guard import thaw as thaws
@@ -34,7 +34,7 @@ LOST_WINDOW = (
 def shots(run: Run, runtime: Path, fired: Sequence[Fired], why_not: str = NOT_FIRED) -> None:
     """Enter what the calls gave. Targets that were not called are refused, and `why_not` says why."""
     journal = journals.read(runtime)
-    on_request = journal.thaw_by == WORKER and journal.thaw_boot is not None
+    on_request = journal.thaw_by == ThawBy.WORKER and journal.thaw_boot is not None
     with transaction.atomic():
         for one in fired:
             _enter_shot(one, on_request and one.returned_boot <= (journal.thaw_boot or 0.0))
@@ -107,7 +107,7 @@ def thaw(run: Run, folder: Path, runtime: Path) -> bool:
     event, text = _event(standing)
     new = _new_results(run, record, journal, standing.before)
     if event in (Event.THAW_FAILED, Event.THAW_REPEATS) and not any(
-        row.phase == "after" and row.started_at for row in new
+        row.phase == Phase.AFTER and row.started_at for row in new
     ):
         return False  # the attempt that is due has not been made yet
     with transaction.atomic():
@@ -118,7 +118,7 @@ def thaw(run: Run, folder: Path, runtime: Path) -> bool:
             text,
             expected={"thaw_attempts": run.thaw_attempts},
             thaw_attempts=max((row.attempt for row in new), default=run.thaw_attempts),
-            thaw_by=journal.thaw_by or ("lost" if standing.before != outcomes.NOT_RUN else ""),
+            thaw_by=_thaw_by(journal, standing),
             thaw_next_at=_next_at(standing),
             **_spans(journal),
         )
@@ -127,6 +127,13 @@ def thaw(run: Run, folder: Path, runtime: Path) -> bool:
     if entered and standing.due is None:
         spool.settle(folder)
     return entered
+
+
+def _thaw_by(journal: Journal, standing: thaws.Standing) -> str:
+    """Return who began the thaw: where nobody noted it, its keeper was lost; nothing where nothing was frozen."""
+    if journal.thaw_by is not None:
+        return journal.thaw_by
+    return ThawBy.LOST if standing.before != Outcome.NOT_RUN else ""
 
 
 def _event(standing: thaws.Standing) -> tuple[Event, str]:
@@ -152,7 +159,7 @@ def _next_at(standing: thaws.Standing) -> datetime | None:
 
 
 def _new_results(
-    run: Run, record: spool.Record, journal: Journal, before: str
+    run: Run, record: spool.Record, journal: Journal, before: Outcome
 ) -> list[PhaseResult]:
     """Return what the rows do not have yet.
 
@@ -161,20 +168,20 @@ def _new_results(
     """
     entered = list(run.phases.values_list("phase", "attempt", "started_at"))
     new = []
-    if not any(phase == "before" for phase, _, _ in entered):
+    if not any(phase == Phase.BEFORE for phase, _, _ in entered):
         attempt = journal.before
-        new.append(_result(run, record, "before", attempt, before))
-    afters = [row for row in entered if row[0] == "after"]
+        new.append(_result(run, record, Phase.BEFORE, attempt, before))
+    afters = [row for row in entered if row[0] == Phase.AFTER]
     number = max((row[1] for row in afters), default=0)
     for found in journal.afters:
-        row = _result(run, record, "after", found, found.settled)
+        row = _result(run, record, Phase.AFTER, found, found.settled)
         if row.started_at not in {started_at for _, _, started_at in afters}:
             number += 1
             row.attempt = number
             new.append(row)
     if not afters and not journal.afters:
-        outcome = record.not_run.get("after", outcomes.NOT_RUN)
-        new.append(_result(run, record, "after", None, outcome))
+        outcome = record.outcome_of(Phase.AFTER, Outcome.NOT_RUN)
+        new.append(_result(run, record, Phase.AFTER, None, outcome))
     return new
 
 
@@ -190,7 +197,7 @@ def _enter_results(run: Run, new: Sequence[PhaseResult]) -> None:
 
 
 def _result(
-    run: Run, record: spool.Record, phase: str, attempt: Attempt | None, outcome: str
+    run: Run, record: spool.Record, phase: Phase, attempt: Attempt | None, outcome: Outcome
 ) -> PhaseResult:
     if attempt is None:
         return PhaseResult(run=run, phase=phase, outcome=outcome)
@@ -210,9 +217,11 @@ def _result(
     )
 
 
-def complete_result(run: Run, record: spool.Record, attempt: Attempt | None, outcome: str) -> None:
+def complete_result(
+    run: Run, record: spool.Record, attempt: Attempt | None, outcome: Outcome
+) -> None:
     """Enter what complete did."""
-    row = _result(run, record, "complete", attempt, outcome)
+    row = _result(run, record, Phase.COMPLETE, attempt, outcome)
     PhaseResult.objects.bulk_create([row], ignore_conflicts=True)
 
 

@@ -24,7 +24,7 @@ from policies.services.alarms import sealed_urls
 from policies.services.window import entering, preparing, scripts, sealing
 from policies.services.window.preparing import Deferred, Plan
 from policies.services.window.volley import Volley
-from scripts_admin.domain import outcomes
+from scripts_admin.domain.phases import FINE, Phase
 from scripts_admin.guard import journal, keeper, linux, spool, thaw
 from scripts_admin.guard.keeper import Guard, GuardLostError
 
@@ -104,7 +104,7 @@ def _throttled(run: Run, sentence: str) -> None:
 
 def _is_worth_a_window(plan: Plan) -> bool:
     if plan.run.is_test:
-        return not plan.problems and plan.run.test_phase != "complete"
+        return not plan.problems and plan.run.test_phase != Phase.COMPLETE
     return bool(plan.shots)
 
 
@@ -209,7 +209,7 @@ def _hold(policy: Policy, guard: Guard, volley: Volley) -> None:
     until = linux.boottime() + policy.max_freeze_seconds - THAW_RESERVE_SECONDS
     guard.go()
     before = guard.before(policy.max_freeze_seconds)
-    if before in outcomes.FINE or not policy.skip_snapshots_when_before_fails:
+    if before in FINE or not policy.skip_snapshots_when_before_fails:
         volley.fire(until)
     guard.thaw(policy.max_freeze_seconds + ANSWER_SECONDS)
     guard.wait_until_over(policy.after_timeout_seconds + 2 * ANSWER_SECONDS)

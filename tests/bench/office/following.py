@@ -7,6 +7,7 @@ from unittest.mock import patch
 
 from n2wbackup.lib import clock
 from policies.domain.runs.sequence import State
+from policies.domain.runs.trigger import Trigger
 from policies.models import Policy, Run, RunSnapshot, RunTarget
 from policies.ports import Snapshot
 from policies.services.following import polling
@@ -60,7 +61,7 @@ def _wait_for(policy: Policy, runs: int, each: int) -> None:
             account=policy.account,
             policy_name=policy.name,
             owner_name=policy.owner.username,
-            trigger=Run.Trigger.MANUAL,
+            trigger=Trigger.MANUAL,
             state=State.WAITING,
             created_at=now,
         )

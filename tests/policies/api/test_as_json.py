@@ -7,6 +7,7 @@ from typing import Any
 
 from policies.api import as_json
 from policies.domain.runs.sequence import State
+from policies.domain.runs.trigger import Trigger
 from policies.domain.schedules.reckoning import Span
 from policies.management import output
 from policies.models import Run
@@ -34,7 +35,7 @@ def test_a_whole_run_has_the_shape_of_the_contract(backup: Backup) -> None:
     backup.scripts(before="echo hello; echo oh >&2")
     due = datetime(2026, 12, 1, 2, tzinfo=UTC)
 
-    report = backup.report(backup.to_end(backup.start(Run.Trigger.SCHEDULE, scheduled_for=due)))
+    report = backup.report(backup.to_end(backup.start(Trigger.SCHEDULE, scheduled_for=due)))
 
     assert list(report) == RUN
     assert list(report["phases"]) == ["before", "after", "complete"]

@@ -8,6 +8,7 @@ from n2wbackup.lib import home
 from policies.adapters.memory import MemoryCloud, PortCall
 from policies.api import as_json
 from policies.domain.runs.sequence import State
+from policies.domain.runs.trigger import Trigger
 from policies.models import Policy, Run, RunSnapshot, RunTarget
 from policies.ports import Instance
 from policies.selectors import labels
@@ -15,7 +16,7 @@ from policies.services import runs
 from policies.services.following import completing, polling
 from policies.services.watch import abandoned
 from policies.services.window import keeping
-from scripts_admin.domain import names
+from scripts_admin.domain.phases import Phase
 from scripts_admin.guard import spool
 from tests.factories import PolicyTargetFactory
 from tests.scripts_admin.guard.stage import until
@@ -39,7 +40,7 @@ class Backup:
 
     def scripts(self, **bodies: str) -> None:
         """Write all three; each notes its phase and its argument, and does what is given for it."""
-        for phase in names.PHASES:
+        for phase in Phase:
             self.script(phase, f'echo "{phase}${{1:+ $1}}" >> marks\n{bodies.get(phase, "")}')
 
     @property
@@ -56,7 +57,7 @@ class Backup:
 
     def start(
         self,
-        trigger: Run.Trigger = Run.Trigger.MANUAL,
+        trigger: Trigger = Trigger.MANUAL,
         *,
         scheduled_for: datetime | None = None,
         test_phase: str = "",

@@ -8,8 +8,8 @@ from django.db import IntegrityError, transaction
 
 from n2wbackup.lib import clock, home
 from policies.domain.errors import RefusedError
-from policies.domain.runs.sequence import ENDS, UNFINISHED, Event, State
-from policies.domain.runs.sequence import RefusedError as NoSuchStepError
+from policies.domain.runs.sequence import ENDS, UNFINISHED, Event, NoSuchStepError, State
+from policies.domain.runs.trigger import Trigger
 from policies.models import DailyCount, Run, RunEvent, WindowLease
 from policies.services import runs
 from policies.services.due import hints
@@ -22,7 +22,7 @@ DUE = datetime(2026, 12, 1, 2, tzinfo=UTC)
 
 
 def test_a_run_is_queued_with_the_names_it_outlives(backup: Backup) -> None:
-    run = runs.start(policy=backup.policy, trigger=Run.Trigger.MANUAL, requested_by="bob")
+    run = runs.start(policy=backup.policy, trigger=Trigger.MANUAL, requested_by="bob")
 
     assert (run.state, run.label, run.requested_by) == (State.QUEUED, "alice/policy1", "bob")
     assert (run.owner, run.account) == (backup.policy.owner, backup.policy.account)
@@ -42,7 +42,7 @@ def test_a_second_run_of_a_policy_is_refused_with_a_sentence(backup: Backup) -> 
 def test_a_due_time_that_meets_an_unfinished_run_is_skipped_with_the_reason(backup: Backup) -> None:
     first = backup.start()
 
-    skipped = backup.start(Run.Trigger.SCHEDULE, scheduled_for=DUE)
+    skipped = backup.start(Trigger.SCHEDULE, scheduled_for=DUE)
 
     skipped.refresh_from_db()
     assert skipped.state == State.SKIPPED
@@ -53,13 +53,13 @@ def test_a_due_time_that_meets_an_unfinished_run_is_skipped_with_the_reason(back
 
 
 def test_a_due_time_is_made_a_run_once(backup: Backup) -> None:
-    first = backup.start(Run.Trigger.SCHEDULE, scheduled_for=DUE)
+    first = backup.start(Trigger.SCHEDULE, scheduled_for=DUE)
 
     with pytest.raises(RefusedError, match="for this due time exists already"):
-        backup.start(Run.Trigger.SCHEDULE, scheduled_for=DUE)
+        backup.start(Trigger.SCHEDULE, scheduled_for=DUE)
     runs.cancel(first, by="alice")
     with pytest.raises(RefusedError, match="for this due time exists already"):
-        backup.start(Run.Trigger.SCHEDULE, scheduled_for=DUE)
+        backup.start(Trigger.SCHEDULE, scheduled_for=DUE)
 
     assert Run.objects.count() == 1
 
@@ -68,7 +68,7 @@ def test_two_policies_do_not_disturb_each_other(backup: Backup) -> None:
     backup.start()
     other = factories.PolicyFactory.create(owner=backup.policy.owner)
 
-    assert runs.start(policy=other, trigger=Run.Trigger.MANUAL).state == State.QUEUED
+    assert runs.start(policy=other, trigger=Trigger.MANUAL).state == State.QUEUED
 
 
 @pytest.mark.parametrize("here", sorted(UNFINISHED))
@@ -149,7 +149,7 @@ def test_a_queued_run_that_is_cancelled_ends_at_once_and_never_runs(backup: Back
     assert (run.reason, run.cancelled_by) == ("Cancelled by alice.", "alice")
     assert backup.marks == []
     assert backup.cloud.calls == []
-    assert runs.start(policy=backup.policy, trigger=Run.Trigger.MANUAL).state == State.QUEUED
+    assert runs.start(policy=backup.policy, trigger=Trigger.MANUAL).state == State.QUEUED
 
 
 @pytest.mark.parametrize(

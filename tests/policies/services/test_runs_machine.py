@@ -22,6 +22,7 @@ from n2wbackup.lib import clock
 from policies.domain.errors import RefusedError
 from policies.domain.runs import sequence
 from policies.domain.runs.sequence import ENDS, MAY_BE_FROZEN, Event, State
+from policies.domain.runs.trigger import Trigger
 from policies.models import DailyCount, Policy, Run, RunEvent, WindowLease
 from policies.services import runs
 from policies.services.due import hints
@@ -49,7 +50,7 @@ class RowMachine(RuleBasedStateMachine):
         self.start()
 
     def start(self) -> None:
-        self.run = runs.start(policy=self.policy, trigger=Run.Trigger.MANUAL)
+        self.run = runs.start(policy=self.policy, trigger=Trigger.MANUAL)
         self.stale = Run.objects.get(pk=self.run.pk)
 
     def row(self) -> Run:
@@ -67,7 +68,7 @@ class RowMachine(RuleBasedStateMachine):
         events = RunEvent.objects.count()
         try:
             won = runs.apply(one, event, "by the slow one" if slow else "by the quick one", end=end)
-        except sequence.RefusedError:
+        except sequence.NoSuchStepError:
             assert (known, event) not in sequence.TABLE
             won = False
         after = self.row()
@@ -150,9 +151,7 @@ class RowMachine(RuleBasedStateMachine):
     def a_due_time_comes(self) -> None:
         """It becomes a run, or a skipped one; the next must not be the same due time."""
         finished = self.row().state in ENDS
-        made = runs.start(
-            policy=self.policy, trigger=Run.Trigger.SCHEDULE, scheduled_for=clock.now()
-        )
+        made = runs.start(policy=self.policy, trigger=Trigger.SCHEDULE, scheduled_for=clock.now())
         if finished:
             self.run, self.stale = made, Run.objects.get(pk=made.pk)
         else:

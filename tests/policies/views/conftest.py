@@ -7,6 +7,7 @@ from pytest_django import Settings
 
 from n2wbackup.lib import clock
 from policies.domain.runs.sequence import State
+from policies.domain.runs.trigger import Trigger
 from policies.models import Account, Policy, PolicyTarget, Run
 from policies.services.entry import policies
 from scripts_admin.models import User
@@ -55,7 +56,7 @@ def run(policy: Policy) -> Run:
         account=policy.account,
         policy_name=policy.name,
         owner_name=policy.owner.username,
-        trigger=Run.Trigger.MANUAL,
+        trigger=Trigger.MANUAL,
         state=State.FROZEN,
         created_at=clock.now(),
     )

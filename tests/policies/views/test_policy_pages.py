@@ -9,6 +9,7 @@ from django.test import Client
 from pytest_django import DjangoAssertNumQueries
 
 from policies.domain.runs.sequence import State
+from policies.domain.runs.trigger import Trigger
 from policies.models import Policy, PolicyTarget, Run
 from policies.services.entry import policies
 from policies.views import policies as policy_pages
@@ -45,7 +46,7 @@ def night(policy: Policy) -> Policy:
 
 def finished(policy: Policy, state: State = State.SUCCEEDED, **columns: object) -> Run:
     made = factories.RunFactory.create(
-        policy=policy, state=state, ended_at=NOON, trigger=Run.Trigger.SCHEDULE, **columns
+        policy=policy, state=state, ended_at=NOON, trigger=Trigger.SCHEDULE, **columns
     )
     assert isinstance(made, Run)
     return made

@@ -8,6 +8,7 @@ from pytest_django import DjangoAssertNumQueries
 
 from n2wbackup.lib import clock
 from policies.domain.runs.sequence import State
+from policies.domain.runs.trigger import Trigger
 from policies.models import Account, PhaseResult, Policy, Run, RunEvent, RunSnapshot, RunTarget
 from scripts_admin.models import User
 from scripts_admin.services import folders
@@ -38,7 +39,7 @@ def _run(policy: Policy, **columns: object) -> Run:
         "owner": policy.owner,
         "owner_name": policy.owner.username,
         "policy_name": policy.name,
-        "trigger": Run.Trigger.MANUAL,
+        "trigger": Trigger.MANUAL,
         "created_at": NIGHT,
         "state": State.SUCCEEDED,
         "consistency": "application",

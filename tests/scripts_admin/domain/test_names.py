@@ -3,6 +3,7 @@
 import pytest
 
 from scripts_admin.domain import names
+from scripts_admin.domain.phases import Phase
 
 
 @pytest.mark.parametrize(
@@ -33,7 +34,7 @@ from scripts_admin.domain import names
 def test_a_file_belongs_to_the_policy_that_it_names_up_to_its_first_dot(
     file_name: str, policy: str, belongs: bool
 ) -> None:
-    assert names.belongs(file_name, "before", policy) is belongs
+    assert names.belongs(file_name, Phase.BEFORE, policy) is belongs
 
 
 @pytest.mark.parametrize("ending", ["~", ".bak", ".orig", ".swp", ".rpmsave", ".dpkg-old"])
@@ -41,19 +42,19 @@ def test_what_editors_and_package_managers_leave_behind_is_ignored(ending: str) 
     name = f"before_policy1.sh{ending}"
 
     assert names.is_ignored(name)
-    assert not names.belongs(name, "before", "policy1")
+    assert not names.belongs(name, Phase.BEFORE, "policy1")
 
 
 @pytest.mark.parametrize("name", [".before_policy1.sh", ".before_policy1.sh.swp", "."])
 def test_hidden_files_are_ignored(name: str) -> None:
     assert names.is_ignored(name)
-    assert not names.belongs(name, "before", "policy1")
+    assert not names.belongs(name, Phase.BEFORE, "policy1")
 
 
 def test_a_plain_helper_is_not_ignored_and_belongs_to_nobody() -> None:
     for name in ("complete_sql_inner", "id_rsa", "lib.sh"):
         assert not names.is_ignored(name)
-        assert names.candidates([name], "complete", "sql") == []
+        assert names.candidates([name], Phase.COMPLETE, "sql") == []
 
 
 def test_candidates_are_listed_sorted_and_only_of_their_phase() -> None:
@@ -66,9 +67,9 @@ def test_candidates_are_listed_sorted_and_only_of_their_phase() -> None:
         "before_q.sh",
     ]
 
-    assert names.candidates(found, "before", "p") == ["before_p.py", "before_p.sh"]
-    assert names.candidates(found, "after", "p") == ["after_p.sh"]
-    assert names.candidates([], "after", "p") == []
+    assert names.candidates(found, Phase.BEFORE, "p") == ["before_p.py", "before_p.sh"]
+    assert names.candidates(found, Phase.AFTER, "p") == ["after_p.sh"]
+    assert names.candidates([], Phase.AFTER, "p") == []
 
 
 @pytest.mark.parametrize("name", ["policy1", "A", "a-b_C9", "-", "_", "x" * 64])

@@ -6,13 +6,14 @@ from pathlib import Path
 import pytest
 from django.conf import settings
 
-from scripts_admin.domain import names, outcomes
+from scripts_admin.domain import names
+from scripts_admin.domain.phases import Outcome, Phase
 from scripts_admin.folders import storage
-from scripts_admin.guard.spool import Identity
+from scripts_admin.guard.spool import RunAs
 from scripts_admin.models import Folder
 
 SCRIPT = "#!/bin/bash\ntrue\n"
-NOBODY = Identity("nobody", 65534, 65534, (65534,))
+NOBODY = RunAs("nobody", 65534, 65534, (65534,))
 
 
 @pytest.fixture
@@ -34,7 +35,7 @@ def test_a_script_swapped_for_a_link_out_of_its_folder_is_not_copied(
     folder: Folder, tmp_path: Path
 ) -> None:
     script, copy = put(folder, "after_p.sh"), tmp_path / "copy"
-    assert storage.find(folder, "after", "p", None).problem == ""
+    assert storage.find(folder, Phase.AFTER, "p", None).problem == ""
     (tmp_path / "secret").write_text("secret")
     script.unlink()
     script.symlink_to(tmp_path / "secret")
@@ -55,7 +56,7 @@ def test_what_is_no_regular_file_is_never_opened(folder: Folder, tmp_path: Path,
     else:
         script.symlink_to("/dev/zero")
 
-    assert storage.find(folder, "after", "p", None).outcome == outcomes.MISSING
+    assert storage.find(folder, Phase.AFTER, "p", None).outcome == Outcome.MISSING
     with pytest.raises(OSError, match="regular"):
         storage.copy(folder, script, tmp_path / "copy", None)
 
@@ -68,9 +69,9 @@ def test_a_link_inside_the_folder_is_a_script_and_one_out_of_it_is_none(
     (tmp_path / "other").write_text(SCRIPT)
     (storage.path(folder) / "after_p.sh").symlink_to(tmp_path / "other")
 
-    assert storage.find(folder, "before", "p", None).problem == ""
-    assert storage.find(folder, "before", "p", None).outcome == ""
-    assert storage.find(folder, "after", "p", None).outcome == outcomes.MISSING
+    assert storage.find(folder, Phase.BEFORE, "p", None).problem == ""
+    assert storage.find(folder, Phase.BEFORE, "p", None).outcome is None
+    assert storage.find(folder, Phase.AFTER, "p", None).outcome == Outcome.MISSING
 
 
 def test_in_roots_folder_a_link_into_a_tenants_folder_is_none(
@@ -80,7 +81,7 @@ def test_in_roots_folder_a_link_into_a_tenants_folder_is_none(
     put(folder, "before_p.sh")
     (storage.path(root) / "before_p.sh").symlink_to("alice/before_p.sh")
 
-    assert storage.find(root, "before", "p", None).outcome == outcomes.MISSING
+    assert storage.find(root, Phase.BEFORE, "p", None).outcome == Outcome.MISSING
 
 
 def test_a_name_that_nobody_can_show_is_ignored(folder: Folder) -> None:
@@ -90,7 +91,7 @@ def test_a_name_that_nobody_can_show_is_ignored(folder: Folder) -> None:
         with open(path, "w") as file:  # noqa: PTH123
             file.write(SCRIPT)
 
-    found = storage.find(folder, "after", "p", None)
+    found = storage.find(folder, Phase.AFTER, "p", None)
 
     assert found.names == ("after_p.sh",)
     assert names.is_ignored("after_p.\udcff.sh")
@@ -114,7 +115,7 @@ def test_what_cannot_run_is_told_in_one_sentence(
     monkeypatch.setattr(storage, "_closed_to", lambda *_: None)
     put(folder, "after_p.sh", text, mode)
 
-    problem = storage.find(folder, "after", "p", NOBODY).problem
+    problem = storage.find(folder, Phase.AFTER, "p", NOBODY).problem
 
     assert sentence in problem
     assert problem.startswith("after_p.sh ")
@@ -127,4 +128,4 @@ def test_a_folder_that_the_account_may_not_enter_is_told_before_anything_is_froz
     put(folder, "after_p.sh")
     storage.path(folder).chmod(0o700)
 
-    assert "may not enter" in storage.find(folder, "after", "p", NOBODY).problem
+    assert "may not enter" in storage.find(folder, Phase.AFTER, "p", NOBODY).problem

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from scripts_admin.domain.phases import Phase
 from scripts_admin.guard import journal, linux, spool, thaw
 from scripts_admin.guard.journal import Attempt, Journal
 from scripts_admin.guard.keeper import Guard
-from scripts_admin.guard.spool import Command, Record
+from scripts_admin.guard.spool import Record, ScriptCommand
 
 SECONDS = 10.0  # more than anything here takes; only a failure waits so long
 SECRET = b"wJalrXUtnFEMI-K7MDENG"
@@ -78,23 +79,23 @@ class Stage:
             environment={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "N2W_POLICY": "p"},
             max_freeze_seconds=max_freeze_seconds,
             thaw_retry_seconds=3600.0,
-            before=self._command("before", seconds),
-            after=self._command("after", seconds),
-            complete=self._command("complete", seconds),
+            before=self._command(Phase.BEFORE, seconds),
+            after=self._command(Phase.AFTER, seconds),
+            complete=self._command(Phase.COMPLETE, seconds),
             collect_output=collect_output,
         )
 
-    def _command(self, phase: str, seconds: dict[str, float]) -> Command | None:
+    def _command(self, phase: Phase, seconds: dict[str, float]) -> ScriptCommand | None:
         path = self.folder / f"{phase}_p.sh"
         if not path.exists():
             return None
         paths = [str(path)]
-        if phase != "before":
+        if phase != Phase.BEFORE:
             copy = self.spooled / phase
             copy.write_bytes(path.read_bytes())
             copy.chmod(0o500)
             paths.append(str(copy))
-        return Command(phase, tuple(paths), seconds[phase])
+        return ScriptCommand(phase, tuple(paths), seconds[phase])
 
     def spool(self, record: Record | None = None) -> Record:
         """Put the record down and begin the journal, as the worker does before a window."""
@@ -115,7 +116,7 @@ class Stage:
             guard.release()
             until(lambda: not spool.is_held(self.spooled))
 
-    def guard(self, single: tuple[str, str, int] | None = None) -> Guard:
+    def guard(self, single: tuple[Phase, str, int] | None = None) -> Guard:
         """Start a guard."""
         lock = spool.try_lock(self.spooled)
         assert lock is not None
@@ -137,14 +138,14 @@ class Stage:
         guard.wait_until_done(SECONDS)
         guard.release()
         until(lambda: not spool.is_held(self.spooled))
-        return self.attempt("after", due.attempt)
+        return self.attempt(Phase.AFTER, due.attempt)
 
     @property
     def journal(self) -> Journal:
         """Read the journal."""
         return journal.read(self.runtime)
 
-    def attempt(self, phase: str, number: int = 1) -> Attempt:
+    def attempt(self, phase: Phase, number: int = 1) -> Attempt:
         """Return what the journal tells of an attempt."""
         return self.journal.attempts[phase, number]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts_admin.domain import outcomes
+from scripts_admin.domain.phases import Outcome, Phase
 from scripts_admin.guard import spool
 from tests.scripts_admin.guard.stage import SECONDS, Stage, gone, keep, until
 
@@ -20,13 +20,13 @@ def test_before_runs_without_an_argument_and_after_with_1_when_it_succeeded(stag
     stage.script("before", 'echo "before $#" >> marks; echo out; echo err >&2')
     stage.script("after", AFTER)
 
-    assert keep(stage) == outcomes.SUCCEEDED
+    assert keep(stage) == Outcome.SUCCEEDED
 
     assert stage.mark("marks") == "before 0\nafter 1\n"
-    before = stage.attempt("before")
+    before = stage.attempt(Phase.BEFORE)
     assert (before.outcome, before.exit_code, before.script) == ("succeeded", 0, "before_p.sh")
     assert (before.argument, before.stdout, before.stderr) == (None, "out\n", "err\n")
-    assert stage.attempt("after").argument == "1"
+    assert stage.attempt(Phase.AFTER).argument == "1"
     assert stage.journal.thaw_by == "worker"
     assert stage.standing().due is None
 
@@ -59,9 +59,9 @@ def test_a_before_that_fails_gives_after_0(stage: Stage, body: str, exit_code: i
     stage.script("before", body)
     stage.script("after", AFTER)
 
-    assert keep(stage) == outcomes.FAILED
+    assert keep(stage) == Outcome.FAILED
 
-    assert stage.attempt("before").exit_code == exit_code
+    assert stage.attempt(Phase.BEFORE).exit_code == exit_code
     assert stage.mark("marks") == "after 0\n"
     assert stage.standing().due is None  # it ended by itself: once is enough
 
@@ -70,16 +70,16 @@ def test_a_before_that_takes_too_long_is_ended_and_after_runs_twice(stage: Stage
     stage.script("before", "echo $$ > pid; sleep 60")
     stage.script("after", AFTER)
 
-    assert keep(stage, before_seconds=0.3) == outcomes.TIMED_OUT
+    assert keep(stage, before_seconds=0.3) == Outcome.TIMED_OUT
 
     assert gone(stage.pid("pid"))
     assert stage.mark("marks") == "after 0\n"
     due = stage.standing().due
     assert due is not None
-    cut = stage.attempt("before").ended_boot or 0.0
+    cut = stage.attempt(Phase.BEFORE).ended_boot or 0.0
     assert (due.attempt, due.argument) == (2, "0")
     assert due.at == pytest.approx(cut + 0.3)
-    assert stage.thaw().outcome == outcomes.SUCCEEDED
+    assert stage.thaw().outcome == Outcome.SUCCEEDED
     assert stage.mark("marks") == "after 0\nafter 0\n"
     assert stage.standing().due is None
 
@@ -88,7 +88,7 @@ def test_a_before_that_ignores_term_is_killed_with_all_its_children(stage: Stage
     stage.script("before", "trap '' TERM; sleep 61 & echo $! > child; echo $$ > pid; sleep 60; :")
     stage.script("after", AFTER)
 
-    assert keep(stage, before_seconds=0.3) == outcomes.TIMED_OUT
+    assert keep(stage, before_seconds=0.3) == Outcome.TIMED_OUT
 
     assert gone(stage.pid("pid"))
     assert gone(stage.pid("child"))
@@ -110,13 +110,13 @@ def test_a_child_that_holds_stdout_delays_nothing(stage: Stage) -> None:
     stage.script("before", "sleep 60 & echo $! > child")
     stage.script("after", AFTER)
 
-    assert keep(stage) == outcomes.SUCCEEDED
+    assert keep(stage) == Outcome.SUCCEEDED
 
     child = stage.pid("child")
     assert not gone(child)  # it outlives the window, too
     os.kill(child, signal.SIGKILL)
     assert stage.mark("marks") == "after 1\n"
-    before = stage.attempt("before")
+    before = stage.attempt(Phase.BEFORE)
     assert (before.ended_boot or 0.0) - (before.ordered_boot or 0.0) < SECONDS
 
 
@@ -135,14 +135,14 @@ def test_the_holder_of_a_lock_lives_on_and_writes_far_more_than_a_pipe_holds(sta
 
     with stage.guarded() as guard:
         guard.go()
-        assert guard.before(SECONDS) == outcomes.SUCCEEDED
+        assert guard.before(SECONDS) == Outcome.SUCCEEDED
         (stage.folder / "frozen").touch()
         stage.pid("wrote")  # not one byte of it could be read by anybody but the guard
         guard.thaw(SECONDS)
         guard.wait_until_over(SECONDS)
 
     assert stage.mark("marks") == "alive 1\n"
-    assert stage.attempt("before").stdout.count("x") == 300000
+    assert stage.attempt(Phase.BEFORE).stdout.count("x") == 300000
 
 
 @pytest.mark.parametrize("shebang", ["#!/no/such/interpreter", "no first line at all"])
@@ -152,9 +152,9 @@ def test_a_before_that_cannot_be_started_has_crashed_and_says_why(
     stage.script("before", FREEZE, shebang=shebang)
     stage.script("after", AFTER)
 
-    assert keep(stage) == outcomes.CRASHED
+    assert keep(stage) == Outcome.CRASHED
 
-    before = stage.attempt("before")
+    before = stage.attempt(Phase.BEFORE)
     assert before.exit_code is None
     assert before.stderr.startswith("before_p.sh could not be started: ")
     assert stage.mark("marks") == "after 0\n"
@@ -168,11 +168,11 @@ def test_a_before_that_lost_its_permission_has_crashed(stage: Stage) -> None:
 
     with stage.guarded() as guard:
         guard.go()
-        assert guard.before(SECONDS) == outcomes.CRASHED
+        assert guard.before(SECONDS) == Outcome.CRASHED
         guard.thaw(SECONDS)
         guard.wait_until_over(SECONDS)
 
-    assert "Permission denied" in stage.attempt("before").stderr
+    assert "Permission denied" in stage.attempt(Phase.BEFORE).stderr
     assert stage.mark("marks") == "after 0\n"
 
 
@@ -188,7 +188,7 @@ def test_the_copy_in_the_spool_thaws_when_the_folder_is_gone(stage: Stage, tmp_p
         guard.wait_until_over(SECONDS)
 
     assert (tmp_path / "marks").read_text() == "after 1\n"
-    assert stage.attempt("after").outcome == outcomes.SUCCEEDED
+    assert stage.attempt(Phase.AFTER).outcome == Outcome.SUCCEEDED
 
 
 def test_the_file_in_the_folder_is_run_while_it_is_there(stage: Stage) -> None:
@@ -241,7 +241,7 @@ def test_a_before_that_was_swapped_for_a_link_out_of_its_folder_is_not_run(
 
     with stage.guarded(record) as guard:
         guard.go()
-        assert guard.before(SECONDS) == outcomes.CRASHED
+        assert guard.before(SECONDS) == Outcome.CRASHED
         guard.thaw(SECONDS)
         guard.wait_until_over(SECONDS)
 
@@ -252,11 +252,11 @@ def test_without_a_before_after_gets_1_and_without_scripts_the_window_is_just_ov
     stage: Stage,
 ) -> None:
     stage.script("after", AFTER)
-    assert keep(stage) == outcomes.MISSING
+    assert keep(stage) == Outcome.MISSING
     assert stage.mark("marks") == "after 1\n"
 
     (stage.folder / "after_p.sh").unlink()
-    assert keep(stage) == outcomes.MISSING
+    assert keep(stage) == Outcome.MISSING
     assert stage.standing().due is None
 
 
@@ -267,11 +267,11 @@ def test_a_failing_after_is_due_again_in_a_second(stage: Stage) -> None:
     keep(stage)
 
     standing = stage.standing()
-    ended = stage.attempt("after").ended_boot or 0.0
+    ended = stage.attempt(Phase.AFTER).ended_boot or 0.0
     assert standing.failing
     assert standing.due is not None
     assert standing.due.at == pytest.approx(ended + 1)
-    assert stage.thaw().outcome == outcomes.SUCCEEDED
+    assert stage.thaw().outcome == Outcome.SUCCEEDED
     assert stage.mark("marks") == "before\nafter 1 1\nafter 1 2\n"
     assert stage.standing().due is None
 
@@ -282,7 +282,7 @@ def test_an_after_that_takes_too_long_is_ended_too(stage: Stage) -> None:
 
     keep(stage, after_seconds=0.3)
 
-    assert stage.attempt("after").outcome == outcomes.TIMED_OUT
+    assert stage.attempt(Phase.AFTER).outcome == Outcome.TIMED_OUT
     assert gone(stage.pid("pid"))
     assert stage.standing().failing
 
@@ -359,10 +359,10 @@ def test_complete_runs_alone_with_its_argument(stage: Stage) -> None:
     stage.script("complete", 'echo "complete $1" >> marks; echo done')
     stage.spool()
 
-    guard = stage.guard(("complete", "1", 1))
+    guard = stage.guard((Phase.COMPLETE, "1", 1))
     guard.wait_until_done(SECONDS)
     guard.release()
 
     assert stage.mark("marks") == "complete 1\n"
-    complete = stage.attempt("complete")
-    assert (complete.outcome, complete.stdout) == (outcomes.SUCCEEDED, "done\n")
+    complete = stage.attempt(Phase.COMPLETE)
+    assert (complete.outcome, complete.stdout) == (Outcome.SUCCEEDED, "done\n")

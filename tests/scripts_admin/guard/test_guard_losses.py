@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from scripts_admin.domain import outcomes
+from scripts_admin.domain.phases import Outcome, Phase
 from scripts_admin.guard import linux, spool
 from scripts_admin.guard.keeper import Guard, GuardLostError
 from tests.scripts_admin.guard.stage import SECONDS, Stage, gone, until
@@ -32,7 +32,7 @@ def test_a_worker_that_goes_before_go_leaves_nothing_run(stage: Stage) -> None:
 
     assert not (stage.folder / "marks").exists()
     assert not stage.journal.opened
-    assert stage.standing().before == outcomes.NOT_RUN
+    assert stage.standing().before == Outcome.NOT_RUN
     assert stage.standing().due is None
     for attempt in stage.journal.attempts.values():
         assert attempt.process is not None
@@ -51,7 +51,7 @@ def test_a_worker_that_goes_during_before_has_it_ended_and_thawed(stage: Stage) 
 
     assert gone(pid)
     assert stage.mark("marks") == "after 0\n"
-    assert stage.outcomes() == {"before": outcomes.INTERRUPTED, "after": outcomes.SUCCEEDED}
+    assert stage.outcomes() == {"before": Outcome.INTERRUPTED, "after": Outcome.SUCCEEDED}
     assert stage.journal.thaw_by == "lost"
     due = stage.standing().due
     assert due is not None  # cut short: once more when before's time has passed
@@ -69,7 +69,7 @@ def test_a_worker_that_goes_while_frozen_has_it_thawed_at_once_with_1(stage: Sta
         guard.release()
         until(lambda: stage.mark("marks").endswith("after 1\n"))
 
-    assert (stage.attempt("after").ordered_boot or 0.0) - closed < 1.0
+    assert (stage.attempt(Phase.AFTER).ordered_boot or 0.0) - closed < 1.0
     assert stage.journal.thaw_by == "lost"
     assert stage.standing().due is None
 
@@ -103,7 +103,7 @@ def test_a_worker_that_is_killed_while_frozen_is_followed_by_after_within_a_seco
         worker.kill()
         until(lambda: stage.mark("marks") == "before\nafter 1\n")
 
-    assert (stage.attempt("after").ordered_boot or 0.0) - killed < 1.0
+    assert (stage.attempt(Phase.AFTER).ordered_boot or 0.0) - killed < 1.0
     until(lambda: not spool.is_held(stage.spooled))
     assert stage.journal.thaw_by == "lost"
 
@@ -114,12 +114,12 @@ def test_the_deadline_ends_before_and_thaws(stage: Stage) -> None:
 
     with stage.guarded(stage.record(max_freeze_seconds=0.4)) as guard:
         guard.go()
-        assert guard.before(SECONDS) == outcomes.INTERRUPTED
+        assert guard.before(SECONDS) == Outcome.INTERRUPTED
         assert guard.thaw(SECONDS) == "deadline"
         guard.wait_until_over(SECONDS)
 
     assert stage.mark("marks") == "after 0\n"
-    opened = stage.attempt("before").ordered_boot or 0.0
+    opened = stage.attempt(Phase.BEFORE).ordered_boot or 0.0
     assert 0.4 <= (stage.journal.thaw_boot or 0.0) - opened < 1.2
 
 
@@ -191,7 +191,7 @@ def test_a_guard_killed_during_before_is_followed_by_its_end_and_two_thaws(stage
     assert stage.mark("marks") == "after 0\nafter 0\n"
     assert (second.ordered_boot or 0.0) - (first.ordered_boot or 0.0) >= 2.0
     assert stage.standing().due is None
-    assert stage.outcomes()["before"] == outcomes.INTERRUPTED
+    assert stage.outcomes()["before"] == Outcome.INTERRUPTED
 
 
 def test_a_guard_killed_while_frozen_is_followed_by_after_with_1(stage: Stage) -> None:
@@ -204,7 +204,7 @@ def test_a_guard_killed_while_frozen_is_followed_by_after_with_1(stage: Stage) -
         guard.before(SECONDS)
         lose(stage, guard)
         # What before left behind holds the lock that after releases: it is not before, and lives.
-        assert stage.thaw().outcome == outcomes.SUCCEEDED
+        assert stage.thaw().outcome == Outcome.SUCCEEDED
 
     os.kill(stage.pid("child"), signal.SIGKILL)
     assert stage.mark("marks") == "after 1\n"
@@ -244,10 +244,10 @@ def test_an_after_that_lost_its_guard_gets_its_time_and_two_never_run_at_once(st
         standing = stage.standing()
         assert standing.due is not None
         assert (standing.due.attempt, standing.due.argument) == (2, "1")
-        assert stage.thaw().outcome == outcomes.SUCCEEDED
+        assert stage.thaw().outcome == Outcome.SUCCEEDED
 
     assert stage.mark("marks") == "before\nafter 1 1\nafter 1 2\n"
-    assert stage.attempt("after").settled == outcomes.INTERRUPTED
+    assert stage.attempt(Phase.AFTER).settled == Outcome.INTERRUPTED
 
 
 def test_an_after_that_hangs_without_its_guard_is_ended_before_the_next(stage: Stage) -> None:
@@ -260,7 +260,7 @@ def test_an_after_that_hangs_without_its_guard_is_ended_before_the_next(stage: S
         guard.thaw(SECONDS)
         pid = stage.pid("pid")
         lose(stage, guard)
-        assert stage.thaw().outcome == outcomes.SUCCEEDED
+        assert stage.thaw().outcome == Outcome.SUCCEEDED
 
     assert gone(pid)
     assert stage.mark("marks") == "before\nafter 1\n"
@@ -277,8 +277,8 @@ def test_the_journal_lost_with_everything_else_is_thawed_with_0_twice(stage: Sta
         (stage.runtime / "journal").unlink()
         stage.runtime.rmdir()
 
-        assert stage.thaw().outcome == outcomes.SUCCEEDED
-        assert stage.thaw().outcome == outcomes.SUCCEEDED
+        assert stage.thaw().outcome == Outcome.SUCCEEDED
+        assert stage.thaw().outcome == Outcome.SUCCEEDED
 
     assert stage.mark("marks") == "before\nafter 0\nafter 0\n"
     assert stage.standing().due is None
@@ -294,7 +294,7 @@ def test_a_script_killed_at_its_gate_is_forked_anew(stage: Stage) -> None:
             os.kill(attempt.process.pid, signal.SIGKILL)
             until(lambda leader=attempt.process: linux.group_is_gone(leader))  # type: ignore[misc]
         guard.go()
-        assert guard.before(SECONDS) == outcomes.SUCCEEDED
+        assert guard.before(SECONDS) == Outcome.SUCCEEDED
         guard.thaw(SECONDS)
         guard.wait_until_over(SECONDS)
 

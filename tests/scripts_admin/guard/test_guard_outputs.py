@@ -1,5 +1,6 @@
 """What scripts say: capped, masked, and kept only where that is wanted."""
 
+from scripts_admin.domain.phases import Phase
 from scripts_admin.guard import journal
 from scripts_admin.guard.capture import LIMIT_BYTES
 from tests.scripts_admin.guard.stage import SECONDS, SECRET, Stage, keep
@@ -13,7 +14,7 @@ def test_output_is_capped_and_the_cut_is_marked(stage: Stage) -> None:
 
     keep(stage)
 
-    text = stage.attempt("before").stdout
+    text = stage.attempt(Phase.BEFORE).stdout
     assert text.startswith("first\n")
     assert text.endswith("last\n")
     assert "bytes cut" in text
@@ -27,8 +28,8 @@ def test_secrets_are_masked_before_anything_is_written_down(stage: Stage) -> Non
 
     keep(stage)
 
-    assert stage.attempt("before").stdout == "[masked]\n[masked]\n"
-    assert stage.attempt("after").stderr == "[masked]\n"
+    assert stage.attempt(Phase.BEFORE).stdout == "[masked]\n[masked]\n"
+    assert stage.attempt(Phase.AFTER).stderr == "[masked]\n"
     assert SECRET not in (stage.runtime / journal.NAME).read_bytes()
 
 
@@ -42,6 +43,6 @@ def test_output_that_shall_not_be_collected_is_written_nowhere(stage: Stage) -> 
         guard.thaw(SECONDS)
         guard.wait_until_over(SECONDS)
 
-    assert stage.attempt("after").exit_code == 4
-    assert stage.attempt("before").stdout == ""
+    assert stage.attempt(Phase.AFTER).exit_code == 4
+    assert stage.attempt(Phase.BEFORE).stdout == ""
     assert b"hello" not in (stage.runtime / journal.NAME).read_bytes()

@@ -8,6 +8,7 @@ import sys
 
 import pytest
 
+from scripts_admin.domain.phases import Phase
 from scripts_admin.guard import guard as guards
 from scripts_admin.guard import journal, linux, spool
 from scripts_admin.guard.keeper import GuardLostError
@@ -104,7 +105,7 @@ def test_a_script_that_was_stopped_at_its_gate_goes_all_the_same(stage: Stage) -
     stage.script("before", "true")
     stage.script("after", "echo $1 >after.mark")
     with stage.guarded() as guard:
-        after = stage.attempt("after").process
+        after = stage.attempt(Phase.AFTER).process
         assert after is not None
         os.kill(after.pid, signal.SIGSTOP)
         guard.go()
@@ -113,4 +114,4 @@ def test_a_script_that_was_stopped_at_its_gate_goes_all_the_same(stage: Stage) -
         guard.wait_until_over(SECONDS)
 
     assert stage.mark("after.mark") == "1\n"
-    assert stage.attempt("after").outcome == "succeeded"
+    assert stage.attempt(Phase.AFTER).outcome == "succeeded"

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from scripts_admin.domain import outcomes
+from scripts_admin.domain.phases import Outcome, Phase
 from scripts_admin.guard import journal, linux
 
 
@@ -45,7 +45,7 @@ def test_what_was_written_is_read(tmp_path: Path) -> None:
     assert started <= (before.ordered_boot or 0) <= (before.ended_boot or 0) <= linux.boottime()
     assert (found.opened, found.thaw_by) == (True, "worker")
     after = found.afters[0]
-    assert (after.argument, after.settled) == ("0", outcomes.INTERRUPTED)
+    assert (after.argument, after.settled) == ("0", Outcome.INTERRUPTED)
 
 
 def test_it_lies_in_a_folder_that_nobody_else_may_enter(tmp_path: Path) -> None:
@@ -84,10 +84,10 @@ def event(kind: str, **values: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("events", "settled"),
     [
-        ([], outcomes.NOT_RUN),
-        (["spawned"], outcomes.NOT_RUN),
-        (["spawned", "ordered"], outcomes.INTERRUPTED),
-        (["spawned", "ordered", "ended"], outcomes.SUCCEEDED),
+        ([], Outcome.NOT_RUN),
+        (["spawned"], Outcome.NOT_RUN),
+        (["spawned", "ordered"], Outcome.INTERRUPTED),
+        (["spawned", "ordered", "ended"], Outcome.SUCCEEDED),
     ],
 )
 def test_the_end_of_a_script_is_known_or_it_was_interrupted(
@@ -109,7 +109,7 @@ def test_the_end_of_a_script_is_known_or_it_was_interrupted(
             )
         )
 
-    assert (known.before or journal.Attempt("before", 1)).settled == settled
+    assert (known.before or journal.Attempt(Phase.BEFORE, 1)).settled == settled
 
 
 def test_afters_are_those_that_were_let_go_in_their_order() -> None:

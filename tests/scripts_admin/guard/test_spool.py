@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from scripts_admin.domain import outcomes
+from scripts_admin.domain.phases import Outcome, Phase
 from scripts_admin.guard import spool
-from scripts_admin.guard.spool import Command, Identity, Record, UnreadableRecordError
+from scripts_admin.guard.spool import Record, RunAs, ScriptCommand, UnreadableRecordError
 
 RECORD = Record(
     run="run",
@@ -20,10 +20,10 @@ RECORD = Record(
     environment={"PATH": "/bin"},
     max_freeze_seconds=60.0,
     thaw_retry_seconds=3600.0,
-    before=Command("before", ("/scripts/alice/before_p.sh",), 30.0),
-    after=Command("after", ("/scripts/alice/after_p.sh", "/spool/run/after"), 20.0),
-    not_run={"complete": outcomes.MISSING},
-    identity=Identity("alice", 1001, 1001, (1001, 27)),
+    before=ScriptCommand(Phase.BEFORE, ("/scripts/alice/before_p.sh",), 30.0),
+    after=ScriptCommand(Phase.AFTER, ("/scripts/alice/after_p.sh", "/spool/run/after"), 20.0),
+    not_run={Phase.COMPLETE: Outcome.MISSING},
+    identity=RunAs("alice", 1001, 1001, (1001, 27)),
     collect_output=False,
     masks="sealed",
 )
@@ -38,8 +38,8 @@ def test_a_record_is_read_as_it_was_written(folder: Path) -> None:
     spool.write(folder, RECORD)
 
     assert spool.read(folder) == RECORD
-    assert spool.read(folder).command("after") == RECORD.after
-    assert spool.read(folder).command("complete") is None
+    assert spool.read(folder).command(Phase.AFTER) == RECORD.after
+    assert spool.read(folder).command(Phase.COMPLETE) is None
 
 
 def test_a_record_is_on_disk_before_it_has_its_name(
@@ -129,8 +129,10 @@ def test_a_settled_record_serves_complete_and_no_thaw(folder: Path) -> None:
 
 
 def test_the_outcome_of_a_before_that_is_not_there(folder: Path) -> None:
-    assert RECORD.before_outcome == outcomes.MISSING
-    assert replace(RECORD, not_run={"before": "crashed"}).before_outcome == outcomes.CRASHED
+    assert RECORD.before_outcome == Outcome.MISSING
+    assert (
+        replace(RECORD, not_run={Phase.BEFORE: Outcome.CRASHED}).before_outcome == Outcome.CRASHED
+    )
 
 
 def test_a_lock_is_held_once_and_freed_when_it_is_closed(folder: Path) -> None:

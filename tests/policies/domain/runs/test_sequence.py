@@ -18,12 +18,12 @@ from policies.domain.runs.sequence import (
     MAY_BE_FROZEN,
     TABLE,
     UNFINISHED,
-    Command,
+    Effect,
     Event,
-    RefusedError,
+    NoSuchStepError,
     State,
 )
-from scripts_admin.domain import outcomes
+from scripts_admin.domain.phases import Outcome
 from tests.policies.domain.runs.truth import WELL, Fate
 from tests.policies.domain.runs.world import World
 
@@ -36,7 +36,7 @@ def test_every_unfinished_state_can_be_cancelled(state: State) -> None:
 @pytest.mark.parametrize("state", sorted(ENDS))
 @pytest.mark.parametrize("event", list(Event))
 def test_an_end_is_an_end(state: State, event: Event) -> None:
-    with pytest.raises(RefusedError, match=f"a run that is {state} cannot be {event}"):
+    with pytest.raises(NoSuchStepError, match=f"a run that is {state} cannot be {event}"):
         sequence.step(state, event)
 
 
@@ -45,7 +45,7 @@ def test_every_event_means_something_somewhere() -> None:
 
 
 def test_every_command_is_given_somewhere() -> None:
-    assert {command for step in TABLE.values() for command in step.commands} == set(Command)
+    assert {command for step in TABLE.values() for command in step.effects} == set(Effect)
 
 
 def test_every_unfinished_state_is_reached_and_left_towards_an_end() -> None:
@@ -81,19 +81,19 @@ def test_leases_are_released_exactly_where_nothing_may_be_frozen_any_more() -> N
     held = {State.PREPARING, *MAY_BE_FROZEN}
     for (state, _), step in TABLE.items():
         gives_back = state in held and step.state not in held
-        assert (Command.RELEASE in step.commands) is gives_back
+        assert (Effect.RELEASE in step.effects) is gives_back
 
 
 def test_what_fails_to_thaw_is_always_marked() -> None:
     for (_, event), step in TABLE.items():
         if event in {Event.THAW_FAILED, Event.GIVEN_UP}:
-            assert Command.MARK in step.commands
-        if Command.UNMARK in step.commands:
+            assert Effect.MARK in step.effects
+        if Effect.UNMARK in step.effects:
             assert event == Event.CONFIRMED
 
 
 OUTCOMES = st.sampled_from(
-    [outcomes.SUCCEEDED] * 3 + [outcomes.FAILED, outcomes.TIMED_OUT, outcomes.CRASHED]
+    [Outcome.SUCCEEDED] * 3 + [Outcome.FAILED, Outcome.TIMED_OUT, Outcome.CRASHED]
 )
 CALLS = st.integers(0, 1)
 FATES: st.SearchStrategy[Fate] = st.sampled_from(
@@ -169,7 +169,7 @@ class RunMachine(RuleBasedStateMachine):
 
     @precondition(lambda self: self.world.open and self.world.before_runs)
     @rule(outcome=OUTCOMES)
-    def before_ends(self, outcome: str) -> None:
+    def before_ends(self, outcome: Outcome) -> None:
         self.world.before_ends(outcome)
 
     @precondition(lambda self: self.is_in(State.FROZEN))
@@ -196,7 +196,7 @@ class RunMachine(RuleBasedStateMachine):
 
     @precondition(lambda self: self.world.guard and self.world.attempt)
     @rule(outcome=OUTCOMES)
-    def after_ends(self, outcome: str) -> None:
+    def after_ends(self, outcome: Outcome) -> None:
         self.world.after_ends(outcome)
 
     @precondition(lambda self: self.world.worker)
@@ -256,8 +256,8 @@ class RunMachine(RuleBasedStateMachine):
         self.world.claim_complete()
 
     @precondition(lambda self: self.is_in(State.COMPLETING))
-    @rule(outcome=st.sampled_from([outcomes.SUCCEEDED, outcomes.FAILED, outcomes.INTERRUPTED]))
-    def complete_ends(self, outcome: str) -> None:
+    @rule(outcome=st.sampled_from([Outcome.SUCCEEDED, Outcome.FAILED, Outcome.INTERRUPTED]))
+    def complete_ends(self, outcome: Outcome) -> None:
         self.world.complete_ends(outcome)
 
     @invariant()
@@ -290,9 +290,9 @@ class RunMachine(RuleBasedStateMachine):
             world.worker_dies()
             for step in (
                 lambda: world.thaw("lost"),
-                lambda: world.after_ends(outcomes.SUCCEEDED),
+                lambda: world.after_ends(Outcome.SUCCEEDED),
                 world.watchdog_thaws,
-                lambda: world.after_ends(outcomes.SUCCEEDED),
+                lambda: world.after_ends(Outcome.SUCCEEDED),
                 world.enter,
             ):
                 step()
@@ -304,7 +304,7 @@ class RunMachine(RuleBasedStateMachine):
             world.poll()
         else:
             world.claim_complete()
-            world.complete_ends(outcomes.SUCCEEDED)
+            world.complete_ends(Outcome.SUCCEEDED)
 
 
 def test_no_sequence_of_events_lies_or_leaves_anything_frozen() -> None:
@@ -327,7 +327,7 @@ def test_the_machine_reaches_what_it_shall_judge() -> None:
         world.snapshot_ends(number, completed=True)
     world.poll()
     world.claim_complete()
-    world.complete_ends(outcomes.SUCCEEDED)
+    world.complete_ends(Outcome.SUCCEEDED)
 
     assert (world.state, world.consistency) == (State.SUCCEEDED, "application")
     assert world.truth.complete_arguments == ["1"]

@@ -7,20 +7,21 @@ import pytest
 from policies.domain.runs import verdict
 from policies.domain.runs.sequence import State
 from policies.domain.runs.verdict import Consistency, Facts, Target
-from scripts_admin.domain import outcomes
+from scripts_admin.domain import phases
+from scripts_admin.domain.phases import Outcome
 
 GOOD = Target(returned_before_thaw=True, usable=2, whole=True)
 LATE = replace(GOOD, returned_before_thaw=False)
 TORN = Target(returned_before_thaw=True, usable=1, whole=False)
 NOTHING = Target()
 FINE = Facts(
-    before=outcomes.SUCCEEDED,
-    after=outcomes.SUCCEEDED,
-    complete=outcomes.SUCCEEDED,
+    before=Outcome.SUCCEEDED,
+    after=Outcome.SUCCEEDED,
+    complete=Outcome.SUCCEEDED,
     thawed_on_request=True,
     targets=(GOOD, GOOD),
 )
-BAD = sorted(set(outcomes.OUTCOMES) - set(outcomes.FINE))
+BAD = sorted(set(Outcome) - set(phases.FINE))
 
 
 def test_when_all_went_well_it_is_all_one_could_wish_for() -> None:
@@ -43,7 +44,7 @@ def test_a_script_that_did_not_succeed_makes_it_partial_and_crash_consistent(
 
 @pytest.mark.parametrize("outcome", BAD)
 def test_a_complete_that_did_not_succeed_makes_it_partial_and_no_less_consistent(
-    outcome: str,
+    outcome: Outcome,
 ) -> None:
     facts = replace(FINE, complete=outcome)
 
@@ -53,7 +54,7 @@ def test_a_complete_that_did_not_succeed_makes_it_partial_and_no_less_consistent
 
 @pytest.mark.parametrize("phase", ["before", "after", "complete"])
 def test_a_missing_script_is_no_failure(phase: str) -> None:
-    facts = replace(FINE, **{phase: outcomes.MISSING})  # type: ignore[arg-type]
+    facts = replace(FINE, **{phase: Outcome.MISSING})  # type: ignore[arg-type]
 
     assert verdict.complete_argument(facts) == "1"
     assert verdict.end_state(facts) == State.SUCCEEDED
@@ -61,7 +62,7 @@ def test_a_missing_script_is_no_failure(phase: str) -> None:
 
 @pytest.mark.parametrize("phase", ["before", "after"])
 def test_only_a_freeze_and_a_thaw_make_it_application_consistent(phase: str) -> None:
-    facts = replace(FINE, **{phase: outcomes.MISSING})  # type: ignore[arg-type]
+    facts = replace(FINE, **{phase: Outcome.MISSING})  # type: ignore[arg-type]
 
     assert verdict.run_consistency(facts) == Consistency.CRASH
 
@@ -118,10 +119,10 @@ def test_a_cancelled_run_is_cancelled_whatever_it_has_made() -> None:
 
 
 def test_a_test_succeeds_when_what_it_tried_did() -> None:
-    test = Facts(is_test=True, after=outcomes.SUCCEEDED, before=outcomes.MISSING)
+    test = Facts(is_test=True, after=Outcome.SUCCEEDED, before=Outcome.MISSING)
 
     assert verdict.end_state(test) == State.SUCCEEDED
-    assert verdict.end_state(replace(test, after=outcomes.FAILED)) == State.FAILED
-    assert verdict.end_state(replace(test, complete=outcomes.TIMED_OUT)) == State.FAILED
+    assert verdict.end_state(replace(test, after=Outcome.FAILED)) == State.FAILED
+    assert verdict.end_state(replace(test, complete=Outcome.TIMED_OUT)) == State.FAILED
     assert verdict.end_state(replace(test, targets=(NOTHING,))) == State.FAILED
     assert verdict.run_consistency(test) == Consistency.NONE

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import TypedDict
 
 from policies.domain.runs.verdict import Target
-from scripts_admin.domain import outcomes
+from scripts_admin.domain.phases import Outcome
 
 BEFORE_SECONDS = 30.0
 MAX_FREEZE_SECONDS = 60.0
@@ -43,7 +43,7 @@ class Truth:
     before_started_at: float | None = None
     before_over_at: float | None = None
     before_cut: bool = False
-    before_exit: str = outcomes.MISSING
+    before_exit: str = Outcome.MISSING
     afters: list[tuple[float, str, str]] = field(default_factory=list)  # start, argument, outcome
     complete_arguments: list[str] = field(default_factory=list)
     thawed_by: str = ""  # who began to thaw, where a guard did
@@ -61,7 +61,7 @@ class Truth:
         assert self.afters[0][0] >= over, "after ran before before was dead"
         if self.given_up or self.confirmed:
             return
-        assert self.afters[-1][2] == outcomes.SUCCEEDED, "the last after did not succeed"
+        assert self.afters[-1][2] == Outcome.SUCCEEDED, "the last after did not succeed"
         if self.before_cut:
             last = self.afters[-1][0]
             assert last >= over + BEFORE_SECONDS, "nothing thaws what before may freeze late"
@@ -70,9 +70,9 @@ class Truth:
         """Assert what complete 1 promises: it may delete logs."""
         assert self.thawed_by == "worker", "complete 1 though nobody asked for the thaw"
         if self.has_before:
-            assert self.before_exit == outcomes.SUCCEEDED, "complete 1 though before failed"
+            assert self.before_exit == Outcome.SUCCEEDED, "complete 1 though before failed"
         if self.has_after:
-            assert self.afters[0][2] == outcomes.SUCCEEDED, "complete 1 though after failed"
+            assert self.afters[0][2] == Outcome.SUCCEEDED, "complete 1 though after failed"
             assert self.afters[0][1] == "1", "complete 1 though after was told of a failure"
         for call in calls:
             assert call.made_at is not None, "complete 1 without a snapshot"
@@ -83,11 +83,11 @@ class Truth:
     def check_nothing_late(self, calls: Sequence[Call]) -> None:
         """Assert what `application` promises: all of it lay between before and after."""
         assert self.thawed_by == "worker", "application though nobody asked for the thaw"
-        assert self.before_exit == outcomes.SUCCEEDED, "application though before failed"
+        assert self.before_exit == Outcome.SUCCEEDED, "application though before failed"
         assert self.before_over_at is not None, "application beside before"
         assert self.afters, "application without an after"
         begun, _, first = self.afters[0]
-        assert first == outcomes.SUCCEEDED, "application though after failed"
+        assert first == Outcome.SUCCEEDED, "application though after failed"
         for call in calls:
             assert call.made_at is not None, "application without a snapshot"
             assert call.completed, "application with a failed snapshot"

@@ -12,10 +12,10 @@ from policies.domain.runs import sequence, verdict
 from policies.domain.runs.sequence import ENDS, MAY_BE_FROZEN, Event, State
 from policies.domain.runs.verdict import Consistency, Facts, Target
 from policies.services.window import entering
-from scripts_admin.domain import outcomes
+from scripts_admin.domain.phases import FINE, Outcome, Phase, ThawBy
 from scripts_admin.guard import thaw as thaws
 from scripts_admin.guard.journal import Journal
-from scripts_admin.guard.spool import Command, Record
+from scripts_admin.guard.spool import Record, ScriptCommand
 from tests.policies.domain.runs.truth import (
     BEFORE_SECONDS,
     MAX_FREEZE_SECONDS,
@@ -40,9 +40,9 @@ class World:
             environment={},
             max_freeze_seconds=MAX_FREEZE_SECONDS,
             thaw_retry_seconds=600.0,
-            before=Command("before", ("before",), BEFORE_SECONDS) if before else None,
-            after=Command("after", ("after",), 10.0) if after else None,
-            complete=Command("complete", ("complete",), 10.0) if complete else None,
+            before=ScriptCommand(Phase.BEFORE, ("before",), BEFORE_SECONDS) if before else None,
+            after=ScriptCommand(Phase.AFTER, ("after",), 10.0) if after else None,
+            complete=ScriptCommand(Phase.COMPLETE, ("complete",), 10.0) if complete else None,
         )
         self.journal: Journal | None = None
         self.truth = Truth(has_before=before, has_after=after)
@@ -52,7 +52,7 @@ class World:
         self.opened_at = 0.0
         self.cancelled = False
         self.complete_claimed = False
-        self.phases: dict[str, str] = {}
+        self.phases: dict[Phase, Outcome] = {}
         self.thaw_by, self.thaw_attempts = "", 0
 
     # The table
@@ -66,12 +66,12 @@ class World:
     @property
     def facts(self) -> Facts:
         """Return what the rows say."""
-        first = lambda phase: self.phases.get(phase, outcomes.NOT_RUN)  # noqa: E731 - one line, thrice
+        first = lambda phase: self.phases.get(phase, Outcome.NOT_RUN)  # noqa: E731 - one line, thrice
         return Facts(
-            before=first("before"),
-            after=first("after"),
-            complete=first("complete"),
-            thawed_on_request=self.thaw_by == "worker",
+            before=first(Phase.BEFORE),
+            after=first(Phase.AFTER),
+            complete=first(Phase.COMPLETE),
+            thawed_on_request=self.thaw_by == ThawBy.WORKER,
             cancelled=self.cancelled,
             targets=tuple(self._worth(call) for call in self.calls),
         )
@@ -123,7 +123,7 @@ class World:
         self.note("opened")
         self.opened_at = self.now
         if self.record.before:
-            self._order("before", 1, None)
+            self._order(Phase.BEFORE, 1, None)
             self.truth.before_started_at = self.now
         return True
 
@@ -143,7 +143,7 @@ class World:
         """Before ends by itself, or for its time, under the eyes of its guard."""
         if not (self.open and self.before_runs):
             return False
-        self._bury(outcome, cut=outcome == outcomes.TIMED_OUT)
+        self._bury(outcome, cut=outcome == Outcome.TIMED_OUT)
         self.note("ended", phase="before", attempt=1, outcome=outcome, exit_code=None)
         return True
 
@@ -182,24 +182,22 @@ class World:
         self.note("thaw", by=by)
         self.truth.thawed_by = self.truth.thawed_by or by
         if self.before_runs:
-            self._bury(outcomes.INTERRUPTED, cut=True)
-            interrupted = outcomes.INTERRUPTED
+            self._bury(Outcome.INTERRUPTED, cut=True)
+            interrupted = Outcome.INTERRUPTED
             self.note("ended", phase="before", attempt=1, outcome=interrupted, exit_code=None)
         if self.record.after is None:
             self.guard = False
             return True
         before = self.journal.before.outcome if self.journal and self.journal.before else None
-        self._start_after(
-            1, "1" if (before or self.record.before_outcome) in outcomes.FINE else "0"
-        )
+        self._start_after(1, "1" if (before or self.record.before_outcome) in FINE else "0")
         return True
 
     def _start_after(self, attempt: int, argument: str) -> None:
         assert not self.before_runs, "after runs beside before"
         assert not self.attempt, "two afters at a time"
-        self._order("after", attempt, argument)
+        self._order(Phase.AFTER, attempt, argument)
         self.attempt = attempt
-        self.truth.afters.append((self.now, argument, outcomes.INTERRUPTED))
+        self.truth.afters.append((self.now, argument, Outcome.INTERRUPTED))
 
     def after_ends(self, outcome: str) -> bool:
         if not (self.guard and self.attempt):
@@ -221,8 +219,8 @@ class World:
     def well(
         self,
         stages: int,
-        before: str = outcomes.SUCCEEDED,
-        after: str = outcomes.SUCCEEDED,
+        before: str = Outcome.SUCCEEDED,
+        after: str = Outcome.SUCCEEDED,
         fates: Sequence[Fate] = (),
     ) -> None:
         """Take the first stages of a run without a loss, as far as they are still to come."""
@@ -263,7 +261,7 @@ class World:
         self.journal = None
         self.boot, self.now = f"boot-{self.truth.reboots}", self.now + 20.0
         if self.before_runs:
-            self._bury(outcomes.INTERRUPTED, cut=True)
+            self._bury(Outcome.INTERRUPTED, cut=True)
         return True
 
     def journal_is_lost(self) -> bool:
@@ -285,7 +283,7 @@ class World:
         if self.state not in MAY_BE_FROZEN or due is None or due.at > self.now:
             return False
         if self.before_runs:  # a guard buries it first, and nobody sees its exit
-            self._bury(outcomes.INTERRUPTED, cut=True)
+            self._bury(Outcome.INTERRUPTED, cut=True)
         self.journal = self.journal or Journal()
         self.note("opened")
         if due.attempt == 1:
@@ -307,10 +305,10 @@ class World:
         if self.state == State.FROZEN:
             self._enter_calls(journal)
         first = journal.afters[0].settled if journal.afters else None
-        missing = outcomes.MISSING if self.record.after is None else outcomes.NOT_RUN
-        self.phases.setdefault("before", self.standing.before)
-        self.phases.setdefault("after", first or missing)
-        automatic = "lost" if self.standing.before != outcomes.NOT_RUN else ""
+        missing = Outcome.MISSING if self.record.after is None else Outcome.NOT_RUN
+        self.phases.setdefault(Phase.BEFORE, self.standing.before)
+        self.phases.setdefault(Phase.AFTER, first or missing)
+        automatic = "lost" if self.standing.before != Outcome.NOT_RUN else ""
         self.thaw_by, self.thaw_attempts = journal.thaw_by or automatic, known
         self.truth.given_up |= event == Event.GIVEN_UP
         self.worker = False
@@ -321,7 +319,7 @@ class World:
             if not self.worker or call.lost:
                 call.unknown = True
             elif call.returned_at is not None:
-                asked = journal.thaw_by == "worker" and journal.thaw_boot is not None
+                asked = journal.thaw_by == ThawBy.WORKER and journal.thaw_boot is not None
                 in_time = asked and call.returned_at <= (journal.thaw_boot or 0.0)
                 call.row = Target(returned_before_thaw=in_time, whole=not call.refused)
 
@@ -356,11 +354,11 @@ class World:
         self.truth.complete_arguments.append(verdict.complete_argument(self.facts))
         return True
 
-    def complete_ends(self, outcome: str) -> bool:
+    def complete_ends(self, outcome: Outcome) -> bool:
         """Complete ended, or its end is unknown: interrupted. The run ends with it."""
         if not self.complete_claimed:
             return False
-        self.phases["complete"] = outcome if self.record.complete else outcomes.MISSING
+        self.phases[Phase.COMPLETE] = outcome if self.record.complete else Outcome.MISSING
         return self.apply(Event.COMPLETED)
 
     # The end

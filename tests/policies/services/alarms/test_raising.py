@@ -7,8 +7,9 @@ import time_machine
 from django.db import transaction
 
 from n2wbackup.lib import clock
-from policies.domain.alarms.messages import Kind
+from policies.domain.alarms.messages import AlarmKind
 from policies.domain.runs.sequence import Event, State
+from policies.domain.runs.trigger import Trigger
 from policies.domain.schedules.reckoning import Span
 from policies.models import Alarm, Policy, Run
 from policies.services import runs
@@ -89,8 +90,8 @@ def test_repetitions_of_after_are_held_back_and_a_thaw_takes_them_away(backup: B
         backup.thaw(run)
 
     first, recovered = Alarm.objects.order_by("pk")
-    assert (first.kind, first.count) == (Kind.MAY_BE_FROZEN, 1)
-    assert recovered.kind == Kind.RECOVERED
+    assert (first.kind, first.count) == (AlarmKind.MAY_BE_FROZEN, 1)
+    assert recovered.kind == AlarmKind.RECOVERED
     assert recovered.not_before <= clock.now()
     assert "alice/policy1 is thawed. It had failed 2 more times than was told." in recovered.text
 
@@ -244,7 +245,7 @@ def test_a_success_is_told_besides_a_thaw_that_was_not_told_yet(backup: Backup) 
     end(backup, State.SUCCEEDED)
 
     assert raised(spread=False) == ["may_be_frozen", "recovered", "failed", "recovered"]
-    assert "is thawed" in Alarm.objects.filter(kind=Kind.RECOVERED).earliest("pk").text
+    assert "is thawed" in Alarm.objects.filter(kind=AlarmKind.RECOVERED).earliest("pk").text
 
 
 def test_a_success_while_it_may_be_frozen_takes_along_what_was_held_back(backup: Backup) -> None:
@@ -270,7 +271,7 @@ def test_what_was_missed_is_told_and_what_was_skipped_is_not(backup: Backup) -> 
 
 def test_a_test_and_a_cancelled_run_are_not_told(backup: Backup) -> None:
     backup.script("before", "exit 1")
-    run = backup.settle(backup.window(backup.start(Run.Trigger.TEST)))
+    run = backup.settle(backup.window(backup.start(Trigger.TEST)))
     assert backup.complete(run).state == State.FAILED
     end(backup, State.CANCELLED)
 

@@ -7,6 +7,7 @@ import pytest
 import time_machine
 
 from policies.domain.runs.sequence import State
+from policies.domain.runs.trigger import Trigger
 from policies.models import Policy, Run, Schedule
 from policies.services import runs
 from policies.services.due import retrying
@@ -44,7 +45,7 @@ def attempts() -> list[tuple[int, str, str]]:
 def test_a_run_that_failed_is_made_again_until_the_retries_are_used_up(
     failing: Backup, clock: time_machine.Traveller
 ) -> None:
-    fail(failing, failing.start(Run.Trigger.SCHEDULE, scheduled_for=DUE))
+    fail(failing, failing.start(Trigger.SCHEDULE, scheduled_for=DUE))
 
     for _ in range(4):
         clock.shift(TEN_MINUTES)
@@ -98,7 +99,7 @@ def test_a_partial_run_is_made_again(backup: Backup, clock: time_machine.Travell
 
 
 def test_a_test_is_not_made_again(failing: Backup, clock: time_machine.Traveller) -> None:
-    fail(failing, failing.start(Run.Trigger.TEST))
+    fail(failing, failing.start(Trigger.TEST))
     clock.shift(TEN_MINUTES)
 
     assert retrying.tick() == 0
@@ -198,7 +199,7 @@ def test_a_retry_waits_for_a_test_that_is_under_way(
 ) -> None:
     first = fail(failing, failing.start())
     clock.shift(TEN_MINUTES)
-    test = failing.start(Run.Trigger.TEST)
+    test = failing.start(Trigger.TEST)
     retrying.tick()
     fail(failing, test)
     clock.shift(timedelta(minutes=1))

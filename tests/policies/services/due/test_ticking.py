@@ -11,6 +11,7 @@ from django.db import OperationalError
 
 from policies.domain.errors import RefusedError
 from policies.domain.runs.sequence import State
+from policies.domain.runs.trigger import Trigger
 from policies.models import DailyCount, Policy, Run, RunEvent, Schedule
 from policies.services import runs
 from policies.services.due import outlook, ticking
@@ -151,7 +152,7 @@ def test_a_run_by_hand_is_made_in_a_disabled_time_too(policy: Policy) -> None:
     row.disabled = ["00:00-24:00"]
     schedules.save(row)
 
-    assert runs.start(policy=policy, trigger=Run.Trigger.MANUAL).state == State.QUEUED
+    assert runs.start(policy=policy, trigger=Trigger.MANUAL).state == State.QUEUED
 
 
 def test_a_policy_that_is_switched_off_is_never_due(

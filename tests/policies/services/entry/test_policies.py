@@ -5,6 +5,7 @@ from pytest_django import Settings
 from n2wbackup.lib import clock
 from policies.domain.errors import RefusedError
 from policies.domain.runs.sequence import State
+from policies.domain.runs.trigger import Trigger
 from policies.models import Account, Policy, PolicyTarget, Run
 from policies.services.entry import accounts, policies
 from scripts_admin.models import Folder, User
@@ -48,7 +49,7 @@ def _run(policy: Policy, state: State = State.FROZEN) -> Run:
         account=policy.account,
         policy_name=policy.name,
         owner_name=policy.owner.username,
-        trigger=Run.Trigger.MANUAL,
+        trigger=Trigger.MANUAL,
         state=state,
         created_at=clock.now(),
     )

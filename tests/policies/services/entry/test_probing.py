@@ -29,7 +29,7 @@ def snapshot(backup: Backup, region: str = "us-east-1") -> None:
     backup.cloud.fire(FireRequest(region, tags, "", volume_id=volume), 10.0)
 
 
-def results(report: probing.Report, region: str = "us-east-1") -> dict[str, Result]:
+def results(report: probing.Probe, region: str = "us-east-1") -> dict[str, Result]:
     return {each.permission: each.result for each in report.answers if each.region == region}
 
 

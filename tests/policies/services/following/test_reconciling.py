@@ -11,7 +11,7 @@ from policies.domain.errors import RejectedError
 from policies.models import Run, RunSnapshot
 from policies.ports import FireRequest, Snapshot
 from policies.services.following import reconciling
-from policies.services.following.reconciling import Kind
+from policies.services.following.reconciling import FindingKind
 from tests import factories
 from tests.policies.services.backup import Backup, story
 
@@ -30,7 +30,7 @@ def fire(backup: Backup, *, server: str = "", run: str = "") -> list[str]:
     return [snapshot.snapshot_id for snapshot in made]
 
 
-def found(kind: Kind) -> list[str]:
+def found(kind: FindingKind) -> list[str]:
     return [one.snapshot_id for one in reconciling.reconcile().findings if one.kind == kind]
 
 
@@ -48,7 +48,7 @@ def test_what_an_ended_run_made_without_knowing_is_entered_into_it_once(backup: 
 
     report = reconciling.reconcile()
 
-    assert {one.kind for one in report.findings} == {Kind.ADOPTED}
+    assert {one.kind for one in report.findings} == {FindingKind.ADOPTED}
     assert RunSnapshot.objects.filter(target__run=run, state="completed").count() == 2
     run.refresh_from_db()
     assert run.tags_due
@@ -83,7 +83,7 @@ def test_an_adopted_set_is_worth_no_more_than_a_crash_and_the_run_stays_as_it_en
     assert run.state == "failed"
     fire(backup, run=str(run.pk))
 
-    assert len(found(Kind.ADOPTED)) == 2
+    assert len(found(FindingKind.ADOPTED)) == 2
 
     run.refresh_from_db()
     assert (run.state, run.consistency) == ("failed", "none")
@@ -103,7 +103,7 @@ def test_what_bears_no_known_run_is_listed_and_not_touched(backup: Backup, run: 
     made = fire(backup, run=run)
     before = [backup.cloud.describe(REGION, made)]
 
-    assert found(Kind.STRAY) == made
+    assert found(FindingKind.STRAY) == made
 
     assert not RunSnapshot.objects.exists()
     assert [backup.cloud.describe(REGION, made)] == before
@@ -124,7 +124,7 @@ def test_a_volume_that_the_run_did_not_back_up_is_listed(backup: Backup) -> None
     tags = {"n2wbackup:server": home.server_id(), "n2wbackup:run": str(run.pk)}
     (made,) = backup.cloud.fire(FireRequest(REGION, tags, "", volume_id=volume), 5.0)
 
-    assert found(Kind.STRAY) == [made.snapshot_id]
+    assert found(FindingKind.STRAY) == [made.snapshot_id]
 
 
 def test_a_run_adopts_nothing_from_another_s_account(backup: Backup) -> None:
@@ -138,7 +138,7 @@ def test_a_run_adopts_nothing_from_another_s_account(backup: Backup) -> None:
     run.account.save()
     run.targets.update(region="eu-west-1")
 
-    assert len(found(Kind.STRAY)) == 2
+    assert len(found(FindingKind.STRAY)) == 2
     assert not RunSnapshot.objects.exists()
 
 
@@ -150,7 +150,7 @@ def test_two_ways_into_one_aws_account_are_one(backup: Backup) -> None:
     type(other).objects.update(aws_account_id=account.aws_account_id)
     RunSnapshot.objects.all().delete()
 
-    assert {one.kind for one in reconciling.reconcile().findings} == {Kind.ADOPTED}
+    assert {one.kind for one in reconciling.reconcile().findings} == {FindingKind.ADOPTED}
     assert RunSnapshot.objects.filter(target__run=run).count() == 2
 
 
@@ -160,7 +160,7 @@ def test_what_is_gone_is_listed_and_the_row_stays(backup: Backup) -> None:
     assert row is not None
     backup.cloud.delete_snapshot(row.snapshot_id)
 
-    assert found(Kind.GONE) == [row.snapshot_id]
+    assert found(FindingKind.GONE) == [row.snapshot_id]
     row.refresh_from_db()
     assert row.state == "completed"
 
@@ -175,7 +175,7 @@ def test_an_account_that_cannot_be_asked_keeps_no_other_from_it(backup: Backup) 
         call_command("reconcile", "--json", stdout=out)
 
     assert json.loads(out.getvalue())["findings"] == []
-    assert found(Kind.STRAY) == made
+    assert found(FindingKind.STRAY) == made
 
 
 def test_the_command_lists_what_it_found(backup: Backup) -> None:

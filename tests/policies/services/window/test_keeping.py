@@ -17,6 +17,7 @@ from policies.domain.errors import (
     UnreachableError,
 )
 from policies.domain.runs.sequence import State
+from policies.domain.runs.trigger import Trigger
 from policies.models import Policy, Run, RunTarget, WindowLease
 from policies.ports import Snapshot
 from policies.services.window import keeping, scripts, volley
@@ -339,7 +340,7 @@ def test_a_call_for_which_no_time_was_left_is_told_with_a_time_of_the_run(
 def test_a_test_run_makes_no_snapshots_but_proves_and_runs_every_script(backup: Backup) -> None:
     backup.scripts()
 
-    run = backup.complete(backup.settle(backup.window(backup.start(Run.Trigger.TEST))))
+    run = backup.complete(backup.settle(backup.window(backup.start(Trigger.TEST))))
 
     assert (run.state, run.consistency) == (State.SUCCEEDED, "none")
     assert backup.marks == ["before", "after 1", "complete 0"]
@@ -364,7 +365,7 @@ def test_a_test_of_one_phase_runs_that_one_and_before_never_without_after(
     backup: Backup, phase: str, argument: str, marks: list[str]
 ) -> None:
     backup.scripts()
-    run = backup.start(Run.Trigger.TEST, test_phase=phase, test_argument=argument)
+    run = backup.start(Trigger.TEST, test_phase=phase, test_argument=argument)
 
     backup.window(run)
     if run.state == State.WAITING:
@@ -377,7 +378,7 @@ def test_a_test_of_one_phase_runs_that_one_and_before_never_without_after(
 
 def test_a_test_of_a_script_that_fails_has_failed(backup: Backup) -> None:
     backup.scripts(before="exit 7")
-    run = backup.start(Run.Trigger.TEST, test_phase="before")
+    run = backup.start(Trigger.TEST, test_phase="before")
 
     run = backup.complete(backup.settle(backup.window(run)))
 
