@@ -13,7 +13,7 @@ RECORDED := $(PLAIN) N2W_SIMULATED_AWS_PERMISSIONS=$(PERMISSIONS)
 
 # Touch the database, so they run on each that is supported; two at a time. Those of the whole system mostly
 # wait, so there are three, a file each: what a file sets up is set up once.
-TESTS_ON_EACH_DATABASE := tests/n2wbackup/lib tests/n2wbackup/processes tests/policies/api tests/policies/services tests/policies/selectors tests/policies/views
+TESTS_ON_EACH_DATABASE := tests/n2wbackup/lib tests/n2wbackup/processes tests/policies/api tests/policies/services tests/policies/selectors tests/policies/views tests/scripts_admin/test_permissions.py
 # Scripts by their name or by their first line.
 WITH_SCRIPTS := .ci $(wildcard tools docs n2wbackup tests)
 SHELL_SCRIPTS = $(shell { find $(WITH_SCRIPTS) -name '*.sh'; grep -rlE \
