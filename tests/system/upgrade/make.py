@@ -28,7 +28,7 @@ from typing import Any
 
 from tests.ground import components, postgresql, processes
 from tests.ground import receivers as ground
-from tests.system.product import OWNER, ROOT, Product, serving
+from tests.system.product import LABEL, OWNER, POLICY, ROOT, Product, serving
 from tests.system.upgrade import kept as keeping
 from tests.system.upgrade.kept import KEY_ID, SECRET, Kept
 
@@ -102,7 +102,7 @@ def _apply(product: Product, *, due: bool) -> None:
     alarms = {"alarm_urls_env": "HOOK", "ping_url_env": "PING"}
     volume = {"volume": "vol-0123456789abcdef0", "region": "eu-central-1"}
     names: list[dict[str, Any]] = [
-        {"name": "p1", "targets": [here], "scripts": scripts, "schedules": ["nightly"], **alarms},
+        {"name": POLICY, "targets": [here], "scripts": scripts, "schedules": ["nightly"], **alarms},
         {"name": "p2", "targets": [here], "schedules": ["often"], "enabled": due},
         {"name": "p3", "targets": [volume], "enabled": False, "retries": {"count": 2, "minutes": 7}},
     ]  # fmt: skip
@@ -130,7 +130,7 @@ def _apply(product: Product, *, due: bool) -> None:
 
 def _scripts(product: Product) -> None:
     for phase, body in BODIES.items():
-        path = product.folder / f"{phase}_p1.sh"
+        path = product.folder / f"{phase}_{POLICY}.sh"
         path.write_text(SCRIPT % body)
         path.chmod(0o755)
 
@@ -145,7 +145,7 @@ def _end_in_many_ways(product: Product) -> None:
         (product.folder / "how").write_text(f"{how}\n")
         assert product.wait_for_end(product.start_run())["state"] == end, how
     (product.folder / "how").write_text("\n")
-    product.succeed("test_scripts", f"{OWNER}/p1")
+    product.succeed("test_scripts", LABEL)
     _skip_one_and_cancel_another(product)
 
 
@@ -210,7 +210,7 @@ def _keep(product: Product, kept: Kept, run: str) -> None:
         "run": product.show(run),
         "tags": product.aws.snapshots()[-1].tags,
         "runs": _runs(product),
-        "policies": [_policy(product, f"{OWNER}/{name}") for name in ("p1", "p2", "p3")],
+        "policy": _policy(product),
         "alarms": json.loads(product.succeed("dumpdata", "policies.alarm")),
         "export": product.succeed("export"),
     }
@@ -219,8 +219,8 @@ def _keep(product: Product, kept: Kept, run: str) -> None:
     _put_placeholders(product, kept.folder, run)
 
 
-def _policy(product: Product, label: str) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(product.succeed("show_policy", label, "--json"))
+def _policy(product: Product) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(product.succeed("show_policy", LABEL, "--json"))
     # They depend on the day.
     return {key: value for key, value in found.items() if not key.startswith("next_run")}
 
