@@ -3,7 +3,8 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from policies.models import Policy, PolicyTarget, Run, RunSnapshot, RunTarget, Schedule
+from policies.domain.document import fields
+from policies.models import Policy, Run, RunSnapshot, RunTarget, Schedule
 from policies.selectors import runs
 from policies.selectors.runs import PhaseRow
 from policies.services.due import outlook
@@ -80,14 +81,16 @@ def _snapshot(snapshot: RunSnapshot, target: RunTarget) -> Json:
 
 
 def policy(found: Policy, ahead: outlook.Outlook) -> Json:
-    """Return a policy, its rows read as `selectors.whole_policies` does, and what is to come, as plain values."""
+    """Return a policy, its rows read as `selectors.whole_policies` does, and what is to come, as plain values.
+
+    Its settings and targets have the keys that they have in the document of `apply`.
+    """
     return {
         "policy": f"{found.owner.username}/{found.name}",
-        "enabled": found.enabled,
+        **fields.values(fields.POLICY, found),
         "account": found.account.name,
-        "targets": [_planned(target) for target in found.targets.all()],
+        "targets": [fields.values(fields.TARGET, target) for target in found.targets.all()],
         "schedules": [schedule(row) for row in found.schedules.all()],
-        "retries": {"count": found.retry_count, "minutes": found.retry_minutes},
         "next_run_times": [moment(at) for at in ahead.times],
         "next_run_note": ahead.note,
         "last_run": _last(found.last_run),
@@ -103,16 +106,6 @@ def schedule(found: Schedule) -> Json:
         "when": outlook.in_words(found),
         "timezone": found.timezone,
         "disabled": list(found.disabled),
-    }
-
-
-def _planned(target: PolicyTarget) -> Json:
-    return {
-        "instance": target.instance_id,
-        "volume": target.volume_id,
-        "region": target.region,
-        "exclude_boot_volume": target.exclude_boot_volume,
-        "exclude_volumes": list(target.exclude_volume_ids),
     }
 
 

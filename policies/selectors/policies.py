@@ -1,9 +1,11 @@
 """Policies, with what is shown of one, in a fixed number of queries."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from django.db.models import Prefetch
 
+from policies.domain.document import fields
 from policies.models import Policy, PolicyTarget, Schedule
 from policies.models.querysets import OwnedQuerySet
 from scripts_admin.models import User
@@ -15,6 +17,23 @@ def whole() -> OwnedQuerySet[Policy]:
     return rows.defer("account__secret_access_key").prefetch_related(
         Prefetch("targets", PolicyTarget.objects.order_by("pk")),
         Prefetch("schedules", Schedule.objects.order_by("name")),
+    )
+
+
+class Setting(NamedTuple):
+    """One setting of a policy as a page shows it."""
+
+    key: str  # as in the document
+    label: str
+    words: str
+
+
+def settings(policy: Policy) -> tuple[Setting, ...]:
+    """Return all settings of a policy, in the order of the document."""
+    folder = policy.folder.name
+    return tuple(
+        Setting(each.key, each.label, each.in_words(getattr(policy, each.column), folder=folder))
+        for each in fields.POLICY
     )
 
 

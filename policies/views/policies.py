@@ -10,6 +10,8 @@ from policies.views import visitor
 
 ON_A_PAGE = 50
 NEWEST_RUNS = 20
+# The page tells these above, among the facts.
+_TOLD_ABOVE = {"enabled", "retries.count", "retries.minutes"}
 
 
 @login_required
@@ -34,6 +36,7 @@ def detail(request: HttpRequest, owner: str, name: str) -> HttpResponse:
         "policy": found,
         "schedules": [(row, outlook.in_words(row)) for row in found.schedules.all()],
         "ahead": ahead,
+        "settings": [row for row in policies.settings(found) if row.key not in _TOLD_ABOVE],
         "runs": runs.recent(user=person, policy=found, limit=NEWEST_RUNS),
         "may_change": person.is_staff and person.has_perm("policies.change_policy"),
     }
