@@ -1,7 +1,7 @@
 """The parts that all pages are made of, as template tags: `{% load components %}`.
 
-Each has its HTML in templates/components/. Whatever is handed in is escaped. None is shown as a dash. Nothing here needs
-JavaScript, and nothing writes a style or a script into the page.
+Each has its HTML in templates/components/. Whatever is handed in is escaped. None is shown as a dash. Nothing here
+needs JavaScript, and nothing writes a style or a script into the page.
 """
 
 from datetime import UTC, datetime, tzinfo
