@@ -3,10 +3,9 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from policies.models import Policy, Run, Schedule
-from policies.selectors import policies, runs
-from policies.selectors.policies import PlannedTarget
-from policies.selectors.runs import PhaseRow, RunRow, SnapshotRow, TargetRow
+from policies.models import Policy, PolicyTarget, Run, Schedule
+from policies.selectors import runs
+from policies.selectors.runs import PhaseRow, SnapshotRow, TargetRow
 from policies.services.due import outlook
 from policies.services.entry import probing
 
@@ -84,21 +83,19 @@ def _snapshot(snapshot: SnapshotRow, target: TargetRow) -> Json:
 
 
 def policy(found: Policy, ahead: outlook.Outlook) -> Json:
-    """Return a policy, its rows read as `selectors.policies.whole` does, and what is to come, as plain values."""
-    shown = policies.detail(found)
-    own = shown.policy
+    """Return a policy, its rows read as `selectors.whole_policies` does, and what is to come, as plain values."""
     return {
-        "policy": f"{own.owner}/{own.name}",
-        "enabled": own.enabled,
-        "account": shown.account,
-        "targets": [_planned(target) for target in shown.targets],
+        "policy": f"{found.owner.username}/{found.name}",
+        "enabled": found.enabled,
+        "account": found.account.name,
+        "targets": [_planned(target) for target in found.targets.all()],
         "schedules": [schedule(row) for row in found.schedules.all()],
-        "retries": {"count": shown.retry_count, "minutes": shown.retry_minutes},
+        "retries": {"count": found.retry_count, "minutes": found.retry_minutes},
         "next_run_times": [moment(at) for at in ahead.times],
         "next_run_note": ahead.note,
-        "last_run": _last(own.last_run),
-        "last_success_at": moment(own.last_success_at),
-        "may_be_frozen_since": moment(own.may_be_frozen_since),
+        "last_run": _last(found.last_run),
+        "last_success_at": moment(found.last_success_at),
+        "may_be_frozen_since": moment(found.may_be_frozen_since),
     }
 
 
@@ -112,7 +109,7 @@ def schedule(found: Schedule) -> Json:
     }
 
 
-def _planned(target: PlannedTarget) -> Json:
+def _planned(target: PolicyTarget) -> Json:
     return {
         "instance": target.instance_id,
         "volume": target.volume_id,
@@ -122,11 +119,11 @@ def _planned(target: PlannedTarget) -> Json:
     }
 
 
-def _last(found: RunRow | None) -> Json | None:
+def _last(found: Run | None) -> Json | None:
     if found is None:
         return None
     return {
-        "id": str(found.id),
+        "id": str(found.pk),
         "trigger": found.trigger,
         "attempt": found.attempt,
         "state": found.state,
