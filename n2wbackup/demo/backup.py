@@ -88,8 +88,8 @@ def make(stage: Stage, aws: SimulatedAws, server: Server) -> Backup:
 def ended(stage: Stage, aws: SimulatedAws, seen: Container[str]) -> Iterator[Backup]:
     """Yield the backups of the policy that have ended and whose runs are not among those seen, oldest first."""
     for run in reversed(runs_seen.recent(policy=stage.policy)):
-        if run.state in sequence.ENDS and str(run.pk) not in seen:
-            yield _look(as_json.run(labels.run(str(run.pk))), stage, aws)
+        if run.state in sequence.ENDS and str(run.id) not in seen:
+            yield _look(as_json.run(labels.run(str(run.id))), stage, aws)
 
 
 def _look(run: as_json.Json, stage: Stage, aws: SimulatedAws) -> Backup:
