@@ -27,7 +27,7 @@ _WATCHDOG = 200
 _WORK = 300
 
 _LONGEST_FREEZE_SECONDS = (
-    900  # the longest max_freeze_seconds that can be saved, and time for a slow after
+    900  # the longest freeze that can be configured, and time for a slow after
 )
 _LOG_BYTES = 10_000_000
 _LOG_BACKUPS = 5

@@ -164,11 +164,11 @@ def _why_not(folder: Folder, script: Path, identity: RunAs | None) -> str:
         with os.fdopen(_open_inside(folder, script), "rb") as file:
             status, head = os.fstat(file.fileno()), file.read(_HEAD_BYTES)
     except OSError as error:
-        return f"The server cannot read {name} ({error.strerror}): change its permissions."
+        return f"{name} cannot be read by the server ({error.strerror}): change its permissions."
     if not _may(status, identity, stat.S_IXOTH):
         return f"{name} is not executable for {_who(identity)}: run chmod +x on it."
     if not head.startswith(_ELF) and not _may(status, identity, stat.S_IROTH):
-        return f"{_who(identity)} cannot read {name}, but its interpreter must: run chmod +r on it."
+        return f"{name} cannot be read by {_who(identity)}, but its interpreter must read it: run chmod +r on it."
     if os.statvfs(script).f_flag & os.ST_NOEXEC:
         return f"{name} is on a file system that is mounted noexec: move the scripts, or remount it with exec."
     return _wrong_start(name, head)

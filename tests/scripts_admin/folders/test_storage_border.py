@@ -100,7 +100,7 @@ def test_a_name_that_nobody_can_show_is_ignored(folder: Folder) -> None:
 @pytest.mark.parametrize(
     ("text", "mode", "sentence"),
     [
-        (SCRIPT, 0o711, "nobody cannot read after_p.sh"),
+        (SCRIPT, 0o711, "cannot be read by nobody"),
         (SCRIPT, 0o744, "is not executable for nobody"),
         ("true\n", 0o755, "no interpreter line"),
         ("#!/bin/bash\r\ntrue\r\n", 0o755, "Windows line ends"),
