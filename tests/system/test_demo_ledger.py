@@ -122,7 +122,7 @@ def test_an_after_whose_lock_died_meanwhile_fails_once_and_the_ledger_goes_on(
     again = app.run("after_ledger.py", "1", N2W_ATTEMPT="2")
 
     assert (first.exit_code, again.exit_code) == (1, 0)
-    assert "Nothing held the ledger any more" in first.stderr
+    assert "The ledger was no longer held" in first.stderr
 
 
 def test_a_ledger_that_nobody_releases_goes_on_at_the_deadline(tmp_path: Path) -> None:
