@@ -75,9 +75,7 @@ def find(folder: Folder, phase: Phase, policy: str, identity: RunAs | None) -> F
         return Found(phase, Outcome.MISSING)
     if len(found) > 1:
         listed = ", ".join(found)
-        problem = (
-            f"More than one file fits {phase} of {policy}, so none is run: {listed}. Keep only one."
-        )
+        problem = f"More than one file fits {phase} of {policy}, so none is run: keep only one of {listed}."
         return Found(phase, Outcome.AMBIGUOUS, names=tuple(found), problem=problem)
     script = path(folder) / found[0]
     return Found(phase, None, script, tuple(found), _why_not(folder, script, identity))
