@@ -176,7 +176,7 @@ def _daemon() -> str:
         f"directory={_escaped(settings.BASE_DIR)}",
     ]
     if os.geteuid() == 0:
-        # Without this line supervisor warns at each start. Whoever started us has chosen the user.
+        # Without this line supervisor warns at each start. Root is intended: we were started as root.
         lines.append(f"user={pwd.getpwuid(0).pw_name}")
     return "\n".join(lines) + "\n"
 
