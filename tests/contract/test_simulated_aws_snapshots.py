@@ -1,4 +1,4 @@
-"""Snapshots of the simulated AWS: which are made, what becomes of them, how they are listed."""
+"""Snapshots of the simulated AWS: which are created, how they end, how they are listed."""
 
 import statistics
 import time
@@ -230,7 +230,9 @@ def test_pages_hold_what_aws_lets_them_hold(simulated_aws: SimulatedAws) -> None
     ids = fire(client, instance) + fire(client, instance)
     page = client.describe_snapshots(MaxResults=5)
     found = [each["SnapshotId"] for each in page["Snapshots"]]
-    simulated_aws.delete_snapshot(ids[0])  # what vanishes between two pages moves nothing
+    simulated_aws.delete_snapshot(
+        ids[0]
+    )  # a snapshot that is deleted between two pages moves no other
     while token := page.get("NextToken"):
         page = client.describe_snapshots(MaxResults=5, NextToken=token)
         found += [each["SnapshotId"] for each in page["Snapshots"]]
