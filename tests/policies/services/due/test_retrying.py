@@ -134,7 +134,7 @@ def test_a_retry_is_left_out_where_another_run_waits(
     clock.shift(TEN_MINUTES)
     failing.start()
 
-    assert "is being backed up already" in left_out(failing, run)
+    assert "is already being backed up" in left_out(failing, run)
 
 
 def change(policy: Policy, **columns: object) -> None:

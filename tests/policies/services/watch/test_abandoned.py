@@ -58,7 +58,7 @@ def test_a_run_that_kills_its_worker_each_time_is_given_up(backup: Backup) -> No
             recover(run)
 
     assert run.state == State.COMPLETING
-    assert run.reason == "The run was lost 5 times while it was prepared; it is not tried again."
+    assert run.reason == "The run was lost 5 times during its preparation. It is not tried again."
     assert backup.complete(run).state == State.FAILED
     assert backup.marks == ["complete 0"]
 
