@@ -158,7 +158,7 @@ def test_a_lost_answer_is_given_up_five_minutes_later(
     backup.settle(run)
 
     assert target(run).state == RunTarget.State.REFUSED
-    assert "none was made" in target(run).reason
+    assert "none was created" in target(run).reason
 
 
 def test_a_permission_that_was_proved_in_the_future_is_proved_anew(

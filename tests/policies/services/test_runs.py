@@ -204,7 +204,9 @@ def test_a_run_whose_complete_has_started_cannot_be_cancelled(backup: Backup) ->
         policy=backup.policy, state=State.COMPLETING, complete_started_at=clock.now()
     )
 
-    with pytest.raises(RefusedError, match=r"its complete script has started\. Wait until it ends\."):
+    with pytest.raises(
+        RefusedError, match=r"its complete script has started\. Wait until it ends\."
+    ):
         runs.cancel(run, by="alice")
 
     run.refresh_from_db()

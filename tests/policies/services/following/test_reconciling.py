@@ -52,7 +52,7 @@ def test_what_an_ended_run_made_without_knowing_is_entered_into_it_once(backup: 
     assert RunSnapshot.objects.filter(target__run=run, state="completed").count() == 2
     run.refresh_from_db()
     assert run.tags_due
-    assert "was found in AWS and is entered" in story(run)[-1]
+    assert "was found in AWS and entered" in story(run)[-1]
     assert reconciling.reconcile().findings == []
 
 
@@ -184,4 +184,4 @@ def test_the_command_lists_what_it_found(backup: Backup) -> None:
 
     call_command("reconcile", stdout=out)
 
-    assert f"stray    {first} in us-east-1, alice/lab: it bears no run" in out.getvalue()
+    assert f"stray    {first} in us-east-1, alice/lab: its tags name no run" in out.getvalue()

@@ -205,7 +205,7 @@ def test_worker_and_guard_dead_during_before_are_thawed_twice_with_0(backup: Bac
 
     backup.thaw(run)
     assert run.state == State.THAWING
-    assert "once more, as before was cut short" in story(run)[-1]
+    assert "after runs once more, because before was interrupted" in story(run)[-1]
     backup.policy.refresh_from_db()
     assert backup.policy.may_be_frozen_since is None  # it is thawed for all that is known
     while backup.thaw(run).state == State.THAWING:

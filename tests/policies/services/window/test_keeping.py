@@ -266,7 +266,7 @@ def test_an_answer_that_lacks_a_volume_makes_the_run_partial(
     assert backup.marks[-1] == "complete 0"
     assert (run.state, run.consistency) == (State.PARTIAL, "crash")
     missing = backup.instance.volume_ids[1]
-    assert f"AWS made no snapshot of {missing}: the set is not whole." in run.reason
+    assert f"AWS created no snapshot of {missing}: the set is not whole." in run.reason
 
 
 def test_a_call_that_blows_up_never_keeps_the_thaw_from_coming(

@@ -94,7 +94,7 @@ def test_scripts_of_a_folder_that_the_owner_may_not_use_are_not_run(backup: Back
 
     assert backup.marks == []
     assert run.state == State.PARTIAL
-    assert "charlie may not use the script folder alice: no script is run." in story(run)
+    assert "charlie is not allowed to use the script folder alice: no script is run." in story(run)
 
 
 def test_a_linux_account_that_is_not_there_starts_no_script(
