@@ -1,4 +1,4 @@
-"""What is to come, as pages and reports tell it. Nothing is changed and nothing planned here."""
+"""The next due times, as pages and reports show them. Nothing is changed or planned here."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -10,28 +10,28 @@ from policies.models import Policy, Schedule
 from policies.services.due import rules
 
 SHOWN = 5
-# Due times that a list searches for each of its rows: all are disabled in the worst case, and it has many rows.
+# Due times that a list checks for each of its rows: at worst all are disabled, and a list has many rows.
 LOOKED_AT_IN_A_LIST = 2_000
 UTC = "UTC"
 
 
 class Line(NamedTuple):
-    """A moment, and what the clocks of `Outlook.zones` show then."""
+    """A moment, and its local times in `Outlook.zones`."""
 
     at: datetime
     shown: tuple[str, ...]
 
 
 class Outlook(NamedTuple):
-    """The next moments at which a run starts, in UTC and in order; where there is none, `note` says why."""
+    """The next moments at which a run starts, in UTC and in order; if there is none, `note` says why."""
 
     times: tuple[datetime, ...]
-    zones: tuple[str, ...] = ()  # those of the schedules, UTC left out
+    zones: tuple[str, ...] = ()  # those of the schedules, without UTC
     note: str = ""
 
     @property
     def lines(self) -> tuple[Line, ...]:
-        """Return the moments as clocks show them."""
+        """Return the moments with their local times."""
         known = [rules.zone(name) for name in self.zones]
         return tuple(
             Line(at, tuple(f"{at.astimezone(zone):%a %Y-%m-%d %H:%M %Z}" for zone in known))
@@ -40,7 +40,7 @@ class Outlook(NamedTuple):
 
 
 def of_policy(policy: Policy, *, looked_at: int = schedule.LOOKED_AT) -> Outlook:
-    """Return when the policy will be run; nothing while it is switched off."""
+    """Return when the policy will run; nothing while it is disabled."""
     rows = list(policy.schedules.all())
     if not policy.enabled:
         return Outlook((), note="The policy is switched off.")
@@ -50,7 +50,7 @@ def of_policy(policy: Policy, *, looked_at: int = schedule.LOOKED_AT) -> Outlook
 
 
 def of_schedule(row: Schedule, *, looked_at: int = schedule.LOOKED_AT) -> Outlook:
-    """Return when what follows the schedule will be run."""
+    """Return when the schedule's policies will run."""
     return _reckoned([row], looked_at)
 
 
@@ -74,7 +74,7 @@ def _reckoned(rows: Iterable[Schedule], looked_at: int) -> Outlook:
     rows = list(rows)
     try:
         known = rules.of(rows)
-    except ValueError as error:  # a zone that this machine does not know any more
+    except ValueError as error:  # a time zone that this machine no longer knows
         return Outlook((), note=str(error))
     times = tuple(schedule.upcoming(known, clock.now(), SHOWN, looked_at=looked_at))
     zones = tuple(sorted({row.timezone for row in rows} - {UTC}))

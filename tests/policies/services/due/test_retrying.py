@@ -123,7 +123,7 @@ def test_a_retry_is_left_out_where_another_run_was_made_since(
     later = failing.window()
     clock.shift(TEN_MINUTES)
 
-    assert left_out(failing, run) == f"the retry is left out: run {later.pk} has been made since"
+    assert left_out(failing, run) == f"the retry is left out: run {later.pk} has started since"
     assert state(later) == State.COMPLETING
 
 
@@ -146,7 +146,7 @@ def change(policy: Policy, **columns: object) -> None:
 @pytest.mark.parametrize(
     ("columns", "why"),
     [
-        ({"enabled": False}, "the policy is switched off"),
+        ({"enabled": False}, "the policy is disabled"),
         ({"retry_count": 0}, "the policy has fewer retries now"),
     ],
 )
@@ -167,7 +167,7 @@ def test_a_retry_is_left_out_where_the_policy_is_gone(
     policies.delete(failing.policy)
     clock.shift(TEN_MINUTES)
 
-    assert left_out(failing, run) == "the retry is left out: the policy is gone"
+    assert left_out(failing, run) == "the retry is left out: the policy was deleted"
 
 
 def test_a_retry_that_is_an_hour_late_is_left_out(

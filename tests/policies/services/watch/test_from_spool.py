@@ -78,7 +78,7 @@ def test_a_failed_after_that_no_row_tells_of_is_told_from_the_spool(
     assert path == f"/{TOKEN}"
     assert body["title"].startswith("alice/policy1 MAY BE FROZEN since ")
     assert f"confirm_thaw {frozen.label}" in body["message"]
-    assert "database did not take this up" in body["message"]
+    assert "database did not record this" in body["message"]
 
 
 def test_what_the_rows_have_told_is_not_told_again(
