@@ -29,7 +29,7 @@ from apprise.manager_plugins import NotificationManager
 print(json.dumps(list(NotificationManager().schemas())))
 """
 NOT_REACHED = (
-    "its address is one that alarms may not reach (this machine, a link-local or a metadata address): see "
+    "alarms are not allowed to reach its address (this machine, a link-local or a metadata address): see "
     "N2W_ALARM_NETWORKS."
 )
 

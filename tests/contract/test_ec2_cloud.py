@@ -278,7 +278,7 @@ def test_a_region_that_is_off_is_named(
 ) -> None:
     aws.configure(regions_off=["eu-south-2"], region_off_error=answer)
 
-    with pytest.raises(error, match=r"eu-south-2.*switched on"):
+    with pytest.raises(error, match=r"eu-south-2.*enabled"):
         cloud.instances("eu-south-2", ["i-0123456789abcdef0"])
 
 
