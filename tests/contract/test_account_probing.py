@@ -1,4 +1,4 @@
-"""An account's test, against the simulated AWS: as AWS answers, so it is told."""
+"""An account's test against the simulated AWS: the report shows AWS's answers."""
 
 import json
 from io import StringIO

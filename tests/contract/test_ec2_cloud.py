@@ -1,4 +1,4 @@
-"""What only EC2's `Cloud` has: connections, timeouts, credentials, and what AWS says to them."""
+"""Parts of EC2's `Cloud` only: connections, timeouts, credentials, and AWS's errors about them."""
 
 import http.server
 import threading

@@ -1,4 +1,4 @@
-"""The simulated AWS as a process, and who may do what in it."""
+"""The simulated AWS as a process, and its permissions."""
 
 import http.client
 import json

@@ -1,4 +1,4 @@
-"""What lies behind a volume is copied as it is at the moment of its snapshot."""
+"""A volume's data is copied as it is at the moment of its snapshot."""
 
 import contextlib
 import os

@@ -1,4 +1,4 @@
-"""Faults on demand: what is answered, and what was done."""
+"""Faults on demand: the answers, and the effects."""
 
 import threading
 import time

@@ -1,4 +1,4 @@
-"""Snapshots of the simulated AWS: which are made, what becomes of them, how they are listed."""
+"""Snapshots of the simulated AWS: how they are created, how they end, how they are listed."""
 
 import statistics
 import time

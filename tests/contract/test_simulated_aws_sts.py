@@ -1,4 +1,4 @@
-"""The simulated STS, and what it says in AWS's words."""
+"""The simulated STS, with AWS's own messages."""
 
 import time
 from typing import Any

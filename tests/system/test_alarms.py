@@ -1,4 +1,4 @@
-"""Alarms of the real server: whatever is away, people hear of what may be frozen."""
+"""Alarms of the real server: 'may be frozen' reaches people, whatever else is down."""
 
 import contextlib
 import os

@@ -1,4 +1,4 @@
-"""What AWS and its SDK say, as our errors: the right kind, one sentence, and no key in it."""
+"""Errors of AWS and its SDK as ours: the right kind, one sentence, and no key in it."""
 
 import socket
 import ssl

@@ -1,4 +1,4 @@
-"""A database that goes away before anything is frozen costs a run some time, and not its backup."""
+"""If the database goes away before anything is frozen, a run loses some time, but not its backup."""
 
 from datetime import timedelta
 from typing import Any

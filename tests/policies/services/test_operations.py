@@ -1,4 +1,4 @@
-"""Operations: each row for itself, nobody beyond what is theirs, one sentence for each."""
+"""Operations: each row separately, only on a user's own rows, one sentence for each."""
 
 from collections.abc import Callable
 from typing import Any

@@ -1,4 +1,4 @@
-"""How a run begins, who takes it, and how it is cancelled."""
+"""How a run starts, how a worker takes it, and how it is cancelled."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -227,7 +227,7 @@ def test_a_run_cancelled_while_frozen_is_thawed_and_complete_gets_0(
     monkeypatch.setattr(backup.cloud, "fire", cancel_then_fire)
     backup.window(run)
     backup.settle(run)
-    assert run.state == State.COMPLETING  # its snapshots are not waited for
+    assert run.state == State.COMPLETING  # it does not wait for its snapshots
     backup.complete(run)
 
     assert backup.marks == ["before", "after 1", "complete 0"]

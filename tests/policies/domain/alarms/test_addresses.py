@@ -1,4 +1,4 @@
-"""Where alarms may go, and what is shown of it."""
+"""The allowed URLs of alarms, and how they are masked."""
 
 from ipaddress import ip_network
 

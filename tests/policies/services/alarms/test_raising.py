@@ -1,4 +1,4 @@
-"""Which alarms are raised, and when one is held back."""
+"""The alarms that are raised, and those that are held back."""
 
 from datetime import timedelta
 
@@ -23,14 +23,14 @@ from tests.policies.services.posting import freeze, thaw
 
 
 def raised(*, spread: bool = True) -> list[str]:
-    """Return the kinds in the order in which they were raised, and let the due ones go."""
+    """Return the kinds in the order in which they were raised; with `spread`, create due deliveries first."""
     if spread:
         delivering.spread()
     return [str(kind) for kind in Alarm.objects.order_by("pk").values_list("kind", flat=True)]
 
 
 def end(backup: Backup, state: State, reason: str = "") -> Run:
-    """End a run of the policy so, as far as alarms are concerned."""
+    """End a run of the policy in this state, as far as alarms need it."""
     run = factories.RunFactory.create(policy=backup.policy, state=State.COMPLETING)
     assert runs.apply(run, Event.COMPLETED, "ended", end=state, reason=reason)
     return run

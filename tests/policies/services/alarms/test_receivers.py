@@ -1,4 +1,4 @@
-"""Where alarms go: entered, kept secret, tried out."""
+"""Receivers of alarms: entered, kept secret, tried out."""
 
 import json
 from io import StringIO

@@ -1,4 +1,4 @@
-"""What is to come, as pages and show_policy tell it."""
+"""The next due times, as pages and show_policy show them."""
 
 import json
 from collections.abc import Iterator

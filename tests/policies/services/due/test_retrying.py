@@ -1,4 +1,4 @@
-"""Whole-run retries: what failed is made again, each attempt a run of its own, and no more often than told."""
+"""Whole-run retries: a failed run is started again, each attempt as its own run, at most as often as set."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta

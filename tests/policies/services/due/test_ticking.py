@@ -1,4 +1,4 @@
-"""What is due becomes runs, once each; whoever changes a schedule loses nothing that was due before."""
+"""Each due time becomes a run once; a changed schedule loses nothing that was due before."""
 
 from collections.abc import Iterator
 from contextlib import suppress
@@ -341,7 +341,7 @@ def test_a_policy_is_not_renamed_under_the_run_that_its_saving_makes(
     with suppress(ValidationError):
         policies.save(renamed)
 
-    # The run's scripts are looked for by the policy's name of the moment: nothing would be frozen.
+    # The run would look for its scripts by the policy's new name: nothing would be frozen.
     run = Run.objects.unfinished().first()
     policy.refresh_from_db()
     assert run is None or run.policy_name == policy.name

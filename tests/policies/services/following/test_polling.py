@@ -209,7 +209,7 @@ def test_a_lost_answer_is_adopted_by_its_tag(backup: Backup) -> None:
     backup.cloud.advance()
     run = backup.complete(backup.settle(run))
 
-    # Whether they were made before the thaw, nobody knows.
+    # Nobody knows whether they were created before the thaw.
     assert (run.state, run.consistency) == (State.SUCCEEDED, "crash")
     assert "found by their tag" in run.reason
     assert len(backup.calls("fire")) == 1

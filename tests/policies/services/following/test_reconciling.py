@@ -1,4 +1,4 @@
-"""AWS against the rows: what is ours and in no row is adopted or listed; what is not ours is left alone."""
+"""AWS against the rows: a snapshot of ours without a row is adopted or listed; others are left alone."""
 
 import json
 from io import StringIO
@@ -19,7 +19,7 @@ REGION = "us-east-1"
 
 
 def fire(backup: Backup, *, server: str = "", run: str = "") -> list[str]:
-    """Make snapshots of the policy's instance that no row knows."""
+    """Create snapshots of the policy's instance that have no row."""
     tags = {
         "n2wbackup:server": server or home.server_id(),
         **({"n2wbackup:run": run} if run else {}),
@@ -128,7 +128,7 @@ def test_a_volume_that_the_run_did_not_back_up_is_listed(backup: Backup) -> None
 
 
 def test_a_run_adopts_nothing_from_another_s_account(backup: Backup) -> None:
-    # Whoever owns an AWS account can tag anything in it as anybody's.
+    # The owner of an AWS account can give anything in it anybody's tags.
     run = backup.to_end()
     RunSnapshot.objects.all().delete()
     Run.objects.update(account=factories.AccountFactory.create(owner=factories.charlie()))
