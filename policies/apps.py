@@ -1,4 +1,4 @@
-"""Policies: what is backed up, when, and what became of it."""
+"""Policies and runs: what is backed up, when, and with which result."""
 
 from importlib import import_module
 
@@ -6,11 +6,9 @@ from django.apps import AppConfig
 
 
 class PoliciesConfig(AppConfig):
-    """The application that holds policies and runs."""
-
     name = "policies"
     verbose_name = "Policies"
 
     def ready(self) -> None:
-        """Make the Celery application known: a task sent from the web finds the right broker."""
+        """Load the Celery application, so that a task sent from the web reaches the right broker."""
         import_module("n2wbackup.celery")

@@ -1,7 +1,7 @@
-"""The world outside, as Protocols: what the services ask of AWS.
+"""The Protocols through which the services call AWS.
 
-Regions are AWS region names, ids AWS ids, spans seconds. Every method may raise
-the errors of `policies.domain.errors`; none retries by itself.
+Regions are AWS region names, ids AWS ids, spans seconds. Every method may raise the errors of
+`policies.domain.errors`; none retries by itself.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,7 +11,10 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """An account's keys, or a role and its external id; all empty: the SDK's default chain. Never shown."""
+    """An account's keys, or a role and its external id; all empty: the SDK's default chain.
+
+    Never shown.
+    """
 
     access_key_id: str = field(default="", repr=False)
     secret_access_key: str = field(default="", repr=False)
@@ -21,7 +24,7 @@ class Credentials:
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Whom AWS sees: the AWS account's number and the ARN of the identity in it."""
+    """The caller as AWS sees it: the AWS account's number and the ARN of the identity in it."""
 
     aws_account_id: str
     arn: str
@@ -41,7 +44,7 @@ class Instance:
 
 @dataclass(frozen=True, slots=True)
 class Volume:
-    """An EBS volume; `instance_id` is empty when it is attached to nothing."""
+    """An EBS volume; `instance_id` is empty if it is not attached."""
 
     volume_id: str
     region: str
@@ -78,28 +81,28 @@ class Snapshots(Protocol):
     """EBS snapshots of one account."""
 
     def renew(self, seconds: float) -> None:
-        """Have credentials for the window that live so long; no call of it gets any.
+        """Get credentials that are valid for so many seconds, so that no call in the window has to.
 
-        ThrottledError: they end too soon, and newer ones are still to come.
+        ThrottledError: they expire too soon, and newer ones are not available yet.
         """
 
     def warm(self, region: str, connections: int) -> None:
-        """Open so many connections to the region, so that no call of the window has to."""
+        """Open so many connections to the region, so that no call in the window has to."""
 
     def prove(self, request: FireRequest) -> None:
-        """Return if the request would be permitted (DryRun), raise what AWS says if not."""
+        """Return if the request would be permitted (DryRun); if not, raise AWS's answer."""
 
     def fire(self, request: FireRequest, timeout_seconds: float) -> list[Snapshot]:
-        """Make the snapshots, in one attempt. AnswerLostError: it may have been done."""
+        """Create the snapshots, in one attempt. AnswerLostError: AWS may have created them."""
 
     def describe(self, region: str, snapshot_ids: Sequence[str]) -> dict[str, Snapshot]:
-        """Return the snapshots that are ours and exist, by id; 200 a call."""
+        """Return the snapshots that exist in this account, by id; at most 200 per call."""
 
     def of_run(self, region: str, server: str, run: str) -> list[Snapshot]:
-        """Return the snapshots that bear this server's and this run's tags."""
+        """Return the snapshots with this server's and this run's tags."""
 
     def of_server(self, region: str, server: str) -> list[Snapshot]:
-        """Return all snapshots that bear this server's tag, whichever run made them."""
+        """Return all snapshots with this server's tag, whichever run created them."""
 
     def tag(self, region: str, snapshot_ids: Sequence[str], tags: Mapping[str, str]) -> None:
         """Set the tags on the snapshots."""
@@ -116,10 +119,10 @@ class Instances(Protocol):
 
 
 class Permissions(Protocol):
-    """What one account may do; nothing is made or changed."""
+    """Checks of one account's permissions; nothing is created or changed."""
 
     def caller(self, region: str) -> Caller:
-        """Return whom AWS sees; every valid identity may ask that."""
+        """Return the caller as AWS sees it; every valid identity may ask for it."""
 
     def may_list(self, action: str, region: str) -> None:
         """Return if DescribeInstances, DescribeVolumes or DescribeSnapshots is permitted (DryRun)."""
@@ -128,13 +131,13 @@ class Permissions(Protocol):
         """Return if these tags may be set on the snapshot (DryRun)."""
 
     def any_instance(self, region: str) -> str:
-        """Return the id of some instance, or nothing."""
+        """Return the id of any instance, or an empty string."""
 
     def any_volume(self, region: str) -> str:
-        """Return the id of some volume, or nothing."""
+        """Return the id of any volume, or an empty string."""
 
     def any_snapshot(self, region: str, server: str) -> str:
-        """Return the id of some snapshot that bears this server's tag, or nothing."""
+        """Return the id of any snapshot with this server's tag, or an empty string."""
 
 
 class Cloud(Snapshots, Instances, Permissions, Protocol):

@@ -1,4 +1,4 @@
-"""Celery's entries. Each starts by claiming its row; whoever loses that does nothing."""
+"""The Celery tasks. Each starts by claiming its row; a worker that loses the claim does nothing."""
 
 import time
 from uuid import UUID
@@ -23,7 +23,7 @@ def freeze(run_id: str) -> None:
 
 @shared_task(name="policies.tasks.complete")
 def complete(run_id: str) -> None:
-    """Run a run's complete, end it, and tell it by the tags, which needs no other message."""
+    """Run a run's complete, end the run, and write its tags here, without another message."""
     with broker.silenced({broker.TAG}):
         complete_service.execute(UUID(run_id))
     tagging.tag(UUID(run_id))
@@ -37,7 +37,7 @@ def tag(run_id: str) -> None:
 
 @shared_task(name="policies.tasks.tick")
 def tick() -> None:
-    """Send again what a worker did not take, and make runs of what is due: that may take its time."""
+    """Send unclaimed hints again, and start the retries and runs that are due; this may take long."""
     hints.resend()
     retrying.tick()
     ticking.tick()
@@ -45,13 +45,13 @@ def tick() -> None:
 
 @shared_task(name="policies.tasks.replan")
 def replan() -> None:
-    """Look at every policy's next due time anew."""
+    """Compute every policy's next due time again."""
     ticking.replan()
 
 
 @shared_task(name="policies.tasks.reconcile")
 def reconcile() -> None:
-    """Compare AWS with the rows, and log what is not as it should be."""
+    """Compare AWS with the rows, and log the differences."""
     reconciling.reconcile()
 
 

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Pins both requirements files anew, for every platform and every Python from 3.11 on.
-# The development pins are resolved under the pins of what runs, so the two never disagree.
+# Pins both requirements files again, for every platform and every Python from 3.11 on.
+# The development pins are resolved under the runtime pins, so the two never disagree.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-# pin NAME [OPTION…]. Where the packages came from is each machine's own matter: no index is named.
+# pin NAME [OPTION…]. The package index is each machine's own setting, so no index is named.
 pin() {
     local name="$1"
     shift

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Makes .venv with the pinned packages of both requirements files. Touches nothing outside .venv.
 #
-# uv does it in seconds. Where uv cannot (no wheel for the platform, an index only pip is configured
-# for) plain pip installs the very same files; the hashes are checked either way.
+# uv needs seconds. If uv cannot do it (no wheel for the platform, or an index that only pip is
+# configured for), plain pip installs the same files. The hashes are checked either way.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -20,14 +20,14 @@ command -v "$python" >/dev/null ||
 "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
     fail "$("$python" --version) is too old; name Python 3.11 or newer with PYTHON=…"
 
-# A half-made environment (an interrupted setup, a removed interpreter) is made anew.
+# A broken environment (an interrupted setup, a removed interpreter) is created again.
 if ! "$venv/bin/python" -c '' 2>/dev/null; then
     rm -rf "$venv"
-    # --without-pip: Debian ships ensurepip apart (python3-venv), and pip can be given from outside.
+    # --without-pip: Debian has ensurepip in another package (python3-venv), and the machine's pip will do.
     "$python" -m venv --without-pip "$venv"
 fi
 
-# pip of the environment; else the machine's pip, which can install into another environment.
+# The environment's pip; else the machine's pip, which can install into another environment.
 pip=("$venv/bin/python" -m pip)
 if ! "${pip[@]}" --version >/dev/null 2>&1 &&
     ! "$venv/bin/python" -m ensurepip >/dev/null 2>&1; then
@@ -36,7 +36,7 @@ if ! "${pip[@]}" --version >/dev/null 2>&1 &&
     pip=("$python" -m pip --python "$venv/bin/python")
 fi
 
-# uv itself is pinned with hashes like the rest: its block of the requirements file is enough.
+# uv itself is pinned with hashes, too: its block of the requirements file is enough.
 install_uv() {
     local only_uv="$venv/requirements-uv.txt"
     awk '/^[^ #]/ { wanted = /^uv==/ } wanted && !/^ *#/' requirements-dev.txt >"$only_uv"
@@ -44,7 +44,7 @@ install_uv() {
 }
 
 install_with_uv() {
-    # uv does not read pip's settings: pass on a mirror and a certificate bundle given to pip.
+    # uv does not read pip's settings: pass pip's mirror and certificate bundle on.
     [[ -z "${PIP_INDEX_URL:-}" ]] || export UV_DEFAULT_INDEX="$PIP_INDEX_URL"
     [[ -z "${PIP_CERT:-}" ]] || export SSL_CERT_FILE="${SSL_CERT_FILE:-$PIP_CERT}"
     "$venv/bin/python" -m uv pip install --quiet --no-config --system-certs \
@@ -52,6 +52,6 @@ install_with_uv() {
 }
 
 if [[ -n "${WITHOUT_UV:-}" ]] || ! { install_uv && install_with_uv; }; then
-    echo "make setup: going on with pip alone (slower)"
+    echo "make setup: continuing with pip alone (slower)"
     "${pip[@]}" install --quiet --disable-pip-version-check --require-hashes "${requirements[@]}"
 fi

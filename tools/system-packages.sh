@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Installs by apt what the test suite needs of the system: what is missing, only when some is.
+# Installs the missing system packages of the test suite by apt; nothing if none is missing.
 #
-# Guarantees: nothing that it installs is started, no PostgreSQL cluster is made, and the machine's
-# own policy for starting services is in place again afterwards, also after a failure.
-# Exit code 0 when packages stay missing (tests that need them are skipped), but 1 where CI=true.
+# Guarantees: no installed service is started, no PostgreSQL cluster is created, and afterwards the
+# machine's own policy for starting services is in place again, also after a failure.
+# Exit code 0 if packages stay missing (the tests that need them are skipped), but 1 if CI=true.
 set -euo pipefail
 
 packages=(
@@ -20,7 +20,7 @@ packages=(
     systemd     # runs the shipped units in a name space; the package alone makes it nobody's init
 )
 
-# SYSTEM_ROOT lets this script's own tests watch it without a machine to spoil.
+# With SYSTEM_ROOT, this script's own tests run it without changing the machine.
 policy="${SYSTEM_ROOT:-}/usr/sbin/policy-rc.d"
 kept_policy="$policy.kept-by-n2wbackup"
 our_mark="written by n2wbackup's tools/system-packages.sh"
@@ -30,7 +30,7 @@ lock="${SYSTEM_ROOT:-}/run/lock/n2wbackup-system-packages"
 missing() {
     local package status
     for package in "${packages[@]}"; do
-        # shellcheck disable=SC2016  # the braces are dpkg-query's, not the shell's
+        # shellcheck disable=SC2016  # the braces are for dpkg-query, not for the shell
         status="$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null)" || status=unknown
         [[ "$status" == installed ]] || echo "$package"
     done
@@ -38,12 +38,12 @@ missing() {
 
 give_up() {
     echo "system packages: $1; missing: ${wanted[*]}." \
-        "Install them by hand, or the tests that need them are left out." >&2
+        "Install them by hand, or the tests that need them are skipped." >&2
     [[ "${CI:-}" != true ]] || exit 1
     exit 0
 }
 
-# A killed run may have left its policy behind: whoever holds the lock next puts things right.
+# A killed run may have left its policy behind: the next holder of the lock restores the old one.
 restore() {
     if grep -qs "$our_mark" "$policy"; then
         rm -f "$policy"
@@ -70,7 +70,7 @@ apt() {
 }
 
 install_wanted() {
-    # The package lists at hand may do; only where they do not, they are fetched.
+    # The present package lists may be enough; they are fetched only if not.
     apt install --yes --no-install-recommends "${wanted[@]}" 2>/dev/null ||
         { apt update && apt install --yes --no-install-recommends "${wanted[@]}"; }
 }
@@ -92,11 +92,11 @@ fi
 mkdir -p "$(dirname "$lock")"
 exec 9>"$lock"
 flock 9
-# A signal is answered when apt has ended: with the policy gone earlier, services would start.
+# The script handles a signal after apt has ended: if the policy went earlier, services would start.
 trap 'exit 1' HUP INT TERM
 trap restore EXIT
 restore
-mapfile -t wanted < <(missing) # somebody else may have installed them while we waited
+mapfile -t wanted < <(missing) # another run may have installed them during the wait
 if [[ ${#wanted[@]} -gt 0 ]]; then
     echo "system packages: installing ${wanted[*]}"
     forbid_starting

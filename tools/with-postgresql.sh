@@ -1,19 +1,19 @@
 #!/usr/bin/env bash
-# Runs a command with DATABASE_URL naming a throw-away PostgreSQL: tools/with-postgresql.sh COMMAND…
+# Runs a command on a temporary PostgreSQL, in DATABASE_URL: tools/with-postgresql.sh COMMAND…
 #
-# The cluster lives in a temporary folder, listens on a unix socket there and nowhere else, belongs
-# to an unprivileged account (PostgreSQL refuses root), and is gone when the command has ended.
-# Exit code: the command's. Without PostgreSQL it is left out with a sentence; 1 where CI=true.
+# The cluster is in a temporary folder, listens only on a unix socket there, belongs to an
+# unprivileged account (PostgreSQL refuses root), and is removed when the command has ended.
+# Exit code: the command's. Without PostgreSQL the command does not run: 0 and a message; 1 if CI=true.
 set -euo pipefail
 
-# Debian keeps the programs of each version in a folder of its own; the newest will do.
+# Debian has the programs of each version in a folder of their own; this takes the newest.
 programs="$(find /usr/lib/postgresql -path '*/bin/initdb' -printf '%h\n' 2>/dev/null |
     sort -V | tail -n 1)"
 if [[ -z "$programs" ]] && command -v initdb >/dev/null; then
     programs="$(dirname "$(realpath "$(command -v initdb)")")"
 fi
 if [[ -z "$programs" ]]; then
-    echo "PostgreSQL is not installed: its part of the suite is left out;" \
+    echo "PostgreSQL is not installed: its part of the suite is skipped;" \
         "install the package postgresql to run it" >&2
     [[ "${CI:-}" != true ]] || exit 1
     exit 0
@@ -23,7 +23,7 @@ folder="$(mktemp -d -t n2wbackup-postgresql-XXXXXX)"
 as_server=()
 if [[ "$(id -u)" == 0 ]]; then
     chown postgres:postgres "$folder"
-    # The server must not inherit root's folder: it may not be able to enter it.
+    # The server must not inherit root's working folder: it may not be able to enter it.
     as_server=(setpriv --reuid postgres --regid postgres --init-groups)
     as_server+=(env -C "$folder" HOME="$folder")
 fi
@@ -38,7 +38,7 @@ trap 'exit 1' HUP INT TERM
 
 "${as_server[@]}" "$programs/initdb" --pgdata "$folder/data" --username n2wbackup --auth trust \
     --encoding UTF8 --locale C.UTF-8 --no-sync >/dev/null
-# Nothing here outlives the run, so nothing needs to reach the disk.
+# The data is removed after the run, so nothing needs to reach the disk.
 cat >>"$folder/data/postgresql.conf" <<SETTINGS
 listen_addresses = ''
 unix_socket_directories = '$folder'

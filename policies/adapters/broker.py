@@ -26,7 +26,7 @@ _silent: ContextVar[AbstractSet[str]] = ContextVar("silent", default=frozenset()
 
 @contextmanager
 def silenced(tasks: AbstractSet[str] = EVERY) -> Iterator[None]:
-    """Send no hint for these tasks in this block: the caller does their work itself."""
+    """Send no hints for these tasks inside the block: the caller does their work itself."""
     token = _silent.set(_silent.get() | tasks)
     try:
         yield
@@ -35,26 +35,26 @@ def silenced(tasks: AbstractSet[str] = EVERY) -> Iterator[None]:
 
 
 def on_commit(task: str, run_id: UUID) -> None:
-    """Send the hint once the transaction is in."""
+    """Send the hint after the transaction has committed."""
     transaction.on_commit(partial(send, task, run_id))
 
 
 def send(task: str, run_id: UUID) -> None:
-    """Send the hint now; a broker that is away is no failure, as a tick sends again."""
+    """Send the hint now; an unreachable broker is no failure, as a tick sends the hint again."""
     if task in _silent.get():
         return
     try:
         current_app.send_task(task, args=[str(run_id)], retry=False)
     except OperationalError:
-        log.warning("broker away, %s of %s is sent again by the next tick", task, run_id)
+        log.warning("the broker is away; the next tick sends %s of %s again", task, run_id)
 
 
 def is_behind(task: str) -> bool:
-    """Tell whether the broker still holds hints for such tasks: then workers are busy, and nothing is lost."""
+    """Tell whether hints for such tasks wait in the broker: then the workers are busy, and no hint is lost."""
     queue = current_app.amqp.router.route({}, task)["queue"]
     with current_app.connection_for_write() as connection:
         try:
             held = queue(connection.default_channel).queue_declare(passive=True)
         except (OperationalError, ChannelError, RedisError):
-            return False  # no such list, which is an empty one, or no broker to ask
+            return False  # no such list, which means an empty one, or the broker is away
         return bool(held.message_count)

@@ -1,4 +1,4 @@
-"""The EC2 clients of one account: made once for each region, then found without a lock."""
+"""The EC2 clients of one account: created once for each region, then found without a lock."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -15,12 +15,12 @@ from policies.ports import Credentials
 if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client
 
-CONNECTIONS = 100  # more than may fire at once in a region
+CONNECTIONS = 100  # more than the calls that may fire at once in a region
 CONNECT_SECONDS = 2
-_REGIONS = 40  # more than there are; a mistyped region is one too
+_REGIONS = 40  # more than AWS has; a mistyped region counts, too
 _FIRING = Config(
     retries={"total_max_attempts": 1, "mode": "standard"},
-    parameter_validation=False,  # a tenth of a call's own time, for what mypy has looked at
+    parameter_validation=False,  # it takes a tenth of a call's own time, and mypy has checked the types
     connect_timeout=CONNECT_SECONDS,
     read_timeout=10,
     max_pool_connections=CONNECTIONS,
@@ -38,28 +38,28 @@ _READING = Config(
 
 
 class Clients:
-    """The clients of one account, as the environment (AWS_*) was when each was made."""
+    """The clients of one account; each uses the environment (AWS_*) of its creation."""
 
     def __init__(self, credentials: Credentials) -> None:
-        """Keep the credentials; nothing is made yet."""
+        """Keep the credentials; no client is created yet."""
         self._identity = Identity(credentials)
         self._sessions: dict[bool, boto3.Session] = {}
         self._made: dict[tuple[str, bool], EC2Client] = {}
 
     def renew(self, seconds: float) -> None:
-        """Let the window's calls be signed with credentials that live so long, see `Identity`."""
+        """Sign the window's calls with credentials that are valid for so many seconds, see `Identity`."""
         self._identity.renew(seconds)
 
     def firing(self, call: Call) -> "EC2Client":
-        """Return the client for the window: one attempt, connections that `warm` has opened."""
+        """Return the client for the window: one attempt, on the connections that `warm` has opened."""
         return self._client(call, fires=True)
 
     def reading(self, call: Call) -> "EC2Client":
-        """Return the client for all that may be repeated: it tries up to three times."""
+        """Return the client for calls that may be repeated: it tries up to three times."""
         return self._client(call, fires=False)
 
     def asking(self, call: Call) -> Any:  # noqa: ANN401 - STS's stubs are not among the packages
-        """Return a client that asks who this is; made anew, as that is seldom asked."""
+        """Return a new STS client, for GetCallerIdentity; not stored, as that is rarely called."""
         session = self._session(fires=False)
         with loading.MAKING:
             return session.client("sts", region_name=call.region, config=_READING)

@@ -1,11 +1,13 @@
-"""The program that carries messages out: `python -m policies.adapters.courier`, one process for one batch.
+"""The program that sends messages: `python -m policies.adapters.courier`, one process for one batch.
 
-It reads {"networks": […], "letters": [{"id", "url", "title", "text"}]} from standard input, sends all of them at once
-and writes a line of JSON for each as soon as it knows: {"id", "problem"}, with an empty problem where it was delivered.
-A letter without a title is a ping: a GET, no more. {"check": […]} sends nothing and says what is wrong with each URL.
+It reads {"networks": […], "letters": [{"id", "url", "title", "text"}]} from standard input, sends all
+letters at once, and writes a line of JSON for each as soon as it is done: {"id", "problem"}, with an
+empty problem if it was delivered. A letter without a title is a ping: a single GET. {"check": […]} sends
+nothing and reports the problem of each URL.
 
-A process of its own, as the URLs are written by tenants and the library opens them: it can be killed where a receiver
-keeps it waiting, has nothing of the server in its environment or memory, and forbids itself what no message needs.
+It is a process of its own, as tenants write the URLs and a library opens them: it can be killed if a
+receiver keeps it waiting, has no secrets of the server in its environment or memory, and forbids itself
+everything that no message needs.
 """
 
 import json
@@ -44,24 +46,24 @@ _NOT_FOR_MESSAGES = (
 )
 _READABLE = ("/etc/ssl/", "/etc/pki/", "/usr/share/ca-certificates/", "/usr/share/zoneinfo/")
 _AROUND = re.compile(rf"[^\s\"']*{re.escape(redaction.MARK)}[^\s\"'.]*")
-_this = threading.local()  # what the library said, and what was forbidden, while it sent one letter
+_this = threading.local()  # the library's complaints, and a forbidden action, during one letter
 _out = threading.Lock()
 
 
 class ForbiddenError(PermissionError):
-    """A message may not do this; the text says what."""
+    """A message tried a forbidden action; the text names it."""
 
 
 class _Ear(logging.Handler):
-    """Keeps what the library complains about; nothing of it is written anywhere."""
+    """Collects the library's complaints; they are not written anywhere."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Keep the line for the letter that this thread sends."""
+        """Store the line for the letter that this thread sends."""
         _this.said = [*getattr(_this, "said", []), record.getMessage()]
 
 
 def main() -> None:
-    """Do what standard input says, and end."""
+    """Do the job from standard input, and end."""
     logger = logging.getLogger("apprise")
     logger.handlers, logger.propagate = [_Ear(logging.WARNING)], False
     logger.setLevel(logging.WARNING)
@@ -89,18 +91,18 @@ def _answer(line: dict[str, Any]) -> None:
 
 
 def _heard(act: Any, url: str) -> str:  # noqa: ANN401 - any function that returns a problem
-    """Return what is wrong, in one line that shows nothing of the URL."""
+    """Return the problem, in one line that shows nothing of the URL."""
     _this.said, _this.forbidden = [], ""
     try:
         problem = act()
     except _WrongUrlError as error:
         return str(error)
-    except Exception as error:  # noqa: BLE001 - a library's mistake must not lose the answer
+    except Exception as error:  # noqa: BLE001 - an error in a library must not lose the answer
         problem = f"it could not be sent ({type(error).__name__})."
     if problem and _this.forbidden:
         problem = _this.forbidden
     said = redaction.mask(" ".join(problem.split()), addresses.secrets(url))
-    # With what stands close by: of an address, the part that is too short to be looked for.
+    # With the text around it: a part of the URL may be too short to be found by itself.
     return _AROUND.sub(redaction.MARK, said)[:500]
 
 
@@ -109,15 +111,15 @@ def _notify(letter: dict[str, Any]) -> str:
     kind = NotifyType.WARNING
     if plugin.notify(title=letter["title"], body=letter["text"], notify_type=kind):
         return ""
-    return _complaint("the receiver did not take it.")
+    return _complaint("the receiver did not accept it.")
 
 
 def _plugin(url: str) -> Any:  # noqa: ANN401 - the library names no type for its plugins
-    """Return what sends to the URL. ValueError, with a sentence, where it may not or cannot."""
+    """Return the library's plugin for the URL. _WrongUrlError if the URL is wrong or not allowed."""
     wrong = " ".join(addresses.mistakes([url])).removeprefix("URL 1: ")
     parsed = None if wrong else url_to_dict(url)  # type: ignore[no-untyped-call]
     if parsed is not None:
-        # What the library has read, not what we would read in its place.
+        # The schema and arguments as the library reads them, not as this code would.
         wrong = addresses.refused(parsed["schema"], parsed.get("qsd") or ())
     if wrong:
         raise _WrongUrlError(wrong)
@@ -136,7 +138,7 @@ class _WrongUrlError(ValueError):
 
 
 def _asset() -> AppriseAsset:
-    """Return settings under which nothing is stored, fetched or made besides the message."""
+    """Return settings that let the library send the message, but store, fetch or create nothing else."""
     return AppriseAsset(
         app_id="n2wbackup",
         app_desc="n2wbackup",
@@ -174,7 +176,7 @@ def _ping(letter: dict[str, Any]) -> str:
 
 
 def _forbid(networks: list[addresses.Network]) -> None:
-    """Let this process, for good, reach only what messages may reach, write nothing and start nothing."""
+    """Limit this process for ever: it reaches only allowed addresses, and writes and starts nothing."""
     resource.setrlimit(resource.RLIMIT_AS, (_MEMORY_BYTES, _MEMORY_BYTES))
     resource.setrlimit(resource.RLIMIT_CPU, (_CPU_SECONDS, _CPU_SECONDS))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
@@ -187,7 +189,7 @@ def _forbid(networks: list[addresses.Network]) -> None:
         elif event == "open" and isinstance(arguments[0], str | bytes):
             _check_file(os.fsdecode(arguments[0]), arguments[2], readable)
         elif event in _NOT_FOR_MESSAGES:
-            _refuse(f"a message may not do this ({event}).")
+            _refuse(f"a message is not allowed to do this ({event}).")
 
     sys.addaudithook(watch)
 
@@ -196,7 +198,7 @@ def _check_address(address: object, networks: list[addresses.Network]) -> None:
     host = address[0] if isinstance(address, tuple) else ""
     if not addresses.may_reach(str(host), networks):
         _refuse(
-            "its address is one that alarms may not reach (this machine, a link-local or a metadata "
+            "alarms are not allowed to reach its address (this machine, a link-local or a metadata "
             "address): see N2W_ALARM_NETWORKS."
         )
 
@@ -204,7 +206,7 @@ def _check_address(address: object, networks: list[addresses.Network]) -> None:
 def _check_file(path: str, flags: int, readable: tuple[str, ...]) -> None:
     writes = flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC)
     if writes or not os.path.realpath(path).startswith(readable):
-        _refuse("a message may not open files of the server.")
+        _refuse("a message is not allowed to open files of the server.")
 
 
 def _refuse(sentence: str) -> None:

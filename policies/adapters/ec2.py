@@ -1,4 +1,4 @@
-"""EC2 as the `Cloud` of policies.ports: what the services ask of AWS goes through here."""
+"""EC2 as the `Cloud` of policies.ports: all calls of the services to AWS go through here."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -30,25 +30,25 @@ _PAGES: "PaginatorConfigTypeDef" = {"PageSize": 200}
 
 
 class Ec2Cloud:
-    """One account's EC2; from any thread, in parallel."""
+    """One account's EC2; thread-safe, and calls run in parallel."""
 
     def __init__(self, clients: Clients) -> None:
-        """Speak through these clients."""
+        """Keep the clients; AWS is not called yet."""
         self._clients = clients
 
     def renew(self, seconds: float) -> None:
-        """Have credentials for fire that live so long; fire itself never gets any.
+        """Get credentials for `fire` that are valid for so many seconds; `fire` itself never does.
 
-        ThrottledError: they end too soon, and newer ones are still to come.
+        ThrottledError: they expire too soon, and newer ones are not available yet.
         """
         with _told(Call("Getting the account's AWS credentials", "", "")):
             self._clients.renew(seconds)
 
     def warm(self, region: str, connections: int) -> None:
-        """Open so many connections (at most 100) for fire, anew where AWS has closed idle ones.
+        """Open so many connections (at most 100) for `fire`, also if AWS has closed idle ones.
 
-        Asks DescribeSnapshots on all of them at once, as that permission is needed anyway; a call
-        refused for the rate has opened its connection all the same.
+        Calls DescribeSnapshots on all of them at once, as that permission is needed anyway; a throttled
+        call has opened its connection, too.
         """
         call = Call("DescribeSnapshots", "", region)
         with _told(call):
@@ -57,16 +57,16 @@ class Ec2Cloud:
             firing.open_connections(min(connections, CONNECTIONS), lambda: _ask(client, call))
 
     def prove(self, request: FireRequest) -> None:
-        """Return if the request would be permitted (DryRun), raise what AWS says if not."""
+        """Return if the request would be permitted (DryRun); if not, raise AWS's answer."""
         call = _call(request, creates=False)
         with _dry(call):
             _create(self._clients.reading(call), request, dry_run=True)
 
     def fire(self, request: FireRequest, timeout_seconds: float) -> list[Snapshot]:
-        """Make the snapshots, in one attempt. AnswerLostError: it may have been done.
+        """Create the snapshots, in one attempt. AnswerLostError: AWS may have created them.
 
-        The timeout is for each wait on the connection, not for the whole answer; where no warm
-        connection is left, up to 2 s for each address of AWS's endpoint come on top.
+        The timeout is for each wait on the connection, not for the whole answer. If no warm connection
+        is left, add up to 2 s for each address of AWS's endpoint.
         """
         call = _call(request, creates=True)
         if timeout_seconds <= 0:
@@ -75,7 +75,7 @@ class Ec2Cloud:
             return _create(self._clients.firing(call), request, dry_run=False)
 
     def describe(self, region: str, snapshot_ids: Sequence[str]) -> dict[str, Snapshot]:
-        """Return the snapshots that are ours and exist, by id; 200 a call."""
+        """Return the snapshots that exist in this account, by id; at most 200 per call."""
         found: dict[str, Snapshot] = {}
         for batch in _batches(snapshot_ids):
             call = Call("DescribeSnapshots", _several(batch, "snapshots"), region)
@@ -84,13 +84,13 @@ class Ec2Cloud:
         return found
 
     def of_run(self, region: str, server: str, run: str) -> list[Snapshot]:
-        """Return the snapshots that bear this server's and this run's tags."""
+        """Return the snapshots with this server's and this run's tags."""
         call = Call("DescribeSnapshots", f"run {run}", region)
         tags = {limits.SERVER_TAG: server, limits.RUN_TAG: run}
         return self._snapshots(call, [_filter(f"tag:{key}", [tags[key]]) for key in tags])
 
     def of_server(self, region: str, server: str) -> list[Snapshot]:
-        """Return all snapshots that bear this server's tag, whichever run made them."""
+        """Return all snapshots with this server's tag, whichever run created them."""
         call = Call("DescribeSnapshots", f"server {server}", region)
         return self._snapshots(call, [_filter(f"tag:{limits.SERVER_TAG}", [server])])
 
@@ -104,7 +104,7 @@ class Ec2Cloud:
             return [_snapshot(row) for page in pages for row in page["Snapshots"]]
 
     def tag(self, region: str, snapshot_ids: Sequence[str], tags: Mapping[str, str]) -> None:
-        """Set the tags on the snapshots; of each 200 on all or none."""
+        """Set the tags on the snapshots; in each batch of 200, on all or none."""
         for batch in _batches(snapshot_ids):
             call = Call("CreateTags", _several(batch, "snapshots"), region)
             with _told(call):
@@ -148,7 +148,7 @@ class Ec2Cloud:
         return found
 
     def caller(self, region: str) -> Caller:
-        """Return whom AWS sees; every valid identity may ask that."""
+        """Return the caller as AWS sees it; every valid identity may ask for it."""
         call = Call("GetCallerIdentity", "", region)
         with _told(call):
             answer = self._clients.asking(call).get_caller_identity()
@@ -176,7 +176,7 @@ class Ec2Cloud:
             client.create_tags(Resources=[snapshot_id], Tags=_tags(tags), DryRun=True)
 
     def any_instance(self, region: str) -> str:
-        """Return the id of some instance, or nothing."""
+        """Return the id of any instance, or an empty string."""
         call = Call("DescribeInstances", "", region)
         states = ["pending", "running", "stopping", "stopped"]
         with _told(call):
@@ -189,7 +189,7 @@ class Ec2Cloud:
             return next((row["InstanceId"] for of in reservations for row in of["Instances"]), "")
 
     def any_volume(self, region: str) -> str:
-        """Return the id of some volume, or nothing."""
+        """Return the id of any volume, or an empty string."""
         call = Call("DescribeVolumes", "", region)
         with _told(call):
             pages = (
@@ -200,14 +200,14 @@ class Ec2Cloud:
             return next((row["VolumeId"] for page in pages for row in page["Volumes"]), "")
 
     def any_snapshot(self, region: str, server: str) -> str:
-        """Return the id of some snapshot that bears this server's tag, or nothing."""
+        """Return the id of any snapshot with this server's tag, or an empty string."""
         found = self.of_server(region, server)
         return found[0].snapshot_id if found else ""
 
 
 @contextmanager
 def _dry(call: Call) -> Iterator[None]:
-    """Return if AWS would have done what is asked inside with DryRun, raise what it says if not."""
+    """Return if AWS would have permitted the call inside, made with DryRun; if not, raise its answer."""
     try:
         with _told(call):
             yield
@@ -216,14 +216,14 @@ def _dry(call: Call) -> Iterator[None]:
             return
         raise
     raise RejectedError(
-        f"{call} failed: the endpoint ignored that this was a dry run and may have made or changed "
-        "snapshots; look for them, and use an endpoint that knows DryRun."
+        f"{call} failed: the endpoint ignored DryRun and may have created or changed snapshots; look for "
+        "them, and use an endpoint that supports DryRun."
     )
 
 
 @contextmanager
 def _told(call: Call) -> Iterator[None]:
-    """Raise what the SDK raises inside as our error."""
+    """Translate the SDK's exceptions inside the block to ours."""
     try:
         yield
     except translate.RAISED as error:
@@ -241,7 +241,7 @@ def _several(ids: Sequence[str], kind: str) -> str:
 
 
 def _ask(client: "EC2Client", call: Call) -> None:
-    """Ask for one snapshot that is not there."""
+    """Ask for one snapshot that does not exist."""
     with suppress(ThrottledError), _told(call):
         client.describe_snapshots(
             OwnerIds=["self"], Filters=[_filter("snapshot-id", ["snap-00000000"])], MaxResults=5
@@ -290,7 +290,7 @@ def _batches(ids: Sequence[str]) -> Iterator[list[str]]:
 
 
 def _filter(name: str, values: Sequence[str]) -> "FilterTypeDef":
-    """Return a filter for exactly these values; AWS would take * and ? for wildcards."""
+    """Return a filter for exactly these values; AWS would read * and ? as wildcards."""
     wild = str.maketrans({"\\": r"\\", "*": r"\*", "?": r"\?"})
     return {"Name": name, "Values": [value.translate(wild) for value in values]}
 

@@ -1,6 +1,6 @@
-"""What the window's client adds to botocore's: a timeout for each call, a warm-up, a rehearsal.
+"""Additions to botocore's client for the window: a timeout for each call, a warm-up, a rehearsal.
 
-All through botocore's events, and only for the thread that asks.
+All use botocore's events, and affect only the thread that asks for them.
 """
 
 import io
@@ -20,7 +20,7 @@ _GATE_SECONDS = 5.0  # longer than a connection may take to open
 
 
 class _Wishes(threading.local):
-    """What this thread's next call shall do."""
+    """The settings of this thread's next call."""
 
     read_timeout_seconds: float | None = None
     gate: threading.Barrier | None = None
@@ -31,16 +31,16 @@ _wishes = _Wishes()
 
 
 def fit(client: "EC2Client") -> None:
-    """Give the client what this module is for, and walk it through both calls once."""
+    """Add this module's handlers to the client, and rehearse both calls once."""
     client.meta.events.register("before-call.ec2", _limit)
-    # The stubs know no handler that answers; botocore sends nothing when one of before-send does.
+    # The stubs know no handler that returns an answer; if one for before-send does, botocore sends nothing.
     client.meta.events.register("before-send.ec2", cast("Callable[..., None]", _hold_or_answer))
     _rehearse(client)
 
 
 @contextmanager
 def within(seconds: float) -> Iterator[None]:
-    """Let this thread's calls wait so long for an answer: for each read from the socket."""
+    """Set the read timeout of this thread's calls, for each read from the socket."""
     _wishes.read_timeout_seconds = seconds
     try:
         yield
@@ -49,10 +49,10 @@ def within(seconds: float) -> Iterator[None]:
 
 
 def open_connections(count: int, ask: Callable[[], object]) -> None:
-    """Run `ask`, one cheap call, so often at once that `count` connections are open at one time.
+    """Run `ask`, one cheap call, in parallel, so that `count` connections are open at the same time.
 
-    Every request is held back after its headers until all of them have a connection; without that a
-    fast answer would hand its connection on, and fewer would be opened. Raises the first failure.
+    Every request stops after its headers until all of them have a connection; else a fast answer would
+    free its connection for another call, and fewer would be opened. Raises the first failure.
     """
     gate = threading.Barrier(count, timeout=_GATE_SECONDS)
     with ThreadPoolExecutor(count, thread_name_prefix="warm") as pool:
@@ -66,7 +66,7 @@ def _ask_at(gate: threading.Barrier, ask: Callable[[], object]) -> None:
     try:
         ask()
     except BaseException:
-        gate.abort()  # it may never have got there, and the others shall not wait for it
+        gate.abort()  # it may not have reached the gate, and the others must not wait for it
         raise
     finally:
         _wishes.gate = None
@@ -119,15 +119,15 @@ class _Rehearsal:
 
 
 def _rehearse(client: "EC2Client") -> None:
-    """Build, sign and parse one call of each kind, sending nothing.
+    """Build, sign and parse one call of each kind, without sending anything.
 
-    A client's first call of a kind takes milliseconds more than the next, for models and
-    credentials that are loaded on first use: not inside a window.
+    A client's first call of a kind takes milliseconds longer than the next, as it loads models and
+    credentials. That must not happen inside a window.
     """
     specification: dict[str, Any] = {
         "Description": "",
         "TagSpecifications": [{"ResourceType": "snapshot", "Tags": [{"Key": "a", "Value": "b"}]}],
-        "DryRun": True,  # were it ever sent, it would make nothing
+        "DryRun": True,  # even if it were sent, it would create nothing
     }
     _wishes.rehearsed = True
     try:

@@ -1,8 +1,8 @@
-"""Whom AWS sees: an account's keys, the server's own identity, or a role that it assumes.
+"""The identity that AWS sees: an account's keys, the server's own identity, or a role that it assumes.
 
-Temporary credentials are renewed by botocore, which is a network call under a lock, in whichever
-call happens to come when it is time. So calls of a window are signed with a copy that `renew` takes
-before, and that nothing renews in between.
+botocore renews temporary credentials inside any call that comes when it is time: a network call under a
+lock. So the calls of a window are signed with a copy that `renew` takes before the window, and that
+nothing renews during it.
 """
 
 import math
@@ -24,19 +24,19 @@ from policies.ports import Credentials
 
 
 class Identity:
-    """One account's identity; from any thread."""
+    """One account's identity; thread-safe."""
 
     def __init__(self, given: Credentials) -> None:
-        """Keep what was given; nothing is asked yet."""
+        """Keep the credentials; AWS is not called yet."""
         self._given = given
         self._lock = threading.Lock()
         self._source: Signing | None = None
         self._held: ReadOnlyCredentials | None = None
 
     def session(self, *, fires: bool) -> boto3.Session:
-        """Return a session for clients that sign with `held` (fires) or with what botocore renews.
+        """Return a session for clients that sign with `held` (fires), or else with renewed credentials.
 
-        Asks AWS where it has not yet been asked who this is: not under a lock that others need.
+        May call AWS to get the credentials the first time: do not call under a lock that others need.
         """
         source = _Held(self) if fires else self._found()
         if fires:
@@ -47,24 +47,24 @@ class Identity:
             return boto3.Session(botocore_session=beneath)
 
     def renew(self, seconds: float) -> None:
-        """Hold credentials that live so long; ThrottledError where newer ones are still to come."""
+        """Take credentials that are valid so long; ThrottledError if newer ones are not available yet."""
         source = self._found()
         self._held = source.get_frozen_credentials()
         if isinstance(source, RefreshableCredentials) and source.refresh_needed(math.ceil(seconds)):
             raise ThrottledError(
-                f"The temporary AWS credentials end before a window of up to {seconds:.0f} s could, and "
-                "their source has no newer ones yet: try again in a few minutes."
+                f"The temporary AWS credentials could expire before the end of a window of up to {seconds:.0f} s, "
+                "and their source has no newer ones yet: try again in a few minutes."
             )
 
     def held(self) -> ReadOnlyCredentials:
-        """Return what `renew` took last; where it was never asked, what there is now."""
+        """Return the credentials that `renew` took last; if it was never called, the present ones."""
         held = self._held
         if held is None:
             held = self._held = self._found().get_frozen_credentials()
         return held
 
     def _found(self) -> Signing:
-        """Return the credentials as botocore keeps them; found once."""
+        """Return botocore's credentials object; it is found once."""
         with self._lock:
             if self._source is None:
                 self._source = self._find()
@@ -75,7 +75,7 @@ class Identity:
         if given.role_arn:
             return roles.assume(given)
         if bool(given.access_key_id) != bool(given.secret_access_key):
-            raise CredentialsError("Of the account's keys one is empty; enter both.")
+            raise CredentialsError("One of the account's keys is empty; enter both.")
         if given.access_key_id:
             return Signing(given.access_key_id, given.secret_access_key, method="account")
         found: Signing | None = loading.session().get_credentials()
@@ -85,7 +85,7 @@ class Identity:
 
 
 class _Held(Signing):
-    """What the clients of a window sign with."""
+    """The credentials with which the clients of a window sign."""
 
     def __init__(self, identity: Identity) -> None:
         super().__init__("", "", method="held")  # never read: a signature asks for frozen ones
@@ -96,7 +96,7 @@ class _Held(Signing):
 
 
 class _Known(CredentialProvider):
-    """A chain of one: credentials that are there already."""
+    """A credential chain with one entry: the credentials that were found."""
 
     METHOD = CANONICAL_NAME = "n2wbackup"
 

@@ -1,4 +1,4 @@
-"""What EC2 takes: how many tags, how long each; and the tags that the product knows its own by."""
+"""EC2's limits for tags and descriptions, and the tags by which the product knows its own snapshots."""
 
 from collections.abc import Mapping
 
@@ -10,13 +10,13 @@ _CUT = "..."
 
 
 def tags(given: Mapping[str, str]) -> dict[str, str]:
-    """Return the tags cut to what EC2 takes; of too many, `Name` and ours stay."""
+    """Return the tags cut to EC2's limits; if there are too many, `Name` and ours stay."""
     kept = sorted(given, key=lambda key: not (key == "Name" or key.startswith(OURS)))[:_TAGS]
     return {key[:_KEY_CHARACTERS]: _cut(given[key], _VALUE_CHARACTERS) for key in kept}
 
 
 def description(given: str) -> str:
-    """Return a snapshot's description, cut to what EC2 takes."""
+    """Return a snapshot's description, cut to EC2's limit."""
     return _cut(given, _DESCRIPTION_CHARACTERS)
 
 

@@ -1,7 +1,7 @@
-"""What every botocore session shares: the loader of the services' models, how times are read, and a lock.
+"""Shared parts of all botocore sessions: the loader of the services' models, the parser of times, a lock.
 
-EC2's model takes tens of megabytes for each other loader. Neither the loader nor the making of clients
-is thread-safe; using clients is. Nobody asks AWS anything while holding the lock.
+Each further loader would need tens of megabytes for EC2's model. Neither the loader nor the creation of
+clients is thread-safe; the use of clients is. No caller calls AWS while it holds the lock.
 """
 
 import threading
@@ -23,7 +23,7 @@ def _loader() -> Loader:
 
 
 def session() -> botocore.session.Session:
-    """Return a new session with the SDK's default chain, as the environment (AWS_*) is now."""
+    """Return a new session with the SDK's default chain, by the present environment (AWS_*)."""
     made = botocore.session.Session()
     made.register_component("data_loader", _loader())
     made.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=moment)
@@ -31,7 +31,7 @@ def session() -> botocore.session.Session:
 
 
 def moment(text: str) -> datetime:
-    """Return one of AWS's times; the SDK's own way takes many times as long, in the window too."""
+    """Parse one of AWS's times; the SDK's own parser is many times slower, also in the window."""
     try:
         return datetime.fromisoformat(text)
     except (TypeError, ValueError):

@@ -1,6 +1,6 @@
-"""An account's AWS in memory, for tests: the same answers and refusals as EC2, and no network.
+"""An account's AWS in memory, for tests: the same answers and refusals as EC2, without network.
 
-tests/contract/test_cloud.py holds it to that.
+tests/contract/test_cloud.py checks that.
 """
 
 import itertools
@@ -48,9 +48,9 @@ class PortCall:
 
 
 class MemoryCloud:
-    """Instances, volumes and snapshots of one account; from any thread.
+    """Instances, volumes and snapshots of one account; thread-safe.
 
-    `calls` has every call in order, also those refused. A snapshot is pending until `advance`.
+    `calls` has every call in order, refused ones included. A snapshot is pending until `advance`.
     """
 
     def __init__(self) -> None:
@@ -67,7 +67,7 @@ class MemoryCloud:
     # What a test arranges
 
     def add_instance(self, region: str = "us-east-1", volumes: int = 2) -> Instance:
-        """Make a running instance with so many volumes, the root first."""
+        """Create a running instance with so many volumes, the root first."""
         instance_id = self._new_id("i")
         ids = tuple(self._add_volume(region, "gp3", instance_id).volume_id for _ in range(volumes))
         made = Instance(instance_id, region, _ACCOUNT, "running", ids[0], ids)
@@ -75,7 +75,7 @@ class MemoryCloud:
         return made
 
     def add_volume(self, region: str = "us-east-1", volume_type: str = "gp3") -> Volume:
-        """Make a volume that is attached to nothing."""
+        """Create a volume that is not attached."""
         return self._add_volume(region, volume_type, "")
 
     def _add_volume(self, region: str, volume_type: str, instance_id: str) -> Volume:
@@ -87,7 +87,7 @@ class MemoryCloud:
         return f"{kind}-{next(self._numbers):017x}"
 
     def terminate(self, instance_id: str) -> None:
-        """Terminate an instance; its volumes go with it."""
+        """Terminate an instance and delete its volumes."""
         gone = self._instances[instance_id]
         for volume_id in gone.volume_ids:
             del self._volumes[volume_id]
@@ -103,24 +103,23 @@ class MemoryCloud:
                     self._keep(region, _ended(snapshot, state))
 
     def delete_snapshot(self, snapshot_id: str) -> None:
-        """Delete a snapshot."""
         del self._snapshots[snapshot_id]
 
     def fail_next(self, method: Method, error: AwsError, *, done: bool = False) -> None:
-        """Let the next such call raise the error; with `done`, when it has done its work.
+        """Let the next call of the method raise the error; with `done`, after it has done its work.
 
-        Several of one method are raised in the order in which they were given.
+        Several errors of one method are raised in the order in which they were given.
         """
         self._faults[method].append((error, done))
 
     # The port
 
     def renew(self, seconds: float) -> None:
-        """Do nothing but record it: there is nothing that ends."""
+        """Only record the call: there is nothing that expires."""
         self._begin(PortCall("renew", "", ids=(f"{seconds:.0f}",)))
 
     def warm(self, region: str, connections: int) -> None:
-        """Do nothing but record it: there is nothing to connect to."""
+        """Only record the call: there is nothing to connect to."""
         self._begin(PortCall("warm", region, ids=("",) * connections))
 
     def prove(self, request: FireRequest) -> None:
@@ -133,7 +132,7 @@ class MemoryCloud:
         self._chosen(request)
 
     def fire(self, request: FireRequest, timeout_seconds: float) -> list[Snapshot]:
-        """Make pending snapshots."""
+        """Create pending snapshots."""
         if timeout_seconds <= 0:
             raise UnreachableError(f"{_call(request)} was not sent: no time was left for it.")
         with self._lock:
@@ -170,7 +169,7 @@ class MemoryCloud:
         return [s for of, s in found if of == region and s.tags.get(limits.SERVER_TAG) == server]
 
     def tag(self, region: str, snapshot_ids: Sequence[str], tags: Mapping[str, str]) -> None:
-        """Set the tags on all, or where one is missing, on none."""
+        """Set the tags on all, or on none if one is missing."""
         with self._lock:
             lost = self._begin(PortCall("tag", region, ids=tuple(snapshot_ids)))
             found = [(each, self._snapshot(region, each)) for each in dict.fromkeys(snapshot_ids)]
@@ -203,17 +202,17 @@ class MemoryCloud:
         return {each.volume_id: each for each in found if each.region == region}
 
     def caller(self, region: str) -> Caller:
-        """Return a user of the only AWS account there is."""
+        """Return a user of the only AWS account."""
         self._begin(PortCall("caller", region))
         return Caller(_ACCOUNT, f"arn:aws:iam::{_ACCOUNT}:user/backup")
 
     def may_list(self, action: str, region: str) -> None:
-        """Raise where it is denied."""
+        """Raise if it is denied."""
         self._begin(PortCall("may_list", region, ids=(action,)))
         self._permit(Call(action, "", region), action)
 
     def may_tag(self, region: str, snapshot_id: str, tags: Mapping[str, str]) -> None:
-        """Raise where it is denied, or there is no such snapshot."""
+        """Raise if it is denied, or if there is no such snapshot."""
         self._begin(PortCall("may_tag", region, ids=(snapshot_id, *tags)))
         call = Call("CreateTags", snapshot_id, region)
         self._permit(call, "CreateTags")
@@ -239,7 +238,7 @@ class MemoryCloud:
         ours = (each for each in rows if each.tags.get(limits.SERVER_TAG) == server)
         return next((each.snapshot_id for each in ours), "")
 
-    # What lies behind it
+    # Its own parts
 
     def _permit(self, call: Call, action: str) -> None:
         if action in self.denied:
@@ -247,7 +246,7 @@ class MemoryCloud:
             raise translate.refusal("UnauthorizedOperation", message, call)
 
     def _begin(self, call: PortCall) -> AwsError | None:
-        """Record the call and raise its fault; return one that comes after the work."""
+        """Record the call and raise its fault; return a fault that comes after the work."""
         with self._lock:
             self.calls.append(call)
             if not self._faults[call.method]:
@@ -265,7 +264,7 @@ class MemoryCloud:
         return found if of == region else None
 
     def _chosen(self, request: FireRequest) -> list[str]:
-        """Return the volumes that the request is about; AWS's refusal where it is about none."""
+        """Return the volumes of the request; raise AWS's refusal if there are none."""
         call = _call(request)
         if not request.instance_id:
             volume = self._volumes.get(request.volume_id)
@@ -284,7 +283,7 @@ def _call(request: FireRequest) -> Call:
 
 
 def _absent(code: str, kind: str, call: Call) -> AwsError:
-    """Return what AWS says to an id that it does not know, or that cannot be one."""
+    """Return AWS's refusal of an id that it does not know, or that is malformed."""
     if _HEX.fullmatch(call.subject.partition("-")[2]):
         message = f"The {kind} '{call.subject}' does not exist"
         return translate.refusal(f"{code}.NotFound", message, call)
@@ -292,7 +291,7 @@ def _absent(code: str, kind: str, call: Call) -> AwsError:
 
 
 def _left(instance: Instance, request: FireRequest, call: Call) -> list[str]:
-    """Return the instance's volumes less those that the request leaves out."""
+    """Return the instance's volumes without those that the request excludes."""
     data = set(instance.volume_ids) - {instance.root_volume_id}
     wrong = [each for each in request.exclude_volume_ids if each not in data]
     if len(request.exclude_volume_ids) > _EXCLUDED_VOLUMES or wrong:

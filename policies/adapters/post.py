@@ -1,4 +1,4 @@
-"""Messages handed to a courier, a process of its own that is ended where it takes too long."""
+"""Messages for a courier, a process of its own that is killed if it takes too long."""
 
 import json
 import os
@@ -15,9 +15,9 @@ DEADLINE_SECONDS = 45.0
 CHECK_SECONDS = 15.0
 _END_SECONDS = 1.0
 _ROOT = Path(__file__).resolve().parents[2]
-# What it takes to reach the world. HOME is nowhere: requests would send what a .netrc holds to whom a tenant names.
+# Enough to reach the network. HOME does not exist: requests would send passwords of a .netrc to a tenant's host.
 _KEPT = ("LANG", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR")
-TOO_LATE = "it took too long, and was given up this time."
+TOO_LATE = "it took too long; this attempt was stopped."
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +31,9 @@ class Letter:
 
 
 def carry(letters: Sequence[Letter], seconds: float = DEADLINE_SECONDS) -> Mapping[int, str]:
-    """Send the letters at once; return what was wrong with each, by id, "" where it was delivered.
+    """Send the letters in parallel; return the problem of each, by id, "" if it was delivered.
 
-    Returns after `seconds` at the latest. A letter whose end is not known may have been delivered.
+    Returns soon after `seconds` at the latest. A letter without a known result may have been delivered.
     """
     if not letters:
         return {}
@@ -43,7 +43,7 @@ def carry(letters: Sequence[Letter], seconds: float = DEADLINE_SECONDS) -> Mappi
 
 
 def check(urls: Sequence[str], seconds: float = CHECK_SECONDS) -> list[str]:
-    """Return what is wrong with each URL, "" where nothing is; nothing is sent."""
+    """Return the problem of each URL, "" if there is none; nothing is sent."""
     if not urls:
         return []
     answers = [str(line["problem"]) for line in _courier({"check": list(urls)}, seconds)]
@@ -53,7 +53,7 @@ def check(urls: Sequence[str], seconds: float = CHECK_SECONDS) -> list[str]:
 def _courier(job: dict[str, object], seconds: float) -> Iterable[dict[str, object]]:
     job["networks"] = [str(each) for each in settings.N2W_ALARM_NETWORKS]
     process = subprocess.Popen(
-        # -B: on a frozen disk of our own even its byte code could not be written.
+        # -B: if the server's own disk is frozen, not even byte code can be written.
         [sys.executable, "-B", "-m", "policies.adapters.courier"],
         cwd=_ROOT,
         env=_environment(),
@@ -73,7 +73,7 @@ def _communicate(process: "subprocess.Popen[str]", job: str, seconds: float) -> 
         process.kill()
     with suppress(subprocess.TimeoutExpired):
         return process.communicate(timeout=_END_SECONDS)[0]
-    # It waits for a disk, and cannot be killed before that answers. Nobody waits with it.
+    # It waits for a disk and cannot be killed until the disk answers. This process does not wait for it.
     for pipe in (process.stdin, process.stdout):
         if pipe is not None:
             pipe.close()
@@ -82,7 +82,7 @@ def _communicate(process: "subprocess.Popen[str]", job: str, seconds: float) -> 
 
 def _lines(said: str) -> Iterable[dict[str, object]]:
     for line in said.splitlines():
-        with suppress(json.JSONDecodeError):  # it was ended while it wrote
+        with suppress(json.JSONDecodeError):  # it was killed while it wrote the line
             yield json.loads(line)
 
 

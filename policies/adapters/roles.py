@@ -1,6 +1,6 @@
-"""Roles that the server assumes for an account, and what to do where AWS does not let it.
+"""Roles that the server assumes for an account, and sentences on what to do if AWS refuses.
 
-botocore keeps the credentials and renews them; here is how, and each refusal as a sentence.
+botocore keeps the credentials and renews them, with the functions of this module.
 """
 
 import re
@@ -20,10 +20,10 @@ from policies.domain import identifiers
 from policies.domain.errors import AwsError, CredentialsError, RegionError
 from policies.ports import Credentials
 
-DURATION_SECONDS = 3600  # what every role allows, also to an identity that is a role itself
+DURATION_SECONDS = 3600  # every role allows it, also if the caller is a role itself
 LONGEST_WINDOW_SECONDS = 600
-# botocore renews from the first on, and lets nobody go on without from the second on. A window that
-# begins with more than the second left does not outlive its credentials.
+# With less than the first left, botocore renews; with less than the second left, it fails if it cannot
+# renew. A window that begins with more than the second left does not outlive its credentials.
 RENEW_SECONDS = LONGEST_WINDOW_SECONDS + 15 * 60 + 300
 INSIST_SECONDS = LONGEST_WINDOW_SECONDS + 300
 _HOMES = {"aws": "us-east-1", "aws-cn": "cn-north-1", "aws-us-gov": "us-gov-west-1"}
@@ -36,10 +36,10 @@ _STS = Config(
 
 
 def assume(given: Credentials) -> RefreshableCredentials:
-    """Return the credentials of the account's role, which renew themselves; asks STS.
+    """Return the credentials of the account's role, which renew themselves; calls STS.
 
-    CredentialsError with what to put into the trust policy. A role that does not ask for the account's
-    external id is refused: any tenant who names it would reach it.
+    CredentialsError says what to put into the trust policy. A role that does not require the account's
+    external id is refused: any tenant could name it and use it.
     """
     role = _Role(given)
     role.refuse_open_door()
@@ -54,7 +54,7 @@ def assume(given: Credentials) -> RefreshableCredentials:
 
 
 class _Role:
-    """A role as one account reaches it, by the server's own identity."""
+    """A role that the server's own identity assumes for one account."""
 
     def __init__(self, given: Credentials) -> None:
         self._given = given
@@ -63,7 +63,7 @@ class _Role:
         self._fetcher: AssumeRoleCredentialFetcher | None = None
 
     def fetch(self) -> dict[str, str]:
-        """Return credentials as botocore takes them; what is wrong, as a sentence."""
+        """Return credentials in botocore's form; an error has a sentence that says what to do."""
         try:
             if self._fetcher is None:
                 self._fetcher = self._fetcher_with(self._given.external_id)
@@ -73,7 +73,7 @@ class _Role:
         return found
 
     def refuse_open_door(self) -> None:
-        """Try another external id: AWS has to say no."""
+        """Try another external id: AWS has to refuse it."""
         try:
             self._fetcher_with(str(uuid.uuid4())).fetch_credentials()
         except exceptions.ClientError as error:
@@ -84,7 +84,7 @@ class _Role:
             raise self._failure(error) from error
         raise CredentialsError(
             f"The role {self._given.role_arn} lets this server in without the account's external id, so "
-            "others could use it too, and it is not used: give its trust policy the condition "
+            "other users of this server could use it, too, and it is refused: add to its trust policy the condition "
             f"{_condition(self._given)}."
         )
 
@@ -116,23 +116,23 @@ class _Role:
                 return CredentialsError(_denied(self._given, call, message), code)
             if code == "RegionDisabledException":
                 return RegionError(
-                    f"{call} failed ({code}): STS is switched off there; switch it on in the server's AWS "
-                    "account, or set AWS_REGION to another region.",
+                    f"{call} failed ({code}): STS is disabled there; enable it in the server's AWS account, or "
+                    "set AWS_REGION to another region.",
                     code,
                 )
         failure = translate.failure(error, call)
         if isinstance(failure, CredentialsError):
             said = f" ({failure.code})" if failure.code else ""
             return CredentialsError(
-                f"{call} failed{said}: this server has no valid AWS identity of its own, which it needs to "
-                "assume a role; give it an instance role or correct its AWS configuration.",
+                f"{call} failed{said}: to assume a role, this server needs a valid AWS identity of its own, and "
+                "has none; give it an instance role or correct its AWS configuration.",
                 failure.code,
             )
         return failure
 
 
 def _region(role_arn: str, own: botocore.session.Session) -> str:
-    """Return where to ask STS: the server's own region, or one that no account can switch off."""
+    """Return the region of STS to call: the server's own, or one that no account can disable."""
     configured = own.get_config_variable("region")
     partition = identifiers.partition_of_role(role_arn)
     if configured and own.get_partition_for_region(configured) == partition:
@@ -149,11 +149,9 @@ def _condition(given: Credentials) -> str:
 
 
 def _denied(given: Credentials, call: Call, message: str) -> str:
-    """AWS does not tell whether the trust policy or the server's own is missing something."""
+    """Return the sentence for AccessDenied; AWS often does not say which of the two policies lacks it."""
     if "explicit deny" in message:
-        return (
-            f"{call} failed (AccessDenied): a policy denies it explicitly; take that denial away."
-        )
+        return f"{call} failed (AccessDenied): a policy denies it explicitly; remove that denial."
     if "no identity-based policy allows" in message:
         return (
             f"{call} failed (AccessDenied): this server's own identity lacks the permission "
@@ -167,7 +165,7 @@ def _denied(given: Credentials, call: Call, message: str) -> str:
 
 
 def _caller(message: str) -> str:
-    """Return the principal that AWS named as the caller; of a session, its role."""
+    """Return the principal that AWS named as the caller; for a session, its role."""
     named = re.search(r"User: (arn:[^\s]+) is not authorized", message)
     if named is None:
         return "(the ARN of this server's own identity)"

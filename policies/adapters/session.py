@@ -1,4 +1,4 @@
-"""Where an account's AWS comes from: one `Ec2Cloud` for each set of credentials."""
+"""Access to an account's AWS: one `Ec2Cloud` for each set of credentials."""
 
 import os
 import threading
@@ -8,15 +8,15 @@ from policies.adapters.clients import Clients
 from policies.adapters.ec2 import Ec2Cloud
 from policies.ports import Cloud, Credentials
 
-_CLOUDS = 64  # clients of a region take about 3 MB; those least recently asked for are let go
+_CLOUDS = 64  # clients of a region take about 3 MB; the least recently used are dropped
 _lock = threading.Lock()
 
 
 def cloud(credentials: Credentials) -> Cloud:
     """Return the account's AWS: the same object for the same credentials and AWS_* environment.
 
-    No call is made and nothing is raised; wrong credentials show with the first call. From any
-    thread. Not inside a window, for it takes a lock.
+    It makes no call and raises nothing; wrong credentials fail at the first call. Thread-safe. Do not
+    call it inside a window: it takes a lock.
     """
     environment = tuple(sorted(each for each in os.environ.items() if each[0].startswith("AWS_")))
     with _lock:

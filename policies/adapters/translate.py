@@ -1,7 +1,7 @@
-"""botocore's exceptions and AWS's error codes, as our errors: one sentence each.
+"""Translates botocore's exceptions and AWS's error codes to our errors, with one sentence each.
 
-The sentence says what failed, on what, and what to do next. AWS's own words are quoted where they
-help, without anything that looks like a key, and never where AWS speaks of credentials.
+The sentence says what failed, on what, and what to do next. It quotes AWS's own words if they help,
+without anything that looks like a key, and never if they are about credentials.
 """
 
 import re
@@ -27,15 +27,15 @@ from policies.domain.errors import (
     UnreachableError,
 )
 
-# All that a call to AWS is known to raise; anything else is a mistake of ours.
+# The known exceptions of a call to AWS; any other is a bug in this server.
 RAISED = (
     exceptions.BotoCoreError,
     exceptions.ClientError,
     parsers.ResponseParserError,
-    KeyError,  # an answer without what it must have
-    ValueError,  # an answer with a time or a number that is none
+    KeyError,  # an answer without a required field
+    ValueError,  # an answer with an invalid time or number
 )
-# Every other region of the main partition is off until the account switches it on.
+# Every other region of the main partition is disabled until the account enables it.
 _ALWAYS_ON = frozenset(
     {
         "us-east-1",
@@ -64,9 +64,9 @@ _QUOTED_CHARACTERS = 300
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """What was asked of AWS: the API action, on what (may be empty), in which region.
+    """A call to AWS: the API action, its subject (may be empty), and the region.
 
-    `creates`: it makes something and cannot be repeated, so a lost answer may hide a deed.
+    `creates`: it creates something and must not be repeated, so after a lost answer it may have succeeded.
     """
 
     action: str
@@ -75,7 +75,7 @@ class Call:
     creates: bool = False
 
     def __str__(self) -> str:
-        """Return the beginning of every sentence."""
+        """Return the words that begin every sentence."""
         return " ".join(
             part
             for part in (
@@ -92,7 +92,7 @@ _Explain = Callable[[Call, str], str]
 
 @dataclass(frozen=True, slots=True)
 class _Meaning:
-    """Which error some of AWS's codes are, and what the sentence says of it."""
+    """The error class for some of AWS's codes, and the explanation in its sentence."""
 
     error: type[AwsError]
     explain: _Explain
@@ -112,7 +112,7 @@ def _quoted(message: str) -> str:
 
 
 def _harmless(message: str) -> str:
-    """Return the words on one line, cut, without what looks like a key."""
+    """Return the words on one line, cut, without anything that looks like a key."""
     words = _KEY_LIKE.sub("[hidden]", " ".join(message.split())).rstrip(".")
     if len(words) > _QUOTED_CHARACTERS:
         words = words[: _QUOTED_CHARACTERS - 3] + "..."
@@ -123,7 +123,7 @@ def _not_accepted(call: Call, _message: str) -> str:
     keys = "AWS did not accept the access key: check the account's access key id and secret"
     if call.region in _ALWAYS_ON or call.region.startswith(_OTHER_PARTITIONS):
         return keys
-    return f"{keys}, and that the region {call.region} is switched on for the AWS account"
+    return f"{keys}, and that the region {call.region} is enabled for the AWS account"
 
 
 def _not_signed(call: Call, message: str) -> str:
@@ -134,13 +134,13 @@ def _not_signed(call: Call, message: str) -> str:
 
 def _clock(_call: Call, _message: str) -> str:
     return (
-        "AWS finds the request too old or too new: set this server's clock (NTP), and if the "
+        "AWS refused the request as too old or too new: correct this server's clock (NTP), and if the "
         "credentials are temporary, renew them"
     )
 
 
 def _permission(call: Call, message: str) -> str:
-    """Return the permission that AWS names as the missing one, or the one of the call itself."""
+    """Return the missing permission as AWS names it, or else the permission of the call itself."""
     named = re.search(r"not authorized to perform: ([\w-]+:\w+)", message)
     return named.group(1) if named else f"ec2:{call.action}"
 
@@ -148,7 +148,7 @@ def _permission(call: Call, message: str) -> str:
 def _not_permitted(call: Call, message: str) -> str:
     action = _permission(call, message)
     if "explicit deny" in message:
-        return f"a policy of the AWS account denies {action}: take that denial away"
+        return f"a policy of the AWS account denies {action}: remove that denial"
     return f"the account's credentials lack the permission {action}: allow it in their IAM policy"
 
 
@@ -165,13 +165,13 @@ _DENIED = _Meaning(NotPermittedError, _not_permitted)
 _OFF = _Meaning(
     RegionError,
     _says(
-        "the AWS account has not switched on EC2 in this region: switch it on there, "
+        "EC2 is not enabled in this region for the AWS account: enable it there, "
         "or choose another region"
     ),
 )
 _RATE = _Meaning(
     ThrottledError,
-    _says("AWS refuses for the rate of calls of this account and region: ask again later"),
+    _says("AWS limits the rate of calls of this account in this region: try again later"),
 )
 _MALFORMED = _Meaning(NotFoundError, _quotes("correct the id"))
 _USED_UP = _Meaning(
@@ -199,7 +199,7 @@ _MEANINGS = _by_code(
         "SnapshotCreationPerVolumeRateExceeded",
         _Meaning(
             ThrottledError,
-            _says("a volume was already snapshotted within the last 15 seconds: ask again later"),
+            _says("a volume already had a snapshot in the last 15 seconds: try again later"),
         ),
     ),
     (
@@ -230,7 +230,7 @@ def refusal(code: str, message: str, call: Call, status: int = HTTPStatus.BAD_RE
     """Return our error for AWS's refusal of a call."""
     meaning = _meaning(code, message)
     if meaning is _UNKNOWN and status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        return _unanswered(call, f"AWS failed inside ({code})", code)
+        return _unanswered(call, f"AWS had an internal error ({code})", code)
     sentence = f"{call} failed ({code}): {meaning.explain(call, message)}."
     if meaning is _DENIED:
         return NotPermittedError(sentence, code, _permission(call, message))
@@ -250,11 +250,11 @@ def failure(error: Exception, call: Call) -> AwsError:
 
 
 def _unanswered(call: Call, what: str, code: str = "") -> AwsError:
-    """Return the error for a request that went out and whose answer says nothing of the deed."""
+    """Return the error for a request that was sent, but whose result is unknown."""
     if call.creates:
         return AnswerLostError(
-            f"{call} was sent, but {what}: the snapshots may have been made, look for their tags "
-            "before anything is asked again.",
+            f"{call} was sent, but {what}: the snapshots may have been created, so look for their tags "
+            "before you try again.",
             code,
         )
     return UnreachableError(f"{call} failed: {what}; try again later.", code)
@@ -287,7 +287,7 @@ def _no_name(call: Call) -> AwsError:
 
 def _no_region(call: Call, _error: Exception | None = None) -> AwsError:
     return RegionError(
-        f"{call} failed: AWS is not known to have a region {call.region!r}; correct the region."
+        f"{call} failed: AWS has no known region {call.region!r}; correct the region."
     )
 
 
@@ -307,14 +307,14 @@ def _not_sent(call: Call, error: Exception) -> AwsError:
 
 
 def no_url(call: Call) -> AwsError:
-    """Return our error for an endpoint that cannot be one."""
+    """Return our error for an endpoint that is not a URL."""
     return UnreachableError(
         f"{call} failed: AWS_ENDPOINT_URL is not a URL; correct it, or unset it to reach AWS."
     )
 
 
 def _cause(error: Exception) -> BaseException | None:
-    """Return what urllib3 or ssl raised beneath botocore's error."""
+    """Return the exception of urllib3 or ssl inside botocore's error."""
     beneath = getattr(error, "kwargs", {}).get("error")
     if not isinstance(beneath, BaseException):
         return None
@@ -328,7 +328,7 @@ def _exceptions(values: Iterable[object]) -> list[BaseException]:
 
 @lru_cache(maxsize=1)
 def known_regions() -> frozenset[str]:
-    """Return the regions that this SDK knows EC2 in, of all partitions."""
+    """Return the regions in which this SDK knows EC2, of all partitions."""
     session = botocore.session.Session()
     return frozenset(
         region
@@ -338,7 +338,7 @@ def known_regions() -> frozenset[str]:
 
 
 _Build = Callable[[Call, Exception], AwsError]
-# In this order: an exception is taken for the first kind that it is of.
+# The order matters: an exception belongs to the first kind that matches.
 _FAILURES: tuple[tuple[tuple[type[Exception], ...], _Build], ...] = (
     (
         (
@@ -379,7 +379,7 @@ _FAILURES: tuple[tuple[tuple[type[Exception], ...], _Build], ...] = (
     ((exceptions.ParamValidationError, exceptions.ValidationError), _not_sent),
     (
         (exceptions.ReadTimeoutError,),
-        lambda call, _error: _unanswered(call, "no answer came in the time it was given"),
+        lambda call, _error: _unanswered(call, "no answer came before the timeout"),
     ),
     (
         (exceptions.HTTPClientError,),

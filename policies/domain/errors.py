@@ -1,4 +1,4 @@
-"""What can go wrong outside, in our words: what failed, on what, and what to do next."""
+"""Errors for people: each text says what failed, on what, and what to do next."""
 
 
 class BackupError(Exception):
@@ -6,15 +6,15 @@ class BackupError(Exception):
 
 
 class InputError(BackupError):
-    """What was entered cannot be; nothing was saved."""
+    """The input is invalid; nothing was saved."""
 
 
 class RefusedError(BackupError):
-    """What was asked for cannot be done now; nothing was changed."""
+    """The request cannot be done now; nothing was changed."""
 
 
 class AwsError(BackupError):
-    """AWS answered no, or not at all. `code` is AWS's own word where there was one."""
+    """AWS refused, or did not answer. `code` is AWS's error code, if it gave one."""
 
     def __init__(self, message: str, code: str = "") -> None:
         """Keep the sentence and AWS's error code."""
@@ -27,7 +27,7 @@ class CredentialsError(AwsError):
 
 
 class NotPermittedError(AwsError):
-    """The account may not do this. `permission` is what it lacks, such as ec2:CreateTags."""
+    """The account lacks a permission. `permission` names it, such as ec2:CreateTags."""
 
     def __init__(self, message: str, code: str = "", permission: str = "") -> None:
         """Keep the sentence, AWS's error code and the missing permission."""
@@ -36,7 +36,7 @@ class NotPermittedError(AwsError):
 
 
 class RegionError(AwsError):
-    """The region does not exist, or is not switched on for the account."""
+    """The region does not exist, or is not enabled for the account."""
 
 
 class NotFoundError(AwsError):
@@ -44,11 +44,14 @@ class NotFoundError(AwsError):
 
 
 class ThrottledError(AwsError):
-    """AWS refused for the rate, or has not got yet what is needed; nothing was done, it may be asked again."""
+    """AWS refused because of its rate limit, or something is not available yet.
+
+    Nothing was done; the call may be repeated.
+    """
 
 
 class UnreachableError(AwsError):
-    """No connection could be made; nothing was done, it may be asked again."""
+    """No connection could be made; nothing was done, and the call may be repeated."""
 
 
 class RejectedError(AwsError):
@@ -56,4 +59,7 @@ class RejectedError(AwsError):
 
 
 class AnswerLostError(AwsError):
-    """The request went out and no answer came: it may have been done. Never ask twice; look for the tag."""
+    """The request was sent and no answer came: AWS may have done it.
+
+    Never repeat the call; look for the tag instead.
+    """

@@ -1,4 +1,4 @@
-"""Shapes of AWS's names. A shape says that a name can exist, never that it does."""
+"""The formats of AWS's names. A correct format means that a name can exist, not that it does."""
 
 import re
 from collections.abc import Iterable
@@ -14,13 +14,13 @@ LABEL_CHARACTERS = 64
 
 
 def is_label(text: str) -> bool:
-    """Tell whether people may call something so: visible text that fits into OWNER/NAME."""
+    """Tell whether the text is a valid name for people: visible, and fit for OWNER/NAME."""
     visible = text.isprintable() and text == text.strip() and "/" not in text
     return visible and 0 < len(text) <= LABEL_CHARACTERS
 
 
 def is_one_of(name: str, others: Iterable[str]) -> bool:
-    """Tell whether one of the others is the same name, whatever the case of its letters."""
+    """Tell whether one of the others is the same name; upper and lower case are the same."""
     return name.lower() in {other.lower() for other in others}
 
 
@@ -35,7 +35,7 @@ def is_volume_id(text: str) -> bool:
 
 
 def is_region(text: str) -> bool:
-    """Tell whether an AWS region can be called so (`us-east-1`, `us-gov-west-1`)."""
+    """Tell whether an AWS region can have this name (`us-east-1`, `us-gov-west-1`)."""
     return len(text) <= _REGION_CHARACTERS and _REGION.fullmatch(text) is not None
 
 

@@ -1,4 +1,4 @@
-"""A whole run in this process, without broker and workers: what the workers would do, one after the other."""
+"""A whole run in this process, without broker and workers: it does their steps one after the other."""
 
 import time
 
@@ -19,7 +19,7 @@ PAUSE_SECONDS = 0.2
 def start_and_keep(
     *, policy: Policy, trigger: Trigger, test_phase: str = "", test_argument: str = ""
 ) -> Run:
-    """Start a run and take it to its end; no hint is sent, so no worker is told of it first."""
+    """Start a run and keep it to its end; no hint is sent, so that no worker takes it first."""
     thawer = abandoned.Thawer(home.spool(), home.runtime())
     with broker.silenced():
         run = runs.start(

@@ -1,7 +1,7 @@
-"""What people do to policies and runs: back up, cancel, confirm a thaw, enable, disable. One signature for all.
+"""Operations on policies and runs: back up, cancel, confirm a thaw, enable, disable.
 
-Pages, admin, API and commands call these, and own neither the loop nor the sentence. Each row is done for itself: a
-refusal of one leaves the others alone.
+All have one signature. Pages, admin, API and commands call them and have no loop or sentence of their
+own. Each row is handled separately: if one is refused, the others go on.
 """
 
 from collections.abc import Callable, Iterable
@@ -24,7 +24,7 @@ Row = TypeVar("Row", Policy, Run)
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Who does it. Without a person it is the command line of this machine, which may do everything."""
+    """The user of an operation; without `person`, this machine's command line, which may do everything."""
 
     name: str
     person: User | None = None
@@ -35,10 +35,10 @@ COMMAND_LINE = Actor("the command line")
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What became of it on one row.
+    """The result of an operation on one row.
 
-    `done` says what was done, in words that go on after the row's name; `refusal` is a whole sentence, and then
-    nothing was changed. One of them is empty.
+    `done` says what was done, in words that follow the row's name. `refusal` is a whole sentence and
+    means that nothing was changed. One of the two is empty.
     """
 
     row: Policy | Run
@@ -79,7 +79,7 @@ def cancel(found: Iterable[Run], *, by: Actor) -> list[Result]:
 
 
 def confirm_thaw(policies: Iterable[Policy], *, by: Actor) -> list[Result]:
-    """Take the word of whoever asks that each policy's application is thawed. The run's history keeps it."""
+    """Confirm, on the actor's word, that each policy's application is thawed. The history records it."""
 
     def confirm(policy: Policy) -> Result:
         confirming.confirm(policy, by=by.name)
@@ -89,12 +89,12 @@ def confirm_thaw(policies: Iterable[Policy], *, by: Actor) -> list[Result]:
 
 
 def enable(policies: Iterable[Policy], *, by: Actor) -> list[Result]:
-    """Let the schedules of each policy count again."""
+    """Let the schedules of each policy start runs again."""
     return _switch(policies, by, on=True)
 
 
 def disable(policies: Iterable[Policy], *, by: Actor) -> list[Result]:
-    """Let nothing of each policy be due any more. A run that is under way goes on."""
+    """Stop the schedules of each policy. A run in progress continues."""
     return _switch(policies, by, on=False)
 
 
@@ -115,7 +115,9 @@ def _each(
     results = []
     for row in rows:
         if by.person is not None and not may(by.person, row):
-            refusal = f"{_name(row)}: {by.name} may not do this. Ask the owner or a superuser."
+            refusal = (
+                f"{_name(row)}: {by.name} is not allowed to do this. Ask the owner or a superuser."
+            )
             results.append(Result(row, refusal=refusal))
             continue
         try:
@@ -128,7 +130,7 @@ def _each(
 
 
 def only(results: list[Result]) -> Result:
-    """Return the one result of an operation on one row; RefusedError with its sentence where it was refused."""
+    """Return the result of an operation on one row; RefusedError with its sentence if refused."""
     (result,) = results
     if result.refusal:
         raise RefusedError(result.refusal)

@@ -1,7 +1,7 @@
 """Runs: the only code that changes a run's state, always by compare-and-set on its row.
 
-Order within a change: the row first (whoever loses that writes nothing), then its history, then what the state
-machine asks for. All in one transaction, without network.
+Order within a change: first the row (a process that loses the comparison writes nothing), then the
+run's history, then the effects that the state machine names. All in one transaction, without network.
 """
 
 from collections.abc import Callable, Mapping
@@ -26,7 +26,7 @@ from policies.services.alarms import raising
 from scripts_admin.domain.phases import Outcome, Phase
 
 MAX_LOSSES = 5
-# No run is put off for longer; what should wait until later than that was put off by a clock that went back since.
+# No run is deferred for longer. A row with a later time was written before the clock was set back.
 LONGEST_DEFERRAL = timedelta(minutes=15)
 
 
@@ -40,9 +40,9 @@ def start(
     test_phase: str = "",
     test_argument: str = "",
 ) -> Run:
-    """Queue a run. Raises RefusedError, and adds nothing, where the policy has an unfinished one.
+    """Queue a run. Raises RefusedError, and adds nothing, if the policy has an unfinished run.
 
-    Only people are refused: a due time that meets an unfinished run becomes a run in state `skipped`.
+    Only people are refused: if a due time meets an unfinished run, it becomes a run in state `skipped`.
     """
     now = clock.now()
     run = _new(
@@ -67,7 +67,10 @@ def start(
 
 
 def enter_due(policy: Policy, state: State, span: Span, reason: str) -> None:
-    """Enter due times at which nothing was run, as one row that has ended; nothing where the first has a row."""
+    """Enter due times without a run, as one row that has ended.
+
+    Nothing is entered if the first due time already has a row.
+    """
     run = _new(
         policy,
         trigger=Trigger.SCHEDULE,
@@ -81,7 +84,7 @@ def enter_due(policy: Policy, state: State, span: Span, reason: str) -> None:
 
 
 def _new(policy: Policy, **columns: Any) -> Run:  # noqa: ANN401 - values of columns
-    """Return a run with what it copies of its policy, as it will outlive that."""
+    """Return a run with copies of the policy's names and owner, as a run outlives its policy."""
     return Run(
         policy=policy,
         owner=policy.owner,
@@ -102,17 +105,19 @@ def _enter_ended(run: Run, state: State, reason: str) -> None:
 
 
 def _refuse(run: Run) -> Run:
-    """Turn a due time that met an unfinished run into a skipped one; a person gets a sentence."""
+    """Enter a due time that met an unfinished run as skipped; refuse a person with a sentence."""
     same = Run.objects.filter(
         policy=run.policy, scheduled_for=run.scheduled_for, attempt=run.attempt
     )
     running = Run.objects.unfinished().filter(policy=run.policy).first()
     if running is None or (run.scheduled_for and same.exists()):
-        message = f"A run of {run.label} for this due time exists already; it is not made twice."
+        message = (
+            f"A run of {run.label} for this due time already exists; no second one was created."
+        )
         raise RefusedError(message)
     if run.trigger != Trigger.SCHEDULE:
         message = (
-            f"{run.label} is being backed up already (run {running.pk}, {running.state}): wait until it "
+            f"{run.label} is already being backed up (run {running.pk}, {running.state}). Wait until it "
             f"ends, or cancel it."
         )
         raise RefusedError(message)
@@ -122,7 +127,7 @@ def _refuse(run: Run) -> Run:
 
 
 def claim(run_id: UUID) -> Run | None:
-    """Take a queued run whose time has come; None where somebody else has it, or it must wait."""
+    """Take a queued run whose time has come; None if another process has it, or it must wait."""
     now = clock.now()
     run = (
         Run.objects.select_related("policy__folder", "owner", "account")
@@ -148,7 +153,7 @@ def claim(run_id: UUID) -> Run | None:
 
 
 def waiting(now: datetime) -> Q:
-    """Match the runs that have been put off and must not be taken yet."""
+    """Match the deferred runs that must not be taken yet."""
     return Q(not_before__gt=now, not_before__lte=now + LONGEST_DEFERRAL)
 
 
@@ -166,10 +171,10 @@ def apply(
     end: State | None = None,
     **changes: Any,  # noqa: ANN401 - values of columns, as update() takes them
 ) -> bool:
-    """Apply an event to a run as this process knows it; False, and nothing done, where the row moved on.
+    """Apply an event to a run as this process knows it; False, and nothing done, if the row changed.
 
-    `expected` adds columns to the comparison. `end` names the state where the table leaves it to the
-    verdict. sequence.NoSuchStepError where the event means nothing in the run's state.
+    `expected` adds columns to the comparison. `end` gives the end state for an event whose end the
+    verdict decides. Raises sequence.NoSuchStepError if the run's state does not allow the event.
     """
     step = sequence.step(State(run.state), event)
     state = step.state or end
@@ -193,13 +198,16 @@ def apply(
 
 
 def lose(run: Run, why: str) -> None:
-    """Have a run prepared anew that nobody could go on with; nothing was frozen. The last loss ends it."""
+    """Queue a run again whose preparation was interrupted; nothing was frozen.
+
+    The loss number MAX_LOSSES ends the run instead.
+    """
     losses = run.losses + 1
     if losses < MAX_LOSSES:
-        text = f"{why} while preparing; nothing was frozen, it is tried again"
+        text = f"{why} while preparing; nothing was frozen; the run is tried again"
         apply(run, Event.LOST, text, losses=losses, dispatched_at=None)
         return
-    reason = f"The run was lost {losses} times while it was prepared; it is not tried again."
+    reason = f"The run was lost {losses} times during its preparation. It is not tried again."
     apply(run, Event.NOTHING_LEFT, reason, reason=reason, losses=losses)
 
 
@@ -209,11 +217,11 @@ def record(run: Run, text: str, *, at: datetime | None = None, state: str = "") 
 
 
 def cancel(run: Run, *, by: str) -> None:
-    """Cancel a run in whatever state; what is frozen is thawed first, and complete gets 0.
+    """Cancel a run in any unfinished state; what is frozen is thawed first, and complete gets 0.
 
-    Raises RefusedError where the run has ended, or its complete has been started with 1.
+    Raises RefusedError if the run has ended, or if its complete has started.
     """
-    for _ in range(3):  # the run may move on between the reading and the change
+    for _ in range(3):  # the run's state may change between the reading and the change
         run.refresh_from_db()
         if run.state in sequence.ENDS:
             message = f"Run {run.pk} has ended already ({run.state}); there is nothing to cancel."
@@ -221,9 +229,7 @@ def cancel(run: Run, *, by: str) -> None:
         if run.cancel_requested_at:
             return
         if run.complete_started_at:
-            message = (
-                f"Run {run.pk} is completing: its complete script has started and is left to end."
-            )
+            message = f"Run {run.pk} can no longer be cancelled: its complete script has started. Wait until it ends."
             raise RefusedError(message)
         now = clock.now()
         reason = f"cancelled by {by}"
@@ -237,7 +243,7 @@ def cancel(run: Run, *, by: str) -> None:
             reason=run.reason or f"Cancelled by {by}.",
         ):
             return
-    message = f"Run {run.pk} changes too fast to be cancelled: try again."
+    message = f"Run {run.pk} changed while it was being cancelled. Try again."
     raise RefusedError(message)
 
 
@@ -260,7 +266,7 @@ def _unmark(run: Run, now: datetime) -> None:
 
 
 def unmark(run: Run, how: str, now: datetime) -> bool:
-    """Take the mark off the run's policy and tell; False where there was none."""
+    """Remove the mark from the run's policy and report the thaw; False if there was no mark."""
     if run.policy_id is None:
         return False
     rows = Policy.objects.filter(pk=run.policy_id, may_be_frozen_since__isnull=False)
@@ -287,7 +293,7 @@ def _complete(run: Run, _: datetime) -> None:
 
 
 def _close(run: Run, now: datetime) -> None:
-    """Keep the roll-ups, so that no page has to count a million runs."""
+    """Update the roll-ups, so that no page has to count a million runs."""
     _release(run, now)
     if run.policy_id is None or run.is_test:
         return
@@ -305,7 +311,7 @@ def _close(run: Run, now: datetime) -> None:
 
 
 def _ask_for_retry(run: Run, now: datetime) -> None:
-    """Note when a run that failed is to be made again; services/retrying.py does it."""
+    """Note when a failed run is to be retried; services/due/retrying.py starts the retry."""
     if run.state not in sequence.RETRIED or run.policy_id is None:
         return
     policy = Policy.objects.only("retry_count", "retry_minutes").filter(pk=run.policy_id).first()

@@ -1,4 +1,4 @@
-"""What the suites of the cloud adapters arrange: instances, faults, the environment of a boto3."""
+"""Set-up for the suites of the cloud adapters: instances, faults, the environment of boto3."""
 
 import dataclasses
 from pathlib import Path
@@ -27,7 +27,7 @@ Kind = Literal["throttled", "denied", "failed", "lost"]
 
 
 class Ground(Protocol):
-    """What a test arranges around a cloud."""
+    """The set-up of a test around a cloud."""
 
     cloud: Cloud
 
@@ -111,10 +111,10 @@ class SimulatedGround:
 
 
 def enter(aws: SimulatedAws, monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
-    """Lead the SDK of this process to the simulated AWS, and let it wait for nothing."""
+    """Point this process's SDK to the simulated AWS, without any pauses."""
     for name, value in aws.environment.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setenv("HOME", str(home))  # no ~/.aws of whoever runs the tests
+    monkeypatch.setenv("HOME", str(home))  # without the tester's own ~/.aws
     aws.configure(
         pending_seconds=3600, per_volume_interval_seconds=0, pending_per_volume=0, rate_buckets={}
     )

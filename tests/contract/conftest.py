@@ -1,4 +1,4 @@
-"""What the contract suites run against."""
+"""The clouds that the contract suites run against."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""An account's test, against the simulated AWS: as AWS answers, so it is told."""
+"""An account's test against the simulated AWS: the report shows AWS's answers."""
 
 import json
 from io import StringIO
@@ -109,7 +109,7 @@ def test_a_region_that_is_off_is_told_with_keys(aws: SimulatedAws) -> None:
     report = probing.probe(account)
 
     assert not report.is_good
-    assert "that the region eu-south-2 is switched on" in report.problems[0]
+    assert "that the region eu-south-2 is enabled" in report.problems[0]
 
 
 def test_wrong_keys_are_told(aws: SimulatedAws) -> None:

@@ -1,4 +1,4 @@
-"""What every `Cloud` does: the one in memory and EC2's, against a simulated AWS, by one suite."""
+"""One suite for every `Cloud`: the one in memory, and EC2's against a simulated AWS."""
 
 import dataclasses
 from pathlib import Path

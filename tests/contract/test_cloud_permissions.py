@@ -1,4 +1,4 @@
-"""What an account may, as every `Cloud` tells it: by one suite, as test_cloud."""
+"""An account's permissions as every `Cloud` reports them: one suite, like test_cloud."""
 
 from pathlib import Path
 

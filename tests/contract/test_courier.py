@@ -29,7 +29,7 @@ from apprise.manager_plugins import NotificationManager
 print(json.dumps(list(NotificationManager().schemas())))
 """
 NOT_REACHED = (
-    "its address is one that alarms may not reach (this machine, a link-local or a metadata address): see "
+    "alarms are not allowed to reach its address (this machine, a link-local or a metadata address): see "
     "N2W_ALARM_NETWORKS."
 )
 
@@ -151,26 +151,26 @@ def test_the_metadata_service_is_not_reached(address: str) -> None:
 @pytest.mark.parametrize(
     ("url", "sentence"),
     [
-        ("syslog://", "alarms are not sent by syslog://: write one of "),
-        ("dbus://", "alarms are not sent by dbus://: write one of "),
-        ("windows://", "alarms are not sent by windows://: write one of "),
-        ("vapid://a@b.org/c@d.org?keyfile=/etc/passwd", "alarms are not sent by vapid://"),
-        ("https://hooks.example.org/x", "alarms are not sent by https://: write one of "),
+        ("syslog://", "alarms cannot be sent by syslog://: write one of "),
+        ("dbus://", "alarms cannot be sent by dbus://: write one of "),
+        ("windows://", "alarms cannot be sent by windows://: write one of "),
+        ("vapid://a@b.org/c@d.org?keyfile=/etc/passwd", "alarms cannot be sent by vapid://"),
+        ("https://hooks.example.org/x", "alarms cannot be sent by https://: write one of "),
         (
             "slack://T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ?template=/etc/passwd",
-            "slack:// may not say template here: take it out.",
+            "slack:// does not allow template here: remove it.",
         ),
-        ("json://example.org/x?%74emplate=a", "json:// may not say template here: take it out."),
-        ("jsons://example.org/?rto=9999", "jsons:// may not say rto here: take it out."),
+        ("json://example.org/x?%74emplate=a", "json:// does not allow template here: remove it."),
+        ("jsons://example.org/?rto=9999", "jsons:// does not allow rto here: remove it."),
         (
             "mailtos://u:p@example.org?pgp=yes&pgppub=/etc/passwd",
-            "mailtos:// may not say pgp here: take it out.",
+            "mailtos:// does not allow pgp here: remove it.",
         ),
         (
             "ntfy://example.org/topic?attach=/etc/passwd",
-            "ntfy:// may not say attach here: take it out.",
+            "ntfy:// does not allow attach here: remove it.",
         ),
-        (f"json://example.org/x?{TOKEN}9=1", "json:// may not say one of the arguments here"),
+        (f"json://example.org/x?{TOKEN}9=1", "json:// does not allow one of the arguments here"),
         (
             "slack://abc",
             "something is missing or wrong in this slack:// URL: compare it with apprise's page of slack.",

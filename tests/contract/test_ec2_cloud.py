@@ -1,4 +1,4 @@
-"""What only EC2's `Cloud` has: connections, timeouts, credentials, and what AWS says to them."""
+"""Parts of EC2's `Cloud` only: connections, timeouts, credentials, and AWS's errors about them."""
 
 import http.server
 import threading
@@ -278,7 +278,7 @@ def test_a_region_that_is_off_is_named(
 ) -> None:
     aws.configure(regions_off=["eu-south-2"], region_off_error=answer)
 
-    with pytest.raises(error, match=r"eu-south-2.*switched on"):
+    with pytest.raises(error, match=r"eu-south-2.*enabled"):
         cloud.instances("eu-south-2", ["i-0123456789abcdef0"])
 
 

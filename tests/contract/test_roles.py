@@ -126,8 +126,8 @@ def _no_endpoint(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("spoil", "error", "told"),
     [
-        (_no_identity, CredentialsError, "no valid AWS identity of its own"),
-        (_wrong_identity, CredentialsError, "InvalidClientTokenId.*no valid AWS identity"),
+        (_no_identity, CredentialsError, "needs a valid AWS identity of its own"),
+        (_wrong_identity, CredentialsError, "InvalidClientTokenId.*needs a valid AWS identity"),
         (_no_endpoint, UnreachableError, "^AssumeRole of arn.*no connection to AWS's endpoint"),
     ],
 )
@@ -295,6 +295,8 @@ def test_a_window_waits_for_the_instances_next_keys(
         monkeypatch.setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", url)
         cloud = Ec2Cloud(Clients(Credentials()))
 
-        with pytest.raises(ThrottledError, match="end before a window of up to 30000 s"):
+        with pytest.raises(
+            ThrottledError, match="expire before the end of a window of up to 30000 s"
+        ):
             cloud.renew(30_000)
         cloud.renew(WINDOW_SECONDS)

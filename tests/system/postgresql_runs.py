@@ -1,4 +1,4 @@
-"""What the tests of the PostgreSQL recipe share: how its README restores, and the label's way."""
+"""Shared by the tests of the PostgreSQL recipe: the README's way to restore, and the way with the label."""
 
 import contextlib
 import re

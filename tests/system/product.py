@@ -218,7 +218,7 @@ class Product:
         return [pid for pid, shown in self.titles().items() if shown.startswith(title)]
 
     def titles(self) -> dict[int, str]:
-        """Return what `ps` shows of the server's processes, and of the guards of its runs."""
+        """Return the `ps` titles of the server's processes and of its runs' guards."""
         assert self.process is not None
         own = {pid: _title(pid) for pid in processes.descendants(self.process.pid)}
         runs = {path.name for path in (self.home / "spool").glob("*")}

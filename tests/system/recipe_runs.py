@@ -1,4 +1,4 @@
-"""What the tests of the recipes share: a run's environment, and how those of MariaDB ask the server."""
+"""Shared by the tests of the recipes: a run's environment, and MariaDB queries."""
 
 import re
 import uuid

@@ -1,4 +1,4 @@
-"""Alarms of the real server: whatever is away, people hear of what may be frozen."""
+"""Alarms of the real server: 'may be frozen' reaches people, whatever else is down."""
 
 import contextlib
 import os
@@ -134,7 +134,7 @@ def test_an_after_that_fails_is_told_while_the_database_takes_nothing(
         database.rollback()
 
     told = next(body["message"] for _, _, body in hook.requests if "title" in body)
-    assert "database did not take this up" in told
+    assert "database did not record this" in told
     assert f"confirm_thaw {LABEL}" in told
     mend(product, hook, run)
     # Its row comes late, and is not sent as well.

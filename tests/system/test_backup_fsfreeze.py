@@ -1,4 +1,4 @@
-"""The whole product freezes the file system that it lives on itself, and its copy holds what was written."""
+"""The whole product freezes the file system that it is on, and the copy has everything that was written."""
 
 import json
 import shutil

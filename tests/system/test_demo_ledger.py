@@ -1,4 +1,4 @@
-"""The demo's application and its scripts: what they promise, also when somebody dies."""
+"""The guarantees of the demo's application and scripts, also when a process dies."""
 
 import contextlib
 import os
@@ -32,7 +32,7 @@ class Application:
         return scripts.run(self.folder / name, *arguments, environment={**RUN, **environment})
 
     def before(self, **environment: str) -> int:
-        """Run before; return the transaction that the ledger stands still at."""
+        """Run before; return the transaction at which the ledger has stopped."""
         done = self.run("before_ledger.sh", **environment)
         found = re.fullmatch(r"The ledger stands still at transaction (\d+)\.\n", done.stdout)
         assert done.exit_code == 0, done

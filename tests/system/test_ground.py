@@ -1,4 +1,4 @@
-"""The test ground keeps its word: what it starts answers, and in the end nothing of it is left."""
+"""The test ground's guarantees: what it starts answers, and nothing of it is left in the end."""
 
 import subprocess
 import time

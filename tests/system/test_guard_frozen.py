@@ -1,4 +1,4 @@
-"""A guard whose worker cannot die, as a thread of it waits for the disk that is frozen."""
+"""A guard whose worker cannot die, because one of its threads waits for the frozen disk."""
 
 import os
 import signal

@@ -67,7 +67,9 @@ def test_a_freeze_that_hangs_is_given_up_the_others_are_thawed_and_it_is_thawed_
     before = scripts.run(recipe.before, environment=run)
     healthy_is_frozen = is_frozen(hanging.healthy.mount)
     after = scripts.run(recipe.after, "0", environment=run)
-    fsfreeze.thaw(hanging.below.mount)  # now the freeze gets through, and nobody waits for it
+    fsfreeze.thaw(
+        hanging.below.mount
+    )  # now the freeze succeeds, but nobody waits for it any longer
     wait_until_all_is_thawed(hanging, recipe)
     again = scripts.run(recipe.after, "0", environment={**run, "N2W_ATTEMPT": "2"})
 

@@ -1,4 +1,4 @@
-"""What the fsfreeze recipe refuses to freeze, and with what rights it runs."""
+"""The file systems that the fsfreeze recipe refuses, and the rights with which it runs."""
 
 import re
 import subprocess
@@ -19,7 +19,7 @@ Volumes = list[filesystems.Volume]
 
 
 def refused(fsfreeze_install: Install, **settings: fsfreeze.Setting) -> str:
-    """What before says when it refuses; nothing is frozen, and after has nothing to do."""
+    """Return before's refusal; nothing is frozen, and after has nothing to do."""
     recipe, run = fsfreeze_install(**settings), a_run()
     before = scripts.run(recipe.before, environment=run)
     after = scripts.run(recipe.after, "0", environment=run)

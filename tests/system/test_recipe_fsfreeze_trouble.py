@@ -136,7 +136,7 @@ def test_a_cut_connection_and_nobody_who_comes_back_is_thawed_at_the_deadline(
 def test_the_freeze_outlives_the_group_of_before(
     fsfreeze_install: Install, volumes: Volumes
 ) -> None:
-    # Whoever thaws in the place of a dead guard ends before's group first.
+    # A thaw in the place of a dead guard ends before's group first.
     recipe, run = fsfreeze_install(), a_run()
     with scripts.started(recipe.before, environment=run) as at_work:
         assert at_work.result(30).exit_code == 0

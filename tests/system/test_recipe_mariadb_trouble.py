@@ -251,7 +251,7 @@ def test_the_lock_outlives_the_connection_and_after_makes_a_new_one(
 def test_the_lock_outlives_the_group_of_before(
     install: Install, database: mariadb.Server, writer: ledger.Writer
 ) -> None:
-    # Whoever thaws in the place of a dead guard ends before's group first.
+    # A thaw in the place of a dead guard ends before's group first.
     recipe, run = install(), a_run()
     with scripts.started(recipe.before, environment=run) as at_work:
         before = at_work.result(30)

@@ -1,4 +1,4 @@
-"""The PostgreSQL recipe, its server and its set-up: what is not as it should be is said."""
+"""The PostgreSQL recipe, its server and its set-up: every problem is reported."""
 
 import subprocess
 from pathlib import Path
@@ -78,7 +78,7 @@ def test_a_server_that_cannot_be_recovered_from_a_copy_is_refused_and_not_vouche
     assert (before.exit_code, after.exit_code) == (1, 1)
     assert f"{setting} is off" in before.stderr
     assert f"{setting} is off" in after.stderr
-    # What nobody vouches for leaves no position behind, so nothing can be removed by it.
+    # An unproven backup leaves no position behind, so nothing can be removed by it.
     assert "no position is on record" in complete.stderr
 
 

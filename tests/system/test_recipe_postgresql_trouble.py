@@ -40,7 +40,7 @@ def test_after_fails_when_the_session_was_lost_and_a_second_attempt_succeeds(
 
     second = scripts.run(recipe.after, "1", environment={**run, "N2W_ATTEMPT": "2"})
     assert second.exit_code == 0
-    # What nobody vouches for leaves no position behind, so nothing can be removed by it.
+    # An unproven backup leaves no position behind, so nothing can be removed by it.
     assert scripts.run(recipe.complete, "1", environment=run).exit_code == 1
     assert set(kept) <= set(archive.iterdir())
 
@@ -135,7 +135,7 @@ def test_the_session_keeps_no_row_from_vacuum(
 
 @contextlib.contextmanager
 def hanging_checkpoints(cluster: postgresql.Cluster) -> Iterator[None]:
-    """Whoever wants a checkpoint waits for it, until the block ends."""
+    """Let every checkpoint wait until the block ends."""
     kind = "SELECT pid FROM pg_stat_activity WHERE backend_type = 'checkpointer'"
     checkpointer = int(cluster.sql(kind))
     os.kill(checkpointer, signal.SIGSTOP)
@@ -242,7 +242,7 @@ def test_the_session_outlives_the_connection_and_after_makes_a_new_one(
 def test_the_session_outlives_the_group_of_before(
     postgresql_install: Install, cluster: postgresql.Cluster
 ) -> None:
-    # Whoever thaws in the place of a dead guard ends before's group first.
+    # A thaw in the place of a dead guard ends before's group first.
     recipe, run = postgresql_install(method="backup"), a_run()
     with scripts.started(recipe.before, environment=run) as at_work:
         at_work.result(30)

@@ -1,4 +1,4 @@
-"""What the Redis recipe refuses, and that the password is nowhere to be seen."""
+"""The refusals of the Redis recipe; and its password is visible nowhere."""
 
 import subprocess
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A schedule, beat and the workers: a backup that nobody starts."""
+"""A schedule, beat and the workers: a backup that no person starts."""
 
 import json
 from datetime import UTC, datetime, timedelta

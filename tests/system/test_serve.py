@@ -1,4 +1,4 @@
-"""The whole server, really started: what dies comes back, and nothing is left when it stops."""
+"""The whole server, really started: dead processes are restarted, and nothing is left after a stop."""
 
 import contextlib
 import json
@@ -151,7 +151,7 @@ def test_a_second_server_on_the_same_home_is_refused(server: Server) -> None:
     second = _manage(server.home, "serve")
 
     assert second.returncode == 1
-    # What stands before it is the check's warning that scripts run as ourselves here.
+    # Before it is the check's warning that scripts run as the server's own account here.
     assert second.stderr.splitlines()[-1] == (
         f"CommandError: A server already runs on {server.home}: stop it with `manage.py drain`, "
         "or set another N2W_HOME."
@@ -179,7 +179,7 @@ def test_what_is_killed_is_started_again_at_once(server: Server, title: str) -> 
     processes.wait_until(
         lambda: server.pid_of(title) is not None, seconds=START_SECONDS, what=f"{title} works"
     )
-    # What follows must find it in peace: a program that dies within its first second waits.
+    # Wait until it is stable: a program that dies in its first second is restarted only after a pause.
     time.sleep(1.5)
 
 

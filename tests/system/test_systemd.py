@@ -219,7 +219,7 @@ def test_a_worker_that_systemd_kills_while_frozen_is_followed_by_its_guard(
 ) -> None:
     product = installed.product
     run = installed.freeze(slow_seconds=6)
-    # It outlives its server, and must keep no next one away.
+    # It outlives its server, and must not prevent the next one.
     assert product.home / "serve.lock" not in _open_files(product.pids("n2wbackup guard")[0])
     assert product.home / "serve.lock" in _open_files(installed.worker())
 
@@ -261,7 +261,7 @@ def test_a_worker_that_runs_out_of_memory_while_frozen_is_followed_by_its_guard(
 
 
 def _is_told_as_thawed_by_its_guard(installed: Installed, run: str) -> None:
-    """See that a thaw without a worker was with what before had earned, and that nothing better is told of it."""
+    """Assert that a thaw without a worker had before's argument, and that the run claims no better result."""
     product = installed.product
     product.wait_for_mark("after", "end")
     product.wait_for_state(run, lambda state: state not in {"queued", "preparing", "frozen"})
@@ -316,7 +316,7 @@ def test_a_stop_closes_the_window_before_watchdog_and_broker_go_and_the_next_sta
     workers = max(gone[part] for part in ("web", "beat", "tick", "work", "freeze"))
     assert workers <= gone["watchdog"] <= gone["valkey"], gone
 
-    # The other way to run it: as one unit, on the same home.
+    # The other way to run the server: as one unit, on the same home.
     installed.systemd.succeed("start", ALONE)
     installed.until_it_serves()
     ended = product.wait_for_end(run)

@@ -1,7 +1,7 @@
-"""Where alarms may go: which kinds of URLs there are, what they may say, and what is shown of them. Pure.
+"""The allowed URLs of alarms: their kinds, their arguments, and how they are masked. Pure.
 
-A URL is written by a tenant and opened by the server. So both lists name what is allowed: a kind or an argument that is
-not here may read files, run programs or keep the server waiting.
+A tenant writes a URL, and the server opens it. So both lists name what is allowed: a kind or an argument
+that is not in them could read files, run programs or keep the server waiting.
 """
 
 import re
@@ -55,11 +55,11 @@ _ARGUMENTS: dict[str, frozenset[str]] = {
     "splunk": frozenset(["apikey", "entity_id", "route", "routing_key"]),
 }
 SCHEMAS = tuple(_ARGUMENTS)
-# In all others the place of the host is taken by a token.
+# In all others, a token is in the place of the host.
 _WITH_HOST = frozenset(s for s in SCHEMAS if s.rstrip("s") in {
     "mailto", "json", "xml", "form", "ntfy", "gotify", "mmost", "rocket",
 })  # fmt: skip
-# Where clouds hand out the server's own credentials, besides the link-local addresses.
+# Besides the link-local addresses, clouds give out the server's own credentials at these.
 _METADATA = frozenset({ip_address("fd00:ec2::254"), ip_address("100.100.100.200")})
 
 _THIS_NETWORK = ip_network("0.0.0.0/8")
@@ -67,18 +67,18 @@ Network = IPv4Network | IPv6Network
 
 
 def split(text: str) -> list[str]:
-    """Return the URLs of a text, one a line or separated by blanks, each once."""
+    """Return the URLs of a text, separated by line breaks or blanks, each once."""
     return list(dict.fromkeys(text.split()))
 
 
 def mistakes(urls: Iterable[str]) -> list[str]:
-    """Return a sentence for each thing that is wrong with the URLs' form; none shows any of them."""
+    """Return a sentence for each mistake in the form of the URLs; no sentence shows a URL."""
     urls = list(urls)
     found = [
         f"URL {number}: {wrong}" for number, url in enumerate(urls, 1) for wrong in _wrong(url)
     ]
     if len(urls) > MOST:
-        found.append(f"There are {len(urls)} URLs, and {MOST} are the most: take some out.")
+        found.append(f"There are {len(urls)} URLs, but at most {MOST} are allowed: remove some.")
     return found
 
 
@@ -87,50 +87,50 @@ def _wrong(url: str) -> Iterator[str]:
     if len(url) > MAX_LENGTH:
         yield f"it is longer than {MAX_LENGTH} characters: shorten it."
     elif match is None or not url.isprintable():
-        yield "it is no URL: write one such as mailtos://…, jsons://… or slack://…."
+        yield "it is not a URL: write one such as mailtos://…, jsons://… or slack://…."
     elif match[1].lower() not in _ARGUMENTS:
         kind = match[1].lower()
         hint = " Webhooks are written as json:// and jsons://." if kind in {"http", "https"} else ""
-        yield f"alarms are not sent by {kind}://: write one of {', '.join(SCHEMAS)}.{hint}"
+        yield f"alarms cannot be sent by {kind}://: write one of {', '.join(SCHEMAS)}.{hint}"
 
 
 def refused(schema: str, keys: Iterable[str]) -> str:
-    """Return a sentence where a URL of this kind may not have one of these arguments, or nothing."""
+    """Return a sentence if a URL of this kind may not have one of these arguments, else nothing."""
     if schema not in _ARGUMENTS:
-        return f"alarms are not sent by {schema}://: write one of {', '.join(SCHEMAS)}."
+        return f"alarms cannot be sent by {schema}://: write one of {', '.join(SCHEMAS)}."
     allowed = _ARGUMENTS[schema] | _EVERYWHERE
     for key in keys:
         if key[:1] in _FREE.keys() & allowed or key.lower() in allowed:
             continue
         name = key if _KEY.fullmatch(key) else "one of the arguments"  # it may be part of a secret
-        return f"{schema}:// may not say {name} here: take it out."
+        return f"{schema}:// does not allow {name} here: remove it."
     return ""
 
 
 def ping_mistake(url: str) -> str:
-    """Return a sentence where a ping URL cannot be one, or nothing. It does not show the URL."""
+    """Return a sentence if the ping URL is not valid, else nothing. It does not show the URL."""
     if not url:
         return ""
     try:
         parts = urlsplit(url)
         fine = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
     except ValueError:
-        return "The ping URL is no URL: write one such as https://hc.example.org/ping/…."
+        return "The ping URL is not a URL: write one such as https://hc.example.org/ping/…."
     if not fine or url.split() != [url] or not url.isprintable() or len(url) > MAX_LENGTH:
         return "A ping URL begins with https:// or http:// and names a host: correct it."
     if parts.username is not None or parts.fragment:
-        return "A ping URL has no user, password or #fragment: take them out."
+        return "A ping URL has no user, password or #fragment: remove them."
     return ""
 
 
 def ping(url: str, path: str) -> str:
-    """Return the URL with the path behind its own."""
+    """Return the URL with the path added to its own."""
     parts = urlsplit(url)
     return parts._replace(path=parts.path.rstrip("/") + path if path else parts.path).geturl()
 
 
 def masked(url: str) -> str:
-    """Return the schema, and of a host that is no token as much as tells it from another."""
+    """Return the schema and, if the host is no token, enough of the host to recognise it."""
     schema, _, rest = url.partition("://")
     schema = schema.lower()
     if schema not in _WITH_HOST and schema not in {"http", "https"}:
@@ -150,7 +150,7 @@ def secrets(url: str) -> set[str]:
 
 
 def may_reach(address: str, allowed: Iterable[Network] = ()) -> bool:
-    """Tell whether messages may be sent to the IP address: not to this machine, nor to a cloud's metadata."""
+    """Tell whether messages may be sent to the IP address: not to this machine or a cloud's metadata service."""
     try:
         found = _plain(ip_address(address.partition("%")[0]))
     except ValueError:
@@ -168,7 +168,7 @@ def may_reach(address: str, allowed: Iterable[Network] = ()) -> bool:
 
 
 def _plain(address: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
-    """Return the IPv4 address that an IPv6 one stands for (mapped, 6to4, NAT64), or itself."""
+    """Return the IPv4 address inside an IPv6 address (mapped, 6to4, NAT64), or the address itself."""
     if isinstance(address, IPv4Address):
         return address
     if address.ipv4_mapped is not None:

@@ -1,4 +1,4 @@
-"""Alarms: which there are, what they say, how often they are repeated and for how long they are tried. Pure."""
+"""Alarms: their kinds and texts, how often they are repeated and for how long they are tried. Pure."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -6,13 +6,13 @@ from enum import StrEnum
 
 from scripts_admin.domain.phases import ThawBy
 
-# The same alarm of the same policy is sent once in this time; what comes meanwhile is counted in the next one.
+# The same alarm of the same policy is sent once in this time; the next one counts those in between.
 REPEAT = timedelta(hours=1)
 PAUSES = tuple(timedelta(seconds=s) for s in (15, 30, 60, 120, 300, 600, 1800, 3600))
 
 
 class AlarmKind(StrEnum):
-    """What an entry of the outbox says. Pings are for programs, all others for people."""
+    """The kinds of entries in the outbox. Pings are for programs, all others for people."""
 
     MAY_BE_FROZEN = "may_be_frozen"
     THAWED_LATE = "thawed_late"
@@ -26,7 +26,7 @@ class AlarmKind(StrEnum):
 
 
 PINGS = frozenset({AlarmKind.PING_START, AlarmKind.PING_SUCCESS, AlarmKind.PING_FAIL})
-# What a recovery answers to.
+# The kinds that a recovery ends.
 TROUBLE = frozenset(
     {
         AlarmKind.MAY_BE_FROZEN,
@@ -46,57 +46,57 @@ PING_PATHS = {
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """What a person reads: the title alone says what is wrong with what."""
+    """A message for a person: the title alone says which policy has which problem."""
 
     title: str
     text: str
 
 
 def pause(attempts: int) -> timedelta:
-    """Return how long to wait after so many attempts that failed."""
+    """Return how long to wait after so many failed attempts."""
     return PAUSES[min(attempts, len(PAUSES)) - 1]
 
 
 def patience(kind: AlarmKind) -> timedelta:
-    """Return for how long a message is tried; what a ping says is soon untrue."""
+    """Return for how long a message is tried; shorter for a ping, which is soon out of date."""
     return timedelta(hours=1) if kind in PINGS else timedelta(days=1)
 
 
 def newest_of(kind: AlarmKind) -> frozenset[AlarmKind]:
-    """Return the kinds of which only the newest message on a policy is true; none where each is true for itself."""
+    """Return the kinds of which only a policy's newest message is true; none if every message stays true."""
     return next((kinds for kinds in (PINGS, _FREEZE) if kind in kinds), frozenset())
 
 
 def may_be_frozen(label: str, since: datetime, run: str, *, given_up: bool) -> Message:
-    """Say that somebody has to look at once, and how."""
+    """Ask for an immediate thaw by hand, with the steps."""
     prospect = (
-        "The server does not run after again: it stays frozen until you thaw it."
+        "The server does not run after again: the application stays frozen until you thaw it."
         if given_up
-        else "The server goes on running after for some time; when it succeeds another message says so."
+        else "The server runs after again for some time; if it succeeds, another message says so."
     )
     return Message(
         f"{label} MAY BE FROZEN since {_words(since)}",
         f"The application of {label} may be frozen since {_words(since)}: after has not succeeded in run {run}.\n"
-        f"1. Look what after said: manage.py show_run {run}\n"
-        "2. Thaw the application by hand, with the commands of after, and see that it works.\n"
+        f"1. Read the output of after: manage.py show_run {run}\n"
+        "2. Thaw the application by hand, with the commands of after, and check that it works.\n"
         f"3. Confirm it: manage.py confirm_thaw {label}\n"
-        f"More stands in README, Troubleshooting. {prospect}",
+        f"For more help, see docs/troubleshooting.md. {prospect}",
     )
 
 
 def seen_in_the_spool(label: str, since: datetime, run: str, *, given_up: bool) -> Message:
-    """Say the same where the database could not take it up."""
+    """Return the same message for a case that the database could not record."""
     plain = may_be_frozen(label, since, run, given_up=given_up)
     addition = (
-        "\nThe server's database did not take this up: it may be away, or lie on the frozen disk."
+        "\nThe server's database did not record this: it may be away, or be on the frozen disk."
     )
     return Message(plain.title, plain.text + addition)
 
 
 def thawed_late(label: str, run: str, thawed_by: str) -> Message:
-    """Say that a window did not end as it should."""
+    """Report a window that its deadline or a lost process ended."""
     known: dict[str, str] = {
-        ThawBy.DEADLINE: "max_freeze_seconds had passed before the snapshots were all fired",
+        ThawBy.DEADLINE: "max_freeze_seconds had passed before all snapshots were fired",
         ThawBy.LOST: "the process that kept the window was lost",
     }
     why = known.get(thawed_by, thawed_by)
@@ -108,8 +108,8 @@ def thawed_late(label: str, run: str, thawed_by: str) -> Message:
 
 
 def ended(label: str, state: str, run: str, reason: str, retry_at: datetime | None) -> Message:
-    """Say that a run failed, wholly or in part."""
-    retry = f"\nIt is tried again at {_words(retry_at)}." if retry_at else ""
+    """Report that a run failed, wholly or in part."""
+    retry = f"\nThe server tries again at {_words(retry_at)}." if retry_at else ""
     worth = (
         "There is no usable snapshot." if state == AlarmKind.FAILED else "Something failed in it."
     )
@@ -121,7 +121,7 @@ def ended(label: str, state: str, run: str, reason: str, retry_at: datetime | No
 
 
 def missed(label: str, run: str, reason: str) -> Message:
-    """Say that nobody was there when a run was due."""
+    """Report a backup that did not run when it was due."""
     return Message(
         f"{label}: backup missed",
         f"{label} was not backed up when it was due. {reason}\nDetails: manage.py show_run {run}",
@@ -129,20 +129,20 @@ def missed(label: str, run: str, reason: str) -> Message:
 
 
 def recovered(label: str, run: str, how: str) -> Message:
-    """Say that what an earlier message told is over."""
+    """Report the end of an earlier problem."""
     return Message(f"{label} has recovered", f"{how}\nDetails: manage.py show_run {run}")
 
 
 def trial(label: str) -> Message:
-    """Say that nothing is wrong."""
+    """Return a test message."""
     return Message(
         f"{label}: test message",
-        f"This is a test of the alarms of {label}. Nothing is wrong and nothing is to be done.",
+        f"This is a test of the alarms of {label}. Nothing is wrong; you need not do anything.",
     )
 
 
 def counted(text: str, count: int, since: datetime) -> str:
-    """Add how many of the same kind were held back to the text of the last of them."""
+    """Add the number of held-back messages of the same kind to the text of the last one."""
     if count == 1:
         return text
     return f"{text}\n{count} such messages since {_words(since)}; this is the last of them."

@@ -1,7 +1,7 @@
-"""The state machine of a run: (state, event) → (state, effects). Pure; one sitting to read.
+"""The state machine of a run: (state, event) → (state, effects). Pure.
 
-Only `policies.services.runs` applies it, and only by compare-and-set on the run's row. Where a pair is not in
-the table the event is refused: the row stays as it is.
+Only `policies.services.runs` applies it, and only by compare-and-set on the run's row. If a pair is not
+in the table, the event is refused and the row stays as it is.
 """
 
 from collections.abc import Mapping
@@ -11,11 +11,11 @@ from typing import NamedTuple
 
 
 class State(StrEnum):
-    """Where a run stands."""
+    """The states of a run."""
 
     QUEUED = "queued"
     PREPARING = "preparing"
-    FROZEN = "frozen"  # before has been ordered, after has not ended
+    FROZEN = "frozen"  # before has been ordered, and after has not ended
     THAWING = "thawing"  # after is being repeated
     WAITING = "waiting"
     COMPLETING = "completing"
@@ -38,24 +38,24 @@ ENDS = frozenset(
     }
 )
 UNFINISHED = frozenset(State) - ENDS
-# In these somebody's application may be held: no new window of the policy, no deletion, no silence.
+# In these, an application may be frozen: no new window of the policy, no deletion, and alarms are sent.
 MAY_BE_FROZEN = frozenset({State.FROZEN, State.THAWING})
-# What ends so is made again where the policy has retries.
+# A run that ends so is retried, if the policy has retries.
 RETRIED = frozenset({State.FAILED, State.PARTIAL})
 
 
 class Event(StrEnum):
-    """What can happen to a run."""
+    """The events of a run."""
 
     CLAIMED = "claimed"  # a worker took it
     DEFERRED = "deferred"  # it must wait for a permit or a lease
     LOST = "lost"  # its keeper died before anything was frozen
     NOTHING_LEFT = "nothing_left"  # no target can be backed up
     ORDERED = "ordered"  # before is about to be started
-    THAWED = "thawed"  # after has ended well, and need not be repeated
-    THAW_REPEATS = "thaw_repeats"  # after ended well, but before may still freeze something late
+    THAWED = "thawed"  # after has succeeded, and need not be repeated
+    THAW_REPEATS = "thaw_repeats"  # after has succeeded, but before may still freeze something late
     THAW_FAILED = "thaw_failed"
-    CONFIRMED = "confirmed"  # a person says that it is thawed
+    CONFIRMED = "confirmed"  # a person confirms that it is thawed
     GIVEN_UP = "given_up"  # no attempt to thaw is left
     SETTLED = "settled"  # every snapshot is completed or failed
     COMPLETED = "completed"  # complete has ended, or is not run
@@ -63,19 +63,19 @@ class Event(StrEnum):
 
 
 class Effect(StrEnum):
-    """What the service has to do along with the change, in the same transaction or on its commit."""
+    """The service's work that belongs to the change, in the same transaction or on its commit."""
 
     RELEASE = "release"  # leases of the resources
     MARK = "mark"  # the policy: may be frozen since
     UNMARK = "unmark"
-    UNMARK_IF_THAWED = "unmark_if_thawed"  # only an after that succeeded takes an earlier mark away
-    TAG = "tag"  # write what is known by now to the snapshots' tags
+    UNMARK_IF_THAWED = "unmark_if_thawed"  # only a successful after removes an earlier mark
+    TAG = "tag"  # write the results so far to the snapshots' tags
     COMPLETE = "complete"  # send the run to its complete phase
-    CLOSE = "close"  # count the run, remember it as the policy's last
+    CLOSE = "close"  # count the run, and note it as the policy's last
 
 
 class Step(NamedTuple):
-    """The answer to an event. `state` None: the verdict names the end."""
+    """The result of an event. `state` None: the verdict decides the end state."""
 
     state: State | None
     effects: tuple[Effect, ...] = ()
@@ -93,7 +93,7 @@ TABLE: Mapping[tuple[State, Event], Step] = MappingProxyType(
         (S.PREPARING, E.CANCEL): Step(S.COMPLETING, (F.RELEASE, F.COMPLETE)),
         (S.PREPARING, E.ORDERED): Step(S.FROZEN),
         # Leases are kept while after is repeated, so that no repetition falls into another run's window.
-        # A cancelled run is thawed like any other; only what comes after the thaw is cut short.
+        # A cancelled run is thawed like any other; only the wait for its snapshots is cut short.
         (S.FROZEN, E.CANCEL): Step(S.FROZEN),
         (S.FROZEN, E.THAWED): Step(S.WAITING, (F.RELEASE, F.UNMARK_IF_THAWED, F.TAG)),
         (S.FROZEN, E.THAW_REPEATS): Step(S.THAWING, (F.TAG,)),
@@ -118,7 +118,7 @@ class NoSuchStepError(Exception):
 
 
 def step(state: State, event: Event) -> Step:
-    """Return what `event` does to a run in `state`; NoSuchStepError where it means nothing."""
+    """Return the result of `event` for a run in `state`; NoSuchStepError if the table has none."""
     try:
         return TABLE[state, event]
     except KeyError:

@@ -1,10 +1,10 @@
-"""Why a run was made."""
+"""Triggers: what can start a run."""
 
 from enum import StrEnum
 
 
 class Trigger(StrEnum):
-    """Why a run was made; rows and JSON have these words."""
+    """What started a run; rows and JSON have these words."""
 
     MANUAL = "manual"
     SCHEDULE = "schedule"

@@ -1,4 +1,4 @@
-"""What became of a run: after's and complete's arguments, consistency, the end state. Pure."""
+"""The verdict on a run: the argument of complete, the consistency and the end state. Pure."""
 
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -8,7 +8,7 @@ from scripts_admin.domain.phases import FINE, Outcome
 
 
 class Consistency(StrEnum):
-    """What a target's snapshots are worth; PENDING until the thaw has told."""
+    """What a target's snapshots are worth; PENDING until the thaw has decided it."""
 
     PENDING = "pending"
     APPLICATION = "application"
@@ -21,7 +21,7 @@ _RANK = (Consistency.NONE, Consistency.CRASH, Consistency.APPLICATION)
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One target as it ended. `whole`: every volume expected has a completed snapshot."""
+    """One target at its end. `whole`: every expected volume has a completed snapshot."""
 
     returned_before_thaw: bool = False
     usable: int = 0
@@ -30,16 +30,16 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """All that a run's end is judged by. Outcomes are those of the first attempts."""
+    """Everything that decides a run's end. Outcomes are those of the first attempts."""
 
     before: Outcome = Outcome.NOT_RUN
     after: Outcome = Outcome.NOT_RUN
     complete: Outcome = Outcome.NOT_RUN
     thawed_on_request: bool = (
-        False  # by the worker's word; not by a deadline, a loss or a later attempt
+        False  # the worker asked for the thaw; it was no deadline, loss or later attempt
     )
     cancelled: bool = False
-    is_test: bool = False  # of a test, only targets that failed are entered
+    is_test: bool = False  # a test enters only the targets that failed
     targets: tuple[Target, ...] = field(default_factory=tuple)
 
 
@@ -49,14 +49,14 @@ def scripts_were_fine(facts: Facts) -> bool:
 
 
 def complete_argument(facts: Facts) -> str:
-    """Return "1" only if nothing at all failed: it may delete logs."""
+    """Return "1" only if nothing at all failed: complete may delete logs."""
     fine = (
         scripts_were_fine(facts)
         and not facts.cancelled
         and facts.thawed_on_request
         and bool(facts.targets)
         and all(target.whole for target in facts.targets)
-        # A snapshot that may have been taken after the thaw does not hold what the logs still have.
+        # A snapshot that may have been taken after the thaw cannot replace the logs.
         and (
             facts.before != Outcome.SUCCEEDED
             or all(target.returned_before_thaw for target in facts.targets)

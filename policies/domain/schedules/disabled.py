@@ -1,4 +1,4 @@
-"""Times of the week in which a schedule starts nothing, by the wall clock of the schedule's time zone."""
+"""Times of the week in which a schedule starts no run, in local time of the schedule's time zone."""
 
 import re
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ _FORM = "write days and a span, such as sat sun 08:00-18:00"
 class DisabledTime(NamedTuple):
     """A span that begins on each of `days` (0: Monday). Minutes since midnight, the end not included.
 
-    An end that is not after the beginning lies on the next day.
+    An end that is not after the beginning is on the next day.
     """
 
     days: frozenset[int]
@@ -22,7 +22,7 @@ class DisabledTime(NamedTuple):
     ends: int
 
     def holds(self, wall: datetime) -> bool:
-        """Tell whether a wall clock that shows this stands in the span."""
+        """Tell whether this local time is in the span."""
         day, minute = wall.weekday(), wall.hour * 60 + wall.minute
         if self.begins < self.ends:
             return day in self.days and self.begins <= minute < self.ends
@@ -32,42 +32,40 @@ class DisabledTime(NamedTuple):
         )
 
     def __str__(self) -> str:
-        """Return it as people write it: "sat sun 08:00-18:00"."""
+        """Return the span in the form that people write: "sat sun 08:00-18:00"."""
         days = [DAYS[day] for day in sorted(self.days)] if len(self.days) < len(DAYS) else []
         return " ".join([*days, f"{clock(self.begins)}-{clock(self.ends)}"])
 
 
 def make(days: Sequence[str], begins: str, ends: str) -> DisabledTime:
-    """Return the span; no day at all means each. ValueError with a sentence where it cannot be."""
+    """Return the span; no days mean every day. ValueError with a sentence if it is not valid."""
     unknown = [day for day in days if day.lower() not in DAYS]
     if unknown:
-        message = f"{unknown[0]!r} is no day of the week: the days are {', '.join(DAYS)}."
+        message = f"{unknown[0]!r} is not a day of the week: the days are {', '.join(DAYS)}."
         raise ValueError(message)
     found = frozenset(DAYS.index(day.lower()) for day in days) or frozenset(range(len(DAYS)))
     made = DisabledTime(found, _minutes(begins), _minutes(ends))
     if made.begins == made.ends:
-        message = (
-            f"From {begins} to {ends} is no time at all: write 00:00 to 24:00 for a whole day."
-        )
+        message = f"From {begins} to {ends} is an empty span: write 00:00 to 24:00 for a whole day."
         raise ValueError(message)
     if made.begins == DAY_MINUTES:
-        message = "A day's last moment begins nothing: write 00:00 and the next day."
+        message = "A span cannot begin at 24:00: write 00:00 and the next day."
         raise ValueError(message)
     return made
 
 
 def parse(line: str) -> DisabledTime:
-    """Return the span that `str()` of it writes; ValueError with a sentence where the line is none."""
+    """Return the span of a line as `str()` writes it; ValueError with a sentence if it is not one."""
     *days, span = line.replace(",", " ").split() or [""]
     begins, dash, ends = span.partition("-")
     if not dash:
-        message = f"{line.strip()!r} is no disabled time: {_FORM}."
+        message = f"{line.strip()!r} is not a disabled time: {_FORM}."
         raise ValueError(message)
     return make(days, begins, ends)
 
 
 def clock(minutes: int) -> str:
-    """Return minutes since midnight as a clock shows them; the end of a day is 24:00."""
+    """Return minutes since midnight as HH:MM; the end of a day is 24:00."""
     return f"{minutes // 60:02}:{minutes % 60:02}"
 
 
@@ -75,6 +73,6 @@ def _minutes(text: str) -> int:
     found = _CLOCK.fullmatch(text)
     minutes = int(found[1]) * 60 + int(found[2]) if found else DAY_MINUTES + 1
     if minutes > DAY_MINUTES:
-        message = f"{text!r} is no time of day: write one from 00:00 to 24:00, such as 08:00."
+        message = f"{text!r} is not a time of day: write one from 00:00 to 24:00, such as 08:00."
         raise ValueError(message)
     return minutes

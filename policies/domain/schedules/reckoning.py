@@ -1,4 +1,4 @@
-"""What becomes of the due times that have passed. Pure: each of them is run, skipped or missed, exactly once."""
+"""The settling of due times that have passed. Pure: each is run, skipped or missed, exactly once."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,13 +9,13 @@ from typing import NamedTuple
 from policies.domain.schedules import schedule
 from policies.domain.schedules.schedule import Due, Rule
 
-LATE = timedelta(hours=1)  # from here on a due time is not made good any more
-AT_ONCE = 20_000  # due times of all schedules in one reckoning; the rest is the next one's
+LATE = timedelta(hours=1)  # a due time that is this late no longer starts a run
+AT_ONCE = 20_000  # due times of all schedules in one reckoning; the next one takes the rest
 _SECOND = timedelta(seconds=1)
 
 
 class Span(NamedTuple):
-    """Due times that are told together: the first, the last and how many."""
+    """Due times that are reported together: the first, the last and how many."""
 
     first: datetime
     last: datetime
@@ -24,20 +24,20 @@ class Span(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Reckoning:
-    """`run`: to be started now. `missed`, `skipped`: to be told. `next_at`: the due time that comes then."""
+    """`run`: to be started now. `missed`, `skipped`: to be reported. `next_at`: the next due time."""
 
     next_at: datetime | None
     run: Due | None = None
     missed: Span | None = None
     skipped: Span | None = None
-    disabled: tuple[str, ...] = ()  # by which times the last of the skipped was disabled
-    held: tuple[str, ...] = ()  # by which times a late run is disabled now; it counts as missed
+    disabled: tuple[str, ...] = ()  # the disabled times that contain the last skipped due time
+    held: tuple[str, ...] = ()  # the disabled times that stop a late run now; it counts as missed
 
 
 def reckon(rules: Mapping[str, Rule], since: datetime, now: datetime) -> Reckoning:
-    """Return what becomes of the due times from `since`, itself included, to `now`.
+    """Return what happens to the due times from `since`, itself included, to `now`.
 
-    The newest is run when it is less than an hour late and not disabled, neither when it was due nor now.
+    The newest is run if it is less than an hour late, and if neither it nor `now` is disabled.
     """
     ahead = schedule.due(rules, since - _SECOND)
     passed = list(
@@ -61,7 +61,7 @@ def reckon(rules: Mapping[str, Rule], since: datetime, now: datetime) -> Reckoni
 
 
 def following(rules: Mapping[str, Rule], after: datetime) -> datetime | None:
-    """Return the first due time after the moment, None where there is none."""
+    """Return the first due time after the moment, None if there is none."""
     return next((one.at for one in schedule.due(rules, after)), None)
 
 

@@ -1,9 +1,9 @@
-"""When something is due by a schedule. Pure: a rule and a moment in, moments out.
+"""The due times of a schedule. Pure: a rule and a moment in, moments out.
 
-Moments are aware, in UTC and whole minutes. Where clocks are put forward, what falls into the hour that does not
-exist is due in the first moment after it; where they are put back, what falls into the hour that comes
-twice is due in the first of the two. That is for cron's fixed times, days, weeks and months; minutes, hours and
-cron's wildcards go by elapsed time, as in Debian's cron.
+Moments are aware, in UTC and whole minutes. When clocks are set forward, a time in the skipped hour is
+due at the first moment after it. When they are set back, a time in the repeated hour is due in the first
+of the two. That is for cron's fixed times, days, weeks and months; minutes, hours and cron's wildcards
+go by elapsed time, as in Debian's cron.
 """
 
 import calendar
@@ -22,16 +22,16 @@ from policies.domain.schedules.disabled import DisabledTime
 
 CRON_FIELDS = 5
 _MINUTE = timedelta(minutes=1)
-_FIRST, _LAST = 2000, 2200  # years that a wall clock may show
-LOOKED_AT = 20_000  # due times, before a search for those that are not disabled gives up
+_FIRST, _LAST = 2000, 2200  # the first year of a local time, and the first that is too late
+LOOKED_AT = 20_000  # due times after which the search for one that is not disabled stops
 
 
-# So many due times in a row, and for so long, are disabled only where all are.
+# If so many due times in a row, over so long a time, are disabled, then all are.
 _CLOSED, _CLOSED_FOR = 400, timedelta(days=8)
 
 
 class Unit(StrEnum):
-    """What is counted by `every`."""
+    """The units of `every`."""
 
     MINUTES = "minutes"
     HOURS = "hours"
@@ -53,7 +53,7 @@ _CALENDAR_DAYS = {Unit.DAYS: 1, Unit.WEEKS: 7}
 
 @dataclass(frozen=True, slots=True)
 class Every:
-    """Each `number` units from `starting` on, which is the first time; a wall clock's moment, naive."""
+    """Every `number` units from `starting`, which is the first due time; a naive local time."""
 
     number: int
     unit: Unit
@@ -72,9 +72,9 @@ class Rule:
 
 
 class Due(NamedTuple):
-    """A moment at which schedules are due: by `names`, or by none as it is disabled for all of them.
+    """A moment at which schedules are due: those in `names`; none if it is disabled for all of them.
 
-    `disabled` says then which time of which schedule holds it.
+    In that case, `disabled` has the disabled time of each schedule that contains it.
     """
 
     at: datetime
@@ -89,14 +89,14 @@ def due_after(rule: Rule, moment: datetime) -> Iterator[datetime]:
     for at in _by_cron(rule, moment) if rule.every is None else _by_count(rule, rule.every, moment):
         if at.year >= _LAST or (ending is not None and at > ending):
             return
-        # Two times that do not exist may fall on one moment, and a clock that was put back shows the past.
+        # Two times in a skipped hour may give one moment, and times in a repeated hour may go back.
         if at > last:
             last = at
             yield at
 
 
 def due(rules: Mapping[str, Rule], after: datetime) -> Iterator[Due]:
-    """Yield the moments at which any of the rules is due, each once, strictly after the moment."""
+    """Yield the moments at which any rule is due, each once, strictly after the moment."""
     streams = [_named(name, rule, after) for name, rule in sorted(rules.items())]
     for at, found in groupby(heapq.merge(*streams), key=attrgetter("at")):
         names = [one.name for one in found]
@@ -107,10 +107,10 @@ def due(rules: Mapping[str, Rule], after: datetime) -> Iterator[Due]:
 def upcoming(
     rules: Mapping[str, Rule], after: datetime, number: int, *, looked_at: int = LOOKED_AT
 ) -> list[datetime]:
-    """Return the next moments at which something will start; fewer where there are no more.
+    """Return the next moments at which a run will start; fewer if there are no more.
 
-    Of the due times, disabled ones included, the first `looked_at` are searched, and no further than disabled
-    times, which repeat each week, leave any hope.
+    The search covers the first `looked_at` due times, disabled ones included. It stops sooner if all due
+    times of more than a week are disabled, as disabled times repeat each week.
     """
     found: list[datetime] = []
     closed, since = 0, after
@@ -126,13 +126,13 @@ def upcoming(
 
 
 def disabled_at(rule: Rule, moment: datetime) -> DisabledTime | None:
-    """Return the disabled time that holds the moment, or None."""
+    """Return the disabled time that contains the moment, or None."""
     wall = moment.astimezone(rule.zone)
     return next((time for time in rule.disabled if time.holds(wall)), None)
 
 
 def held(rules: Mapping[str, Rule], moment: datetime) -> tuple[str, ...]:
-    """Return by which disabled times all of the rules are held; nothing where one is free, or there is none."""
+    """Return a disabled time for each rule; nothing if a rule is free at the moment, or there are no rules."""
     times = {name: disabled_at(rule, moment) for name, rule in rules.items()}
     if any(time is None for time in times.values()):
         return ()
@@ -140,7 +140,7 @@ def held(rules: Mapping[str, Rule], moment: datetime) -> tuple[str, ...]:
 
 
 def first_moment(wall: datetime, zone: tzinfo) -> datetime:
-    """Return the first moment at which the zone's wall clock shows this, or has passed it."""
+    """Return the first moment at which the zone's local time is this, or later."""
     shown = wall.replace(tzinfo=zone, fold=0)
     while (at := shown.astimezone(UTC)).astimezone(zone).replace(tzinfo=None) != wall:
         wall += _MINUTE
@@ -149,33 +149,33 @@ def first_moment(wall: datetime, zone: tzinfo) -> datetime:
 
 
 def parse_wall(text: str) -> datetime:
-    """Return a wall clock's moment, naive, from "YYYY-MM-DDTHH:MM"; ValueError with a sentence."""
+    """Return a naive local time from "YYYY-MM-DDTHH:MM"; ValueError with a sentence if it is none."""
     try:
-        found = datetime.strptime(text, "%Y-%m-%dT%H:%M")  # noqa: DTZ007 - a wall clock bears no zone
+        found = datetime.strptime(text, "%Y-%m-%dT%H:%M")  # noqa: DTZ007 - a local time has no zone
     except ValueError:
         found = None
     if found is None or not _FIRST <= found.year < _LAST or f"{found:%Y-%m-%dT%H:%M}" != text:
         message = (
-            f"{text!r} is no date and time from {_FIRST} to {_LAST - 1}: write one such as "
-            "2026-12-01T00:00, by the clock of the schedule's time zone."
+            f"{text!r} is not a date and time from {_FIRST} to {_LAST - 1}: write one such as "
+            "2026-12-01T00:00, in local time of the schedule's time zone."
         )
         raise ValueError(message)
     return found
 
 
 def check_cron(text: str) -> None:
-    """Raise ValueError, with a sentence, where the text is no cron expression that is ever due."""
+    """Raise ValueError, with a sentence, if the text is not a cron expression or is never due."""
     fields = text.split()
     if len(fields) != CRON_FIELDS:
         message = (
-            f"{text!r} has {len(fields)} fields and has to have {CRON_FIELDS}: minute, hour, day of the month, "
+            f"{text!r} has {len(fields)} fields but needs {CRON_FIELDS}: minute, hour, day of the month, "
             "month, day of the week, such as 0 2 * * *."
         )
         raise ValueError(message)
     try:
         ever = next(CronSim(text, datetime(_FIRST, 1, 1, tzinfo=UTC)), None)
     except CronSimError as error:
-        message = f"{text!r} is no cron expression ({error}): write one such as 0 2 * * *."
+        message = f"{text!r} is not a cron expression ({error}): write one such as 0 2 * * *."
         raise ValueError(message) from None
     if ever is None:
         message = f"{text!r} is never due: correct the day or the month."
@@ -188,10 +188,10 @@ def explain_cron(text: str) -> str:
 
 
 class _Cron(CronSim):
-    """Walks in steps that no zone's clock jumps over: some are put forward or back by half an hour."""
+    """Moves in steps that no clock change skips: in some zones the clock changes by half an hour."""
 
     def advance_hour(self) -> bool:
-        """Move on to an hour that fits; False where this one does."""
+        """Move on to a matching hour; False if this one matches."""
         if self.dt.hour in self.hours:
             return False
         self.dt = self.dt.replace(minute=0, second=0)
@@ -199,7 +199,7 @@ class _Cron(CronSim):
         return self._walk(lambda: self.dt.hour in self.hours or self.dt.day != day, 30)
 
     def advance_minute(self) -> bool:
-        """Move on to a minute that fits; False where this one does."""
+        """Move on to a matching minute; False if this one matches."""
         if self.dt.minute in self.minutes:
             return False
         self.dt = self.dt.replace(second=0)
@@ -238,7 +238,7 @@ def _elapsed(rule: Rule, every: Every, moment: datetime) -> Iterator[datetime]:
 
 
 def _on_the_calendar(rule: Rule, every: Every, moment: datetime) -> Iterator[datetime]:
-    """Count from the start each time, so that a month's end that is clamped does not drift."""
+    """Count from the start each time, so that a shortened month's end does not move later dates."""
     wall, start = moment.astimezone(rule.zone), every.starting
     if every.unit in _CALENDAR_DAYS:
         passed = (wall.date() - start.date()).days // (_CALENDAR_DAYS[every.unit] * every.number)
@@ -252,7 +252,7 @@ def _on_the_calendar(rule: Rule, every: Every, moment: datetime) -> Iterator[dat
 
 
 def _shifted(every: Every, n: int) -> datetime | None:
-    """Return the start moved on n times, None where the calendar ends."""
+    """Return the start moved on n times, None after the last year."""
     start = every.starting
     if every.unit in _CALENDAR_DAYS:
         moved = start + timedelta(days=n * every.number * _CALENDAR_DAYS[every.unit])

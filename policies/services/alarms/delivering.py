@@ -1,6 +1,7 @@
-"""The outbox sent: each message is claimed by compare-and-set, sent at least once, repeated, and in the end given up.
+"""Sending from the outbox: claim a message by compare-and-set, send it, try again, and at last give up.
 
-The watchdog does this in threads of its own, without broker. Of two watchdogs at a time one wins each message.
+A message is sent at least once, unless it is given up. The watchdog does this in threads of its own,
+without broker. If two watchdogs run at the same time, exactly one of them claims each message.
 """
 
 import logging
@@ -25,7 +26,7 @@ from policies.services.alarms import receivers
 
 log = logging.getLogger(__name__)
 
-# Past this whoever claimed a message is dead: a courier is ended long before.
+# After this, the process that claimed a message is dead: a courier is killed long before.
 CLAIM = timedelta(seconds=post.DEADLINE_SECONDS * 2 + 30)
 TOGETHER = addresses.MOST * 2
 KEPT = timedelta(days=90)
@@ -37,31 +38,31 @@ _OWNER = Coalesce("receivers__user_id", "receivers__policy__owner_id", "alarm__o
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Messages to the receivers of one user or policy, which nobody else sends now."""
+    """Messages to the receivers of one user or policy; no other process sends them now."""
 
     receivers: int | None
-    owner: int  # the user whose receivers they are, or whose policy's; 0 where all are gone
+    owner: int  # the user who owns the receivers or their policy; 0 if all are deleted
     deliveries: Sequence[AlarmDelivery]
     urgent: bool
 
 
 def spread(ignored: Collection[UUID] = (), waiting: Collection[UUID] = ()) -> int:
-    """Make a delivery for each receiver of what is due; return of how many alarms.
+    """Create a delivery for each receiver of each due alarm; return the number of alarms.
 
-    `ignored`: runs whose 'may be frozen' has been told without the database; it is not told twice. `waiting`: runs of
-    which that is going on at this moment.
+    `ignored`: runs whose 'may be frozen' alarm was sent without the database; it is not sent twice.
+    `waiting`: runs whose alarm is being sent that way at this moment.
     """
     now = clock.now()
     due = Alarm.objects.filter(_is_due(now), spread_at=None).order_by("not_before", "pk")
     if waiting:
         due = due.exclude(kind=AlarmKind.MAY_BE_FROZEN, run__in=waiting)
     rows = due.values_list("pk", flat=True)
-    trouble = "alarm %s could not be made ready to be sent"
+    trouble = "alarm %s could not be prepared for sending"
     return each.apart(list(rows), lambda key: _spread(key, ignored, now), trouble)
 
 
 def _is_due(now: datetime) -> Q:
-    """Match the alarms whose time has come, and those of a clock that has been put back since."""
+    """Match the alarms that are due, and those from before the clock was set back."""
     return Q(not_before__lte=now) | Q(created_at__gt=now + clock.SKEW)
 
 
@@ -75,9 +76,9 @@ def _spread(key: int, ignored: Collection[UUID], now: datetime) -> bool:
         return True
     targets, lost = receivers.targets(alarm)
     for sentence in lost:
-        # Kept as a delivery that was given up, so that the pages tell why somebody was not told.
+        # Stored as a delivery that was given up, so that the pages show why a receiver got nothing.
         _refuse(alarm, sentence, now)
-        log.error("%s: somebody cannot be told of it: %s", alarm, sentence)
+        log.error("%s: the alarm cannot be sent to one of its receivers: %s", alarm, sentence)
     for found, url in targets:
         AlarmDelivery.objects.create(
             alarm=alarm,
@@ -107,17 +108,17 @@ def claim(
     urgent_owners: Collection[int] = (),
     only_urgent: bool = False,
 ) -> Batch | None:
-    """Take what is due for one receiver, what may be frozen first and whatever else is on its way.
+    """Claim the due messages of one receiver; None if nothing is due.
 
-    Of the rest only where the receiver is not `busy`. Nothing of `owners`, and of `urgent_owners` nothing of what may
-    be frozen. None where nothing is due.
+    'May be frozen' alarms come first, also to a receiver that is `busy`, but none of `urgent_owners`.
+    Other messages go only to a receiver that is not `busy`, and none of `owners`.
     """
     now = clock.now()
     due = _due(now).annotate(owner=_OWNER)
     urgent = _URGENT & ~Q(owner__in=urgent_owners)
     rest = ~_URGENT & _free(busy) & ~Q(owner__in=owners)
     rows = due.filter(urgent if only_urgent else urgent | rest)
-    # Who did not take a message before may hang again: others first.
+    # A receiver that failed before may hang again, so the others come first.
     order = (Case(When(_URGENT, then=0), default=1), "attempts", "next_at", "pk")
     first = rows.order_by(*order).first()
     if first is None:
@@ -140,7 +141,7 @@ def _due(now: datetime) -> QuerySet[AlarmDelivery]:
 
 
 def _is_far_ahead(now: datetime) -> Q:
-    """Match what waits for longer than its pause: the clock has been put back since."""
+    """Match the messages that wait longer than their pause: the clock was set back since."""
     found = Q(attempts=0, next_at__gt=now + clock.SKEW)
     for attempts in range(1, len(messages.PAUSES)):
         pause = messages.pause(attempts)
@@ -150,13 +151,13 @@ def _is_far_ahead(now: datetime) -> Q:
 
 
 def _free(busy: Collection[int | None]) -> Q:
-    """Match the deliveries whose receiver is not busy; those whose receiver is gone count as one."""
+    """Match the deliveries whose receiver is not busy; all deleted receivers count as one."""
     known = Q(receivers__isnull=False) & ~Q(receivers__in=[key for key in busy if key is not None])
     return known if None in busy else known | Q(receivers=None)
 
 
 def _waits(delivery: AlarmDelivery, now: datetime) -> bool:
-    """Tell whether it would overtake something that is on its way. What may be frozen waits for nothing."""
+    """Tell whether it would overtake a message in progress. A 'may be frozen' alarm waits for nothing."""
     kind = AlarmKind(delivery.alarm.kind)
     kinds = messages.newest_of(kind)
     if kind == AlarmKind.MAY_BE_FROZEN or not kinds:
@@ -172,7 +173,10 @@ def _waits(delivery: AlarmDelivery, now: datetime) -> bool:
 
 
 def _is_overtaken(delivery: AlarmDelivery, now: datetime) -> bool:
-    """End it, and tell so, where a newer message says what is true now. Asked once it is claimed."""
+    """End the delivery, and return True, if a newer message says what is true now.
+
+    Only for a delivery that is claimed.
+    """
     if not _newer(delivery).exists():
         return False
     _end(delivery, AlarmDelivery.State.GIVEN_UP, SUPERSEDED, now)
@@ -180,7 +184,7 @@ def _is_overtaken(delivery: AlarmDelivery, now: datetime) -> bool:
 
 
 def _newer(delivery: AlarmDelivery) -> QuerySet[Alarm]:
-    """Return what has been said since on the same, the newest first."""
+    """Return the later alarms on the same matter, the newest first."""
     alarm = delivery.alarm
     kinds = messages.newest_of(AlarmKind(alarm.kind))
     if alarm.policy_id is None or not kinds:
@@ -200,7 +204,7 @@ def _take(delivery: AlarmDelivery, now: datetime) -> bool:
 
 
 def send(batch: Batch) -> None:
-    """Send what was claimed, and enter what became of it."""
+    """Send the claimed messages, and enter their results."""
     letters = {}
     for delivery in batch.deliveries:
         try:
@@ -247,7 +251,7 @@ def _enter(delivery: AlarmDelivery, problem: str, now: datetime) -> None:
 
 
 def _repeat_freeze(delivery: AlarmDelivery, now: datetime) -> None:
-    """Tell once more of a freeze that was told while the thaw before it was on its way: it may have come last."""
+    """Send a 'may be frozen' alarm again that was sent during this recovery: the recovery may come last."""
     newest = _newer(delivery).first() if delivery.alarm.kind == AlarmKind.RECOVERED else None
     if newest is not None and newest.kind == AlarmKind.MAY_BE_FROZEN:
         AlarmDelivery.objects.create(
@@ -272,7 +276,7 @@ def _end(delivery: AlarmDelivery, state: str, reason: str, now: datetime) -> Non
 
 
 def send_all() -> int:
-    """Send what is due, one receiver after the other; return how many messages were tried."""
+    """Send all due messages, one receiver after the other; return how many were tried."""
     spread()
     tried, busy = 0, set[int | None]()
     while (batch := claim(busy)) is not None:
@@ -284,7 +288,7 @@ def send_all() -> int:
 
 
 def told() -> set[UUID]:
-    """Return the runs whose 'may be frozen' is told of, or held back: every receiver was tried once."""
+    """Return the runs whose 'may be frozen' alarm was tried once at every receiver, or is held back."""
     rows = Alarm.objects.filter(
         kind=AlarmKind.MAY_BE_FROZEN,
         created_at__gte=clock.now() - messages.patience(AlarmKind.MAY_BE_FROZEN),
@@ -296,6 +300,6 @@ def told() -> set[UUID]:
 
 
 def forget_old() -> None:
-    """Remove alarms that are long over."""
+    """Remove alarms older than KEPT with nothing left to send."""
     old = Alarm.objects.filter(not_before__lt=clock.now() - KEPT)
     old.exclude(deliveries__state=_PENDING).delete()

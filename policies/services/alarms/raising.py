@@ -1,7 +1,7 @@
-"""Alarms raised: rows in the outbox, written in the transaction of the change that they tell of.
+"""Raising alarms: rows in the outbox, written in the transaction of the change that they report.
 
-`services.runs` and `services.confirming` call this; nothing here decrypts, reads the spool or uses the network.
-`services.delivering` sends.
+`services.runs` and `services.watch.confirming` call this; nothing here decrypts, reads the spool or
+uses the network. `services.alarms.delivering` sends.
 """
 
 from datetime import datetime
@@ -22,7 +22,7 @@ _ENDED = {
 }
 _PINGS = {
     State.SUCCEEDED: AlarmKind.PING_SUCCESS,
-    # A backup that is not whole is none to rely on, and a cancelled one was not made.
+    # Nobody can rely on a backup that is not whole, and a cancelled run made none.
     State.PARTIAL: AlarmKind.PING_FAIL,
     State.FAILED: AlarmKind.PING_FAIL,
     State.CANCELLED: AlarmKind.PING_FAIL,
@@ -31,24 +31,24 @@ _PINGS = {
 
 
 def started(run: Run, now: datetime) -> None:
-    """Tell that a worker has taken the run for the first time."""
+    """Report that a worker has taken the run for the first time."""
     if not run.is_test:
         _ping(run, AlarmKind.PING_START, now)
 
 
 def may_be_frozen(run: Run, since: datetime, now: datetime, *, is_new: bool) -> None:
-    """Tell that an application may be frozen. A freeze that was not told of yet is no repetition."""
+    """Report that an application may be frozen; at once if the freeze `is_new`, as that is no repetition."""
     given_up = run.state != State.THAWING
     message = messages.may_be_frozen(run.label, since, str(run.pk), given_up=given_up)
     _raise(run, AlarmKind.MAY_BE_FROZEN, message, now, at_once=is_new)
 
 
 def thawed(run: Run, how: str, now: datetime) -> None:
-    """Tell that what may have been frozen is not any more; what was held back would be untrue now."""
+    """Report the thaw, and drop the 'may be frozen' alarms that are held back: they are no longer true."""
     held = _held(run, AlarmKind.MAY_BE_FROZEN).first()
     if held is not None:
-        how += f" It had failed {held.count} more times than was told."
-        # What is due may have been told from the spool: it stays, so that the same people are told of the thaw.
+        how += f" There were {held.count} more failures that no alarm reported."
+        # A due alarm may have been sent from the spool: it stays, so that the same people get the recovery.
         _held(run, AlarmKind.MAY_BE_FROZEN).filter(not_before__gt=now).delete()
         _held(run, AlarmKind.MAY_BE_FROZEN).update(spread_at=now)
     message = messages.recovered(run.label, str(run.pk), how)
@@ -56,7 +56,7 @@ def thawed(run: Run, how: str, now: datetime) -> None:
 
 
 def thawed_late(run: Run, now: datetime) -> None:
-    """Tell that a window was ended by its deadline or by the loss of its keeper, where it was so."""
+    """Report a window that its deadline or the loss of its keeper ended; nothing if neither did."""
     if run.thaw_by in {"", ThawBy.WORKER}:
         return
     began = set(run.phases.filter(started_at__isnull=False).values_list("phase", flat=True))
@@ -66,7 +66,7 @@ def thawed_late(run: Run, now: datetime) -> None:
 
 
 def ended(run: Run, now: datetime) -> None:
-    """Tell how a run ended that is no test."""
+    """Report the end of a run; not for tests."""
     state = State(run.state)
     if state in _PINGS:
         _ping(run, _PINGS[state], now)
@@ -81,19 +81,19 @@ def ended(run: Run, now: datetime) -> None:
 
 
 def _recovered(run: Run, now: datetime) -> None:
-    """Tell that a backup succeeded where the last that was told of the policy is trouble."""
+    """Report that a backup succeeded, if the last alarm of the policy was a problem."""
     told = Alarm.objects.filter(
         policy=run.policy_id, kind__in=[*messages.TROUBLE, AlarmKind.RECOVERED]
     )
     last = told.order_by("-pk").values_list("kind", "run").first()
-    # A mark is taken away by a thaw; of this very run nobody has been told anything but its late thaw.
+    # Only a thaw removes a mark; the only alarm of this same run can be its late thaw.
     if last is None or last[0] == AlarmKind.RECOVERED or last[1] == run.pk:
         return
     marked = told.filter(policy__may_be_frozen_since__isnull=False)
     if last[0] == AlarmKind.MAY_BE_FROZEN or marked.exists():
         _take_along(
             run, now
-        )  # a mark stands until somebody confirms the thaw: this success is none
+        )  # the mark stays until somebody confirms the thaw: this success is no recovery
         return
     how = f"Run {run.pk} of {run.label} succeeded."
     lately = told.filter(kind=AlarmKind.RECOVERED, not_before__gt=now - messages.REPEAT)
@@ -103,24 +103,27 @@ def _recovered(run: Run, now: datetime) -> None:
 
 
 def _take_along(run: Run, now: datetime) -> str:
-    """Remove the failures that are held back, as they would be told after their recovery; return a sentence on them."""
+    """Remove the failures that are held back; return a sentence with their number.
+
+    They would else be sent after their recovery.
+    """
     mine = Alarm.objects.filter(policy=run.policy_id, kind__in=_ENDED.values())
     held = mine.filter(spread_at=None, not_before__gt=now)
     untold = sum(held.values_list("count", flat=True))
     held.delete()
-    return f" It had gone wrong {untold} more times than was told." if untold else ""
+    return f" There were {untold} more problems that no alarm reported." if untold else ""
 
 
 def _raise(
     run: Run, kind: AlarmKind, message: Message, now: datetime, *, at_once: bool = False
 ) -> None:
-    """Add the alarm, or count it in one that is held back; see `alarms.REPEAT`."""
+    """Add the alarm, or count it in one that is held back; see `messages.REPEAT`."""
     _take_back_recovery(run, kind, now)
     rows = Alarm.objects.filter(policy=run.policy_id, kind=kind)
     last = rows.order_by("-pk").first() if run.policy_id else None
     not_before = now
     if last is not None and not at_once:
-        # A recovery that is due tells of another one: of a thaw.
+        # A recovery that is due reports something else: a thaw.
         is_open = last.spread_at is None and (kind != AlarmKind.RECOVERED or last.not_before > now)
         if is_open and _count_in(last, run, message):
             return
@@ -139,17 +142,20 @@ def _raise(
 
 
 def _take_back_recovery(run: Run, kind: AlarmKind, now: datetime) -> None:
-    """Remove a recovery that is not true any more. One that is due was true: it is told, and the trouble after it."""
+    """Remove a recovery that is no longer true.
+
+    A recovery that is due was true: it is sent, and the new problem after it.
+    """
     untold = _held(run, AlarmKind.RECOVERED)
     if kind == AlarmKind.MAY_BE_FROZEN:
         untold.delete()
     elif kind in messages.TROUBLE:
-        # By another machine's clock what is due may not be due yet: what is held back was so from the first.
+        # Another machine's clock may show a due alarm as not yet due; one held back was so when created.
         untold.filter(not_before__gt=now).exclude(not_before=F("created_at")).delete()
 
 
 def _count_in(held: Alarm, run: Run, message: Message) -> bool:
-    """Count the alarm in one that was not sent yet, which tells of the last; False where it was sent by now."""
+    """Count the alarm in one that was not sent yet, and let that report the new run; False if sent by now."""
     return compare_and_set(
         Alarm.objects.filter(pk=held.pk),
         {"spread_at": None},

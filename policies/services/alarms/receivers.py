@@ -1,6 +1,6 @@
-"""Where alarms go: the one place of the rules of alarm URLs and ping URLs, and of who is told of what.
+"""Receivers of alarms: the only place with the rules for alarm URLs and ping URLs, and who gets which alarm.
 
-Admin forms and `apply` both come here. URLs hold secrets: no sentence, page or log shows one.
+Admin forms and `apply` both use it. URLs contain secrets: no sentence, page or log shows one.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,20 +17,20 @@ from policies.domain.errors import InputError
 from policies.models import Alarm, AlarmReceivers, Policy
 from scripts_admin.models import User
 
-NOBODY = "none"  # what is entered where no URL is to be left
+NOBODY = "none"  # the input that removes all URLs
 _TRIAL_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True)
 class Tried:
-    """What became of a test message to one URL; an empty problem means that it was taken."""
+    """The result of a test message to one URL; an empty problem means that the receiver took it."""
 
     shown: str
     problem: str
 
 
 def of(*, user: User | None = None, policy: Policy | None = None) -> AlarmReceivers:
-    """Return the user's or the policy's receivers, new ones where there are none; nothing is saved or decrypted."""
+    """Return the user's or the policy's receivers, new ones if there are none; saves and decrypts nothing."""
     rows = AlarmReceivers.objects.defer("urls", "ping_url")
     owner = Q(user=user) if user is not None else Q(policy=policy)
     known = (user or policy) is not None and (user or policy).pk  # type: ignore[union-attr]
@@ -39,13 +39,13 @@ def of(*, user: User | None = None, policy: Policy | None = None) -> AlarmReceiv
 
 
 def entered(**columns: str) -> dict[str, str]:
-    """Return what was entered: nothing leaves a column as it is, `none` empties it."""
+    """Return the columns to change: an empty input keeps a column as it is, `none` empties it."""
     said = {column: text.strip() for column, text in columns.items() if text.strip()}
     return {column: "" if text == NOBODY else text for column, text in said.items()}
 
 
 def check(entered: Mapping[str, str]) -> None:
-    """Raise ValidationError, by column (`urls`, `ping_url`), where alarms and pings cannot be sent there."""
+    """Raise ValidationError, by column (`urls`, `ping_url`), if alarms or pings cannot be sent there."""
     wrong: dict[str, list[str]] = {}
     if "urls" in entered:
         wrong["urls"] = _url_mistakes(addresses.split(entered["urls"]))
@@ -57,11 +57,13 @@ def check(entered: Mapping[str, str]) -> None:
 
 
 def save(found: AlarmReceivers, entered: Mapping[str, str]) -> list[str]:
-    """Save the columns that were entered; return which of them are others than before. The caller has asked `check`."""
+    """Save the entered columns; return those that changed. The caller has called `check`."""
     wanted = dict(entered)
     if "urls" in wanted:
         wanted["urls"] = "\n".join(addresses.split(wanted["urls"]))
-    if found.pk:  # what is under a lost key is gone: who enters the one anew starts afresh
+    if (
+        found.pk
+    ):  # a column under a lost key cannot be read: if one is entered again, the other is emptied
         lost = {name for name in ("urls", "ping_url") if _stored(found, name) is None}
         wanted = dict.fromkeys(lost if entered else (), "") | wanted
     changed = [name for name, value in wanted.items() if value != _stored(found, name)]
@@ -78,13 +80,16 @@ def shown(found: AlarmReceivers) -> list[str]:
     try:
         urls, ping = addresses.split(found.urls), found.ping_url
     except DecryptionError:
-        return ["cannot be decrypted: enter the URLs anew"]
+        return ["cannot be decrypted: enter the URLs again"]
     words = [addresses.masked(url) for url in urls]
     return [*words, *([f"ping {addresses.masked(ping)}"] if ping else [])]
 
 
 def concerned(kind: AlarmKind, policy_id: int | None, owner_id: int | None) -> list[AlarmReceivers]:
-    """Return everybody who is told: the policy's, its owner's, and for what may be frozen all superusers'."""
+    """Return the receivers of an alarm: the policy's, its owner's, and for 'may be frozen' all superusers'.
+
+    For a ping, only the policy's.
+    """
     who = Q(user=owner_id, user__isnull=False, user__is_active=True)
     if policy_id is not None:
         who |= Q(policy=policy_id)
@@ -92,21 +97,21 @@ def concerned(kind: AlarmKind, policy_id: int | None, owner_id: int | None) -> l
         who = Q(policy=policy_id, has_ping=True, policy__isnull=False)
     elif kind == AlarmKind.MAY_BE_FROZEN:
         who |= Q(user__is_superuser=True, user__is_active=True)
-    # Superusers first: where one after the other is served, no tenant's receiver keeps them waiting.
+    # Superusers first: if receivers are served one by one, no tenant's receiver delays them.
     rows = AlarmReceivers.objects.filter(who).order_by("-user__is_superuser", "pk")
     return list(rows.defer("urls", "ping_url"))
 
 
 def try_out(label: str, found: Sequence[AlarmReceivers]) -> list[Tried]:
-    """Send one test message now to each URL, in their order. InputError where there is no URL."""
+    """Send one test message now to each URL, in their order. InputError if there is no URL."""
     readable, lost = _readable(found, "urls")
     urls = list(dict.fromkeys(url for each in readable for url in _urls(each)))
     if not urls and lost:
         raise InputError(f"{label}: {lost[0]}")
     if not urls:
         raise InputError(
-            f"{label} has no alarm URLs: enter them in the admin pages, or with alarm_urls_env in apply's "
-            "document."
+            f"{label} has no alarm URLs: enter them in the admin pages, or with alarm_urls_env in the document "
+            "of apply."
         )
     message = messages.trial(label)
     letters = [post.Letter(n, url, message.title, message.text) for n, url in enumerate(urls)]
@@ -116,7 +121,7 @@ def try_out(label: str, found: Sequence[AlarmReceivers]) -> list[Tried]:
 
 
 def of_label(label: str) -> tuple[str, list[AlarmReceivers]]:
-    """Return whom the alarms of "owner/policy" reach, or those of the user "owner"."""
+    """Return the receivers of the alarms of the policy "owner/policy", or those of the user "owner"."""
     owner, _, name = label.partition("/")
     user = User.objects.filter(username=owner).first()
     if user is None:
@@ -125,14 +130,14 @@ def of_label(label: str) -> tuple[str, list[AlarmReceivers]]:
         return label, [each for each in [of(user=user)] if each.pk]
     policy = Policy.objects.filter(owner=user, name=name).first()
     if policy is None:
-        raise InputError(f"There is no policy {label}: the admin pages show those there are.")
+        raise InputError(f"There is no policy {label}: the admin pages list the existing ones.")
     return label, concerned(AlarmKind.FAILED, policy.pk, user.pk)
 
 
 def targets(alarm: Alarm) -> tuple[list[tuple[AlarmReceivers, str]], list[str]]:
-    """Return each URL that the alarm goes to, once, with the receivers that it is of.
+    """Return each URL that gets the alarm, once, with its receivers.
 
-    And a sentence for each of them whose URLs cannot be decrypted; that keeps nobody else from being told.
+    And a sentence for each receivers' row whose URLs cannot be decrypted; all others still get the alarm.
     """
     is_ping = alarm.kind in messages.PINGS
     kind = AlarmKind.MAY_BE_FROZEN if _ends_a_freeze(alarm) else AlarmKind(alarm.kind)
@@ -149,7 +154,7 @@ def targets(alarm: Alarm) -> tuple[list[tuple[AlarmReceivers, str]], list[str]]:
 
 
 def _ends_a_freeze(alarm: Alarm) -> bool:
-    """Tell whether it takes back that something may be frozen: whoever heard of that hears of this."""
+    """Tell whether it ends a 'may be frozen' alarm: everyone who got the alarm gets the recovery."""
     if alarm.kind != AlarmKind.RECOVERED or alarm.policy_id is None:
         return False
     kinds = messages.newest_of(AlarmKind.RECOVERED)
@@ -158,7 +163,7 @@ def _ends_a_freeze(alarm: Alarm) -> bool:
 
 
 def groups(policy: Policy) -> tuple[list[list[str]], list[str]]:
-    """Return the URLs of everybody who is told when the policy may be frozen, a list for each; lost as in `targets`."""
+    """Return the URLs of each receiver of the policy's 'may be frozen' alarm; lost ones as in `targets`."""
     readable, lost = _readable(
         concerned(AlarmKind.MAY_BE_FROZEN, policy.pk, policy.owner_id), "urls"
     )
@@ -168,7 +173,7 @@ def groups(policy: Policy) -> tuple[list[list[str]], list[str]]:
 def _readable(
     found: Sequence[AlarmReceivers], column: str
 ) -> tuple[list[AlarmReceivers], list[str]]:
-    """Return those whose column can be decrypted, and a sentence for each other one."""
+    """Return the rows whose column can be decrypted, and a sentence for each of the others."""
     readable, lost = [], []
     for each in found:
         try:
@@ -188,7 +193,7 @@ def _stored(found: AlarmReceivers, name: str) -> str | None:
     try:
         return str(getattr(found, name))
     except DecryptionError:
-        return None  # whatever it was, it is entered anew
+        return None  # unknown, so an input always counts as a change
 
 
 def _url_mistakes(urls: list[str]) -> list[str]:

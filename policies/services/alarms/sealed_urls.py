@@ -1,4 +1,4 @@
-"""The URLs of who is told when a window stays frozen, sealed beside the spool's record.
+"""The URLs of the receivers of a 'may be frozen' alarm, encrypted beside the spool's record.
 
 A worker writes them before its window opens. The watchdog reads them without the database.
 """
@@ -20,7 +20,7 @@ _NOT_FROM_HERE = "%s/%s: alarms cannot be sent from the spool: %s"
 
 
 def write(folder: Path, policy: Policy) -> None:
-    """Put the sealed URLs beside the record, before the window. A window opens also where that fails."""
+    """Write the encrypted URLs beside the record, before the window. If that fails, the window opens anyway."""
     path = folder / NAME
     try:
         path.unlink(missing_ok=True)
@@ -35,7 +35,7 @@ def write(folder: Path, policy: Policy) -> None:
 
 
 def read(folder: Path) -> list[list[str]]:
-    """Return the URLs of each who is told; none where nobody is, or the key is gone."""
+    """Return the URLs of each receiver; none if there is no receiver, or the key is lost."""
     try:
         found: list[list[str]] = json.loads(encrypted.unseal((folder / NAME).read_text()))
     except (FileNotFoundError, DecryptionError, ValueError):

@@ -1,4 +1,4 @@
-"""Hints that got lost, sent again: the broker may forget, the rows do not."""
+"""Lost hints, sent again: the broker may lose a hint, but the rows stay."""
 
 from datetime import datetime, timedelta
 
@@ -12,19 +12,19 @@ from policies.models import Run
 from policies.services import runs
 
 PATIENCE = timedelta(seconds=10)
-# While the broker still holds hints the workers are only behind: each hint sent again would add to that.
+# While the broker has hints in its queue, the workers are only late: each repeated hint would add to the load.
 BUSY_PATIENCE = timedelta(seconds=60)
 
 
 def resend() -> int:
-    """Send a hint for each run that is due and unclaimed; return how many. Two at a time do no harm."""
+    """Send a hint for each run that is due and unclaimed; return how many. Parallel calls do no harm."""
     now = clock.now()
     return _resend_queued(now) + _resend_completing(now)
 
 
 def _resend_queued(now: datetime) -> int:
     rows = Run.objects.filter(~runs.waiting(now), state=State.QUEUED)
-    # A run that had to wait gets its hint the moment that it may go on.
+    # A deferred run gets its hint as soon as it may go on.
     woken = Q(not_before__lte=now, dispatched_at__lt=F("not_before"))
     return _send(rows.filter(_lost(rows, broker.FREEZE, now) | woken), broker.FREEZE, now)
 
@@ -35,7 +35,7 @@ def _resend_completing(now: datetime) -> int:
 
 
 def _lost(rows: QuerySet[Run], task: str, now: datetime) -> Q:
-    """Return which of the runs may have lost their hint; the broker is asked only where some are late."""
+    """Match the runs that may have lost their hint; asks the broker only if some are late."""
     late = _sent_before(now - PATIENCE) | Q(dispatched_at__gt=now + clock.SKEW)
     if rows.filter(late).exists() and broker.is_behind(task):
         return _sent_before(now - BUSY_PATIENCE) | Q(dispatched_at__gt=now + clock.SKEW)

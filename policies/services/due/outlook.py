@@ -27,10 +27,10 @@ class WhyNone(StrEnum):
 
 
 class Outlook(NamedTuple):
-    """The next moments at which a run starts, in UTC and in order; where there is none, `why` says why."""
+    """The next moments at which a run starts, in UTC and in order; if there is none, `why` says why."""
 
     times: tuple[datetime, ...]
-    zones: tuple[str, ...] = ()  # those of the schedules, UTC left out
+    zones: tuple[str, ...] = ()  # those of the schedules, without UTC
     why: WhyNone | None = None
     told: str = (
         ""  # of an unknown zone: which; of disabled times: how many due times were looked at
@@ -46,15 +46,13 @@ _WORDS = {
     WhyNone.DISABLED: "The policy is disabled.",
     WhyNone.NO_SCHEDULE: "It follows no schedule.",
     WhyNone.UNKNOWN_ZONE: "{told}",
-    WhyNone.NOTHING_MORE: "Nothing is due any more.",
-    WhyNone.ALL_IN_DISABLED_TIMES: (
-        "Disabled times hold all that is due, as far as was looked ({told} due times)."
-    ),
+    WhyNone.NOTHING_MORE: "No due time is left.",
+    WhyNone.ALL_IN_DISABLED_TIMES: ("All of the next {told} due times are within disabled times."),
 }
 
 
 def of_policy(policy: Policy, *, looked_at: int = schedule.LOOKED_AT) -> Outlook:
-    """Return when the policy will be run; nothing while it is disabled."""
+    """Return when the policy will run; nothing while it is disabled."""
     rows = list(policy.schedules.all())
     if not policy.enabled:
         return Outlook((), why=WhyNone.DISABLED)
@@ -88,7 +86,7 @@ def _reckoned(rows: Iterable[Schedule], looked_at: int) -> Outlook:
     rows = list(rows)
     try:
         known = rules.of(rows)
-    except ValueError as error:  # a zone that this machine does not know any more
+    except ValueError as error:  # a time zone that this machine no longer knows
         return Outlook((), why=WhyNone.UNKNOWN_ZONE, told=str(error))
     times = tuple(schedule.upcoming(known, clock.now(), SHOWN, looked_at=looked_at))
     zones = tuple(sorted({row.timezone for row in rows} - {UTC}))

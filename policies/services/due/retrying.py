@@ -1,4 +1,4 @@
-"""Whole-run retries: a run that failed is made again, each attempt a run of its own."""
+"""Whole-run retries: a failed run is started again, and each attempt is a run of its own."""
 
 from datetime import datetime
 from uuid import UUID
@@ -19,22 +19,24 @@ from policies.services.due import rules
 
 
 def tick() -> int:
-    """Make the retries that are due, or tell in the run's history why one is left out; return how many were due."""
+    """Start the due retries, or note in the run's history why one is left out; return how many were due."""
     now = clock.now()
     due = Run.objects.filter(_is_due(now)).order_by("retry_at")
     keys = list(due.values_list("pk", flat=True))
-    return each.apart(keys, lambda key: _settle(key, now), "the retry of run %s could not be made")
+    return each.apart(
+        keys, lambda key: _settle(key, now), "the retry of run %s could not be started"
+    )
 
 
 def _is_due(now: datetime) -> Q:
-    """Match the runs whose retry's time has come, and those of a clock that has been put back since."""
+    """Match the runs whose retry is due, and those from before the clock was set back."""
     put_back = Q(retry_at__isnull=False, ended_at__gt=now + clock.SKEW)
     return Q(retry_at__lte=now) | put_back
 
 
 @transaction.atomic
 def _settle(key: UUID, now: datetime) -> bool:
-    """Make the retry of the run or leave it out; False where somebody else was first."""
+    """Start the retry of the run or leave it out; False if another process was first."""
     run = (
         Run.objects.select_related("policy__owner", "policy__account")
         .defer("policy__account__secret_access_key")
@@ -45,8 +47,8 @@ def _settle(key: UUID, now: datetime) -> bool:
         return False
     due_at = run.retry_at
     if Run.objects.unfinished().filter(policy=run.policy_id, trigger=Trigger.TEST).exists():
-        return False  # a test is soon over, and gives no snapshots that a retry is for
-    # The row first: of two ticks at a time one makes the retry.
+        return False  # a test is soon over, and creates no snapshots, so the retry is still needed
+    # The row first: of two ticks at the same time, exactly one starts the retry.
     if not compare_and_set(Run.objects.filter(pk=key), {"retry_at": due_at}, retry_at=None):
         return False
     runs.record(run, _retry(run, due_at, now), at=now)
@@ -73,9 +75,9 @@ def _retry(run: Run, due_at: datetime, now: datetime) -> str:
 
 def _why_not(run: Run, policy: Policy | None, due_at: datetime, now: datetime) -> str:
     if policy is None:
-        return "the policy is gone"
+        return "the policy was deleted"
     if not policy.enabled:
-        return "the policy is switched off"
+        return "the policy is disabled"
     if run.attempt > policy.retry_count:
         return "the policy has fewer retries now"
     if now - due_at >= LATE:
@@ -83,6 +85,6 @@ def _why_not(run: Run, policy: Policy | None, due_at: datetime, now: datetime) -
     newer = policy.runs.filter(created_at__gt=run.created_at, started_at__isnull=False)
     later = newer.exclude(trigger=Trigger.TEST).exclude(state=State.CANCELLED).first()
     if later is not None:
-        return f"run {later.pk} has been made since"
+        return f"run {later.pk} has started since"
     held = schedule.held(rules.of(policy.schedules.all()), now)
     return f"now is a disabled time ({'; '.join(held)})" if held else ""

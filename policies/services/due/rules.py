@@ -1,4 +1,4 @@
-"""Rows of schedules as the domain knows them. Reads nothing but the rows it is given."""
+"""Rows of schedules as rules of the domain. It reads only the rows that it is given."""
 
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
@@ -9,7 +9,7 @@ from policies.domain.schedules.schedule import Every, Rule, Unit
 from policies.models import Schedule
 
 Rules = Mapping[str, Rule]
-_NO_PLACES = {"Factory", "localtime"}  # files of the database that name no zone of their own
+_NO_PLACES = {"Factory", "localtime"}  # entries of the time zone database that are no real zones
 
 
 def of(rows: Iterable[Schedule]) -> Rules:
@@ -18,18 +18,18 @@ def of(rows: Iterable[Schedule]) -> Rules:
 
 
 def known(rows: Iterable[Schedule]) -> tuple[Rules, list[str]]:
-    """Return the rules of those schedules whose time zone is known here, and a sentence for each other."""
+    """Return the rules of the schedules with a known time zone, and a sentence for each of the others."""
     found, unknown = {}, []
     for row in rows:
         try:
             found[row.name] = of_schedule(row)
         except ValueError as error:
-            unknown.append(f"The schedule {row.name} cannot be followed: {error}")
+            unknown.append(f"The schedule {row.name} cannot be used: {error}")
     return found, unknown
 
 
 def of_schedule(row: Schedule) -> Rule:
-    """Return the schedule's rule; ValueError where its time zone is not known on this machine (any more)."""
+    """Return the schedule's rule; ValueError if this machine does not (or no longer) know its time zone."""
     every = None
     if row.every_number:
         every = Every(row.every_number, Unit(row.every_unit), schedule.parse_wall(row.starting))
@@ -43,16 +43,16 @@ def of_schedule(row: Schedule) -> Rule:
 
 
 def zone(name: str) -> ZoneInfo:
-    """Return the time zone of this name; ValueError, with a sentence, where there is none."""
+    """Return the time zone of this name; ValueError, with a sentence, if there is none."""
     try:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):
         near = get_close_matches(name, available_timezones(), n=1, cutoff=0.6)
         hint = f"did you mean {near[0]}?" if near else "write one such as Europe/Berlin or UTC."
-        message = f"{name!r} is no time zone: {hint}"
+        message = f"{name!r} is not a time zone: {hint}"
         raise ValueError(message) from None
 
 
 def zone_names() -> list[str]:
-    """Return the time zones that people may choose, in order."""
+    """Return the time zones that people may choose, sorted."""
     return sorted(available_timezones() - _NO_PLACES)

@@ -1,7 +1,7 @@
-"""What is due becomes runs: each due time is run, skipped or missed, exactly once.
+"""Due times become runs: each due time is run, skipped or missed, exactly once.
 
-`Policy.next_run_at` is the earliest due time that has not been accounted for. Only this module writes it, with the
-policy's row locked, so of two ticks at a time one finds nothing to do.
+`Policy.next_run_at` is the earliest due time that is not settled yet. Only this module writes it, with
+the policy's row locked, so if two ticks run at the same time, one finds nothing to do.
 """
 
 import logging
@@ -27,15 +27,15 @@ from policies.services.due import rules
 log = logging.getLogger(__name__)
 
 TICK_SECONDS = 2.0
-# To a commit: enough to be cheap, little enough not to hold up other writers.
+# Per commit: enough policies to be cheap, few enough not to delay other writers.
 TOGETHER, COMMIT_SECONDS = 50, 0.3
 
 
 def tick() -> int:
-    """Account for what is due, as far as a tick's time goes; return for how many policies.
+    """Settle the due policies, as many as the tick's time allows; return how many were settled.
 
-    Each owner has their turn: who has much to account for holds up nobody else. A policy that cannot be
-    accounted for is logged and stays due.
+    The owners take turns, so that an owner with much to settle does not delay the others. A policy that
+    cannot be settled is logged and stays due.
     """
     now, until = clock.now(), clock.boottime() + TICK_SECONDS
     _plan_anew_what_was_planned_ahead(now)
@@ -58,8 +58,8 @@ def _in_turn(now: datetime) -> list[int]:
 
 @transaction.atomic
 def _settle_some(keys: deque[int], now: datetime) -> int:
-    """Settle some policies with one commit, which costs more than all else; each fails for itself."""
-    trouble = "what is due of policy %s could not be accounted for"
+    """Settle some policies with one commit, which is the expensive part; one failure leaves the others alone."""
+    trouble = "the due times of policy %s could not be settled"
     until = clock.boottime() + COMMIT_SECONDS
 
     def some() -> Iterator[int]:
@@ -68,13 +68,13 @@ def _settle_some(keys: deque[int], now: datetime) -> int:
             if not keys or clock.boottime() >= until:
                 return
 
-    # Who is being changed is left to the next tick: nobody waits here for a lock.
+    # A policy that is being changed is left to the next tick: the tick waits for no lock.
     return each.apart(some(), lambda key: settle(key, now, wait=False), trouble)
 
 
 @transaction.atomic
 def settle(key: int, now: datetime, *, wait: bool = True) -> bool:
-    """Account for the due times of a policy up to now; False where there are none, or somebody else was first."""
+    """Settle the due times of a policy up to now; False if there are none, or another process was first."""
     policy = (
         Policy.objects.select_for_update(of=("self",), skip_locked=not wait)
         .select_related("owner", "account")
@@ -96,9 +96,9 @@ def settle(key: int, now: datetime, *, wait: bool = True) -> bool:
 
 @contextmanager
 def replanned(keys: Iterable[int]) -> Iterator[None]:
-    """Change what decides when these policies are due, within the block and a transaction of the caller's.
+    """Run a block that changes when these policies are due; the caller has opened a transaction.
 
-    What was due before is accounted for by the old rules; from now on the new ones count.
+    Due times up to now are settled by the old rules; from now on the new ones apply.
     """
     now, keys = clock.now(), sorted(keys)
     for key in keys:
@@ -111,9 +111,9 @@ def replanned(keys: Iterable[int]) -> Iterator[None]:
 
 
 def replan() -> int:
-    """Look at every next due time anew; return how many were others by now. What is due is left to the tick.
+    """Compute every next due time again; return how many have changed. Leaves what is due to the tick.
 
-    A time zone may have got other rules, or be known again.
+    A time zone may have new rules, or be known again.
     """
     now = clock.now()
     followed = Policy.objects.filter(enabled=True, schedules__isnull=False).distinct()
@@ -132,16 +132,16 @@ def _replan(policy: Policy, now: datetime) -> bool:
 
 
 def _plan_anew_what_was_planned_ahead(now: datetime) -> None:
-    """A clock that was ahead for a moment must not end the backups until it gets there."""
+    """Plan again what was planned while the clock was ahead; else no backup would start until that time."""
     ahead = Policy.objects.filter(planned_at__gt=now + clock.SKEW)
     for key in list(ahead.values_list("pk", flat=True)):
-        log.warning("policy %s was planned by a clock that was ahead; it is planned anew", key)
+        log.warning("policy %s was planned while the clock was ahead; it is planned again", key)
         with transaction.atomic(), replanned([key]):
             pass
 
 
 def _known(policy: Policy) -> tuple[rules.Rules, list[str]]:
-    """Return the rules of the policy's schedules that are known here, and log the others."""
+    """Return the rules of the policy's schedules with a known time zone, and log the others."""
     known, unknown = rules.known(policy.schedules.all())
     for sentence in unknown:
         log.error("policy %s: %s", policy.pk, sentence)
@@ -158,7 +158,7 @@ def _enter(policy: Policy, found: Reckoning) -> None:
         try:
             runs.start(policy=policy, trigger=Trigger.SCHEDULE, scheduled_for=found.run.at)
         except RefusedError as error:
-            log.warning("%s", error)  # the clock was put back: this due time has its row
+            log.warning("%s", error)  # the clock was set back: this due time already has a row
 
 
 def _missed(span: Span, found: Reckoning) -> str:
@@ -167,7 +167,7 @@ def _missed(span: Span, found: Reckoning) -> str:
 
 
 def _skipped(span: Span, disabled: Iterable[str]) -> str:
-    return f"{_times(span)} lay in a disabled time ({'; '.join(disabled)})."
+    return f"{_times(span)} fell into a disabled time ({'; '.join(disabled)})."
 
 
 def _times(span: Span) -> str:

@@ -27,7 +27,7 @@ LOCK_SECONDS = 3.0
 
 
 def execute(run_id: UUID) -> None:
-    """Run complete and end the run, unless somebody else is at it."""
+    """Run complete and end the run, unless another process is doing so."""
     folder = spool.create(home.spool(), str(run_id))
     held = spool.try_lock(folder, spool.KEEPER)
     if held is None:
@@ -48,13 +48,13 @@ def execute(run_id: UUID) -> None:
 def _run(run: Run, folder: Path) -> None:
     lock = spool.lock_within(folder, LOCK_SECONDS)
     if lock is None:
-        return  # a guard of this run is alive; the next hint finds it gone
+        return  # a guard of this run is still alive; the next hint tries again
     try:
         _make_record(run, folder)
         record = ending.record(folder)
         argument = _argument(run)
         secrets = sealing.secrets(run.account)
-        # The row first: whoever comes after a crash finds that complete may have run, and never runs it again.
+        # The row first: after a crash it shows that complete may have run, and complete never runs again.
         if not _claim(run):
             return
         if record is not None and record.complete is not None:
@@ -66,7 +66,7 @@ def _run(run: Run, folder: Path) -> None:
 
 
 def _claim(run: Run) -> bool:
-    """Note that complete is about to be started; False where it was, or the run was cancelled meanwhile."""
+    """Note that complete is about to start; False if it has started, or the run was cancelled meanwhile."""
     same = Run.objects.filter(pk=run.pk)
     expected = {
         "state": State.COMPLETING,
@@ -84,7 +84,7 @@ def _argument(run: Run) -> str:
 
 
 def _make_record(run: Run, folder: Path) -> None:
-    """Describe complete for a run that never had a window; one that lost its record gets none."""
+    """Write the record of complete for a run that never had a window; a run that lost its record gets none."""
     if ending.record(folder) is not None or run.ordered_at is not None or run.policy is None:
         return
     try:

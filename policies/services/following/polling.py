@@ -1,4 +1,4 @@
-"""Following the snapshots: many runs to one call, no worker slot held, until each is completed or failed."""
+"""Following the snapshots until each is completed or failed: one call for many runs, and no worker slot used."""
 
 import logging
 from collections import defaultdict
@@ -25,15 +25,17 @@ log = logging.getLogger(__name__)
 BATCH = 200
 ABSENT_POLLS = 3
 ABSENT_FOR = timedelta(minutes=5)
-LOST_ANSWER = timedelta(minutes=5)  # reads are eventually consistent; past this nothing was made
-# Young snapshots are looked at in each poll, older ones less often: (age from, every n-th poll).
+LOST_ANSWER = timedelta(
+    minutes=5
+)  # reads are eventually consistent; after this, nothing was created
+# Young snapshots are checked in each poll, older ones less often: (age from, every n-th poll).
 SLOWER = ((timedelta(minutes=10), 12), (timedelta(minutes=2), 3))
 _HOURS_WITHOUT_POLICY = DEFAULTS["snapshot_timeout_hours"]  # where the policy is deleted meanwhile
 _FAILED = frozenset({"error", "recoverable"})
 
 
 def poll(round_number: int = 0) -> None:
-    """Look at every pending snapshot that is due in this round, and settle the runs that are done."""
+    """Check every pending snapshot that is due in this round, and settle the runs that are done."""
     now = clock.now()
     settle_lost_answers(now)
     pending = (
@@ -55,7 +57,7 @@ def poll(round_number: int = 0) -> None:
 
 
 def _decided() -> QuerySet[Run]:
-    """Return the waiting runs that have nothing to wait for, in one query: thousands may wait."""
+    """Return the waiting runs with nothing left to wait for, in one query: thousands may wait."""
     still_open = _open_targets(RunTarget.objects.filter(run=OuterRef("pk")))
     nothing_left = ~Exists(still_open) | Q(cancel_requested_at__isnull=False)
     return Run.objects.filter(nothing_left, state=State.WAITING)
@@ -88,7 +90,7 @@ def _poll_group(account: Account, region: str, ones: Sequence[RunSnapshot], now:
 def _enter(
     batch: Sequence[RunSnapshot], found: Mapping[str, Snapshot] | None, now: datetime
 ) -> None:
-    """Enter what a poll saw, like changes together; `found` None means that nothing was seen."""
+    """Enter the results of a poll, equal changes together; `found` is None if the poll failed."""
     changed: dict[tuple[_Seen, _Seen], list[int]] = defaultdict(list)
     for one in batch:
         before = _seen(one)
@@ -97,7 +99,7 @@ def _enter(
             changed[before, _seen(one)].append(one.pk)
     with transaction.atomic():
         for (before, after), keys in changed.items():
-            # A slower poll must not undo what a faster one has entered.
+            # A slower poll must not undo the results of a faster one.
             same = RunSnapshot.objects.filter(pk__in=keys, **before._asdict())
             same.update(**after._asdict())
 
@@ -116,7 +118,7 @@ def _seen(one: RunSnapshot) -> _Seen:
 
 
 def _look(one: RunSnapshot, found: Snapshot | RunSnapshot | None, now: datetime) -> None:
-    """Change the snapshot as AWS's answer says; a RunSnapshot in its place means that nothing was seen."""
+    """Change the snapshot according to AWS's answer; `found` is a RunSnapshot if there was no answer."""
     states = RunSnapshot.State
     policy = one.target.run.policy
     limit = timedelta(hours=policy.snapshot_timeout_hours if policy else _HOURS_WITHOUT_POLICY)
@@ -129,7 +131,7 @@ def _look(one: RunSnapshot, found: Snapshot | RunSnapshot | None, now: datetime)
     elif found is None:
         one.absent_polls += 1
         if one.absent_since is None or one.absent_since > now + clock.SKEW:
-            one.absent_since = now  # or it was a clock that has been put back since
+            one.absent_since = now  # a time in the future is from before the clock was set back
         if one.absent_polls >= ABSENT_POLLS and now - one.absent_since >= ABSENT_FOR:
             one.state = states.MISSING
     if one.state == states.PENDING and now - one.created_at >= limit:
@@ -137,7 +139,7 @@ def _look(one: RunSnapshot, found: Snapshot | RunSnapshot | None, now: datetime)
 
 
 def settle_lost_answers(now: datetime) -> None:
-    """Look for the snapshots of calls whose answer was lost, by tag; never by asking twice."""
+    """Look for the snapshots of calls whose answer was lost, by tag; never repeat the call."""
     unknown = (
         RunTarget.objects.filter(state=RunTarget.State.UNKNOWN)
         .select_related("run__account", "run__policy")
@@ -162,14 +164,14 @@ def _look_for_answer(target: RunTarget, now: datetime) -> None:
 
 
 def _give_lost_answer_up(target: RunTarget, now: datetime) -> None:
-    """Stop looking when snapshots themselves would have timed out."""
+    """Stop the search once the snapshot timeout has passed."""
     run = target.run
     limit = timedelta(
         hours=run.policy.snapshot_timeout_hours if run.policy else _HOURS_WITHOUT_POLICY
     )
     if now - run.created_at >= limit:
         target.state = RunTarget.State.REFUSED
-        target.reason = f"{target.reason} AWS could not be asked for it until the time was over."
+        target.reason = f"{target.reason} AWS could not be reached before the snapshot timeout."
         target.save(update_fields=["state", "reason"])
 
 
@@ -181,7 +183,7 @@ def _settle_one(target: RunTarget, found: Sequence[Snapshot], now: datetime) -> 
     whole = {s.volume_id for s in own} == set(target.expected_volume_ids)
     if not own and waited:
         target.state = RunTarget.State.REFUSED
-        target.reason = f"{target.reason} No snapshot of it bears the run's tag: none was made."
+        target.reason = f"{target.reason} No snapshot of it has the run's tag: none was created."
     elif whole or (own and waited):
         target.state = RunTarget.State.FIRED
         target.consistency = Consistency.CRASH
@@ -195,7 +197,7 @@ def _settle_one(target: RunTarget, found: Sequence[Snapshot], now: datetime) -> 
 
 
 def _asked_at(run: Run, now: datetime) -> datetime:
-    """Return when the run's calls were made; now, and from now on, where the clock has been put back since."""
+    """Return when the run's calls were made; if the clock was set back since, store and return now."""
     since = run.ordered_at or run.created_at
     if since <= now + clock.SKEW:
         return since
@@ -204,14 +206,14 @@ def _asked_at(run: Run, now: datetime) -> datetime:
 
 
 def settle(run: Run) -> bool:
-    """Send a waiting run to complete when every target is decided; True if it went."""
+    """Send a waiting run to complete if every target is decided; True if it was sent."""
     if run.cancel_requested_at is None and _open_targets(run.targets.all()).exists():
         return False
     for target in run.targets.filter(state=RunTarget.State.FIRED).prefetch_related("snapshots"):
         _decide(target)
     cancelled = run.cancel_requested_at is not None
     text = (
-        "cancelled: snapshots are not waited for"
+        "cancelled: the run does not wait for its snapshots"
         if cancelled
         else "every snapshot is completed or failed"
     )

@@ -1,6 +1,6 @@
-"""AWS compared with the rows: what bears our server's tag and is in no row is adopted into its run, or listed.
+"""AWS compared with the rows: a snapshot with this server's tag but no row is adopted into its run, or listed.
 
-Read in AWS, written in rows; what does not bear our server's UUID is not even asked for.
+This reads in AWS and writes to the rows only. It asks AWS for no snapshot without this server's UUID.
 """
 
 import logging
@@ -26,16 +26,16 @@ log = logging.getLogger(__name__)
 
 
 class FindingKind(StrEnum):
-    """What was found."""
+    """The kinds of differences between AWS and the rows."""
 
-    ADOPTED = "adopted"  # entered into the run that made it
-    STRAY = "stray"  # ours by its tag, and of no run or target that the rows know
-    GONE = "gone"  # in a row as completed, and not in AWS any more
+    ADOPTED = "adopted"  # entered into the run that created it
+    STRAY = "stray"  # it has this server's tag, but the rows have no such run or target
+    GONE = "gone"  # completed in a row, but no longer in AWS
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One snapshot that AWS and the rows did not agree on."""
+    """One snapshot on which AWS and the rows differed."""
 
     kind: FindingKind
     snapshot_id: str
@@ -47,7 +47,7 @@ class Finding:
 
 @dataclass(slots=True)
 class Reconciliation:
-    """What was found, and what could not be asked; `seen` snapshots bear our tag."""
+    """The findings, and the problems of reading AWS; `seen` counts the snapshots with this server's tag."""
 
     seen: int = 0
     findings: list[Finding] = field(default_factory=list)
@@ -65,9 +65,9 @@ class _Place:
 
 
 def reconcile() -> Reconciliation:
-    """Ask every account in every region that its policies or runs name; adopt and list.
+    """Read every account in every region that its policies or runs name; adopt and list.
 
-    A run that is under way is left to the polls. Twice is once.
+    Leaves unfinished runs to the polls. A second call changes nothing.
     """
     report, seen, found_of = Reconciliation(), set[str](), dict[str, Finding]()
     for place in _places():
@@ -79,7 +79,7 @@ def reconcile() -> Reconciliation:
             continue
         here = {snapshot.snapshot_id for snapshot in found}
         seen |= here
-        # Two accounts of ours may be two ways into one of AWS's: what one of them adopts is no stray.
+        # Two accounts here may lead to one AWS account: a snapshot that one adopts is no stray of the other.
         for finding in (*_strays(place, found), *_gone(place, here)):
             if finding.kind == FindingKind.ADOPTED or finding.snapshot_id not in found_of:
                 found_of[finding.snapshot_id] = finding
@@ -89,7 +89,7 @@ def reconcile() -> Reconciliation:
 
 
 def _places() -> Iterator[_Place]:
-    """Yield each account with each region in which something of it may lie."""
+    """Yield each account with each region in which it may have snapshots."""
     for account in Account.objects.select_related("owner").order_by("pk"):
         regions = {account.region}
         regions |= set(account.policies.values_list("targets__region", flat=True))
@@ -123,12 +123,10 @@ def _run(snapshot: Snapshot) -> Run | None:
 
 def _settle(place: _Place, snapshot: Snapshot, run: Run | None) -> Finding | None:
     if run is None:
-        text = "it bears no run that this server knows: look whether it is still wanted"
+        text = "its tags name no run that this server knows: check whether you still need it"
         return _finding(FindingKind.STRAY, place, snapshot, text)
     if not _is_of(run, place.account):
-        text = (
-            f"it names run {run.pk}, which went through another account: its tags are not believed"
-        )
+        text = f"its tags name run {run.pk}, which used another account: the tags are not trusted"
         return _finding(FindingKind.STRAY, place, snapshot, text)
     target = next(
         (
@@ -140,7 +138,7 @@ def _settle(place: _Place, snapshot: Snapshot, run: Run | None) -> Finding | Non
     )
     if target is None:
         text = (
-            f"run {run.pk} had no target with {snapshot.volume_id}: look whether it is still wanted"
+            f"run {run.pk} had no target with {snapshot.volume_id}: check whether you still need it"
         )
         return _finding(FindingKind.STRAY, place, snapshot, text)
     if not _adopt(run, target, snapshot):
@@ -150,7 +148,7 @@ def _settle(place: _Place, snapshot: Snapshot, run: Run | None) -> Finding | Non
 
 
 def _is_of(run: Run, account: Account) -> bool:
-    """Tell whether the run's snapshots lie in this account: whoever owns another can write any tag there."""
+    """Tell whether the run's snapshots are in this account: the owner of another can write any tag there."""
     if run.account is None or run.account_id == account.pk:
         return run.account_id == account.pk
     return bool(account.aws_account_id) and run.account.aws_account_id == account.aws_account_id
@@ -158,9 +156,9 @@ def _is_of(run: Run, account: Account) -> bool:
 
 @transaction.atomic
 def _adopt(run: Run, target: RunTarget, snapshot: Snapshot) -> bool:
-    """Enter the snapshot; False where somebody else has meanwhile.
+    """Enter the snapshot; False if another process has entered it meanwhile.
 
-    The run stays as it ended: what it did is history, what is there now is the rows.
+    The run's state stays as it ended; only the rows of its target and snapshot change.
     """
     states = RunSnapshot.State
     state = {"completed": states.COMPLETED, "pending": states.PENDING}.get(
@@ -183,9 +181,7 @@ def _adopt(run: Run, target: RunTarget, snapshot: Snapshot) -> bool:
     worth = next(worth for one, worth in worths if one.pk == target.pk)
     target.consistency = verdict.target_consistency(known, worth)
     target.save(update_fields=["consistency"])
-    runs.record(
-        run, f"{snapshot.snapshot_id} of {snapshot.volume_id} was found in AWS and is entered"
-    )
+    runs.record(run, f"{snapshot.snapshot_id} of {snapshot.volume_id} was found in AWS and entered")
     Run.objects.filter(pk=run.pk).update(tags_due=True)
     return True
 
@@ -199,7 +195,7 @@ def _gone(place: _Place, found: set[str]) -> Iterator[Finding]:
     for row in rows:
         if row.snapshot_id not in found:
             run = row.target.run
-            text = f"run {run.pk} of {run.label} made it, and it is not in AWS any more"
+            text = f"run {run.pk} of {run.label} created it, and it is no longer in AWS"
             yield Finding(
                 FindingKind.GONE, row.snapshot_id, place.region, place.label, str(run.pk), text
             )

@@ -1,4 +1,4 @@
-"""Tags that say what the snapshots are worth: written after the thaw, from the rows, until AWS took them."""
+"""Tags with the consistency of the snapshots: written after the thaw, from the rows, until AWS accepts them."""
 
 import logging
 from collections import defaultdict
@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 
 def tag(run_id: UUID) -> None:
-    """Write what the rows know to the tags of the run's snapshots; what fails stays due."""
+    """Write the tags of the run's snapshots from the rows; tags that fail stay due."""
     run = (
         Run.objects.select_related("account")
         .defer("account__secret_access_key")
@@ -34,14 +34,16 @@ def tag(run_id: UUID) -> None:
         for (region, consistency), ids in _groups(run).items():
             _tag_group(cloud, region, ids, _tags(run, consistency))
     except BackupError as error:
-        log.warning("tags of run %s are tried again: %s", run.pk, error)
+        log.warning(
+            "the tags of run %s could not be written and are tried again: %s", run.pk, error
+        )
         return
-    # Whoever moved the run on meanwhile has set the mark again.
+    # If the run's state changed meanwhile, that change has marked the tags as due again.
     compare_and_set(Run.objects.filter(pk=run.pk), {"state": state}, tags_due=False)
 
 
 def _tag_group(cloud: Cloud, region: str, ids: Sequence[str], tags: Mapping[str, str]) -> None:
-    """Tag the snapshots; one that is gone keeps the others from nothing."""
+    """Tag the snapshots; one that is gone does not prevent the tags of the others."""
     try:
         cloud.tag(region, ids, tags)
     except NotFoundError:

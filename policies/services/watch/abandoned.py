@@ -1,7 +1,7 @@
-"""What the watchdog does: thaw from the spool first, then enter into the rows what the dead left undone.
+"""The watchdog's work: thaw from the spool first, then enter into the rows what dead processes left undone.
 
-The first half reads the spool and tmpfs only, and never waits for a disk, a database or a script; the second
-half may wait for all of them, and runs in a thread of its own.
+The first half reads only the spool and tmpfs, and never waits for a disk, a database or a script. The
+second half may wait for all of them, and runs in a thread of its own.
 """
 
 import logging
@@ -27,7 +27,7 @@ from scripts_admin.guard.spool import UnreadableRecordError
 
 log = logging.getLogger(__name__)
 
-WAKE_AGAIN_SECONDS = 1.0  # to wake who is awake costs nothing
+WAKE_AGAIN_SECONDS = 1.0  # to wake a process that is awake costs nothing
 
 
 class Thawer:
@@ -41,10 +41,10 @@ class Thawer:
         self._spool, self._runtime = spool_folder, runtime
         self._guards: list[Guard] = []
         self._unreadable: set[Path] = set()
-        self._late_at: dict[Path, float] = {}  # when a window that is kept should be over
+        self._late_at: dict[Path, float] = {}  # when a window with a keeper should be over
 
     def reap(self) -> bool:
-        """Let go of the attempts that have ended; tell whether none is left."""
+        """Release the attempts that have ended; tell whether none is left."""
         for guard in [g for g in self._guards if g.is_done()]:
             guard.release()
             self._guards.remove(guard)
@@ -70,23 +70,23 @@ class Thawer:
         if lock is None:
             with suppress(OSError, UnreadableRecordError):
                 self._wake(folder)
-            return True  # somebody alive is at it
+            return True  # a live process is at it
         try:
             return self._attempt(folder, lock)
-        except Exception as error:  # noqa: BLE001 - one run's trouble must not keep another frozen
+        except Exception as error:  # noqa: BLE001 - one run's error must not keep another frozen
             if folder not in self._unreadable:
                 log.error("run %s cannot be thawed from its spool: %r", folder.name, error)  # noqa: TRY400
             self._unreadable.add(folder)
             return True
         finally:
-            # The guard has a copy by now; without one, a lock kept here would look like a keeper alive.
+            # The guard has its own copy by now. If there is no guard, a lock kept here would look like a live one.
             with suppress(OSError):
                 os.close(lock)
 
     def _wake(self, folder: Path) -> None:
         """Wake the keeper of a window past its deadline: it was stopped, and its worker may be dead."""
         now = linux.boottime()
-        if folder not in self._late_at:  # at the earliest: it may not be open yet
+        if folder not in self._late_at:  # the earliest possible time: it may not be open yet
             self._late_at[folder] = now + spool.read(folder).max_freeze_seconds
         elif now >= self._late_at[folder]:
             opened = journal.read(self._runtime / folder.name).opened_boot
@@ -108,7 +108,7 @@ class Thawer:
 
 
 def enter_all() -> None:
-    """Enter into the rows what happened to the runs of this server that nobody keeps any more."""
+    """Enter into the rows what happened to this server's runs that no process keeps any longer."""
     close_old_connections()
     folders = list(spool.folders(home.spool()))
     resting = _resting()
@@ -119,14 +119,14 @@ def enter_all() -> None:
 
 
 def _resting() -> set[str]:
-    """Return the runs that nobody needs to keep, in one query: thousands may wait for their snapshots."""
+    """Return the runs that need no keeper, in one query: thousands may wait for their snapshots."""
     due = Q(state=State.COMPLETING, complete_started_at=None)
     rows = Run.objects.filter(due | Q(state__in=(State.QUEUED, State.WAITING)))
     return {str(pk) for pk in rows.values_list("pk", flat=True)}
 
 
 def _without_spool(spooled: AbstractSet[str]) -> Iterator[Run]:
-    """Yield the unfinished runs of this server whose spool is gone; `spooled` was seen a moment ago."""
+    """Yield this server's unfinished runs whose spool is gone; `spooled` was read a moment ago."""
     mine = Run.objects.unfinished().filter(server=home.server_id()).exclude(state=State.QUEUED)
     for pk in list(mine.values_list("pk", flat=True)):
         if str(pk) not in spooled and not (home.spool() / str(pk)).exists():
@@ -134,7 +134,7 @@ def _without_spool(spooled: AbstractSet[str]) -> Iterator[Run]:
 
 
 def enter(run_id: UUID) -> None:
-    """Enter what happened to one run, if nobody keeps it."""
+    """Enter what happened to one run, if no process keeps it."""
     _enter_one(home.spool() / str(run_id))
 
 
@@ -142,7 +142,7 @@ def _enter_one(folder: Path) -> None:
     try:
         held = spool.try_lock(folder, spool.KEEPER)
     except FileNotFoundError:
-        return  # it ended meanwhile, and its spool went with it
+        return  # the run ended meanwhile, and its spool was removed
     if held is None:
         return
     try:
@@ -161,7 +161,7 @@ def _enter_one(folder: Path) -> None:
 def _forget(folder: Path, runtime: Path) -> None:
     """Remove the spool of a run that has no row (the database was restored), once nothing is due.
 
-    A record that cannot be read is kept for a version that can; the watchdog's log names it.
+    Keeps a record that it cannot read, for a version that can; the watchdog's log names it.
     """
     try:
         due = thaw.look(folder, runtime)[1].due if (folder / spool.RECORD).exists() else None
@@ -181,7 +181,8 @@ def _settle(run: Run, folder: Path, runtime: Path) -> None:
             entering.thaw(run, folder, runtime)
         except UnreadableRecordError as error:
             _give_up(
-                run, f"The server cannot thaw the run, as {error}: thaw by hand and confirm it."
+                run,
+                f"The server cannot thaw the run, because {error}: thaw by hand and confirm it.",
             )
     elif run.state == State.COMPLETING and run.complete_started_at:
         ending.finish(run, folder)
@@ -199,7 +200,7 @@ def _enter_calls(run: Run, runtime: Path) -> None:
 
 
 def _lost_spool(run: Run) -> None:
-    """End what has no spool any more: nobody can thaw it from here, and the truth is said."""
+    """End a run that has lost its spool: no process here can thaw it, and the run's history says so."""
     if run.state == State.PREPARING:
         runs.lose(run, "its worker died")
     elif run.state in (State.FROZEN, State.THAWING):
@@ -213,5 +214,5 @@ def _lost_spool(run: Run) -> None:
 
 
 def _give_up(run: Run, reason: str) -> None:
-    """Mark what nobody can thaw from here: a person has to, and is told so."""
+    """Mark a run that no process here can thaw: a person has to, and gets an alarm."""
     runs.apply(run, Event.GIVEN_UP, reason, reason=reason, thaw_by=ThawBy.LOST)

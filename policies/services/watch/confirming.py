@@ -1,4 +1,4 @@
-"""A person's word that an application is thawed: audited, and it ends the repetitions of after."""
+"""A person's confirmation that an application is thawed: it is audited, and it ends the retries of after."""
 
 from django.db import transaction
 
@@ -11,7 +11,7 @@ from scripts_admin.guard import spool
 
 
 def confirm(policy: Policy, *, by: str) -> None:
-    """Take the mark off the policy. RefusedError, and nothing changed, where nothing may be frozen."""
+    """Remove the mark from the policy. RefusedError, and nothing changed, if nothing may be frozen."""
     thawing = Run.objects.filter(policy=policy, state=State.THAWING).first()
     if policy.may_be_frozen_since is None and thawing is None:
         message = f"{policy.owner}/{policy} is not marked as frozen; there is nothing to confirm."
@@ -19,9 +19,9 @@ def confirm(policy: Policy, *, by: str) -> None:
     text = f"{by} confirmed that it is thawed"
     if thawing is not None:
         if not runs.apply(thawing, Event.CONFIRMED, text, thaw_next_at=None):
-            message = f"Run {thawing.pk} moved on at this moment: look at it, and confirm again if need be."
+            message = f"Run {thawing.pk} changed at the same moment: look at it, and confirm again if necessary."
             raise RefusedError(message)
-        # With the leases goes the right to repeat after, for which the record stands.
+        # Once the leases are released, after must not run again, so the record must no longer be open.
         spool.settle(home.spool() / str(thawing.pk))
         return
     now = clock.now()

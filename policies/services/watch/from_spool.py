@@ -1,8 +1,8 @@
-"""'May be frozen' told without the database: from the spool, the journal and sealed URLs beside the record.
+"""The 'may be frozen' alarm without the database: from the spool, the journal and the sealed URLs.
 
-A worker writes the URLs before its window opens. The watchdog reads them when a window is not thawed in time and no row
-has told of it for a while: the database is away, or lies on the very disk that is frozen. Nothing here writes, and no
-database is asked.
+A worker writes the URLs beside the record before its window opens. The watchdog reads them if a window
+is not thawed in time and no row has reported it for a while: the database is away, or is on the frozen
+disk itself. Nothing here writes to disk or uses the database.
 """
 
 import logging
@@ -23,8 +23,8 @@ from scripts_admin.guard import journal, linux, spool, thaw
 log = logging.getLogger(__name__)
 
 LOOK_SECONDS = 5.0  # most windows are over by then
-GRACE_SECONDS = 20.0  # for the rows, which say more
-AGAIN_SECONDS = 30.0  # after an attempt that failed
+GRACE_SECONDS = 20.0  # for the alarm from the rows, which says more
+AGAIN_SECONDS = 30.0  # after a failed attempt
 
 
 @dataclass(slots=True)
@@ -33,32 +33,32 @@ class _Window:
 
     first_seen: float
     bad_at: float = math.inf
-    groups: list[list[str]] = field(default_factory=list)  # the URLs of all who are told
-    done: set[int] = field(default_factory=set)  # which of them were told
+    groups: list[list[str]] = field(default_factory=list)  # the URLs of all receivers
+    done: set[int] = field(default_factory=set)  # which of them got the alarm
     label: str = ""
     told_at: float | None = None
     next_at: float = 0.0
 
 
 class SpoolAlarms:
-    """Watches the spool in the watchdog; one turn at a time."""
+    """Watches the spool for the watchdog; one turn at a time."""
 
     def __init__(self, spool_folder: Path, runtime: Path) -> None:
         """Remember the two places; neither is read yet."""
         self._spool, self._runtime = spool_folder, runtime
         self._windows: dict[str, _Window] = {}
-        self._troubled: set[str] = set()  # windows of whose trouble the log has told
-        self.telling: frozenset[UUID] = frozenset()  # runs that are told of at this moment
+        self._troubled: set[str] = set()  # windows whose error is in the log already
+        self.telling: frozenset[UUID] = frozenset()  # runs whose alarm is being sent at this moment
         self.told: frozenset[UUID] = (
             frozenset()
-        )  # runs of which the rows have told; set by another thread
+        )  # runs whose alarm was sent from the rows; another thread sets this
 
     def is_watching(self) -> bool:
-        """Tell whether any window is open, as far as is known."""
+        """Tell whether any known window is open."""
         return bool(self._windows)
 
     def sent(self) -> frozenset[UUID]:
-        """Return the runs of which everybody was told from here within the hour."""
+        """Return the runs whose alarm went from here to every receiver in the last hour."""
         since = linux.boottime() - messages.REPEAT.total_seconds()
         found = list(self._windows.items())
         return frozenset(
@@ -66,7 +66,7 @@ class SpoolAlarms:
         )
 
     def turn(self) -> None:
-        """Tell of every window that is not thawed in time and that no row has told of."""
+        """Send an alarm for every window that is not thawed in time and that no row has reported."""
         standing = set()
         for folder in spool.folders(self._spool):
             if not (folder / spool.RECORD).exists():
@@ -75,9 +75,9 @@ class SpoolAlarms:
             try:
                 with suppress(FileNotFoundError):
                     self._look(folder)
-            except Exception:  # one window's trouble must not keep another from being told
+            except Exception:  # an error in one window must not stop the alarm of another
                 if folder.name not in self._troubled:
-                    log.exception("window %s cannot be looked at", folder.name)
+                    log.exception("window %s could not be checked for an alarm", folder.name)
                 self._troubled.add(folder.name)
         self._troubled &= standing
         for gone in set(self._windows) - standing:
@@ -87,7 +87,7 @@ class SpoolAlarms:
                 del self._windows[gone]
 
     def _gone(self, run: str, window: _Window) -> None:
-        """Tell of the thaw of a window that was entered before it was seen here, where no row tells of it."""
+        """Report a thaw that was entered before this thread saw it, if no row reports it."""
         if window.done and UUID(run) not in self.told:
             known = journal.read_if_there(self._runtime / run)
             if known and known.afters and known.afters[-1].settled == Outcome.SUCCEEDED:
@@ -96,7 +96,7 @@ class SpoolAlarms:
 
     @staticmethod
     def _is_past(window: _Window) -> bool:
-        """Tell whether it may be told again; until then it is remembered, as its row may come late."""
+        """Tell whether the alarm may be repeated; the window is kept until then, as its row may come late."""
         return (window.told_at or 0.0) + messages.REPEAT.total_seconds() < linux.boottime()
 
     def _look(self, folder: Path) -> None:
@@ -123,7 +123,7 @@ class SpoolAlarms:
 
     @staticmethod
     def _note(window: _Window, record: spool.Record, runtime: Path, now: float) -> None:
-        """Note since when the window is not as it should be: an after has failed, or is late."""
+        """Note since when the window has a problem: after has failed, or is late."""
         known = journal.read_if_there(runtime)
         if known is not None and any(after.ended_boot is not None for after in known.afters):
             window.bad_at = min(window.bad_at, now)
@@ -133,8 +133,8 @@ class SpoolAlarms:
 
     @staticmethod
     def _thawed(run: str, window: _Window) -> None:
-        """Tell whom it was told that it might be frozen that it is not any more."""
-        told, window.done = window.done, set()  # each once, whatever comes of another
+        """Tell everyone who got the 'may be frozen' alarm that the application is thawed."""
+        told, window.done = window.done, set()  # one attempt each, even if another one fails
         how = f"after has succeeded: {window.label} is thawed."
         message = messages.recovered(window.label, run, how)
         for number in told:
@@ -148,12 +148,12 @@ class SpoolAlarms:
         message = messages.seen_in_the_spool(window.label, since, folder.name, given_up=given_up)
         for number, urls in enumerate(window.groups):
             if not thaw.look(folder, self._runtime / folder.name)[1].failing:
-                return  # thawed while another one was told
+                return  # thawed while another receiver got the alarm
             if number not in window.done and _carry(urls, message):
                 window.done.add(number)
         if window.groups and len(window.done) == len(window.groups):
             window.told_at = linux.boottime()
-        else:  # where nobody can be told from here, the rows still may
+        else:  # if no receiver can be reached from here, the rows may still reach one
             window.next_at = now + AGAIN_SECONDS
 
 

@@ -1,4 +1,4 @@
-"""The watchdog's post office: what is due is sent by a few threads, so that no receiver keeps another waiting.
+"""The watchdog's post office: a few threads send what is due, so that no receiver delays another.
 
 None of them is the thread that thaws.
 """
@@ -18,8 +18,8 @@ from policies.services.watch.from_spool import SpoolAlarms
 log = logging.getLogger(__name__)
 
 SLOTS = 6
-ORDINARY = 3  # the other slots are for what may be frozen, whatever else is on its way
-# Of these one user's receivers, which may hang, take so many at a time.
+ORDINARY = 3  # the other slots are for 'may be frozen' alarms only
+# The most slots for the receivers of one user at a time, as they may hang.
 ORDINARY_OF_ONE = 1
 URGENT_OF_ONE = 2
 TURN_SECONDS = 1.0
@@ -30,24 +30,26 @@ class Outbox:
     """Sends what is due, each batch in a thread of its own."""
 
     def __init__(self, spooled: SpoolAlarms) -> None:
-        """Remember who sends what the database could not take up; nothing is read yet."""
+        """Remember the sender of alarms without the database; nothing is read yet."""
         self._spooled = spooled
         self._open: dict[threading.Thread, Batch] = {}
 
     def turn(self) -> None:
-        """Start what is due and has a free slot. May wait for the database, and for nothing else."""
+        """Start what is due and has a free slot. May wait for the database, but for nothing else."""
         self._open = {thread: batch for thread, batch in self._open.items() if thread.is_alive()}
-        waiting = self._spooled.telling  # asked first: what has ended meanwhile is among those sent
+        waiting = (
+            self._spooled.telling
+        )  # read first: an alarm that ends meanwhile is then in sent()
         delivering.spread(self._spooled.sent(), waiting)
         if self._spooled.is_watching():
             self._spooled.told = frozenset(delivering.told())
-        waits = set[int | None]()  # receivers of which nothing can be sent now
+        waits = set[int | None]()  # receivers that can get nothing now
         while len(self._open) < SLOTS:
             batch = self._claim(waits)
             if batch is None:
                 return
             if not batch.deliveries:
-                if not batch.urgent:  # what is waits for nothing: it was overtaken, and has ended
+                if not batch.urgent:  # an urgent one never waits: a newer message replaced it
                     waits.add(batch.receivers)
                 continue
             thread = threading.Thread(target=_send, args=(batch,), name="send", daemon=True)
@@ -55,7 +57,7 @@ class Outbox:
             self._open[thread] = batch
 
     def _claim(self, waits: Collection[int | None]) -> Batch | None:
-        """Claim what has a slot, and whose owner has not taken too many."""
+        """Claim a batch that has a free slot, and whose owner does not use too many."""
         ordinary = Counter(batch.owner for batch in self._open.values() if not batch.urgent)
         urgent = Counter(batch.owner for batch in self._open.values() if batch.urgent)
         return delivering.claim(
@@ -70,7 +72,7 @@ def _send(batch: Batch) -> None:
     try:
         delivering.send(batch)
     except Exception:
-        log.exception("messages could not be sent; they are sent again")
+        log.exception("messages could not be sent; they are tried again")
     finally:
         connection.close()
 
@@ -97,10 +99,8 @@ def _for_ever(turn: Callable[[], None]) -> None:
             turn()
             is_away = False
         except (DatabaseError, InterfaceError) as error:
-            if (
-                not is_away
-            ):  # said once: what cannot be written away would hold up who else has to say something
-                log.warning("the database is away, alarms in it are sent later: %s", error)
+            if not is_away:  # logged once: if the log cannot be written, repeated lines would block other threads
+                log.warning("the database is away; its alarms are sent later: %s", error)
             is_away = True
             close_old_connections()
         except Exception:

@@ -1,4 +1,4 @@
-"""An account's way into AWS: who may use it, with which credentials, and whose rate limits it counts for."""
+"""An account's access to AWS: permission to use it, its credentials, and the rate limits it counts for."""
 
 from n2wbackup.lib import encrypted
 from policies.domain.errors import CredentialsError, RefusedError
@@ -8,16 +8,16 @@ from scripts_admin import permissions
 
 
 def refuse_withdrawn(account: Account) -> None:
-    """Raise RefusedError where the account uses the server's own role and its owner may not any more."""
+    """Raise RefusedError if the account uses the server's own role and its owner is not allowed to."""
     if account.auth == Account.Auth.INSTANCE and not permissions.may_use_server_role(account.owner):
         raise RefusedError(
-            f"The account {account.name} uses the server's own role, which {account.owner} may not (any "
-            "more): let a superuser give them the permission, or give the account keys or a role."
+            f"The account {account.name} uses the server's own role, but {account.owner} is not (or no longer) "
+            "allowed to use it: ask a superuser for the permission, or give the account keys or a role."
         )
 
 
 def of(account: Account) -> Credentials:
-    """Return the account's way in; empty ones mean the SDK's default chain."""
+    """Return the account's credentials; empty ones mean the SDK's default chain."""
     if account.auth == Account.Auth.INSTANCE:
         return Credentials()
     if account.auth == Account.Auth.ROLE:
@@ -29,7 +29,7 @@ def of(account: Account) -> Credentials:
 
 
 def bucket(account: Account, aws_account_id: str) -> str:
-    """Return what permits are counted by: the AWS account where it is known, and remember it."""
+    """Return the key that permits are counted by: the AWS account, if it is known; and store it."""
     if aws_account_id and account.aws_account_id != aws_account_id:
         account.aws_account_id = aws_account_id
         account.save(update_fields=["aws_account_id"])

@@ -1,4 +1,4 @@
-"""A run's end, judged from its rows. Nothing is run here."""
+"""A run's end, decided from its rows. Nothing is executed here."""
 
 from pathlib import Path
 
@@ -15,13 +15,13 @@ from scripts_admin.guard.spool import Record, UnreadableRecordError
 
 
 def finish(run: Run, folder: Path) -> None:
-    """End a run whose complete has ended, or will never be known to have; nothing is run here."""
+    """End a run after its complete has ended, or if it can never be known whether complete ended."""
     found = record(folder)
     attempt = journal.read(runtime_folder(run.pk)).attempts.get((Phase.COMPLETE, 1))
     if found is not None and found.complete is not None:
         outcome = attempt.settled if attempt and attempt.was_ordered else Outcome.INTERRUPTED
     else:
-        # A run that was lost with its spool has no script left to run, which is no success.
+        # A run whose spool was lost has no script left to run; that is not a success.
         known = found.outcome_of(Phase.COMPLETE, Outcome.NOT_RUN) if found else Outcome.NOT_RUN
         outcome, attempt = known, None
     if found is not None:
@@ -44,7 +44,7 @@ def finish(run: Run, folder: Path) -> None:
 
 
 def record(folder: Path) -> Record | None:
-    """Return the record of the run's spool, open or settled; None where there is none that can be read."""
+    """Return the record of the run's spool, open or settled; None if there is no readable one."""
     try:
         return spool.read_any(folder)
     except (FileNotFoundError, UnreadableRecordError):
@@ -52,7 +52,7 @@ def record(folder: Path) -> Record | None:
 
 
 def _reason(run: Run, known: verdict.Facts) -> str:
-    """Return one line on what was not as it should be."""
+    """Return one line with everything that failed."""
     parts = [
         f"{phase} {outcome}"
         for phase, outcome in (

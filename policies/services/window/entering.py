@@ -1,6 +1,7 @@
-"""What happened in a window, entered into the rows after the thaw, with the times that it had.
+"""The events of a window, entered into the rows after the thaw, with their original times.
 
-Whoever holds the run's keeper lock calls this: the worker that kept the window, or, when it died, the watchdog.
+Only the holder of the run's keeper lock calls this: the worker that kept the window, or the watchdog
+if that worker died.
 """
 
 from collections.abc import Sequence
@@ -24,15 +25,15 @@ from scripts_admin.guard import linux, spool
 from scripts_admin.guard import thaw as thaws
 from scripts_admin.guard.journal import Attempt, Journal
 
-NOT_FIRED = "No snapshot was fired, as before did not succeed."
-GUARD_LOST = "No snapshot was fired, as the guard of the window was lost before."
+NOT_FIRED = "No snapshot was fired, because before did not succeed."
+GUARD_LOST = "No snapshot was fired, because the guard of the window was lost first."
 LOST_WINDOW = (
-    "The server lost the run before the calls were entered; their snapshots are looked for by tag."
+    "The server lost the run before it entered the calls; it looks for their snapshots by tag."
 )
 
 
 def shots(run: Run, runtime: Path, fired: Sequence[Fired], why_not: str = NOT_FIRED) -> None:
-    """Enter what the calls gave. Targets that were not called are refused, and `why_not` says why."""
+    """Enter the results of the calls. Targets without a call become refused, with `why_not` as reason."""
     journal = journals.read(runtime)
     on_request = journal.thaw_by == ThawBy.WORKER and journal.thaw_boot is not None
     with transaction.atomic():
@@ -62,7 +63,7 @@ def _enter_shot(one: Fired, in_time: bool) -> None:  # noqa: FBT001 - read at it
 
 
 def adopt(target: RunTarget, snapshots: Sequence[Snapshot]) -> None:
-    """Enter snapshots as the target's own, and compare them with the volumes expected."""
+    """Enter snapshots as the target's own, and compare them with the expected volumes."""
     now = clock.now()
     RunSnapshot.objects.bulk_create(
         [
@@ -78,7 +79,7 @@ def adopt(target: RunTarget, snapshots: Sequence[Snapshot]) -> None:
     made = {snapshot.volume_id for snapshot in snapshots}
     missing = sorted(set(target.expected_volume_ids) - made)
     if missing:
-        target.reason = f"AWS made no snapshot of {', '.join(missing)}: the set is not whole."
+        target.reason = f"AWS created no snapshot of {', '.join(missing)}: the set is not whole."
         target.save(update_fields=["reason"])
 
 
@@ -89,16 +90,16 @@ def _shot_text(one: Fired) -> str:
 
 
 def lost_shots(run: Run) -> None:
-    """Note that nobody knows what the calls gave: the tag will tell."""
+    """Mark the results of the calls as unknown; a search by tag decides them later."""
     run.targets.filter(state=RunTarget.State.PLANNED).update(
         state=RunTarget.State.UNKNOWN, reason=LOST_WINDOW
     )
 
 
 def thaw(run: Run, folder: Path, runtime: Path) -> bool:
-    """Enter how the thaw stands; False where somebody else is at it, or has entered it.
+    """Enter the state of the thaw; False if another process is thawing, or has entered it.
 
-    The run goes on to wait, or stays in thawing with the time of the next attempt.
+    The run goes on to waiting, or stays in thawing with the time of the next attempt.
     """
     if spool.is_held(folder):
         return False
@@ -109,7 +110,7 @@ def thaw(run: Run, folder: Path, runtime: Path) -> bool:
     if event in (Event.THAW_FAILED, Event.THAW_REPEATS) and not any(
         row.phase == Phase.AFTER and row.started_at for row in new
     ):
-        return False  # the attempt that is due has not been made yet
+        return False  # the attempt that is due has not started yet
     with transaction.atomic():
         _enter_results(run, new)
         entered = runs.apply(
@@ -130,7 +131,7 @@ def thaw(run: Run, folder: Path, runtime: Path) -> bool:
 
 
 def _thaw_by(journal: Journal, standing: thaws.Standing) -> str:
-    """Return who began the thaw: where nobody noted it, its keeper was lost; nothing where nothing was frozen."""
+    """Return what began the thaw: `lost` if the journal does not say; empty if nothing was frozen."""
     if journal.thaw_by is not None:
         return journal.thaw_by
     return ThawBy.LOST if standing.before != Outcome.NOT_RUN else ""
@@ -140,7 +141,7 @@ def _event(standing: thaws.Standing) -> tuple[Event, str]:
     if standing.given_up:
         return (
             Event.GIVEN_UP,
-            "after failed to the end of its time: a person has to thaw and confirm it",
+            "after failed until its retries were over: a person has to thaw and confirm it",
         )
     if standing.due is None:
         return Event.THAWED, "thawed"
@@ -148,7 +149,7 @@ def _event(standing: thaws.Standing) -> tuple[Event, str]:
         return Event.THAW_FAILED, f"after failed; attempt {standing.due.attempt} follows"
     return (
         Event.THAW_REPEATS,
-        "thawed; once more, as before was cut short and may freeze something late",
+        "thawed; after runs once more, because before was interrupted and may freeze something late",
     )
 
 
@@ -161,10 +162,10 @@ def _next_at(standing: thaws.Standing) -> datetime | None:
 def _new_results(
     run: Run, record: spool.Record, journal: Journal, before: Outcome
 ) -> list[PhaseResult]:
-    """Return what the rows do not have yet.
+    """Return the results that the rows do not have yet.
 
-    Attempts of after are told apart by when they started and numbered as rows: a journal that was lost with
-    a restart counts from 1 again.
+    Attempts of after are identified by their start times and numbered in the order of the rows: a
+    journal that was lost in a restart counts from 1 again.
     """
     entered = list(run.phases.values_list("phase", "attempt", "started_at"))
     new = []
@@ -220,13 +221,13 @@ def _result(
 def complete_result(
     run: Run, record: spool.Record, attempt: Attempt | None, outcome: Outcome
 ) -> None:
-    """Enter what complete did."""
+    """Enter the result of complete."""
     row = _result(run, record, Phase.COMPLETE, attempt, outcome)
     PhaseResult.objects.bulk_create([row], ignore_conflicts=True)
 
 
 def _spans(journal: Journal) -> dict[str, Any]:
-    """Return freeze_seconds and hold_seconds of the first attempt, as far as both ends are known."""
+    """Return freeze_seconds and hold_seconds of the first attempt, each if both its ends are known."""
     before, afters = journal.before, journal.afters
     if before is None or before.ordered_boot is None or not afters:
         return {}
@@ -239,7 +240,7 @@ def _spans(journal: Journal) -> dict[str, Any]:
 
 
 def _judge_targets(run: Run) -> None:
-    """Note what each target's snapshots will be worth once they are complete; the tags tell it."""
+    """Set the consistency that each target's snapshots will have once they are completed, for the tags."""
     known = facts(run)
     for target in run.targets.filter(state=RunTarget.State.FIRED):
         worth = window_consistency(known, returned_before_thaw=target.returned_before_thaw)

@@ -1,7 +1,7 @@
 """One window as the worker sees it: claim, prepare, freeze, fire, thaw, enter.
 
-The guard runs the scripts; this side fires between them. Between "go" and the end of after nothing here
-writes, logs, or takes a lock that others hold, as the frozen disk may be our own.
+The guard runs the scripts; this side fires between them. Between "go" and the end of after, this
+module does not write, log, or take a lock that others hold: the frozen disk may be the server's own.
 """
 
 import logging
@@ -32,14 +32,14 @@ log = logging.getLogger(__name__)
 
 LOCK_SECONDS = 3.0
 THROTTLED_PAUSE = timedelta(seconds=10)
-THROTTLED_FOR = timedelta(minutes=10)  # past this AWS's no is the run's end
+THROTTLED_FOR = timedelta(minutes=10)  # after this, a refusal by AWS ends the run
 ENTER_PAUSES_SECONDS = (1, 2, 5, *[10] * 60)
-ANSWER_SECONDS = 5.0  # a guard answers in microseconds; past this it is stuck and counts as lost
-THAW_RESERVE_SECONDS = 2.0  # the calls give up so long before the guard's own deadline
+ANSWER_SECONDS = 5.0  # a guard answers in microseconds; after this it is stuck and counts as lost
+THAW_RESERVE_SECONDS = 2.0  # the calls stop so long before the guard's own deadline
 
 
 def execute(run_id: UUID, *, draining: Callable[[], bool] = lambda: False) -> None:
-    """Take a queued run through its window, if it is still there to take and nobody else has it."""
+    """Take a queued run through its window, if it is still queued and no other process has it."""
     if draining():
         return
     folder = spool.create(home.spool(), str(run_id))
@@ -74,9 +74,7 @@ def _keep(run: Run, folder: Path, draining: Callable[[], bool]) -> None:
         return
     except Exception as error:
         log.exception("run %s could not be prepared", run.pk)
-        reason = (
-            f"The run could not be prepared ({type(error).__name__}): the server's log tells more."
-        )
+        reason = f"The run could not be prepared ({type(error).__name__}): look for the error in the server's log."
         runs.apply(run, Event.NOTHING_LEFT, reason, reason=reason)
         return
     if isinstance(plan, Deferred):
@@ -90,11 +88,13 @@ def _keep(run: Run, folder: Path, draining: Callable[[], bool]) -> None:
     if not draining():
         _open(plan, folder)
     else:
-        runs.apply(run, Event.DEFERRED, "the server is stopping; the next one takes the run")
+        runs.apply(
+            run, Event.DEFERRED, "the server is stopping; a worker takes the run after the restart"
+        )
 
 
 def _throttled(run: Run, sentence: str) -> None:
-    """Let the run wait where AWS is only asked too often; nothing is frozen yet."""
+    """Let the run wait if AWS only throttles; nothing is frozen yet."""
     now = clock.now()
     if now - run.created_at < THROTTLED_FOR:
         runs.apply(run, Event.DEFERRED, sentence, not_before=now + THROTTLED_PAUSE)
@@ -109,7 +109,7 @@ def _is_worth_a_window(plan: Plan) -> bool:
 
 
 def _end_early(plan: Plan) -> None:
-    """Go to complete without a window: nothing is left to back up, or only complete is tested."""
+    """Go to complete without a window: there is nothing to back up, or only complete is tested."""
     run = plan.run
     reason = " ".join(plan.problems)
     runs.apply(run, Event.NOTHING_LEFT, reason or "no window is needed", reason=reason)
@@ -123,7 +123,7 @@ def _open(plan: Plan, folder: Path) -> None:
         if guard is None:
             return
         if not _order(run, guard):
-            guard.release()  # cancelled meanwhile; before was never let go
+            guard.release()  # cancelled meanwhile; before has not started
             spool.settle(folder)
             return
         lost = False
@@ -140,7 +140,7 @@ def _open(plan: Plan, folder: Path) -> None:
 
 
 def _order(run: Run, guard: Guard) -> bool:
-    """Enter that the window opens; False where the run was cancelled meanwhile."""
+    """Enter that the window opens; False if the run was cancelled meanwhile."""
     try:
         return runs.apply(
             run,
@@ -150,17 +150,17 @@ def _order(run: Run, guard: Guard) -> bool:
             ordered_at=clock.now(),
         )
     except BaseException:
-        guard.release()  # or it waits for "go" as long as anybody remembers the error
+        guard.release()  # else the guard waits for "go" as long as a reference to the error exists
         raise
 
 
 def _insist(enter: Callable[[], object]) -> None:
-    """Enter what happened, however long the database is away: this process alone knows what AWS answered."""
+    """Enter what happened, and wait while the database is away: only this process knows AWS's answers."""
     for pause in ENTER_PAUSES_SECONDS:
         try:
             enter()
         except (InterfaceError, OperationalError) as error:
-            log.warning("the database is away, what the window gave is entered later: %s", error)
+            log.warning("the database is away; the window's results are entered later: %s", error)
             close_old_connections()
             time.sleep(pause)
         else:
@@ -169,12 +169,12 @@ def _insist(enter: Callable[[], object]) -> None:
 
 
 def _start_guard(plan: Plan, folder: Path, runtime: Path) -> Guard | None:
-    """Return a guard whose scripts stand at their gates; None, with the run at its end, where that failed."""
+    """Return a guard whose scripts wait at their gates; None, and the run ended, if that failed."""
     run = plan.run
     lock = spool.lock_within(folder, LOCK_SECONDS)
     try:
         if lock is None:
-            raise GuardLostError("lock")  # noqa: TRY301 - one way out for all that can go wrong here
+            raise GuardLostError("lock")  # noqa: TRY301 - one exit for every failure here
         with _closed_on_failure(lock):
             record = scripts.spool_record(run, plan.policy, plan.scripts, folder)
             spool.remove(runtime)
@@ -184,7 +184,7 @@ def _start_guard(plan: Plan, folder: Path, runtime: Path) -> Guard | None:
         guard = keeper.Guard(folder, runtime, lock, sealing.secrets(run.account))
         if not guard.wait_until_ready():
             log.warning(
-                "the guard was not preloaded: windows cost more time and memory than they need"
+                "the guard was not preloaded: windows take more time and memory than necessary"
             )
     except (GuardLostError, OSError) as error:
         spool.settle(folder)
@@ -196,7 +196,7 @@ def _start_guard(plan: Plan, folder: Path, runtime: Path) -> Guard | None:
 
 @contextmanager
 def _closed_on_failure(lock: int) -> Iterator[None]:
-    """Free the lock where the block fails: held by a process without a guard, it would stay for ever."""
+    """Free the lock if the block fails: a process without a guard would keep it for ever."""
     try:
         yield
     except BaseException:
@@ -216,13 +216,13 @@ def _hold(policy: Policy, guard: Guard, volley: Volley) -> None:
 
 
 def _take_over(plan: Plan, folder: Path, runtime: Path, volley: Volley, *, kept_by: Guard) -> None:
-    """Thaw in the dead guard's place, unless the watchdog was faster; then fire, if that was still to come."""
+    """Thaw in the dead guard's place, unless the watchdog was faster; then fire, if not done yet."""
     lock = spool.try_lock(folder)
     guard: Guard | None = None
     if lock is not None:
         guard = _thaw(plan, folder, runtime, lock)
     else:
-        kept_by.wake()  # alive and silent: it thaws by itself as soon as it runs again
+        kept_by.wake()  # alive but silent: it thaws by itself as soon as it runs again
     if not plan.policy.skip_snapshots_when_before_fails:
         volley.fire(linux.boottime() + plan.policy.max_freeze_seconds)
     if guard is not None:

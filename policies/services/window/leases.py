@@ -1,4 +1,4 @@
-"""Window leases: two windows never overlap on one instance or volume, whichever policy or owner."""
+"""Window leases: two windows never overlap on one instance or volume, across policies and owners."""
 
 from collections.abc import Sequence
 
@@ -9,9 +9,9 @@ from policies.models import Run, WindowLease
 
 
 def take(run: Run, resources: Sequence[str]) -> Run | None:
-    """Take all the leases or none; return None when taken, else the run that holds one of them.
+    """Take all the leases or none; return None if taken, else the run that holds one of them.
 
-    In one transaction and in sorted order, so that two runs cannot wait for each other.
+    One transaction and a sorted order ensure that two runs cannot wait for each other.
     """
     now = clock.now()
     rows = [WindowLease(resource=name, run=run, taken_at=now) for name in sorted(set(resources))]

@@ -1,6 +1,7 @@
-"""Fire permits: what AWS's rates leave, kept in the database for all workers together.
+"""Fire permits: the calls that AWS's rates still allow, counted in the database for all workers.
 
-Rates are AWS's for CreateSnapshots (bucket of 100, 5 a second) with room to spare for other users of the account.
+The rates are below AWS's for CreateSnapshots (bucket of 100, 5 a second), to leave room for other
+users of the account.
 """
 
 from collections.abc import Mapping, Sequence
@@ -24,9 +25,9 @@ _TRIES = 5
 
 
 def take(bucket: str, calls: int, volumes: Sequence[str]) -> datetime | None:
-    """Take permits for so many calls on these volumes ("region:id"); None when taken.
+    """Take permits for so many calls on these volumes ("region:id"); None if taken.
 
-    Else nothing is taken, and the moment from which it is worth asking again is returned.
+    Else take nothing, and return the time from which it makes sense to ask again.
     """
     now = clock.now()
     with transaction.atomic():
@@ -43,7 +44,10 @@ def take(bucket: str, calls: int, volumes: Sequence[str]) -> datetime | None:
 
 
 def pending_limit_reached(volume_types: Mapping[str, str]) -> dict[str, int]:
-    """Return the volumes (id: type given) that have as many pending snapshots as AWS allows, with the count."""
+    """Return the volumes with as many pending snapshots as AWS allows, with the count.
+
+    `volume_types` gives the type of each volume id.
+    """
     rows = (
         RunSnapshot.objects.filter(
             state=RunSnapshot.State.PENDING, volume_id__in=list(volume_types)
@@ -60,7 +64,7 @@ def pending_limit_reached(volume_types: Mapping[str, str]) -> dict[str, int]:
 
 
 def _volumes_free_at(volumes: Sequence[str], now: datetime) -> datetime | None:
-    # A fire of later than now is one by a clock that has been put back: how long ago it was nobody knows.
+    # A fire in the future was entered before the clock was set back: its age is unknown.
     lately = (now - VOLUME_PAUSE + timedelta(microseconds=1), now + clock.SKEW)
     fires = VolumeFire.objects.filter(volume__in=volumes, fired_at__range=lately)
     last = fires.order_by("-fired_at").first()
@@ -68,14 +72,14 @@ def _volumes_free_at(volumes: Sequence[str], now: datetime) -> datetime | None:
 
 
 def _take_tokens(bucket: str, calls: float, now: datetime) -> datetime | None:
-    # A policy with more targets than the bucket holds still gets its turn, when the bucket is full.
+    # A policy with more targets than the bucket has tokens still gets its turn, when the bucket is full.
     wanted = min(calls, BURST)
     for _ in range(_TRIES):
         row, _made = FirePermits.objects.get_or_create(
             bucket=bucket, defaults={"tokens": BURST, "filled_at": now}
         )
         passed = max(0.0, (now - row.filled_at).total_seconds())
-        # As a fire of later than now: nobody knows how long it has been filling since.
+        # As with a fire in the future: how long the bucket has been filling is unknown.
         put_back = row.filled_at > now + clock.SKEW
         tokens = BURST if put_back else min(BURST, row.tokens + passed * PER_SECOND)
         if tokens < wanted:

@@ -1,4 +1,4 @@
-"""Everything slow about a run, before anything is frozen: who, what, with which permission, when."""
+"""The slow steps of a run, before anything is frozen: resolve, prove, lease and permit."""
 
 import hashlib
 import json
@@ -19,14 +19,14 @@ from policies.services.window import credentials, leases, permits, scripts
 from policies.services.window.scripts import Scripts
 
 PROVED_FOR = timedelta(hours=1)
-# Between the renewal and the end of the last call: leases, permits, connections, the guard's start.
+# The time from the renewal to the end of the last call: leases, permits, connections, the guard's start.
 RENEW_MARGIN_SECONDS = 120
 LEASE_PAUSE = timedelta(seconds=1)
 
 
 @dataclass(frozen=True, slots=True)
 class Deferred:
-    """The run has to wait, holding nothing."""
+    """The run has to wait; it holds no leases or permits."""
 
     until: datetime
     reason: str
@@ -34,7 +34,7 @@ class Deferred:
 
 @dataclass(frozen=True, slots=True)
 class Shot:
-    """One call to make inside the window, and the row it is entered in."""
+    """One call to make inside the window, and the row for its result."""
 
     target: RunTarget
     request: FireRequest
@@ -42,7 +42,7 @@ class Shot:
 
 @dataclass(slots=True)
 class Plan:
-    """A run, ready: what is called, with which scripts. No shots: nothing is left to back up."""
+    """A run that is ready: its calls and scripts. No shots: there is nothing to back up."""
 
     run: Run
     policy: Policy
@@ -54,7 +54,7 @@ class Plan:
 
 @dataclass(slots=True)
 class _Resolved:
-    """What AWS says of one target; `problem` is a sentence where it cannot be backed up."""
+    """AWS's data on one target; `problem` is a sentence if it cannot be backed up."""
 
     wanted: PolicyTarget
     volumes: tuple[str, ...] = ()
@@ -70,10 +70,10 @@ class _Resolved:
 
 
 def prepare(run: Run) -> Plan | Deferred:
-    """Resolve, prove, lease and permit. Enters the run's targets; those that fail are left out."""
+    """Resolve, prove, lease and permit. Enters the run's targets; a target that fails is left out."""
     policy, account = run.policy, run.account
     if policy is None or account is None:
-        message = "The policy or its account is gone: nothing can be backed up."
+        message = "The policy or its account was deleted: nothing can be backed up."
         raise BackupError(message)
     credentials.refuse_withdrawn(account)
     found = scripts.resolve(run, policy)
@@ -130,18 +130,18 @@ def _take_instance(one: _Resolved, found: Instance | None) -> None:
     where = f"{wanted.instance_id} in {wanted.region}"
     if found is None:
         one.problem = (
-            f"The instance {where} does not exist for this account: correct its id or region, or take it out "
-            "of the policy."
+            f"The instance {where} does not exist for this account: correct its id or region, or remove it "
+            "from the policy."
         )
         return
     one.aws_account = found.aws_account_id
     unknown = sorted(set(wanted.exclude_volume_ids) - set(found.volume_ids))
     if unknown:
-        one.problem = f"The excluded volume {unknown[0]} is not attached to {where}: take it out of the exclusions."
+        one.problem = f"The excluded volume {unknown[0]} is not attached to {where}: remove it from the exclusions."
     elif found.root_volume_id in wanted.exclude_volume_ids:
         one.problem = (
-            f"{found.root_volume_id} is the boot volume of {where}, which AWS excludes only as such: use "
-            "exclude_boot_volume."
+            f"{found.root_volume_id} is the boot volume of {where}, and AWS does not exclude a boot volume by "
+            "its id: use exclude_boot_volume."
         )
     else:
         boot = {found.root_volume_id} if wanted.exclude_boot_volume else set()
@@ -156,7 +156,7 @@ def _take_volume(one: _Resolved, found: Volume | None, named: set[str]) -> None:
     if found is None:
         one.problem = (
             f"The volume {wanted.volume_id} in {wanted.region} does not exist for this account: correct its id "
-            "or region, or take it out of the policy."
+            "or region, or remove it from the policy."
         )
     elif wanted.volume_id not in named:  # else it counts once, with its instance
         one.volumes = (wanted.volume_id,)
@@ -186,7 +186,7 @@ def _request(run: Run, one: _Resolved) -> FireRequest:
 def _prove(
     run: Run, policy: Policy, account: Account, cloud: Cloud, resolved: Iterable[_Resolved]
 ) -> None:
-    """Ask by DryRun whether each call is permitted: when something changed, in tests, else at most hourly."""
+    """Check by DryRun that each call is permitted: after a change, in tests, else at most hourly."""
     wanted = _fingerprint(account, policy.targets.all())
     now = clock.now()
     proved = policy.proved_at
@@ -217,10 +217,12 @@ def _fingerprint(account: Account, targets: Iterable[PolicyTarget]) -> str:
 
 
 def _reserve(run: Run, account: Account, good: Sequence[_Resolved]) -> Deferred | None:
-    """Take the leases, then the permits; None when all are taken, else nothing of use is held."""
+    """Take the leases, then the permits; None if all are taken, else how long the run waits."""
     holder = leases.take(run, [name for one in good for name in one.resources])
     if holder is not None:
-        reason = f"waits for run {holder.pk} of {holder.label}, which holds one of its resources"
+        reason = (
+            f"waits for run {holder.pk} of {holder.label}, which has reserved one of its resources"
+        )
         return Deferred(clock.now() + LEASE_PAUSE, reason)
     if run.is_test:
         return None
@@ -230,7 +232,7 @@ def _reserve(run: Run, account: Account, good: Sequence[_Resolved]) -> Deferred 
     full = permits.pending_limit_reached(types)
     if full:
         volume, count = min(full.items())
-        reason = f"waits for pending snapshots of {volume}: {count} are as many as AWS allows"
+        reason = f"waits for pending snapshots of {volume}: {count} is the most that AWS allows"
         return Deferred(clock.now() + permits.PENDING_PAUSE, reason)
     return _permit(account, _by_region(good))
 
@@ -257,12 +259,12 @@ def _by_region(good: Sequence[_Resolved]) -> Mapping[str, list[_Resolved]]:
 
 
 def _enter_targets(run: Run, resolved: Iterable[_Resolved]) -> list[Shot]:
-    """Write the intent down, before anything is called."""
+    """Enter the intended calls, before any call is made."""
     run.targets.all().delete()
     shots = []
     for one in resolved:
         if not one.problem and (run.is_test or not one.volumes):
-            continue  # a test makes no snapshots; a volume of a target instance counts with that
+            continue  # a test creates no snapshots; a volume of a target instance belongs to that target
         state = RunTarget.State.LEFT_OUT if one.problem else RunTarget.State.PLANNED
         target = RunTarget.objects.create(
             run=run,
@@ -281,7 +283,7 @@ def _enter_targets(run: Run, resolved: Iterable[_Resolved]) -> list[Shot]:
 
 
 def _warm(cloud: Cloud, shots: Sequence[Shot]) -> None:
-    """Open the connections; one that cannot be opened now is tried again by the call itself."""
+    """Open the connections; if one fails now, the call itself tries again."""
     connections: dict[str, int] = defaultdict(int)
     for shot in shots:
         connections[shot.request.region] += 1

@@ -1,4 +1,4 @@
-"""A run's scripts: found, judged, copied into the spool, and described for the guard."""
+"""A run's scripts: find them, check them, copy them to the spool, and describe them for the guard."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -18,7 +18,7 @@ from scripts_admin.models import Folder
 
 @dataclass(slots=True)
 class Scripts:
-    """What runs in each phase: a script that was found, or the outcome of there being none to run."""
+    """The script of each phase, or the outcome of a phase that has no script to run."""
 
     folder: Folder
     account: LinuxAccount | None = None
@@ -28,7 +28,7 @@ class Scripts:
     problems: list[str] = field(default_factory=list)
 
     def leave_out(self, phase: Phase, outcome: Outcome, problem: str = "") -> None:
-        """Have the phase not run, with this outcome."""
+        """Do not run the phase; it gets this outcome."""
         self.found.pop(phase, None)
         self.not_run[phase] = outcome
         if problem:
@@ -36,9 +36,9 @@ class Scripts:
 
 
 def resolve(run: Run, policy: Policy) -> Scripts:
-    """Find the scripts of a run and judge whether they can run.
+    """Find the scripts of a run and check whether they can run.
 
-    Where after exists but cannot run, before is not run either: nothing could thaw what it froze.
+    If after exists but cannot run, before does not run either: nothing could thaw what it freezes.
     """
     scripts = Scripts(policy.folder)
     if not policy.scripts_enabled:
@@ -46,7 +46,7 @@ def resolve(run: Run, policy: Policy) -> Scripts:
             scripts.leave_out(phase, Outcome.MISSING)
         return scripts
     if not permissions.may_run(policy.owner, policy.folder):
-        problem = f"{policy.owner} may not use the script folder {policy.folder}: no script is run."
+        problem = f"{policy.owner} is not allowed to use the script folder {policy.folder}: no script is run."
         return _none(scripts, problem)
     try:
         scripts.account = linux_accounts.script_account(policy.folder)
@@ -56,7 +56,7 @@ def resolve(run: Run, policy: Policy) -> Scripts:
     for phase in Phase:
         _take(scripts, storage.find(policy.folder, phase, policy.name, scripts.identity))
     if scripts.not_run.get(Phase.AFTER, Outcome.MISSING) != Outcome.MISSING:
-        problem = "before is not run, as after could not thaw what it freezes."
+        problem = "before is not run, because after could not thaw what before freezes."
         if Phase.BEFORE in scripts.found:
             scripts.leave_out(Phase.BEFORE, Outcome.NOT_RUN, problem)
     if run.is_test:
@@ -79,7 +79,7 @@ def _take(scripts: Scripts, found: Found) -> None:
 
 
 def _only_tested(scripts: Scripts, run: Run) -> None:
-    """Leave the phases out that the test did not ask for; before alone is always followed by after."""
+    """Leave out the phases that the test did not ask for; after always follows before."""
     if not run.test_phase:
         return
     wanted = {Phase.BEFORE, Phase.AFTER} if run.test_phase == Phase.BEFORE else {run.test_phase}
@@ -90,7 +90,7 @@ def _only_tested(scripts: Scripts, run: Run) -> None:
 
 
 def spool_record(run: Run, policy: Policy, scripts: Scripts, folder: Path) -> spool.Record:
-    """Copy after and complete into the run's spool folder and return the record to write there."""
+    """Copy after and complete to the run's spool folder, and return the record to write there."""
     timeouts = {
         Phase.BEFORE: policy.before_timeout_seconds,
         Phase.AFTER: policy.after_timeout_seconds,
@@ -123,7 +123,7 @@ def spool_record(run: Run, policy: Policy, scripts: Scripts, folder: Path) -> sp
 
 
 def _environment(run: Run, policy: Policy, account: LinuxAccount | None) -> Mapping[str, str]:
-    """Return the whole environment of the scripts: nothing of the server's own is in it."""
+    """Return the whole environment of the scripts; it contains nothing of the server's environment."""
     instances = policy.targets.exclude(instance_id="").values_list("instance_id", flat=True)
     found = {
         "PATH": storage.SCRIPT_PATH,

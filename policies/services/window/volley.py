@@ -1,6 +1,7 @@
 """The volley: every CreateSnapshots call of a run, all at once, with nothing left to prepare.
 
-Inside the window: no row, no log line, no file, no lock that others hold. What happened is kept in memory.
+Inside the window it uses no row, no log line, no file and no lock that others hold. The results stay
+in memory.
 """
 
 import time
@@ -16,16 +17,19 @@ from policies.services.window.preparing import Shot
 from scripts_admin.guard import linux
 
 CALL_SECONDS = 10.0
-# What must be left of the budget so that a call still makes sense: the thaw comes first.
+# The least time that must be left for another attempt: the thaw comes first.
 RESERVE_SECONDS = 2.0
 RETRY_PAUSE_SECONDS = 0.5
-START_SECONDS = 10.0  # for the threads to stand ready; past it the run is not begun
-MAX_RETRIES = 2  # of calls that AWS did not take: the application is frozen all the while
+START_SECONDS = 10.0  # for the threads to be ready; after this the run does not begin
+MAX_RETRIES = 2  # of calls that AWS did not accept: the application stays frozen meanwhile
 
 
 @dataclass(slots=True)
 class Fired:
-    """What became of one call. Times are seconds since boot and UNIX seconds; `lost`: it may have been done."""
+    """The result of one call. Times are seconds since boot and UNIX seconds.
+
+    `lost`: no answer came, and AWS may have created the snapshots.
+    """
 
     shot: Shot
     snapshots: list[Snapshot] = field(default_factory=list)
@@ -36,10 +40,10 @@ class Fired:
 
 
 class Volley:
-    """Threads that stand ready for the calls of one run. Use as a context manager."""
+    """Threads that are ready for the calls of one run. Use as a context manager."""
 
     def __init__(self, cloud: Cloud, shots: Sequence[Shot]) -> None:
-        """Start a thread for each call but the first, which needs none; they wait."""
+        """Start a waiting thread for each call but the first, which needs none."""
         self._cloud, self._shots = cloud, list(shots)
         self.fired: list[Fired] | None = None
         extra = max(0, len(self._shots) - 1)
@@ -55,14 +59,14 @@ class Volley:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Let the threads go; one that still waits for AWS is not waited for."""
+        """Release the threads, without waiting for one that still waits for AWS."""
         if self._pool:
             self._pool.shutdown(wait=False)
 
     def fire(self, until: float) -> list[Fired]:
-        """Make all calls, and return when each has its answer or `until` (seconds since boot) has passed.
+        """Make all calls; return when each has its answer, or at `until` (seconds since boot).
 
-        Never raises for AWS, and never makes the calls twice.
+        Never raises an error of AWS, and never makes the calls twice.
         """
         if self.fired is not None:
             return self.fired
@@ -95,7 +99,7 @@ class Volley:
             except AnswerLostError as error:
                 fired.problem, fired.lost = str(error), True
             except (ThrottledError, UnreachableError) as error:
-                # AWS did nothing, so asking again is no second deed.
+                # AWS did nothing, so a repeated call cannot create a second snapshot.
                 fired.problem = str(error)
                 enough = until - linux.boottime() > RESERVE_SECONDS + RETRY_PAUSE_SECONDS
                 if enough and retries < MAX_RETRIES:
@@ -104,7 +108,7 @@ class Volley:
                     continue
             except BackupError as error:
                 fired.problem = str(error)
-            except Exception as error:  # noqa: BLE001 - nothing may keep the thaw from coming
+            except Exception as error:  # noqa: BLE001 - no error may prevent the thaw
                 fired.problem, fired.lost = f"The call failed: {type(error).__name__}.", True
             fired.returned_boot, fired.returned_at = linux.boottime(), time.time()
             return fired

@@ -1,4 +1,4 @@
-"""What the broker is asked: whether it still holds hints that no worker has taken."""
+"""The question to the broker: whether it has hints that no worker has taken."""
 
 from collections.abc import Iterator
 from uuid import uuid4

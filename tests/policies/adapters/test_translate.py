@@ -1,4 +1,4 @@
-"""What AWS and its SDK say, as our errors: the right kind, one sentence, and no key in it."""
+"""Errors of AWS and its SDK as ours: the right kind, one sentence, and no key in it."""
 
 import socket
 import ssl
@@ -53,17 +53,17 @@ def answered(code: str, message: str = "Said AWS.", status: int = 400) -> except
         ("InvalidClientTokenId", CredentialsError, "check the account's access key id and secret"),
         ("SignatureDoesNotMatch", CredentialsError, "enter both of the account's keys again"),
         ("ExpiredToken", CredentialsError, "renew them"),
-        ("RequestExpired", CredentialsError, "set this server's clock"),
+        ("RequestExpired", CredentialsError, "correct this server's clock"),
         ("UnauthorizedOperation", NotPermittedError, "permission ec2:CreateSnapshots: allow it"),
         ("AccessDenied", NotPermittedError, "permission ec2:CreateSnapshots: allow it"),
-        ("OptInRequired", RegionError, "switch it on"),
-        ("UnrecognizedClientException", RegionError, "switch it on"),
+        ("OptInRequired", RegionError, "enable it"),
+        ("UnrecognizedClientException", RegionError, "enable it"),
         ("InvalidInstanceID.NotFound", NotFoundError, "check the id, the region and the account"),
         ("InvalidVolume.NotFound", NotFoundError, "check the id, the region and the account"),
         ("InvalidInstanceID.Malformed", NotFoundError, "correct the id"),
-        ("RequestLimitExceeded", ThrottledError, "ask again later"),
-        ("Throttling", ThrottledError, "ask again later"),
-        ("SnapshotCreationPerVolumeRateExceeded", ThrottledError, "ask again later"),
+        ("RequestLimitExceeded", ThrottledError, "try again later"),
+        ("Throttling", ThrottledError, "try again later"),
+        ("SnapshotCreationPerVolumeRateExceeded", ThrottledError, "try again later"),
         ("ConcurrentSnapshotLimitExceeded", RejectedError, "wait until some complete"),
         ("ResourceLimitExceeded", RejectedError, "ask AWS for a higher quota"),
         ("SnapshotLimitExceeded", RejectedError, "ask AWS for a higher quota"),
@@ -118,7 +118,7 @@ def test_an_explicit_denial_is_not_cured_by_allowing() -> None:
 
     told = str(translate.failure(answered("UnauthorizedOperation", message, 403), FIRE))
 
-    assert "denies ec2:CreateSnapshots: take that denial away" in told
+    assert "denies ec2:CreateSnapshots: remove that denial" in told
 
 
 @pytest.mark.parametrize(
@@ -130,7 +130,7 @@ def test_where_the_region_may_be_off_a_refused_key_says_that_too(
 ) -> None:
     told = str(translate.failure(answered("AuthFailure"), Call("DescribeVolumes", "v", region)))
 
-    assert (f"the region {region} is switched on" in told) is may_be_off
+    assert (f"the region {region} is enabled" in told) is may_be_off
 
 
 def test_a_signature_of_another_time_is_the_clock() -> None:
@@ -138,7 +138,7 @@ def test_a_signature_of_another_time_is_the_clock() -> None:
 
     error = translate.failure(answered("SignatureDoesNotMatch", message, 403), READ)
 
-    assert "set this server's clock" in str(error)
+    assert "correct this server's clock" in str(error)
 
 
 @pytest.mark.parametrize(
@@ -193,7 +193,7 @@ def test_what_may_have_been_done_is_told_so_and_only_where_something_is_made(
     read = translate.failure(error, READ)
 
     assert type(fired) is AnswerLostError
-    assert "may have been made" in str(fired)
+    assert "may have been created" in str(fired)
     assert type(read) is UnreachableError
     assert "try again later" in str(read)
 

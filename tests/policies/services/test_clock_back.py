@@ -1,4 +1,4 @@
-"""The clock is put back by an hour, and what was written before stands in the future: nobody waits for that."""
+"""The clock is set back by an hour, so earlier rows have times in the future: nothing waits for these."""
 
 from collections.abc import Iterator
 from datetime import timedelta
@@ -25,7 +25,7 @@ HOUR = timedelta(hours=1)
 
 @pytest.fixture
 def ahead() -> Iterator[time_machine.Traveller]:
-    """Start by a clock that is an hour ahead; `shift(-HOUR)` puts it right."""
+    """Start with a clock that is an hour ahead; `shift(-HOUR)` corrects it."""
     with time_machine.travel(clock.now() + HOUR, tick=False) as traveller:
         yield traveller
 
@@ -158,7 +158,7 @@ def test_a_lost_answer_is_given_up_five_minutes_later(
     backup.settle(run)
 
     assert target(run).state == RunTarget.State.REFUSED
-    assert "none was made" in target(run).reason
+    assert "none was created" in target(run).reason
 
 
 def test_a_permission_that_was_proved_in_the_future_is_proved_anew(

@@ -1,4 +1,4 @@
-"""A database that goes away before anything is frozen costs a run some time, and not its backup."""
+"""If the database goes away before anything is frozen, a run loses some time, but not its backup."""
 
 from datetime import timedelta
 from typing import Any
@@ -35,7 +35,7 @@ def test_a_run_that_the_database_left_while_preparing_is_prepared_anew(
     run.refresh_from_db()
     assert (run.state, run.losses, run.reason) == (State.QUEUED, 1, "")
     assert story(run)[-1] == (
-        "the database was away while preparing; nothing was frozen, it is tried again"
+        "the database was away while preparing; nothing was frozen; the run is tried again"
     )
     assert not WindowLease.objects.exists()
     assert backup.marks == []

@@ -1,4 +1,4 @@
-"""Operations: each row for itself, nobody beyond what is theirs, one sentence for each."""
+"""Operations: each row separately, only on a user's own rows, one sentence for each."""
 
 from collections.abc import Callable
 from typing import Any
@@ -53,7 +53,7 @@ def test_one_that_is_refused_leaves_the_others_alone(backup: Backup) -> None:
 
     refused, queued = operations.back_up([backup.policy, other], by=alice(backup))
 
-    assert "is being backed up already" in refused.sentence
+    assert "is already being backed up" in refused.sentence
     assert refused.run is None
     assert queued.run is not None
     assert Run.objects.filter(policy=backup.policy).count() == 1
@@ -68,7 +68,7 @@ def test_a_stranger_is_refused_and_nothing_is_changed(backup: Backup, operation:
     (result,) = operation([backup.policy], by=operations.person(factories.charlie()))
 
     assert result.refusal == (
-        "alice/policy1: charlie may not do this. Ask the owner or a superuser."
+        "alice/policy1: charlie is not allowed to do this. Ask the owner or a superuser."
     )
     assert everything() == before
 
@@ -79,7 +79,7 @@ def test_a_stranger_cancels_no_run(backup: Backup) -> None:
 
     (result,) = operations.cancel([run], by=operations.person(factories.charlie()))
 
-    assert "charlie may not do this" in result.refusal
+    assert "charlie is not allowed to do this" in result.refusal
     assert everything() == before
 
 

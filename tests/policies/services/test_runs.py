@@ -1,4 +1,4 @@
-"""How a run begins, who takes it, and how it is cancelled."""
+"""How a run starts, how a worker takes it, and how it is cancelled."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -32,7 +32,7 @@ def test_a_run_is_queued_with_the_names_it_outlives(backup: Backup) -> None:
 def test_a_second_run_of_a_policy_is_refused_with_a_sentence(backup: Backup) -> None:
     first = backup.start()
 
-    with pytest.raises(RefusedError, match=r"alice/policy1 is being backed up already \(run .*\)"):
+    with pytest.raises(RefusedError, match=r"alice/policy1 is already being backed up \(run .*\)"):
         backup.start()
 
     assert list(Run.objects.all()) == [first]
@@ -55,10 +55,10 @@ def test_a_due_time_that_meets_an_unfinished_run_is_skipped_with_the_reason(back
 def test_a_due_time_is_made_a_run_once(backup: Backup) -> None:
     first = backup.start(Trigger.SCHEDULE, scheduled_for=DUE)
 
-    with pytest.raises(RefusedError, match="for this due time exists already"):
+    with pytest.raises(RefusedError, match="for this due time already exists"):
         backup.start(Trigger.SCHEDULE, scheduled_for=DUE)
     runs.cancel(first, by="alice")
-    with pytest.raises(RefusedError, match="for this due time exists already"):
+    with pytest.raises(RefusedError, match="for this due time already exists"):
         backup.start(Trigger.SCHEDULE, scheduled_for=DUE)
 
     assert Run.objects.count() == 1
@@ -204,7 +204,9 @@ def test_a_run_whose_complete_has_started_cannot_be_cancelled(backup: Backup) ->
         policy=backup.policy, state=State.COMPLETING, complete_started_at=clock.now()
     )
 
-    with pytest.raises(RefusedError, match="its complete script has started and is left to end"):
+    with pytest.raises(
+        RefusedError, match=r"its complete script has started\. Wait until it ends\."
+    ):
         runs.cancel(run, by="alice")
 
     run.refresh_from_db()
@@ -225,7 +227,7 @@ def test_a_run_cancelled_while_frozen_is_thawed_and_complete_gets_0(
     monkeypatch.setattr(backup.cloud, "fire", cancel_then_fire)
     backup.window(run)
     backup.settle(run)
-    assert run.state == State.COMPLETING  # its snapshots are not waited for
+    assert run.state == State.COMPLETING  # it does not wait for its snapshots
     backup.complete(run)
 
     assert backup.marks == ["before", "after 1", "complete 0"]

@@ -62,7 +62,7 @@ class RowMachine(RuleBasedStateMachine):
 
     @rule(event=EVENTS, end=END_STATES, slow=st.booleans())
     def apply(self, event: Event, end: State, *, slow: bool) -> None:
-        """Whoever wins moves the row as the table says; whoever loses, or errs, leaves it as it was."""
+        """The winner changes the row as the table says; a loser, or a wrong event, leaves it as it was."""
         one = self.stale if slow else self.row()
         known, before = State(one.state), self.row()
         events = RunEvent.objects.count()
@@ -83,7 +83,7 @@ class RowMachine(RuleBasedStateMachine):
 
     @rule(event=EVENTS, end=END_STATES)
     def both_at_once(self, event: Event, end: State) -> None:
-        """Of two that know the same state, at most one wins a change of it."""
+        """If two workers know the same state, at most one of them changes it."""
         first, second = self.row(), self.row()
         step = sequence.TABLE.get((State(first.state), event))
         if step is None or step.state == first.state:

@@ -60,7 +60,7 @@ def test_a_policy_that_is_being_backed_up_is_refused_and_the_others_are_not(
 
     said = act(client, "policy", "back_up", policy, other)
 
-    assert any("alice/policy1 is being backed up already" in sentence for sentence in said)
+    assert any("alice/policy1 is already being backed up" in sentence for sentence in said)
     assert Run.objects.filter(policy=policy).count() == 1
     assert Run.objects.get(policy=other).requested_by == "boss"
 

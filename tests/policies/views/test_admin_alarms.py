@@ -80,7 +80,7 @@ def test_a_mistake_is_told_at_its_field_without_the_url(
     response = client.post(ADD, {"policy": own.pk, "new_urls": bad, "new_ping_url": "x"})
 
     told = errors(response.content)
-    assert "URL 1: slack:// may not say template here: take it out." in told
+    assert "URL 1: slack:// does not allow template here: remove it." in told
     assert "A ping URL begins with https:// or http:// and names a host: correct it." in told
     assert not AlarmReceivers.objects.exists()
 

@@ -49,9 +49,9 @@ def test_a_schedule_is_made_by_cron_or_by_counting(client: Client, boss: User, a
         ({**EVERY, "every_number": 0}, "every_number", "from 1 to"),
         ({"timezone": "Europe/Berln"}, "timezone", "did you mean Europe/Berlin?"),
         ({"timezone": ""}, "timezone", "This field is required."),
-        ({"ending": "tomorrow"}, "ending", "is no date and time"),
-        ({"disabled": "sat"}, "disabled", "is no disabled time"),
-        ({"disabled": "22:00-06:00\nfunday 1:00-2:00"}, "disabled", "is no day of the week"),
+        ({"ending": "tomorrow"}, "ending", "is not a date and time"),
+        ({"disabled": "sat"}, "disabled", "is not a disabled time"),
+        ({"disabled": "22:00-06:00\nfunday 1:00-2:00"}, "disabled", "is not a day of the week"),
         ({"name": "a/b"}, "name", "visible text without"),
         ({"name": "TAKEN"}, "name", "has a schedule TAKEN already"),
     ],
@@ -100,11 +100,11 @@ def test_a_zone_that_is_not_known_any_more_is_shown_and_kept_out_of_the_way(
         "/policies/",
         "/policies/alice/policy1/",
     ):
-        assert "is no time zone" in page.read(client, path).text, path
+        assert "is not a time zone" in page.read(client, path).text, path
     chosen = [a["value"] for _, a in page.read(client, url(made)).tags if "selected" in a]
     assert "Europe/Atlantis" in chosen
     response = client.post(url(made), schedule_form(policy.owner, timezone="Europe/Atlantis"))
-    assert "is no time zone" in errors(response.content)[0]
+    assert "is not a time zone" in errors(response.content)[0]
     client.post(url(made), schedule_form(policy.owner, timezone="UTC"))
     assert Schedule.objects.get().timezone == "UTC"
 

@@ -73,7 +73,7 @@ class Bed:
         self.apply()
 
     def apply(self, **changes: Any) -> None:
-        """Change the policy for this run; what is not named is as in POLICY."""
+        """Change the policy for this run; the other settings are as in POLICY."""
         wanted = {**POLICY, **changes}
         if wanted != self.policy:
             self.product.apply([self.product.instance], **wanted)
@@ -143,7 +143,7 @@ class Bed:
         self.send([pid for pids in found.values() for pid in pids], signal.SIGKILL)
 
     def stop(self, *titles: str) -> None:
-        """SIGSTOP them until `resume`; on return no thread of theirs runs any more."""
+        """SIGSTOP them until `resume`; on return, none of their threads runs."""
         self.stopped.update(self._stop(titles))
 
     def hold(self, *titles: str) -> None:
@@ -175,7 +175,7 @@ class Bed:
                 os.kill(pid, signal.SIGCONT)
 
     def of_run(self, run: str) -> list[int]:
-        """Return the scripts of a run that are alive, and what they left behind."""
+        """Return the live scripts of a run, and the processes that they left behind."""
         wanted = f"N2W_RUN_ID={run}".encode()
         return [
             int(path.name)
@@ -206,7 +206,7 @@ class Bed:
         shutil.rmtree(self.memory(run), ignore_errors=True)
 
     def restart(self) -> None:
-        """Start the server anew, on a machine that says that it was; the clock of the thaw begins here."""
+        """Start the server again, as after a restart of the machine; the time to the thaw begins here."""
         shown = self.gates.with_name("boot-id")
         shown.write_text(f"{uuid4()}\n")
         shell = 'mount --bind "$0" "$1" && shift && exec "$@"'
@@ -214,7 +214,7 @@ class Bed:
         self.product.start("unshare", "--mount", "sh", "-c", shell, str(shown), BOOT_ID)
 
     def restart_when_free(self) -> None:
-        """Start a second server as soon as what the first one left has gone; ready on return."""
+        """Start a second server as soon as the first one's remains are gone; ready on return."""
         until = time.monotonic() + products.START_SECONDS
         while not self._starts():
             assert time.monotonic() < until, self.product.log.read_text()[-2000:]
@@ -249,7 +249,7 @@ class Bed:
         return str(self.query(sql, UUID(run).hex)[0][0])
 
     def thaw_by(self, run: str) -> str:
-        """Return who began the thaw, as the row has it."""
+        """Return the row's `thaw_by`."""
         sql = "SELECT thaw_by FROM policies_run WHERE id = ?"
         return str(self.query(sql, UUID(run).hex)[0][0])
 
@@ -258,7 +258,7 @@ class Bed:
         return self.product.memory / run
 
     def journal(self, run: str) -> str:
-        """Return what the guard has put down of a run."""
+        """Return the guard's journal of a run."""
         return _read(self.memory(run) / "journal").decode()
 
     def wait_until(self, condition: Callable[[], bool], what: str) -> None:
@@ -290,7 +290,7 @@ class Bed:
         raise TimeoutError(f"{run} is {state} and not {states}; {self.product.marks()}; {tail}")
 
     def minutes_pass(self, run: str) -> None:
-        """Let AWS's last word on calls whose answer was lost be due: six minutes go by, in the rows."""
+        """Let six minutes pass in the rows, so that calls with a lost answer are decided."""
         sql = "UPDATE policies_run SET ordered_at = ? WHERE id = ?"
         self.query(sql, self._six_minutes_ago(), UUID(run).hex)
 
@@ -306,7 +306,7 @@ class Bed:
         return int(self.query(sql)[0][0])
 
     def absences_age(self) -> None:
-        """Let six minutes go by, in the rows, since snapshots were found no more."""
+        """Let six minutes pass in the rows since snapshots were first missing."""
         sql = "UPDATE policies_runsnapshot SET absent_since = ? WHERE absent_since IS NOT NULL"
         self.query(sql, self._six_minutes_ago())
 

@@ -83,7 +83,7 @@ def with_a_role() -> Iterator[Bed]:
 
 @contextlib.contextmanager
 def on_a_small_disk() -> Iterator[Bed]:
-    """Serve a home on a small file system of its own, to be filled or frozen; temporary files lie there, too."""
+    """Serve a home on its own small file system, to be filled or frozen; temporary files are there, too."""
     with (
         processes.folder() as folder,
         filesystems.ext4(folder, name="own", megabytes=96) as volume,
@@ -97,7 +97,7 @@ def on_a_small_disk() -> Iterator[Bed]:
 
 @contextlib.contextmanager
 def with_a_false_clock() -> Iterator[Bed]:
-    """Serve by a clock that can be put forward and back; scripts and AWS have the true one."""
+    """Serve with a clock that can be set forward and back; scripts and AWS have the true one."""
     library = next(iter(Path("/usr/lib").glob(FAKETIME)), None)
     if library is None:
         components.missing("libfaketime")

@@ -21,7 +21,7 @@ Cell = tuple[Fault, str]
 
 
 def strike(wanted: Iterable[Cell], jobs: int) -> list[Finding]:
-    """Strike at every cell, `jobs` at a time, and tell of each as it ends; return what was found."""
+    """Run every cell, `jobs` at a time, and report each as it ends; return the findings."""
     bench = _Bench(wanted)
     with ThreadPoolExecutor(jobs) as pool:
         working = [pool.submit(bench.work) for _ in range(jobs)]

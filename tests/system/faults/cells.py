@@ -10,7 +10,7 @@ from tests.system.product import ENDS
 
 
 def strike(bed: Bed, fault: Fault, name: str) -> Finding:
-    """Take a run through the fault at the moment, and judge what became of it."""
+    """Take a run through the fault at the moment, and judge its result."""
     bed.clean()
     if fault.policy:
         bed.apply(**fault.policy)

@@ -1,4 +1,4 @@
-"""One judge for every cell: what came of the run, against what the contract demands."""
+"""One judge for every cell: the run's result against the contract."""
 
 import contextlib
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from tests.system.faults.bed import GUARD, Bed
 from tests.system.faults.table import Expected, Fault
 from tests.system.product import Mark
 
-LEEWAY = 3.0  # what a machine with other work may take of what is promised
+LEEWAY = 3.0  # the tolerance for a machine with other work
 LEFT_SECONDS = 20.0
 FROZEN = "the application is frozen"  # what the page counts
 
@@ -127,7 +127,7 @@ def _order(marks: list[Mark]) -> Iterator[str]:
 
 
 def _truths(bed: Bed, run: str, shown: dict[str, Any]) -> Iterator[str]:
-    """What the run says of itself must be so."""
+    """Check that the run's own statements are true."""
     thaw_by = bed.thaw_by(run)
     if shown["consistency"] == "application":
         if thaw_by != "worker":
@@ -174,7 +174,7 @@ def _leftovers(bed: Bed, run: str, expected: Expected) -> Iterator[str]:
 
 
 def _tags(bed: Bed, run: str) -> Iterator[str]:
-    """What the snapshots' tags say must be what the run says."""
+    """Check that the snapshots' tags agree with the run."""
     shown = bed.product.show(run)
     for snapshot in _of(bed, run):
         wanted = {"state": shown["state"], "consistency": shown["targets"][0]["consistency"]}

@@ -1,4 +1,4 @@
-"""What the server leans on and does not start itself: it goes away and comes back, with the same address."""
+"""Services that the server needs but does not start: they stop and start again at the same address."""
 
 import contextlib
 import time

@@ -1,4 +1,4 @@
-"""What a fault is, and what has to come of it at each moment. The table itself is data, a file a subject."""
+"""Faults, and their required result at each moment. The table itself is data, one file per subject."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field

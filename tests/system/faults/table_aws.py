@@ -24,7 +24,7 @@ ACTIONS = {
 
 
 def _fails(kind: str, times: int | None = None) -> Strike:
-    """Return what lets the moment's call fail, so often; None: always."""
+    """Return a function that lets the moment's call fail so often; None: always."""
 
     def prepare(bed: Bed, moment: str) -> None:
         bed.product.aws.fault(ACTIONS[moment], kind, times=times, seconds=HANG_SECONDS)  # type: ignore[arg-type]
@@ -53,7 +53,7 @@ def _short_credentials(bed: Bed, _: str) -> None:
 
 
 def _outlive_credentials(bed: Bed, _: str) -> None:
-    """Let the credentials end that the run was fired with, and their renewal fail at first."""
+    """Let the run's credentials expire, and their renewal fail at first."""
     bed.product.aws.fault("AssumeRole", "error_503", times=2)
     time.sleep(CREDENTIALS_SECONDS)
 

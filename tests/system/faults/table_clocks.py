@@ -49,7 +49,7 @@ def _true_time(bed: Bed, _: str) -> None:
 
 
 def _second(*words: str) -> Strike:
-    """Return what starts another one of the server's programs, until the bed is made again."""
+    """Return a function that starts a second one of the server's programs, until the bed is made again."""
 
     def prepare(bed: Bed, _: str) -> None:
         log = bed.product.log.with_name("second.log")

@@ -52,7 +52,7 @@ def kill_all_who_thaw(bed: Bed, _: str) -> None:
 
 
 def _kill_at_once(bed: Bed, *titles: str) -> None:
-    # What stands still cannot answer to the death of another one.
+    # A stopped process cannot react to the death of another one.
     found = bed.pids(*titles)
     bed.send(found, signal.SIGSTOP)
     bed.send(found, signal.SIGKILL)
@@ -139,7 +139,7 @@ def _stop_guard_and_kill_workers(bed: Bed, _: str) -> None:
 
 
 def _wake_when_thawed(bed: Bed, _: str) -> None:
-    """Let the workers sleep until somebody else has thawed, or for a while where nothing is frozen."""
+    """Let the workers sleep until another process has thawed, or for a while if nothing is frozen."""
     if bed.product.marks("before", "start"):
         bed.product.wait_for_mark("after", "end", seconds=90)
     time.sleep(1)

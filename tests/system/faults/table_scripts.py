@@ -27,7 +27,7 @@ LATE_FREEZER = "setsid bash -c 'sleep 4.5; touch {frozen}' & sleep 60"
 
 
 def _in_phase(body: str) -> Strike:
-    """Return what installs a body in the script that is the cell's moment."""
+    """Return a function that installs a body in the script of the cell's moment."""
 
     def prepare(bed: Bed, moment: str) -> None:
         bed.scripts(**{moment: FIRST.format(body=body)})

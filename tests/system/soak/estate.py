@@ -92,7 +92,7 @@ class Estate:
         return [f"soak{number:02}" for number in range(POLICIES)]
 
     def schedule(self, first: datetime, last: datetime) -> None:
-        """Let every policy be due each minute from the first to the last."""
+        """Make every policy due each minute from the first to the last."""
         every = {
             "owner": OWNER,
             "name": "minutely",
@@ -159,7 +159,7 @@ class Estate:
         return [supervisor.pid, *processes.descendants(supervisor.pid)]
 
     def guards(self) -> list[int]:
-        """Return the guards of this server's runs, whoever their parent is."""
+        """Return the guards of this server's runs, with any parent."""
         runs = {path.name for path in (self.product.home / "spool").glob("*")}
         shown = {pid: title(pid) for pid in pids()}
         return sorted(
@@ -227,7 +227,7 @@ class Estate:
         return len(ended)
 
     def restart(self) -> None:
-        """Start the server as soon as what the last one left lets it; ready on return."""
+        """Start the server as soon as the last one's remains allow it; ready on return."""
         until = time.monotonic() + products.START_SECONDS
         while not self._starts():
             assert time.monotonic() < until, self.product.log.read_text()[-2000:]

@@ -1,4 +1,4 @@
-"""Everything that is looked at in the end: rows, marks, what AWS has, and what is left of processes and files."""
+"""The evidence in the end: rows, marks, AWS's snapshots, and remaining processes and files."""
 
 import fcntl
 import os
@@ -194,7 +194,7 @@ def left(estate: Estate, programs: Sequence[str]) -> list[str]:
 
 
 def titles(estate: Estate) -> list[str]:
-    """Return what the server's own processes show, in order."""
+    """Return the titles of the server's own processes, in order."""
     shown = (estates.title(pid) for pid in estate.supervised())
     return sorted(" ".join(text.split()) for text in shown if text.startswith("n2wbackup"))
 

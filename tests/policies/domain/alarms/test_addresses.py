@@ -1,4 +1,4 @@
-"""Where alarms may go, and what is shown of it."""
+"""The allowed URLs of alarms, and how they are masked."""
 
 from ipaddress import ip_network
 
@@ -35,7 +35,7 @@ def test_a_list_is_split_at_lines_and_blanks_and_each_is_kept_once() -> None:
     [
         (
             ["nonsense"],
-            ["URL 1: it is no URL: write one such as mailtos://…, jsons://… or slack://…."],
+            ["URL 1: it is not a URL: write one such as mailtos://…, jsons://… or slack://…."],
         ),
         (
             ["json://a", "json://" + "a" * 2000],
@@ -43,7 +43,7 @@ def test_a_list_is_split_at_lines_and_blanks_and_each_is_kept_once() -> None:
         ),
         (
             [f"json://{n}" for n in range(11)],
-            ["There are 11 URLs, and 10 are the most: take some out."],
+            ["There are 11 URLs, but at most 10 are allowed: remove some."],
         ),
         (["json://a", "slack://b"], []),
     ],

@@ -1,4 +1,4 @@
-"""The table of a run, and that no order of events leads to a lie or to a frozen application."""
+"""The table of a run: no order of events leads to a false result or to a frozen application."""
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -266,7 +266,7 @@ class RunMachine(RuleBasedStateMachine):
             self.world.check()
 
     def teardown(self) -> None:
-        """Let the survivors do their work: every run ends, and ends well."""
+        """Let the survivors do their work: every run ends, and its end is correct."""
         if not hasattr(self, "world"):
             return
         world = self.world

@@ -1,4 +1,4 @@
-"""What a run was worth: arguments, consistency, end state."""
+"""The verdict on a run: arguments, consistency, end state."""
 
 from dataclasses import replace
 

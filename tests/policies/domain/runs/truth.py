@@ -1,4 +1,4 @@
-"""What an all-seeing witness of one run would say."""
+"""The true history of one run, as an observer who sees everything would know it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -12,7 +12,7 @@ MAX_FREEZE_SECONDS = 60.0
 
 
 class Fate(TypedDict):
-    """What becomes of a call: whether its answer returns, and whether AWS makes nothing (yet)."""
+    """The result of a call: whether its answer returns, and whether AWS creates nothing (yet)."""
 
     returns: bool
     refused: bool
@@ -23,7 +23,7 @@ WELL: Fate = {"returns": True, "refused": False}
 
 @dataclass
 class Call:
-    """One call of CreateSnapshots. `made_at`: when the snapshots came to be, whoever heard of it."""
+    """One call of CreateSnapshots. `made_at`: when the snapshots were created, also if nobody knows."""
 
     made_at: float | None = None
     returned_at: float | None = None
@@ -52,7 +52,7 @@ class Truth:
     reboots: int = 0
 
     def check_thawed(self) -> None:
-        """Assert that what before may have frozen was thawed when the run ended."""
+        """Assert that everything that before may have frozen was thawed at the run's end."""
         if self.before_started_at is None or not self.has_after:
             return
         assert self.afters, "before started and after did not"
@@ -67,7 +67,7 @@ class Truth:
             assert last >= over + BEFORE_SECONDS, "nothing thaws what before may freeze late"
 
     def check_nothing_failed(self, calls: Sequence[Call]) -> None:
-        """Assert what complete 1 promises: it may delete logs."""
+        """Assert the guarantee of complete 1, which may delete logs."""
         assert self.thawed_by == "worker", "complete 1 though nobody asked for the thaw"
         if self.has_before:
             assert self.before_exit == Outcome.SUCCEEDED, "complete 1 though before failed"
@@ -81,7 +81,7 @@ class Truth:
                 assert call.made_at <= self.afters[0][0], "complete 1 with a late snapshot"
 
     def check_nothing_late(self, calls: Sequence[Call]) -> None:
-        """Assert what `application` promises: all of it lay between before and after."""
+        """Assert the guarantee of `application`: all snapshots were created between before and after."""
         assert self.thawed_by == "worker", "application though nobody asked for the thaw"
         assert self.before_exit == Outcome.SUCCEEDED, "application though before failed"
         assert self.before_over_at is not None, "application beside before"

@@ -27,7 +27,7 @@ from tests.policies.domain.runs.truth import (
 
 
 class World:
-    """One run. Every method is one event; it tells by False that it cannot happen now."""
+    """One run. Every method is one event; it returns False if the event cannot happen now."""
 
     def __init__(self, *, before: bool, after: bool, complete: bool, calls: int) -> None:
         """Begin with a queued run."""
@@ -58,14 +58,14 @@ class World:
     # The table
 
     def apply(self, event: Event) -> bool:
-        """Apply an event as the service does; COMPLETED takes the end that the verdict names."""
+        """Apply an event as the service does; COMPLETED takes the verdict's end state."""
         step = sequence.step(self.state, event)
         self.state = step.state or verdict.end_state(self.facts)
         return True
 
     @property
     def facts(self) -> Facts:
-        """Return what the rows say."""
+        """Return the facts in the rows."""
         first = lambda phase: self.phases.get(phase, Outcome.NOT_RUN)  # noqa: E731 - one line, thrice
         return Facts(
             before=first(Phase.BEFORE),
@@ -83,7 +83,7 @@ class World:
 
     @property
     def consistency(self) -> Consistency:
-        """Return what the run says its snapshots are worth."""
+        """Return the consistency that the run claims for its snapshots."""
         return verdict.run_consistency(self.facts)
 
     # Before the window
@@ -140,7 +140,7 @@ class World:
         return self.guard and self.journal is not None and self.journal.opened
 
     def before_ends(self, outcome: str) -> bool:
-        """Before ends by itself, or for its time, under the eyes of its guard."""
+        """Before ends by itself, or by its timeout, while its guard watches."""
         if not (self.open and self.before_runs):
             return False
         self._bury(outcome, cut=outcome == Outcome.TIMED_OUT)
@@ -169,7 +169,7 @@ class World:
         return self.state != State.FROZEN
 
     def thaw(self, by: str) -> bool:
-        """The guard begins to thaw: for the worker's word, its loss, or the time."""
+        """The guard begins to thaw: the worker asked, the worker died, or the deadline passed."""
         if not self.open or self.attempt or (self.journal and self.journal.thaw_by):
             return False
         fits = {
@@ -209,7 +209,7 @@ class World:
         return True
 
     def call_is_late(self, number: int) -> bool:
-        """AWS does what it was asked to, long after the worker stopped to listen."""
+        """AWS executes the call long after the worker stopped waiting."""
         call = self.calls[number]
         if not call.lost or call.made_at is not None or call.row:
             return False

@@ -136,15 +136,15 @@ def test_no_schedule_is_never_due() -> None:
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("", "has 0 fields and has to have 5"),
+        ("", "has 0 fields but needs 5"),
         ("0 2 * *", "has 4 fields"),
         ("0 0 2 * * *", "has 6 fields"),
         ("@daily", "has 1 fields"),
-        ("61 2 * * *", "is no cron expression (Bad minute)"),
-        ("0 2 * * monday", "is no cron expression (Bad day-of-week)"),
-        ("0 2 30 2 *", "is no cron expression (Bad day-of-month)"),
-        ("0 2 31 4,6 *", "is no cron expression"),
-        ("0 2 * * mon#6", "is no cron expression"),
+        ("61 2 * * *", "is not a cron expression (Bad minute)"),
+        ("0 2 * * monday", "is not a cron expression (Bad day-of-week)"),
+        ("0 2 30 2 *", "is not a cron expression (Bad day-of-month)"),
+        ("0 2 31 4,6 *", "is not a cron expression"),
+        ("0 2 * * mon#6", "is not a cron expression"),
     ],
 )
 def test_a_cron_expression_that_is_none_is_told(text: str, told: str) -> None:
@@ -164,7 +164,7 @@ def test_any_text_is_a_cron_expression_or_told(text: str) -> None:
 
 @pytest.mark.parametrize("text", ["", "2026-12-01", "2026-13-01T00:00", "1999-12-31T23:59", "now"])
 def test_a_wall_clock_that_is_none_is_told(text: str) -> None:
-    with pytest.raises(ValueError, match="is no date and time from 2000 to 2199"):
+    with pytest.raises(ValueError, match="is not a date and time from 2000 to 2199"):
         schedule.parse_wall(text)
 
 
@@ -200,14 +200,14 @@ def shown(text: str) -> datetime:
 @pytest.mark.parametrize(
     ("line", "told"),
     [
-        ("", "is no disabled time"),
-        ("sat", "is no disabled time"),
-        ("saturday 08:00-18:00", "'saturday' is no day of the week"),
-        ("sat 8-18", "'8' is no time of day"),
-        ("sat 08:00-25:00", "'25:00' is no time of day"),
-        ("sat 08:00-24:30", "'24:30' is no time of day"),
-        ("sat 08:00-08:00", "is no time at all: write 00:00 to 24:00"),
-        ("sat 24:00-08:00", "begins nothing"),
+        ("", "is not a disabled time"),
+        ("sat", "is not a disabled time"),
+        ("saturday 08:00-18:00", "'saturday' is not a day of the week"),
+        ("sat 8-18", "'8' is not a time of day"),
+        ("sat 08:00-25:00", "'25:00' is not a time of day"),
+        ("sat 08:00-24:30", "'24:30' is not a time of day"),
+        ("sat 08:00-08:00", "is an empty span: write 00:00 to 24:00"),
+        ("sat 24:00-08:00", "cannot begin at 24:00"),
     ],
 )
 def test_a_disabled_time_that_is_none_is_told(line: str, told: str) -> None:

@@ -28,7 +28,7 @@ Matches = Callable[[datetime], bool]
 
 
 class Reading(NamedTuple):
-    """What a clock shows at a moment, and what it left out right before."""
+    """The local time at a moment, and the times skipped right before."""
 
     at: datetime
     wall: datetime
@@ -38,7 +38,7 @@ class Reading(NamedTuple):
 
 @lru_cache(maxsize=1)
 def readings(zone: str) -> list[Reading]:
-    """Read the zone's clock every quarter of an hour; with what it never showed."""
+    """Read the zone's clock every quarter of an hour, with the skipped times."""
     found: list[Reading] = []
     at, before = BEGIN, None
     while at < END:

@@ -1,4 +1,4 @@
-"""Of two messages on one freeze the older one never comes last; sent to a real receiver on loopback."""
+"""The older of two messages on one freeze never comes last; sent to a real receiver on loopback."""
 
 from datetime import timedelta
 from typing import Any
@@ -29,7 +29,7 @@ def tell_root(url: str) -> User:
 
 
 def send_in_vain(hook: Webhook) -> None:
-    """Have the receiver refuse what is due: it is sent again in a while."""
+    """Let the receiver refuse the due message: it is sent again later."""
     hook.status = 500
     assert delivering.send_all() > 0
     hook.status = 200
@@ -37,7 +37,7 @@ def send_in_vain(hook: Webhook) -> None:
 
 
 def frozen(hook: Webhook) -> list[bool]:
-    """Return of each message that came whether it says that something may be frozen; send the repetitions first."""
+    """Return for each delivered message whether it is 'may be frozen'; send the repetitions first."""
     with time_machine.travel(clock.now() + timedelta(minutes=5)):
         delivering.send_all()
     return ["MAY BE FROZEN" in title for title in hook.titles]

@@ -1,4 +1,4 @@
-"""Which alarms are raised, and when one is held back."""
+"""The alarms that are raised, and those that are held back."""
 
 from datetime import timedelta
 
@@ -23,14 +23,14 @@ from tests.policies.services.posting import freeze, thaw
 
 
 def raised(*, spread: bool = True) -> list[str]:
-    """Return the kinds in the order in which they were raised, and let the due ones go."""
+    """Return the kinds in the order in which they were raised; with `spread`, create due deliveries first."""
     if spread:
         delivering.spread()
     return [str(kind) for kind in Alarm.objects.order_by("pk").values_list("kind", flat=True)]
 
 
 def end(backup: Backup, state: State, reason: str = "") -> Run:
-    """End a run of the policy so, as far as alarms are concerned."""
+    """End a run of the policy in this state, as far as alarms need it."""
     run = factories.RunFactory.create(policy=backup.policy, state=State.COMPLETING)
     assert runs.apply(run, Event.COMPLETED, "ended", end=state, reason=reason)
     return run
@@ -53,7 +53,13 @@ def test_an_after_that_fails_is_told_at_once_with_what_to_do(backup: Backup) -> 
     backup.policy.refresh_from_db()
     since = f"{backup.policy.may_be_frozen_since:%Y-%m-%d %H:%M:%S} UTC"
     assert alarm.title == f"alice/policy1 MAY BE FROZEN since {since}"
-    for words in (since, f"show_run {run.pk}", "by hand", "confirm_thaw alice/policy1", "README"):
+    for words in (
+        since,
+        f"show_run {run.pk}",
+        "by hand",
+        "confirm_thaw alice/policy1",
+        "docs/troubleshooting.md",
+    ):
         assert words in alarm.text
     assert alarm.not_before <= clock.now()
     assert (alarm.run, alarm.policy, alarm.owner) == (run, backup.policy, backup.policy.owner)
@@ -93,7 +99,10 @@ def test_repetitions_of_after_are_held_back_and_a_thaw_takes_them_away(backup: B
     assert (first.kind, first.count) == (AlarmKind.MAY_BE_FROZEN, 1)
     assert recovered.kind == AlarmKind.RECOVERED
     assert recovered.not_before <= clock.now()
-    assert "alice/policy1 is thawed. It had failed 2 more times than was told." in recovered.text
+    assert (
+        "alice/policy1 is thawed. There were 2 more failures that no alarm reported."
+        in recovered.text
+    )
 
 
 def test_while_it_stays_frozen_an_hourly_message_counts_the_repetitions(backup: Backup) -> None:
@@ -181,7 +190,7 @@ def test_a_recovery_takes_along_what_was_held_back(backup: Backup) -> None:
     end(backup, State.SUCCEEDED)
 
     assert raised() == ["failed", "partial", "recovered"]
-    assert "It had gone wrong 2 more times than was told." in Alarm.objects.latest("pk").text
+    assert "There were 2 more problems that no alarm reported." in Alarm.objects.latest("pk").text
 
 
 def test_who_is_told_that_after_is_given_up_is_promised_no_more_attempts(backup: Backup) -> None:
@@ -192,7 +201,7 @@ def test_who_is_told_that_after_is_given_up_is_promised_no_more_attempts(backup:
     assert backup.window().state == State.WAITING
 
     assert "does not run after again" in Alarm.objects.get().text
-    assert "goes on running after" not in Alarm.objects.get().text
+    assert "runs after again for some time" not in Alarm.objects.get().text
 
 
 def test_a_recovery_that_is_not_true_any_more_is_not_sent(backup: Backup) -> None:
@@ -282,7 +291,7 @@ def test_the_message_of_a_failure_tells_when_it_is_tried_again(backup: Backup) -
     Policy.objects.update(retry_count=1, retry_minutes=10)
     end(backup, State.FAILED)
 
-    assert "It is tried again at " in Alarm.objects.get().text
+    assert "The server tries again at " in Alarm.objects.get().text
 
 
 def test_an_automatic_thaw_is_told_once(backup: Backup) -> None:

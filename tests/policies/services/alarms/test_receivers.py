@@ -1,4 +1,4 @@
-"""Where alarms go: entered, kept secret, tried out."""
+"""Receivers of alarms: entered, kept secret, tried out."""
 
 import json
 from io import StringIO
@@ -104,9 +104,9 @@ def test_each_mistake_is_told_at_its_place_without_the_url_and_nothing_is_change
         applying.apply(DOCUMENT, environment)
 
     told = {place.field: sentence for place, sentence in caught.value.mistakes}
-    assert told["users[0].alarm_urls_env"].startswith("URL 2: alarms are not sent by syslog://")
+    assert told["users[0].alarm_urls_env"].startswith("URL 2: alarms cannot be sent by syslog://")
     assert told["policies[0].alarm_urls_env"] == (
-        "URL 1: slack:// may not say template here: take it out."
+        "URL 1: slack:// does not allow template here: remove it."
     )
     assert told["policies[0].ping_url_env"].startswith("A ping URL begins with https://")
     assert TOKEN not in str(told)
@@ -134,7 +134,7 @@ def test_only_a_masked_form_is_shown(policy: Policy, settings: Settings) -> None
     ]
     settings.N2W_ENCRYPTION_KEYS = ["A" * 43 + "="]
     assert receivers.shown(receivers.of(policy=policy)) == [
-        "cannot be decrypted: enter the URLs anew"
+        "cannot be decrypted: enter the URLs again"
     ]
 
 
@@ -193,7 +193,7 @@ def test_the_command_tries_a_user_and_leaves_the_ping_alone(policy: Policy, hook
     ("label", "sentence"),
     [
         ("nobody", "There is no user 'nobody': write OWNER or OWNER/NAME."),
-        ("alice/other", "There is no policy alice/other: the admin pages show those there are."),
+        ("alice/other", "There is no policy alice/other: the admin pages list the existing ones."),
         (
             "alice",
             "alice has no alarm URLs: enter them in the admin pages, or with alarm_urls_env ",

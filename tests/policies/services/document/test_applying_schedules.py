@@ -157,9 +157,13 @@ def test_what_was_due_is_accounted_for_before_a_schedule_changes(
 MISTAKES = [
     ('"0 2 * * *"', '»"0 2 * *"', "schedules[0].cron: '0 2 * *' has 4 fields"),
     ('"0 2 * * *"', "»5", "schedules[0].cron: This has to be text, not a number"),
-    ("Europe/Berlin", "»Berlin", "schedules[0].timezone: 'Berlin' is no time zone: did you"),
-    ("[sat, sun]", "[sat, sonntag]", "schedules[0].disabled[0]: 'sonntag' is no day"),
-    ('to: "18:00"', 'to: "08:00"', "schedules[0].disabled[0]: From 08:00 to 08:00 is no time"),
+    ("Europe/Berlin", "»Berlin", "schedules[0].timezone: 'Berlin' is not a time zone: did you"),
+    ("[sat, sun]", "[sat, sonntag]", "schedules[0].disabled[0]: 'sonntag' is not a day"),
+    (
+        'to: "18:00"',
+        'to: "08:00"',
+        "schedules[0].disabled[0]: From 08:00 to 08:00 is an empty span",
+    ),
     ('to: "18:00"', "»until: 18:00", "schedules[0].disabled[0].until: until is not known here"),
     ("{hours: 6}", "»{hours: 6, days: 1}", "schedules[1].every: every counts one unit"),
     ("{hours: 6}", "»{}", "schedules[1].every: every counts one unit"),

@@ -89,7 +89,7 @@ def ticks(down: list[tuple[datetime, datetime]]) -> Iterator[datetime]:
 
 
 def end_some(chance: random.Random, now: datetime) -> None:
-    """Let most of the runs under way end; the rest go on, some of them into their next due time."""
+    """End most of the unfinished runs; the rest go on, some of them into their next due time."""
     for key in Run.objects.unfinished().values_list("pk", flat=True):
         if chance.random() < 0.9:
             Run.objects.filter(pk=key).update(state=State.SUCCEEDED, ended_at=now)
@@ -119,7 +119,7 @@ def test_every_due_time_of_thirty_days_ran_or_was_skipped_or_was_missed_exactly_
 
 
 def accounted_for(policy: Policy, down: list[tuple[datetime, datetime]]) -> Counter[str]:
-    """Hold the policy's rows against its schedules, worked out anew; return how many there were of each."""
+    """Compare the policy's rows with its schedules, computed again; return how many of each there were."""
     rules = {row.name: rule_of(row) for row in policy.schedules.all()}
     due = [one.at for one in takewhile(lambda one: one.at < END, schedule.due(rules, BEGIN))]
     found: Counter[str] = Counter()

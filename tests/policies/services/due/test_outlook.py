@@ -1,4 +1,4 @@
-"""What is to come, as pages and show_policy tell it."""
+"""The next due times, as pages and show_policy show them."""
 
 import json
 from collections.abc import Iterator
@@ -69,9 +69,9 @@ def test_two_schedules_at_one_moment_are_one_time_by_both_clocks(policy: Policy)
     ("columns", "why", "note"),
     [
         ({"cron": "", "every_number": 1, "every_unit": "days", "starting": "2026-01-01T00:00",
-          "ending": "2026-02-01T00:00"}, WhyNone.NOTHING_MORE, "Nothing is due any more."),
+          "ending": "2026-02-01T00:00"}, WhyNone.NOTHING_MORE, "No due time is left."),
         ({"cron": "* * * * *", "disabled": ["00:00-24:00"]}, WhyNone.ALL_IN_DISABLED_TIMES,
-         "Disabled times hold all that is due, as far as was looked (100 due times)."),
+         "All of the next 100 due times are within disabled times."),
     ],
 )  # fmt: skip
 def test_where_nothing_comes_it_says_why(

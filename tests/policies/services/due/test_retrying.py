@@ -1,4 +1,4 @@
-"""Whole-run retries: what failed is made again, each attempt a run of its own, and no more often than told."""
+"""Whole-run retries: a failed run is started again, each attempt as its own run, at most as often as set."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -123,7 +123,7 @@ def test_a_retry_is_left_out_where_another_run_was_made_since(
     later = failing.window()
     clock.shift(TEN_MINUTES)
 
-    assert left_out(failing, run) == f"the retry is left out: run {later.pk} has been made since"
+    assert left_out(failing, run) == f"the retry is left out: run {later.pk} has started since"
     assert state(later) == State.COMPLETING
 
 
@@ -134,7 +134,7 @@ def test_a_retry_is_left_out_where_another_run_waits(
     clock.shift(TEN_MINUTES)
     failing.start()
 
-    assert "is being backed up already" in left_out(failing, run)
+    assert "is already being backed up" in left_out(failing, run)
 
 
 def change(policy: Policy, **columns: object) -> None:
@@ -146,7 +146,7 @@ def change(policy: Policy, **columns: object) -> None:
 @pytest.mark.parametrize(
     ("columns", "why"),
     [
-        ({"enabled": False}, "the policy is switched off"),
+        ({"enabled": False}, "the policy is disabled"),
         ({"retry_count": 0}, "the policy has fewer retries now"),
     ],
 )
@@ -167,7 +167,7 @@ def test_a_retry_is_left_out_where_the_policy_is_gone(
     policies.delete(failing.policy)
     clock.shift(TEN_MINUTES)
 
-    assert left_out(failing, run) == "the retry is left out: the policy is gone"
+    assert left_out(failing, run) == "the retry is left out: the policy was deleted"
 
 
 def test_a_retry_that_is_an_hour_late_is_left_out(

@@ -1,4 +1,4 @@
-"""What is due becomes runs, once each; whoever changes a schedule loses nothing that was due before."""
+"""Each due time becomes a run once; a changed schedule loses nothing that was due before."""
 
 from collections.abc import Iterator
 from contextlib import suppress
@@ -143,7 +143,7 @@ def test_a_disabled_time_is_skipped_with_the_reason(
 
     assert rows() == [("skipped", "13:00", 1), ("queued", "14:00", 1)]
     skipped = Run.objects.get(state=State.SKIPPED)
-    assert skipped.reason == "The due time lay in a disabled time (hourly: mon 12:30-13:30)."
+    assert skipped.reason == "The due time fell into a disabled time (hourly: mon 12:30-13:30)."
     assert [event.text for event in skipped.events.all()] == [skipped.reason]
 
 
@@ -260,7 +260,7 @@ def test_one_policy_s_trouble_does_not_hold_up_the_others(
     assert ticking.tick() == 1
 
     assert [run.policy for run in Run.objects.all()] == [policy]
-    assert "could not be accounted for" in caplog.text
+    assert "could not be settled" in caplog.text
     other.refresh_from_db()
     assert other.next_run_at == clock_time(13)
 
@@ -277,7 +277,7 @@ def test_a_schedule_whose_time_zone_is_not_known_any_more_holds_up_no_other(
 
     assert rows() == [("missed", "12:30", 1), ("queued", "13:00", 1)]
     missed = Run.objects.get(state=State.MISSED)
-    assert missed.reason.startswith("The schedule broken cannot be followed: 'Mars/Olympus' is no")
+    assert missed.reason.startswith("The schedule broken cannot be used: 'Mars/Olympus' is not")
 
 
 def test_a_time_zone_that_is_known_again_or_has_other_rules_is_seen_within_the_hour(
@@ -341,7 +341,7 @@ def test_a_policy_is_not_renamed_under_the_run_that_its_saving_makes(
     with suppress(ValidationError):
         policies.save(renamed)
 
-    # The run's scripts are looked for by the policy's name of the moment: nothing would be frozen.
+    # The run would look for its scripts by the policy's new name: nothing would be frozen.
     run = Run.objects.unfinished().first()
     policy.refresh_from_db()
     assert run is None or run.policy_name == policy.name

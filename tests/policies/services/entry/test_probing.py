@@ -167,7 +167,7 @@ def test_the_servers_own_role_is_not_tried_for_whom_it_is_not(backup: Backup) ->
 
     report = probing.probe(account)
 
-    assert "which alice may not" in report.problems[0]
+    assert "but alice is not (or no longer) allowed" in report.problems[0]
     assert backup.cloud.calls == []
 
 

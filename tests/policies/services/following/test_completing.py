@@ -51,7 +51,7 @@ def test_complete_gets_1_when_a_script_is_missing(backup: Backup, missing: list[
     run = backup.to_end()
 
     assert backup.marks[-1] == "complete 1"
-    # Without both of them nothing was held still for the snapshots, or nobody can tell.
+    # Without both of them, nothing was frozen for the snapshots, or nobody knows.
     assert (run.state, run.consistency) == (State.SUCCEEDED, "crash")
 
 

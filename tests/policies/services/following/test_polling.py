@@ -209,7 +209,7 @@ def test_a_lost_answer_is_adopted_by_its_tag(backup: Backup) -> None:
     backup.cloud.advance()
     run = backup.complete(backup.settle(run))
 
-    # Whether they were made before the thaw, nobody knows.
+    # Nobody knows whether they were created before the thaw.
     assert (run.state, run.consistency) == (State.SUCCEEDED, "crash")
     assert "found by their tag" in run.reason
     assert len(backup.calls("fire")) == 1
@@ -247,7 +247,7 @@ def test_a_lost_answer_of_a_call_that_did_nothing_is_refused_after_five_minutes(
         backup.settle(run)
 
     assert target(run).state == RunTarget.State.REFUSED
-    assert "none was made" in target(run).reason
+    assert "none was created" in target(run).reason
     assert backup.complete(run).state == State.FAILED
     assert backup.marks == ["before", "after 1", "complete 0"]
 
@@ -271,7 +271,7 @@ def test_a_lost_answer_of_half_a_set_is_waited_for_and_then_taken_as_it_is(
 
     run = backup.complete(run)
     assert (run.state, run.consistency) == (State.PARTIAL, "crash")
-    assert f"AWS made no snapshot of {half.volume_id}" in run.reason
+    assert f"AWS created no snapshot of {half.volume_id}" in run.reason
 
 
 def test_a_lost_answer_stays_open_while_aws_does_not_say(backup: Backup) -> None:

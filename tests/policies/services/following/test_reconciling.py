@@ -1,4 +1,4 @@
-"""AWS against the rows: what is ours and in no row is adopted or listed; what is not ours is left alone."""
+"""AWS against the rows: a snapshot of ours without a row is adopted or listed; others are left alone."""
 
 import json
 from io import StringIO
@@ -19,7 +19,7 @@ REGION = "us-east-1"
 
 
 def fire(backup: Backup, *, server: str = "", run: str = "") -> list[str]:
-    """Make snapshots of the policy's instance that no row knows."""
+    """Create snapshots of the policy's instance that have no row."""
     tags = {
         "n2wbackup:server": server or home.server_id(),
         **({"n2wbackup:run": run} if run else {}),
@@ -52,7 +52,7 @@ def test_what_an_ended_run_made_without_knowing_is_entered_into_it_once(backup: 
     assert RunSnapshot.objects.filter(target__run=run, state="completed").count() == 2
     run.refresh_from_db()
     assert run.tags_due
-    assert "was found in AWS and is entered" in story(run)[-1]
+    assert "was found in AWS and entered" in story(run)[-1]
     assert reconciling.reconcile().findings == []
 
 
@@ -128,7 +128,7 @@ def test_a_volume_that_the_run_did_not_back_up_is_listed(backup: Backup) -> None
 
 
 def test_a_run_adopts_nothing_from_another_s_account(backup: Backup) -> None:
-    # Whoever owns an AWS account can tag anything in it as anybody's.
+    # The owner of an AWS account can give anything in it anybody's tags.
     run = backup.to_end()
     RunSnapshot.objects.all().delete()
     Run.objects.update(account=factories.AccountFactory.create(owner=factories.charlie()))
@@ -184,4 +184,4 @@ def test_the_command_lists_what_it_found(backup: Backup) -> None:
 
     call_command("reconcile", stdout=out)
 
-    assert f"stray    {first} in us-east-1, alice/lab: it bears no run" in out.getvalue()
+    assert f"stray    {first} in us-east-1, alice/lab: its tags name no run" in out.getvalue()

@@ -1,4 +1,4 @@
-"""Tags tell what snapshots are worth, and are written until AWS took them."""
+"""Tags show the consistency of snapshots, and are written until AWS accepts them."""
 
 from datetime import timedelta
 from uuid import UUID

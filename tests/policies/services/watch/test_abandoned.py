@@ -1,4 +1,4 @@
-"""What the watchdog finds when a worker died, wherever it died, and what it makes of it."""
+"""The watchdog after the death of a worker, at each possible moment."""
 
 from datetime import timedelta
 from typing import Any, NoReturn
@@ -58,7 +58,7 @@ def test_a_run_that_kills_its_worker_each_time_is_given_up(backup: Backup) -> No
             recover(run)
 
     assert run.state == State.COMPLETING
-    assert run.reason == "The run was lost 5 times while it was prepared; it is not tried again."
+    assert run.reason == "The run was lost 5 times during its preparation. It is not tried again."
     assert backup.complete(run).state == State.FAILED
     assert backup.marks == ["complete 0"]
 
@@ -141,7 +141,7 @@ def test_a_worker_that_dies_before_it_enters_is_entered_by_the_watchdog(backup: 
     backup.settle(run)
     backup.complete(backup.settle(run))
 
-    # Nobody remembers whether the calls returned before the thaw.
+    # Nobody knows whether the calls returned before the thaw.
     assert run.consistency == "crash"
     assert backup.marks == ["before", "after 1", backup.marks[-1]]
     assert [line for line in story(run) if line.startswith("before")] == [
@@ -205,9 +205,9 @@ def test_worker_and_guard_dead_during_before_are_thawed_twice_with_0(backup: Bac
 
     backup.thaw(run)
     assert run.state == State.THAWING
-    assert "once more, as before was cut short" in story(run)[-1]
+    assert "after runs once more, because before was interrupted" in story(run)[-1]
     backup.policy.refresh_from_db()
-    assert backup.policy.may_be_frozen_since is None  # it is thawed for all that is known
+    assert backup.policy.may_be_frozen_since is None  # as far as is known, it is thawed
     while backup.thaw(run).state == State.THAWING:
         pass
 
@@ -226,7 +226,7 @@ def test_after_a_reboot_the_window_is_thawed_with_0_twice(
     with dying(run) as patch:
         patch.setattr(Guard, "thaw", kill_guard_and_die)
         keeping.execute(run.pk)
-    spool.remove(keeping.runtime_folder(run.pk))  # memory forgets
+    spool.remove(keeping.runtime_folder(run.pk))  # as after a restart of the machine
     path = backup.spooled(run) / spool.RECORD
     path.write_text(path.read_text().replace('"boot": "', '"boot": "another-'))
 

@@ -1,4 +1,4 @@
-"""What the watchdog finds of runs beyond their window, and of spools that nobody minds."""
+"""The watchdog and runs after their window, and spools without a run."""
 
 import time
 from dataclasses import replace
@@ -167,7 +167,7 @@ def test_a_record_that_cannot_be_read_keeps_no_other_window_frozen(
         until(thawer.reap)
 
     assert backup.marks == ["before", "after 1"]
-    assert not spool.is_held(broken)  # a lock that nobody minds would look like a keeper
+    assert not spool.is_held(broken)  # a forgotten lock would look like a keeper
 
 
 def test_a_window_is_thawed_though_the_key_to_its_masks_is_gone(

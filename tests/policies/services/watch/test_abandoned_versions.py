@@ -1,4 +1,4 @@
-"""Windows that another version opened: an upgrade, or the way back from one, must leave nothing frozen."""
+"""Windows that another version opened: an upgrade or downgrade must leave nothing frozen."""
 
 import json
 import logging
@@ -21,7 +21,7 @@ Raw = dict[str, Any]
 
 
 def open_window(backup: Backup) -> Run:
-    """Give a run that another version's worker and guard left frozen; its spool is still empty."""
+    """A run that another version's worker and guard left frozen; its spool is still empty."""
     run = factories.RunFactory.create(
         policy=backup.policy, state=State.FROZEN, server=home.server_id(), ordered_at=clock.now()
     )
@@ -31,7 +31,7 @@ def open_window(backup: Backup) -> Run:
 
 
 def first_record(backup: Backup, run: Run) -> Raw:
-    """Return the record as version 0.1.0 wrote it: written out here, as that version will not change any more."""
+    """Return the record as version 0.1.0 wrote it: literal, as that version never changes."""
     copy = backup.spooled(run) / "after"
     copy.write_text("#!/bin/bash\n")
     return {
@@ -61,7 +61,7 @@ def first_record(backup: Backup, run: Run) -> Raw:
 
 
 def first_journal(run: Run) -> str:
-    """Return what version 0.1.0 had in memory when before had succeeded, and nothing else happened."""
+    """Return the journal of version 0.1.0 after before had succeeded and nothing else had happened."""
     at = {"at": clock.now().timestamp() - 1, "boot": linux.boottime() - 1}
     one = {"phase": "before", "attempt": 1}
     lines: list[Raw] = [

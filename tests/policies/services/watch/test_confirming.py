@@ -1,4 +1,4 @@
-"""A person's word that it is thawed."""
+"""A person's confirmation that an application is thawed."""
 
 import pytest
 

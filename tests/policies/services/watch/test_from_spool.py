@@ -1,4 +1,4 @@
-"""'May be frozen' told without the database: from the spool alone."""
+"""The 'may be frozen' alarm without the database: from the spool alone."""
 
 from typing import Any, NoReturn
 
@@ -53,7 +53,7 @@ def watch() -> SpoolAlarms:
 
 
 def turns(alarms: SpoolAlarms, later: Clock, *seconds: float) -> None:
-    """Turn now, and again so much later each time, with a database that refuses every question."""
+    """Do a turn now, and again after each of the pauses, with a database that refuses every query."""
 
     def refuse(*_: Any) -> NoReturn:
         raise AssertionError("the database was asked")
@@ -71,14 +71,14 @@ def test_a_failed_after_that_no_row_tells_of_is_told_from_the_spool(
     alarms = watch()
 
     turns(alarms, later, 6, 10)
-    assert hook.requests == []  # the rows have their time first
+    assert hook.requests == []  # first the rows get their time
     turns(alarms, later, 15, 1, 60)
 
     ((_, path, body),) = hook.requests
     assert path == f"/{TOKEN}"
     assert body["title"].startswith("alice/policy1 MAY BE FROZEN since ")
     assert f"confirm_thaw {frozen.label}" in body["message"]
-    assert "database did not take this up" in body["message"]
+    assert "database did not record this" in body["message"]
 
 
 def test_what_the_rows_have_told_is_not_told_again(
@@ -164,7 +164,7 @@ def test_a_thaw_is_told_to_whom_the_freeze_was(
     kept = record.read_text()
     while backup.thaw(frozen).state == State.THAWING:
         pass
-    record.write_text(kept)  # as it is where nobody can enter the thaw
+    record.write_text(kept)  # as if nobody could enter the thaw
 
     turns(alarms, later, 6, 6)
 
@@ -236,7 +236,9 @@ def test_a_record_that_cannot_be_read_keeps_no_other_window_from_being_told(
     turns(watch(), later, 6, 25, 1, 1)
 
     assert hook.paths == [f"/{TOKEN}"]
-    assert caplog.text.count("cannot be looked at") == 2  # once for each, not in every turn
+    assert (
+        caplog.text.count("could not be checked for an alarm") == 2
+    )  # once for each, not in every turn
 
 
 def test_the_row_of_a_run_that_moves_on_is_the_rows_matter(backup: Backup) -> None:

@@ -1,4 +1,4 @@
-"""The watchdog's post office, with real receivers that hang: no tenant's keep another tenant's waiting."""
+"""The watchdog's post office, with real receivers that hang: no tenant's receivers delay another's."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -30,7 +30,7 @@ def outbox(own_home: Path) -> Outbox:
 
 @contextmanager
 def hanging(outbox: Outbox, happens: Callable[[Policy], None], requests: int) -> Iterator[None]:
-    """Have five receivers of one user hang, of five policies to which that happens; so many are asked at a time."""
+    """Let five receivers of one user hang, of five policies with that alarm, until `requests` of them are open."""
     owner = factories.alice()
     with ground.webhook(hangs=threading.Event()) as slow:
         for number in range(5):

@@ -1,4 +1,4 @@
-"""One window as the rows tell it afterwards: what was called, what ran, what it is worth."""
+"""One window as the rows show it afterwards: its calls, its scripts and its consistency."""
 
 import os
 from dataclasses import replace
@@ -85,7 +85,9 @@ def test_a_before_that_fails_still_fires_and_completes_with_0(
     backup.scripts(before=body)
 
     run = backup.window()
-    if outcome == "timed_out":  # something may freeze late: once more when its time is over
+    if (
+        outcome == "timed_out"
+    ):  # something may freeze late: after runs again when before's timeout is over
         assert run.state == State.THAWING
         assert run.thaw_next_at is not None
         while backup.thaw(run).state == State.THAWING:
@@ -159,7 +161,7 @@ def test_an_after_that_never_succeeds_is_given_up_and_the_mark_stays(backup: Bac
 
 
 def given_up(backup: Backup) -> None:
-    """Leave the policy marked, with its run at an end."""
+    """End a run that leaves its policy marked."""
     Policy.objects.update(thaw_retry_minutes=0)
     backup.policy.refresh_from_db()
     backup.scripts(after="exit 5")
@@ -266,7 +268,7 @@ def test_an_answer_that_lacks_a_volume_makes_the_run_partial(
     assert backup.marks[-1] == "complete 0"
     assert (run.state, run.consistency) == (State.PARTIAL, "crash")
     missing = backup.instance.volume_ids[1]
-    assert f"AWS made no snapshot of {missing}: the set is not whole." in run.reason
+    assert f"AWS created no snapshot of {missing}: the set is not whole." in run.reason
 
 
 def test_a_call_that_blows_up_never_keeps_the_thaw_from_coming(

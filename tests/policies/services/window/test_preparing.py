@@ -1,4 +1,4 @@
-"""Everything that can be wrong before anything is frozen: one sentence each, and before never runs."""
+"""All problems before anything is frozen: each gives one sentence, and before never runs."""
 
 import re
 from collections.abc import Callable
@@ -338,5 +338,7 @@ def test_permits_refill_with_time_up_to_the_burst(db: None) -> None:
         assert permits.take("a:r", 4, []) is None
         assert permits.take("b:r", 50, []) is None
     with time_machine.travel(now + timedelta(hours=1), tick=False):
-        assert permits.take("a:r", 60, []) is None  # more than the bucket holds: when it is full
+        assert (
+            permits.take("a:r", 60, []) is None
+        )  # more than the bucket has: allowed when it is full
         assert permits.take("a:r", 1, []) is not None

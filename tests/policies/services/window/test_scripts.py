@@ -1,4 +1,4 @@
-"""Scripts, names and rules as a run finds them before anything is frozen."""
+"""A run's scripts, their names and rules, before anything is frozen."""
 
 import re
 from collections.abc import Callable
@@ -94,7 +94,7 @@ def test_scripts_of_a_folder_that_the_owner_may_not_use_are_not_run(backup: Back
 
     assert backup.marks == []
     assert run.state == State.PARTIAL
-    assert "charlie may not use the script folder alice: no script is run." in story(run)
+    assert "charlie is not allowed to use the script folder alice: no script is run." in story(run)
 
 
 def test_a_linux_account_that_is_not_there_starts_no_script(
@@ -153,7 +153,7 @@ def test_something_unforeseen_while_preparing_ends_the_run_with_a_sentence(
 def test_the_database_refuses_a_policy_that_cannot_be(
     backup: Backup, values: dict[str, object]
 ) -> None:
-    # PostgreSQL says of the longest name that it does not fit, SQLite that it is no policy's name.
+    # For the longest name, PostgreSQL says that it does not fit, SQLite that no policy has it.
     with pytest.raises((IntegrityError, DataError)), transaction.atomic():
         factories.PolicyFactory.create(owner=backup.policy.owner, **values)
 

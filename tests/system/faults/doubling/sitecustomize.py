@@ -1,4 +1,4 @@
-"""Loaded by every Python of a server whose messages come twice: what is sent is put into its queue twice."""
+"""Loaded by every Python of a server whose messages come twice: each message is queued twice."""
 
 import sys
 from typing import Any
