@@ -13,7 +13,7 @@ RECORDED := $(PLAIN) N2W_SIMULATED_AWS_PERMISSIONS=$(PERMISSIONS)
 
 # Touch the database, so they run on each that is supported; two at a time. Those of the whole system mostly
 # wait, so there are three, a file each: what a file sets up is set up once.
-TESTS_ON_EACH_DATABASE := tests/unit/lib tests/unit/processes tests/services tests/views
+TESTS_ON_EACH_DATABASE := tests/n2wbackup/lib tests/n2wbackup/processes tests/policies/api tests/policies/services tests/policies/test_visibility.py tests/policies/views
 # Scripts by their name or by their first line.
 WITH_SCRIPTS := .ci $(wildcard tools docs n2wbackup tests)
 SHELL_SCRIPTS = $(shell { find $(WITH_SCRIPTS) -name '*.sh'; grep -rlE \
@@ -35,7 +35,7 @@ demo: setup ## The whole product on this machine, no root, no AWS; ARGS=--once f
 test: setup ## The whole suite on SQLite and PostgreSQL; installs missing system packages
 	tools/system-packages.sh
 	mkdir -p $(dir $(PERMISSIONS)) && rm -f $(PERMISSIONS)
-	$(RECORDED) $(PYTEST) -n 2 tests/guards tests/contract tests/unit tests/services tests/views
+	$(RECORDED) $(PYTEST) -n 2 tests/guards tests/contract tests/bench tests/n2wbackup tests/policies tests/scripts_admin
 	$(RECORDED) tools/with-postgresql.sh $(PYTEST) -n 2 $(TESTS_ON_EACH_DATABASE)
 	$(RECORDED) $(PYTEST) -n 3 --dist loadfile tests/system --ignore=tests/system/faults --ignore=tests/system/soak
 	$(RECORDED) $(PYTEST) -n 2 --dist loadfile tests/system/faults tests/system/soak

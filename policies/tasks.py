@@ -6,9 +6,11 @@ from uuid import UUID
 from celery import shared_task
 
 from n2wbackup.processes.draining import draining
-from policies import dispatch
-from policies.services import completing as complete_service
-from policies.services import hints, reconciling, retrying, scheduling, snapshots, tagging, windows
+from policies.adapters import broker
+from policies.services.due import hints, retrying, ticking
+from policies.services.following import completing as complete_service
+from policies.services.following import polling, reconciling, tagging
+from policies.services.window import keeping
 
 POLL_SECONDS = 5
 
@@ -16,13 +18,13 @@ POLL_SECONDS = 5
 @shared_task(name="policies.tasks.freeze")
 def freeze(run_id: str) -> None:
     """Take a run through its window."""
-    windows.execute(UUID(run_id), draining=draining)
+    keeping.execute(UUID(run_id), draining=draining)
 
 
 @shared_task(name="policies.tasks.complete")
 def complete(run_id: str) -> None:
     """Run a run's complete, end it, and tell it by the tags, which needs no other message."""
-    with dispatch.silenced({dispatch.TAG}):
+    with broker.silenced({broker.TAG}):
         complete_service.execute(UUID(run_id))
     tagging.tag(UUID(run_id))
 
@@ -38,13 +40,13 @@ def tick() -> None:
     """Send again what a worker did not take, and make runs of what is due: that may take its time."""
     hints.resend()
     retrying.tick()
-    scheduling.tick()
+    ticking.tick()
 
 
 @shared_task(name="policies.tasks.replan")
 def replan() -> None:
     """Look at every policy's next due time anew."""
-    scheduling.replan()
+    ticking.replan()
 
 
 @shared_task(name="policies.tasks.reconcile")
@@ -56,5 +58,5 @@ def reconcile() -> None:
 @shared_task(name="policies.tasks.poll")
 def poll() -> None:
     """Follow pending snapshots, and write the tags that are due."""
-    snapshots.poll(int(time.time()) // POLL_SECONDS)
+    polling.poll(int(time.time()) // POLL_SECONDS)
     tagging.tag_due()

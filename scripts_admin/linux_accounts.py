@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from django.conf import settings
 
+from scripts_admin.guard.spool import RunAs
 from scripts_admin.models import Folder
-from scripts_admin.runners.spool import Identity
 
 MODES = ("cpmuser", "owner", "self")
 
@@ -17,14 +17,14 @@ class AccountError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Account:
+class LinuxAccount:
     """A Linux account with the home folder that the system gives it."""
 
-    identity: Identity
+    identity: RunAs
     home: str
 
 
-def script_account(folder: Folder) -> Account:
+def script_account(folder: Folder) -> LinuxAccount:
     """Return the account that the folder's scripts run as; AccountError where it is not there.
 
     Root's folder has no one owner, so its scripts never run as one person's account.
@@ -44,7 +44,7 @@ def script_account(folder: Folder) -> Account:
         raise AccountError(message) from None
 
 
-def to_become(account: Account) -> Identity | None:
+def to_become(account: LinuxAccount) -> RunAs | None:
     """Return the identity to take on, or None where this process has it; AccountError where it cannot."""
     if account.identity.uid == os.geteuid():
         return None
@@ -67,6 +67,6 @@ def group_of(folder: Folder) -> int | None:
     return identity.gid if identity else None
 
 
-def _account(entry: pwd.struct_passwd) -> Account:
+def _account(entry: pwd.struct_passwd) -> LinuxAccount:
     groups = tuple(os.getgrouplist(entry.pw_name, entry.pw_gid))
-    return Account(Identity(entry.pw_name, entry.pw_uid, entry.pw_gid, groups), entry.pw_dir)
+    return LinuxAccount(RunAs(entry.pw_name, entry.pw_uid, entry.pw_gid, groups), entry.pw_dir)

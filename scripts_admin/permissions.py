@@ -1,27 +1,127 @@
-"""Who may use which folder: the only module that speaks with guardian."""
+"""Who may see, change, run and share what: decided here and nowhere else. Only this module speaks with guardian.
 
-from typing import TYPE_CHECKING
+Superusers may do everything; inactive users nothing. A folder goes by what was granted on that folder. Every other
+row goes by its owner. A permission on all rows of a model opens pages of the admin, and never shows a row by itself.
+"""
 
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Any, TypeVar
+
+from django.contrib.auth.models import AbstractUser, Permission
+from django.db.models import Model, Q, QuerySet
 from guardian.shortcuts import assign_perm, get_objects_for_user
 
-if TYPE_CHECKING:
-    from scripts_admin.models import Folder, FolderQuerySet, User
-
-_USE = "use_folder"
+Rows = TypeVar("Rows", bound=QuerySet[Any])
 
 
-def grant(user: "User", folder: "Folder") -> None:
-    """Let the user run and change the scripts of the folder."""
-    assign_perm(f"scripts_admin.{_USE}", user, folder)
+class Deed(StrEnum):
+    """What somebody may want to do with a row."""
+
+    SEE = "see"
+    CHANGE = "change"
+    RUN = "run"
+    SHARE = "share"
 
 
-def may_use(user: "User", folder: "Folder") -> bool:
-    """Tell whether the user may run the scripts of the folder; superusers share root's and may use all."""
-    return user.is_active and user.has_perm(f"scripts_admin.{_USE}", folder)
+_USE_FOLDER = "use_folder"
+# What has to be granted on the very row, by model; a deed that is not named is the owner's alone.
+_GRANTS: Mapping[str, Mapping[Deed, str]] = {
+    "scripts_admin.folder": dict.fromkeys((Deed.SEE, Deed.CHANGE, Deed.RUN), _USE_FOLDER),
+}
+_SERVER_ROLE_APP, _SERVER_ROLE = "policies", "use_server_role"
 
 
-def visible_folders(folders: "FolderQuerySet", user: "User") -> "FolderQuerySet":
-    """Return those of the folders that the user may use."""
-    if not user.is_active:
-        return folders.none()
-    return folders.filter(pk__in=get_objects_for_user(user, _USE, klass=folders))
+def visible(rows: Rows, person: AbstractUser, *owners: str) -> Rows:
+    """Return those of the rows that the person may see.
+
+    `owners`: the look-ups that lead from a row to those whose row it is ("owner" where none is named).
+    """
+    if not person.is_active:
+        return rows.none()
+    grants = _GRANTS.get(rows.model._meta.label_lower)
+    if grants is not None:
+        seen = get_objects_for_user(person, grants[Deed.SEE], klass=rows, accept_global_perms=False)
+        return rows.filter(pk__in=seen)
+    if person.is_superuser:
+        return rows
+    own = Q(pk__in=())
+    for path in owners or ("owner",):
+        own |= Q(**{path: person})
+    return rows.filter(own)
+
+
+def may_see(person: AbstractUser, row: Model) -> bool:
+    """Tell whether the person may see the row."""
+    return _may(Deed.SEE, person, row)
+
+
+def may_change(person: AbstractUser, row: Model) -> bool:
+    """Tell whether the person may change the row: of a folder its scripts, of a run its course."""
+    return _may(Deed.CHANGE, person, row)
+
+
+def may_run(person: AbstractUser, row: Model) -> bool:
+    """Tell whether the person may run it: a policy, or the scripts of a folder."""
+    return _may(Deed.RUN, person, row)
+
+
+def may_share(person: AbstractUser, row: Model) -> bool:
+    """Tell whether the person may let others see, change or run the row."""
+    return _may(Deed.SHARE, person, row)
+
+
+def _may(deed: Deed, person: AbstractUser, row: Model) -> bool:
+    if not person.is_active:
+        return False
+    if person.is_superuser:
+        return True
+    granted = _GRANTS.get(row._meta.label_lower, {}).get(deed)
+    if granted is not None:
+        return person.has_perm(f"{row._meta.app_label}.{granted}", row)
+    owner: int | None = getattr(row, "owner_id", None)
+    return owner is not None and owner == person.pk
+
+
+def grant(person: AbstractUser, folder: Model) -> None:
+    """Let the person see, run and change the scripts of the folder."""
+    assign_perm(f"scripts_admin.{_USE_FOLDER}", person, folder)
+
+
+def possible_owners(people: Rows, person: AbstractUser) -> Rows:
+    """Return those of the people whom the person may make the owner of a new row."""
+    active = people.filter(is_active=True)
+    return active if person.is_superuser else active.filter(pk=person.pk)
+
+
+def may_manage_people(person: object) -> bool:
+    """Tell whether the person may see and change users and groups: who edits them could become anybody."""
+    return bool(getattr(person, "is_active", False) and getattr(person, "is_superuser", False))
+
+
+def may_use_server_role(person: AbstractUser) -> bool:
+    """Tell whether the person's accounts may use the server's own AWS role, which belongs to nobody.
+
+    A superuser may, and whoever got the permission from one; an inactive user may not. Asked of the database each
+    time, as the right may be withdrawn.
+    """
+    fresh = type(person).objects.filter(pk=person.pk).first() or person
+    return fresh.has_perm(f"{_SERVER_ROLE_APP}.{_SERVER_ROLE}")
+
+
+def has_server_role(person: AbstractUser) -> bool:
+    """Tell whether the permission was given to this user directly, not by a group or as a superuser."""
+    return bool(person.pk) and person.user_permissions.filter(pk=_server_role().pk).exists()
+
+
+def set_server_role(person: AbstractUser, *, given: bool) -> None:
+    """Give the user the permission directly, or take it away; what groups give stays."""
+    if given:
+        person.user_permissions.add(_server_role())
+    else:
+        person.user_permissions.remove(_server_role())
+
+
+def _server_role() -> Permission:
+    rows = Permission.objects.filter(content_type__app_label=_SERVER_ROLE_APP)
+    return rows.get(codename=_SERVER_ROLE)

@@ -4,6 +4,7 @@ import factory
 from factory.django import DjangoModelFactory
 
 from n2wbackup.lib import clock
+from policies.domain.runs.trigger import Trigger
 from policies.models import Account, Policy, PolicyTarget, Run, RunSnapshot, RunTarget
 from scripts_admin import permissions
 from scripts_admin.models import User
@@ -70,7 +71,7 @@ class RunFactory(DjangoModelFactory[Run]):
     account = factory.SelfAttribute("policy.account")
     policy_name = factory.SelfAttribute("policy.name")
     owner_name = factory.SelfAttribute("policy.owner.username")
-    trigger = Run.Trigger.MANUAL
+    trigger = Trigger.MANUAL
     created_at = factory.LazyFunction(clock.now)
 
 

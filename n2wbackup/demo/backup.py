@@ -13,10 +13,12 @@ from n2wbackup.demo.ledger import Books
 from n2wbackup.demo.server import DemoError, Server
 from n2wbackup.demo.stage import Stage
 from n2wbackup.lib import clock
-from policies import selectors
-from policies.domain import sequence
-from policies.models import Run
-from policies.services import reporting, runs
+from policies.api import as_json
+from policies.domain.runs import sequence
+from policies.domain.runs.trigger import Trigger
+from policies.selectors import labels
+from policies.selectors import runs as runs_seen
+from policies.services import runs
 
 _RUN_SECONDS = 120
 _LOOK_SECONDS = 0.25
@@ -31,7 +33,7 @@ class Backup:
     `copy` is the ledger in the snapshot; `aws_seconds` how long the call took, in the hold.
     """
 
-    run: reporting.Json
+    run: as_json.Json
     copy: Books
     aws_seconds: float | None = None
     writes_in_hold: int | None = None
@@ -53,7 +55,7 @@ class Backup:
         seconds = self.run["hold_seconds"]
         return None if seconds is None else round(seconds * 1000, 1)
 
-    def as_json(self) -> reporting.Json:
+    def as_json(self) -> as_json.Json:
         """Return the run as every command shows it, and the proof beside it."""
         return {
             "good": self.is_good,
@@ -72,25 +74,25 @@ def make(stage: Stage, aws: SimulatedAws, server: Server) -> Backup:
 
     Raises DemoError where it does not end, RefusedError where one is under way.
     """
-    run = runs.start(policy=stage.policy, trigger=Run.Trigger.MANUAL, requested_by="demo")
+    run = runs.start(policy=stage.policy, trigger=Trigger.MANUAL, requested_by="demo")
     deadline = clock.boottime() + _RUN_SECONDS
     while run.state not in sequence.ENDS:
         if clock.boottime() > deadline:
             raise DemoError(f"Run {run.pk} has not ended in {_RUN_SECONDS} s, it is {run.state}.")
         server.wait(_LOOK_SECONDS)
         run.refresh_from_db()
-    report = reporting.run(selectors.run(str(run.pk)))
+    report = as_json.run(labels.run(str(run.pk)))
     return _look(report, stage, aws)
 
 
 def ended(stage: Stage, aws: SimulatedAws, seen: Container[str]) -> Iterator[Backup]:
     """Yield the backups of the policy that have ended and whose runs are not among those seen, oldest first."""
-    for run in reversed(selectors.recent_runs(policy=stage.policy)):
+    for run in reversed(runs_seen.recent(policy=stage.policy)):
         if run.state in sequence.ENDS and str(run.pk) not in seen:
-            yield _look(reporting.run(selectors.run(str(run.pk))), stage, aws)
+            yield _look(as_json.run(labels.run(str(run.pk))), stage, aws)
 
 
-def _look(run: reporting.Json, stage: Stage, aws: SimulatedAws) -> Backup:
+def _look(run: as_json.Json, stage: Stage, aws: SimulatedAws) -> Backup:
     made = [each for each in aws.snapshots() if each.tags.get("n2wbackup:run") == run["id"]]
     of_ledger = next((each for each in made if each.volume_id == stage.volume_id), None)
     before, after = run["phases"]["before"], run["phases"]["after"]

@@ -14,10 +14,10 @@ from django.core.management import call_command
 from n2wbackup.demo import ledger
 from n2wbackup.demo.aws import SimulatedAws, SimulatedInstance, VolumeSpec
 from n2wbackup.lib import clock
-from policies.domain.schedule import Unit
+from policies.domain.schedules.schedule import Unit
 from policies.models import Account, Policy, PolicyTarget, Schedule
-from policies.services import enrolling, policies, schedules
-from scripts_admin import storage
+from policies.services.entry import accounts, policies, schedules
+from scripts_admin.folders import storage
 from scripts_admin.models import Folder, User
 from scripts_admin.services import users
 
@@ -86,7 +86,7 @@ def _policy(owner: User, aws: SimulatedAws, instance: SimulatedInstance) -> Poli
         secret_access_key=aws.environment["AWS_SECRET_ACCESS_KEY"],
         region=instance.region,
     )
-    enrolling.save(account)
+    accounts.save(account)
     policy = Policy(owner=owner, account=account, name=POLICY)
     policies.save(policy, [_schedule(owner)])
     target = PolicyTarget(instance_id=instance.instance_id, region=instance.region)

@@ -25,7 +25,7 @@ from apprise.manager_plugins import NotificationManager
 from apprise.plugins import url_to_dict
 
 from n2wbackup.lib import redaction
-from policies.domain import receivers
+from policies.domain.alarms import addresses
 
 CONNECT_SECONDS = 5.0
 ANSWER_SECONDS = 10.0
@@ -99,7 +99,7 @@ def _heard(act: Any, url: str) -> str:  # noqa: ANN401 - any function that retur
         problem = f"it could not be sent ({type(error).__name__})."
     if problem and _this.forbidden:
         problem = _this.forbidden
-    said = redaction.mask(" ".join(problem.split()), receivers.secrets(url))
+    said = redaction.mask(" ".join(problem.split()), addresses.secrets(url))
     # With what stands close by: of an address, the part that is too short to be looked for.
     return _AROUND.sub(redaction.MARK, said)[:500]
 
@@ -114,11 +114,11 @@ def _notify(letter: dict[str, Any]) -> str:
 
 def _plugin(url: str) -> Any:  # noqa: ANN401 - the library names no type for its plugins
     """Return what sends to the URL. ValueError, with a sentence, where it may not or cannot."""
-    wrong = " ".join(receivers.mistakes([url])).removeprefix("URL 1: ")
+    wrong = " ".join(addresses.mistakes([url])).removeprefix("URL 1: ")
     parsed = None if wrong else url_to_dict(url)  # type: ignore[no-untyped-call]
     if parsed is not None:
         # What the library has read, not what we would read in its place.
-        wrong = receivers.refused(parsed["schema"], parsed.get("qsd") or ())
+        wrong = addresses.refused(parsed["schema"], parsed.get("qsd") or ())
     if wrong:
         raise _WrongUrlError(wrong)
     made = Apprise.instantiate(url, asset=_asset()) if parsed else None
@@ -156,7 +156,7 @@ def _complaint(otherwise: str) -> str:
 
 def _ping(letter: dict[str, Any]) -> str:
     url = letter["url"]
-    wrong = receivers.ping_mistake(url)
+    wrong = addresses.ping_mistake(url)
     if wrong:
         return wrong
     try:
@@ -173,7 +173,7 @@ def _ping(letter: dict[str, Any]) -> str:
     return "" if status < 300 else f"the receiver answered {status}."  # noqa: PLR2004 - HTTP's own number
 
 
-def _forbid(networks: list[receivers.Network]) -> None:
+def _forbid(networks: list[addresses.Network]) -> None:
     """Let this process, for good, reach only what messages may reach, write nothing and start nothing."""
     resource.setrlimit(resource.RLIMIT_AS, (_MEMORY_BYTES, _MEMORY_BYTES))
     resource.setrlimit(resource.RLIMIT_CPU, (_CPU_SECONDS, _CPU_SECONDS))
@@ -192,9 +192,9 @@ def _forbid(networks: list[receivers.Network]) -> None:
     sys.addaudithook(watch)
 
 
-def _check_address(address: object, networks: list[receivers.Network]) -> None:
+def _check_address(address: object, networks: list[addresses.Network]) -> None:
     host = address[0] if isinstance(address, tuple) else ""
-    if not receivers.may_reach(str(host), networks):
+    if not addresses.may_reach(str(host), networks):
         _refuse(
             "its address is one that alarms may not reach (this machine, a link-local or a metadata "
             "address): see N2W_ALARM_NETWORKS."

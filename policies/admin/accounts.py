@@ -10,9 +10,9 @@ from django.utils.decorators import method_decorator
 from django.views.decorators.debug import sensitive_post_parameters
 
 from policies.admin.owned import Owned, deleted
-from policies.forms import AccountForm
+from policies.forms.accounts import AccountForm
 from policies.models import Account
-from policies.services import enrolling, probing
+from policies.services.entry import accounts, probing
 
 if TYPE_CHECKING:
     _Form = ModelForm[Any]
@@ -61,17 +61,17 @@ class AccountAdmin(Owned):
         change: bool,  # noqa: FBT001, ARG002
     ) -> None:
         """Save by the rules."""
-        enrolling.save(obj)
+        accounts.save(obj)
 
     def delete_model(self, request: HttpRequest, obj: Account) -> None:  # noqa: ARG002 - Django's signature
         """Delete by the rules."""
-        enrolling.delete(obj)
+        accounts.delete(obj)
 
     def delete_queryset(self, request: HttpRequest, queryset: models.QuerySet[Account]) -> None:  # noqa: ARG002
         """Delete them one by one, by the same rules."""
         for account in queryset:
-            enrolling.delete(account)
+            accounts.delete(account)
 
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:  # noqa: ANN401, ARG002 - Django's signature
         """Say what would go, and why it cannot."""
-        return deleted(list(objs), "accounts", [enrolling.why_not_deleted(o) for o in objs])
+        return deleted(list(objs), "accounts", [accounts.why_not_deleted(o) for o in objs])

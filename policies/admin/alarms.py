@@ -12,9 +12,10 @@ from django.views.decorators.debug import sensitive_post_parameters
 from policies.admin.owned import Owned, person
 from policies.admin.runs import ReadOnly
 from policies.domain.errors import InputError
-from policies.forms import ReceiversForm
+from policies.forms.alarms import ReceiversForm
 from policies.models import Alarm, AlarmDelivery, AlarmReceivers, Policy
-from policies.services import receiving
+from policies.services.alarms import receivers
+from scripts_admin import permissions
 from scripts_admin.models import User
 
 if TYPE_CHECKING:
@@ -54,8 +55,7 @@ class ReceiversAdmin(Owned):
         """Offer the person themselves and the policies that they may see; a superuser everybody's."""
         who = person(request)
         if db_field.name == "user":
-            people = User.objects.filter(is_active=True)
-            kwargs["queryset"] = people if who.is_superuser else people.filter(pk=who.pk)
+            kwargs["queryset"] = permissions.possible_owners(User.objects.all(), who)
         elif db_field.name == "policy":
             kwargs["queryset"] = Policy.objects.visible_to(who).order_by("owner__username", "name")
         return super().formfield_for_foreignkey(db_field, request, **kwargs)
@@ -68,7 +68,7 @@ class ReceiversAdmin(Owned):
     @admin.display(description="URLs")
     def shown(self, found: AlarmReceivers) -> str:
         """Show schema and masked host of each."""
-        return ", ".join(receiving.shown(found)) or "-"
+        return ", ".join(receivers.shown(found)) or "-"
 
     @admin.action(description="Send a test message to the chosen", permissions=["view"])
     def test_alarms(self, request: HttpRequest, queryset: models.QuerySet[AlarmReceivers]) -> None:
@@ -85,7 +85,7 @@ class ReceiversAdmin(Owned):
     ) -> None:
         """Save by the rules."""
         assert isinstance(form, ReceiversForm)  # noqa: S101 - there is no other
-        receiving.save(obj, form.entered())
+        receivers.save(obj, form.entered())
 
 
 class DeliveryInline(ReadOnly, _DeliveryInline):
@@ -121,7 +121,7 @@ class AlarmAdmin(ReadOnly, Owned):
 def try_out(request: HttpRequest, label: str, found: list[AlarmReceivers]) -> None:
     """Send one test message to each URL, and tell on the page what became of it."""
     try:
-        tried = receiving.try_out(label, found)
+        tried = receivers.try_out(label, found)
     except InputError as error:
         messages.error(request, str(error))
         return

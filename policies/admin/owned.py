@@ -9,6 +9,7 @@ from django.shortcuts import redirect
 
 from policies.domain.errors import RefusedError
 from policies.models import Account
+from scripts_admin import permissions
 from scripts_admin.models import User
 
 if TYPE_CHECKING:
@@ -34,8 +35,7 @@ class Owned(_Admin):
         """Offer only owners and accounts that the person may see; a stranger's is no valid choice."""
         who = person(request)
         if db_field.name == "owner":
-            people = User.objects.filter(is_active=True)
-            kwargs["queryset"] = people if who.is_superuser else people.filter(pk=who.pk)
+            kwargs["queryset"] = permissions.possible_owners(User.objects.all(), who)
             kwargs["initial"] = who.pk
         if db_field.name == "account":
             kwargs["queryset"] = Account.objects.visible_to(who).defer("secret_access_key")

@@ -13,11 +13,17 @@ from django.http import HttpRequest
 from policies.admin.alarms import try_out
 from policies.admin.owned import Owned, deleted, person
 from policies.admin.schedules import coming
-from policies.domain.alarms import Kind
+from policies.domain.alarms.messages import AlarmKind
 from policies.domain.errors import RefusedError
-from policies.forms import PolicyForm, ScheduleChoices, TargetForm, TargetSet
-from policies.models import Policy, PolicyTarget, Run, Schedule
-from policies.services import confirming, outlook, policies, receiving, runs
+from policies.domain.runs.trigger import Trigger
+from policies.forms.policies import PolicyForm, TargetForm, TargetSet
+from policies.forms.schedules import ScheduleChoices
+from policies.models import Policy, PolicyTarget, Schedule
+from policies.services import runs
+from policies.services.alarms import receivers
+from policies.services.due import outlook
+from policies.services.entry import policies
+from policies.services.watch import confirming
 
 if TYPE_CHECKING:
     _TargetInline = admin.TabularInline[Any, Any]
@@ -113,7 +119,7 @@ class PolicyAdmin(Owned):
 
         def start(policy: Policy) -> str:
             by = person(request).username
-            made = runs.start(policy=policy, trigger=Run.Trigger.MANUAL, requested_by=by)
+            made = runs.start(policy=policy, trigger=Trigger.MANUAL, requested_by=by)
             return f"run {made.pk} is queued"
 
         self._each(request, queryset, start)
@@ -143,7 +149,7 @@ class PolicyAdmin(Owned):
         """Send one test message to the policy's URLs and its owner's, and say which took it."""
         for policy in queryset:
             label = f"{policy.owner.username}/{policy.name}"
-            found = receiving.concerned(Kind.FAILED, policy.pk, policy.owner_id)
+            found = receivers.concerned(AlarmKind.FAILED, policy.pk, policy.owner_id)
             try_out(request, label, found)
 
     def _switch(self, request: HttpRequest, queryset: models.QuerySet[Policy], *, on: bool) -> None:

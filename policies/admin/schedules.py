@@ -11,9 +11,10 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from policies.admin.owned import Owned, deleted
-from policies.forms import ScheduleForm
+from policies.forms.schedules import ScheduleForm
 from policies.models import Policy, Schedule
-from policies.services import outlook, schedules
+from policies.services.due import outlook
+from policies.services.entry import schedules
 
 if TYPE_CHECKING:
     _Form = ModelForm[Any]

@@ -6,8 +6,8 @@ from contextlib import contextmanager
 
 from django.core.management.base import CommandError
 
+from policies.api.as_json import Json
 from policies.domain.errors import BackupError
-from policies.services.reporting import Json
 
 
 @contextmanager

@@ -5,8 +5,8 @@ import uuid
 from django.db import migrations, models
 
 import n2wbackup.lib.encrypted
-import policies.domain.sequence
-import policies.domain.verdict
+import policies.domain.runs.sequence
+import policies.domain.runs.verdict
 
 
 class Migration(migrations.Migration):
@@ -209,7 +209,7 @@ class Migration(migrations.Migration):
                             ("skipped", "skipped"),
                             ("missed", "missed"),
                         ],
-                        default=policies.domain.sequence.State["QUEUED"],
+                        default=policies.domain.runs.sequence.State["QUEUED"],
                         max_length=16,
                     ),
                 ),
@@ -222,7 +222,7 @@ class Migration(migrations.Migration):
                             ("crash", "crash"),
                             ("none", "none"),
                         ],
-                        default=policies.domain.verdict.Consistency["PENDING"],
+                        default=policies.domain.runs.verdict.Consistency["PENDING"],
                         max_length=16,
                     ),
                 ),
@@ -360,7 +360,7 @@ class Migration(migrations.Migration):
                             ("crash", "crash"),
                             ("none", "none"),
                         ],
-                        default=policies.domain.verdict.Consistency["PENDING"],
+                        default=policies.domain.runs.verdict.Consistency["PENDING"],
                         max_length=16,
                     ),
                 ),

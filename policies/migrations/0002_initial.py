@@ -6,7 +6,7 @@ import django.db.models.functions.text
 from django.conf import settings
 from django.db import migrations, models
 
-import policies.domain.sequence
+import policies.domain.runs.sequence
 
 
 class Migration(migrations.Migration):
@@ -216,12 +216,12 @@ class Migration(migrations.Migration):
                     (
                         "state__in",
                         [
-                            policies.domain.sequence.State["COMPLETING"],
-                            policies.domain.sequence.State["FROZEN"],
-                            policies.domain.sequence.State["PREPARING"],
-                            policies.domain.sequence.State["QUEUED"],
-                            policies.domain.sequence.State["THAWING"],
-                            policies.domain.sequence.State["WAITING"],
+                            policies.domain.runs.sequence.State["COMPLETING"],
+                            policies.domain.runs.sequence.State["FROZEN"],
+                            policies.domain.runs.sequence.State["PREPARING"],
+                            policies.domain.runs.sequence.State["QUEUED"],
+                            policies.domain.runs.sequence.State["THAWING"],
+                            policies.domain.runs.sequence.State["WAITING"],
                         ],
                     )
                 ),
@@ -269,12 +269,12 @@ class Migration(migrations.Migration):
                         (
                             "state__in",
                             [
-                                policies.domain.sequence.State["COMPLETING"],
-                                policies.domain.sequence.State["FROZEN"],
-                                policies.domain.sequence.State["PREPARING"],
-                                policies.domain.sequence.State["QUEUED"],
-                                policies.domain.sequence.State["THAWING"],
-                                policies.domain.sequence.State["WAITING"],
+                                policies.domain.runs.sequence.State["COMPLETING"],
+                                policies.domain.runs.sequence.State["FROZEN"],
+                                policies.domain.runs.sequence.State["PREPARING"],
+                                policies.domain.runs.sequence.State["QUEUED"],
+                                policies.domain.runs.sequence.State["THAWING"],
+                                policies.domain.runs.sequence.State["WAITING"],
                             ],
                         ),
                     ),
@@ -283,12 +283,12 @@ class Migration(migrations.Migration):
                         (
                             "state__in",
                             [
-                                policies.domain.sequence.State["CANCELLED"],
-                                policies.domain.sequence.State["FAILED"],
-                                policies.domain.sequence.State["MISSED"],
-                                policies.domain.sequence.State["PARTIAL"],
-                                policies.domain.sequence.State["SKIPPED"],
-                                policies.domain.sequence.State["SUCCEEDED"],
+                                policies.domain.runs.sequence.State["CANCELLED"],
+                                policies.domain.runs.sequence.State["FAILED"],
+                                policies.domain.runs.sequence.State["MISSED"],
+                                policies.domain.runs.sequence.State["PARTIAL"],
+                                policies.domain.runs.sequence.State["SKIPPED"],
+                                policies.domain.runs.sequence.State["SUCCEEDED"],
                             ],
                         ),
                     ),
@@ -304,12 +304,12 @@ class Migration(migrations.Migration):
                     (
                         "state__in",
                         [
-                            policies.domain.sequence.State["COMPLETING"],
-                            policies.domain.sequence.State["FROZEN"],
-                            policies.domain.sequence.State["PREPARING"],
-                            policies.domain.sequence.State["QUEUED"],
-                            policies.domain.sequence.State["THAWING"],
-                            policies.domain.sequence.State["WAITING"],
+                            policies.domain.runs.sequence.State["COMPLETING"],
+                            policies.domain.runs.sequence.State["FROZEN"],
+                            policies.domain.runs.sequence.State["PREPARING"],
+                            policies.domain.runs.sequence.State["QUEUED"],
+                            policies.domain.runs.sequence.State["THAWING"],
+                            policies.domain.runs.sequence.State["WAITING"],
                         ],
                     )
                 ),

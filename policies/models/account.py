@@ -5,7 +5,7 @@ from django.db import models
 from django.db.models.functions import Lower
 
 from n2wbackup.lib.encrypted import EncryptedTextField
-from policies.querysets import OwnedQuerySet
+from policies.models.querysets import OwnedQuerySet
 
 
 class Account(models.Model):

@@ -4,12 +4,12 @@ from django.conf import settings
 from django.db import models
 
 from n2wbackup.lib.encrypted import EncryptedTextField
-from policies.domain.alarms import Kind
+from policies.domain.alarms.messages import AlarmKind
 from policies.models.policy import Policy
+from policies.models.querysets import OwnedQuerySet, ReceiversQuerySet
 from policies.models.run import Run
-from policies.querysets import OwnedQuerySet, ReceiversQuerySet
 
-_KINDS = [(kind.value, kind.value.replace("_", " ")) for kind in Kind]
+_KINDS = [(kind.value, kind.value.replace("_", " ")) for kind in AlarmKind]
 
 
 class AlarmReceivers(models.Model):

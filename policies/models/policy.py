@@ -5,8 +5,8 @@ from django.db import models
 from django.db.models.functions import Lower
 
 from policies.models.account import Account
+from policies.models.querysets import OwnedQuerySet
 from policies.models.schedule import Schedule
-from policies.querysets import OwnedQuerySet
 from scripts_admin.domain import names
 from scripts_admin.models import Folder
 
@@ -80,6 +80,11 @@ class Policy(models.Model):
     def __str__(self) -> str:
         """Return the policy's name."""
         return self.name
+
+    @property
+    def label(self) -> str:
+        """Return "owner/name"."""
+        return f"{self.owner.username}/{self.name}"
 
 
 class PolicyTarget(models.Model):

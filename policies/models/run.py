@@ -5,30 +5,25 @@ import uuid
 from django.conf import settings
 from django.db import models
 
-from policies.domain import sequence
-from policies.domain.verdict import Consistency
+from policies.domain.runs import sequence
+from policies.domain.runs.trigger import Trigger
+from policies.domain.runs.verdict import Consistency
 from policies.models.account import Account
 from policies.models.policy import Policy
-from policies.querysets import RunQuerySet
-from scripts_admin.domain import names, outcomes
+from policies.models.querysets import RunQuerySet
+from scripts_admin.domain.phases import Outcome, Phase
 
 _STATES = [(state.value, state.value) for state in sequence.State]
 _CONSISTENCIES = [(c.value, c.value) for c in Consistency]
-_OUTCOMES = [(outcome, outcome) for outcome in outcomes.OUTCOMES]
+_OUTCOMES = [(outcome.value, outcome.value) for outcome in Outcome]
+_PHASES = [(phase.value, phase.value) for phase in Phase]
+_TRIGGERS = [(trigger.value, trigger.value.capitalize()) for trigger in Trigger]
 _UNFINISHED = sorted(sequence.UNFINISHED)
 _ENDS = sorted(sequence.ENDS)
 
 
 class Run(models.Model):
     """One attempt to back a policy up. It outlives policy, owner and account: their names are copied."""
-
-    class Trigger(models.TextChoices):
-        """Why the run was made."""
-
-        MANUAL = "manual"
-        SCHEDULE = "schedule"
-        RETRY = "retry"
-        TEST = "test"
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     policy = models.ForeignKey(Policy, on_delete=models.SET_NULL, null=True, related_name="runs")
@@ -39,7 +34,7 @@ class Run(models.Model):
     policy_name = models.CharField(max_length=64)
     owner_name = models.CharField(max_length=31)
     requested_by = models.CharField(max_length=31, blank=True)
-    trigger = models.CharField(max_length=16, choices=Trigger.choices)
+    trigger = models.CharField(max_length=16, choices=_TRIGGERS)
     attempt = models.PositiveIntegerField(default=1)
     scheduled_for = models.DateTimeField(null=True)
     # Of what was missed or skipped: how many due times the row stands for, and the last of them.
@@ -128,7 +123,7 @@ class Run(models.Model):
     @property
     def is_test(self) -> bool:
         """Tell whether the run only tries its scripts and makes no snapshots."""
-        return self.trigger == Run.Trigger.TEST
+        return self.trigger == Trigger.TEST
 
 
 class RunTarget(models.Model):
@@ -210,7 +205,7 @@ class PhaseResult(models.Model):
     """What one attempt of one script did."""
 
     run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="phases")
-    phase = models.CharField(max_length=16, choices=[(p, p) for p in names.PHASES])
+    phase = models.CharField(max_length=16, choices=_PHASES)
     attempt = models.PositiveIntegerField(default=1)
     outcome = models.CharField(max_length=16, choices=_OUTCOMES)
     exit_code = models.IntegerField(null=True)

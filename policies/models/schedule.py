@@ -4,8 +4,8 @@ from django.conf import settings
 from django.db import models
 from django.db.models.functions import Lower
 
-from policies.domain.schedule import Unit
-from policies.querysets import OwnedQuerySet
+from policies.domain.schedules.schedule import Unit
+from policies.models.querysets import OwnedQuerySet
 
 
 class Schedule(models.Model):

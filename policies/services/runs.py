@@ -1,7 +1,7 @@
 """Runs: the only code that changes a run's state, always by compare-and-set on its row.
 
 Order within a change: the row first (whoever loses that writes nothing), then its history, then what the state
-machine commands. All in one transaction, without network.
+machine asks for. All in one transaction, without network.
 """
 
 from collections.abc import Callable, Mapping
@@ -14,15 +14,16 @@ from django.db.models import F, Q
 
 from n2wbackup.lib import clock, home
 from n2wbackup.lib.cas import compare_and_set
-from policies import dispatch
-from policies.domain import sequence
+from policies.adapters import broker
 from policies.domain.errors import RefusedError
-from policies.domain.reckoning import Span
-from policies.domain.sequence import Command, Event, State
-from policies.domain.verdict import Consistency
+from policies.domain.runs import sequence
+from policies.domain.runs.sequence import Effect, Event, State
+from policies.domain.runs.trigger import Trigger
+from policies.domain.runs.verdict import Consistency
+from policies.domain.schedules.reckoning import Span
 from policies.models import DailyCount, Policy, Run, RunEvent, WindowLease
-from policies.services import alarms
-from scripts_admin.domain import outcomes
+from policies.services.alarms import raising
+from scripts_admin.domain.phases import Outcome, Phase
 
 MAX_LOSSES = 5
 # No run is put off for longer; what should wait until later than that was put off by a clock that went back since.
@@ -32,7 +33,7 @@ LONGEST_DEFERRAL = timedelta(minutes=15)
 def start(
     *,
     policy: Policy,
-    trigger: Run.Trigger,
+    trigger: Trigger,
     requested_by: str = "",
     scheduled_for: datetime | None = None,
     attempt: int = 1,
@@ -59,7 +60,7 @@ def start(
         with transaction.atomic():
             run.save(force_insert=True)
             record(run, f"queued ({trigger})", at=now)
-            dispatch.on_commit(dispatch.FREEZE, run.pk)
+            broker.on_commit(broker.FREEZE, run.pk)
     except IntegrityError:
         return _refuse(run)
     return run
@@ -69,7 +70,7 @@ def enter_due(policy: Policy, state: State, span: Span, reason: str) -> None:
     """Enter due times at which nothing was run, as one row that has ended; nothing where the first has a row."""
     run = _new(
         policy,
-        trigger=Run.Trigger.SCHEDULE,
+        trigger=Trigger.SCHEDULE,
         scheduled_for=span.first,
         created_at=clock.now(),
         due_count=span.number,
@@ -109,7 +110,7 @@ def _refuse(run: Run) -> Run:
     if running is None or (run.scheduled_for and same.exists()):
         message = f"A run of {run.label} for this due time exists already; it is not made twice."
         raise RefusedError(message)
-    if run.trigger != Run.Trigger.SCHEDULE:
+    if run.trigger != Trigger.SCHEDULE:
         message = (
             f"{run.label} is being backed up already (run {running.pk}, {running.state}): wait until it "
             f"ends, or cancel it."
@@ -142,7 +143,7 @@ def claim(run_id: UUID) -> Run | None:
             not_before=None,
         )
         if taken and is_first:
-            alarms.started(run, now)
+            raising.started(run, now)
     return run if taken else None
 
 
@@ -168,7 +169,7 @@ def apply(
     """Apply an event to a run as this process knows it; False, and nothing done, where the row moved on.
 
     `expected` adds columns to the comparison. `end` names the state where the table leaves it to the
-    verdict. sequence.RefusedError where the event means nothing in the run's state.
+    verdict. sequence.NoSuchStepError where the event means nothing in the run's state.
     """
     step = sequence.step(State(run.state), event)
     state = step.state or end
@@ -186,8 +187,8 @@ def apply(
         for name, value in {"state": state, **changes}.items():
             setattr(run, name, value)
         record(run, text, at=at or now)
-        for command in step.commands:
-            _COMMANDS[command](run, now)
+        for effect in step.effects:
+            _EFFECTS[effect](run, now)
     return True
 
 
@@ -251,7 +252,7 @@ def _mark(run: Run, now: datetime) -> None:
     is_new = bool(rows.update(may_be_frozen_since=run.ordered_at or now))
     marked = Policy.objects.values_list("may_be_frozen_since", flat=True)
     since = marked.filter(pk=run.policy_id).first() or now
-    alarms.may_be_frozen(run, since, now, is_new=is_new)
+    raising.may_be_frozen(run, since, now, is_new=is_new)
 
 
 def _unmark(run: Run, now: datetime) -> None:
@@ -265,24 +266,24 @@ def unmark(run: Run, how: str, now: datetime) -> bool:
     rows = Policy.objects.filter(pk=run.policy_id, may_be_frozen_since__isnull=False)
     if not rows.update(may_be_frozen_since=None):
         return False
-    alarms.thawed(run, how, now)
+    raising.thawed(run, how, now)
     return True
 
 
 def _unmark_if_thawed(run: Run, now: datetime) -> None:
     how = f"after has succeeded in run {run.pk}: {run.label} is thawed."
-    thawed = run.phases.filter(phase="after", outcome=outcomes.SUCCEEDED).exists()
+    thawed = run.phases.filter(phase=Phase.AFTER, outcome=Outcome.SUCCEEDED).exists()
     if not (thawed and unmark(run, how, now)):
-        alarms.thawed_late(run, now)
+        raising.thawed_late(run, now)
 
 
 def _tag(run: Run, _: datetime) -> None:
     Run.objects.filter(pk=run.pk).update(tags_due=True)
-    dispatch.on_commit(dispatch.TAG, run.pk)
+    broker.on_commit(broker.TAG, run.pk)
 
 
 def _complete(run: Run, _: datetime) -> None:
-    dispatch.on_commit(dispatch.COMPLETE, run.pk)
+    broker.on_commit(broker.COMPLETE, run.pk)
 
 
 def _close(run: Run, now: datetime) -> None:
@@ -295,7 +296,7 @@ def _close(run: Run, now: datetime) -> None:
         changes["last_success_at"] = now
     Policy.objects.filter(pk=run.policy_id).update(**changes)
     _ask_for_retry(run, now)
-    alarms.ended(run, now)
+    raising.ended(run, now)
     count, made = DailyCount.objects.get_or_create(
         policy_id=run.policy_id, day=now.date(), state=run.state, defaults={"runs": run.due_count}
     )
@@ -316,12 +317,12 @@ def _ask_for_retry(run: Run, now: datetime) -> None:
     record(run, text, at=now)
 
 
-_COMMANDS: Mapping[Command, Callable[[Run, datetime], None]] = {
-    Command.RELEASE: _release,
-    Command.MARK: _mark,
-    Command.UNMARK: _unmark,
-    Command.UNMARK_IF_THAWED: _unmark_if_thawed,
-    Command.TAG: _tag,
-    Command.COMPLETE: _complete,
-    Command.CLOSE: _close,
+_EFFECTS: Mapping[Effect, Callable[[Run, datetime], None]] = {
+    Effect.RELEASE: _release,
+    Effect.MARK: _mark,
+    Effect.UNMARK: _unmark,
+    Effect.UNMARK_IF_THAWED: _unmark_if_thawed,
+    Effect.TAG: _tag,
+    Effect.COMPLETE: _complete,
+    Effect.CLOSE: _close,
 }

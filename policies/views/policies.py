@@ -4,8 +4,8 @@ from django.contrib.auth.decorators import login_required
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 
-from policies import selectors
-from policies.services import outlook, reporting
+from policies.selectors import policies, runs
+from policies.services.due import outlook
 from policies.views import visitor
 
 ON_A_PAGE = 50
@@ -15,7 +15,7 @@ NEWEST_RUNS = 20
 @login_required
 def listing(request: HttpRequest) -> HttpResponse:
     """Show the policies that the person may see, and when each runs next."""
-    page = visitor.page(request, selectors.listed_policies(visitor.person(request)), ON_A_PAGE)
+    page = visitor.page(request, policies.listed(visitor.person(request)), ON_A_PAGE)
     ahead = [outlook.of_policy(p, looked_at=outlook.LOOKED_AT_IN_A_LIST) for p in page]
     context = {"page": page, "policies": list(zip(page, ahead, strict=True))}
     return render(request, "policies/policies.html", context)
@@ -25,16 +25,16 @@ def listing(request: HttpRequest) -> HttpResponse:
 def detail(request: HttpRequest, owner: str, name: str) -> HttpResponse:
     """Show one policy; 404 for what is not theirs, as for what is not there."""
     person = visitor.person(request)
-    rows = selectors.whole_policies().visible_to(person)
+    rows = policies.whole().visible_to(person)
     found = rows.filter(owner__username=owner, name=name).first()
     if found is None:
         raise Http404
     ahead = outlook.of_policy(found)
     context = {
         "policy": found,
-        "facts": reporting.policy(found, ahead),
+        "schedules": [(row, outlook.in_words(row)) for row in found.schedules.all()],
         "ahead": ahead,
-        "runs": selectors.recent_runs(user=person, policy=found, limit=NEWEST_RUNS),
+        "runs": runs.recent(user=person, policy=found, limit=NEWEST_RUNS),
         "may_change": person.is_staff and person.has_perm("policies.change_policy"),
     }
     return render(request, "policies/policy.html", context)

@@ -6,8 +6,7 @@ from django.contrib.auth.decorators import login_required
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 
-from policies import selectors
-from policies.services import reporting
+from policies.selectors import policies, runs
 from policies.views import visitor
 
 SHOWN = 100
@@ -21,17 +20,17 @@ def index(_: HttpRequest) -> HttpResponse:
 @login_required
 def listing(request: HttpRequest) -> HttpResponse:
     """Show the newest runs that the person may see."""
-    found = selectors.recent_runs(user=visitor.person(request), limit=SHOWN)
-    frozen = selectors.frozen_policies(visitor.person(request))
+    found = runs.recent(user=visitor.person(request), limit=SHOWN)
+    frozen = policies.may_be_frozen(visitor.person(request))
     return render(request, "policies/runs.html", {"runs": found, "frozen": frozen})
 
 
 @login_required
 def detail(request: HttpRequest, run_id: UUID) -> HttpResponse:
     """Show one run; 404 for what is not theirs, as for what is not there."""
-    rows = selectors.whole_runs().visible_to(visitor.person(request))
+    rows = runs.whole().visible_to(visitor.person(request))
     found = rows.select_related("policy__owner").filter(pk=run_id).first()
     if found is None:
         raise Http404
-    context = {"run": found, "phases": reporting.phases(found)}
+    context = {"run": found, "phases": runs.phases(found)}
     return render(request, "policies/run.html", context)

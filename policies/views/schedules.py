@@ -4,8 +4,8 @@ from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
-from policies import selectors
-from policies.services import outlook, reporting
+from policies.selectors import schedules
+from policies.services.due import outlook
 from policies.views import visitor
 
 ON_A_PAGE = 25  # the next times of each are reckoned
@@ -14,11 +14,11 @@ ON_A_PAGE = 25  # the next times of each are reckoned
 @login_required
 def listing(request: HttpRequest) -> HttpResponse:
     """Show the schedules that the person may see, with their next times."""
-    page = visitor.page(request, selectors.listed_schedules(visitor.person(request)), ON_A_PAGE)
+    page = visitor.page(request, schedules.listed(visitor.person(request)), ON_A_PAGE)
     rows = [
         (
             row,
-            reporting.schedule(row),
+            outlook.in_words(row),
             outlook.of_schedule(row, looked_at=outlook.LOOKED_AT_IN_A_LIST),
         )
         for row in page

@@ -3,7 +3,8 @@
 import re
 from collections.abc import Iterable
 
-PHASES = ("before", "after", "complete")
+from scripts_admin.domain.phases import Phase
+
 POLICY_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 USER_NAME = re.compile(r"[a-z][a-z0-9_-]{0,30}")
 IGNORED_ENDINGS = ("~", ".bak", ".orig", ".swp", ".rpmsave", ".dpkg-old")
@@ -31,12 +32,12 @@ def is_ignored(file_name: str) -> bool:
     )
 
 
-def base_name(phase: str, policy: str) -> str:
+def base_name(phase: Phase, policy: str) -> str:
     """Return the name that a script has before its first dot."""
     return f"{phase}_{policy}"
 
 
-def belongs(file_name: str, phase: str, policy: str) -> bool:
+def belongs(file_name: str, phase: Phase, policy: str) -> bool:
     """Tell whether a regular file of this name is `phase` of `policy` (case-sensitive)."""
     base, dot, rest = file_name.partition(".")
     return (
@@ -44,6 +45,6 @@ def belongs(file_name: str, phase: str, policy: str) -> bool:
     )
 
 
-def candidates(file_names: Iterable[str], phase: str, policy: str) -> list[str]:
+def candidates(file_names: Iterable[str], phase: Phase, policy: str) -> list[str]:
     """Return the names that are `phase` of `policy`, sorted; more than one is ambiguous."""
     return sorted(name for name in file_names if belongs(name, phase, policy))

@@ -7,7 +7,8 @@ from django.core.validators import MaxLengthValidator, validate_email
 from django.db import transaction
 from django.db.models import ProtectedError
 
-from scripts_admin import linux_accounts, storage
+from scripts_admin import linux_accounts
+from scripts_admin.folders import storage
 from scripts_admin.models import Folder, User
 from scripts_admin.services import folders
 

@@ -13,7 +13,7 @@ class LiftingConfig(AppConfig):
 
     def ready(self) -> None:
         """Change the numbers before any task is taken."""
-        from policies.services import permits  # noqa: PLC0415 - models can be imported only now
+        from policies.services.window import permits  # noqa: PLC0415 - models can be imported only now
 
         permits.BURST = permits.PER_SECOND = 1e9
         permits.VOLUME_PAUSE = timedelta()

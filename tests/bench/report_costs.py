@@ -31,7 +31,7 @@ def following_section(measured: quiet.Following) -> tuple[str, ...]:
     ]
     text = f"""\
 {measured.snapshots:,} snapshots of {measured.runs:,} runs of one account in one region, pending all the while;
-`policies.services.snapshots.poll` each 5 s, on a clock that is turned by hand, with an AWS that counts. Young
+`policies.services.following.polling.poll` each 5 s, on a clock that is turned by hand, with an AWS that counts. Young
 snapshots are asked for in each poll, those older than 2 minutes in each third, those older than 10 minutes in each
 twelfth."""
     return (

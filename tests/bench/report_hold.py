@@ -29,7 +29,7 @@ show as an outlier.
 **The contestants** run the same two scripts, ask for the same snapshots of the same instance (CreateSnapshots
 with a description and six tags), and have the same environment:
 
-- *{OURS}*: whole runs (`policies.services.windows.execute` and all that comes before and after it) in one warm
+- *{OURS}*: whole runs (`policies.services.window.keeping.execute` and all that comes before and after it) in one warm
   process, in a thread that is not the first one, as in a worker; guard, spool and journal as in production; SQLite
   on disk. The permits are taken as ever, from buckets too large to be empty.
 - *{BARE}*: one process with a client that has been used before: `subprocess.run(before)`,

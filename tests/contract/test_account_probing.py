@@ -12,8 +12,10 @@ from n2wbackup.demo.aws import SimulatedAws, VolumeSpec
 from n2wbackup.lib import home
 from policies.adapters import session
 from policies.models import Account
-from policies.services import accounts, enrolling, probing
-from policies.services.probing import Result
+from policies.services.entry import accounts as enrolling
+from policies.services.entry import probing
+from policies.services.entry.probing import Result
+from policies.services.window import credentials
 from tests import factories
 from tests.contract.clouds import REGION, SECONDS, enter, wanted
 
@@ -45,7 +47,7 @@ def account(aws: SimulatedAws) -> Account:
     return made
 
 
-def results(report: probing.Report) -> dict[str, Result]:
+def results(report: probing.Probe) -> dict[str, Result]:
     return {each.permission: each.result for each in report.answers}
 
 
@@ -54,7 +56,7 @@ def test_a_role_with_all_that_the_product_needs_is_good_and_nothing_is_made(
 ) -> None:
     instance = aws.add_instance(REGION, [VolumeSpec()])
     tags = {"n2wbackup:server": home.server_id()}
-    cloud = session.cloud(accounts.credentials(account))
+    cloud = session.cloud(credentials.of(account))
     cloud.fire(wanted(instance.instance_id, tags=tags), SECONDS)
 
     report = probing.probe(account)

@@ -16,7 +16,7 @@ from pytest_django import Settings
 
 from policies.adapters import post
 from policies.adapters.post import Letter
-from policies.domain import receivers
+from policies.domain.alarms import addresses
 from tests.ground import processes
 from tests.ground import receivers as ground
 from tests.ground.receivers import Mailbox, Webhook
@@ -203,7 +203,7 @@ def test_what_is_fine_is_fine() -> None:
 def test_every_kind_of_url_is_known_to_the_library() -> None:
     known = subprocess.run([sys.executable, "-c", KNOWN], capture_output=True, check=True).stdout
 
-    assert set(receivers.SCHEMAS) <= set(json.loads(known))
+    assert set(addresses.SCHEMAS) <= set(json.loads(known))
 
 
 def test_no_variable_and_no_netrc_of_the_server_goes_along(

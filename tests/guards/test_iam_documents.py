@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from policies.adapters import limits
-from policies.domain import sequence
+from policies.domain.runs import sequence
 from policies.models import Run
-from policies.services import tagging
+from policies.services.following import tagging
 from tests import factories
 from tests.guards import tree
 

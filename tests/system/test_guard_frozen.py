@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from scripts_admin.domain import outcomes
-from scripts_admin.runners import linux, spool
+from scripts_admin.domain.phases import Outcome, Phase
+from scripts_admin.guard import linux, spool
 from tests.ground import components, filesystems, processes
-from tests.unit.scripts_admin.stage import Stage, until
+from tests.scripts_admin.guard.stage import Stage, until
 
 pytestmark = pytest.mark.real
 
@@ -19,7 +19,7 @@ SECONDS = 3.0  # what is promised is one
 _WORKER = """
 import sys, threading, time
 from pathlib import Path
-from scripts_admin.runners import keeper, spool
+from scripts_admin.guard import keeper, spool
 folder, runtime, disk = map(Path, sys.argv[2:])
 guard = keeper.Guard(folder, runtime, spool.try_lock(folder))
 guard.wait_until_ready()
@@ -48,7 +48,7 @@ def test_a_worker_that_is_killed_while_it_writes_to_the_frozen_disk_is_followed_
         stage.spool()
         places = [str(place) for place in (stage.spooled, stage.runtime, volume.mount)]
         worker = subprocess.Popen([sys.executable, "-c", _WORKER, who, *places])
-        until(lambda: stage.outcomes().get("before") == outcomes.SUCCEEDED)
+        until(lambda: stage.outcomes().get("before") == Outcome.SUCCEEDED)
         until(lambda: _waits_for_a_disk(worker.pid))
 
         killed = linux.boottime()
@@ -57,6 +57,6 @@ def test_a_worker_that_is_killed_while_it_writes_to_the_frozen_disk_is_followed_
         worker.wait()
 
     assert stage.mark("after.mark") == "1\n"
-    assert (stage.attempt("after").ordered_boot or 0.0) - killed < SECONDS
+    assert (stage.attempt(Phase.AFTER).ordered_boot or 0.0) - killed < SECONDS
     until(lambda: not spool.is_held(stage.spooled))
     assert stage.journal.thaw_by == "lost"

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from scripts_admin.runners import journal, keeper, linux, spool
-from scripts_admin.runners.spool import Command, Identity, Record
+from scripts_admin.domain.phases import Phase
+from scripts_admin.guard import journal, keeper, linux, spool
+from scripts_admin.guard.spool import Record, RunAs, ScriptCommand
 from tests.ground import components, processes
 
 pytestmark = pytest.mark.real
@@ -31,7 +32,7 @@ def home() -> Iterator[Path]:
 @pytest.mark.parametrize("folder_is_gone", [False, True])
 def test_a_script_runs_as_its_account_even_from_the_spool(home: Path, folder_is_gone: bool) -> None:
     nobody = pwd.getpwnam("nobody")
-    identity = Identity(nobody.pw_name, nobody.pw_uid, nobody.pw_gid, (nobody.pw_gid,))
+    identity = RunAs(nobody.pw_name, nobody.pw_uid, nobody.pw_gid, (nobody.pw_gid,))
     scripts = home / "scripts"
     scripts.mkdir(mode=0o755)
     script = scripts / "after_p.sh"
@@ -51,7 +52,7 @@ def test_a_script_runs_as_its_account_even_from_the_spool(home: Path, folder_is_
         "SPOOL": str(folder),
         "SPOOL_RECORD": str(folder / spool.RECORD),
     }
-    after = Command("after", (str(script), str(copy)), 10)
+    after = ScriptCommand(Phase.AFTER, (str(script), str(copy)), 10)
     spool.write(
         folder,
         Record("run", linux.boot_id(), str(scripts), environment, 60, 60, after=after, identity=identity),

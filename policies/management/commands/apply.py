@@ -7,12 +7,12 @@ from typing import Any
 from django.core.checks import Tags
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from policies.api.as_json import Json
+from policies.domain.document.marked import Mistake
 from policies.domain.errors import InputError
-from policies.domain.marked import Mistake
 from policies.management import output
-from policies.services import configuration
-from policies.services.configuration import UNCHANGED, Change, MistakesError
-from policies.services.reporting import Json
+from policies.services.document import applying
+from policies.services.document.applying import UNCHANGED, Change, MistakesError
 
 
 class Command(BaseCommand):
@@ -39,7 +39,7 @@ class Command(BaseCommand):
         """Apply the file."""
         name, dry_run = options["file"], options["dry_run"]
         try:
-            changes = configuration.apply(_read(name), os.environ, dry_run=dry_run)
+            changes = applying.apply(_read(name), os.environ, dry_run=dry_run)
         except MistakesError as error:
             if options["json"]:
                 self.stdout.write(output.as_json(_refusal(name, error, dry_run=dry_run)))

@@ -4,8 +4,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
-from policies import selectors
 from policies.management import output
+from policies.selectors import labels
 from policies.services import runs
 
 
@@ -22,6 +22,6 @@ class Command(BaseCommand):
     def handle(self, **options: Any) -> None:
         """Cancel the run."""
         with output.complaints():
-            run = selectors.run(options["run"])
+            run = labels.run(options["run"])
             runs.cancel(run, by="the command line")
         self.stdout.write(f"run {run.pk} is cancelled; it is {run.state} now")

@@ -4,9 +4,9 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
-from policies import selectors
 from policies.management import output
-from policies.services import confirming
+from policies.selectors import labels
+from policies.services.watch import confirming
 
 
 class Command(BaseCommand):
@@ -22,6 +22,6 @@ class Command(BaseCommand):
     def handle(self, **options: Any) -> None:
         """Confirm the thaw."""
         with output.complaints():
-            policy = selectors.policy(options["policy"])
+            policy = labels.policy(options["policy"])
             confirming.confirm(policy, by="the command line")
         self.stdout.write(f"{options['policy']} counts as thawed now")

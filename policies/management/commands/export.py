@@ -5,7 +5,7 @@ from typing import Any
 from django.core.checks import Tags
 from django.core.management.base import BaseCommand
 
-from policies.services import exporting
+from policies.services.document import exporting
 
 
 class Command(BaseCommand):

@@ -4,9 +4,9 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
-from policies import selectors
+from policies.api import as_json
 from policies.management import output
-from policies.services import reporting
+from policies.selectors import labels, runs
 
 
 class Command(BaseCommand):
@@ -24,9 +24,9 @@ class Command(BaseCommand):
     def handle(self, **options: Any) -> None:
         """Print the runs."""
         with output.complaints():
-            policy = selectors.policy(options["policy"]) if options["policy"] else None
-            found = selectors.recent_runs(policy=policy, limit=max(1, options["limit"]))
-        reports = [reporting.run(run) for run in found]
+            policy = labels.policy(options["policy"]) if options["policy"] else None
+            found = runs.recent(policy=policy, limit=max(1, options["limit"]))
+        reports = [as_json.run(run) for run in found]
         if options["json"]:
             self.stdout.write(output.as_json({"runs": reports}))
         elif not reports:

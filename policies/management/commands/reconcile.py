@@ -6,8 +6,8 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from policies.management import output
-from policies.services import reconciling
-from policies.services.reconciling import Report
+from policies.services.following import reconciling
+from policies.services.following.reconciling import Reconciliation
 
 
 class Command(BaseCommand):
@@ -32,7 +32,7 @@ class Command(BaseCommand):
             raise CommandError(" ".join(report.problems))
 
 
-def _lines(report: Report) -> str:
+def _lines(report: Reconciliation) -> str:
     lines = [f"{report.seen} snapshots bear this server's tag."]
     lines += [
         f"{found.kind:8} {found.snapshot_id} in {found.region}, {found.account}: {found.text}"

@@ -5,12 +5,14 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
-from policies import selectors
-from policies.domain import sequence
+from policies.api import as_json
 from policies.domain.errors import BackupError
+from policies.domain.runs import sequence
+from policies.domain.runs.trigger import Trigger
 from policies.management import output
 from policies.models import Run
-from policies.services import reporting, runs, sequencing
+from policies.selectors import labels
+from policies.services import here, runs
 
 POLL_SECONDS = 0.2
 
@@ -37,14 +39,14 @@ class Command(BaseCommand):
     def handle(self, **options: Any) -> None:
         """Start the run and follow it as asked."""
         with output.complaints():
-            policy = selectors.policy(options["policy"])
+            policy = labels.policy(options["policy"])
             if options["here"]:
-                run = sequencing.start_and_keep(policy=policy, trigger=Run.Trigger.MANUAL)
+                run = here.start_and_keep(policy=policy, trigger=Trigger.MANUAL)
             else:
-                run = runs.start(policy=policy, trigger=Run.Trigger.MANUAL)
+                run = runs.start(policy=policy, trigger=Trigger.MANUAL)
             if options["wait"]:
                 follow(run)
-            report = reporting.run(selectors.run(str(run.pk)))
+            report = as_json.run(labels.run(str(run.pk)))
             if options["json"]:
                 self.stdout.write(output.as_json(report))
             elif options["wait"] or options["here"]:
@@ -61,7 +63,7 @@ def follow(run: Run) -> None:
         run.refresh_from_db()
 
 
-def check_end(report: reporting.Json, *, followed: bool) -> None:
+def check_end(report: as_json.Json, *, followed: bool) -> None:
     """Raise where a run that was followed did not succeed."""
     if followed and report["state"] != sequence.State.SUCCEEDED:
         reason = f": {report['reason']}" if report["reason"] else "."

@@ -10,7 +10,7 @@ from n2wbackup import health
 from n2wbackup.lib import home
 from n2wbackup.lib.home import RuntimeFolderError
 from n2wbackup.processes import supervisor
-from policies.services import recovery
+from policies.services.watch import abandoned
 
 log = logging.getLogger(__name__)
 
@@ -75,6 +75,6 @@ def _thaw_first() -> None:
     """
     try:
         home.keep_temporary_files_in_memory()
-        recovery.Thawer(home.spool(), home.runtime()).turn()
+        abandoned.Thawer(home.spool(), home.runtime()).turn()
     except Exception:
         log.exception("what may be frozen could not be looked at; the watchdog tries again")

@@ -4,9 +4,10 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
-from policies import selectors
+from policies.api import as_json
 from policies.management import output
-from policies.services import outlook, reporting
+from policies.selectors import labels, policies
+from policies.services.due import outlook
 
 
 class Command(BaseCommand):
@@ -23,7 +24,7 @@ class Command(BaseCommand):
     def handle(self, **options: Any) -> None:
         """Print the policy."""
         with output.complaints():
-            named = selectors.policy(options["policy"])
-        found = selectors.whole_policies().get(pk=named.pk)
-        report = reporting.policy(found, outlook.of_policy(found))
+            named = labels.policy(options["policy"])
+        found = policies.whole().get(pk=named.pk)
+        report = as_json.policy(found, outlook.of_policy(found))
         self.stdout.write(output.as_json(report) if options["json"] else output.policy(report))

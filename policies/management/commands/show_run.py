@@ -4,9 +4,9 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
-from policies import selectors
+from policies.api import as_json
 from policies.management import output
-from policies.services import reporting
+from policies.selectors import labels
 
 
 class Command(BaseCommand):
@@ -23,5 +23,5 @@ class Command(BaseCommand):
     def handle(self, **options: Any) -> None:
         """Print the run."""
         with output.complaints():
-            report = reporting.run(selectors.run(options["run"]))
+            report = as_json.run(labels.run(options["run"]))
         self.stdout.write(output.as_json(report) if options["json"] else output.report(report))

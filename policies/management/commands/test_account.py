@@ -4,9 +4,10 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from policies import selectors
+from policies.api import as_json
 from policies.management import output
-from policies.services import probing, reporting
+from policies.selectors import labels
+from policies.services.entry import probing
 
 
 class Command(BaseCommand):
@@ -25,8 +26,8 @@ class Command(BaseCommand):
     def handle(self, **options: Any) -> None:
         """Ask, and print each answer."""
         with output.complaints():
-            found = probing.probe(selectors.account(options["account"]))
-        report = reporting.probe(found)
+            found = probing.probe(labels.account(options["account"]))
+        report = as_json.probe(found)
         self.stdout.write(output.as_json(report) if options["json"] else output.probe(report))
         if not found.is_good:
             raise CommandError(" ".join(found.problems))

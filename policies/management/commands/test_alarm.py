@@ -5,7 +5,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from policies.management import output
-from policies.services import receiving
+from policies.services.alarms import receivers
 
 
 class Command(BaseCommand):
@@ -24,7 +24,7 @@ class Command(BaseCommand):
     def handle(self, **options: Any) -> None:
         """Send, and print what became of it."""
         with output.complaints():
-            tried = receiving.try_out(*receiving.of_label(options["whose"]))
+            tried = receivers.try_out(*receivers.of_label(options["whose"]))
         if options["json"]:
             answers = [{"receiver": each.shown, "problem": each.problem} for each in tried]
             self.stdout.write(output.as_json({"receivers": answers}))

@@ -4,13 +4,14 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
-from policies import selectors
+from policies.api import as_json
 from policies.domain.errors import InputError
+from policies.domain.runs.trigger import Trigger
 from policies.management import output
 from policies.management.commands.run_policy import check_end
-from policies.models import Run
-from policies.services import reporting, sequencing
-from scripts_admin.domain import names
+from policies.selectors import labels
+from policies.services import here
+from scripts_admin.domain.phases import Phase
 
 
 class Command(BaseCommand):
@@ -25,7 +26,9 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         """Declare the arguments."""
         parser.add_argument("policy", metavar="OWNER/NAME")
-        parser.add_argument("--phase", choices=names.PHASES, default="", help="only this phase")
+        parser.add_argument(
+            "--phase", choices=[phase.value for phase in Phase], default="", help="only this phase"
+        )
         parser.add_argument(
             "--argument", choices=["0", "1"], default="", help="of after or complete"
         )
@@ -35,19 +38,19 @@ class Command(BaseCommand):
         """Run the test in this process and report it."""
         with output.complaints():
             phase, argument = options["phase"], options["argument"]
-            if argument and phase not in {"after", "complete"}:
+            if argument and phase not in {Phase.AFTER, Phase.COMPLETE}:
                 message = (
                     "--argument belongs to --phase after or --phase complete; before gets none."
                 )
                 raise InputError(message)
-            run = sequencing.start_and_keep(
-                policy=selectors.policy(options["policy"]),
-                trigger=Run.Trigger.TEST,
+            run = here.start_and_keep(
+                policy=labels.policy(options["policy"]),
+                trigger=Trigger.TEST,
                 test_phase=phase,
                 test_argument=argument,
             )
-            found = selectors.run(str(run.pk))
-            report = reporting.run(found)
+            found = labels.run(str(run.pk))
+            report = as_json.run(found)
             if options["json"]:
                 self.stdout.write(output.as_json(report))
             else:
@@ -55,7 +58,7 @@ class Command(BaseCommand):
                 self._show_outputs(report)
             check_end(report, followed=True)
 
-    def _show_outputs(self, report: reporting.Json) -> None:
+    def _show_outputs(self, report: as_json.Json) -> None:
         for phase, result in report["phases"].items():
             for stream in ("stdout", "stderr"):
                 if result[stream]:

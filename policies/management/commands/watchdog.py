@@ -10,9 +10,9 @@ from django.db import DatabaseError, OperationalError, close_old_connections
 from n2wbackup.lib import home
 from n2wbackup.processes import titles
 from n2wbackup.processes.beside import Beside
-from policies.services import outbox, recovery
-from policies.services.spooled import SpoolAlarms
-from scripts_admin.runners import keeper
+from policies.services.watch import abandoned, post_office
+from policies.services.watch.from_spool import SpoolAlarms
+from scripts_admin.guard import keeper
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +34,7 @@ class Command(BaseCommand):
         clerk = Beside("watchdog's clerk", _keep_the_rows)
         clerk.keep()
         keeper.warm()
-        thawer = recovery.Thawer(home.spool(), home.runtime())
+        thawer = abandoned.Thawer(home.spool(), home.runtime())
         while True:
             try:
                 thawer.turn()
@@ -49,10 +49,10 @@ def _keep_the_rows() -> None:
 
     It may hang on a frozen disk or a database that is away: nobody waits for it.
     """
-    outbox.start(SpoolAlarms(home.spool(), home.runtime()))
+    post_office.start(SpoolAlarms(home.spool(), home.runtime()))
     while True:
         try:
-            recovery.enter_all()
+            abandoned.enter_all()
         except (DatabaseError, OperationalError) as error:
             log.warning("the database is away, what happened is entered later: %s", error)
             close_old_connections()

@@ -17,9 +17,10 @@ django.setup()
 # Models can be imported only now.
 from django.core.management import call_command  # noqa: E402
 
-from policies.domain.verdict import Consistency  # noqa: E402
-from policies.models import Account, Policy, PolicyTarget, Run  # noqa: E402
-from policies.services import sequencing  # noqa: E402
+from policies.domain.runs.trigger import Trigger  # noqa: E402
+from policies.domain.runs.verdict import Consistency  # noqa: E402
+from policies.models import Account, Policy, PolicyTarget  # noqa: E402
+from policies.services import here  # noqa: E402
 from scripts_admin.models import User  # noqa: E402
 from scripts_admin.services import folders  # noqa: E402
 from tests.bench.request import REGION  # noqa: E402
@@ -59,7 +60,7 @@ def _policies(wanted: dict[str, str]) -> dict[str, Policy]:
 def _run(policy: Policy) -> dict[str, Any]:
     """Take a run to its end; return the hold as the engine measured it, in seconds."""
     policy.refresh_from_db()
-    run = sequencing.start_and_keep(policy=policy, trigger=Run.Trigger.MANUAL)
+    run = here.start_and_keep(policy=policy, trigger=Trigger.MANUAL)
     if run.consistency != Consistency.APPLICATION:
         message = f"The run is not consistent ({run.state}, {run.consistency}): {run.reason}"
         raise RuntimeError(message)

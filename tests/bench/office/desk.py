@@ -7,7 +7,8 @@ from typing import Any
 
 from django.db.models import Count, Max, QuerySet
 
-from policies.domain.sequence import State
+from policies.domain.runs.sequence import State
+from policies.domain.runs.trigger import Trigger
 from policies.models import Account, PhaseResult, Policy, PolicyTarget, Run, RunSnapshot, Schedule
 from policies.services import runs
 from scripts_admin.models import User
@@ -41,7 +42,7 @@ def enter(owner: str, policies: Mapping[str, str]) -> dict[str, Any]:
 def start(names: Sequence[str]) -> dict[str, Any]:
     """Run the policies now, as a person would."""
     for policy in _called(names).select_related("owner", "account"):
-        runs.start(policy=policy, trigger=Run.Trigger.MANUAL)
+        runs.start(policy=policy, trigger=Trigger.MANUAL)
     return {}
 
 
@@ -96,7 +97,7 @@ def crowd(names: Sequence[str], waiting: int, moving: int) -> dict[str, Any]:
     at_rest = list(resting.values_list("pk", flat=True))
     idle = _called(names).exclude(pk__in=own.values("policy")).order_by("last_run__ended_at", "pk")
     for policy in idle.select_related("owner", "account")[: max(0, moving - on_the_way)]:
-        runs.start(policy=policy, trigger=Run.Trigger.MANUAL)
+        runs.start(policy=policy, trigger=Trigger.MANUAL)
     spare = at_rest[: max(0, len(at_rest) - waiting)]
     pending = RunSnapshot.objects.filter(target__run__in=spare, state=RunSnapshot.State.PENDING)
     return {

@@ -6,10 +6,11 @@ from typing import Any
 from unittest.mock import patch
 
 from n2wbackup.lib import clock
-from policies.domain.sequence import State
+from policies.domain.runs.sequence import State
+from policies.domain.runs.trigger import Trigger
 from policies.models import Policy, Run, RunSnapshot, RunTarget
 from policies.ports import Snapshot
-from policies.services import snapshots
+from policies.services.following import polling
 from policies.tasks import POLL_SECONDS
 from tests.bench.request import REGION
 
@@ -43,7 +44,7 @@ def follow(policy: str, runs: int, each: int) -> dict[str, Any]:
             cloud.asked.clear()
             now = began + timedelta(seconds=POLL_SECONDS * (number + 1))
             with patch("n2wbackup.lib.clock.now", return_value=now):
-                snapshots.poll(number)
+                polling.poll(number)
             if cloud.asked:
                 if max(cloud.asked) > MOST_IN_A_CALL:
                     raise RuntimeError("One call asked for more snapshots than AWS takes.")
@@ -60,7 +61,7 @@ def _wait_for(policy: Policy, runs: int, each: int) -> None:
             account=policy.account,
             policy_name=policy.name,
             owner_name=policy.owner.username,
-            trigger=Run.Trigger.MANUAL,
+            trigger=Trigger.MANUAL,
             state=State.WAITING,
             created_at=now,
         )

@@ -6,7 +6,8 @@ from datetime import timedelta
 from typing import Any
 
 from n2wbackup.lib import clock
-from policies.domain.sequence import State
+from policies.domain.runs.sequence import State
+from policies.domain.runs.trigger import Trigger
 from policies.models import Policy, Run, Schedule
 from policies.tasks import tick as ticks_task
 
@@ -49,7 +50,7 @@ def _enter(model: Policy, count: int) -> None:
             account=policy.account,
             policy_name=policy.name,
             owner_name=policy.owner.username,
-            trigger=Run.Trigger.SCHEDULE,
+            trigger=Trigger.SCHEDULE,
             state=State.SUCCEEDED,
             created_at=now - timedelta(days=1),
             ended_at=now - timedelta(days=1),

@@ -9,9 +9,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from scripts_admin.runners import journal, linux, spool
-from scripts_admin.runners.keeper import Guard
-from scripts_admin.runners.spool import Command, Record
+from scripts_admin.domain.phases import Phase
+from scripts_admin.guard import journal, linux, spool
+from scripts_admin.guard.keeper import Guard
+from scripts_admin.guard.spool import Record, ScriptCommand
 from tests.bench import processes
 from tests.ground.processes import wait_until
 
@@ -52,7 +53,7 @@ def _open(folder: Path, name: str, script: Path) -> Guard:
     """Start a guard whose scripts stand at their gates."""
     runtime = folder / "runtime" / name
     spooled = spool.create(folder / "spool", name)
-    command = {phase: Command(phase, (str(script),), SECONDS) for phase in ("before", "after")}
+    command = {phase: ScriptCommand(phase, (str(script),), SECONDS) for phase in Phase}
     journal.create(runtime)
     spool.write(
         spooled,
@@ -63,8 +64,8 @@ def _open(folder: Path, name: str, script: Path) -> Guard:
             environment={"PATH": "/usr/bin:/bin"},
             max_freeze_seconds=2 * SECONDS,
             thaw_retry_seconds=SECONDS,
-            before=command["before"],
-            after=command["after"],
+            before=command[Phase.BEFORE],
+            after=command[Phase.AFTER],
         ),
     )
     lock = spool.try_lock(spooled)

@@ -1,0 +1,166 @@
+"""The document that `apply` takes: which keys there are, and what may stand behind them.
+
+Pure: text in, entries and mistakes out. What the rows, the environment and AWS's rules say about the values
+is not looked at here.
+"""
+
+from collections import defaultdict
+from dataclasses import dataclass
+
+from policies.domain.document import marked
+from policies.domain.document.marked import BrokenYamlError, Entry, Key, Mistake, Place
+from policies.domain.schedules.schedule import Unit
+
+_EXTERNAL_ID = (
+    "The external id is made by the server: take it out; test_account and the admin pages show it."
+)
+USER = marked.shape(
+    {
+        "name": Key(marked.text, required=True),
+        "email": Key(marked.text),
+        "password_env": Key(marked.text),
+        "superuser": Key(marked.truth),
+        "active": Key(marked.truth),
+        "server_role": Key(marked.truth),
+        "alarm_urls_env": Key(marked.text),
+    }
+)
+ACCOUNT = marked.shape(
+    {
+        "owner": Key(marked.text, required=True),
+        "name": Key(marked.text, required=True),
+        "auth": Key(marked.text),
+        "access_key_id": Key(marked.text),
+        "secret_access_key_env": Key(marked.text),
+        "role_arn": Key(marked.text),
+        "external_id": Key(marked.text, refusal=_EXTERNAL_ID),
+        "region": Key(marked.text),
+    }
+)
+EVERY = marked.shape({unit.value: Key(marked.number) for unit in Unit})
+DISABLED = marked.shape(
+    {
+        "days": Key(marked.list_of(marked.text)),
+        "from": Key(marked.scalar),
+        "to": Key(marked.scalar),
+    }
+)
+SCHEDULE = marked.shape(
+    {
+        "owner": Key(marked.text, required=True),
+        "name": Key(marked.text, required=True),
+        "cron": Key(marked.text),
+        "every": Key(EVERY),
+        "starting": Key(marked.scalar),
+        "ending": Key(marked.scalar),
+        "timezone": Key(marked.text),
+        "disabled": Key(marked.list_of(DISABLED)),
+    }
+)
+TARGET = marked.shape(
+    {
+        "instance": Key(marked.text),
+        "volume": Key(marked.text),
+        "region": Key(marked.text, required=True),
+        "exclude_boot_volume": Key(marked.truth),
+        "exclude_volumes": Key(marked.list_of(marked.text)),
+    }
+)
+TIMEOUTS = marked.shape(
+    {
+        "before": Key(marked.number),
+        "after": Key(marked.number),
+        "complete": Key(marked.number),
+    }
+)
+SCRIPTS = marked.shape(
+    {
+        "enabled": Key(marked.truth),
+        "collect_output": Key(marked.truth),
+        "timeout_seconds": Key(TIMEOUTS),
+        "skip_snapshots_when_before_fails": Key(marked.truth),
+    }
+)
+RETRIES = marked.shape({"count": Key(marked.number), "minutes": Key(marked.number)})
+POLICY = marked.shape(
+    {
+        "owner": Key(marked.text, required=True),
+        "name": Key(marked.text, required=True),
+        "account": Key(marked.text),
+        "enabled": Key(marked.truth),
+        "max_freeze_seconds": Key(marked.number),
+        "targets": Key(marked.list_of(TARGET)),
+        "scripts": Key(SCRIPTS),
+        "schedules": Key(marked.list_of(marked.placed(marked.text))),
+        "retries": Key(RETRIES),
+        "snapshot_timeout_hours": Key(marked.number),
+        "thaw_retry_minutes": Key(marked.number),
+        "alarm_urls_env": Key(marked.text),
+        "ping_url_env": Key(marked.text),
+    }
+)
+DOCUMENT = marked.shape(
+    {
+        "users": Key(marked.list_of(USER)),
+        "accounts": Key(marked.list_of(ACCOUNT)),
+        "schedules": Key(marked.list_of(SCHEDULE)),
+        "policies": Key(marked.list_of(POLICY)),
+    }
+)
+
+
+_NOUNS = {"users": "user", "accounts": "account", "schedules": "schedule", "policies": "policy"}
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """What is to be there. What a key that is not named would say stays as it is."""
+
+    users: tuple[Entry, ...] = ()
+    accounts: tuple[Entry, ...] = ()
+    schedules: tuple[Entry, ...] = ()
+    policies: tuple[Entry, ...] = ()
+
+
+def read(text: str) -> tuple[Document, list[Mistake]]:
+    """Return what could be read of the document, and everything that is wrong with its shape."""
+    mistakes: list[Mistake] = []
+    try:
+        root = marked.compose(text)
+    except BrokenYamlError as error:
+        return Document(), [error.mistake]
+    if root is None:
+        sentence = "The document is empty: name users, accounts, schedules or policies."
+        return Document(), [Mistake(Place(1, 1, "document"), sentence)]
+    try:
+        values = DOCUMENT(root, Place(1, 1, ""), mistakes).values
+    except marked.WrongError as wrong:
+        return Document(), [Mistake(Place(1, 1, "document"), str(wrong))]
+    document = Document(**{kind: values.get(kind, ()) for kind in _NOUNS})
+    for kind, noun in _NOUNS.items():
+        mistakes += _named_twice(getattr(document, kind), noun)
+    return document, mistakes
+
+
+def label(entry: Entry) -> str:
+    """Return "owner/name", or the name of what has no owner; "" where it could not be read."""
+    name, owner = entry.values.get("name"), entry.values.get("owner")
+    if not name or ("owner" in entry.unread):
+        return ""
+    return f"{owner}/{name}" if owner else str(name)
+
+
+def _named_twice(entries: tuple[Entry, ...], noun: str) -> list[Mistake]:
+    """Names differ in more than the case of their letters, as two files or folders have to."""
+    by_name: defaultdict[str, list[Entry]] = defaultdict(list)
+    for entry in entries:
+        if label(entry):
+            by_name[label(entry).lower()].append(entry)
+    found = []
+    for same in by_name.values():
+        for entry in same[1:]:
+            first = same[0].where("name").line
+            sentence = f"The {noun} {label(entry)} is named twice (first in line {first}): keep one of them."
+            found.append(Mistake(entry.where("name"), sentence))
+            entry.unread.add("name")
+    return found

@@ -1,0 +1,35 @@
+"""How forms ask the saving rules, which are the services'."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from django import forms
+from django.core.exceptions import ValidationError
+from django.db.models import Model
+
+if TYPE_CHECKING:
+    _Form = forms.ModelForm[Any]
+else:  # it takes no types at run time
+    _Form = forms.ModelForm
+
+
+def fill(row: Model, cleaned: dict[str, Any]) -> None:
+    """Set what was entered on the row, which Django does only after clean."""
+    for name, value in cleaned.items():
+        if name in {field.name for field in row._meta.concrete_fields}:
+            setattr(row, name, value)
+
+
+def ask(
+    form: _Form,
+    check: Callable[[], None],
+    columns: dict[str, str],
+) -> None:
+    """Tell what the rules say at the field that holds the column, or above all fields."""
+    names = {column: name for name, column in columns.items()}
+    try:
+        check()
+    except ValidationError as error:
+        for column, sentences in error.message_dict.items():
+            name = names.get(column, column)
+            form.add_error(name if name in form.fields else None, ValidationError(sentences))

@@ -1,0 +1,88 @@
+"""The forms of policies and their targets."""
+
+from typing import TYPE_CHECKING, Any
+
+from django import forms
+from django.core.exceptions import ValidationError
+from django.forms.models import BaseInlineFormSet
+
+from policies.forms import asking
+from policies.forms.lines import VolumeIds
+from policies.models import Policy, PolicyTarget
+from policies.services.entry import policies
+
+if TYPE_CHECKING:
+    _PolicyForm = forms.ModelForm[Policy]
+    _TargetForm = forms.ModelForm[PolicyTarget]
+    _TargetSet = BaseInlineFormSet[Any, Any, Any]
+else:  # they take no types at run time
+    _PolicyForm = _TargetForm = forms.ModelForm
+    _TargetSet = BaseInlineFormSet
+
+
+class PolicyForm(_PolicyForm):
+    """A policy, by the saving rules."""
+
+    class Meta:
+        model = Policy
+        fields = (*policies.COLUMNS, "schedules")
+        help_texts = {"schedules": "Of the owner's own. Without any it runs only by hand."}
+
+    def clean(self) -> dict[str, Any]:
+        """Ask the saving rules."""
+        cleaned = super().clean() or self.cleaned_data
+        asking.fill(self.instance, cleaned)
+        unread = set(self.errors)
+        asking.ask(self, lambda: policies.check(self.instance, unread=unread), {})
+        if not unread & {"owner", "schedules"}:
+            chosen = cleaned.get("schedules", ())
+            asking.ask(self, lambda: policies.check_schedules(self.instance, chosen), {})
+        return cleaned
+
+
+class TargetForm(_TargetForm):
+    """One target; the rules are asked for all of a policy's targets together."""
+
+    exclude_volume_ids = VolumeIds(label="Excluded volumes", required=False)
+
+    class Meta:
+        model = PolicyTarget
+        fields = (
+            "instance_id",
+            "volume_id",
+            "region",
+            "exclude_boot_volume",
+            "exclude_volume_ids",
+        )
+
+    def validate_unique(self) -> None:
+        """Leave it to the rules for all targets: two of them may swap their places."""
+
+    def validate_constraints(self) -> None:
+        """Leave it to the rules too; their sentences say more."""
+
+
+class TargetSet(_TargetSet):
+    """All targets of one policy, by the saving rules."""
+
+    def clean(self) -> None:
+        """Ask the saving rules; a form that is wrong in itself is left alone."""
+        super().clean()
+        kept = self.kept()
+        if any(form.errors for form in kept):
+            return
+        if not kept:
+            raise ValidationError(policies.NO_TARGET)
+        for mistake in policies.check_targets([form.instance for form in kept]):
+            kept[mistake.position].add_error(mistake.field, mistake.sentence)
+
+    def kept(self) -> list["TargetForm"]:
+        """Return the forms whose targets are to stand, in their order."""
+        return [
+            form
+            for form in self.forms
+            if (form.instance.pk or form.has_changed()) and not form.cleaned_data.get("DELETE")
+        ]
+
+    def validate_unique(self) -> None:
+        """Leave it to the rules, whose sentence says more."""

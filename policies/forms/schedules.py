@@ -1,0 +1,90 @@
+"""The form of schedules."""
+
+from typing import TYPE_CHECKING, Any
+
+from django import forms
+
+from policies.forms import asking
+from policies.forms.lines import Lines
+from policies.models import Schedule
+from policies.services.due import rules
+from policies.services.entry import schedules
+
+if TYPE_CHECKING:
+    _ScheduleForm = forms.ModelForm[Schedule]
+    _ScheduleChoices = forms.ModelMultipleChoiceField[Schedule]
+else:  # they take no types at run time
+    _ScheduleForm = forms.ModelForm
+    _ScheduleChoices = forms.ModelMultipleChoiceField
+
+
+class WallClock(forms.CharField):
+    """What a clock shows, as text ("2026-12-01T00:00"); the browser offers a calendar."""
+
+    widget = forms.TextInput(attrs={"type": "datetime-local"})
+
+
+class ScheduleForm(_ScheduleForm):
+    """A schedule, by the saving rules."""
+
+    starting = WallClock(
+        required=False,
+        help_text="The first time; by the clock of the time zone below. Only with every, which counts from it.",
+    )
+    ending = WallClock(
+        required=False, help_text="Nothing is due after it. Leave it empty for no end."
+    )
+    timezone = forms.CharField(
+        label="Time zone",
+        widget=forms.Select,
+        help_text="Whose clock cron, starting, ending and the disabled times mean.",
+    )
+    disabled = Lines(
+        label="Disabled times",
+        required=False,
+        help_text=(
+            "One a line: days and a span, such as sat sun 08:00-18:00; without days it is each day. 22:00-06:00 "
+            "goes on past midnight. What is due inside is skipped."
+        ),
+    )
+
+    class Meta:
+        model = Schedule
+        fields = schedules.COLUMNS
+        help_texts = {
+            "cron": (
+                "Five fields: minute, hour, day of the month, month, day of the week. 0 2 * * * is each night at "
+                "two. Leave it empty for every."
+            ),
+            "every_number": "Instead of cron: each so many of the units, from starting on.",
+        }
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - as Django's
+        super().__init__(*args, **kwargs)
+        if "timezone" in self.fields:  # it is not where one may only look
+            self.fields["timezone"].widget.choices = _zones(self.instance.timezone)
+
+    def clean(self) -> dict[str, Any]:
+        """Ask the saving rules."""
+        cleaned = super().clean() or self.cleaned_data
+        asking.fill(self.instance, cleaned)
+        unread = set(self.errors)
+        asking.ask(self, lambda: schedules.check(self.instance, unread=unread), {})
+        return cleaned
+
+
+def _zones(kept: str) -> list[tuple[str, list[tuple[str, str]]]]:
+    """Return the zones by their part of the world; `kept` too, should this machine not know it any more."""
+    groups: dict[str, list[tuple[str, str]]] = {"": [("UTC", "UTC")]}
+    for name in sorted({*rules.zone_names(), kept} - {"UTC"}):
+        area, slash, _ = name.partition("/")
+        groups.setdefault(area if slash else "Others", []).append((name, name))
+    return [(area or "UTC", names) for area, names in groups.items()]
+
+
+class ScheduleChoices(_ScheduleChoices):
+    """Schedules, told apart by their owner."""
+
+    def label_from_instance(self, obj: Schedule) -> str:
+        """Return "owner/name"."""
+        return f"{obj.owner.username}/{obj.name}"

@@ -1,0 +1,62 @@
+"""Rows by the names that people give: "owner/name", or a run's id. InputError, with a sentence, where there is none."""
+
+from uuid import UUID
+
+from policies.domain.errors import InputError
+from policies.models import Account, Policy, Run
+from policies.selectors import runs
+from scripts_admin.domain import names
+from scripts_admin.models import User
+
+
+def policy(label: str, user: User | None = None) -> Policy:
+    """Return the policy called "owner/name", as the user may see it (None: all).
+
+    InputError where there is none, or the label is none.
+    """
+    owner, slash, name = label.partition("/")
+    if not slash or not owner or not name:
+        message = f"{label!r} names no policy: write OWNER/NAME, such as cpm_user1/policy1."
+        raise InputError(message)
+    if not names.is_policy_name(name):
+        message = (
+            f"{name!r} cannot be a policy's name: use letters, digits, '_' and '-', 64 at most, and no dot, as "
+            "a script's base name ends at its first dot."
+        )
+        raise InputError(message)
+    rows = Policy.objects.select_related("owner", "folder", "account")
+    rows = rows.defer("account__secret_access_key")  # its key may be lost, and thawing needs none
+    if user is not None:
+        rows = rows.visible_to(user)
+    found = rows.filter(owner__username=owner, name=name).first()
+    if found is None:
+        message = f"There is no policy {label}: list_runs and the admin pages show those there are."
+        raise InputError(message)
+    return found
+
+
+def account(label: str) -> Account:
+    """Return the account that "owner/name" names; InputError where there is none."""
+    owner, _, name = label.partition("/")
+    if not owner or not name:
+        message = f"{label!r} names no account: write OWNER/NAME, such as cpm_user1/lab."
+        raise InputError(message)
+    found = Account.objects.select_related("owner").filter(owner__username=owner, name=name).first()
+    if found is None:
+        message = f"There is no account {label}: the admin pages show those there are."
+        raise InputError(message)
+    return found
+
+
+def run(run_id: str) -> Run:
+    """Return a run with all that its page shows; InputError where there is none of that id."""
+    try:
+        key = UUID(run_id)
+    except ValueError:
+        message = f"{run_id!r} is no run's id: give the UUID that run_policy or list_runs printed."
+        raise InputError(message) from None
+    found = runs.whole().filter(pk=key).first()
+    if found is None:
+        message = f"There is no run {run_id}: list_runs shows those there are."
+        raise InputError(message)
+    return found

@@ -1,0 +1,301 @@
+"""The outbox sent: each message is claimed by compare-and-set, sent at least once, repeated, and in the end given up.
+
+The watchdog does this in threads of its own, without broker. Of two watchdogs at a time one wins each message.
+"""
+
+import logging
+import socket
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from django.db import transaction
+from django.db.models import Case, F, Q, QuerySet, When
+from django.db.models.functions import Coalesce
+
+from n2wbackup.lib import clock, each
+from n2wbackup.lib.cas import compare_and_set
+from n2wbackup.lib.encrypted import DecryptionError
+from policies.adapters import post
+from policies.domain.alarms import addresses, messages
+from policies.domain.alarms.messages import AlarmKind
+from policies.models import Alarm, AlarmDelivery
+from policies.services.alarms import receivers
+
+log = logging.getLogger(__name__)
+
+# Past this whoever claimed a message is dead: a courier is ended long before.
+CLAIM = timedelta(seconds=post.DEADLINE_SECONDS * 2 + 30)
+TOGETHER = addresses.MOST * 2
+KEPT = timedelta(days=90)
+SUPERSEDED = "a newer message took its place"
+_PENDING = AlarmDelivery.State.PENDING
+_URGENT = Q(alarm__kind=AlarmKind.MAY_BE_FROZEN)
+_OWNER = Coalesce("receivers__user_id", "receivers__policy__owner_id", "alarm__owner_id", 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Messages to the receivers of one user or policy, which nobody else sends now."""
+
+    receivers: int | None
+    owner: int  # the user whose receivers they are, or whose policy's; 0 where all are gone
+    deliveries: Sequence[AlarmDelivery]
+    urgent: bool
+
+
+def spread(ignored: Collection[UUID] = (), waiting: Collection[UUID] = ()) -> int:
+    """Make a delivery for each receiver of what is due; return of how many alarms.
+
+    `ignored`: runs whose 'may be frozen' has been told without the database; it is not told twice. `waiting`: runs of
+    which that is going on at this moment.
+    """
+    now = clock.now()
+    due = Alarm.objects.filter(_is_due(now), spread_at=None).order_by("not_before", "pk")
+    if waiting:
+        due = due.exclude(kind=AlarmKind.MAY_BE_FROZEN, run__in=waiting)
+    rows = due.values_list("pk", flat=True)
+    trouble = "alarm %s could not be made ready to be sent"
+    return each.apart(list(rows), lambda key: _spread(key, ignored, now), trouble)
+
+
+def _is_due(now: datetime) -> Q:
+    """Match the alarms whose time has come, and those of a clock that has been put back since."""
+    return Q(not_before__lte=now) | Q(created_at__gt=now + clock.SKEW)
+
+
+@transaction.atomic
+def _spread(key: int, ignored: Collection[UUID], now: datetime) -> bool:
+    row = Alarm.objects.filter(pk=key)
+    if not compare_and_set(row, {"spread_at": None}, spread_at=now):
+        return False
+    alarm = row.get()
+    if alarm.kind == AlarmKind.MAY_BE_FROZEN and alarm.run_id in ignored:
+        return True
+    targets, lost = receivers.targets(alarm)
+    for sentence in lost:
+        # Kept as a delivery that was given up, so that the pages tell why somebody was not told.
+        _refuse(alarm, sentence, now)
+        log.error("%s: somebody cannot be told of it: %s", alarm, sentence)
+    for found, url in targets:
+        AlarmDelivery.objects.create(
+            alarm=alarm,
+            receivers=found,
+            url=url,
+            shown=addresses.masked(url)[:80],
+            next_at=now,
+        )
+    return True
+
+
+def _refuse(alarm: Alarm, reason: str, now: datetime) -> None:
+    AlarmDelivery.objects.create(
+        alarm=alarm,
+        shown="?",
+        state=AlarmDelivery.State.GIVEN_UP,
+        next_at=now,
+        reason=reason,
+        ended_at=now,
+    )
+
+
+def claim(
+    busy: Collection[int | None] = (),
+    *,
+    owners: Collection[int] = (),
+    urgent_owners: Collection[int] = (),
+    only_urgent: bool = False,
+) -> Batch | None:
+    """Take what is due for one receiver, what may be frozen first and whatever else is on its way.
+
+    Of the rest only where the receiver is not `busy`. Nothing of `owners`, and of `urgent_owners` nothing of what may
+    be frozen. None where nothing is due.
+    """
+    now = clock.now()
+    due = _due(now).annotate(owner=_OWNER)
+    urgent = _URGENT & ~Q(owner__in=urgent_owners)
+    rest = ~_URGENT & _free(busy) & ~Q(owner__in=owners)
+    rows = due.filter(urgent if only_urgent else urgent | rest)
+    # Who did not take a message before may hang again: others first.
+    order = (Case(When(_URGENT, then=0), default=1), "attempts", "next_at", "pk")
+    first = rows.order_by(*order).first()
+    if first is None:
+        return None
+    is_urgent = first.alarm.kind == AlarmKind.MAY_BE_FROZEN
+    same = due.filter(_URGENT if is_urgent else ~_URGENT, receivers=first.receivers_id)
+    same = same.order_by("next_at", "pk")
+    found = [delivery for delivery in same[:TOGETHER] if not _waits(delivery, now)]
+    taken = [delivery for delivery in found if _take(delivery, now)]
+    taken = [delivery for delivery in taken if not _is_overtaken(delivery, now)]
+    return Batch(first.receivers_id, first.owner, taken, is_urgent)
+
+
+def _due(now: datetime) -> QuerySet[AlarmDelivery]:
+    put_back = Q(claimed_until__gt=now + CLAIM + clock.SKEW)
+    unclaimed = Q(claimed_until=None) | Q(claimed_until__lte=now) | put_back
+    is_time = Q(next_at__lte=now) | _is_far_ahead(now)
+    rows = AlarmDelivery.objects.filter(unclaimed, is_time, state=_PENDING)
+    return rows.select_related("alarm").defer("url")
+
+
+def _is_far_ahead(now: datetime) -> Q:
+    """Match what waits for longer than its pause: the clock has been put back since."""
+    found = Q(attempts=0, next_at__gt=now + clock.SKEW)
+    for attempts in range(1, len(messages.PAUSES)):
+        pause = messages.pause(attempts)
+        found |= Q(attempts=attempts, next_at__gt=now + pause + clock.SKEW)
+    longest = messages.PAUSES[-1]
+    return found | Q(attempts__gte=len(messages.PAUSES), next_at__gt=now + longest + clock.SKEW)
+
+
+def _free(busy: Collection[int | None]) -> Q:
+    """Match the deliveries whose receiver is not busy; those whose receiver is gone count as one."""
+    known = Q(receivers__isnull=False) & ~Q(receivers__in=[key for key in busy if key is not None])
+    return known if None in busy else known | Q(receivers=None)
+
+
+def _waits(delivery: AlarmDelivery, now: datetime) -> bool:
+    """Tell whether it would overtake something that is on its way. What may be frozen waits for nothing."""
+    kind = AlarmKind(delivery.alarm.kind)
+    kinds = messages.newest_of(kind)
+    if kind == AlarmKind.MAY_BE_FROZEN or not kinds:
+        return False
+    on_its_way = AlarmDelivery.objects.filter(
+        receivers=delivery.receivers_id,
+        alarm__policy=delivery.alarm.policy_id,
+        alarm__kind__in=kinds,
+        state=_PENDING,
+        claimed_until__gt=now,
+    )
+    return on_its_way.exclude(alarm=delivery.alarm_id).exists()
+
+
+def _is_overtaken(delivery: AlarmDelivery, now: datetime) -> bool:
+    """End it, and tell so, where a newer message says what is true now. Asked once it is claimed."""
+    if not _newer(delivery).exists():
+        return False
+    _end(delivery, AlarmDelivery.State.GIVEN_UP, SUPERSEDED, now)
+    return True
+
+
+def _newer(delivery: AlarmDelivery) -> QuerySet[Alarm]:
+    """Return what has been said since on the same, the newest first."""
+    alarm = delivery.alarm
+    kinds = messages.newest_of(AlarmKind(alarm.kind))
+    if alarm.policy_id is None or not kinds:
+        return Alarm.objects.none()
+    same = Alarm.objects.filter(policy=alarm.policy_id, kind__in=kinds, pk__gt=alarm.pk)
+    return same.exclude(spread_at=None).order_by("-pk")
+
+
+def _take(delivery: AlarmDelivery, now: datetime) -> bool:
+    seen = {"state": _PENDING, "claimed_until": delivery.claimed_until}
+    until = now + CLAIM
+    same = AlarmDelivery.objects.filter(pk=delivery.pk)
+    if not compare_and_set(same, seen, claimed_until=until, attempts=F("attempts") + 1):
+        return False
+    delivery.claimed_until, delivery.attempts = until, delivery.attempts + 1
+    return True
+
+
+def send(batch: Batch) -> None:
+    """Send what was claimed, and enter what became of it."""
+    letters = {}
+    for delivery in batch.deliveries:
+        try:
+            letters[delivery.pk] = _letter(delivery)
+        except DecryptionError as error:
+            _end(delivery, AlarmDelivery.State.GIVEN_UP, str(error), clock.now())
+    problems = post.carry(list(letters.values()))
+    now = clock.now()
+    for delivery in batch.deliveries:
+        if delivery.pk in letters:
+            _enter(delivery, problems[delivery.pk], now)
+
+
+def _letter(delivery: AlarmDelivery) -> post.Letter:
+    alarm, url = delivery.alarm, delivery.url
+    if alarm.kind in messages.PINGS:
+        return post.Letter(delivery.pk, url)
+    text = messages.counted(alarm.text, alarm.count, alarm.created_at)
+    return post.Letter(delivery.pk, url, alarm.title, signed(text))
+
+
+def signed(text: str) -> str:
+    """Return the text with the name of the machine that sends it."""
+    return f"{text}\nSent by n2wbackup on {socket.gethostname()}."
+
+
+def _enter(delivery: AlarmDelivery, problem: str, now: datetime) -> None:
+    kind = AlarmKind(delivery.alarm.kind)
+    if not problem:
+        _repeat_freeze(delivery, now)
+        _end(delivery, AlarmDelivery.State.SENT, "", now)
+    elif now - delivery.alarm.not_before >= messages.patience(kind):
+        _end(delivery, AlarmDelivery.State.GIVEN_UP, problem, now)
+        log.error("%s: given up, %s: %s", delivery.alarm, delivery.shown, problem)
+    else:
+        log.warning("%s: not sent yet, %s: %s", delivery.alarm, delivery.shown, problem)
+        compare_and_set(
+            AlarmDelivery.objects.filter(pk=delivery.pk),
+            {"state": _PENDING, "claimed_until": delivery.claimed_until},
+            claimed_until=None,
+            next_at=now + messages.pause(delivery.attempts),
+            reason=problem,
+        )
+
+
+def _repeat_freeze(delivery: AlarmDelivery, now: datetime) -> None:
+    """Tell once more of a freeze that was told while the thaw before it was on its way: it may have come last."""
+    newest = _newer(delivery).first() if delivery.alarm.kind == AlarmKind.RECOVERED else None
+    if newest is not None and newest.kind == AlarmKind.MAY_BE_FROZEN:
+        AlarmDelivery.objects.create(
+            alarm=newest,
+            receivers=delivery.receivers,
+            url=delivery.url,
+            shown=delivery.shown,
+            next_at=now,
+        )
+
+
+def _end(delivery: AlarmDelivery, state: str, reason: str, now: datetime) -> None:
+    compare_and_set(
+        AlarmDelivery.objects.filter(pk=delivery.pk),
+        {"state": _PENDING, "claimed_until": delivery.claimed_until},
+        state=state,
+        reason=reason,
+        url=None,
+        claimed_until=None,
+        ended_at=now,
+    )
+
+
+def send_all() -> int:
+    """Send what is due, one receiver after the other; return how many messages were tried."""
+    spread()
+    tried, busy = 0, set[int | None]()
+    while (batch := claim(busy)) is not None:
+        if not batch.urgent:
+            busy.add(batch.receivers)
+        send(batch)
+        tried += len(batch.deliveries)
+    return tried
+
+
+def told() -> set[UUID]:
+    """Return the runs whose 'may be frozen' is told of, or held back: every receiver was tried once."""
+    rows = Alarm.objects.filter(
+        kind=AlarmKind.MAY_BE_FROZEN,
+        created_at__gte=clock.now() - messages.patience(AlarmKind.MAY_BE_FROZEN),
+    )
+    untried = AlarmDelivery.objects.filter(alarm__in=rows, attempts=0, state=_PENDING)
+    open_ones = (_is_due(clock.now()) & Q(spread_at=None)) | Q(pk__in=untried.values("alarm"))
+    found = rows.exclude(open_ones).exclude(run=None).values_list("run", flat=True)
+    return set(found)
+
+
+def forget_old() -> None:
+    """Remove alarms that are long over."""
+    old = Alarm.objects.filter(not_before__lt=clock.now() - KEPT)
+    old.exclude(deliveries__state=_PENDING).delete()

@@ -1,0 +1,199 @@
+"""Where alarms go: the one place of the rules of alarm URLs and ping URLs, and of who is told of what.
+
+Admin forms and `apply` both come here. URLs hold secrets: no sentence, page or log shows one.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from django.core.exceptions import ValidationError
+from django.db.models import Q
+
+from n2wbackup.lib.encrypted import DecryptionError
+from policies.adapters import post
+from policies.domain.alarms import addresses, messages
+from policies.domain.alarms.messages import AlarmKind
+from policies.domain.errors import InputError
+from policies.models import Alarm, AlarmReceivers, Policy
+from scripts_admin.models import User
+
+NOBODY = "none"  # what is entered where no URL is to be left
+_TRIAL_SECONDS = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """What became of a test message to one URL; an empty problem means that it was taken."""
+
+    shown: str
+    problem: str
+
+
+def of(*, user: User | None = None, policy: Policy | None = None) -> AlarmReceivers:
+    """Return the user's or the policy's receivers, new ones where there are none; nothing is saved or decrypted."""
+    rows = AlarmReceivers.objects.defer("urls", "ping_url")
+    owner = Q(user=user) if user is not None else Q(policy=policy)
+    known = (user or policy) is not None and (user or policy).pk  # type: ignore[union-attr]
+    found = rows.filter(owner).first() if known else None
+    return found or AlarmReceivers(user=user, policy=policy)
+
+
+def entered(**columns: str) -> dict[str, str]:
+    """Return what was entered: nothing leaves a column as it is, `none` empties it."""
+    said = {column: text.strip() for column, text in columns.items() if text.strip()}
+    return {column: "" if text == NOBODY else text for column, text in said.items()}
+
+
+def check(entered: Mapping[str, str]) -> None:
+    """Raise ValidationError, by column (`urls`, `ping_url`), where alarms and pings cannot be sent there."""
+    wrong: dict[str, list[str]] = {}
+    if "urls" in entered:
+        wrong["urls"] = _url_mistakes(addresses.split(entered["urls"]))
+    if "ping_url" in entered:
+        wrong["ping_url"] = [addresses.ping_mistake(entered["ping_url"])]
+    found = {column: list(filter(None, sentences)) for column, sentences in wrong.items()}
+    if any(found.values()):
+        raise ValidationError({column: said for column, said in found.items() if said})
+
+
+def save(found: AlarmReceivers, entered: Mapping[str, str]) -> list[str]:
+    """Save the columns that were entered; return which of them are others than before. The caller has asked `check`."""
+    wanted = dict(entered)
+    if "urls" in wanted:
+        wanted["urls"] = "\n".join(addresses.split(wanted["urls"]))
+    if found.pk:  # what is under a lost key is gone: who enters the one anew starts afresh
+        lost = {name for name in ("urls", "ping_url") if _stored(found, name) is None}
+        wanted = dict.fromkeys(lost if entered else (), "") | wanted
+    changed = [name for name, value in wanted.items() if value != _stored(found, name)]
+    if changed:
+        for name in changed:
+            setattr(found, name, wanted[name])
+        found.has_ping = bool(wanted.get("ping_url", found.has_ping))
+        found.save(update_fields=[*changed, "has_ping"] if found.pk else None)
+    return changed
+
+
+def shown(found: AlarmReceivers) -> list[str]:
+    """Return schema and masked host of each URL, the ping URL last."""
+    try:
+        urls, ping = addresses.split(found.urls), found.ping_url
+    except DecryptionError:
+        return ["cannot be decrypted: enter the URLs anew"]
+    words = [addresses.masked(url) for url in urls]
+    return [*words, *([f"ping {addresses.masked(ping)}"] if ping else [])]
+
+
+def concerned(kind: AlarmKind, policy_id: int | None, owner_id: int | None) -> list[AlarmReceivers]:
+    """Return everybody who is told: the policy's, its owner's, and for what may be frozen all superusers'."""
+    who = Q(user=owner_id, user__isnull=False, user__is_active=True)
+    if policy_id is not None:
+        who |= Q(policy=policy_id)
+    if kind in messages.PINGS:
+        who = Q(policy=policy_id, has_ping=True, policy__isnull=False)
+    elif kind == AlarmKind.MAY_BE_FROZEN:
+        who |= Q(user__is_superuser=True, user__is_active=True)
+    # Superusers first: where one after the other is served, no tenant's receiver keeps them waiting.
+    rows = AlarmReceivers.objects.filter(who).order_by("-user__is_superuser", "pk")
+    return list(rows.defer("urls", "ping_url"))
+
+
+def try_out(label: str, found: Sequence[AlarmReceivers]) -> list[Tried]:
+    """Send one test message now to each URL, in their order. InputError where there is no URL."""
+    readable, lost = _readable(found, "urls")
+    urls = list(dict.fromkeys(url for each in readable for url in _urls(each)))
+    if not urls and lost:
+        raise InputError(f"{label}: {lost[0]}")
+    if not urls:
+        raise InputError(
+            f"{label} has no alarm URLs: enter them in the admin pages, or with alarm_urls_env in apply's "
+            "document."
+        )
+    message = messages.trial(label)
+    letters = [post.Letter(n, url, message.title, message.text) for n, url in enumerate(urls)]
+    problems = post.carry(letters, _TRIAL_SECONDS)
+    tried = [Tried(addresses.masked(letter.url), problems[letter.id]) for letter in letters]
+    return tried + [Tried("?", sentence) for sentence in lost]
+
+
+def of_label(label: str) -> tuple[str, list[AlarmReceivers]]:
+    """Return whom the alarms of "owner/policy" reach, or those of the user "owner"."""
+    owner, _, name = label.partition("/")
+    user = User.objects.filter(username=owner).first()
+    if user is None:
+        raise InputError(f"There is no user {owner!r}: write OWNER or OWNER/NAME.")
+    if "/" not in label:
+        return label, [each for each in [of(user=user)] if each.pk]
+    policy = Policy.objects.filter(owner=user, name=name).first()
+    if policy is None:
+        raise InputError(f"There is no policy {label}: the admin pages show those there are.")
+    return label, concerned(AlarmKind.FAILED, policy.pk, user.pk)
+
+
+def targets(alarm: Alarm) -> tuple[list[tuple[AlarmReceivers, str]], list[str]]:
+    """Return each URL that the alarm goes to, once, with the receivers that it is of.
+
+    And a sentence for each of them whose URLs cannot be decrypted; that keeps nobody else from being told.
+    """
+    is_ping = alarm.kind in messages.PINGS
+    kind = AlarmKind.MAY_BE_FROZEN if _ends_a_freeze(alarm) else AlarmKind(alarm.kind)
+    everybody = concerned(kind, alarm.policy_id, alarm.owner_id)
+    readable, lost = _readable(everybody, "ping_url" if is_ping else "urls")
+    found: dict[str, AlarmReceivers] = {}
+    for each in readable:
+        if is_ping:
+            found[addresses.ping(each.ping_url, messages.PING_PATHS[AlarmKind(alarm.kind)])] = each
+        else:
+            for url in _urls(each):
+                found.setdefault(url, each)
+    return [(each, url) for url, each in found.items()], lost
+
+
+def _ends_a_freeze(alarm: Alarm) -> bool:
+    """Tell whether it takes back that something may be frozen: whoever heard of that hears of this."""
+    if alarm.kind != AlarmKind.RECOVERED or alarm.policy_id is None:
+        return False
+    kinds = messages.newest_of(AlarmKind.RECOVERED)
+    earlier = Alarm.objects.filter(policy=alarm.policy_id, kind__in=kinds, pk__lt=alarm.pk)
+    return earlier.order_by("-pk").values_list("kind", flat=True).first() == AlarmKind.MAY_BE_FROZEN
+
+
+def groups(policy: Policy) -> tuple[list[list[str]], list[str]]:
+    """Return the URLs of everybody who is told when the policy may be frozen, a list for each; lost as in `targets`."""
+    readable, lost = _readable(
+        concerned(AlarmKind.MAY_BE_FROZEN, policy.pk, policy.owner_id), "urls"
+    )
+    return [urls for urls in map(_urls, readable) if urls], lost
+
+
+def _readable(
+    found: Sequence[AlarmReceivers], column: str
+) -> tuple[list[AlarmReceivers], list[str]]:
+    """Return those whose column can be decrypted, and a sentence for each other one."""
+    readable, lost = [], []
+    for each in found:
+        try:
+            getattr(each, column)
+        except DecryptionError as error:
+            lost.append(str(error))
+        else:
+            readable.append(each)
+    return readable, lost
+
+
+def _urls(found: AlarmReceivers) -> list[str]:
+    return addresses.split(found.urls)
+
+
+def _stored(found: AlarmReceivers, name: str) -> str | None:
+    try:
+        return str(getattr(found, name))
+    except DecryptionError:
+        return None  # whatever it was, it is entered anew
+
+
+def _url_mistakes(urls: list[str]) -> list[str]:
+    wrong = addresses.mistakes(urls)
+    if wrong:
+        return wrong
+    answers = post.check(urls)
+    return [f"URL {number}: {problem}" for number, problem in enumerate(answers, 1) if problem]

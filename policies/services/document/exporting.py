@@ -1,0 +1,128 @@
+"""The rows as the document that makes them: `export | apply` changes nothing.
+
+Secrets are not in it. What the server itself made (external ids, learned account numbers) is not either.
+"""
+
+from collections.abc import Iterable
+from io import StringIO
+from typing import Any
+
+from ruamel.yaml import YAML
+
+from policies.domain.schedules import disabled
+from policies.models import Account, Policy, PolicyTarget, Schedule
+from scripts_admin import permissions
+from scripts_admin.models import User
+
+HEAD = """\
+# Users, accounts, schedules and policies of this server, for manage.py apply.
+# Passwords and secret access keys are not in here. For a server that does not have them add password_env to users
+# and secret_access_key_env to accounts, and set the variables that they name where apply runs. The same goes for
+# alarm_urls_env of users and policies and ping_url_env of policies, as such URLs hold secrets.
+"""
+_WIDTH = 100
+Mapping = dict[str, Any]
+
+
+def export() -> str:
+    """Return the document, as YAML; rows by owner and name."""
+    document: Mapping = {
+        "users": [_user(row) for row in User.objects.order_by("username")],
+        "accounts": [_account(row) for row in _owned(Account.objects.defer("secret_access_key"))],
+        "schedules": [_schedule(row) for row in _owned(Schedule.objects.all())],
+        "policies": [
+            _policy(row)
+            for row in _owned(
+                Policy.objects.select_related("account")
+                .defer("account__secret_access_key")
+                .prefetch_related("targets", "schedules")
+            )
+        ],
+    }
+    yaml = YAML(typ="rt")
+    yaml.width = _WIDTH
+    text = StringIO()
+    yaml.dump({kind: rows for kind, rows in document.items() if rows}, text)
+    return HEAD + text.getvalue()
+
+
+def _owned(rows: Any) -> Iterable[Any]:  # noqa: ANN401 - querysets of several models
+    found: Iterable[Any] = rows.select_related("owner").order_by("owner__username", "name")
+    return found
+
+
+def _user(row: User) -> Mapping:
+    said = {"name": row.username, "email": row.email}
+    return _without_empty(said) | {
+        "superuser": row.is_superuser,
+        "active": row.is_active,
+        "server_role": permissions.has_server_role(row),
+    }
+
+
+def _account(row: Account) -> Mapping:
+    said = {"owner": row.owner.username, "name": row.name, "auth": row.auth}
+    way_in = {"access_key_id": row.access_key_id, "role_arn": row.role_arn}
+    return {**said, **_without_empty(way_in), "region": row.region}
+
+
+def _schedule(row: Schedule) -> Mapping:
+    every = {row.every_unit: row.every_number} if row.every_unit else None
+    said = {
+        "cron": row.cron,
+        "every": every,
+        "starting": row.starting,
+        "ending": row.ending,
+        "timezone": row.timezone,
+        "disabled": [_disabled(line) for line in row.disabled],
+    }
+    return {"owner": row.owner.username, "name": row.name, **_without_empty(said)}
+
+
+def _disabled(line: str) -> Mapping:
+    time = disabled.parse(line)
+    return {
+        "days": [disabled.DAYS[day] for day in sorted(time.days)],
+        "from": disabled.clock(time.begins),
+        "to": disabled.clock(time.ends),
+    }
+
+
+def _policy(row: Policy) -> Mapping:
+    return {
+        "owner": row.owner.username,
+        "name": row.name,
+        "account": row.account.name,
+        "enabled": row.enabled,
+        "schedules": sorted(schedule.name for schedule in row.schedules.all()),
+        "retries": {"count": row.retry_count, "minutes": row.retry_minutes},
+        "max_freeze_seconds": row.max_freeze_seconds,
+        "snapshot_timeout_hours": row.snapshot_timeout_hours,
+        "thaw_retry_minutes": row.thaw_retry_minutes,
+        "targets": [_target(target) for target in sorted(row.targets.all(), key=lambda t: t.pk)],
+        "scripts": {
+            "enabled": row.scripts_enabled,
+            "collect_output": row.collect_output,
+            "timeout_seconds": {
+                "before": row.before_timeout_seconds,
+                "after": row.after_timeout_seconds,
+                "complete": row.complete_timeout_seconds,
+            },
+            "skip_snapshots_when_before_fails": row.skip_snapshots_when_before_fails,
+        },
+    }
+
+
+def _target(row: PolicyTarget) -> Mapping:
+    if row.volume_id:
+        return {"volume": row.volume_id, "region": row.region}
+    return {
+        "instance": row.instance_id,
+        "region": row.region,
+        "exclude_boot_volume": row.exclude_boot_volume,
+        "exclude_volumes": list(row.exclude_volume_ids),
+    }
+
+
+def _without_empty(said: Mapping) -> Mapping:
+    return {key: value for key, value in said.items() if value}

@@ -1,0 +1,179 @@
+"""Accounts as people enter them: the one place of their rules. Admin forms and `apply` both come here."""
+
+import uuid
+from collections.abc import Collection
+
+from django.core.exceptions import ValidationError
+from django.db import transaction
+
+from policies.domain import identifiers
+from policies.domain.errors import RefusedError
+from policies.models import Account, Run
+from scripts_admin import permissions
+
+# What people enter; the other columns are the server's own and are never written from a form.
+COLUMNS = ("owner", "name", "auth", "access_key_id", "secret_access_key", "role_arn", "region")
+MAX_KEY_ID = 128
+
+
+def check(account: Account, *, unread: Collection[str] = ()) -> None:
+    """Raise ValidationError, by field, where the account cannot be saved as it is.
+
+    Rules that ask a field of `unread` (it was told as wrong already, and is not set) are left out.
+    """
+    wrong: dict[str, str] = {}
+    unread = set(unread)
+    if "name" not in unread:
+        wrong |= _name(account, unread)
+    if "region" not in unread and not identifiers.is_region(account.region):
+        wrong["region"] = f"{account.region} is no AWS region: write one such as us-east-1."
+    if "auth" not in unread:
+        wrong |= _way_in(account, unread)
+    if wrong:
+        raise ValidationError(wrong)
+
+
+def save(account: Account) -> None:
+    """Save the account; ValidationError, and nothing saved."""
+    with transaction.atomic():
+        account.external_id = _external_id(account)  # and lock the row
+        check(account)
+        if account.auth != Account.Auth.KEYS:
+            account.secret_access_key = ""
+        if account.pk:
+            loaded = {*COLUMNS, "external_id"} - account.get_deferred_fields()
+            account.save(update_fields=sorted(loaded))
+        else:
+            account.save()
+
+
+def _external_id(account: Account) -> str:
+    """Return the stored one, which nothing changes; a role that has none yet gets one of its own."""
+    stored = ""
+    if account.pk:
+        rows = Account.objects.select_for_update().only("external_id")
+        stored = rows.get(pk=account.pk).external_id
+    return stored or (str(uuid.uuid4()) if account.auth == Account.Auth.ROLE else "")
+
+
+def delete(account: Account) -> None:
+    """Delete the account; RefusedError, and nothing changed, where something needs it."""
+    with transaction.atomic():
+        Account.objects.select_for_update().only("pk").get(pk=account.pk)
+        reason = why_not_deleted(account)
+        if reason:
+            raise RefusedError(reason)
+        Account.objects.filter(pk=account.pk).delete()
+
+
+def why_not_deleted(account: Account) -> str:
+    """Return a sentence where the account cannot be deleted, or nothing."""
+    run = _running(account)
+    if run is not None:
+        return (
+            f"The account {account.name} cannot be deleted while run {run.pk} of {run.label} is "
+            f"{run.state}: wait until it ends, or cancel it."
+        )
+    names = sorted(account.policies.values_list("name", flat=True))
+    if names:
+        return (
+            f"The account {account.name} cannot be deleted, as policies use it: {', '.join(names)}. "
+            "Delete them or give them another account first."
+        )
+    return ""
+
+
+def _running(account: Account) -> Run | None:
+    return Run.objects.unfinished().filter(account=account).first()
+
+
+def _name(account: Account, unread: set[str]) -> dict[str, str]:
+    name = account.name
+    if not identifiers.is_label(name):
+        return {
+            "name": (
+                "An account's name is visible text without '/' and without blanks at its ends, "
+                f"{identifiers.LABEL_CHARACTERS} characters at most."
+            )
+        }
+    return _renamed(account) or ({} if "owner" in unread else _taken(account))
+
+
+def _renamed(account: Account) -> dict[str, str]:
+    before = Account.objects.filter(pk=account.pk).defer("secret_access_key").first()
+    if before is not None and before.owner_id != account.owner_id:
+        return {"owner": f"The account {before.name} cannot change its owner: make another one."}
+    if before is not None and before.name != account.name:
+        run = _running(before)
+        if run is not None:
+            return {
+                "name": (
+                    f"The account {before.name} cannot be renamed while run {run.pk} of {run.label} is "
+                    f"{run.state}: wait until it ends, or cancel it."
+                )
+            }
+    return {}
+
+
+def _taken(account: Account) -> dict[str, str]:
+    same = Account.objects.filter(owner=account.owner_id).exclude(pk=account.pk)
+    if not identifiers.is_one_of(account.name, same.values_list("name", flat=True)):
+        return {}
+    return {"name": f"{account.owner} has an account {account.name} already: choose another name."}
+
+
+def _way_in(account: Account, unread: set[str]) -> dict[str, str]:
+    if account.auth == Account.Auth.KEYS:
+        return _keys(account, unread) | _no_role(account, unread)
+    if account.auth == Account.Auth.ROLE:
+        return _role(account, unread) | _no_keys(account, unread)
+    if account.auth != Account.Auth.INSTANCE:
+        known = ", ".join(Account.Auth.values)
+        return {"auth": f"{account.auth} is no way in that this version knows: choose of {known}."}
+    wrong = _no_role(account, unread) | _no_keys(account, unread)
+    if "owner" not in unread and not permissions.may_use_server_role(account.owner):
+        wrong["auth"] = (
+            f"{account.owner} may not use the server's own role: use access keys (auth: keys) or a role "
+            "(auth: role), or let a superuser give them the permission."
+        )
+    return wrong
+
+
+def _no_keys(account: Account, unread: set[str]) -> dict[str, str]:
+    if "access_key_id" in unread or not account.access_key_id:
+        return {}
+    return {"access_key_id": "Only auth: keys has access keys: take them out."}
+
+
+def _no_role(account: Account, unread: set[str]) -> dict[str, str]:
+    if "role_arn" in unread or not account.role_arn:
+        return {}
+    return {"role_arn": "Only auth: role names a role: take it out, or choose auth: role."}
+
+
+def _role(account: Account, unread: set[str]) -> dict[str, str]:
+    if "role_arn" in unread or identifiers.is_role_arn(account.role_arn):
+        return {}
+    return {
+        "role_arn": (
+            f"{account.role_arn!r} is no ARN of a role: write one such as "
+            "arn:aws:iam::123456789012:role/n2wbackup."
+        )
+    }
+
+
+def _keys(account: Account, unread: set[str]) -> dict[str, str]:
+    wrong = {}
+    key = account.access_key_id
+    if "access_key_id" not in unread and (not key or key.split() != [key] or len(key) > MAX_KEY_ID):
+        wrong["access_key_id"] = (
+            f"Access keys (auth: keys) need an access key id, without blanks and {MAX_KEY_ID} "
+            "characters at most."
+        )
+    # A stored one is not looked at: where its key is lost, entering a new one has to go.
+    kept = "secret_access_key" in account.get_deferred_fields() and (
+        Account.objects.filter(pk=account.pk, auth=Account.Auth.KEYS).exists()
+    )
+    if "secret_access_key" not in unread and not kept and not account.secret_access_key:
+        wrong |= {"secret_access_key": "Access keys need a secret access key: enter it."}
+    return wrong

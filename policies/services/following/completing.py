@@ -1,0 +1,113 @@
+"""The complete phase and the run's end. complete may delete logs: it is started at most once."""
+
+import logging
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from uuid import UUID
+
+from n2wbackup.lib import clock, home
+from n2wbackup.lib.cas import compare_and_set
+from policies.domain.runs import verdict
+from policies.domain.runs.sequence import State
+from policies.models import Run
+from policies.selectors.runs import facts
+from policies.services import runs
+from policies.services.window import ending, scripts, sealing
+from policies.services.window.keeping import runtime_folder
+from scripts_admin.domain.phases import Phase
+from scripts_admin.guard import keeper, spool
+from scripts_admin.guard.keeper import GuardLostError
+from scripts_admin.guard.spool import ScriptCommand
+
+log = logging.getLogger(__name__)
+
+ANSWER_SECONDS = 15.0
+LOCK_SECONDS = 3.0
+
+
+def execute(run_id: UUID) -> None:
+    """Run complete and end the run, unless somebody else is at it."""
+    folder = spool.create(home.spool(), str(run_id))
+    held = spool.try_lock(folder, spool.KEEPER)
+    if held is None:
+        return
+    try:
+        run = (
+            Run.objects.select_related("policy__folder", "account")
+            .defer("account__secret_access_key")
+            .filter(pk=run_id)
+            .first()
+        )
+        if run is not None and run.state == State.COMPLETING and not run.complete_started_at:
+            _run(run, folder)
+    finally:
+        os.close(held)
+
+
+def _run(run: Run, folder: Path) -> None:
+    lock = spool.lock_within(folder, LOCK_SECONDS)
+    if lock is None:
+        return  # a guard of this run is alive; the next hint finds it gone
+    try:
+        _make_record(run, folder)
+        record = ending.record(folder)
+        argument = _argument(run)
+        secrets = sealing.secrets(run.account)
+        # The row first: whoever comes after a crash finds that complete may have run, and never runs it again.
+        if not _claim(run):
+            return
+        if record is not None and record.complete is not None:
+            runs.record(run, f"complete started with {argument}")
+            _run_script(run, folder, os.dup(lock), argument, record.complete, secrets)
+    finally:
+        os.close(lock)
+    ending.finish(run, folder)
+
+
+def _claim(run: Run) -> bool:
+    """Note that complete is about to be started; False where it was, or the run was cancelled meanwhile."""
+    same = Run.objects.filter(pk=run.pk)
+    expected = {
+        "state": State.COMPLETING,
+        "complete_started_at": None,
+        "cancel_requested_at": run.cancel_requested_at,
+    }
+    run.complete_started_at = clock.now()
+    return compare_and_set(same, expected, complete_started_at=run.complete_started_at)
+
+
+def _argument(run: Run) -> str:
+    if run.is_test:
+        return run.test_argument or "0"
+    return verdict.complete_argument(facts(run))
+
+
+def _make_record(run: Run, folder: Path) -> None:
+    """Describe complete for a run that never had a window; one that lost its record gets none."""
+    if ending.record(folder) is not None or run.ordered_at is not None or run.policy is None:
+        return
+    try:
+        record = scripts.spool_record(run, run.policy, scripts.resolve(run, run.policy), folder)
+        spool.write(folder, record, spool.SETTLED)
+    except OSError as error:
+        runs.record(
+            run, f"complete cannot be run: its script could not be copied ({error.strerror})"
+        )
+
+
+def _run_script(
+    run: Run,
+    folder: Path,
+    lock: int,
+    argument: str,
+    command: ScriptCommand,
+    secrets: Sequence[bytes],
+) -> None:
+    single = (Phase.COMPLETE, argument, 1)
+    try:
+        guard = keeper.Guard(folder, runtime_folder(run.pk), lock, secrets, single)
+        guard.wait_until_done(command.timeout_seconds + ANSWER_SECONDS)
+        guard.release()
+    except (GuardLostError, OSError):
+        log.exception("the guard of complete of run %s was lost", run.pk)

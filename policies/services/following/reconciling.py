@@ -1,0 +1,218 @@
+"""AWS compared with the rows: what bears our server's tag and is in no row is adopted into its run, or listed.
+
+Read in AWS, written in rows; what does not bear our server's UUID is not even asked for.
+"""
+
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from enum import StrEnum
+from uuid import UUID
+
+from django.db import transaction
+
+from n2wbackup.lib import home
+from policies.adapters import session
+from policies.adapters.limits import RUN_TAG
+from policies.domain.errors import BackupError
+from policies.domain.runs import sequence, verdict
+from policies.models import Account, Run, RunSnapshot, RunTarget
+from policies.ports import Snapshot
+from policies.selectors.runs import facts
+from policies.services import runs
+from policies.services.window import credentials
+
+log = logging.getLogger(__name__)
+
+
+class FindingKind(StrEnum):
+    """What was found."""
+
+    ADOPTED = "adopted"  # entered into the run that made it
+    STRAY = "stray"  # ours by its tag, and of no run or target that the rows know
+    GONE = "gone"  # in a row as completed, and not in AWS any more
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One snapshot that AWS and the rows did not agree on."""
+
+    kind: FindingKind
+    snapshot_id: str
+    region: str
+    account: str
+    run: str
+    text: str
+
+
+@dataclass(slots=True)
+class Reconciliation:
+    """What was found, and what could not be asked; `seen` snapshots bear our tag."""
+
+    seen: int = 0
+    findings: list[Finding] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    account: Account
+    region: str
+
+    @property
+    def label(self) -> str:
+        return f"{self.account.owner.username}/{self.account.name}"
+
+
+def reconcile() -> Reconciliation:
+    """Ask every account in every region that its policies or runs name; adopt and list.
+
+    A run that is under way is left to the polls. Twice is once.
+    """
+    report, seen, found_of = Reconciliation(), set[str](), dict[str, Finding]()
+    for place in _places():
+        try:
+            cloud = session.cloud(credentials.of(place.account))
+            found = cloud.of_server(place.region, home.server_id())
+        except BackupError as error:
+            report.problems.append(f"{place.label} in {place.region}: {error}")
+            continue
+        here = {snapshot.snapshot_id for snapshot in found}
+        seen |= here
+        # Two accounts of ours may be two ways into one of AWS's: what one of them adopts is no stray.
+        for finding in (*_strays(place, found), *_gone(place, here)):
+            if finding.kind == FindingKind.ADOPTED or finding.snapshot_id not in found_of:
+                found_of[finding.snapshot_id] = finding
+    report.findings, report.seen = list(found_of.values()), len(seen)
+    _tell(report)
+    return report
+
+
+def _places() -> Iterator[_Place]:
+    """Yield each account with each region in which something of it may lie."""
+    for account in Account.objects.select_related("owner").order_by("pk"):
+        regions = {account.region}
+        regions |= set(account.policies.values_list("targets__region", flat=True))
+        regions |= set(account.runs.values_list("targets__region", flat=True))
+        yield from (_Place(account, region) for region in sorted(r for r in regions if r))
+
+
+def _strays(place: _Place, found: list[Snapshot]) -> Iterator[Finding]:
+    ids = [snapshot.snapshot_id for snapshot in found]
+    known = set(
+        RunSnapshot.objects.filter(snapshot_id__in=ids).values_list("snapshot_id", flat=True)
+    )
+    for snapshot in found:
+        if snapshot.snapshot_id in known:
+            continue
+        run = _run(snapshot)
+        if run is not None and run.state not in sequence.ENDS:
+            continue
+        finding = _settle(place, snapshot, run)
+        if finding is not None:
+            yield finding
+
+
+def _run(snapshot: Snapshot) -> Run | None:
+    try:
+        key = UUID(snapshot.tags.get(RUN_TAG, ""))
+    except ValueError:
+        return None
+    return Run.objects.select_related("account").filter(pk=key).first()
+
+
+def _settle(place: _Place, snapshot: Snapshot, run: Run | None) -> Finding | None:
+    if run is None:
+        text = "it bears no run that this server knows: look whether it is still wanted"
+        return _finding(FindingKind.STRAY, place, snapshot, text)
+    if not _is_of(run, place.account):
+        text = (
+            f"it names run {run.pk}, which went through another account: its tags are not believed"
+        )
+        return _finding(FindingKind.STRAY, place, snapshot, text)
+    target = next(
+        (
+            target
+            for target in run.targets.filter(region=place.region)
+            if snapshot.volume_id in target.expected_volume_ids
+        ),
+        None,
+    )
+    if target is None:
+        text = (
+            f"run {run.pk} had no target with {snapshot.volume_id}: look whether it is still wanted"
+        )
+        return _finding(FindingKind.STRAY, place, snapshot, text)
+    if not _adopt(run, target, snapshot):
+        return None
+    text = f"entered into run {run.pk} of {run.label}, which had ended without it"
+    return _finding(FindingKind.ADOPTED, place, snapshot, text)
+
+
+def _is_of(run: Run, account: Account) -> bool:
+    """Tell whether the run's snapshots lie in this account: whoever owns another can write any tag there."""
+    if run.account is None or run.account_id == account.pk:
+        return run.account_id == account.pk
+    return bool(account.aws_account_id) and run.account.aws_account_id == account.aws_account_id
+
+
+@transaction.atomic
+def _adopt(run: Run, target: RunTarget, snapshot: Snapshot) -> bool:
+    """Enter the snapshot; False where somebody else has meanwhile.
+
+    The run stays as it ended: what it did is history, what is there now is the rows.
+    """
+    states = RunSnapshot.State
+    state = {"completed": states.COMPLETED, "pending": states.PENDING}.get(
+        snapshot.state, states.ERROR
+    )
+    _, is_new = RunSnapshot.objects.get_or_create(
+        snapshot_id=snapshot.snapshot_id,
+        defaults={
+            "target": target,
+            "volume_id": snapshot.volume_id,
+            "state": state,
+            "progress": snapshot.progress,
+            "created_at": run.ordered_at or run.created_at,
+        },
+    )
+    if not is_new:
+        return False
+    known = facts(run)
+    worths = zip(run.targets.all(), known.targets, strict=True)
+    worth = next(worth for one, worth in worths if one.pk == target.pk)
+    target.consistency = verdict.target_consistency(known, worth)
+    target.save(update_fields=["consistency"])
+    runs.record(
+        run, f"{snapshot.snapshot_id} of {snapshot.volume_id} was found in AWS and is entered"
+    )
+    Run.objects.filter(pk=run.pk).update(tags_due=True)
+    return True
+
+
+def _gone(place: _Place, found: set[str]) -> Iterator[Finding]:
+    rows = RunSnapshot.objects.filter(
+        state=RunSnapshot.State.COMPLETED,
+        target__run__account=place.account,
+        target__region=place.region,
+    ).select_related("target__run")
+    for row in rows:
+        if row.snapshot_id not in found:
+            run = row.target.run
+            text = f"run {run.pk} of {run.label} made it, and it is not in AWS any more"
+            yield Finding(
+                FindingKind.GONE, row.snapshot_id, place.region, place.label, str(run.pk), text
+            )
+
+
+def _finding(kind: FindingKind, place: _Place, snapshot: Snapshot, text: str) -> Finding:
+    run = snapshot.tags.get(RUN_TAG, "")
+    return Finding(kind, snapshot.snapshot_id, place.region, place.label, run, text)
+
+
+def _tell(report: Reconciliation) -> None:
+    for problem in report.problems:
+        log.warning("could not be reconciled: %s", problem)
+    for finding in report.findings:
+        if finding.kind != FindingKind.GONE:
+            log.warning("%s %s: %s", finding.snapshot_id, finding.kind, finding.text)

@@ -1,0 +1,80 @@
+"""Tags that say what the snapshots are worth: written after the thaw, from the rows, until AWS took them."""
+
+import logging
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from uuid import UUID
+
+from n2wbackup.lib import each
+from n2wbackup.lib.cas import compare_and_set
+from policies.adapters import session
+from policies.domain.errors import BackupError, NotFoundError
+from policies.domain.runs import sequence
+from policies.models import Run, RunSnapshot
+from policies.ports import Cloud
+from policies.selectors.runs import facts
+from policies.services.window import credentials
+
+log = logging.getLogger(__name__)
+
+
+def tag(run_id: UUID) -> None:
+    """Write what the rows know to the tags of the run's snapshots; what fails stays due."""
+    run = (
+        Run.objects.select_related("account")
+        .defer("account__secret_access_key")
+        .filter(pk=run_id, tags_due=True)
+        .first()
+    )
+    if run is None or run.account is None:
+        return
+    state = run.state
+    try:
+        cloud = session.cloud(credentials.of(run.account))
+        for (region, consistency), ids in _groups(run).items():
+            _tag_group(cloud, region, ids, _tags(run, consistency))
+    except BackupError as error:
+        log.warning("tags of run %s are tried again: %s", run.pk, error)
+        return
+    # Whoever moved the run on meanwhile has set the mark again.
+    compare_and_set(Run.objects.filter(pk=run.pk), {"state": state}, tags_due=False)
+
+
+def _tag_group(cloud: Cloud, region: str, ids: Sequence[str], tags: Mapping[str, str]) -> None:
+    """Tag the snapshots; one that is gone keeps the others from nothing."""
+    try:
+        cloud.tag(region, ids, tags)
+    except NotFoundError:
+        if len(ids) == 1:
+            log.info("snapshot %s is gone; its tags are not written", ids[0])
+            return
+        for one in ids:
+            _tag_group(cloud, region, [one], tags)
+
+
+def tag_due() -> None:
+    """Write all tags that are due."""
+    due = Run.objects.filter(tags_due=True).values_list("pk", flat=True)
+    each.apart(list(due), tag, "the tags of run %s could not be written")
+
+
+def _groups(run: Run) -> dict[tuple[str, str], list[str]]:
+    groups: dict[tuple[str, str], list[str]] = defaultdict(list)
+    there = RunSnapshot.objects.filter(target__run=run).exclude(state=RunSnapshot.State.MISSING)
+    for region, consistency, snapshot in there.values_list(
+        "target__region", "target__consistency", "snapshot_id"
+    ):
+        groups[region, consistency].append(snapshot)
+    return groups
+
+
+def _tags(run: Run, consistency: str) -> dict[str, str]:
+    known = facts(run)
+    tags = {
+        "n2wbackup:consistency": consistency,
+        "n2wbackup:before": known.before,
+        "n2wbackup:after": known.after,
+    }
+    if run.state in sequence.ENDS:
+        tags |= {"n2wbackup:complete": known.complete, "n2wbackup:state": run.state}
+    return tags

@@ -1,0 +1,217 @@
+"""What the watchdog does: thaw from the spool first, then enter into the rows what the dead left undone.
+
+The first half reads the spool and tmpfs only, and never waits for a disk, a database or a script; the second
+half may wait for all of them, and runs in a thread of its own.
+"""
+
+import logging
+import os
+from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
+from contextlib import suppress
+from pathlib import Path
+from uuid import UUID
+
+from django.db import close_old_connections
+from django.db.models import Q
+
+from n2wbackup.lib import each, home
+from policies.domain.runs.sequence import Event, State
+from policies.models import Run
+from policies.services import runs
+from policies.services.window import ending, entering, sealing
+from scripts_admin.domain.phases import ThawBy
+from scripts_admin.guard import journal, linux, spool, thaw
+from scripts_admin.guard.keeper import Guard
+from scripts_admin.guard.spool import UnreadableRecordError
+
+log = logging.getLogger(__name__)
+
+WAKE_AGAIN_SECONDS = 1.0  # to wake who is awake costs nothing
+
+
+class Thawer:
+    """Thaws every window of this host whose keeper is gone, and wakes a keeper that is late.
+
+    One turn never waits.
+    """
+
+    def __init__(self, spool_folder: Path, runtime: Path) -> None:
+        """Remember the two places; neither is read yet."""
+        self._spool, self._runtime = spool_folder, runtime
+        self._guards: list[Guard] = []
+        self._unreadable: set[Path] = set()
+        self._late_at: dict[Path, float] = {}  # when a window that is kept should be over
+
+    def reap(self) -> bool:
+        """Let go of the attempts that have ended; tell whether none is left."""
+        for guard in [g for g in self._guards if g.is_done()]:
+            guard.release()
+            self._guards.remove(guard)
+        return not self._guards
+
+    def standing(self) -> int:
+        """Return how many windows are open now, without touching them."""
+        return sum(1 for _ in spool.open_windows(self._spool))
+
+    def turn(self) -> int:
+        """Start every attempt that is due; return how many windows are still open."""
+        self.reap()
+        folders = list(spool.open_windows(self._spool))
+        for gone in self._late_at.keys() - set(folders):
+            del self._late_at[gone]
+        return sum(self._look(folder) for folder in folders)
+
+    def _look(self, folder: Path) -> bool:
+        try:
+            lock = spool.try_lock(folder)
+        except FileNotFoundError:
+            return False
+        if lock is None:
+            with suppress(OSError, UnreadableRecordError):
+                self._wake(folder)
+            return True  # somebody alive is at it
+        try:
+            return self._attempt(folder, lock)
+        except Exception as error:  # noqa: BLE001 - one run's trouble must not keep another frozen
+            if folder not in self._unreadable:
+                log.error("run %s cannot be thawed from its spool: %r", folder.name, error)  # noqa: TRY400
+            self._unreadable.add(folder)
+            return True
+        finally:
+            # The guard has a copy by now; without one, a lock kept here would look like a keeper alive.
+            with suppress(OSError):
+                os.close(lock)
+
+    def _wake(self, folder: Path) -> None:
+        """Wake the keeper of a window past its deadline: it was stopped, and its worker may be dead."""
+        now = linux.boottime()
+        if folder not in self._late_at:  # at the earliest: it may not be open yet
+            self._late_at[folder] = now + spool.read(folder).max_freeze_seconds
+        elif now >= self._late_at[folder]:
+            opened = journal.read(self._runtime / folder.name).opened_boot
+            over_at = (now if opened is None else opened) + spool.read(folder).max_freeze_seconds
+            if now >= over_at:
+                thaw.wake(self._runtime / folder.name)
+            self._late_at[folder] = max(over_at, now + WAKE_AGAIN_SECONDS)
+
+    def _attempt(self, folder: Path, lock: int) -> bool:
+        """Start the attempt that is due; tell whether one is due now or later."""
+        runtime = self._runtime / folder.name
+        record, standing = thaw.look(folder, runtime)
+        due = standing.due
+        if due is None or due.at > linux.boottime():
+            return due is not None
+        secrets = sealing.unseal(record.masks)
+        self._guards.append(thaw.start(folder, runtime, os.dup(lock), due, secrets))
+        return True
+
+
+def enter_all() -> None:
+    """Enter into the rows what happened to the runs of this server that nobody keeps any more."""
+    close_old_connections()
+    folders = list(spool.folders(home.spool()))
+    resting = _resting()
+    kept = [f for f in folders if f.name not in resting or (f / spool.RECORD).exists()]
+    each.apart(kept, _enter_one, "what became of %s could not be entered")
+    lost = _without_spool({folder.name for folder in folders})
+    each.apart(lost, _lost_spool, "run %s, whose spool is gone, could not be ended")
+
+
+def _resting() -> set[str]:
+    """Return the runs that nobody needs to keep, in one query: thousands may wait for their snapshots."""
+    due = Q(state=State.COMPLETING, complete_started_at=None)
+    rows = Run.objects.filter(due | Q(state__in=(State.QUEUED, State.WAITING)))
+    return {str(pk) for pk in rows.values_list("pk", flat=True)}
+
+
+def _without_spool(spooled: AbstractSet[str]) -> Iterator[Run]:
+    """Yield the unfinished runs of this server whose spool is gone; `spooled` was seen a moment ago."""
+    mine = Run.objects.unfinished().filter(server=home.server_id()).exclude(state=State.QUEUED)
+    for pk in list(mine.values_list("pk", flat=True)):
+        if str(pk) not in spooled and not (home.spool() / str(pk)).exists():
+            yield from mine.filter(pk=pk)
+
+
+def enter(run_id: UUID) -> None:
+    """Enter what happened to one run, if nobody keeps it."""
+    _enter_one(home.spool() / str(run_id))
+
+
+def _enter_one(folder: Path) -> None:
+    try:
+        held = spool.try_lock(folder, spool.KEEPER)
+    except FileNotFoundError:
+        return  # it ended meanwhile, and its spool went with it
+    if held is None:
+        return
+    try:
+        if spool.is_held(folder):
+            return
+        run = Run.objects.select_related("policy").filter(pk=folder.name).first()
+        runtime = home.runtime() / folder.name
+        if run is None:
+            _forget(folder, runtime)
+        else:
+            _settle(run, folder, runtime)
+    finally:
+        os.close(held)
+
+
+def _forget(folder: Path, runtime: Path) -> None:
+    """Remove the spool of a run that has no row (the database was restored), once nothing is due.
+
+    A record that cannot be read is kept for a version that can; the watchdog's log names it.
+    """
+    try:
+        due = thaw.look(folder, runtime)[1].due if (folder / spool.RECORD).exists() else None
+    except UnreadableRecordError:
+        return
+    if due is None:
+        spool.remove(folder, runtime)
+
+
+def _settle(run: Run, folder: Path, runtime: Path) -> None:
+    if run.state == State.PREPARING:
+        runs.lose(run, "its worker died")
+    elif run.state in (State.FROZEN, State.THAWING):
+        if run.state == State.FROZEN:
+            _enter_calls(run, runtime)
+        try:
+            entering.thaw(run, folder, runtime)
+        except UnreadableRecordError as error:
+            _give_up(
+                run, f"The server cannot thaw the run, as {error}: thaw by hand and confirm it."
+            )
+    elif run.state == State.COMPLETING and run.complete_started_at:
+        ending.finish(run, folder)
+    elif run.ended_at is not None:
+        spool.remove(folder, runtime)
+    else:
+        spool.settle(folder)
+
+
+def _enter_calls(run: Run, runtime: Path) -> None:
+    if journal.read(runtime).opened or not (runtime / journal.NAME).exists():
+        entering.lost_shots(run)
+    else:
+        entering.shots(run, runtime, [])
+
+
+def _lost_spool(run: Run) -> None:
+    """End what has no spool any more: nobody can thaw it from here, and the truth is said."""
+    if run.state == State.PREPARING:
+        runs.lose(run, "its worker died")
+    elif run.state in (State.FROZEN, State.THAWING):
+        entering.lost_shots(run)
+        _give_up(
+            run,
+            "The spool of the run is gone, so the server cannot thaw: thaw by hand and confirm it.",
+        )
+    elif run.state == State.COMPLETING and run.complete_started_at:
+        ending.finish(run, home.spool() / str(run.pk))
+
+
+def _give_up(run: Run, reason: str) -> None:
+    """Mark what nobody can thaw from here: a person has to, and is told so."""
+    runs.apply(run, Event.GIVEN_UP, reason, reason=reason, thaw_by=ThawBy.LOST)

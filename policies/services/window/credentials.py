@@ -1,0 +1,36 @@
+"""An account's way into AWS: who may use it, with which credentials, and whose rate limits it counts for."""
+
+from n2wbackup.lib import encrypted
+from policies.domain.errors import CredentialsError, RefusedError
+from policies.models import Account
+from policies.ports import Credentials
+from scripts_admin import permissions
+
+
+def refuse_withdrawn(account: Account) -> None:
+    """Raise RefusedError where the account uses the server's own role and its owner may not any more."""
+    if account.auth == Account.Auth.INSTANCE and not permissions.may_use_server_role(account.owner):
+        raise RefusedError(
+            f"The account {account.name} uses the server's own role, which {account.owner} may not (any "
+            "more): let a superuser give them the permission, or give the account keys or a role."
+        )
+
+
+def of(account: Account) -> Credentials:
+    """Return the account's way in; empty ones mean the SDK's default chain."""
+    if account.auth == Account.Auth.INSTANCE:
+        return Credentials()
+    if account.auth == Account.Auth.ROLE:
+        return Credentials(role_arn=account.role_arn, external_id=account.external_id)
+    try:
+        return Credentials(account.access_key_id, account.secret_access_key or "")
+    except encrypted.DecryptionError as error:
+        raise CredentialsError(str(error)) from error
+
+
+def bucket(account: Account, aws_account_id: str) -> str:
+    """Return what permits are counted by: the AWS account where it is known, and remember it."""
+    if aws_account_id and account.aws_account_id != aws_account_id:
+        account.aws_account_id = aws_account_id
+        account.save(update_fields=["aws_account_id"])
+    return account.aws_account_id or f"row-{account.pk}"

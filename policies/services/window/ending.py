@@ -1,0 +1,68 @@
+"""A run's end, judged from its rows. Nothing is run here."""
+
+from pathlib import Path
+
+from policies.domain.runs import verdict
+from policies.domain.runs.sequence import Event
+from policies.models import Run, RunTarget
+from policies.selectors.runs import facts
+from policies.services import runs
+from policies.services.window import entering
+from policies.services.window.keeping import runtime_folder
+from scripts_admin.domain.phases import FINE, Outcome, Phase, ThawBy
+from scripts_admin.guard import journal, spool
+from scripts_admin.guard.spool import Record, UnreadableRecordError
+
+
+def finish(run: Run, folder: Path) -> None:
+    """End a run whose complete has ended, or will never be known to have; nothing is run here."""
+    found = record(folder)
+    attempt = journal.read(runtime_folder(run.pk)).attempts.get((Phase.COMPLETE, 1))
+    if found is not None and found.complete is not None:
+        outcome = attempt.settled if attempt and attempt.was_ordered else Outcome.INTERRUPTED
+    else:
+        # A run that was lost with its spool has no script left to run, which is no success.
+        known = found.outcome_of(Phase.COMPLETE, Outcome.NOT_RUN) if found else Outcome.NOT_RUN
+        outcome, attempt = known, None
+    if found is not None:
+        entering.complete_result(run, found, attempt, outcome)
+    known_facts = facts(run)
+    for target, worth in zip(run.targets.all(), known_facts.targets, strict=True):
+        consistency = verdict.target_consistency(known_facts, worth)
+        RunTarget.objects.filter(pk=target.pk).update(consistency=consistency)
+    end = verdict.end_state(known_facts)
+    ended = runs.apply(
+        run,
+        Event.COMPLETED,
+        f"ended: {end}",
+        end=end,
+        consistency=verdict.run_consistency(known_facts),
+        reason=run.reason or _reason(run, known_facts),
+    )
+    if ended:
+        spool.remove(folder, runtime_folder(run.pk))
+
+
+def record(folder: Path) -> Record | None:
+    """Return the record of the run's spool, open or settled; None where there is none that can be read."""
+    try:
+        return spool.read_any(folder)
+    except (FileNotFoundError, UnreadableRecordError):
+        return None
+
+
+def _reason(run: Run, known: verdict.Facts) -> str:
+    """Return one line on what was not as it should be."""
+    parts = [
+        f"{phase} {outcome}"
+        for phase, outcome in (
+            (Phase.BEFORE, known.before),
+            (Phase.AFTER, known.after),
+            (Phase.COMPLETE, known.complete),
+        )
+        if outcome not in FINE and not (run.is_test and outcome == Outcome.NOT_RUN)
+    ]
+    if run.thaw_by and run.thaw_by != ThawBy.WORKER:
+        parts.append(f"the thaw was automatic ({run.thaw_by})")
+    parts += [f"{target}: {target.reason}" for target in run.targets.all() if target.reason]
+    return "; ".join(parts)

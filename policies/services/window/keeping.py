@@ -1,0 +1,243 @@
+"""One window as the worker sees it: claim, prepare, freeze, fire, thaw, enter.
+
+The guard runs the scripts; this side fires between them. Between "go" and the end of after nothing here
+writes, logs, or takes a lock that others hold, as the frozen disk may be our own.
+"""
+
+import logging
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from uuid import UUID
+
+from django.db import InterfaceError, OperationalError, close_old_connections
+
+from n2wbackup.lib import clock, home
+from policies.domain.errors import BackupError, ThrottledError
+from policies.domain.runs.sequence import Event
+from policies.models import Policy, Run
+from policies.services import runs
+from policies.services.alarms import sealed_urls
+from policies.services.window import entering, preparing, scripts, sealing
+from policies.services.window.preparing import Deferred, Plan
+from policies.services.window.volley import Volley
+from scripts_admin.domain.phases import FINE, Phase
+from scripts_admin.guard import journal, keeper, linux, spool, thaw
+from scripts_admin.guard.keeper import Guard, GuardLostError
+
+log = logging.getLogger(__name__)
+
+LOCK_SECONDS = 3.0
+THROTTLED_PAUSE = timedelta(seconds=10)
+THROTTLED_FOR = timedelta(minutes=10)  # past this AWS's no is the run's end
+ENTER_PAUSES_SECONDS = (1, 2, 5, *[10] * 60)
+ANSWER_SECONDS = 5.0  # a guard answers in microseconds; past this it is stuck and counts as lost
+THAW_RESERVE_SECONDS = 2.0  # the calls give up so long before the guard's own deadline
+
+
+def execute(run_id: UUID, *, draining: Callable[[], bool] = lambda: False) -> None:
+    """Take a queued run through its window, if it is still there to take and nobody else has it."""
+    if draining():
+        return
+    folder = spool.create(home.spool(), str(run_id))
+    held = spool.try_lock(folder, spool.KEEPER)
+    if held is None:
+        return
+    try:
+        run = runs.claim(run_id)
+        if run is not None:
+            _keep(run, folder, draining)
+    finally:
+        os.close(held)
+
+
+def runtime_folder(run_id: object) -> Path:
+    """Return the run's folder in tmpfs."""
+    return home.runtime() / str(run_id)
+
+
+def _keep(run: Run, folder: Path, draining: Callable[[], bool]) -> None:
+    try:
+        plan = preparing.prepare(run)
+    except ThrottledError as error:
+        _throttled(run, str(error))
+        return
+    except BackupError as error:
+        runs.apply(run, Event.NOTHING_LEFT, str(error), reason=str(error))
+        return
+    except (InterfaceError, OperationalError) as error:
+        log.warning("the database was away while run %s was prepared: %s", run.pk, error)
+        _insist(lambda: runs.lose(run, "the database was away"))
+        return
+    except Exception as error:
+        log.exception("run %s could not be prepared", run.pk)
+        reason = (
+            f"The run could not be prepared ({type(error).__name__}): the server's log tells more."
+        )
+        runs.apply(run, Event.NOTHING_LEFT, reason, reason=reason)
+        return
+    if isinstance(plan, Deferred):
+        runs.apply(run, Event.DEFERRED, plan.reason, not_before=plan.until)
+        return
+    for problem in (*plan.scripts.problems, *plan.problems):
+        runs.record(run, problem)
+    if not _is_worth_a_window(plan):
+        _end_early(plan)
+        return
+    if not draining():
+        _open(plan, folder)
+    else:
+        runs.apply(run, Event.DEFERRED, "the server is stopping; the next one takes the run")
+
+
+def _throttled(run: Run, sentence: str) -> None:
+    """Let the run wait where AWS is only asked too often; nothing is frozen yet."""
+    now = clock.now()
+    if now - run.created_at < THROTTLED_FOR:
+        runs.apply(run, Event.DEFERRED, sentence, not_before=now + THROTTLED_PAUSE)
+    else:
+        runs.apply(run, Event.NOTHING_LEFT, sentence, reason=sentence)
+
+
+def _is_worth_a_window(plan: Plan) -> bool:
+    if plan.run.is_test:
+        return not plan.problems and plan.run.test_phase != Phase.COMPLETE
+    return bool(plan.shots)
+
+
+def _end_early(plan: Plan) -> None:
+    """Go to complete without a window: nothing is left to back up, or only complete is tested."""
+    run = plan.run
+    reason = " ".join(plan.problems)
+    runs.apply(run, Event.NOTHING_LEFT, reason or "no window is needed", reason=reason)
+
+
+def _open(plan: Plan, folder: Path) -> None:
+    """Order the window: record, guard, row, in this order, then go."""
+    run, runtime = plan.run, runtime_folder(plan.run.pk)
+    with Volley(plan.cloud, plan.shots) as volley:
+        guard = _start_guard(plan, folder, runtime)
+        if guard is None:
+            return
+        if not _order(run, guard):
+            guard.release()  # cancelled meanwhile; before was never let go
+            spool.settle(folder)
+            return
+        lost = False
+        try:
+            _hold(plan.policy, guard, volley)
+        except GuardLostError:
+            lost = True
+            _take_over(plan, folder, runtime, volley, kept_by=guard)
+        finally:
+            guard.release()
+    why_not = entering.GUARD_LOST if lost else entering.NOT_FIRED
+    _insist(lambda: entering.shots(run, runtime, volley.fired or [], why_not))
+    _insist(lambda: entering.thaw(run, folder, runtime))
+
+
+def _order(run: Run, guard: Guard) -> bool:
+    """Enter that the window opens; False where the run was cancelled meanwhile."""
+    try:
+        return runs.apply(
+            run,
+            Event.ORDERED,
+            "the window opens",
+            expected={"cancel_requested_at": None},
+            ordered_at=clock.now(),
+        )
+    except BaseException:
+        guard.release()  # or it waits for "go" as long as anybody remembers the error
+        raise
+
+
+def _insist(enter: Callable[[], object]) -> None:
+    """Enter what happened, however long the database is away: this process alone knows what AWS answered."""
+    for pause in ENTER_PAUSES_SECONDS:
+        try:
+            enter()
+        except (InterfaceError, OperationalError) as error:
+            log.warning("the database is away, what the window gave is entered later: %s", error)
+            close_old_connections()
+            time.sleep(pause)
+        else:
+            return
+    enter()
+
+
+def _start_guard(plan: Plan, folder: Path, runtime: Path) -> Guard | None:
+    """Return a guard whose scripts stand at their gates; None, with the run at its end, where that failed."""
+    run = plan.run
+    lock = spool.lock_within(folder, LOCK_SECONDS)
+    try:
+        if lock is None:
+            raise GuardLostError("lock")  # noqa: TRY301 - one way out for all that can go wrong here
+        with _closed_on_failure(lock):
+            record = scripts.spool_record(run, plan.policy, plan.scripts, folder)
+            spool.remove(runtime)
+            journal.create(runtime)
+            sealed_urls.write(folder, plan.policy)
+            spool.write(folder, record)
+        guard = keeper.Guard(folder, runtime, lock, sealing.secrets(run.account))
+        if not guard.wait_until_ready():
+            log.warning(
+                "the guard was not preloaded: windows cost more time and memory than they need"
+            )
+    except (GuardLostError, OSError) as error:
+        spool.settle(folder)
+        reason = f"The guard of the window could not be started ({error!r}): nothing was frozen."
+        runs.apply(run, Event.NOTHING_LEFT, reason, reason=reason)
+        return None
+    return guard
+
+
+@contextmanager
+def _closed_on_failure(lock: int) -> Iterator[None]:
+    """Free the lock where the block fails: held by a process without a guard, it would stay for ever."""
+    try:
+        yield
+    except BaseException:
+        os.close(lock)
+        raise
+
+
+def _hold(policy: Policy, guard: Guard, volley: Volley) -> None:
+    """The window itself. Nothing is written from here to the return."""
+    until = linux.boottime() + policy.max_freeze_seconds - THAW_RESERVE_SECONDS
+    guard.go()
+    before = guard.before(policy.max_freeze_seconds)
+    if before in FINE or not policy.skip_snapshots_when_before_fails:
+        volley.fire(until)
+    guard.thaw(policy.max_freeze_seconds + ANSWER_SECONDS)
+    guard.wait_until_over(policy.after_timeout_seconds + 2 * ANSWER_SECONDS)
+
+
+def _take_over(plan: Plan, folder: Path, runtime: Path, volley: Volley, *, kept_by: Guard) -> None:
+    """Thaw in the dead guard's place, unless the watchdog was faster; then fire, if that was still to come."""
+    lock = spool.try_lock(folder)
+    guard: Guard | None = None
+    if lock is not None:
+        guard = _thaw(plan, folder, runtime, lock)
+    else:
+        kept_by.wake()  # alive and silent: it thaws by itself as soon as it runs again
+    if not plan.policy.skip_snapshots_when_before_fails:
+        volley.fire(linux.boottime() + plan.policy.max_freeze_seconds)
+    if guard is not None:
+        try:
+            guard.wait_until_done(4 * ANSWER_SECONDS + 60.0)
+        except GuardLostError:
+            log.warning("the thaw of run %s is left to the watchdog", plan.run.pk)
+        guard.release()
+
+
+def _thaw(plan: Plan, folder: Path, runtime: Path, lock: int) -> Guard | None:
+    with _closed_on_failure(lock):
+        _, standing = thaw.look(folder, runtime)
+        secrets = sealing.secrets(plan.run.account)
+    if standing.due is None:
+        os.close(lock)
+        return None
+    return thaw.start(folder, runtime, lock, standing.due, secrets)

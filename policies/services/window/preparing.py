@@ -1,0 +1,290 @@
+"""Everything slow about a run, before anything is frozen: who, what, with which permission, when."""
+
+import hashlib
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from django.db import transaction
+
+from n2wbackup.lib import clock, home
+from policies.adapters import session
+from policies.domain.errors import BackupError, ThrottledError
+from policies.models import Account, Policy, PolicyTarget, Run, RunTarget
+from policies.ports import Cloud, FireRequest, Instance, Volume
+from policies.services.window import credentials, leases, permits, scripts
+from policies.services.window.scripts import Scripts
+
+PROVED_FOR = timedelta(hours=1)
+# Between the renewal and the end of the last call: leases, permits, connections, the guard's start.
+RENEW_MARGIN_SECONDS = 120
+LEASE_PAUSE = timedelta(seconds=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Deferred:
+    """The run has to wait, holding nothing."""
+
+    until: datetime
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Shot:
+    """One call to make inside the window, and the row it is entered in."""
+
+    target: RunTarget
+    request: FireRequest
+
+
+@dataclass(slots=True)
+class Plan:
+    """A run, ready: what is called, with which scripts. No shots: nothing is left to back up."""
+
+    run: Run
+    policy: Policy
+    cloud: Cloud
+    scripts: Scripts
+    shots: list[Shot] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class _Resolved:
+    """What AWS says of one target; `problem` is a sentence where it cannot be backed up."""
+
+    wanted: PolicyTarget
+    volumes: tuple[str, ...] = ()
+    types: dict[str, str] = field(default_factory=dict)
+    aws_account: str = ""
+    problem: str = ""
+
+    @property
+    def resources(self) -> list[str]:
+        region = self.wanted.region
+        own = [self.wanted.instance_id] if self.wanted.instance_id else []
+        return [f"{region}:{name}" for name in (*own, *self.volumes)]
+
+
+def prepare(run: Run) -> Plan | Deferred:
+    """Resolve, prove, lease and permit. Enters the run's targets; those that fail are left out."""
+    policy, account = run.policy, run.account
+    if policy is None or account is None:
+        message = "The policy or its account is gone: nothing can be backed up."
+        raise BackupError(message)
+    credentials.refuse_withdrawn(account)
+    found = scripts.resolve(run, policy)
+    cloud = session.cloud(credentials.of(account))
+    targets = list(policy.targets.all())
+    resolved = _resolve(cloud, targets)
+    _prove(run, policy, account, cloud, resolved)
+    good = [r for r in resolved if not r.problem]
+    if good and not run.is_test:
+        cloud.renew(policy.max_freeze_seconds + RENEW_MARGIN_SECONDS)
+    wait = _reserve(run, account, good)
+    if wait is not None:
+        return wait
+    plan = Plan(run, policy, cloud, found, problems=[r.problem for r in resolved if r.problem])
+    plan.shots = _enter_targets(run, resolved)
+    if not run.is_test:
+        _warm(cloud, plan.shots)
+    return plan
+
+
+def _resolve(cloud: Cloud, targets: Sequence[PolicyTarget]) -> list[_Resolved]:
+    by_region: dict[str, list[_Resolved]] = defaultdict(list)
+    resolved = [_Resolved(target) for target in targets]
+    for one in resolved:
+        by_region[one.wanted.region].append(one)
+    for region, ones in by_region.items():
+        try:
+            _resolve_region(cloud, region, ones)
+        except ThrottledError:
+            raise
+        except BackupError as error:
+            for one in ones:
+                one.problem = one.problem or str(error)
+    return resolved
+
+
+def _resolve_region(cloud: Cloud, region: str, ones: Sequence[_Resolved]) -> None:
+    ids = [one.wanted.instance_id for one in ones if one.wanted.instance_id]
+    instances = cloud.instances(region, ids) if ids else {}
+    for one in ones:
+        if one.wanted.instance_id:
+            _take_instance(one, instances.get(one.wanted.instance_id))
+    named = {volume for one in ones for volume in one.volumes}
+    alone = {one.wanted.volume_id for one in ones if one.wanted.volume_id}
+    volumes = cloud.volumes(region, sorted(named | alone)) if named | alone else {}
+    for one in ones:
+        if one.wanted.volume_id:
+            _take_volume(one, volumes.get(one.wanted.volume_id), named)
+        one.types = {v: volumes[v].volume_type for v in one.volumes if v in volumes}
+
+
+def _take_instance(one: _Resolved, found: Instance | None) -> None:
+    wanted = one.wanted
+    where = f"{wanted.instance_id} in {wanted.region}"
+    if found is None:
+        one.problem = (
+            f"The instance {where} does not exist for this account: correct its id or region, or take it out "
+            "of the policy."
+        )
+        return
+    one.aws_account = found.aws_account_id
+    unknown = sorted(set(wanted.exclude_volume_ids) - set(found.volume_ids))
+    if unknown:
+        one.problem = f"The excluded volume {unknown[0]} is not attached to {where}: take it out of the exclusions."
+    elif found.root_volume_id in wanted.exclude_volume_ids:
+        one.problem = (
+            f"{found.root_volume_id} is the boot volume of {where}, which AWS excludes only as such: use "
+            "exclude_boot_volume."
+        )
+    else:
+        boot = {found.root_volume_id} if wanted.exclude_boot_volume else set()
+        left_out = set(wanted.exclude_volume_ids) | boot
+        one.volumes = tuple(v for v in found.volume_ids if v not in left_out)
+        if not one.volumes:
+            one.problem = f"No volume of {where} is left to back up: exclude fewer of them."
+
+
+def _take_volume(one: _Resolved, found: Volume | None, named: set[str]) -> None:
+    wanted = one.wanted
+    if found is None:
+        one.problem = (
+            f"The volume {wanted.volume_id} in {wanted.region} does not exist for this account: correct its id "
+            "or region, or take it out of the policy."
+        )
+    elif wanted.volume_id not in named:  # else it counts once, with its instance
+        one.volumes = (wanted.volume_id,)
+
+
+def _request(run: Run, one: _Resolved) -> FireRequest:
+    wanted = one.wanted
+    tags = {
+        "Name": f"{run.label} {wanted}",
+        "n2wbackup:server": home.server_id(),
+        "n2wbackup:run": str(run.pk),
+        "n2wbackup:policy": run.policy_name,
+        "n2wbackup:owner": run.owner_name,
+        "n2wbackup:consistency": "pending",
+    }
+    return FireRequest(
+        region=wanted.region,
+        tags=tags,
+        description=f"n2wbackup {run.label} run {run.pk}",
+        instance_id=wanted.instance_id,
+        volume_id=wanted.volume_id,
+        exclude_boot_volume=wanted.exclude_boot_volume,
+        exclude_volume_ids=tuple(wanted.exclude_volume_ids),
+    )
+
+
+def _prove(
+    run: Run, policy: Policy, account: Account, cloud: Cloud, resolved: Iterable[_Resolved]
+) -> None:
+    """Ask by DryRun whether each call is permitted: when something changed, in tests, else at most hourly."""
+    wanted = _fingerprint(account, policy.targets.all())
+    now = clock.now()
+    proved = policy.proved_at
+    fresh = proved is not None and now - PROVED_FOR < proved <= now + clock.SKEW
+    if policy.proved_for == wanted and fresh and not run.is_test:
+        return
+    for one in resolved:
+        if one.problem or not one.volumes:
+            continue
+        try:
+            cloud.prove(_request(run, one))
+        except ThrottledError:
+            raise
+        except BackupError as error:
+            one.problem = str(error)
+    if not any(one.problem for one in resolved):
+        Policy.objects.filter(pk=policy.pk).update(proved_for=wanted, proved_at=now)
+
+
+def _fingerprint(account: Account, targets: Iterable[PolicyTarget]) -> str:
+    facts = [
+        [t.region, t.instance_id, t.volume_id, t.exclude_boot_volume, t.exclude_volume_ids]
+        for t in targets
+    ]
+    way_in = [account.pk, account.auth, account.access_key_id, account.role_arn]
+    text = json.dumps([*way_in, sorted(facts, key=str)])
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _reserve(run: Run, account: Account, good: Sequence[_Resolved]) -> Deferred | None:
+    """Take the leases, then the permits; None when all are taken, else nothing of use is held."""
+    holder = leases.take(run, [name for one in good for name in one.resources])
+    if holder is not None:
+        reason = f"waits for run {holder.pk} of {holder.label}, which holds one of its resources"
+        return Deferred(clock.now() + LEASE_PAUSE, reason)
+    if run.is_test:
+        return None
+    types: dict[str, str] = {}
+    for one in good:
+        types |= one.types
+    full = permits.pending_limit_reached(types)
+    if full:
+        volume, count = min(full.items())
+        reason = f"waits for pending snapshots of {volume}: {count} are as many as AWS allows"
+        return Deferred(clock.now() + permits.PENDING_PAUSE, reason)
+    return _permit(account, _by_region(good))
+
+
+def _permit(account: Account, by_region: Mapping[str, Sequence[_Resolved]]) -> Deferred | None:
+    """Take the permits of every region or of none."""
+    with transaction.atomic():
+        for region, ones in by_region.items():
+            bucket = f"{credentials.bucket(account, ones[0].aws_account)}:{region}"
+            volumes = [f"{region}:{volume}" for one in ones for volume in one.volumes]
+            until = permits.take(bucket, len(ones), volumes)
+            if until is not None:
+                transaction.set_rollback(True)
+                return Deferred(until, f"waits for the rate that AWS allows in {region}")
+    return None
+
+
+def _by_region(good: Sequence[_Resolved]) -> Mapping[str, list[_Resolved]]:
+    found: dict[str, list[_Resolved]] = defaultdict(list)
+    for one in good:
+        if one.volumes:
+            found[one.wanted.region].append(one)
+    return found
+
+
+def _enter_targets(run: Run, resolved: Iterable[_Resolved]) -> list[Shot]:
+    """Write the intent down, before anything is called."""
+    run.targets.all().delete()
+    shots = []
+    for one in resolved:
+        if not one.problem and (run.is_test or not one.volumes):
+            continue  # a test makes no snapshots; a volume of a target instance counts with that
+        state = RunTarget.State.LEFT_OUT if one.problem else RunTarget.State.PLANNED
+        target = RunTarget.objects.create(
+            run=run,
+            instance_id=one.wanted.instance_id,
+            volume_id=one.wanted.volume_id,
+            region=one.wanted.region,
+            exclude_boot_volume=one.wanted.exclude_boot_volume,
+            exclude_volume_ids=one.wanted.exclude_volume_ids,
+            expected_volume_ids=list(one.volumes),
+            state=state,
+            reason=one.problem,
+        )
+        if not one.problem:
+            shots.append(Shot(target, _request(run, one)))
+    return shots
+
+
+def _warm(cloud: Cloud, shots: Sequence[Shot]) -> None:
+    """Open the connections; one that cannot be opened now is tried again by the call itself."""
+    connections: dict[str, int] = defaultdict(int)
+    for shot in shots:
+        connections[shot.request.region] += 1
+    for region, count in connections.items():
+        with suppress(BackupError):
+            cloud.warm(region, count)

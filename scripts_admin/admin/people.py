@@ -1,0 +1,166 @@
+"""Users and groups in the admin. Only superusers see users: who may edit them could make more."""
+
+from typing import TYPE_CHECKING, Any
+
+from django.contrib import admin, messages
+from django.contrib.auth.admin import GroupAdmin, UserAdmin
+from django.contrib.auth.models import Group, Permission
+from django.core.exceptions import ValidationError
+from django.db import models
+from django.forms import ModelForm
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+
+from scripts_admin import permissions
+from scripts_admin.forms import NewUserForm, UserForm
+from scripts_admin.models import User
+from scripts_admin.services import users
+
+if TYPE_CHECKING:
+    _UserAdmin = UserAdmin[User]
+    _UserForm = ModelForm[User]
+else:  # they take no types at run time
+    _UserAdmin, _UserForm = UserAdmin, ModelForm
+
+SERVER_ROLE_HINT = (
+    "Among the permissions of accounts is “Can use the server's own AWS role”: whoever has it backs up whatever that "
+    "role reaches. Leave it out where somebody only gets the rights on accounts."
+)
+
+
+class OnlySuperusers:
+    """Who is no superuser sees nothing of it, whatever permissions they were given."""
+
+    def has_module_permission(self, request: HttpRequest) -> bool:
+        """Ask for a superuser."""
+        return permissions.may_manage_people(request.user)
+
+    def has_view_permission(self, request: HttpRequest, _obj: object = None) -> bool:
+        """Ask for a superuser."""
+        return permissions.may_manage_people(request.user)
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """Ask for a superuser."""
+        return permissions.may_manage_people(request.user)
+
+    def has_change_permission(self, request: HttpRequest, _obj: object = None) -> bool:
+        """Ask for a superuser."""
+        return permissions.may_manage_people(request.user)
+
+    def has_delete_permission(self, request: HttpRequest, _obj: object = None) -> bool:
+        """Ask for a superuser."""
+        return permissions.may_manage_people(request.user)
+
+
+def _warned(field: Any, db_field: Any) -> Any:  # noqa: ANN401 - a form's field and a model's, of any kind
+    """Say beside the permissions which of them to give with care."""
+    if field is not None and db_field.related_model is Permission:
+        field.help_text = f"{SERVER_ROLE_HINT} {field.help_text}"
+    return field
+
+
+@admin.register(User)
+class PeopleAdmin(OnlySuperusers, _UserAdmin):
+    """Users. Saving goes through the service, which makes the folder too."""
+
+    form = UserForm
+    add_form = NewUserForm
+    list_display = ("username", "email", "is_superuser", "is_staff", "is_active")
+    fieldsets = (
+        (None, {"fields": ("username", "password")}),
+        ("Person", {"fields": ("first_name", "last_name", "email")}),
+        (
+            "Rights",
+            {"fields": ("is_active", "is_staff", "is_superuser", "groups", "user_permissions")},
+        ),
+        ("Dates", {"fields": ("last_login", "date_joined")}),
+    )
+    add_fieldsets = (
+        (
+            None,
+            {"fields": ("username", "email", "usable_password", "password1", "password2")},
+        ),
+    )
+
+    def formfield_for_manytomany(
+        self,
+        db_field: Any,  # noqa: ANN401 - as Django declares it
+        request: HttpRequest,
+        **kwargs: Any,  # noqa: ANN401
+    ) -> Any:  # noqa: ANN401
+        """Warn beside the permissions."""
+        field = super().formfield_for_manytomany(db_field, request, **kwargs)
+        return _warned(field, db_field)
+
+    def get_readonly_fields(
+        self,
+        request: HttpRequest,  # noqa: ARG002 - Django's signature
+        obj: User | None = None,
+    ) -> tuple[str, ...]:
+        """Keep the name of who is there as it is."""
+        return ("last_login", "date_joined", *(("username",) if obj else ()))
+
+    def save_model(
+        self,
+        request: HttpRequest,  # noqa: ARG002 - Django's signature
+        obj: User,
+        form: _UserForm,  # noqa: ARG002
+        change: bool,  # noqa: FBT001, ARG002
+    ) -> None:
+        """Save the user with their folder."""
+        users.save(obj)
+
+    def delete_model(self, request: HttpRequest, obj: User) -> None:  # noqa: ARG002 - Django's signature
+        """Delete the user and the row of their folder."""
+        users.delete(obj)
+
+    def delete_queryset(self, request: HttpRequest, queryset: models.QuerySet[User]) -> None:  # noqa: ARG002
+        """Delete them one by one, by the same rule; the admin's transaction takes all back."""
+        for user in queryset:
+            users.delete(user)
+
+    def get_deleted_objects(
+        self,
+        objs: Any,  # noqa: ANN401 - a queryset or a list of users
+        request: HttpRequest,  # noqa: ARG002 - Django's signature
+    ) -> tuple[list[Any], dict[Any, Any], set[Any], list[Any]]:
+        """Name who would go, and a sentence for each who has to stay; with one, Django deletes none."""
+        people = list(objs)
+        kept = [reason for user in people if (reason := users.why_not_deleted(user))]
+        return people, {"users": len(people)}, set(), kept
+
+    def changeform_view(
+        self,
+        request: HttpRequest,
+        object_id: str | None = None,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> Any:  # noqa: ANN401 - as Django declares it
+        """Show the form; a folder that cannot be made is told on the page, and nothing is saved."""
+        try:
+            return super().changeform_view(request, object_id, form_url, extra_context)
+        except ValidationError as error:
+            return _told(request, " ".join(error.messages))
+
+
+def _told(request: HttpRequest, sentence: str) -> HttpResponse:
+    messages.error(request, sentence)
+    return redirect(request.get_full_path())
+
+
+admin.site.unregister(Group)
+
+
+@admin.register(Group)
+class GroupsAdmin(OnlySuperusers, GroupAdmin):
+    """Groups."""
+
+    def formfield_for_manytomany(
+        self,
+        db_field: Any,  # noqa: ANN401 - as Django declares it
+        request: HttpRequest | None = None,
+        **kwargs: Any,  # noqa: ANN401
+    ) -> Any:  # noqa: ANN401
+        """Warn beside the permissions."""
+        field = super().formfield_for_manytomany(db_field, request, **kwargs)
+        return _warned(field, db_field)

@@ -1,0 +1,291 @@
+"""The guard: a small process outside the worker that keeps one window, and thaws whatever dies.
+
+It runs before, tells the worker, waits for "thaw" and runs after. When the worker's pipe closes or the
+deadline passes it thaws by itself, at once, with the right argument. It is the clock of the window: its
+answer to "thaw" says who began it. It holds the run's lock for as long as it lives, writes to tmpfs only, and
+imports nothing but the standard library, as it is forked from a preloaded parent.
+"""
+
+import os
+import selectors
+import signal
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from multiprocessing.reduction import DupFd
+from pathlib import Path
+from typing import Protocol
+
+from setproctitle import setproctitle
+
+from scripts_admin.domain.phases import FINE, Outcome, Phase, ThawBy
+from scripts_admin.guard import journal, linux, spool
+from scripts_admin.guard.capture import LIMIT_BYTES, REPEATED_LIMIT_BYTES
+from scripts_admin.guard.script import RECHECK_SECONDS, Script
+
+LOADED_IN = os.getpid()  # the forkserver's, unless its preload failed in silence
+# The selector's clock stops while the machine sleeps, and a dead worker may keep its pipe: look so often.
+IDLE_SECONDS = 0.5
+
+
+class Lock:
+    """The descriptor that holds a run's flock, on its way from one process to the next.
+
+    The flock belongs to the open file, so there is no moment at which neither process holds it.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        """Wrap a descriptor; the receiving process gets a duplicate."""
+        self.descriptor = descriptor
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Send the descriptor itself along with the pickle."""
+        return _receive_lock, (DupFd(self.descriptor),)
+
+
+class _Detachable(Protocol):
+    def detach(self) -> int: ...
+
+
+def _receive_lock(sent: _Detachable) -> Lock:
+    return Lock(sent.detach())
+
+
+@dataclass(frozen=True, slots=True)
+class Orders:
+    """Where a guard finds its run; `lock` holds the run's flock, `secrets` are masked in outputs.
+
+    `worker` is who gave them: when it dies, its window is thawed.
+    """
+
+    spool_folder: Path
+    runtime_folder: Path
+    lock: Lock
+    worker: linux.Process
+    secrets: tuple[bytes, ...] = ()
+
+
+def keep_window(pipe: Connection, orders: Orders) -> None:
+    """Be the guard of one window: the entry of the process. Ends when after has ended."""
+    record, lock = _settle_in(orders)
+    writer = journal.Writer(orders.runtime_folder)
+    writer.note_guard()
+    window = Window(pipe, record, writer, orders)
+    _tell(pipe, "ready", os.getpid() != LOADED_IN)
+    window.keep()
+    os.close(lock)  # first, so that whoever hears of the end finds the run kept by nobody
+    _tell(pipe, "over", None)
+
+
+def run_single(pipe: Connection, orders: Orders, phase: Phase, argument: str, attempt: int) -> None:
+    """Run one script outside a window: a repeated after, or complete. The entry of the process.
+
+    For after, before and earlier afters are made sure to be dead first, whoever started them.
+    """
+    record, lock = _settle_in(orders)
+    if phase == Phase.AFTER:
+        _bury(journal.read(orders.runtime_folder), record)
+    command = record.command(phase)
+    if command is not None:
+        writer = journal.Writer.or_none(orders.runtime_folder)
+        writer.note_guard()
+        writer.note("opened")  # whatever the journal was before it may have been lost with
+        if phase == Phase.AFTER and attempt == 1:
+            # Whoever asked for it, the window's own guard did not live to run it.
+            writer.note("thaw", by=ThawBy.LOST)
+        selector = selectors.DefaultSelector()
+        # The journal lies in memory that many share: of what fails each minute a little is enough.
+        limit = LIMIT_BYTES if attempt == 1 else REPEATED_LIMIT_BYTES
+        script = Script(
+            record, command, writer, selector, lambda _: None, orders.secrets, attempt, limit
+        )
+        script.release(argument, command.timeout_seconds)
+        while not script.ended:
+            _turn(selector, [script], None)
+        script.write_output()
+    os.close(lock)
+    _tell(pipe, "done", None)
+
+
+def _settle_in(orders: Orders) -> tuple[spool.Record, int]:
+    """Leave the worker's session and streams, ignore what would end us, and read the record."""
+    lock = orders.lock.descriptor
+    os.setsid()
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGPIPE):
+        signal.signal(number, signal.SIG_IGN)
+    null = os.open(os.devnull, os.O_RDWR)
+    for stream in (0, 1, 2):
+        os.dup2(null, stream)
+    setproctitle(f"n2wbackup guard {orders.spool_folder.name}")
+    return spool.read_any(orders.spool_folder), lock
+
+
+def _tell(pipe: Connection, what: str, value: object) -> None:
+    """Tell the worker; it may be gone, which never matters to what the guard does."""
+    with suppress(OSError):
+        pipe.send((what, value))
+
+
+def _turn(selector: selectors.BaseSelector, scripts: Sequence[Script], until: float | None) -> bool:
+    """Handle what is readable, or wait for the nearest deadline; tell whether there was anything."""
+    moments = [m for m in (*(script.deadline for script in scripts), until) if m is not None]
+    now = linux.boottime()
+    wait = min([IDLE_SECONDS, *(max(0.0, moment - now) for moment in moments)])
+    ready = selector.select(wait)
+    for key, _ in ready:
+        key.data(key.fd)
+    now = linux.boottime()
+    for script in scripts:
+        script.tick(now)
+    return bool(ready)
+
+
+def _bury(known: journal.Journal, record: spool.Record) -> None:
+    """Make sure that no earlier before or after of this run still acts.
+
+    An after that lost its guard may be about to succeed: it gets its time. A killed process that stays sits
+    in a write to the frozen disk; it can do nothing more, and only the thaw lets it go.
+    """
+    for attempt in known.attempts.values():
+        if attempt.process is None or attempt.phase == Phase.COMPLETE:
+            continue
+        if attempt.phase == Phase.BEFORE and attempt.ended_at is not None:
+            continue  # it ended by itself: what it left behind holds the lock that after shall release
+        if attempt.phase == Phase.AFTER and attempt.was_ordered and attempt.ended_boot is None:
+            timeout = record.after.timeout_seconds if record.after else 0.0
+            _wait_until_gone(attempt.process, (attempt.ordered_boot or 0.0) + timeout)
+        for number, grace in ((signal.SIGTERM, 1.0), (signal.SIGKILL, 2.0)):
+            linux.signal_group(attempt.process, number)
+            if _wait_until_gone(attempt.process, linux.boottime() + grace):
+                break
+
+
+def _wait_until_gone(leader: linux.Process, until: float) -> bool:
+    while not linux.group_is_gone(leader):
+        if linux.boottime() >= until:
+            return False
+        time.sleep(RECHECK_SECONDS)
+    return True
+
+
+class Window:
+    """One window's loop, single-threaded: before, the wait for "thaw", after."""
+
+    def __init__(
+        self,
+        pipe: Connection,
+        record: spool.Record,
+        writer: journal.Writer,
+        orders: Orders,
+    ) -> None:
+        """Fork both scripts and hold them at their gates."""
+        self._pipe, self._record, self._writer = pipe, record, writer
+        self._secrets, self._worker = orders.secrets, orders.worker
+        self._selector = selectors.DefaultSelector()
+        self._after = self._fork(Phase.AFTER)
+        self._before = self._fork(Phase.BEFORE)
+        self._selector.register(pipe.fileno(), selectors.EVENT_READ, self._on_word)
+        self._opened: float | None = None
+        self._thaw_by: ThawBy | None = None
+        self._is_lost = self._over = False
+
+    def _fork(self, phase: Phase) -> Script | None:
+        command = self._record.command(phase)
+        if command is None:
+            return None
+        on_end = self._on_before_end if phase == Phase.BEFORE else self._on_after_end
+        return Script(self._record, command, self._writer, self._selector, on_end, self._secrets)
+
+    def keep(self) -> None:
+        """Turn until the window is over, then put the outputs down."""
+        while not self._over:
+            scripts = [script for script in (self._before, self._after) if script]
+            busy = _turn(self._selector, scripts, self._deadline)
+            if self._is_overdue:
+                self._thaw(ThawBy.DEADLINE)
+            elif not busy and not self._is_lost and linux.is_dying(self._worker):
+                self._on_lost()
+        if self._opened is None:
+            return
+        for script in (self._before, self._after):
+            if script:
+                script.write_output()
+
+    @property
+    def _deadline(self) -> float | None:
+        if self._opened is None or self._thaw_by:
+            return None
+        return self._opened + self._record.max_freeze_seconds
+
+    @property
+    def _is_overdue(self) -> bool:
+        return self._deadline is not None and linux.boottime() >= self._deadline
+
+    def _on_word(self, _: int) -> None:
+        try:
+            word = self._pipe.recv()
+        except (EOFError, OSError):
+            self._on_lost()
+            return
+        if word == "go":
+            self._open()
+        elif word == "thaw":
+            # Whoever slept past the deadline, this guard too, has held the application too long.
+            self._thaw(ThawBy.DEADLINE if self._is_overdue else ThawBy.WORKER)
+            _tell(self._pipe, "thawing", self._thaw_by)
+
+    def _on_lost(self) -> None:
+        self._is_lost = True
+        self._selector.unregister(self._pipe.fileno())
+        if self._opened is not None:
+            self._thaw(ThawBy.LOST)
+            return
+        for script in (self._before, self._after):
+            if script:
+                script.abandon()
+        self._over = True
+
+    def _open(self) -> None:
+        self._opened = linux.boottime()
+        self._writer.write("opened")
+        if self._before:
+            self._before = self._at_gate(self._before)
+            self._before.release(None, self._record.max_freeze_seconds)
+        else:
+            _tell(self._pipe, "before", self._record.before_outcome)
+
+    def _on_before_end(self, before: Script) -> None:
+        _tell(self._pipe, "before", before.outcome)
+        if self._thaw_by:
+            self._release_after()
+
+    def _thaw(self, by: ThawBy) -> None:
+        """Begin to thaw, once; before is made sure to be dead first."""
+        if self._thaw_by:
+            return
+        self._thaw_by = by
+        self._writer.note("thaw", by=by)
+        if self._before and not self._before.ended:
+            self._before.end(Outcome.INTERRUPTED)
+        else:
+            self._release_after()
+
+    def _release_after(self) -> None:
+        if self._after is None:
+            self._over = True
+            return
+        self._after = self._at_gate(self._after)
+        before = self._before.outcome if self._before else self._record.before_outcome
+        left = self._record.max_freeze_seconds - (linux.boottime() - (self._opened or 0.0))
+        self._after.release("1" if before in FINE else "0", left)
+
+    def _at_gate(self, script: Script) -> Script:
+        """Return the script, or a new one where somebody killed it while it stood at its gate."""
+        if script.waits_at_gate:
+            return script
+        return self._fork(script.command.phase) or script
+
+    def _on_after_end(self, _: Script) -> None:
+        self._over = True

@@ -1,0 +1,178 @@
+"""What happened to one run's scripts, appended line by line to a file in tmpfs.
+
+Within the window nothing may be written to a disk, as it may be the frozen one; tmpfs cannot be frozen, and
+it forgets exactly when the pids in it lose their meaning. Its one writer at a time holds the run's lock.
+"""
+
+import errno
+import json
+import os
+import time
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from scripts_admin.domain.phases import Outcome, Phase, ThawBy
+from scripts_admin.guard import linux
+
+NAME = "journal"
+Event = dict[str, Any]
+
+
+@dataclass(slots=True)
+class Attempt:
+    """One script's start and end. `at` times are UNIX seconds, `boot` times seconds since boot."""
+
+    phase: Phase
+    number: int
+    process: linux.Process | None = None
+    argument: str | None = None
+    script: str = ""
+    ordered_at: float | None = None
+    ordered_boot: float | None = None
+    ended_at: float | None = None
+    ended_boot: float | None = None
+    outcome: Outcome = Outcome.NOT_RUN
+    exit_code: int | None = None
+    stdout: str = ""
+    stderr: str = ""
+
+    @property
+    def was_ordered(self) -> bool:
+        """Tell whether the script was let go, so that it may have done anything at all."""
+        return self.ordered_at is not None
+
+    @property
+    def settled(self) -> Outcome:
+        """Return the outcome, as far as it can be known when nobody keeps the script any more."""
+        if self.was_ordered and self.ended_at is None:
+            return Outcome.INTERRUPTED
+        return self.outcome
+
+
+@dataclass(slots=True)
+class Journal:
+    """A run's journal, read."""
+
+    attempts: dict[tuple[Phase, int], Attempt] = field(default_factory=dict)
+    guard: linux.Process | None = None  # the last that kept the run
+    opened: bool = False
+    opened_boot: float | None = None  # seconds since boot
+    thaw_by: ThawBy | None = None  # None: nobody has begun to thaw
+    thaw_at: float | None = None
+    thaw_boot: float | None = None
+
+    @property
+    def before(self) -> Attempt | None:
+        """Return before's only attempt, or None where nothing tells of it."""
+        return self.attempts.get((Phase.BEFORE, 1))
+
+    @property
+    def afters(self) -> list[Attempt]:
+        """Return the attempts of after that were let go, oldest first."""
+        found = [a for a in self.attempts.values() if a.phase == Phase.AFTER and a.was_ordered]
+        return sorted(found, key=lambda attempt: attempt.number)
+
+    def take(self, event: Event) -> None:
+        """Apply one line."""
+        kind = event.pop("event")
+        if kind == "opened":
+            self.opened, self.opened_boot = True, event.get("boot")
+            return
+        if kind == "kept":
+            self.guard = linux.Process(event["pid"], event["start_ticks"])
+            return
+        if kind == "thaw":
+            self.thaw_by, self.thaw_at, self.thaw_boot = (
+                ThawBy(event["by"]),
+                event["at"],
+                event["boot"],
+            )
+            return
+        key = (Phase(event.pop("phase")), event.pop("attempt"))
+        attempt = self.attempts.setdefault(key, Attempt(*key))
+        if kind == "spawned":
+            attempt.process = linux.Process(event["pid"], event["start_ticks"])
+        elif kind == "ordered":
+            attempt.ordered_at, attempt.ordered_boot = event["at"], event["boot"]
+            attempt.argument, attempt.script = event["argument"], event["script"]
+        elif kind == "ended":
+            attempt.ended_at, attempt.ended_boot = event["at"], event["boot"]
+            attempt.outcome, attempt.exit_code = Outcome.of(event["outcome"]), event["exit_code"]
+        elif kind == "output":
+            attempt.stdout, attempt.stderr = event["stdout"], event["stderr"]
+
+
+def read(folder: Path) -> Journal:
+    """Return what the run's journal says; an empty one where there is none."""
+    return read_if_there(folder) or Journal()
+
+
+def read_if_there(folder: Path) -> Journal | None:
+    """Return the run's journal, or None where it is lost.
+
+    A torn line is left out, and so is one that another version wrote and that means nothing here.
+    """
+    journal = Journal()
+    try:
+        text = (folder / NAME).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return None
+    for line in text.split("\n"):
+        with suppress(AttributeError, KeyError, TypeError, ValueError):
+            journal.take(json.loads(line))
+    return journal
+
+
+def create(folder: Path) -> None:
+    """Begin an empty journal; from now on a missing one means that it was lost."""
+    Writer(folder).close()
+
+
+class Writer:
+    """Append to a run's journal; one write call a line, so a reader never sees half of a kept one."""
+
+    def __init__(self, folder: Path | None) -> None:
+        """Open the journal in the run's tmpfs folder, which is made where it is missing; None: keep nothing."""
+        self._torn = False
+        if folder is None:
+            self._descriptor = os.open(os.devnull, os.O_WRONLY)
+            return
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+        self._descriptor = os.open(folder / NAME, flags, 0o600)
+        # A writer that was killed in mid-line left no newline; the next line must not be glued to it.
+        self._torn = os.fstat(self._descriptor).st_size > 0
+
+    @classmethod
+    def or_none(cls, folder: Path) -> "Writer":
+        """Open the journal, or one that keeps nothing where there is no room: a thaw goes on without."""
+        try:
+            return cls(folder)
+        except OSError:
+            return cls(None)
+
+    def note(self, event: str, **values: object) -> None:
+        """Put one event down if there is room: what follows a freeze must not fail for want of memory."""
+        with suppress(OSError):
+            self.write(event, **values)
+
+    def write(self, event: str, **values: object) -> None:
+        """Put one event down with the times of now; OSError where there is no room for it."""
+        line = {"event": event, "at": time.time(), "boot": linux.boottime()} | values
+        text = (b"\n" if self._torn else b"") + json.dumps(line).encode() + b"\n"
+        self._torn = True
+        if os.write(self._descriptor, text) == len(text):
+            self._torn = False
+        else:
+            raise OSError(errno.ENOSPC, "the journal's line is cut short")
+
+    def note_guard(self) -> None:
+        """Put down that this process keeps the run from now on."""
+        guard = linux.identify(os.getpid())
+        self.note("kept", pid=guard.pid, start_ticks=guard.start_ticks)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        os.close(self._descriptor)

@@ -1,0 +1,134 @@
+"""The worker's end of a guard: start one, talk to it, and notice when it is gone.
+
+Guards are forked by multiprocessing's forkserver from a parent that has only the guard preloaded: a few
+milliseconds and megabytes each, nothing of Django in them, and no thread of the worker's to be copied in mid-lock.
+"""
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Sequence
+from contextlib import suppress
+from multiprocessing import forkserver
+from pathlib import Path
+
+from scripts_admin.domain.phases import Outcome, Phase, ThawBy
+from scripts_admin.guard import guard, linux
+
+START_SECONDS = 10.0
+_PROJECT = Path(guard.__file__).resolve().parents[2]
+# What each process that multiprocessing starts would else import for itself.
+_STARTED_WITH = ["multiprocessing.popen_forkserver"]
+_context = multiprocessing.get_context("forkserver")
+_starting = threading.Lock()
+
+
+class GuardLostError(Exception):
+    """The guard is gone, or did not answer: whoever gets the run's lock has to thaw."""
+
+
+def warm() -> None:
+    """Have the forkserver running, with the guard preloaded; costs nothing when it runs already."""
+    with _starting:
+        _context.set_forkserver_preload([guard.__name__, *_STARTED_WITH])
+        inherited = os.environ.get("PYTHONPATH")
+        # The forkserver does not get our sys.path, and swallows the ImportError of a failed preload.
+        os.environ["PYTHONPATH"] = os.pathsep.join([str(_PROJECT), *filter(None, [inherited])])
+        try:
+            forkserver.ensure_running()
+        finally:
+            if inherited is None:
+                del os.environ["PYTHONPATH"]
+            else:
+                os.environ["PYTHONPATH"] = inherited
+
+
+class Guard:
+    """A started guard. Every method that waits has a limit and raises GuardLostError past it."""
+
+    def __init__(
+        self,
+        spool_folder: Path,
+        runtime_folder: Path,
+        lock: int,
+        secrets: Sequence[bytes] = (),
+        single: tuple[Phase, str, int] | None = None,
+    ) -> None:
+        """Start a guard and hand it the run's lock; this process holds it no longer on return.
+
+        `single` is (phase, argument, attempt) of one script to run outside a window.
+        """
+        try:
+            warm()
+            self._pipe, theirs = _context.Pipe()
+            worker = linux.identify(os.getpid())
+            orders = guard.Orders(
+                spool_folder, runtime_folder, guard.Lock(lock), worker, tuple(secrets)
+            )
+            target = guard.run_single if single else guard.keep_window
+            self._process = _context.Process(target=target, args=(theirs, orders, *(single or ())))
+            with theirs:
+                self._process.start()
+        finally:
+            os.close(lock)  # whatever went wrong: a lock that nobody minds would never be thawed
+
+    @property
+    def pid(self) -> int:
+        """Return the guard's pid."""
+        return self._process.pid or 0
+
+    def wait_until_ready(self) -> bool:
+        """Return once both scripts stand at their gates; tells whether the preload took."""
+        return bool(self._hear("ready", START_SECONDS))
+
+    def wake(self) -> None:
+        """Let it go on where somebody has stopped it (SIGSTOP, a debugger)."""
+        with suppress(ProcessLookupError):
+            os.kill(self.pid, signal.SIGCONT)
+
+    def go(self) -> None:
+        """Open the window: before starts."""
+        self._say("go")
+
+    def before(self, within_seconds: float) -> Outcome:
+        """Return before's outcome as soon as it has ended."""
+        return Outcome.of(str(self._hear("before", within_seconds)))
+
+    def thaw(self, within_seconds: float) -> ThawBy:
+        """Have after run; return who began the thaw: the worker if this call did."""
+        self._say("thaw")
+        return ThawBy(str(self._hear("thawing", within_seconds)))
+
+    def wait_until_over(self, within_seconds: float) -> None:
+        """Return when after has ended and the outputs are in the journal."""
+        self._hear("over", within_seconds)
+
+    def wait_until_done(self, within_seconds: float) -> None:
+        """Return when a single script has ended."""
+        self._hear("done", within_seconds)
+
+    def is_done(self) -> bool:
+        """Tell whether a single script's guard is finished or gone, without waiting."""
+        return self._process.exitcode is not None
+
+    def release(self) -> None:
+        """Let go of the pipe. In an open window the guard thaws by itself."""
+        self._pipe.close()
+        self._process.join(0)
+
+    def _say(self, word: str) -> None:
+        try:
+            self._pipe.send(word)
+        except OSError as problem:
+            raise GuardLostError(word) from problem
+
+    def _hear(self, wanted: str, within_seconds: float) -> object:
+        """Return the value that comes with `wanted`; words of earlier moments are passed over."""
+        until = linux.boottime() + within_seconds
+        with suppress(EOFError, OSError):
+            while self._pipe.poll(max(0.0, until - linux.boottime())):
+                what, value = self._pipe.recv()
+                if what == wanted:
+                    return value
+        raise GuardLostError(wanted)

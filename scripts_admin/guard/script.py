@@ -1,0 +1,315 @@
+"""One script under a guard: forked at a gate, let go, read, ended and reaped, and never waited for.
+
+The fork happens before the window, with the pid on record; inside it only a byte string goes through a pipe.
+If the guard dies, the gate closes and a script that was not let go never starts.
+"""
+
+import errno
+import json
+import os
+import selectors
+import signal
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import NoReturn, TypedDict
+
+from scripts_admin.domain.phases import Outcome, Phase
+from scripts_admin.guard import linux
+from scripts_admin.guard.capture import LIMIT_BYTES, Capture
+from scripts_admin.guard.journal import Writer
+from scripts_admin.guard.spool import Record, RunAs, ScriptCommand
+
+READ_BYTES = 65536
+TERM_GRACE_SECONDS = 1.0  # from TERM to KILL; the application may be frozen all the while
+KILL_GRACE_SECONDS = 2.0  # a killed process that stays may sit in a write to the frozen disk: go on
+RECHECK_SECONDS = 0.01
+_NOT_STARTED = 127
+
+
+class Order(TypedDict):
+    """What a script learns only when it is let go."""
+
+    arguments: list[str]
+    environment: dict[str, str]
+
+
+class Script:
+    """A script in its own session and process group. All methods return at once."""
+
+    def __init__(
+        self,
+        record: Record,
+        command: ScriptCommand,
+        journal: Writer,
+        selector: selectors.BaseSelector,
+        on_end: Callable[["Script"], None],
+        secrets: Sequence[bytes] = (),
+        attempt: int = 1,
+        limit_bytes: int = LIMIT_BYTES,
+    ) -> None:
+        """Fork the script's process and hold it at the gate; its pid is in the journal on return."""
+        self.command, self.attempt = command, attempt
+        self.outcome = Outcome.NOT_RUN
+        self.exit_code: int | None = None
+        self.ended_boot: float | None = None
+        self._journal, self._selector, self._on_end = journal, selector, on_end
+        self._stdout = Capture(secrets, limit_bytes)
+        self._stderr = Capture(secrets, limit_bytes)
+        self._collect = record.collect_output
+        self._deadline: float | None = None
+        self._ending: Outcome | None = None
+        self._give_up: float | None = None
+        self._leader_is_gone = False
+        self._fork(record)
+        # Nothing may be frozen that is not on record; a thaw goes on without its record.
+        self._put = journal.write if command.phase == Phase.BEFORE else journal.note
+        self._put(
+            "spawned",
+            phase=command.phase,
+            attempt=attempt,
+            pid=self.process.pid,
+            start_ticks=self.process.start_ticks,
+        )
+
+    def _fork(self, record: Record) -> None:
+        gate_read, self._gate = os.pipe()
+        self._error, error_write = os.pipe()
+        os.set_blocking(self._error, False)
+        out_read, out_write = os.pipe()
+        err_read, err_write = os.pipe()
+        pid = os.fork()
+        if not pid:
+            _become_script(record, self.command, gate_read, error_write, out_write, err_write)
+        for descriptor in (gate_read, error_write, out_write, err_write):
+            os.close(descriptor)
+        self.process = linux.identify(pid)
+        self._pidfd = os.pidfd_open(pid)
+        for descriptor, capture in ((out_read, self._stdout), (err_read, self._stderr)):
+            os.set_blocking(descriptor, False)
+            self._selector.register(descriptor, selectors.EVENT_READ, self._reader(capture))
+        self._selector.register(self._pidfd, selectors.EVENT_READ, self._on_exit)
+
+    @property
+    def waits_at_gate(self) -> bool:
+        """Tell whether the process is alive and was not let go yet."""
+        return self._deadline is None and self.ended_boot is None
+
+    @property
+    def ended(self) -> bool:
+        """Tell whether the script's own process is over, or as good as over."""
+        return self.ended_boot is not None
+
+    @property
+    def deadline(self) -> float | None:
+        """Return the boot time at which `tick` has something to do; None when it has nothing."""
+        return None if self.ended else self._deadline
+
+    def release(self, argument: str | None, seconds_left: float) -> None:
+        """Let the script go; the journal says so before it runs its first instruction."""
+        self._put(
+            "ordered",
+            phase=self.command.phase,
+            attempt=self.attempt,
+            argument=argument,
+            script=self.command.name,
+        )
+        self._deadline = linux.boottime() + self.command.timeout_seconds
+        order: Order = {
+            "arguments": [] if argument is None else [argument],
+            "environment": {
+                "N2W_PHASE": self.command.phase,
+                "N2W_ATTEMPT": str(self.attempt),
+                "N2W_TIMEOUT_SECONDS": f"{self.command.timeout_seconds:g}",
+                "N2W_SECONDS_LEFT": str(max(0, int(seconds_left))),
+            },
+        }
+        linux.signal_group(self.process, signal.SIGCONT)  # whoever has stopped it at its gate
+        with suppress(BrokenPipeError):  # it died at the gate; its exit tells
+            os.write(self._gate, json.dumps(order).encode() + b"\n")
+
+    def abandon(self) -> None:
+        """Close the gate of a script that shall not run; it exits by itself."""
+        os.close(self._gate)
+
+    def end(self, outcome: Outcome) -> None:
+        """Begin to end the script's group: TERM now, KILL a second later; `outcome` is what it is called."""
+        if self.ended or self._ending:
+            return
+        self._ending = outcome
+        linux.signal_group(self.process, signal.SIGTERM)
+        self._deadline = linux.boottime() + TERM_GRACE_SECONDS
+
+    def tick(self, now: float) -> None:
+        """Do what is due at boot time `now`."""
+        if self.deadline is None or now < self.deadline:
+            return
+        if not self._ending:
+            self.end(Outcome.TIMED_OUT)
+        elif self._give_up is None:
+            self._give_up = now + KILL_GRACE_SECONDS
+            self._kill(now)
+        elif now >= self._give_up or (self._leader_is_gone and linux.group_is_gone(self.process)):
+            self._finish(self._ending, self.exit_code)
+        else:
+            self._kill(now)
+
+    def _kill(self, now: float) -> None:
+        linux.signal_group(self.process, signal.SIGKILL)
+        self._deadline = now + RECHECK_SECONDS
+
+    def write_output(self) -> None:
+        """Put into the journal what the script has said so far."""
+        if self._collect:
+            self._journal.note(
+                "output",
+                phase=self.command.phase,
+                attempt=self.attempt,
+                stdout=self._stdout.text(),
+                stderr=self._stderr.text(),
+            )
+
+    def _reader(self, capture: Capture) -> Callable[[int], None]:
+        def read(descriptor: int) -> None:
+            with suppress(BlockingIOError):
+                chunk = os.read(descriptor, READ_BYTES)
+                if chunk:
+                    capture.feed(chunk)
+                else:
+                    self._selector.unregister(descriptor)
+                    os.close(descriptor)
+
+        return read
+
+    def _on_exit(self, descriptor: int) -> None:
+        self._selector.unregister(descriptor)
+        os.close(descriptor)
+        _, status = os.waitpid(self.process.pid, 0)
+        code = os.waitstatus_to_exitcode(status)
+        if self.ended:
+            return
+        if self._deadline is None:  # somebody killed it at the gate: it never ran
+            self.ended_boot = linux.boottime()
+            return
+        if self._ending:
+            # The leader is gone, its children need not be: nothing of it may act once after runs.
+            self._leader_is_gone, self.exit_code = True, code
+            self._deadline = linux.boottime()
+            return
+        error = self._start_error()
+        if error:
+            self._stderr.feed(error)
+            self._finish(Outcome.CRASHED, None)
+        else:
+            self._finish(Outcome.FAILED if code else Outcome.SUCCEEDED, code)
+
+    def _start_error(self) -> bytes:
+        """Return why the child could not start its file; empty when it did, as exec closes the pipe."""
+        with suppress(BlockingIOError):
+            return os.read(self._error, READ_BYTES)
+        return b""
+
+    def _finish(self, outcome: Outcome, code: int | None) -> None:
+        self.outcome, self.exit_code, self.ended_boot = outcome, code, linux.boottime()
+        self._journal.note(
+            "ended",
+            phase=self.command.phase,
+            attempt=self.attempt,
+            outcome=outcome,
+            exit_code=code,
+        )
+        self._on_end(self)
+
+
+def _become_script(
+    record: Record,
+    command: ScriptCommand,
+    gate: int,
+    error: int,
+    stdout: int,
+    stderr: int,
+) -> NoReturn:
+    """Turn this forked child into the script, once the gate opens. Never returns."""
+    try:
+        os.setsid()
+        _keep_only(gate, error, stdout, stderr)
+        for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGPIPE):
+            signal.signal(number, signal.SIG_DFL)
+        _rehearse(record, command)
+        order = _wait_at(gate)
+        if order is None:
+            os._exit(0)
+        _run(record, command, order)
+    except OSError as problem:
+        os.write(error, f"{command.name} could not be started: {problem.strerror}\n".encode())
+    finally:
+        os._exit(_NOT_STARTED)
+
+
+def _keep_only(gate: int, error: int, stdout: int, stderr: int) -> None:
+    """Leave the child its standard streams, the gate and the error pipe; above all not the run's lock."""
+    null = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null, 0)
+    os.dup2(stdout, 1)
+    os.dup2(stderr, 2)
+    low, high = sorted((gate, error))
+    os.closerange(3, low)
+    os.closerange(low + 1, high)
+    os.closerange(high + 1, os.sysconf("SC_OPEN_MAX"))
+
+
+def _rehearse(record: Record, command: ScriptCommand) -> None:
+    """Walk the way from the gate to the script, up to an exec that fails, while nothing is frozen.
+
+    A forked child copies each page of memory at its first touch; the frozen application shall not pay for that.
+    """
+    order: Order = {"arguments": ["1"], "environment": {"N2W_PHASE": command.phase}}
+    with suppress(OSError):
+        _execute(os.devnull, record, json.loads(json.dumps(order)))
+    with suppress(OSError):
+        _check_inside(command.paths[0], record.folder)
+
+
+def _wait_at(gate: int) -> Order | None:
+    text = b""
+    while not text.endswith(b"\n"):
+        chunk = os.read(gate, READ_BYTES)
+        if not chunk:
+            return None
+        text += chunk
+    order: Order = json.loads(text)
+    return order
+
+
+def _run(record: Record, command: ScriptCommand, order: Order) -> None:
+    """Execute the first path that lets itself be executed; raise OSError of the first when none does."""
+    if record.identity is not None:
+        _become(record.identity)
+    with suppress(OSError):  # the folder may be gone; the copy in the spool runs all the same
+        os.chdir(record.folder)
+    problem: OSError | None = None
+    for number, path in enumerate(command.paths):
+        try:
+            if number == 0:
+                _check_inside(path, record.folder)
+            _execute(path, record, order)
+        except OSError as raised:
+            problem = problem or raised
+    raise problem or FileNotFoundError
+
+
+def _execute(path: str, record: Record, order: Order) -> NoReturn:
+    environment = dict(record.environment) | order["environment"]
+    os.execve(path, [path, *order["arguments"]], environment)
+
+
+def _become(identity: RunAs) -> None:
+    os.setgroups(identity.groups)
+    os.setgid(identity.gid)
+    os.setuid(identity.uid)
+
+
+def _check_inside(path: str, folder: str) -> None:
+    """Refuse a file that was swapped for a link out of its folder since it was looked at."""
+    inside = os.path.realpath(folder)
+    if os.path.commonpath([os.path.realpath(path), inside]) != inside:
+        raise PermissionError(errno.EACCES, "it is a link that leads out of its folder")

@@ -1,0 +1,124 @@
+"""Who thaws when the window's own guard did not, or did not succeed: what is due, and doing it.
+
+Works from the spool and the journal alone, so that it needs no database, broker or worker.
+"""
+
+import signal
+from dataclasses import dataclass
+from pathlib import Path
+
+from scripts_admin.domain.phases import ENDED_BY_ITSELF, FINE, Outcome, Phase
+from scripts_admin.guard import journal, keeper, linux, spool
+
+RETRY_SECONDS = (1, 2, 5, 10, 30, 60)
+
+
+@dataclass(frozen=True, slots=True)
+class NextAttempt:
+    """The next attempt of after. `at` is seconds since boot, in the past when it is due already."""
+
+    attempt: int
+    argument: str
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How a window stands once its keeper is gone.
+
+    `due` None with `given_up` False: nothing has to be thawed any more.
+    """
+
+    before: Outcome  # as far as it can be known
+    due: NextAttempt | None = None
+    given_up: bool = False
+    failing: bool = False  # the last attempt failed, or none has ended
+
+
+def standing(record: spool.Record, known: journal.Journal | None, boot: str) -> Standing:
+    """Judge a window that nobody keeps. `known` None: its journal is lost, so anything may be frozen."""
+    unopened = known is not None and not known.opened and record.boot == boot
+    if unopened and not record.is_foreign:
+        return Standing(Outcome.NOT_RUN)
+    before = _before(record, known)
+    if record.after is None:
+        return Standing(before)
+    argument = "1" if before in FINE else "0"
+    afters = known.afters if known else []
+    if not afters:
+        return Standing(before, NextAttempt(1, argument, 0.0), failing=True)
+    last, number = afters[-1], len(afters)
+    if last.settled != Outcome.SUCCEEDED:
+        return _failed(record, before, afters, argument)
+    again_at = _again_at(record, before, known, afters)
+    if (last.ordered_boot or 0.0) >= again_at:
+        return Standing(before)
+    return Standing(before, NextAttempt(number + 1, argument, again_at))
+
+
+def _before(record: spool.Record, known: journal.Journal | None) -> Outcome:
+    if record.is_foreign:
+        return Outcome.INTERRUPTED  # what else another version did to freeze is not known here
+    if record.before is None:
+        return record.before_outcome
+    attempt = known.before if known else None
+    return attempt.settled if attempt else Outcome.INTERRUPTED
+
+
+def _failed(
+    record: spool.Record, before: Outcome, afters: list[journal.Attempt], argument: str
+) -> Standing:
+    last, number = afters[-1], len(afters)
+    # An attempt whose guard died has no end on record; its start serves, or it would be repeated without pause.
+    pause = RETRY_SECONDS[min(number, len(RETRY_SECONDS)) - 1]
+    lost_first = number == 1 and last.ended_boot is None
+    at = 0.0 if lost_first else _moment(last) + pause
+    if at > _moment(afters[0]) + record.thaw_retry_seconds:
+        return Standing(before, given_up=True, failing=True)
+    return Standing(before, NextAttempt(number + 1, argument, at), failing=True)
+
+
+def _moment(attempt: journal.Attempt) -> float:
+    """Return when the attempt ended, or was started where its end is not known."""
+    return attempt.ended_boot if attempt.ended_boot is not None else attempt.ordered_boot or 0.0
+
+
+def _again_at(
+    record: spool.Record,
+    before: Outcome,
+    known: journal.Journal | None,
+    afters: list[journal.Attempt],
+) -> float:
+    """Return when an after must start to count as the last; 0 when before ended by itself."""
+    if before in ENDED_BY_ITSELF or record.before is None:
+        return 0.0
+    attempt = known.before if known else None
+    cut = attempt.ended_boot if attempt and attempt.ended_boot is not None else None
+    since = cut if cut is not None else afters[0].ordered_boot or 0.0
+    return since + record.before.timeout_seconds
+
+
+def look(spool_folder: Path, runtime_folder: Path) -> tuple[spool.Record, Standing]:
+    """Return the record and the standing of a run; FileNotFoundError where nothing was ever spooled."""
+    record = spool.read(spool_folder)
+    known = journal.read_if_there(runtime_folder)
+    return record, standing(record, known, linux.boot_id())
+
+
+def wake(runtime_folder: Path) -> None:
+    """Let the guard of a run go on where somebody has stopped it (SIGSTOP, a debugger)."""
+    guard = journal.read(runtime_folder).guard
+    if guard is not None:
+        linux.signal_group(guard, signal.SIGCONT)
+
+
+def start(
+    spool_folder: Path,
+    runtime_folder: Path,
+    lock: int,
+    due: NextAttempt,
+    secrets: tuple[bytes, ...] = (),
+) -> keeper.Guard:
+    """Start the attempt in a guard of its own, which gets the run's lock; returns at once."""
+    single = (Phase.AFTER, due.argument, due.attempt)
+    return keeper.Guard(spool_folder, runtime_folder, lock, secrets, single)

@@ -1,0 +1,83 @@
+"""What `serve` asks for before it starts anything."""
+
+import tempfile
+from io import StringIO
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.core.management.base import SystemCheckError
+from django.db import OperationalError
+from django.test import override_settings
+
+from n2wbackup import health
+from n2wbackup.processes import supervisor
+from policies.services.watch import abandoned
+
+
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch, db: None) -> list[str]:
+    """Give what was started, which is nothing real."""
+    names: list[str] = []
+    monkeypatch.setattr(tempfile, "tempdir", None)  # serve keeps its own elsewhere
+    monkeypatch.setattr(supervisor, "run", lambda: names.append("all"))
+    monkeypatch.setattr(supervisor, "become", names.append)
+    monkeypatch.setattr("policies.management.commands.serve.connection.close", lambda: None)
+    return names
+
+
+def serve(*words: str) -> str:
+    said = StringIO()
+    call_command("serve", *words, stderr=said, skip_checks=True)
+    return said.getvalue()
+
+
+@pytest.mark.parametrize("words", [(), *(("--only", n) for n in ("web", "beat", "freeze"))])
+def test_missing_migrations_are_refused_by_the_whole_server_and_by_each_part(
+    started: list[str], monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
+) -> None:
+    monkeypatch.setattr(health, "unapplied_migrations", lambda: ["policies.0009_new"])
+
+    with pytest.raises(CommandError, match=r"^The database lacks 1 migrations, .*0009_new: run "):
+        serve(*words)
+
+    assert started == []
+
+
+def test_the_broker_needs_no_database(started: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(health, "unapplied_migrations", lambda: pytest.fail("it was asked"))
+
+    assert serve("--only", "valkey") == ""
+    assert started == ["valkey"]
+
+
+@pytest.mark.parametrize(("words", "name"), [((), "all"), (("--only", "freeze"), "freeze")])
+def test_a_database_that_is_away_is_told_and_does_not_keep_the_server_from_thawing(
+    started: list[str], monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], name: str
+) -> None:
+    def away() -> list[str]:
+        raise OperationalError("refused")
+
+    monkeypatch.setattr(health, "unapplied_migrations", away)
+
+    said = serve(*words)
+
+    assert started == [name]
+    assert said.startswith("The database cannot be reached (refused): start it, or correct")
+    assert said.endswith("what is frozen is thawed.\n")
+
+
+def test_what_is_frozen_is_thawed_although_a_system_check_fails(
+    started: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    thawed: list[str] = []
+    monkeypatch.setattr(abandoned.Thawer, "turn", lambda _: thawed.append("once"))
+    monkeypatch.setattr("pwd.getpwnam", _nobody)
+
+    with override_settings(N2W_RUN_SCRIPTS_AS="cpmuser"), pytest.raises(SystemCheckError):
+        call_command("serve", skip_checks=False, stderr=StringIO())
+
+    assert (thawed, started) == (["once"], [])
+
+
+def _nobody(name: str) -> None:
+    raise KeyError(name)

@@ -1,0 +1,165 @@
+"""Scripts, names and rules as a run finds them before anything is frozen."""
+
+import re
+from collections.abc import Callable
+
+import pytest
+from django.db import DataError, IntegrityError, transaction
+from pytest_django import Settings
+
+from policies.domain.runs.sequence import State
+from policies.models import Policy, WindowLease
+from scripts_admin.guard import spool
+from tests import factories
+from tests.policies.services.backup import Backup, is_one_sentence, outcomes, story
+
+
+def _not_executable(backup: Backup, phase: str) -> str:
+    backup.script(phase, "echo never >> marks").chmod(0o644)
+    return "is not executable for"
+
+
+def _no_interpreter_line(backup: Backup, phase: str) -> str:
+    backup.script(phase, "").write_text("echo never >> marks\n")
+    return "has no interpreter line"
+
+
+def _no_interpreter(backup: Backup, phase: str) -> str:
+    backup.script(phase, "").write_text("#!/no/such/shell\n")
+    return "names the interpreter /no/such/shell, which is not installed"
+
+
+def _windows_line_ends(backup: Backup, phase: str) -> str:
+    backup.script(phase, "").write_bytes(b"#!/bin/bash\r\necho never >> marks\r\n")
+    return r"has Windows line ends \(CRLF\)"
+
+
+def _ambiguous(backup: Backup, phase: str) -> str:
+    other = backup.folder / f"{phase}_policy1.py"
+    other.write_text("#!/bin/bash\n")
+    other.chmod(0o755)
+    return f"{phase}_policy1.py, {phase}_policy1.sh"
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [_not_executable, _no_interpreter_line, _no_interpreter, _windows_line_ends, _ambiguous],
+)
+def test_an_after_that_cannot_run_keeps_before_from_running(
+    backup: Backup, spoil: Callable[[Backup, str], str]
+) -> None:
+    backup.scripts()
+    sentence = spoil(backup, "after")
+
+    run = backup.to_end()
+
+    assert backup.marks == ["complete 0"]
+    assert (run.state, run.consistency) == (State.PARTIAL, "crash")
+    found = outcomes(run)
+    assert found["before"] == "not_run"
+    assert found["after"] == ("ambiguous" if spoil is _ambiguous else "crashed")
+    problems = [line for line in story(run) if re.search(sentence, line)]
+    assert len(problems) == 1
+    assert is_one_sentence(problems[0])
+
+
+def test_a_before_that_cannot_run_still_gives_crash_consistent_snapshots(backup: Backup) -> None:
+    backup.scripts()
+    _not_executable(backup, "before")
+
+    run = backup.to_end()
+
+    assert backup.marks == ["after 0", "complete 0"]
+    assert (run.state, run.consistency) == (State.PARTIAL, "crash")
+    assert outcomes(run)["before"] == "crashed"
+
+
+def test_scripts_that_are_switched_off_are_missing(backup: Backup) -> None:
+    backup.scripts()
+    Policy.objects.update(scripts_enabled=False)
+
+    run = backup.to_end()
+
+    assert backup.marks == []
+    assert (run.state, run.consistency) == (State.SUCCEEDED, "crash")
+    assert set(outcomes(run).values()) == {"missing"}
+
+
+def test_scripts_of_a_folder_that_the_owner_may_not_use_are_not_run(backup: Backup) -> None:
+    backup.scripts()
+    charlie = factories.charlie()
+    Policy.objects.update(owner=charlie)
+
+    run = backup.to_end()
+
+    assert backup.marks == []
+    assert run.state == State.PARTIAL
+    assert "charlie may not use the script folder alice: no script is run." in story(run)
+
+
+def test_a_linux_account_that_is_not_there_starts_no_script(
+    backup: Backup, settings: Settings
+) -> None:
+    backup.scripts()
+    settings.N2W_RUN_SCRIPTS_AS = "owner"
+
+    run = backup.to_end()
+
+    assert backup.marks == []
+    assert run.state == State.PARTIAL
+    assert any("The Linux account alice does not exist" in line for line in story(run))
+
+
+def test_a_script_that_vanishes_before_the_window_freezes_nothing_and_leaves_no_lock(
+    backup: Backup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backup.scripts()
+    monkeypatch.setattr(
+        backup.cloud, "warm", lambda *_: (backup.folder / "after_policy1.sh").unlink()
+    )
+
+    run = backup.window()
+
+    assert run.state == State.COMPLETING
+    assert "The guard of the window could not be started" in run.reason
+    assert backup.marks == []
+    assert not spool.is_held(backup.spooled(run))
+
+
+def test_something_unforeseen_while_preparing_ends_the_run_with_a_sentence(
+    backup: Backup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def explode(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(backup.cloud, "warm", explode)
+
+    run = backup.complete(backup.window())
+
+    assert run.state == State.FAILED
+    assert run.reason.startswith("The run could not be prepared (ZeroDivisionError)")
+    assert not WindowLease.objects.exists()
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"name": "my.policy"},
+        {"name": ""},
+        {"name": "x" * 65},
+        {"before_timeout_seconds": 51},
+    ],
+)
+def test_the_database_refuses_a_policy_that_cannot_be(
+    backup: Backup, values: dict[str, object]
+) -> None:
+    # PostgreSQL says of the longest name that it does not fit, SQLite that it is no policy's name.
+    with pytest.raises((IntegrityError, DataError)), transaction.atomic():
+        factories.PolicyFactory.create(owner=backup.policy.owner, **values)
+
+    assert Policy.objects.count() == 1
+
+
+def test_the_name_of_a_policy_is_its_folders_own_in_any_case(backup: Backup) -> None:
+    with pytest.raises(IntegrityError), transaction.atomic():
+        factories.PolicyFactory.create(owner=backup.policy.owner, name="POLICY1")
