@@ -1,5 +1,6 @@
 """What all pages of rows with an owner share. Who is no superuser meets only what is theirs."""
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin, messages
@@ -9,6 +10,8 @@ from django.shortcuts import redirect
 
 from policies.domain.errors import RefusedError
 from policies.models import Account
+from policies.services import operations
+from policies.services.operations import Actor, Result
 from scripts_admin import permissions
 from scripts_admin.models import User
 
@@ -82,6 +85,21 @@ def person(request: HttpRequest) -> User:
     """Return who asks."""
     assert isinstance(request.user, User)  # noqa: S101 - the admin lets nobody else in
     return request.user
+
+
+def actor(request: HttpRequest) -> Actor:
+    """Return who asks, as operations know them."""
+    return operations.person(person(request))
+
+
+def tell(page: _Admin, request: HttpRequest, results: Iterable[Result]) -> None:
+    """Tell what became of an operation: what was done is logged too."""
+    for result in results:
+        if result.refusal:
+            messages.error(request, result.sentence)
+        else:
+            page.log_change(request, result.row, f"{result.done[0].upper()}{result.done[1:]}.")
+            messages.success(request, result.sentence)
 
 
 def told(request: HttpRequest, sentence: str, target: str) -> HttpResponse:

@@ -1,29 +1,24 @@
 """Policies and their targets in the admin."""
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from django.contrib import admin, messages
-from django.core.exceptions import ValidationError
+from django.contrib import admin
 from django.db import models
 from django.forms import ModelForm
 from django.forms.models import BaseInlineFormSet
 from django.http import HttpRequest
 
 from policies.admin.alarms import try_out
-from policies.admin.owned import Owned, deleted, person
+from policies.admin.owned import Owned, actor, deleted, person, tell
 from policies.admin.schedules import coming
 from policies.domain.alarms.messages import AlarmKind
-from policies.domain.errors import RefusedError
-from policies.domain.runs.trigger import Trigger
 from policies.forms.policies import PolicyForm, TargetForm, TargetSet
 from policies.forms.schedules import ScheduleChoices
 from policies.models import Policy, PolicyTarget, Schedule
-from policies.services import runs
+from policies.services import operations
 from policies.services.alarms import receivers
 from policies.services.due import outlook
 from policies.services.entry import policies
-from policies.services.watch import confirming
 
 if TYPE_CHECKING:
     _TargetInline = admin.TabularInline[Any, Any]
@@ -82,7 +77,7 @@ class PolicyAdmin(Owned):
     ordering = ("owner__username", "name")
     list_filter = ("enabled",)
     search_fields = ("name", "owner__username")
-    actions = ("back_up", "confirm_thaw", "switch_on", "switch_off", "test_alarms")
+    actions = ("back_up", "confirm_thaw", "enable", "disable", "test_alarms")
 
     def get_queryset(self, request: HttpRequest) -> Any:  # noqa: ANN401 - see Owned
         """Read names along, and no secret."""
@@ -115,68 +110,32 @@ class PolicyAdmin(Owned):
 
     @admin.action(description="Back up now", permissions=["change"])
     def back_up(self, request: HttpRequest, queryset: models.QuerySet[Policy]) -> None:
-        """Queue a run of each; one that is being backed up already is told."""
-
-        def start(policy: Policy) -> str:
-            by = person(request).username
-            made = runs.start(policy=policy, trigger=Trigger.MANUAL, requested_by=by)
-            return f"run {made.pk} is queued"
-
-        self._each(request, queryset, start)
+        """Queue a run of each."""
+        tell(self, request, operations.back_up(queryset, by=actor(request)))
 
     @admin.action(description="I have thawed it", permissions=["change"])
     def confirm_thaw(self, request: HttpRequest, queryset: models.QuerySet[Policy]) -> None:
         """Take the person's word, which stands in the run's history."""
+        tell(self, request, operations.confirm_thaw(queryset, by=actor(request)))
 
-        def confirm(policy: Policy) -> str:
-            confirming.confirm(policy, by=person(request).username)
-            return "confirmed that it is thawed"
-
-        self._each(request, queryset, confirm)
-
-    @admin.action(description="Switch on", permissions=["change"])
-    def switch_on(self, request: HttpRequest, queryset: models.QuerySet[Policy]) -> None:
+    @admin.action(description="Enable", permissions=["change"])
+    def enable(self, request: HttpRequest, queryset: models.QuerySet[Policy]) -> None:
         """Let their schedules count again."""
-        self._switch(request, queryset, on=True)
+        tell(self, request, operations.enable(queryset, by=actor(request)))
 
-    @admin.action(description="Switch off", permissions=["change"])
-    def switch_off(self, request: HttpRequest, queryset: models.QuerySet[Policy]) -> None:
-        """Let nothing be due any more; a run that is under way goes on."""
-        self._switch(request, queryset, on=False)
+    @admin.action(description="Disable", permissions=["change"])
+    def disable(self, request: HttpRequest, queryset: models.QuerySet[Policy]) -> None:
+        """Let nothing be due any more. A run that is under way goes on."""
+        tell(self, request, operations.disable(queryset, by=actor(request)))
 
-    @admin.action(description="Send a test message to whom alarms go", permissions=["view"])
+    @admin.action(
+        description="Send a test message to everyone who gets alarms", permissions=["view"]
+    )
     def test_alarms(self, request: HttpRequest, queryset: models.QuerySet[Policy]) -> None:
         """Send one test message to the policy's URLs and its owner's, and say which took it."""
         for policy in queryset:
-            label = f"{policy.owner.username}/{policy.name}"
             found = receivers.concerned(AlarmKind.FAILED, policy.pk, policy.owner_id)
-            try_out(request, label, found)
-
-    def _switch(self, request: HttpRequest, queryset: models.QuerySet[Policy], *, on: bool) -> None:
-        def switch(policy: Policy) -> str:
-            policies.switch(policy, on=on)
-            return f"switched {'on' if on else 'off'}"
-
-        self._each(request, queryset, switch)
-
-    def _each(
-        self,
-        request: HttpRequest,
-        queryset: models.QuerySet[Policy],
-        act: Callable[[Policy], str],
-    ) -> None:
-        """Do it to each for itself: what was done is told and logged, a refusal told."""
-        for policy in queryset:
-            label = f"{policy.owner.username}/{policy.name}"
-            try:
-                done = act(policy)
-            except RefusedError as error:
-                messages.error(request, str(error))
-            except ValidationError as error:
-                messages.error(request, f"{label}: {' '.join(error.messages)}")
-            else:
-                self.log_change(request, policy, f"{done[0].upper()}{done[1:]}.")
-                messages.success(request, f"{label}: {done}.")
+            try_out(request, policy.label, found)
 
     def save_model(
         self,

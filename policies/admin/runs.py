@@ -2,16 +2,15 @@
 
 from typing import TYPE_CHECKING, Any
 
-from django.contrib import admin, messages
+from django.contrib import admin
 from django.db import models
 from django.http import HttpRequest
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
-from policies.admin.owned import Owned, person
-from policies.domain.errors import RefusedError
+from policies.admin.owned import Owned, actor, person, tell
 from policies.models import PhaseResult, Policy, Run, RunEvent, RunSnapshot, RunTarget
-from policies.services import runs
+from policies.services import operations
 
 if TYPE_CHECKING:
     _RunTargetInline = admin.TabularInline[RunTarget, Run]
@@ -170,12 +169,5 @@ class RunAdmin(ReadOnly, Owned):
 
     @admin.action(description="Cancel the chosen runs", permissions=["cancel"])
     def cancel_runs(self, request: HttpRequest, queryset: models.QuerySet[Run]) -> None:
-        """Cancel each; what is frozen is thawed first. A refusal is told."""
-        for run in queryset:
-            try:
-                runs.cancel(run, by=person(request).username)
-            except RefusedError as error:
-                messages.error(request, str(error))
-            else:
-                self.log_change(request, run, "Cancelled.")
-                messages.success(request, f"Run {run.pk} is cancelled; it is {run.state} now.")
+        """Cancel each. What is frozen is thawed first; a refusal is told."""
+        tell(self, request, operations.cancel(queryset, by=actor(request)))

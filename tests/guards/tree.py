@@ -5,6 +5,8 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
+# Written by the measurements that they report.
+GENERATED = {"docs/benchmarks.md", "docs/reliability.md", "docs/soak.md"}
 
 
 def _ignored_names() -> list[str]:
@@ -54,3 +56,8 @@ def sources(*suffixes: str) -> Iterator[tuple[str, str]]:
         by_hand = "/migrations/" not in name and not name.startswith("static/vendor/")
         if by_hand and name.endswith(suffixes):
             yield name, text
+
+
+def pages() -> Iterator[tuple[str, str]]:
+    """As texts(), for the pages that people wrote."""
+    return ((name, text) for name, text in sources(".md") if name not in GENERATED)

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
+OWN = ("tests.", "policies.", "scripts_admin.", "n2wbackup.")
 DJANGO = {"django", "pytest_django", "celery"}
 
 
@@ -47,10 +48,8 @@ def _modules(file: Path) -> Iterator[str]:
             origin = ".".join([*above, *filter(None, [node.module])])
             yield origin
             yield from (f"{origin}.{each.name}" for each in node.names)
-        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-            # Plugins and modules that are patched are named in strings.
-            if node.value.startswith(("tests.", "policies.", "scripts_admin.", "n2wbackup.")):
-                yield node.value
+        elif isinstance(node, ast.Constant) and str(node.value).startswith(OWN):
+            yield str(node.value)  # plugins, and what is patched, are named in strings
 
 
 def _files(module: str) -> Iterator[Path]:

@@ -6,7 +6,7 @@ from django.core.management.base import BaseCommand, CommandParser
 
 from policies.management import output
 from policies.selectors import labels
-from policies.services import runs
+from policies.services import operations
 
 
 class Command(BaseCommand):
@@ -23,5 +23,5 @@ class Command(BaseCommand):
         """Cancel the run."""
         with output.complaints():
             run = labels.run(options["run"])
-            runs.cancel(run, by="the command line")
-        self.stdout.write(f"run {run.pk} is cancelled; it is {run.state} now")
+            result = operations.only(operations.cancel([run], by=operations.COMMAND_LINE))
+        self.stdout.write(result.sentence)

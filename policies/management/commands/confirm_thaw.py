@@ -6,7 +6,7 @@ from django.core.management.base import BaseCommand, CommandParser
 
 from policies.management import output
 from policies.selectors import labels
-from policies.services.watch import confirming
+from policies.services import operations
 
 
 class Command(BaseCommand):
@@ -23,5 +23,6 @@ class Command(BaseCommand):
         """Confirm the thaw."""
         with output.complaints():
             policy = labels.policy(options["policy"])
-            confirming.confirm(policy, by="the command line")
-        self.stdout.write(f"{options['policy']} counts as thawed now")
+            by = operations.COMMAND_LINE
+            result = operations.only(operations.confirm_thaw([policy], by=by))
+        self.stdout.write(result.sentence)

@@ -10,9 +10,9 @@ from policies.domain.errors import BackupError
 from policies.domain.runs import sequence
 from policies.domain.runs.trigger import Trigger
 from policies.management import output
-from policies.models import Run
+from policies.models import Policy, Run
 from policies.selectors import labels
-from policies.services import here, runs
+from policies.services import here, operations
 
 POLL_SECONDS = 0.2
 
@@ -40,10 +40,7 @@ class Command(BaseCommand):
         """Start the run and follow it as asked."""
         with output.complaints():
             policy = labels.policy(options["policy"])
-            if options["here"]:
-                run = here.start_and_keep(policy=policy, trigger=Trigger.MANUAL)
-            else:
-                run = runs.start(policy=policy, trigger=Trigger.MANUAL)
+            run = _here(policy) if options["here"] else _queued(policy)
             if options["wait"]:
                 follow(run)
             report = as_json.run(labels.run(str(run.pk)))
@@ -54,6 +51,16 @@ class Command(BaseCommand):
             else:
                 self.stdout.write(f"queued run {run.pk}")
             check_end(report, followed=options["wait"] or options["here"])
+
+
+def _here(policy: Policy) -> Run:
+    return here.start_and_keep(policy=policy, trigger=Trigger.MANUAL)
+
+
+def _queued(policy: Policy) -> Run:
+    run = operations.only(operations.back_up([policy], by=operations.COMMAND_LINE)).run
+    assert run is not None  # noqa: S101 - an operation that is not refused has made one
+    return run
 
 
 def follow(run: Run) -> None:

@@ -14,7 +14,7 @@ from tests.policies.views import page
 from tests.policies.views.admin_forms import SECRET, act, schedule
 
 pytestmark = pytest.mark.django_db
-ACTIONS = ["back_up", "confirm_thaw", "switch_on", "switch_off"]
+ACTIONS = ["back_up", "confirm_thaw", "enable", "disable"]
 
 
 @pytest.fixture
@@ -80,14 +80,14 @@ def test_a_persons_word_that_it_is_thawed_stands_in_the_history(
     assert "there is nothing to confirm" in act(client, "policy", "confirm_thaw", own)[0]
 
 
-def test_a_policy_is_switched_off_and_on_and_planned_anew(
+def test_a_policy_is_disabled_and_on_and_planned_anew(
     client: Client, bob: User, own: Policy
 ) -> None:
-    act(client, "policy", "switch_off", own)
+    act(client, "policy", "disable", own)
     own.refresh_from_db()
     assert (own.enabled, own.next_run_at) == (False, None)
 
-    act(client, "policy", "switch_on", own)
+    act(client, "policy", "enable", own)
     own.refresh_from_db()
     assert own.enabled
     assert own.next_run_at is not None
@@ -100,7 +100,7 @@ def test_what_the_rules_forbid_is_not_switched_on(client: Client, boss: User, al
     Policy.objects.bulk_create([made_in_folder(made)])
     before = everything()
 
-    (said,) = act(client, "policy", "switch_on", Policy.objects.get())
+    (said,) = act(client, "policy", "enable", Policy.objects.get())
 
     assert "alice/night: " in said
     assert "server's own role" in said
@@ -116,7 +116,7 @@ def made_in_folder(policy: Policy) -> Policy:
 def test_no_action_reaches_a_strangers_policy(
     client: Client, bob: User, policy: Policy, action: str
 ) -> None:
-    Policy.objects.update(may_be_frozen_since=clock.now(), enabled=action != "switch_on")
+    Policy.objects.update(may_be_frozen_since=clock.now(), enabled=action != "enable")
     before = everything()
 
     said = act(client, "policy", action, policy)
@@ -131,7 +131,7 @@ def test_who_may_only_look_at_policies_does_nothing_to_them(
     client: Client, bob: User, own: Policy, action: str
 ) -> None:
     allow(bob, "view_policy", "view_run", "change_run", "change_account")
-    Policy.objects.update(enabled=action != "switch_on")
+    Policy.objects.update(enabled=action != "enable")
     before = everything()
 
     assert "own" in page.read(client, "/admin/policies/policy/").text
@@ -148,8 +148,8 @@ def test_a_run_is_cancelled_by_who_asked(client: Client, bob: User, own: Policy)
 
     run.refresh_from_db()
     assert (run.state, run.cancelled_by) == (State.CANCELLED, "bob")
-    assert said == [f"Run {run.pk} is cancelled; it is cancelled now."]
-    assert logged()[-1] == ("bob", str(run.pk), "Cancelled.")
+    assert said == [f"Run {run.pk}: cancelled; it is cancelled now."]
+    assert logged()[-1] == ("bob", str(run.pk), "Cancelled; it is cancelled now.")
     assert "has ended already" in act(client, "run", "cancel_runs", run)[0]
 
 

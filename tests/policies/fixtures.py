@@ -1,0 +1,64 @@
+"""What the tests of services, selectors and JSON stand on: a home of their own and an account in memory."""
+
+import shutil
+from collections.abc import Iterator
+from ipaddress import ip_network
+from pathlib import Path
+
+import pytest
+from pytest_django import Settings
+
+from n2wbackup.lib import home
+from policies.adapters import session
+from policies.adapters.memory import MemoryCloud
+from policies.services.watch import abandoned
+from scripts_admin.folders import storage
+from tests import factories
+from tests.ground import receivers as ground
+from tests.ground.receivers import Webhook
+from tests.policies.services.backup import Backup
+
+
+@pytest.fixture(autouse=True)
+def own_home(tmp_path: Path, settings: Settings) -> Iterator[Path]:
+    """Give a fresh N2W_HOME, and take its folder in memory away again."""
+    settings.N2W_HOME = tmp_path
+    settings.N2W_SCRIPTS_ROOT = tmp_path / "scripts"
+    yield tmp_path
+    shutil.rmtree(home.runtime_of(tmp_path), ignore_errors=True)
+
+
+@pytest.fixture
+def cloud(monkeypatch: pytest.MonkeyPatch) -> MemoryCloud:
+    """Give the AWS account that every policy reaches."""
+    made = MemoryCloud()
+    monkeypatch.setattr(session, "cloud", lambda _credentials: made)
+    return made
+
+
+@pytest.fixture(autouse=True)
+def one_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep the test's connection, which holds its transaction."""
+    monkeypatch.setattr(abandoned, "close_old_connections", lambda: None)
+
+
+@pytest.fixture
+def backup(db: None, cloud: MemoryCloud) -> Backup:
+    """Give Alice's policy, without scripts."""
+    policy = factories.PolicyFactory.create(owner=factories.alice(), name="policy1")
+    instance = cloud.add_instance()
+    factories.PolicyTargetFactory.create(policy=policy, instance_id=instance.instance_id)
+    return Backup(policy, cloud, instance, storage.create(policy.folder))
+
+
+@pytest.fixture
+def loopback(settings: Settings) -> None:
+    """Let alarms go to receivers on this machine."""
+    settings.N2W_ALARM_NETWORKS = [ip_network("127.0.0.0/8")]
+
+
+@pytest.fixture
+def hook(loopback: None) -> Iterator[Webhook]:
+    """Give a receiver of alarms on this machine that takes everything."""
+    with ground.webhook() as served:
+        yield served

@@ -1,0 +1,5 @@
+"""What these tests stand on."""
+
+from tests.policies.fixtures import backup, cloud, hook, loopback, one_connection, own_home
+
+__all__ = ["backup", "cloud", "hook", "loopback", "one_connection", "own_home"]
