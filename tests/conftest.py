@@ -17,7 +17,8 @@ def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginMa
     group.addoption("--only-rows", action="store_true", help="only tests that use the database")
     group.addoption("--thorough", action="store_true", help="as many examples as CI tries")
     # Now: the conftest.py of folders, which import models, are imported right after this one.
-    config: pytest.Config = pluginmanager.get_plugin("pytestconfig")
+    config = pluginmanager.get_plugin("pytestconfig")
+    assert isinstance(config, pytest.Config)
     set_up_django(config.known_args_namespace.file_or_dir or ["tests"])
 
 

@@ -102,6 +102,7 @@ def _serving() -> Iterator[Server]:
                 lambda: set(server.titles().values()) >= TITLES and _answers(server),
                 seconds=START_SECONDS,
                 what=f"{TITLES} and the page",
+                pause=0.2,
             )
             yield server
         finally:

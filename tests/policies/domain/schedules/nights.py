@@ -57,7 +57,8 @@ def outages(
     chance: random.Random, begin: datetime, end: datetime, longest_wait: int
 ) -> list[Outage]:
     """Return when the server is down: from a minute to a day, after so many minutes at most."""
-    found, at = [], begin
+    found: list[Outage] = []
+    at = begin
     while True:
         begins = at + timedelta(minutes=chance.randint(60, longest_wait))
         spans = [1, 20, 59, 61, 200, 1440]
