@@ -21,7 +21,7 @@ from tests.contract.aws_clients import ec2, refused, ssm
 LIMITED, SECRET = "AKIALIMITEDLIMITED00", "a-secret"
 
 
-def wait_until(done: Callable[[], bool], seconds: float = 10) -> None:
+def wait_until(done: Callable[[], bool], seconds: float = 60) -> None:
     deadline = time.monotonic() + seconds
     while not done():
         assert time.monotonic() < deadline, "it did not come about"
@@ -141,7 +141,8 @@ def test_a_connection_stays_open_and_no_answer_waits_for_an_acknowledgement(
         spans.append(time.perf_counter() - started)
         assert connection.sock is first
     connection.close()
-    assert statistics.median(spans) < 0.03  # Nagle's delay alone would be 0.04
+    # Nagle's delay alone would be 0.04; a machine with other work takes some of them away.
+    assert statistics.quantiles(spans)[0] < 0.03
 
 
 def test_unknown_options_and_wrong_furniture_are_refused(

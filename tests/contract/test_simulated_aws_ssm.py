@@ -47,7 +47,7 @@ def outcome(
     client: "SSMClient", instance: SimulatedInstance, command_id: str
 ) -> "GetCommandInvocationResultTypeDef":
     """Wait for the end of a command."""
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while True:
         found = client.get_command_invocation(CommandId=command_id, InstanceId=instance.instance_id)
         if found["Status"] not in {"Pending", "InProgress", "Cancelling"}:

@@ -114,7 +114,7 @@ def _unmount(at: Path) -> None:
         return subprocess.run(command, capture_output=True, check=False).returncode == 0
 
     try:
-        processes.wait_until(done, seconds=10, what=f"{at} can be unmounted")
+        processes.wait_until(done, seconds=60, what=f"{at} can be unmounted")
     except TimeoutError:
         # It may be nothing of ours: a mount namespace made meanwhile has a copy of our mounts.
         _run(["umount", "--lazy", str(at)])

@@ -125,7 +125,7 @@ class Product:
                 stderr=log,
             )
 
-    def manage(self, *words: str, seconds: float = 90) -> subprocess.CompletedProcess[str]:
+    def manage(self, *words: str, seconds: float = 180) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [sys.executable, "manage.py", *words],
             cwd=ROOT,
@@ -191,7 +191,7 @@ class Product:
         return found
 
     def wait_for_mark(
-        self, phase: str, moment: str, *, count: int = 1, seconds: float = 30
+        self, phase: str, moment: str, *, count: int = 1, seconds: float = 90
     ) -> Mark:
         processes.wait_until(
             lambda: len(self.marks(phase, moment)) >= count,
@@ -207,11 +207,11 @@ class Product:
         found: dict[str, Any] = json.loads(self.succeed("show_run", run, "--json"))
         return found
 
-    def wait_for_end(self, run: str, *, seconds: float = 60) -> dict[str, Any]:
+    def wait_for_end(self, run: str, *, seconds: float = 180) -> dict[str, Any]:
         return self.wait_for_state(run, lambda state: state in ENDS, seconds=seconds)
 
     def wait_for_state(
-        self, run: str, wanted: Callable[[str], bool], *, seconds: float = 60
+        self, run: str, wanted: Callable[[str], bool], *, seconds: float = 180
     ) -> dict[str, Any]:
         until = time.monotonic() + seconds
         while not wanted(self.state(run)):

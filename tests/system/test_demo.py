@@ -222,7 +222,7 @@ def test_a_demo_that_is_ended_while_it_starts_leaves_nothing(
     home: Path, after_seconds: float
 ) -> None:
     demo = _demo(home, "--once")
-    processes.wait_until(lambda: bool(_left(home)), seconds=30, what="the demo's folder")
+    processes.wait_until(lambda: bool(_left(home)), seconds=60, what="the demo's folder")
     time.sleep(after_seconds)
 
     demo.send_signal(signal.SIGTERM)
@@ -244,7 +244,7 @@ def test_what_a_killed_demo_has_left_is_ended_at_once_and_removed_by_the_next(ho
     told = home / "told"
     with told.open("w") as output:
         again = _demo(home, output=output.fileno())
-    processes.wait_until(lambda: "Starting" in told.read_text(), seconds=30, what="the next demo")
+    processes.wait_until(lambda: "Starting" in told.read_text(), seconds=60, what="the next demo")
     assert not in_memory & _memory()
     again.terminate()
     assert again.wait(60) == 0

@@ -169,7 +169,7 @@ def test_a_before_killed_while_it_waits_for_the_lock_does_not_lock_later(
     recipe, run = install(method=method), a_run()
     with rival(database, method), scripts.started(recipe.before, environment=run) as before:
         processes.wait_until(
-            lambda: is_waiting(database), seconds=5, what="before waits for the lock"
+            lambda: is_waiting(database), seconds=60, what="before waits for the lock"
         )
         before.kill_group()
         after = scripts.run(recipe.after, "0", environment=run)
@@ -186,11 +186,11 @@ def test_without_after_what_a_killed_before_left_ends_at_the_deadline(
     started_at = time.monotonic()
     with scripts.started(recipe.before) as before:
         processes.wait_until(
-            lambda: not is_free(database), seconds=5, what="before has opened its session"
+            lambda: not is_free(database), seconds=60, what="before has opened its session"
         )
         before.kill_group()
 
-    wait_until_free(database, seconds=9 - (time.monotonic() - started_at))
+    wait_until_free(database, seconds=60 - (time.monotonic() - started_at))
     writer.wait_for(10)
 
 

@@ -167,7 +167,7 @@ def test_a_before_killed_while_it_waits_for_the_checkpoint_holds_nothing_later(
     with hanging_checkpoints(cluster):
         with scripts.started(recipe.before, environment=run) as before:
             processes.wait_until(
-                lambda: is_waiting(cluster), seconds=5, what="before waits for the checkpoint"
+                lambda: is_waiting(cluster), seconds=60, what="before waits for the checkpoint"
             )
             before.kill_group()
         after = scripts.run(recipe.after, "0", environment=run)

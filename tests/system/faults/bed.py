@@ -199,7 +199,7 @@ class Bed:
         self.send(everyone, signal.SIGKILL)
         product.process.wait()
         processes.wait_until(
-            lambda: not (self.of_run(run) or product.pids(GUARD)), seconds=10, what="all have gone"
+            lambda: not (self.of_run(run) or product.pids(GUARD)), seconds=60, what="all have gone"
         )
         self.stopped.clear()
         self.held.clear()
