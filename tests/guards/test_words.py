@@ -24,7 +24,8 @@ def _compared(text: str) -> Iterator[tuple[int, str]]:
         else:
             continue
         for each in asked:
-            for leaf in ast.walk(each):
+            leaves = each.elts if isinstance(each, ast.Set | ast.Tuple | ast.List) else [each]
+            for leaf in leaves:
                 if isinstance(leaf, ast.Constant) and leaf.value in WORDS:
                     yield leaf.lineno, str(leaf.value)
 

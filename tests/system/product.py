@@ -288,13 +288,20 @@ def serving(
         else:
             _put_empty_database(product)
         product.apply([instance.instance_id], **(policy or {}))
-        product.start()
-        try:
-            wait_until_ready(product)
+        with started(product):
             yield product
-        finally:
-            _stop(product)
-            shutil.rmtree(product.memory, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def started(product: Product) -> Iterator[None]:
+    """Serve a home that is there already, until the block ends."""
+    product.start()
+    try:
+        wait_until_ready(product)
+        yield
+    finally:
+        _stop(product)
+        shutil.rmtree(product.memory, ignore_errors=True)
 
 
 def _put_empty_database(product: Product) -> None:

@@ -45,7 +45,9 @@ def take(bucket: str, calls: int, volumes: Sequence[str]) -> datetime | None:
 def pending_limit_reached(volume_types: Mapping[str, str]) -> dict[str, int]:
     """Return the volumes (id: type given) that have as many pending snapshots as AWS allows, with the count."""
     rows = (
-        RunSnapshot.objects.filter(state="pending", volume_id__in=list(volume_types))
+        RunSnapshot.objects.filter(
+            state=RunSnapshot.State.PENDING, volume_id__in=list(volume_types)
+        )
         .values("volume_id")
         .annotate(pending=Count("pk"))
     )
