@@ -4,7 +4,7 @@
 # Guarantees: every stage runs, whatever became of the others; the last lines tell of each how it
 # ended and pytest's closing line. Exit code: 1 if any stage failed.
 set -uo pipefail
-cd "$(dirname "${BASH_SOURCE[0]}")/.."
+cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit
 
 log="$(mktemp -t n2wbackup-stage-XXXXXX)"
 trap 'rm -f "$log"' EXIT

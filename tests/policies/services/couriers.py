@@ -19,7 +19,7 @@ def within(job: dict[str, Any], _seconds: float) -> Iterable[dict[str, object]]:
 
     logger = logging.getLogger("apprise")
     logger.handlers, logger.propagate = [courier._Ear(logging.WARNING)], False
-    checked = [
+    checked: list[dict[str, object]] = [
         {"problem": courier._heard(lambda url=url: courier._plugin(url) and "", url)}
         for url in job.get("check", [])
     ]
