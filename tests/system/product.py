@@ -219,6 +219,11 @@ class Product:
             time.sleep(0.1)
         return self.show(run)
 
+    def cancel(self, run: str) -> None:
+        """Cancel the run, unless it has ended meanwhile."""
+        done = self.manage("cancel_run", run)
+        assert done.returncode == 0 or self.state(run) in ENDS, done.stdout + done.stderr
+
     def state(self, run: str) -> str:
         """Return the run's state as the row has it; a command would cost a second of the processor."""
         return str(self.query("SELECT state FROM policies_run WHERE id = ?", UUID(run).hex)[0][0])

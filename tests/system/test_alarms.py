@@ -13,7 +13,7 @@ from tests.ground import receivers as ground
 from tests.ground.receivers import Webhook
 from tests.system.product import LABEL, Product, serving
 
-pytestmark = [pytest.mark.real, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.real, pytest.mark.timeout(600), pytest.mark.lasts(80)]
 TOKEN = "t0psecret-token"
 HELD = "until [ -e {path}/go ]; do sleep 0.1; done; [ -e {path}/fixed ] || exit 1"
 

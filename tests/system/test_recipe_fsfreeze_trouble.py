@@ -16,7 +16,7 @@ from tests.ground.recipes import Install, Recipe
 from tests.system.recipe_runs import a_run
 
 pytest_plugins = ("tests.ground.fixtures", "tests.ground.fsfreeze_fixtures")
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.lasts(50)]
 
 Volumes = list[filesystems.Volume]
 

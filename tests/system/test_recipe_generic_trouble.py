@@ -13,7 +13,7 @@ from tests.ground.application import Application, Install
 from tests.system.recipe_runs import a_run
 
 pytest_plugins = ("tests.ground.fixtures", "tests.ground.application_fixtures")
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.lasts(50)]
 
 
 def watcher(recipe: recipes.Recipe) -> int:

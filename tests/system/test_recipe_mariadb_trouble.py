@@ -16,7 +16,7 @@ from tests.ground.recipes import Install
 from tests.system.recipe_runs import a_run, is_free, wait_until_free
 
 pytest_plugins = ("tests.ground.fixtures",)
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.lasts(60)]
 
 RIVALS = {"backup-stage": "BACKUP STAGE START", "read-lock": "LOCK TABLES shop.ledger WRITE"}
 

@@ -15,7 +15,7 @@ from tests.system.postgresql_runs import METHODS, is_free, wait_until_free
 from tests.system.recipe_runs import a_run
 
 pytest_plugins = ("tests.ground.fixtures", "tests.ground.postgresql_fixtures")
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.lasts(60)]
 
 
 def holder(recipe: recipes.Recipe) -> int:

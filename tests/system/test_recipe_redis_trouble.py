@@ -14,7 +14,7 @@ from tests.ground.recipes_redis import Install, Serve
 from tests.system.recipe_runs import a_run
 
 pytest_plugins = ("tests.ground.fixtures", "tests.ground.redis_fixtures")
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.lasts(60)]
 
 
 def test_after_fails_when_somebody_else_let_writes_through_and_a_second_attempt_succeeds(

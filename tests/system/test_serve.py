@@ -18,6 +18,7 @@ import pytest
 from tests.ground import processes
 
 ROOT = Path(__file__).resolve().parents[2]
+pytestmark = pytest.mark.lasts(60)
 TITLES = {
     "n2wbackup web",
     "n2wbackup beat",

@@ -15,7 +15,7 @@ from tests.ground import processes, systemd
 from tests.ground.systemd import Systemd
 from tests.system.product import ROOT, Product
 
-pytestmark = [pytest.mark.real, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.real, pytest.mark.timeout(600), pytest.mark.lasts(120)]
 
 UNITS = ROOT / "deploy" / "systemd"
 AT = Path("/opt/n2wbackup")

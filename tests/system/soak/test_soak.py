@@ -15,7 +15,8 @@ VARIABLE = "N2W_SOAK_SEED"
 
 
 @pytest.mark.real
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
+@pytest.mark.lasts(200)
 def test_many_policies_come_through_a_fault_every_ten_seconds() -> None:
     seed = int(os.environ.get(VARIABLE, random.SystemRandom().randrange(10**6)))
 
