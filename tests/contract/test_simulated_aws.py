@@ -97,7 +97,7 @@ def test_started_by_hand_it_says_where_it_listens_and_ends_at_a_signal(tmp_path:
         assert door["endpoint_url"] in line
         assert door["secret_access_key"] not in line
         server.terminate()
-        assert server.wait(10) == 0
+        assert server.wait(60) == 0
 
 
 def test_what_keeps_it_from_starting_is_told(tmp_path: Path) -> None:
@@ -337,7 +337,7 @@ def test_every_call_is_in_the_journal_with_what_it_needs(simulated_aws: Simulate
     assert first.access_key_id == simulated_aws.environment["AWS_ACCESS_KEY_ID"]
     assert first.parameters["InstanceSpecification.InstanceId"] == instance.instance_id
     assert (first.outcome, first.dry_run) == ("ok", False)
-    assert 0 < first.service_seconds < 1
+    assert 0 < first.service_seconds < 20
     assert second.outcome == "InvalidSnapshot.NotFound"
     assert simulated_aws.calls("CreateSnapshots") == [first]
     simulated_aws.forget_calls()

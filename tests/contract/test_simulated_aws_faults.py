@@ -112,7 +112,7 @@ def test_a_call_that_hangs_gets_no_answer_and_is_done_only_where_wanted(
     instance = simulated_aws.add_instance()
     simulated_aws.fault("CreateSnapshots", "hang", seconds=30, deed=deed)
     with pytest.raises(ReadTimeoutError):
-        fire(simulated_aws, instance.instance_id, read_timeout=0.4)
+        fire(simulated_aws, instance.instance_id, read_timeout=2)
     assert [each.outcome for each in simulated_aws.calls()] == ["serving"]
     assert len(simulated_aws.snapshots()) == int(deed)
     simulated_aws.clear_faults()

@@ -56,7 +56,7 @@ def code_of(call: Callable[[], object]) -> str:
 
 
 def test_a_set_pends_with_growing_progress_and_completes(simulated_aws: SimulatedAws) -> None:
-    simulated_aws.configure(pending_seconds=1.0)
+    simulated_aws.configure(pending_seconds=4.0)
     instance = simulated_aws.add_instance(volumes=[VolumeSpec()] * 4)
     client = ec2(simulated_aws)
     answer = client.create_snapshots(
@@ -79,13 +79,13 @@ def test_a_set_pends_with_growing_progress_and_completes(simulated_aws: Simulate
 
 
 def test_a_failing_set_turns_error_together(simulated_aws: SimulatedAws) -> None:
-    simulated_aws.configure(pending_seconds=0.8)
+    simulated_aws.configure(pending_seconds=3.0)
     bad = simulated_aws.add_instance(volumes=[VolumeSpec()] * 3)
     good, client = simulated_aws.add_instance(), ec2(simulated_aws)
     simulated_aws.fault("CreateSnapshots", "snapshot_error", match={"InstanceId": bad.instance_id})
     failing, fine = fire(client, bad), fire(client, good)
     assert states(client, failing) == {"pending"}
-    time.sleep(0.9)
+    time.sleep(3.1)
     assert states(client, failing) == {"error"}
     assert states(client, fine) == {"completed"}
     shown = client.describe_snapshots(SnapshotIds=failing)["Snapshots"][0]
@@ -215,12 +215,12 @@ def test_filters_ids_and_owners_select(simulated_aws: SimulatedAws) -> None:
 def test_a_new_snapshot_is_not_listed_at_once_where_reads_are_eventual(
     simulated_aws: SimulatedAws,
 ) -> None:
-    simulated_aws.configure(eventual_consistency_seconds=1.0)
+    simulated_aws.configure(eventual_consistency_seconds=3.0)
     instance, client = simulated_aws.add_instance(), ec2(simulated_aws)
     ids = fire(client, instance)
     assert listed(client) == []
     assert code_of(lambda: states(client, ids)) == "InvalidSnapshot.NotFound"
-    time.sleep(1.1)
+    time.sleep(3.1)
     assert listed(client) == ids
 
 
@@ -278,7 +278,7 @@ def test_the_rate_bucket_of_each_region_empties_and_refills(simulated_aws: Simul
         fire(client, here)
     assert refused(raised) == ("RequestLimitExceeded", 503)
     fire(ec2(simulated_aws, "eu-west-1"), there)
-    time.sleep(1.1)
+    time.sleep(3.1)
     fire(client, here)
     assert len(simulated_aws.snapshots("us-east-1")) == 4
 

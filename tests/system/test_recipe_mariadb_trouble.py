@@ -141,7 +141,11 @@ def rival(database: mariadb.Server, method: str) -> Iterator[None]:
         database.client("-e", f"{RIVALS[method]}; SELECT SLEEP(60)"), stdout=subprocess.DEVNULL
     )
     try:
-        time.sleep(0.3)
+        processes.wait_until(
+            lambda: any(state == "User sleep" for _, state in sessions(database, "root")),
+            seconds=60,
+            what="the rival holds it",
+        )
         yield
         assert session.poll() is None
     finally:

@@ -172,7 +172,7 @@ def test_a_guard_killed_during_before_is_followed_by_its_end_and_two_thaws(stage
         "after", f"{AFTER}; for p in $(cat pid child); do grep -s State /proc/$p/status; done; :"
     )
 
-    with stage.guarded(stage.record(before_seconds=2)) as guard:
+    with stage.guarded(stage.record(before_seconds=4)) as guard:
         guard.go()
         pid, child = stage.pid("pid"), stage.pid("child")
         lose(stage, guard)
@@ -192,7 +192,7 @@ def test_a_guard_killed_during_before_is_followed_by_its_end_and_two_thaws(stage
         second = stage.thaw()
 
     assert stage.mark("marks") == "after 0\nafter 0\n"
-    assert (second.ordered_boot or 0.0) - (first.ordered_boot or 0.0) >= 2.0
+    assert (second.ordered_boot or 0.0) - (first.ordered_boot or 0.0) >= 4.0
     assert stage.standing().due is None
     assert stage.outcomes()["before"] == Outcome.INTERRUPTED
 
@@ -257,7 +257,7 @@ def test_an_after_that_hangs_without_its_guard_is_ended_before_the_next(stage: S
     stage.script("before", "echo before >> marks")
     stage.script("after", f'[ $N2W_ATTEMPT = 2 ] && {AFTER} && exit; trap "" TERM; {HANG}')
 
-    with stage.guarded(stage.record(after_seconds=0.5)) as guard:
+    with stage.guarded(stage.record(after_seconds=3)) as guard:
         guard.go()
         guard.before(SECONDS)
         guard.thaw(SECONDS)
@@ -273,7 +273,7 @@ def test_the_journal_lost_with_everything_else_is_thawed_with_0_twice(stage: Sta
     stage.script("before", "echo before >> marks")
     stage.script("after", AFTER)
 
-    with stage.guarded(stage.record(before_seconds=0.5)) as guard:
+    with stage.guarded(stage.record(before_seconds=3)) as guard:
         guard.go()
         guard.before(SECONDS)
         lose(stage, guard)
