@@ -329,6 +329,7 @@ def _empty_database() -> bytes:
                 "PATH": os.environ["PATH"],
                 "DJANGO_SETTINGS_MODULE": "n2wbackup.settings",
                 "N2W_HOME": str(folder / "home"),
+                "N2W_RUN_SCRIPTS_AS": "self",
             },
             timeout=START_SECONDS,
             check=True,

@@ -18,9 +18,9 @@ PATIENCE_SECONDS = 40  # without a limit of its own a sender waits for good
 SENDER = """
 import django, sys, uuid
 django.setup()
-from policies import dispatch
+from policies.adapters import broker
 for line in sys.stdin:
-    dispatch.send(dispatch.COMPLETE, uuid.uuid4())
+    broker.send(broker.COMPLETE, uuid.uuid4())
     print("on", flush=True)
 """
 
