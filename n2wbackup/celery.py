@@ -1,7 +1,7 @@
 """The Celery application: `python -m celery -A n2wbackup worker`.
 
-The package `n2wbackup` itself does not import this module: the guard imports the package, and must
-stay small.
+The package `n2wbackup` itself does not import this module, because the guard imports the package and
+must stay small.
 """
 
 import os
@@ -16,7 +16,7 @@ from n2wbackup.processes import draining, titles
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "n2wbackup.settings")
 
-SWITCH_SECONDS = 0.0005  # Python's own 5 ms, a few times over, would be most of a hold
+SWITCH_SECONDS = 0.0005  # with Python's default of 5 ms, a few switches would take most of a hold
 
 app = Celery("n2wbackup")
 app.config_from_object("django.conf:settings", namespace="CELERY")
@@ -25,31 +25,31 @@ app.autodiscover_tasks()
 
 @signals.setup_logging.connect(weak=False)
 def _leave_logging_alone(**_: Any) -> None:  # noqa: ANN401
-    """Being connected is all it takes: Celery then keeps the logging that Django has set up."""
+    """Do nothing: if this signal has a receiver, Celery keeps the logging that Django has set up."""
 
 
 @signals.celeryd_init.connect(weak=False)
 def _write_no_bytecode(**_: Any) -> None:  # noqa: ANN401
-    """Keep a worker from writing a .pyc on a disk that it has frozen: it would wait for itself."""
+    """Keep a worker from writing a .pyc file to a disk that it has frozen: it would block itself."""
     sys.dont_write_bytecode = True
 
 
 @signals.celeryd_init.connect(weak=False)
 def _take_turns_quickly(**_: Any) -> None:  # noqa: ANN401
-    """Let a thread whose application is frozen have Python soon: others may prepare or enter meanwhile."""
+    """Let a thread whose application is frozen get Python's lock soon, although other threads have work to do."""
     sys.setswitchinterval(SWITCH_SECONDS)
 
 
 @signals.celeryd_init.connect(weak=False)
 def _keep_temporary_files_in_memory(**_: Any) -> None:  # noqa: ANN401
-    """Have the forkserver's socket where no frozen disk keeps it waiting, and nobody cleans up."""
+    """Keep the forkserver's socket in memory, where no frozen disk blocks it and no clean-up removes it."""
     home.keep_temporary_files_in_memory()
 
 
 @signals.task_prerun.connect(weak=False)
 @signals.task_postrun.connect(weak=False)
 def _let_go_of_broken_connections(**_: Any) -> None:  # noqa: ANN401
-    """Keep a thread's connection for its next task, unless it is broken or old; as Django does for requests."""
+    """Close a thread's connection if it is broken or old, else keep it for the next task (as Django does)."""
     close_old_connections()
 
 

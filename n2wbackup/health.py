@@ -1,4 +1,4 @@
-"""Whether this server lives and can work, for load balancers and for `serve`."""
+"""Whether this server is alive and can work, for load balancers and for `serve`."""
 
 from functools import cache
 from typing import TYPE_CHECKING
@@ -20,18 +20,17 @@ _BROKER_SECONDS = 1
 @require_safe
 @never_cache
 def live(_request: HttpRequest) -> JsonResponse:
-    """Answer 200 whenever this process answers at all; nothing else is touched."""
+    """Answer 200 if this process answers at all; nothing else is checked."""
     return JsonResponse({"status": "ok"})
 
 
 @require_safe
 @never_cache
 def ready(_request: HttpRequest) -> JsonResponse:
-    """Answer 200 when pages work, 503 when the database is away or not migrated.
+    """Answer 200 if pages work, 503 if the database is away or not migrated.
 
-    A broker that is away gives 200 and `degraded`: pages work without it, what is due is sent again
-    when it is back, and a balancer that took the pages away would take them from whoever has to
-    look.
+    If the broker is away, the answer is 200 and `degraded`: pages work without it, and hints are sent again when
+    it is back. A 503 would make the balancer hide the pages from the people who have to look at the problem.
     """
     database = _database()
     broker = "ok" if _broker_answers() else "away"
@@ -42,7 +41,7 @@ def ready(_request: HttpRequest) -> JsonResponse:
 
 
 def unapplied_migrations() -> "Sequence[str]":
-    """Return `app.name` of each migration that the database lacks, in order; or DatabaseError."""
+    """Return `app.name` of each migration that the database lacks, in order. Raises DatabaseError."""
     executor = MigrationExecutor(connection)
     plan = executor.migration_plan(executor.loader.graph.leaf_nodes())
     return [f"{migration.app_label}.{migration.name}" for migration, _ in plan]
@@ -62,8 +61,8 @@ def _database() -> str:
 
 @cache
 def _require_migrations() -> None:
-    # Only success is remembered: the code of a running process does not change, and reading the
-    # plan takes long.
+    # Only success is cached: the code of a running process does not change, and reading the plan
+    # takes long.
     missing = unapplied_migrations()
     if missing:
         raise LookupError(missing[0])

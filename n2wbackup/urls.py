@@ -1,4 +1,4 @@
-"""Every address of the server starts here."""
+"""The URLs of the server."""
 
 from django.contrib import admin
 from django.contrib.auth import views as auth

@@ -1,4 +1,4 @@
-"""Scripts: whose they are, where they lie, how they run."""
+"""Scripts: who owns them, where they are, how they run."""
 
 from importlib import import_module
 
@@ -7,7 +7,7 @@ from django.core.checks import register
 
 
 class ScriptsAdminConfig(AppConfig):
-    """The application that holds users, script folders and runners."""
+    """The application with users, script folders and the guard that runs scripts."""
 
     name = "scripts_admin"
     verbose_name = "Scripts"

@@ -1,4 +1,4 @@
-"""What `manage.py check` says about scripts: whose they are, and whether they can run here."""
+"""The checks of `manage.py check` for scripts: their Linux account, their folder, and whether they can run here."""
 
 import os
 import stat
@@ -21,15 +21,15 @@ _MODES_HINT = (
 
 
 def script_account(app_configs: Sequence[AppConfig] | None, **_: Any) -> list[CheckMessage]:  # noqa: ANN401, ARG001 - Django's signature of a check
-    """Say whether scripts can run as the account that the settings name: E001, E002, W001."""
+    """Check that scripts can run as the account in the settings: E001, E002, W001."""
     mode = settings.N2W_RUN_SCRIPTS_AS
     if mode not in linux_accounts.MODES:
-        text = f"N2W_RUN_SCRIPTS_AS is {mode!r}, which is no way to run scripts."
+        text = f"N2W_RUN_SCRIPTS_AS is {mode!r}, which is not a valid value."
         return [Error(text, hint=_MODES_HINT, id="scripts_admin.E002")]
     if mode == "self":
         return [] if settings.DEBUG else [_as_ourselves()]
     if mode == "owner" and os.geteuid() != 0:
-        text = f"Scripts are to run as their owners, but the server runs as uid {os.geteuid()}, not as root."
+        text = f"Scripts must run as their owners, but the server runs as uid {os.geteuid()}, not as root."
         return [_cannot_run(text)]
     try:
         linux_accounts.to_become(linux_accounts.script_account(Folder(name=ROOT)))
@@ -39,13 +39,13 @@ def script_account(app_configs: Sequence[AppConfig] | None, **_: Any) -> list[Ch
 
 
 def scripts_root(app_configs: Sequence[AppConfig] | None, **_: Any) -> list[CheckMessage]:  # noqa: ANN401, ARG001 - Django's signature of a check
-    """Say whether the folder of all scripts can be used, and by nobody else: E003."""
+    """Check that the server, and nobody else, can use the folder of all scripts: E003."""
     root = Path(settings.N2W_SCRIPTS_ROOT)
     try:
         problem, hint = _problem_of_root(root)
     except OSError as error:
-        problem = f"cannot be looked at ({error.strerror})"
-        hint = "Let the server's account pass through the folders above it."
+        problem = f"cannot be read ({error.strerror})"
+        hint = "Give the server's account the x permission on the folders above it."
     if not problem:
         return []
     text = f"The scripts root {root} {problem}."
@@ -56,26 +56,31 @@ def _problem_of_root(root: Path) -> tuple[str, str]:
     if not root.exists():
         above = next(folder for folder in root.parents if folder.exists())
         if above.is_dir() and os.access(above, os.W_OK | os.X_OK):
-            return "", ""  # it is made with the first folder in it
-        return f"does not exist and cannot be made in {above}", "Make it, or set N2W_SCRIPTS_ROOT."
+            return "", ""  # it is created with the first folder in it
+        return (
+            f"does not exist and cannot be created in {above}",
+            "Create it, or set N2W_SCRIPTS_ROOT.",
+        )
     if not root.is_dir():
         return "is not a folder", "Move the file away, or set N2W_SCRIPTS_ROOT to a folder."
     if root.stat().st_mode & stat.S_IWOTH:
-        hint = f"Whoever can write there can run scripts as somebody else: chmod o-w {root}."
-        return "can be written by everybody on this machine", hint
+        hint = (
+            f"Anyone who can write there can run scripts as another account: run chmod o-w {root}."
+        )
+        return "is writable by everybody on this machine", hint
     if not os.access(root, os.W_OK | os.X_OK):
         hint = "Give it to the account that the server runs as, or set N2W_SCRIPTS_ROOT."
-        return "cannot be written by the server", hint
+        return "is not writable by the server", hint
     return "", ""
 
 
 def _as_ourselves() -> CheckMessage:
     return CheckWarning(
-        "Scripts run as the server's own account (N2W_RUN_SCRIPTS_AS=self), so each can read the "
-        "server's secrets.",
+        "Scripts run as the server's own account (N2W_RUN_SCRIPTS_AS=self), so each "
+        "script can read the server's secrets.",
         hint=(
-            "That is for the demo, tests and one-person machines: else set N2W_RUN_SCRIPTS_AS to cpmuser "
-            "or owner."
+            "Use this only for the demo, for tests and on a machine with one user: otherwise set "
+            "N2W_RUN_SCRIPTS_AS to cpmuser or owner."
         ),
         id="scripts_admin.W001",
     )
@@ -83,7 +88,7 @@ def _as_ourselves() -> CheckMessage:
 
 def _cannot_run(text: str) -> CheckMessage:
     hint = (
-        "No script is started until this is put right: make the account and start the server as root "
+        "No script is started until you correct this: create the account and start the server as root "
         "or as that account, or set N2W_RUN_SCRIPTS_AS."
     )
     return Error(text, hint=hint, id="scripts_admin.E001")

@@ -11,19 +11,18 @@ from scripts_admin.services import users
 if TYPE_CHECKING:
     _NewUser = AdminUserCreationForm[User]
     _User = UserChangeForm[User]
-else:  # they take no types at run time
+else:  # they are not generic at run time
     _NewUser, _User = AdminUserCreationForm, UserChangeForm
 
 
 class NewUserForm(_NewUser):
-    """A new user, by the saving rules."""
+    """A new user, checked by the same rules as in the service."""
 
     class Meta:
         model = User
         fields = ("username", "email")
 
     def clean_username(self) -> str:
-        """Return a name that a user may have."""
         name = str(self.cleaned_data.get("username", ""))
         try:
             users.check(User(username=name))
@@ -33,7 +32,7 @@ class NewUserForm(_NewUser):
 
 
 class UserForm(_User):
-    """A user who is there; the name is not among the fields, as it never changes."""
+    """An existing user; the name is not a field, because it never changes."""
 
     class Meta:
         model = User

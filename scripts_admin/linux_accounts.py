@@ -13,21 +13,21 @@ MODES = ("cpmuser", "owner", "self")
 
 
 class AccountError(Exception):
-    """Scripts cannot run as the account that the settings name; nothing falls back in silence."""
+    """Scripts cannot run as the account in the settings; there is no silent fallback to another account."""
 
 
 @dataclass(frozen=True, slots=True)
 class LinuxAccount:
-    """A Linux account with the home folder that the system gives it."""
+    """A Linux account and its home folder on this system."""
 
     identity: RunAs
     home: str
 
 
 def script_account(folder: Folder) -> LinuxAccount:
-    """Return the account that the folder's scripts run as; AccountError where it is not there.
+    """Return the account that the folder's scripts run as; AccountError if it does not exist.
 
-    Root's folder has no one owner, so its scripts never run as one person's account.
+    Root's folder has no single owner, so its scripts never run as the account of one person.
     """
     mode = settings.N2W_RUN_SCRIPTS_AS
     if mode == "self":
@@ -45,25 +45,25 @@ def script_account(folder: Folder) -> LinuxAccount:
 
 
 def to_become(account: LinuxAccount) -> RunAs | None:
-    """Return the identity to take on, or None where this process has it; AccountError where it cannot."""
+    """Return the account to switch to, or None if this process already runs as it; AccountError if it cannot switch."""
     if account.identity.uid == os.geteuid():
         return None
     if os.geteuid() == 0:
         return account.identity
     message = (
-        f"Scripts are to run as {account.identity.name}, but the server runs as uid {os.geteuid()} and "
-        "cannot become it: start the server as root or as that account, or set N2W_RUN_SCRIPTS_AS=self on a "
+        f"Scripts must run as {account.identity.name}, but the server runs as uid {os.geteuid()} and "
+        "cannot switch to it: start the server as root or as that account, or set N2W_RUN_SCRIPTS_AS=self on a "
         "machine of your own."
     )
     raise AccountError(message)
 
 
 def group_of(folder: Folder) -> int | None:
-    """Return the group that has to get into the folder; None where the server is the script account."""
+    """Return the group that must be able to enter the folder; None if scripts run as the server's own account."""
     try:
         identity = to_become(script_account(folder))
     except AccountError:
-        return None  # the system check says so; no script will be started
+        return None  # the system check reports it; no script is started
     return identity.gid if identity else None
 
 

@@ -1,7 +1,8 @@
-"""Who may see, change, run and share what: decided here and nowhere else. Only this module speaks with guardian.
+"""Who may see, change, run and share what: decided here and nowhere else. Only this module uses guardian.
 
-Superusers may do everything; inactive users nothing. A folder goes by what was granted on that folder. Every other
-row goes by its owner. A permission on all rows of a model opens pages of the admin, and never shows a row by itself.
+Superusers may do everything; inactive users may do nothing. For a folder, the permissions on that folder decide.
+For every other row, its owner decides. A permission on all rows of a model opens pages of the admin, but never
+shows a row by itself.
 """
 
 from collections.abc import Mapping
@@ -16,7 +17,7 @@ Rows = TypeVar("Rows", bound=QuerySet[Any])
 
 
 class Deed(StrEnum):
-    """What somebody may want to do with a row."""
+    """What a user may do with a row."""
 
     SEE = "see"
     CHANGE = "change"
@@ -25,7 +26,7 @@ class Deed(StrEnum):
 
 
 _USE_FOLDER = "use_folder"
-# What has to be granted on the very row, by model; a deed that is not named is the owner's alone.
+# The permission that must be granted on the row itself, by model; a deed without one is for the owner only.
 _GRANTS: Mapping[str, Mapping[Deed, str]] = {
     "scripts_admin.folder": dict.fromkeys((Deed.SEE, Deed.CHANGE, Deed.RUN), _USE_FOLDER),
 }
@@ -33,9 +34,9 @@ _SERVER_ROLE_APP, _SERVER_ROLE = "policies", "use_server_role"
 
 
 def visible(rows: Rows, person: AbstractUser, *owners: str) -> Rows:
-    """Return those of the rows that the person may see.
+    """Return the rows that the person may see.
 
-    `owners`: the look-ups that lead from a row to those whose row it is ("owner" where none is named).
+    `owners`: the look-ups that lead from a row to its owners; without any, "owner".
     """
     if not person.is_active:
         return rows.none()
@@ -52,17 +53,16 @@ def visible(rows: Rows, person: AbstractUser, *owners: str) -> Rows:
 
 
 def may_see(person: AbstractUser, row: Model) -> bool:
-    """Tell whether the person may see the row."""
     return _may(Deed.SEE, person, row)
 
 
 def may_change(person: AbstractUser, row: Model) -> bool:
-    """Tell whether the person may change the row: of a folder its scripts, of a run its course."""
+    """Tell whether the person may change the row: the scripts of a folder, the course of a run."""
     return _may(Deed.CHANGE, person, row)
 
 
 def may_run(person: AbstractUser, row: Model) -> bool:
-    """Tell whether the person may run it: a policy, or the scripts of a folder."""
+    """Tell whether the person may run the row: a policy, or the scripts of a folder."""
     return _may(Deed.RUN, person, row)
 
 
@@ -89,33 +89,33 @@ def grant(person: AbstractUser, folder: Model) -> None:
 
 
 def possible_owners(people: Rows, person: AbstractUser) -> Rows:
-    """Return those of the people whom the person may make the owner of a new row."""
+    """Return the people that the person may choose as owner of a new row."""
     active = people.filter(is_active=True)
     return active if person.is_superuser else active.filter(pk=person.pk)
 
 
 def may_manage_people(person: object) -> bool:
-    """Tell whether the person may see and change users and groups: who edits them could become anybody."""
+    """Tell whether the person may see and change users and groups: anyone who edits them could act as any user."""
     return bool(getattr(person, "is_active", False) and getattr(person, "is_superuser", False))
 
 
 def may_use_server_role(person: AbstractUser) -> bool:
     """Tell whether the person's accounts may use the server's own AWS role, which belongs to nobody.
 
-    A superuser may, and whoever got the permission from one; an inactive user may not. Asked of the database each
-    time, as the right may be withdrawn.
+    A superuser may, and so may everyone who got the permission from one; an inactive user may not. The database
+    is asked each time, because the permission may be withdrawn.
     """
     fresh = type(person).objects.filter(pk=person.pk).first() or person
     return fresh.has_perm(f"{_SERVER_ROLE_APP}.{_SERVER_ROLE}")
 
 
 def has_server_role(person: AbstractUser) -> bool:
-    """Tell whether the permission was given to this user directly, not by a group or as a superuser."""
+    """Tell whether the user has the permission directly, not through a group or as a superuser."""
     return bool(person.pk) and person.user_permissions.filter(pk=_server_role().pk).exists()
 
 
 def set_server_role(person: AbstractUser, *, given: bool) -> None:
-    """Give the user the permission directly, or take it away; what groups give stays."""
+    """Give the user the permission directly, or remove it; permissions through groups stay."""
     if given:
         person.user_permissions.add(_server_role())
     else:

@@ -1,1 +1,1 @@
-"""What the demo and the tests need and the product never imports."""
+"""Code for the demo and the tests; the product never imports it."""

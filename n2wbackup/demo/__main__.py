@@ -1,4 +1,4 @@
-"""The demo's own process; `manage.py demo` becomes it, in a folder that was made for it."""
+"""The demo's process: `manage.py demo` becomes it, in a folder created for it."""
 
 import argparse
 import logging
@@ -12,21 +12,21 @@ from n2wbackup.processes import titles
 
 
 def main() -> int:
-    """Play the demo, take everything away again and return the exit code."""
+    """Run the demo, remove everything again and return the exit code."""
     parser = argparse.ArgumentParser(prog="manage.py demo")
     parser.add_argument("--once", action="store_true")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--lock", type=int, required=True, help="the folder's locked mark")
     given = parser.parse_args()
     ending = Ending()
-    # The lock lives as long as this process, and in no other.
+    # Only this process may hold the lock, and only as long as it lives.
     os.set_inheritable(given.lock, False)  # noqa: FBT003 - Python's own signature
     titles.show("demo")
     try:
         django.setup()
-        # The server's logs are in its home; here a person reads.
+        # The server's logs are in its home; a person reads this output.
         logging.getLogger().setLevel(logging.ERROR)
-        from n2wbackup.demo import play  # noqa: PLC0415 - Django had to be set up
+        from n2wbackup.demo import play  # noqa: PLC0415 - only after Django's set-up
 
         return play.once(ending, as_json=given.json) if given.once else play.standing(ending)
     except Ended as ended:

@@ -1,4 +1,4 @@
-"""One backup through the workers, and what proves it: the ledger's own books, and its copy."""
+"""One backup through the workers, and its proof: the ledger's own books, and its copy."""
 
 import shutil
 from collections.abc import Container, Iterator
@@ -28,9 +28,9 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class Backup:
-    """What became of one backup. Writes are transactions of the ledger, None where not known.
+    """The result of one backup. Writes are transactions of the ledger; None if unknown.
 
-    `copy` is the ledger in the snapshot; `aws_seconds` how long the call took, in the hold.
+    `copy` is the ledger in the snapshot; `aws_seconds` is the time of the call within the hold.
     """
 
     run: as_json.Json
@@ -42,7 +42,7 @@ class Backup:
 
     @property
     def is_good(self) -> bool:
-        """Tell whether it succeeded and the copy proves it."""
+        """Tell whether the backup succeeded and the copy proves it."""
         return (
             self.run["state"] == sequence.State.SUCCEEDED
             and self.writes_in_hold == 0
@@ -56,7 +56,7 @@ class Backup:
         return None if seconds is None else round(seconds * 1000, 1)
 
     def as_json(self) -> as_json.Json:
-        """Return the run as every command shows it, and the proof beside it."""
+        """Return the run as every command shows it, and the proof with it."""
         return {
             "good": self.is_good,
             "hold_milliseconds": self.hold_milliseconds,
@@ -70,15 +70,17 @@ class Backup:
 
 
 def make(stage: Stage, aws: SimulatedAws, server: Server) -> Backup:
-    """Start a backup, follow it to its end and look at what it has made.
+    """Start a backup, wait for its end and check the result.
 
-    Raises DemoError where it does not end, RefusedError where one is under way.
+    Raises DemoError if it does not end, RefusedError if another one is running.
     """
     run = runs.start(policy=stage.policy, trigger=Trigger.MANUAL, requested_by="demo")
     deadline = clock.boottime() + _RUN_SECONDS
     while run.state not in sequence.ENDS:
         if clock.boottime() > deadline:
-            raise DemoError(f"Run {run.pk} has not ended in {_RUN_SECONDS} s, it is {run.state}.")
+            raise DemoError(
+                f"Run {run.pk} has not ended within {_RUN_SECONDS} s: its state is {run.state}."
+            )
         server.wait(_LOOK_SECONDS)
         run.refresh_from_db()
     report = as_json.run(labels.run(str(run.pk)))
@@ -86,10 +88,10 @@ def make(stage: Stage, aws: SimulatedAws, server: Server) -> Backup:
 
 
 def ended(stage: Stage, aws: SimulatedAws, seen: Container[str]) -> Iterator[Backup]:
-    """Yield the backups of the policy that have ended and whose runs are not among those seen, oldest first."""
+    """Yield the backups of the policy that have ended, without the runs in `seen`; oldest first."""
     for run in reversed(runs_seen.recent(policy=stage.policy)):
-        if run.state in sequence.ENDS and str(run.pk) not in seen:
-            yield _look(as_json.run(labels.run(str(run.pk))), stage, aws)
+        if run.state in sequence.ENDS and str(run.id) not in seen:
+            yield _look(as_json.run(labels.run(str(run.id))), stage, aws)
 
 
 def _look(run: as_json.Json, stage: Stage, aws: SimulatedAws) -> Backup:
@@ -117,9 +119,9 @@ def _look(run: as_json.Json, stage: Stage, aws: SimulatedAws) -> Backup:
 
 
 def _restore(snapshot: SimulatedSnapshot, frozen_ns: int) -> tuple[Books, int]:
-    """Start the ledger from its snapshot, as after a loss; count the last second before it froze.
+    """Start the ledger from its snapshot, as after a loss; count the writes of the last second before it froze.
 
-    Only the copy tells that: in the living ledger complete has trimmed it.
+    Only the copy has these transactions: in the live ledger complete has trimmed them.
     """
     if snapshot.copy is None or snapshot.copy_state != "done":
         return Books(problems=(f"The copy is {snapshot.copy_state}. {snapshot.copy_error}",)), 0
@@ -136,6 +138,6 @@ def _restore(snapshot: SimulatedSnapshot, frozen_ns: int) -> tuple[Books, int]:
 
 
 def _nanoseconds(moment: str) -> int:
-    """Return a report's time as nanoseconds since 1970."""
+    """Return a time of the report in nanoseconds since 1970."""
     since = datetime.fromisoformat(moment) - _EPOCH
     return since // timedelta(microseconds=1) * 1000

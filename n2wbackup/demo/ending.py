@@ -1,4 +1,4 @@
-"""How the demo ends when it is told to: once, in order, and whatever is said meanwhile."""
+"""How the demo ends on a signal: once, in order, and without interruption by further signals."""
 
 import signal
 import sys
@@ -10,19 +10,18 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Ended(BaseException):
-    """Somebody wants the demo to end: Ctrl-C, a signal, the terminal that was closed."""
+    """Somebody wants the demo to end: Ctrl-C, a signal, a closed terminal."""
 
     def __init__(self, number: int) -> None:
-        """Keep the signal's number."""
         super().__init__(number)
         self.exit_code = 128 + number
 
 
 class Ending:
-    """Turns the first signal into `Ended`, in the main thread; all further ones are ignored."""
+    """Turns the first signal into `Ended`, in the main thread; all later signals are ignored."""
 
     def __init__(self) -> None:
-        """Listen from now on."""
+        """Install the signal handlers."""
         self._deferred = False
         self._asked = 0
         self._told = sys.unraisablehook
@@ -38,7 +37,7 @@ class Ending:
             raise Ended(number)
 
     def _on_swallowed(self, swallowed: "sys.UnraisableHookArgs") -> None:
-        """Raise `Ended` again, a moment later, where Python has dropped it: it came in a finalizer."""
+        """Raise `Ended` again, a moment later, if it came in a finalizer: there Python has dropped it."""
         if isinstance(swallowed.exc_value, Ended):
             signal.setitimer(signal.ITIMER_REAL, _AGAIN_SECONDS)
         else:
@@ -49,7 +48,7 @@ class Ending:
 
     @contextmanager
     def deferred(self) -> Iterator[None]:
-        """Let a block run to its end; what was started in it is on record before `Ended` comes."""
+        """Let a block run to its end; `Ended` comes only after everything that it started is recorded."""
         self._deferred = True
         try:
             yield
@@ -60,6 +59,6 @@ class Ending:
 
     @staticmethod
     def ignore() -> None:
-        """Listen no more: what is being ended is ended in order."""
+        """Ignore signals from now on, so that the end is not interrupted."""
         for number in _SIGNALS:
             signal.signal(number, signal.SIG_IGN)

@@ -1,8 +1,8 @@
-"""The sample application: a ledger in SQLite, and the process that fills it all the time.
+"""The sample application: a ledger in SQLite, and the process that writes to it all the time.
 
 Double entry: the postings of every transaction sum to 0, transactions are numbered without a gap,
-and each account's balance is kept beside the postings that it follows from. So whatever is torn,
-lost or written twice shows. Money is counted in cents.
+and each account's balance is stored beside the postings that it results from. So everything torn,
+lost or written twice is visible. Money is counted in cents.
 """
 
 import contextlib
@@ -17,7 +17,7 @@ from typing import NoReturn
 FILE = "ledger.sqlite3"
 PER_SECOND = 200
 _ACCOUNTS = 50
-_LOCK_SECONDS = 300.0  # how long a posting waits while somebody holds the ledger
+_LOCK_SECONDS = 300.0  # how long a posting waits while the ledger is held
 _SCHEMA = """
     CREATE TABLE accounts (
         account INTEGER PRIMARY KEY, opening INTEGER NOT NULL, balance INTEGER NOT NULL);
@@ -27,16 +27,16 @@ _SCHEMA = """
         PRIMARY KEY (number, account)) WITHOUT ROWID;
     CREATE TABLE books (closed INTEGER NOT NULL);
 """
-# Transactions up to `closed` are in the openings; those after it are the log.
+# Transactions up to `closed` are in the opening balances; later ones are the log.
 _LAST = "SELECT max(closed, coalesce((SELECT max(number) FROM transactions), 0)) FROM books"
 
 
 @dataclass(frozen=True, slots=True)
 class Books:
-    """What a ledger says of itself.
+    """The state of a ledger.
 
-    `problems` is empty where it opens, is whole and balances; `last` is the number of its last
-    transaction, `closed` that of the last one which was trimmed from the log.
+    `problems` is empty if it opens, is whole and balances; `last` is the number of its last
+    transaction, `closed` that of the last one trimmed from the log.
     """
 
     last: int = 0
@@ -45,20 +45,18 @@ class Books:
 
     @property
     def balances(self) -> bool:
-        """Tell whether nothing is wrong."""
         return not self.problems
 
     def as_json(self) -> dict[str, object]:
-        """Return plain values."""
         return {**asdict(self), "problems": list(self.problems), "balances": self.balances}
 
 
 def create(folder: Path) -> Path:
-    """Make a ledger in `folder` and return its file."""
+    """Create a ledger in `folder` and return its file."""
     folder.mkdir(parents=True)
     path = folder / FILE
     with contextlib.closing(_connect(path)) as database:
-        # Commits go to the log beside the file; whoever freezes the ledger brings both to the disk.
+        # Commits go to the log beside the file; a freeze of the ledger flushes both to the disk.
         database.execute("PRAGMA journal_mode = WAL")
         database.executescript(_SCHEMA)
         database.execute("INSERT INTO books VALUES (0)")
@@ -77,8 +75,8 @@ def _connect(path: Path) -> sqlite3.Connection:
 def post(database: sqlite3.Connection, debtor: int, creditor: int, cents: int) -> int:
     """Move `cents` from one account to another; return the transaction's number once committed.
 
-    Its time is taken when its turn to write has come: a posting that was made to wait says when
-    it went on.
+    Its time is taken when it gets its turn to write: a posting that had to wait has the time when it
+    went on.
     """
     database.execute("BEGIN IMMEDIATE")
     with database:
@@ -93,25 +91,25 @@ def post(database: sqlite3.Connection, debtor: int, creditor: int, cents: int) -
 
 
 def fill(path: Path) -> NoReturn:
-    """Post at random, `PER_SECOND` times a second where the disk allows it, until killed."""
+    """Post at random, `PER_SECOND` times a second if the disk is fast enough, until killed."""
     database = _connect(path)
     due = time.monotonic()
     while True:
         debtor, creditor = random.sample(range(_ACCOUNTS), 2)
         post(database, debtor, creditor, random.randint(1, 100_000))
-        # What was missed while the ledger was held is not made up for.
+        # Do not catch up on postings that were missed while the ledger was held.
         due = max(due + 1 / PER_SECOND, time.monotonic() - 1 / PER_SECOND)
         time.sleep(max(0.0, due - time.monotonic()))
 
 
 def audit(path: Path) -> Books:
-    """Open a ledger, go through its books and say what is wrong with them. Never raises for those.
+    """Open a ledger and check its books. Problems are returned, never raised.
 
-    A copy is recovered as it is opened, as after a power cut: it is written to.
+    Opening a copy recovers it, as after a power cut: this writes to it.
     """
     try:
         with contextlib.closing(sqlite3.connect(f"{path.as_uri()}?mode=rw", uri=True)) as database:
-            # One reading of all: a ledger that is being written to would change between the questions.
+            # Read all in one transaction: a ledger that is in use would change between the queries.
             database.execute("BEGIN")
             last, closed = int(_one(database, _LAST)), int(_one(database, "SELECT * FROM books"))
             return Books(last, closed, tuple(_problems(database, last, closed)))
@@ -152,11 +150,11 @@ def _problems(database: sqlite3.Connection, last: int, closed: int) -> list[str]
     total = _one(database, "SELECT sum(balance) FROM accounts")
     found = {
         f"SQLite's own check says: {integrity}.": integrity != "ok",
-        f"{kept} transactions stand where {last - closed} should.": kept != last - closed,
+        f"{kept} transactions are there instead of {last - closed}.": kept != last - closed,
         f"{uneven} transactions do not sum to 0.": uneven,
         f"{stray} postings belong to no transaction.": stray,
         f"{wrong} accounts do not agree with their postings.": wrong,
-        f"All accounts together hold {total} cents instead of 0.": total,
+        f"All accounts together have {total} cents instead of 0.": total,
     }
     return [sentence for sentence, is_so in found.items() if is_so]
 

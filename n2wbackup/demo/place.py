@@ -1,7 +1,7 @@
-"""Where a demo lives: a folder of its own, which it makes, marks, locks and removes.
+"""The demo's folder: the demo creates, marks, locks and removes it.
 
-The mark is a file that only the demo makes. Whoever holds its kernel lock is the living demo of the
-folder; a folder whose mark is free was left by one that was killed, and may be removed.
+The mark is a file that only the demo creates. The process that holds its kernel lock is the running
+demo of the folder. If the lock is free, a killed demo has left the folder, and it may be removed.
 """
 
 import contextlib
@@ -21,22 +21,22 @@ from n2wbackup.processes import serve_lock
 
 MARK = "made-by-the-demo"
 _ONCE = "demo-once-"
-# What a server makes in its home as it works. Its keys and its id are made by any command.
+# What a server creates in its home as it works. Its keys and its id can come from any command.
 _WORK = ("scripts", "spool", "run", "logs")
-# Ours to decide in a demo, or an address of the world outside, which the demo never asks.
+# Variables that the demo sets itself, or that lead to the outside, which the demo never contacts.
 _OURS = ("N2W_", "AWS_", "DATABASE_URL", "REDIS_URL", "SECRET_KEY", "DJANGO_SETTINGS_MODULE")
 _ALSO_OURS = {"ALLOWED_HOSTS", "DEBUG"}
 
 
 class PlaceError(Exception):
-    """The demo has no place to be; the text says why and what to do. Nothing was changed."""
+    """The demo has no folder to run in; the text says why and what to do. Nothing was changed."""
 
 
 def become(*, once: bool, as_json: bool) -> NoReturn:
-    """Make a place and become the demo in it: this process is `python -m n2wbackup.demo` then.
+    """Create a folder and become the demo in it: this process then is `python -m n2wbackup.demo`.
 
-    A process of its own, because settings are read once, and those of the server that is set up
-    here are none of the demo's. Raises PlaceError.
+    It must be a new process, because settings are read only once, and those of the server here are not
+    the demo's. Raises PlaceError.
     """
     _refuse_a_servers_home(settings.N2W_HOME)
     _sweep(settings.N2W_HOME)
@@ -58,14 +58,14 @@ def become(*, once: bool, as_json: bool) -> NoReturn:
 
 
 def free_port(first: int) -> int:
-    """Return the first free TCP port of the loopback from `first` on; for 0 one the kernel names."""
+    """Return the first free TCP port on loopback from `first` on; for 0, the kernel chooses one."""
     for port in range(first, first + 100):
         with socket.socket() as probe, contextlib.suppress(OSError):
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(("127.0.0.1", port))
             return int(probe.getsockname()[1])
     raise PlaceError(
-        f"None of the ports {first} to {first + 99} is free: set N2W_PORT to one that is."
+        f"None of the ports {first} to {first + 99} is free: set N2W_PORT to a free port."
     )
 
 
@@ -73,7 +73,7 @@ def remove(folder: Path) -> None:
     """Remove a demo's folder, and its folder in memory."""
     if (folder / "server-id").is_file():
         shutil.rmtree(home.runtime_of(folder), ignore_errors=True)
-    # The mark last: without it nobody could tell that the rest may go.
+    # The mark last: it shows that the rest may be removed.
     for each in sorted(folder.iterdir(), key=lambda path: path.name == MARK):
         if each.is_dir() and not each.is_symlink():
             shutil.rmtree(each, ignore_errors=True)
@@ -83,7 +83,7 @@ def remove(folder: Path) -> None:
 
 
 def _refuse_a_servers_home(folder: Path) -> None:
-    # Below the checkout's own folder a demo and a server live beside each other.
+    # In the checkout's own `var`, a demo and a server can exist side by side.
     if folder == settings.BASE_DIR / "var":
         return
     database = folder / "db.sqlite3"
@@ -97,26 +97,26 @@ def _refuse_a_servers_home(folder: Path) -> None:
 
 
 def _standing(folder: Path) -> Path:
-    """Return the folder, empty but for its mark."""
+    """Return the folder, created if missing; PlaceError if it has files and no mark."""
     folder.mkdir(exist_ok=True)
     if not (folder / MARK).exists() and any(folder.iterdir()):
         raise PlaceError(
-            f"{folder} holds something that the demo did not make: move it away, or set N2W_HOME."
+            f"{folder} has files that the demo did not create: move them away, or set N2W_HOME."
         )
     return folder
 
 
 def _mark(folder: Path) -> int:
-    """Return the locked mark of an empty folder; what a killed demo has left is removed."""
+    """Return the locked mark of the folder, after removing everything that a killed demo has left."""
     lock = serve_lock.acquire(folder / MARK)
     if lock is None:
         raise PlaceError(
-            f"A demo runs in {folder} already: use that one, or end it with Ctrl-C where it runs."
+            f"A demo already runs in {folder}: use it, or end it with Ctrl-C in its terminal."
         )
     if serve_lock.held(folder / "serve.lock"):
         os.close(lock)
         raise PlaceError(
-            f"The server of a demo that was killed is still stopping in {folder}: try again soon."
+            f"The server of a killed demo is still stopping in {folder}: try again in a minute."
         )
     os.write(lock, b"manage.py demo made this folder, and removes it.\n")
     for each in _leftovers(folder):
@@ -131,9 +131,9 @@ def _leftovers(folder: Path) -> Iterator[Path]:
 
 
 def _sweep(folder: Path) -> None:
-    """Remove what was left by demos of one backup that were killed."""
+    """Remove the folders that killed demos of one backup have left."""
     for left in folder.glob(f"{_ONCE}*"):
-        # Without its mark it is just being made.
+        # A folder without a mark is just being created.
         if (left / MARK).is_file() and not serve_lock.held(left / "serve.lock"):
             lock = serve_lock.acquire(left / MARK)
             if lock is not None:

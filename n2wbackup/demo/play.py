@@ -1,6 +1,6 @@
-"""The two ways to play the demo: one backup, or a server that stands until it is told to end.
+"""The two ways to run the demo: one backup, or a server that runs until it gets a signal.
 
-Whatever was started is on an ExitStack before anything else can happen, and is ended in order.
+Everything that is started goes on an ExitStack before anything else can happen, and is ended in order.
 """
 
 import contextlib
@@ -28,7 +28,7 @@ _FAILURES = (DemoError, SimulatorError, CannotServeError, RuntimeFolderError, Ba
 
 
 def once(ending: Ending, *, as_json: bool) -> int:
-    """Make one backup and print it; 0 only when it succeeded and its copy proves it."""
+    """Make one backup and print it; return 0 only if it succeeded and its copy proves it."""
     progress = Console(stderr=True, highlight=False)
     try:
         with _played(ending, progress) as (aws, scene, server):
@@ -46,14 +46,14 @@ def once(ending: Ending, *, as_json: bool) -> int:
 
 
 def standing(ending: Ending) -> int:
-    """Back up now, then by schedule, until told to end, which is no failure."""
+    """Back up now and then by schedule, until a signal comes; that is not a failure."""
     console = Console(highlight=False)
     try:
         with _played(ending, console) as (aws, scene, server):
             telling.welcome(console, scene, server.url, stage.EVERY_MINUTES)
             shown = {_tell(console, aws, backup.make(scene, aws, server))}
             while True:
-                # Its schedule starts the others, or a person does.
+                # The schedule, or a person, starts the others.
                 for made in backup.ended(scene, aws, shown):
                     shown.add(_tell(console, aws, made))
                 server.wait(_LOOK_SECONDS)
@@ -64,7 +64,7 @@ def standing(ending: Ending) -> int:
 
 @contextlib.contextmanager
 def _played(ending: Ending, console: Console) -> Iterator[tuple[SimulatedAws, Stage, Server]]:
-    """Give the simulated AWS, the stage and a server that is ready; end them all in the end."""
+    """Yield the simulated AWS, the stage and a server that is ready; end all of them at the end."""
     with ExitStack() as stack:
         try:
             console.print(
@@ -72,7 +72,7 @@ def _played(ending: Ending, console: Console) -> Iterator[tuple[SimulatedAws, St
             )
             aws = SimulatedAws(settings.N2W_HOME / "aws")
             stack.callback(aws.stop)
-            # Both take seconds, and neither needs the other.
+            # Both take seconds, and they do not depend on each other.
             with ThreadPoolExecutor(1, "aws") as beside:
                 started = beside.submit(aws.start)
                 stage.build()
@@ -84,19 +84,19 @@ def _played(ending: Ending, console: Console) -> Iterator[tuple[SimulatedAws, St
             server.wait_until_ready()
             yield aws, scene, server
         finally:
-            # Before the stack ends anything: that is not interrupted.
+            # Before the stack ends anything: the end must not be interrupted.
             ending.ignore()
             with contextlib.suppress(OSError):  # the terminal may be gone
                 console.print("Ending …", style="dim")
 
 
 def _without_keys(aws: SimulatedAws) -> dict[str, str]:
-    """Return where the simulated AWS is; its keys are in the account, as a real one's are."""
+    """Return the address of the simulated AWS; its keys are in the account, as for the real one."""
     return {name: value for name, value in aws.environment.items() if "ACCESS_KEY" not in name}
 
 
 def _tell(console: Console, aws: SimulatedAws, made: Backup) -> str:
-    """Print a backup, and return its run's id."""
+    """Print a backup and return the id of its run."""
     console.print(telling.one_line(made), soft_wrap=True)
     _forget_old_snapshots(aws)
     return str(made.run["id"])

@@ -1,4 +1,4 @@
-"""The demo's server: every process that `serve` has, and the ledger's writer beside them."""
+"""The demo's server: all processes of `serve`, and the process that writes the ledger."""
 
 import contextlib
 import json
@@ -18,7 +18,7 @@ from n2wbackup.processes.supervisor import Program
 
 START_SECONDS = 60.0
 _LOOK_SECONDS = 0.1
-# More than the supervisor gives the windows that are open.
+# Longer than the supervisor waits for open windows.
 _STOP_SECONDS = 300.0
 _TAIL_LINES = 15
 
@@ -28,11 +28,11 @@ class DemoError(Exception):
 
 
 class Server:
-    """The server of this process's home."""
+    """The server on this process's home."""
 
     def __init__(self, ledger: Path, environment: Mapping[str, str]) -> None:
-        """Start it, with the writer that fills `ledger`. Raises supervisor.CannotServeError."""
-        # A writer is nothing that the server needs, so it stops with the first.
+        """Start the server, and the process that writes `ledger`. Raises supervisor.CannotServeError."""
+        # The server does not need the writer, so the writer is among the first to stop.
         writer = Program(
             "writer", [sys.executable, "-m", "n2wbackup.demo.ledger", str(ledger)], 5, 300
         )
@@ -42,13 +42,13 @@ class Server:
             self._process = supervisor.start([writer], environment, output.fileno())
 
     def wait_until_ready(self) -> None:
-        """Return when pages and broker answer; DemoError, with the end of the logs, when not."""
+        """Return when pages and broker answer; DemoError, with the end of the logs, if they do not."""
         deadline = time.monotonic() + START_SECONDS
         while not self._is_ready():
             self.check()
             if time.monotonic() > deadline:
                 raise DemoError(
-                    f"The server was not ready in {START_SECONDS:.0f} s.{self._tails()}"
+                    f"The server was not ready within {START_SECONDS:.0f} s.{self._tails()}"
                 )
             time.sleep(_LOOK_SECONDS)
 
@@ -59,16 +59,16 @@ class Server:
         return False
 
     def wait(self, seconds: float) -> None:
-        """Return after `seconds`; DemoError when the server ends before."""
+        """Return after `seconds`; DemoError if the server ends before."""
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(seconds)
         self.check()
 
     def check(self) -> None:
-        """Raise DemoError where the server has ended."""
+        """Raise DemoError if the server has ended."""
         code = self._process.poll()
         if code is not None:
-            raise DemoError(f"The server ended by itself, with {code}.{self._tails()}")
+            raise DemoError(f"The server ended by itself, with exit code {code}.{self._tails()}")
 
     def stop(self) -> None:
         """End every process in order: open windows are thawed first."""
@@ -80,7 +80,7 @@ class Server:
             self._process.wait()
 
     def _tails(self) -> str:
-        """Return the ends of the logs that are not empty: they are about to be removed."""
+        """Return the end of each log that is not empty: the logs are about to be removed."""
         found = ""
         for log in sorted(home.logs().glob("*.log")):
             lines = log.read_text(encoding="utf-8", errors="replace").splitlines()[-_TAIL_LINES:]

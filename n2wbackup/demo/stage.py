@@ -1,4 +1,4 @@
-"""What the demo shows: the people, the ledger on a simulated volume, its scripts and its policy."""
+"""What the demo shows: users, the ledger on a simulated volume, its scripts and its policy."""
 
 import secrets
 import shlex
@@ -25,18 +25,18 @@ OPERATOR = "alice"
 ADMIN = "admin"
 POLICY = "ledger"
 EVERY_MINUTES = 5
-# CreateSnapshots of the real AWS takes a good part of a second: the ledger is held that long.
+# CreateSnapshots of the real AWS takes almost a second: the ledger is held that long.
 AWS_SECONDS = 0.2
 _PENDING_SECONDS = 2.0
-_HOLD_SECONDS = 60  # the ledger goes on after this, whatever became of the backup
+_HOLD_SECONDS = 60  # the ledger goes on after this time, whatever happens to the backup
 _SCRIPTS = Path(__file__).with_name("scripts")
-# The kernel reads no more of a script's first line, and ends the program's name at a blank.
+# The kernel reads only this much of a script's first line, and ends the program's name at a blank.
 _LONGEST_INTERPRETER = 120
 
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """What was set up. `ledger` is the application's file, `volume_id` what it lies on."""
+    """What was set up. `ledger` is the application's file, `volume_id` the volume that it is on."""
 
     policy: Policy
     ledger: Path
@@ -46,12 +46,12 @@ class Stage:
 
 
 def build() -> None:
-    """Make the tables in the empty home of this process."""
+    """Create the tables in the empty home of this process."""
     call_command("migrate", verbosity=0)
 
 
 def furnish(aws: SimulatedAws) -> Stage:
-    """Set everything up in the home that was built; the server can be started then."""
+    """Set everything up in the home from `build`; then the server can be started."""
     aws.configure(
         pending_seconds=_PENDING_SECONDS, latency_seconds={"CreateSnapshots": AWS_SECONDS}
     )
@@ -95,7 +95,7 @@ def _policy(owner: User, aws: SimulatedAws, instance: SimulatedInstance) -> Poli
 
 
 def _schedule(owner: User) -> Schedule:
-    """Return a schedule that is due every few minutes, the first of them from now."""
+    """Return a schedule that is due every few minutes, starting now."""
     schedule = Schedule(
         owner=owner,
         name=f"every {EVERY_MINUTES} minutes",
@@ -110,7 +110,7 @@ def _schedule(owner: User) -> Schedule:
 def install(folder: Path, books: Path, hold_seconds: float = _HOLD_SECONDS) -> Path:
     """Put the ledger's scripts and their settings into a script folder; return the folder.
 
-    What they remember lies beside the volume, never on it: that is about to be frozen.
+    The scripts keep their state beside the volume, never on it, because the volume will be frozen.
     """
     for source in sorted(_SCRIPTS.glob("*_ledger.*")):
         script = folder / source.name
@@ -129,7 +129,7 @@ def install(folder: Path, books: Path, hold_seconds: float = _HOLD_SECONDS) -> P
 
 
 def _with_interpreter(text: str) -> str:
-    """Return a Python script with our own interpreter, as the machine's may be old or missing."""
+    """Return a Python script with our own interpreter, because the machine's may be old or missing."""
     python = sys.executable
     if not text.startswith("#!/usr/bin/env python3\n"):
         return text

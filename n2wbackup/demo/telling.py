@@ -1,4 +1,4 @@
-"""What the demo prints."""
+"""The demo's output."""
 
 import json
 from datetime import datetime
@@ -12,7 +12,7 @@ from n2wbackup.demo.stage import ADMIN, OPERATOR, Stage
 
 
 def show(console: Console, backup: Backup) -> None:
-    """Print one backup: its timeline, its spans, and what the ledger says."""
+    """Print one backup: its timeline, its spans, and the state of the ledger."""
     run = backup.run
     console.print(f"\n[bold]Backup of {run['policy']}[/bold]  run {run['id']}\n", highlight=False)
     console.print(_timeline(run["events"]))
@@ -70,7 +70,7 @@ def _said(phase: dict[str, str]) -> str:
 
 
 def one_line(backup: Backup) -> str:
-    """Return a backup in one line, with the local time."""
+    """Return a backup as one line, with the local time."""
     now = datetime.now().astimezone().strftime("%H:%M:%S")
     copy = "the copy balances" if backup.copy.balances else "the copy is NOT good"
     return (
@@ -80,22 +80,21 @@ def one_line(backup: Backup) -> str:
 
 
 def as_json(backup: Backup) -> str:
-    """Return a backup as indented JSON."""
     return json.dumps(backup.as_json(), indent=2, ensure_ascii=False)
 
 
 def welcome(console: Console, stage: Stage, url: str, minutes: float) -> None:
-    """Say where to look, with which passwords, and how to stop."""
+    """Print where to look, the passwords, and how to stop."""
     names = {OPERATOR: "owns the policy", ADMIN: f"sees all, and {url}admin/"}
     lines = [
         "",
-        f"[bold]The n2wbackup demo runs.[/bold] A ledger in SQLite is written to {PER_SECOND} times a second;",
-        f"it is backed up now and then every {minutes:g} minutes. AWS is simulated on this machine.",
+        f"[bold]The n2wbackup demo runs.[/bold] It writes {PER_SECOND} times a second to a ledger in SQLite, and",
+        f"backs it up now and then every {minutes:g} minutes. AWS is simulated on this machine.",
         "",
         f"  Open     {url}runs/",
         *(f"  Log in   {name:6} {stage.passwords[name]}   {what}" for name, what in names.items()),
         f"  Look at  the scripts in {stage.scripts}",
-        "  Stop     Ctrl-C: everything ends, and nothing is left behind",
+        "  Stop     Ctrl-C: everything ends, and all files are removed",
         "",
     ]
     console.print("\n".join(lines), highlight=False, soft_wrap=True)

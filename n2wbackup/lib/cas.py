@@ -13,15 +13,15 @@ def compare_and_set(
 ) -> bool:
     """Change the row of `queryset` if it still is as `expected`; True for exactly one winner.
 
-    One `UPDATE ... WHERE`; `expected` takes the lookups of `filter()`, None means NULL. Whoever
-    gets False has changed nothing. A queryset that matches several rows is a bug of the caller:
-    ValueError, and nothing is changed.
+    One `UPDATE ... WHERE`; `expected` takes the lookups of `filter()`, None means NULL. On False,
+    nothing was changed. A queryset that matches several rows is a bug of the caller: ValueError, and
+    nothing is changed.
     """
     with transaction.atomic(using=queryset.db):
         changed = queryset.filter(**expected).update(**changes)
         if changed > 1:
             raise ValueError(
-                f"compare_and_set changes one row, and {changed} of {queryset.model._meta.label}"
-                " matched."
+                f"compare_and_set changes one row, but {changed} rows of"
+                f" {queryset.model._meta.label} matched."
             )
     return changed == 1

@@ -3,16 +3,16 @@
 import time
 from datetime import UTC, datetime, timedelta
 
-# By which the clocks of two machines may differ. A row's time that is further ahead than its writer meant was written
-# before the clock was put back: nobody waits for that.
+# The clocks of two machines may differ by this much. If a row's time is even further in the future than intended,
+# it was written before the clock was set back: nothing waits for such a time.
 SKEW = timedelta(minutes=1)
 
 
 def now() -> datetime:
-    """Return the current time, aware and in UTC. For rows, pages and messages; it may jump."""
+    """Return the current time, with time zone UTC. For rows, pages and messages; it may jump."""
     return datetime.now(UTC)
 
 
 def boottime() -> float:
-    """Return seconds since the machine started, suspend included. For deadlines: it never jumps."""
+    """Return seconds since the machine started, time in suspend included. For deadlines: it never jumps."""
     return time.clock_gettime(time.CLOCK_BOOTTIME)

@@ -1,4 +1,4 @@
-"""One after the other: what fails for one is logged and does not keep the others waiting."""
+"""Do something for each item: if it fails for one, the error is logged and the others still get their turn."""
 
 import logging
 from collections.abc import Callable, Iterable
@@ -11,9 +11,10 @@ Item = TypeVar("Item")
 
 
 def apart(items: Iterable[Item], act: Callable[[Item], object], trouble: str) -> int:
-    """Do it for each item; return for how many the answer was true. `trouble`: the log's sentence, %s the item.
+    """Call `act` for each item; return how often it returned a true value.
 
-    A database that is away (OperationalError, InterfaceError) is away for all of them, and is raised.
+    `trouble` is the sentence for the log, with %s for the item. A database that is away (OperationalError,
+    InterfaceError) is away for all items, so this error is raised.
     """
     done = 0
     for item in items:

@@ -1,4 +1,4 @@
-"""Secrets at rest: a text field whose column holds a Fernet token, never the text."""
+"""Secrets at rest: a text field whose column has a Fernet token, never the text."""
 
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -14,21 +14,21 @@ from django.db.models.functions import Cast
 if TYPE_CHECKING:
     _TextField = models.TextField[str, str]
 else:
-    _TextField = models.TextField  # it takes no types at run time
+    _TextField = models.TextField  # it is not generic at run time
 
 _BATCH = 500
 
 
 class DecryptionError(Exception):
-    """A stored value was written under none of the keys we have; the text names the field."""
+    """None of our keys can decrypt a stored value; the text names the field."""
 
 
 class EncryptedTextField(_TextField):
-    """Text that is encrypted under the first of `N2W_ENCRYPTION_KEYS` and read with any of them.
+    """Text that is encrypted with the first of `N2W_ENCRYPTION_KEYS` and read with any of them.
 
-    Reading with the wrong keys raises DecryptionError, and never gives the token. The same text
-    gives another token each time, so the column can be asked for NULL and for nothing else. It is
-    not serialised: whoever dumps rows would dump secrets.
+    Reading with the wrong keys raises DecryptionError, and never returns the token. The same text gives
+    another token each time, so the column can be compared with NULL and with nothing else. It is not
+    serialised: a dump of rows would contain the secrets.
     """
 
     description = "Encrypted text"
@@ -38,7 +38,7 @@ class EncryptedTextField(_TextField):
         value: Any,  # noqa: ANN401 - a text, None, or an expression of the ORM
         connection: BaseDatabaseWrapper,  # noqa: ARG002 - Django passes it to every field
     ) -> Any:  # noqa: ANN401
-        """Return the token of a value to be stored; None and expressions pass as they are."""
+        """Return the token for a value to be stored; None and expressions stay as they are."""
         if value is None or hasattr(value, "as_sql"):
             return value
         return _keys().encrypt(str(value).encode()).decode()
@@ -46,7 +46,7 @@ class EncryptedTextField(_TextField):
     def from_db_value(
         self, value: str | None, _expression: object, _connection: object
     ) -> str | None:
-        """Return the text behind a stored token, or raise DecryptionError."""
+        """Return the text of a stored token, or raise DecryptionError."""
         if value is None:
             return None
         try:
@@ -55,15 +55,15 @@ class EncryptedTextField(_TextField):
             _refuse_token(self)
 
     def get_lookup(self, lookup_name: str) -> Any:  # noqa: ANN401 - Django's own type is private
-        """Return `isnull`; any other comparison with a token would be false: FieldError."""
+        """Return `isnull`; FieldError for every other comparison, which would always be false for a token."""
         if lookup_name != "isnull":
             raise FieldError(
-                f"{_label(self)} is encrypted: it can be asked for NULL, not for {lookup_name}."
+                f"{_label(self)} is encrypted: it can be compared with NULL, not with {lookup_name}."
             )
         return super().get_lookup(lookup_name)
 
     def value_to_string(self, obj: models.Model) -> str:
-        """Refuse, with a TypeError: a serialised row would carry the secret in the clear."""
+        """Raise TypeError: a serialised row would contain the secret as plain text."""
         del obj
         raise TypeError(
             f"{_label(self)} is encrypted and is not serialised: back up the database itself."
@@ -71,23 +71,23 @@ class EncryptedTextField(_TextField):
 
 
 def seal(text: str) -> str:
-    """Return a token of the text that may lie on disk."""
+    """Return the text as an encrypted token, which may be written to disk."""
     return _keys().encrypt(text.encode()).decode()
 
 
 def unseal(token: str) -> str:
-    """Return the text behind a token of `seal`, or raise DecryptionError."""
+    """Return the text of a token from `seal`, or raise DecryptionError."""
     try:
         return _keys().decrypt(token).decode()
     except InvalidToken:
         raise DecryptionError(
-            "A sealed text cannot be opened with the keys in N2W_ENCRYPTION_KEYS: "
-            "append the key it was written under."
+            "A sealed text cannot be decrypted with the keys in N2W_ENCRYPTION_KEYS: "
+            "append the key that encrypted it."
         ) from None
 
 
 def fields() -> list[EncryptedTextField]:
-    """Return every encrypted field that has a column, each once."""
+    """Return every encrypted field that has a column, each one once."""
     return [
         field
         for model in apps.get_models(include_auto_created=True)
@@ -98,10 +98,9 @@ def fields() -> list[EncryptedTextField]:
 
 
 def rekey(model: type[models.Model], field: str) -> int:
-    """Write every value of one encrypted field again, under the first key; return the count.
+    """Encrypt every value of one encrypted field again, with the first key; return the count.
 
-    All or nothing: when one value was written under a key that we do not have, DecryptionError,
-    and nothing is changed.
+    All or nothing: if we do not have the key of one value, DecryptionError, and nothing is changed.
     """
     column = model._meta.get_field(field)
     if not isinstance(column, EncryptedTextField):
@@ -113,7 +112,7 @@ def rekey(model: type[models.Model], field: str) -> int:
     with transaction.atomic(using=rows.db):
         while True:
             page = rows if last is None else rows.filter(pk__gt=last)
-            # The cast makes it plain text again: the token itself is wanted, not what it hides.
+            # The cast makes it a plain text column: we need the token itself, not the decrypted text.
             token = Cast(field, models.TextField())
             found = list(page.select_for_update().values_list("pk", token)[:_BATCH])
             for key, old in found:
@@ -135,7 +134,7 @@ def _rotate(field: EncryptedTextField, token: str) -> str:
 def _refuse_token(field: EncryptedTextField) -> NoReturn:
     raise DecryptionError(
         f"A value of {_label(field)} cannot be decrypted with the keys in N2W_ENCRYPTION_KEYS: "
-        "append the key it was written under, or enter the value anew."
+        "append the key that encrypted it, or enter the value again."
     ) from None
 
 

@@ -1,4 +1,4 @@
-"""Where the server keeps its things, and who it is. Every folder of `N2W_HOME` is named here."""
+"""The server's folders and its id. Every folder of `N2W_HOME` is named here."""
 
 import fcntl
 import os
@@ -14,7 +14,7 @@ from django.conf import settings
 from n2wbackup.lib import once
 
 _TEMPORARY = "tmp-"
-_MEMORY = Path("/dev/shm")  # noqa: S108 - not a temporary file: the folder is checked for owner, kind and file system
+_MEMORY = Path("/dev/shm")  # noqa: S108 - not a temporary file: the folder's owner, kind and file system are checked
 
 
 class RuntimeFolderError(RuntimeError):
@@ -22,36 +22,36 @@ class RuntimeFolderError(RuntimeError):
 
 
 def server_id() -> str:
-    """Return the UUID of this server as text; it is made once, in `N2W_HOME/server-id`.
+    """Return the UUID of this server as text; it is created once, in `N2W_HOME/server-id`.
 
-    It marks snapshots and runs as ours, so it moves with the data and not with the machine.
+    It marks snapshots and runs as ours, so it belongs to the data and not to the machine.
     """
     return server_id_of(settings.N2W_HOME)
 
 
 def server_id_of(home: Path) -> str:
-    """Return the server id of the data under `home`; for settings, which cannot ask themselves."""
+    """Return the server id of the data under `home`; for the settings, which cannot read settings."""
     path = home / "server-id"
     found = once.text(path, lambda: str(uuid.uuid4()))
     try:
         return str(uuid.UUID(found))
     except ValueError as error:
         raise ValueError(
-            f"{path} does not hold a UUID: restore it from a backup "
-            "(with a new one, the old runs are nobody's)."
+            f"{path} does not contain a UUID: restore it from a backup "
+            "(with a new UUID, the old runs would belong to no server)."
         ) from error
 
 
 def spool() -> Path:
-    """Return `N2W_HOME/spool`, the records that suffice to thaw a run.
+    """Return `N2W_HOME/spool`, the folder of the records needed to thaw runs.
 
-    Mode 711: the copies of scripts in it are run as other accounts, who have to know their paths.
+    Mode 711: other accounts run the copies of scripts in it, by their full paths, and cannot list the folder.
     """
     return _private("spool", 0o711)
 
 
 def run() -> Path:
-    """Return `N2W_HOME/run`, mode 700: what the running server wrote for itself."""
+    """Return `N2W_HOME/run`, mode 700: files that the running server writes for itself."""
     return _private("run")
 
 
@@ -61,16 +61,16 @@ def logs() -> Path:
 
 
 def serve_lock() -> Path:
-    """Return the path of the file whose lock means that a server runs on this `N2W_HOME`."""
+    """Return the path of the lock file: if it is locked, a server runs on this `N2W_HOME`."""
     path: Path = settings.N2W_HOME / "serve.lock"
     return path
 
 
 def runtime() -> Path:
-    """Return a folder in memory that only we can enter: a frozen disk does not stop us there.
+    """Return a folder in memory that only we can enter, and where no frozen disk blocks us.
 
-    It is made when missing and lost with a reboot. Raises RuntimeFolderError when its name is taken
-    by something that is not our own folder, or when it would not lie in memory.
+    It is created if missing, and lost at a reboot. Raises RuntimeFolderError if its name belongs to something
+    that is not our own folder, or if it would not be in memory.
     """
     path = runtime_of(settings.N2W_HOME)
     try:
@@ -79,21 +79,21 @@ def runtime() -> Path:
         pass
     except OSError as error:
         raise RuntimeFolderError(
-            f"The folder {path} cannot be made ({error.strerror}): "
-            f"mount a tmpfs that we may write to on {_MEMORY}."
+            f"The folder {path} cannot be created ({error.strerror}): "
+            f"mount a tmpfs on {_MEMORY} that the server may write to."
         ) from error
     _check_runtime(path)
     return path
 
 
 def keep_temporary_files_in_memory() -> None:
-    """Have this process make its temporary files, such as the forkserver's socket, where no frozen disk stops it.
+    """Make this process create its temporary files, such as the forkserver's socket, where no frozen disk blocks it.
 
-    They lie in a folder of its own, which is locked for as long as it lives; those of the dead are removed.
+    They are in a folder of this process, which is locked as long as it lives; folders of dead processes are removed.
     """
     parent = runtime()
     for left in parent.glob(f"{_TEMPORARY}*"):
-        with suppress(OSError):  # it is held, or somebody else was faster
+        with suppress(OSError):  # it is locked, or another process removed it first
             held = _hold(left)
             try:
                 shutil.rmtree(left)
@@ -105,7 +105,9 @@ def keep_temporary_files_in_memory() -> None:
 def _own_temporary(parent: Path) -> Path:
     while True:
         made = Path(tempfile.mkdtemp(prefix=_TEMPORARY, dir=parent))
-        with suppress(OSError):  # who starts at the same time takes it for one of the dead
+        with suppress(
+            OSError
+        ):  # a process that starts at the same time may take it for a dead one's
             held = _hold(made)
             if made.exists():
                 return made  # `held` stays open
@@ -113,7 +115,7 @@ def _own_temporary(parent: Path) -> Path:
 
 
 def _hold(folder: Path) -> int:
-    """Return a descriptor that holds the folder's lock; BlockingIOError where another one does."""
+    """Return a descriptor that holds the folder's lock; BlockingIOError if another process holds it."""
     held = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -124,16 +126,16 @@ def _hold(folder: Path) -> int:
 
 
 def runtime_of(home: Path) -> Path:
-    """Return the path of the folder in memory for the data under `home`, without making it."""
+    """Return the path of the folder in memory for the data under `home`, without creating it."""
     return _MEMORY / f"n2wbackup-{server_id_of(home)}"
 
 
 def _private(name: str, mode: int = 0o700) -> Path:
     path: Path = settings.N2W_HOME / name
-    # Looked at first: on a frozen disk even the wish to make what exists would wait.
+    # Check first: on a frozen disk, mkdir would block even if the folder exists.
     if not path.is_dir():
         path.mkdir(mode=mode, parents=True, exist_ok=True)
-        path.chmod(mode)  # whatever the umask
+        path.chmod(mode)  # regardless of the umask
     return path
 
 
@@ -141,12 +143,12 @@ def _check_runtime(path: Path) -> None:
     found = path.lstat()
     if not stat.S_ISDIR(found.st_mode):
         raise RuntimeFolderError(
-            f"{path} is a link or a file, not our folder: somebody else made it. "
+            f"{path} is a link or a file, not our folder: somebody else created it. "
             "Remove it and start again."
         )
     if found.st_uid != os.geteuid():
         raise RuntimeFolderError(
-            f"{path} belongs to user id {found.st_uid} and we are {os.geteuid()}: "
+            f"{path} belongs to user id {found.st_uid}, but we are {os.geteuid()}: "
             "run every command of this server as the same user, or remove the folder."
         )
     if stat.S_IMODE(found.st_mode) != stat.S_IRWXU:
@@ -154,13 +156,13 @@ def _check_runtime(path: Path) -> None:
     kind = _file_system(found.st_dev)
     if kind != "tmpfs":
         raise RuntimeFolderError(
-            f"{path} lies on {kind}, not in memory, where a frozen disk cannot stop us: "
+            f"{path} is on {kind}, not in memory, where a frozen disk cannot block the server: "
             f"mount a tmpfs on {_MEMORY}."
         )
 
 
 def _file_system(device: int) -> str:
-    """Return the kind of the mounted file system with this device number, in the kernel's words."""
+    """Return the type of the mounted file system with this device number, as the kernel names it."""
     wanted = f"{os.major(device)}:{os.minor(device)}"
     mounts = Path("/proc/self/mountinfo").read_bytes().decode(errors="surrogateescape")
     for line in mounts.splitlines():

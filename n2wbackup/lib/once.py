@@ -1,4 +1,4 @@
-"""Files that are written once and never again: secrets, the server's id."""
+"""Files that are written once and never changed: secrets, the server's id."""
 
 import contextlib
 import os
@@ -8,12 +8,11 @@ from pathlib import Path
 
 
 def text(path: Path, make: Callable[[], str]) -> str:
-    """Return what `path` holds; when it does not exist, write `make()` into it first.
+    """Return the content of `path`; if it does not exist, write `make()` into it first.
 
-    The file gets mode 600 and is on disk when this returns. When several processes race, one of
-    them wins and all return its text: the name appears only with the whole content behind it.
-    Raises OSError, and ValueError when the file is empty (somebody else broke it: nothing is
-    overwritten).
+    The file gets mode 600 and is on disk when this returns. If several processes race, one of them wins
+    and all return its text: the file appears only with its whole content. Raises OSError, and
+    ValueError if the file is empty (somebody else broke it: nothing is overwritten).
     """
     if not path.exists():
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -21,7 +20,7 @@ def text(path: Path, make: Callable[[], str]) -> str:
     found = path.read_text(encoding="utf-8").strip()
     if not found:
         raise ValueError(
-            f"{path} is empty: restore it from a backup, or remove it to have a new one made."
+            f"{path} is empty: restore it from a backup, or remove it so that a new one is created."
         )
     return found
 
@@ -33,7 +32,7 @@ def _write(path: Path, content: str) -> None:
             file.write(content + "\n")
             file.flush()
             os.fsync(file.fileno())
-        # A link, not a rename: it fails when another process was first.
+        # A link, not a rename: it fails if another process was first.
         with contextlib.suppress(FileExistsError):
             os.link(temporary, path)
     finally:

@@ -1,20 +1,19 @@
-"""Taking secrets out of text before anybody reads it."""
+"""Masking secrets in text before anybody reads it."""
 
 import json
 from collections.abc import Iterable, Iterator
 from urllib.parse import quote, quote_plus
 
 MARK = "[masked]"
-# Shorter ones are no secrets, and taking every "ab" out of a text would destroy it.
+# Shorter values are not secrets, and masking every "ab" in a text would destroy it.
 SHORTEST = 4
 
 
 def mask(text: str, secrets: Iterable[str]) -> str:
-    """Return `text` with each secret replaced by `MARK`, overlapping ones by one mark.
+    """Return `text` with each secret replaced by `MARK`, and overlapping secrets by one mark.
 
-    Also found: a secret inside JSON or a URL, and each line of a secret that has several (a private
-    key). Secrets shorter than `SHORTEST` characters are left alone. Mask before cutting a text, not
-    after.
+    It also finds a secret inside JSON or a URL, and each line of a secret with several lines (a private
+    key). Secrets shorter than `SHORTEST` characters stay. Mask a text before cutting it, not after.
     """
     spans = sorted(span for form in _forms(secrets) for span in _spans(text, form))
     pieces: list[str] = []
@@ -44,5 +43,5 @@ def _spans(text: str, form: str) -> Iterator[tuple[int, int]]:
     start = text.find(form)
     while start >= 0:
         yield start, start + len(form)
-        # One on, not past the end: an occurrence may overlap the one before.
+        # Go on one character later, not after the end: occurrences may overlap.
         start = text.find(form, start + 1)

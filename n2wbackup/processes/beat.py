@@ -1,4 +1,4 @@
-"""Celery beat, on a machine whose clock may be put back."""
+"""Celery beat, on a machine whose clock may be set back."""
 
 import logging
 from datetime import timedelta
@@ -9,30 +9,30 @@ from celery import beat
 __all__ = ["Scheduler"]
 
 log = logging.getLogger(__name__)
-# Beat and its tick differ by less; a clock that is slewed never goes back at all.
+# The times of beat and its tick differ by less; a clock that is slewed never goes back.
 LEEWAY = timedelta(seconds=2)
 
 
 class Scheduler(beat.Scheduler):
-    """Celery's, kept in memory; it goes on at once when the clock is put back.
+    """Celery's scheduler, kept in memory; it goes on at once if the clock is set back.
 
-    Celery's own plans by the wall clock: put back by an hour, it would send nothing for an hour.
+    Celery's own scheduler uses the wall clock: if that is set back by an hour, it sends nothing for an hour.
     """
 
     def tick(self, *args: Any, **kwargs: Any) -> float:  # noqa: ANN401 - whatever Celery passes
-        """Send at most one entry that is due; return the seconds until there may be another."""
+        """Send at most one entry that is due; return the seconds until the next may be due."""
         if any(map(_is_ahead, self.schedule.values())):
             self._start_over()
         return super().tick(*args, **kwargs)
 
     def _start_over(self) -> None:
-        """Plan each entry as if it had been sent now."""
-        log.warning("the clock was put back: beat starts over")
+        """Schedule each entry as if it was sent now."""
+        log.warning("the clock was set back: beat starts over")
         for entry in self.schedule.values():
             entry.last_run_at = entry.default_now()
         self.populate_heap()
 
 
 def _is_ahead(entry: beat.ScheduleEntry) -> bool:
-    """Tell whether the entry was sent later than now, by the clock of now."""
+    """Tell whether the entry's last sending is in the future."""
     return entry.last_run_at is not None and entry.last_run_at > entry.default_now() + LEEWAY

@@ -1,7 +1,7 @@
-"""A child for what may hang, beside a process that must not.
+"""A child process for work that may hang, beside a process that must not hang.
 
-A thread would not do: one that waits for a frozen disk keeps its whole process from dying, so that nobody sees that
-it was killed, and nobody starts the next one.
+A thread would not be enough: a thread that waits for a frozen disk keeps its whole process from dying. Then nobody
+notices that the process was killed, and nobody starts the next one.
 """
 
 import ctypes
@@ -22,21 +22,21 @@ _PR_SET_PDEATHSIG = 1
 
 
 class Beside:
-    """A child that does some work for ever; it is killed with this process, and made anew when it has ended.
+    """A child that works for ever; it is killed with this process, and started again when it has ended.
 
     Only for a process that has no thread and no connection to a database when it calls `keep`.
     """
 
     def __init__(self, role: str, work: Callable[[], None]) -> None:
-        """Remember the work, and what `ps` shows of who does it; nothing is started yet."""
+        """`role` is the child's name in `ps`. Nothing is started yet."""
         self._role, self._work = role, work
         self._pid = 0
         self._next_at = 0.0
 
     def keep(self) -> None:
-        """Start the child where there is none. Never waits, also where it was killed and cannot die yet."""
+        """Start the child if there is none. Never waits, even if the child was killed and cannot die yet."""
         if self._pid and os.waitpid(self._pid, os.WNOHANG) != (0, 0):
-            log.warning("the %s has ended, and is started again", self._role)
+            log.warning("the %s has ended and is started again", self._role)
             self._pid = 0
         now = time.monotonic()
         if self._pid or now < self._next_at:
@@ -50,7 +50,7 @@ class Beside:
     def _become(self, parent: int) -> NoReturn:
         try:
             ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-            if os.getppid() == parent:  # else it has died meanwhile
+            if os.getppid() == parent:  # else the parent has died meanwhile
                 titles.show(self._role)
                 self._work()
         except BaseException:

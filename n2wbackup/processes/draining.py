@@ -1,4 +1,4 @@
-"""Whether this worker process is on its way out: it finishes what is open and opens nothing new."""
+"""Whether this worker process is stopping: it finishes open windows and opens no new ones."""
 
 from threading import Event
 
@@ -6,7 +6,7 @@ _asked = Event()
 
 
 def draining() -> bool:
-    """Return True from the moment this process was asked to stop, and for good."""
+    """Return True from the moment this process was asked to stop, until it ends."""
     return _asked.is_set()
 
 

@@ -1,7 +1,7 @@
-"""Supervisor's logs, written by a thread: the disk that they lie on may be the frozen one.
+"""Supervisor's logs, written by a thread: their disk may be the frozen one.
 
-Who starts again what died must not wait for that disk, or nobody is left to thaw it. What the thread cannot write
-is kept in memory up to a limit, and past it lost.
+The process that restarts dead processes must not wait for that disk, or nobody is left to thaw it. Lines that the
+thread cannot write are kept in memory up to a limit; beyond it they are lost.
 """
 
 import threading
@@ -21,7 +21,7 @@ _FileHandler, _StreamHandler = loggers.RotatingFileHandler, loggers.StreamHandle
 
 
 class _Writer:
-    """One thread that does what it is given, in order."""
+    """One thread that does its jobs in order."""
 
     def __init__(self) -> None:
         self._jobs = SimpleQueue[tuple[Callable[[], object], int]]()
@@ -30,7 +30,7 @@ class _Writer:
         self._thread: threading.Thread | None = None
 
     def put(self, job: Callable[[], object], size: int = 0) -> None:
-        """Have the job done soon; lost where too much waits already. Never waits."""
+        """Add a job; it is dropped if too much is waiting already. Never waits."""
         if self._thread is None:
             self._thread = threading.Thread(target=self._work, name="logs", daemon=True)
             self._thread.start()
@@ -41,7 +41,7 @@ class _Writer:
         self._jobs.put((job, size))
 
     def finish(self, seconds: float) -> None:
-        """Return when all that was given is done, or after so long."""
+        """Return when all jobs are done, or after `seconds`."""
         done = threading.Event()
         self.put(done.set)
         done.wait(seconds)
@@ -49,7 +49,7 @@ class _Writer:
     def _work(self) -> None:
         while True:
             job, size = self._jobs.get()
-            with suppress(Exception):  # a log that cannot be written is nobody's end
+            with suppress(Exception):  # a log that cannot be written must not end anything
                 job()
             with self._counting:
                 self._held -= size
@@ -59,9 +59,9 @@ _writer = _Writer()
 
 
 class _Real:
-    """A handler that only the thread ever opens, uses and lets go.
+    """A handler that only the thread opens, uses and closes.
 
-    Whoever frees a file that could not be written, as its disk was full, writes what is left, and waits for the disk.
+    If a full disk left text unwritten, closing the file writes this text, and waits for the disk.
     """
 
     def __init__(self, make: Callable[[], Any]) -> None:
@@ -81,7 +81,7 @@ class _Real:
 
 
 class _Later(loggers.Handler):  # type: ignore[misc] # supervisor has no annotations
-    """Does in the thread what the handler would do that `make` returns, its opening included."""
+    """Passes everything to the handler from `make`, in the thread; the thread also opens that handler."""
 
     def __init__(self, make: Callable[[], Any]) -> None:
         super().__init__()
@@ -90,7 +90,7 @@ class _Later(loggers.Handler):  # type: ignore[misc] # supervisor has no annotat
 
     def emit(self, record: loggers.LogRecord) -> None:
         if not isinstance(record.msg, bytes):
-            record.asdict()  # with the time of now
+            record.asdict()  # with the current time
         self._give(lambda real: real.emit(record), len(record.msg) + 1)
 
     def reopen(self) -> None:
@@ -100,7 +100,7 @@ class _Later(loggers.Handler):  # type: ignore[misc] # supervisor has no annotat
         self._give(lambda real: real.remove())
 
     def flush(self) -> None:
-        """Do nothing: each record is flushed."""
+        """Do nothing: each record is flushed anyway."""
 
     def close(self) -> None:
         self._give(lambda real: real.close())
@@ -111,11 +111,11 @@ class _Later(loggers.Handler):  # type: ignore[misc] # supervisor has no annotat
 
 
 def install() -> None:
-    """Have supervisor make such handlers from now on; call it before its options are read."""
+    """Make supervisor use these handlers from now on; call this before it reads its options."""
     loggers.RotatingFileHandler = lambda *args: _Later(lambda: _FileHandler(*args))
     loggers.StreamHandler = lambda stream: _Later(lambda: _StreamHandler(stream))
 
 
 def finish() -> None:
-    """Wait a moment for what is not written yet, as the process is about to end."""
+    """Wait a moment for lines that are not written yet, because the process is about to end."""
     _writer.finish(_END_SECONDS)

@@ -1,8 +1,8 @@
-"""One server per `N2W_HOME`: the kernel's lock on `serve.lock` says so, never the file's content.
+"""One server per `N2W_HOME`: the kernel's lock on `serve.lock` decides, never the file's content.
 
-The lock lives as long as the process that holds it, and falls when that process dies, however it
-dies. A supervisor holds it alone, and signs with its pid so that `drain` knows whom to ask. Programs
-that a service manager runs one by one share it: they keep a supervisor away, and no one of them is
+The kernel frees the lock when the process that holds it dies, in whatever way. A supervisor holds it
+alone, and writes its pid into the file so that `drain` knows which process to stop. Programs that a
+service manager runs one by one share the lock: no supervisor can start beside them, and none of them is
 the server.
 """
 
@@ -12,13 +12,13 @@ import os
 import time
 from pathlib import Path
 
-# Who only asks holds the lock for microseconds, which must not be taken for a server.
+# A process that only checks holds the lock for microseconds; it must not be taken for a server.
 _ASKED_SECONDS = 0.2
 _LOOK_SECONDS = 0.01
 
 
 def acquire(path: Path) -> int | None:
-    """Take the lock alone and return its descriptor, which must stay open; None when it is held."""
+    """Take the lock alone and return its descriptor, which must stay open; None if the lock is held."""
     descriptor = _taken(path, fcntl.LOCK_EX)
     if descriptor is None:
         return None
@@ -28,7 +28,7 @@ def acquire(path: Path) -> int | None:
 
 
 def share(path: Path) -> int | None:
-    """As `acquire`, together with others who share it; None when one holds it alone."""
+    """As `acquire`, but shared with others; None if one process holds it alone."""
     return _taken(path, fcntl.LOCK_SH)
 
 
@@ -39,13 +39,13 @@ def sign(descriptor: int) -> None:
 
 
 def held(path: Path) -> bool:
-    """Return whether some process holds the lock alone now."""
+    """Return whether a process holds the lock alone now."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
         return False
     try:
-        # Shared, so that two who ask at once do not take each other for a server.
+        # Shared, so that two checks at the same time do not take each other for a server.
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
@@ -55,7 +55,7 @@ def held(path: Path) -> bool:
 
 
 def shared(path: Path) -> bool:
-    """Return whether some process has a share in the lock now."""
+    """Return whether a process holds the lock shared now."""
     if not path.exists() or held(path):
         return False
     alone = _taken(path, fcntl.LOCK_EX)
@@ -66,7 +66,7 @@ def shared(path: Path) -> bool:
 
 
 def holder(path: Path) -> int | None:
-    """Return the pid that the holder signed with; None when nobody holds it or has not signed."""
+    """Return the pid that the holder has signed; None if nobody holds the lock, or the holder has not signed."""
     if not held(path):
         return None
     with contextlib.suppress(ValueError, FileNotFoundError):

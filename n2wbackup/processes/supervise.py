@@ -1,9 +1,9 @@
-"""The process that keeps all others alive: `python -m n2wbackup.processes.supervise LOCK CONF`.
+"""The process that restarts all others: `python -m n2wbackup.processes.supervise LOCK CONF`.
 
-It is supervisor's own daemon with four changes: it looks for dead children twenty times a second,
-a child can be ended from its first moment, it never waits for the disk of its logs, and it holds
-the lock of `N2W_HOME` (the open descriptor LOCK) as long as it lives. No Django here: this process
-is the one that must not fall.
+It is supervisor's own daemon with four changes: it looks for dead children twenty times a second, a
+child can be ended from its first moment, it never waits for the disk of its logs, and it holds the
+lock of `N2W_HOME` (the open descriptor LOCK) as long as it lives. No Django here: this process must
+not fail.
 """
 
 import os
@@ -17,7 +17,7 @@ from supervisor.options import ServerOptions
 
 from n2wbackup.processes import log_files, serve_lock
 
-# A dead child is noticed when its output ends; where a grandchild keeps that open, by looking.
+# A dead child is noticed when its output ends, or by polling if a grandchild keeps the output open.
 _LOOK_SECONDS = 0.05
 _TAKEN = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP)
 
@@ -31,9 +31,9 @@ class _Options(ServerOptions):  # type: ignore[misc] # supervisor has no annotat
         self.poller.poll = lambda timeout: poll(min(timeout, _LOOK_SECONDS))
 
     def fork(self) -> int:
-        """Fork a child that SIGTERM ends at once, also before it has executed its program.
+        """Fork a child that SIGTERM ends at once, even before it has executed its program.
 
-        It would note the signal as supervisor does, and forget it with the exec: nobody would end it.
+        Otherwise the child would only note the signal, as supervisor does, and lose the note at the exec.
         """
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, _TAKEN)
         try:
@@ -60,7 +60,7 @@ def main(lock: int, conf: str) -> None:
     options.realize(["--nodaemon", "--configuration", conf])
     options.first = True
     options.test = False
-    # Once, not in supervisor's loop: SIGHUP (the terminal was closed) ends everything in order.
+    # Once, not in supervisor's loop: SIGHUP (the terminal was closed) ends everything in order, without a restart.
     supervisord.go(options)
     options.close_logger()
     log_files.finish()
@@ -68,4 +68,4 @@ def main(lock: int, conf: str) -> None:
 
 if __name__ == "__main__":
     main(int(sys.argv[1]), sys.argv[2])
-    os._exit(0)  # without the files that Python would flush: their disk may be frozen
+    os._exit(0)  # do not let Python flush its files: their disk may be frozen

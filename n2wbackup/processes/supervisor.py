@@ -1,4 +1,4 @@
-"""All processes of the server under one supervisor, which starts again at once what dies."""
+"""All processes of the server under one supervisor, which restarts at once each one that dies."""
 
 import os
 import pwd
@@ -18,22 +18,22 @@ from django.conf import settings
 from n2wbackup.lib import home
 from n2wbackup.processes import serve_lock, valkey
 
-# Supervisor stops the highest first, and what has one number together. Who sends work and who does
-# it go first, so that no new window is opened; the watchdog stays until their windows are closed;
-# what they all need goes last.
+# Supervisor stops the highest number first, and programs with the same number together. The programs that
+# send work and do it stop first, so that no new window is opened. The watchdog stays until their windows
+# are closed. The programs that all others need stop last.
 _LAST_TO_STOP = 100
 _NEEDED = 150
 _WATCHDOG = 200
 _WORK = 300
 
 _LONGEST_FREEZE_SECONDS = (
-    900  # the longest budget that can be saved, and an after that takes its time
+    900  # the longest freeze that can be configured, and time for a slow after
 )
 _LOG_BYTES = 10_000_000
 _LOG_BACKUPS = 5
 _ENDLESS = 1_000_000_000
 
-# What a service manager may run one by one. The watchdog has a command of its own, which asks for
+# Programs that a service manager may run one by one. The watchdog has its own command, which checks
 # nothing first.
 SINGLE = ("web", "beat", "freeze", "tick", "work", "valkey")
 
@@ -44,7 +44,7 @@ class CannotServeError(Exception):
 
 @dataclass(frozen=True)
 class Program:
-    """One program to keep alive. `stop_seconds`: how long it may go on after SIGTERM, before KILL.
+    """One program to keep running. `stop_seconds`: the time it gets between SIGTERM and KILL.
 
     A higher `priority` is started later and stopped earlier.
     """
@@ -60,7 +60,7 @@ def run(
 ) -> NoReturn:
     """Become the supervisor: this process serves until SIGTERM, then drains and exits with 0.
 
-    `environment` is added for every program. Raises CannotServeError, and then nothing was started.
+    `environment` is added for every program. On CannotServeError nothing was started.
     """
     lock = _lock()
     try:
@@ -78,9 +78,9 @@ def start(
     environment: Mapping[str, str] | None = None,
     output: int | None = None,
 ) -> subprocess.Popen[bytes]:
-    """Start the supervisor as a child, which gets SIGTERM when we die; otherwise as `run`.
+    """Start the supervisor as a child, which gets SIGTERM when this process dies; otherwise as `run`.
 
-    What it says goes to the descriptor `output` (None: to ours).
+    Its output goes to the descriptor `output` (None: where ours goes).
     """
     lock = _lock()
     try:
@@ -94,14 +94,14 @@ def start(
             stderr=output,
         )
     finally:
-        # The child has its own copy by now: the lock falls with the child and not with us.
+        # The child has its own copy by now: the lock ends with the child, not with us.
         os.close(lock)
 
 
 def become(name: str) -> NoReturn:
-    """Become one program of `SINGLE`; whoever started this process has to start it again.
+    """Become one program of `SINGLE`; the service manager that started this process has to restart it.
 
-    Raises CannotServeError, and then nothing was started.
+    On CannotServeError nothing was started.
     """
     lock = _lock(serve_lock.share)
     try:
@@ -117,7 +117,7 @@ def become(name: str) -> NoReturn:
 def _single(name: str) -> Program:
     if name == "valkey" and settings.N2W_REDIS_URL:
         raise CannotServeError(
-            "REDIS_URL names a broker, so none is started here: leave out the one or the other."
+            "REDIS_URL names a broker, so none is started here: unset REDIS_URL, or do not start valkey."
         )
     if name == "web":
         _refuse_taken_port()
@@ -126,7 +126,7 @@ def _single(name: str) -> Program:
 
 
 def programs() -> list[Program]:
-    """Return the server's own programs; with Valkey when no broker is named in `REDIS_URL`."""
+    """Return the server's own programs; with Valkey if `REDIS_URL` names no broker."""
     return [*_programs(), *([] if settings.N2W_REDIS_URL else [_broker()])]
 
 
@@ -141,7 +141,7 @@ def _programs() -> list[Program]:
         Program("watchdog", [*manage, "watchdog"], _LONGEST_FREEZE_SECONDS, _WATCHDOG),
         Program("web", [*web, "n2wbackup.wsgi:application"], 30, _WORK),
         Program("beat", [*_celery("beat"), "--loglevel", "INFO"], 10, _WORK),
-        # Beyond the longest freeze: a window that is open when we are stopped ends by itself.
+        # Longer than the longest freeze: a window that is open when we are stopped ends by itself.
         Program("freeze", _worker("freeze", 16), _LONGEST_FREEZE_SECONDS + 30, _WORK),
         Program("tick", _worker("tick", 1), 30, _WORK),
         Program("work", _worker("work", 8), _LONGEST_FREEZE_SECONDS, _WORK),
@@ -149,7 +149,7 @@ def _programs() -> list[Program]:
 
 
 def conf(all_programs: Sequence[Program]) -> str:
-    """Return supervisor's settings file for these programs. There is no way in but signals."""
+    """Return supervisor's settings file for these programs. Only signals control it: it has no port and no socket."""
     setpriv = _setpriv()
     sections = [_daemon()]
     for program in all_programs:
@@ -176,7 +176,7 @@ def _daemon() -> str:
         f"directory={_escaped(settings.BASE_DIR)}",
     ]
     if os.geteuid() == 0:
-        # Said aloud, or it warns at each start: the user was chosen by whoever started us.
+        # Without this line supervisor warns at each start. Root is intended: we were started as root.
         lines.append(f"user={pwd.getpwuid(0).pw_name}")
     return "\n".join(lines) + "\n"
 
@@ -204,7 +204,7 @@ def _program(program: Program, command: str) -> str:
 
 
 def _celery(*words: str) -> list[str]:
-    # As a module: the script in bin/ would be imported again by every process that a worker makes.
+    # As a module: each process that a worker starts would import the script in bin/ again.
     return [sys.executable, "-m", "celery", "--app", "n2wbackup", "--quiet", *words]
 
 
@@ -217,15 +217,17 @@ def _worker(queue: str, threads: int) -> list[str]:
 
 
 def _escaped(text: str | Path) -> str:
-    """Return a value for supervisor's file, where `%` expands and ` ;` begins a comment."""
+    """Return a value for supervisor's file, in which `%` is expanded and ` ;` begins a comment."""
     value = str(text)
     if "\n" in value or " ;" in value:
-        raise CannotServeError(f"{value!r} cannot be written to the supervisor's settings.")
+        raise CannotServeError(
+            f"{value!r} cannot be written to the supervisor's settings: remove the line break or ' ;'."
+        )
     return value.replace("%", "%%")
 
 
 def _log_file(name: str) -> str:
-    # Escaped twice: supervisor expands the path of a program's log two times.
+    # Escaped twice: supervisor expands the path of a program's log twice.
     return _escaped(_escaped(home.logs() / name))
 
 
@@ -247,7 +249,7 @@ def _lock(take: Callable[[Path], int | None] = serve_lock.acquire) -> int:
 def _command(lock: int, extra_programs: Sequence[Program]) -> list[str]:
     _refuse_taken_port()
     text = conf([*programs(), *extra_programs])
-    # The name appears with the whole content behind it.
+    # The file appears only with its whole content.
     descriptor, temporary = tempfile.mkstemp(dir=home.run())
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         file.write(text)
@@ -263,7 +265,7 @@ def _refuse_taken_port() -> None:
         except OSError as error:
             raise CannotServeError(
                 f"Port {settings.N2W_PORT} cannot be used ({error.strerror}): "
-                "stop what listens there, or set N2W_PORT."
+                "stop the program that listens there, or set N2W_PORT."
             ) from error
 
 
@@ -279,7 +281,7 @@ def _environment(extra: Mapping[str, str] | None) -> dict[str, str]:
         **os.environ,
         "DJANGO_SETTINGS_MODULE": os.environ.get("DJANGO_SETTINGS_MODULE", "n2wbackup.settings"),
         "N2W_HOME": str(settings.N2W_HOME),
-        # A .pyc that is written to a frozen disk stops the process that would thaw it.
+        # Writing a .pyc to a frozen disk would block the process that has to thaw it.
         "PYTHONDONTWRITEBYTECODE": "1",
         "PYTHONUNBUFFERED": "1",
         **(extra or {}),

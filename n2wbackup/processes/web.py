@@ -6,20 +6,20 @@ from n2wbackup.processes import titles
 from n2wbackup.settings.env import N2W_PORT
 from n2wbackup.settings.logging import LOGGING
 
-# This machine only: whoever wants it on the network puts a proxy that speaks TLS in front.
+# This machine only: to reach it over the network, put a proxy with TLS in front.
 bind = f"127.0.0.1:{N2W_PORT}"
 workers = 2
 worker_class = "gthread"
 threads = 4
 graceful_timeout = 20
-# The heartbeat's file: on a disk it would stop the pages whenever that disk is frozen.
+# The heartbeat file: on a disk it would block the pages whenever that disk is frozen.
 worker_tmp_dir = "/dev/shm"  # noqa: S108 - gunicorn unlinks the file before it uses it
 control_socket_disable = True
 logconfig_dict = LOGGING
 
 
 def pre_fork(_server: Any, _worker: Any) -> None:  # noqa: ANN401 - gunicorn has no annotations
-    """Set the title of the master again: gunicorn has overwritten it by now."""
+    """Set the title of the master process again: gunicorn has overwritten it."""
     titles.show("web")
 
 

@@ -1,4 +1,4 @@
-"""Django's own furniture: applications, middleware, templates, users, static files."""
+"""Django's own settings: applications, middleware, templates, users, static files."""
 
 from typing import Any
 
@@ -68,6 +68,7 @@ TEMPLATES: list[dict[str, Any]] = [
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
             ],
+            "libraries": {"components": "n2wbackup.lib.components"},
         },
     },
 ]
@@ -86,9 +87,9 @@ AUTH_PASSWORD_VALIDATORS = [
         "NumericPasswordValidator",
     )
 ]
-# Nobody is a user who never logged in.
+# Guardian creates no user for people who are not logged in.
 ANONYMOUS_USER_NAME = None
-# Permissions are asked for in the permissions modules, not on the user.
+# Permissions are checked in the permissions modules, not with methods of the user.
 GUARDIAN_MONKEY_PATCH_USER = False
 LOGIN_URL = "/login/"
 LOGIN_REDIRECT_URL = "/"
@@ -103,5 +104,5 @@ USE_TZ = True
 
 STATIC_URL = "/static/"
 STATICFILES_DIRS = [path for path in [BASE_DIR / "static"] if path.is_dir()]
-# Files are served from where they lie, so there is no collecting step to forget.
+# Files are served from their own folders, so there is no `collectstatic` to forget.
 WHITENOISE_USE_FINDERS = True

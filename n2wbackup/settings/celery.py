@@ -1,4 +1,4 @@
-"""The queue. It carries hints only: each task claims its row, a lost message is sent again."""
+"""The queue. It carries hints only: each task claims its row, and a lost message is sent again."""
 
 import sys
 from typing import Any
@@ -40,13 +40,12 @@ __all__ = [
 
 # Empty: `serve` starts an embedded Valkey.
 N2W_REDIS_URL = read("REDIS_URL")
-# In memory: nothing that the broker does waits for a frozen disk, and the path is short enough for
-# a socket.
+# In memory: the broker never waits for a frozen disk, and the path is short enough for a socket.
 N2W_BROKER_SOCKET = home.runtime_of(N2W_HOME) / "broker.sock"
 
 CELERY_BROKER_URL = N2W_REDIS_URL or f"redis+socket://{quote(str(N2W_BROKER_SOCKET))}"
-# A worker waits for its broker as long as it takes; whoever sends gives up soon, since a tick sends
-# again; also where the broker takes the connection and does not answer.
+# A worker waits for its broker without limit. A sender gives up soon, because a tick sends again; it also
+# gives up soon if the broker accepts the connection and does not answer.
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_CONNECTION_MAX_RETRIES = None
 CELERY_BROKER_TRANSPORT_OPTIONS = {
@@ -60,15 +59,15 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
 }
 CELERY_TASK_PUBLISH_RETRY = False
 
-# Celery would close the database after each task, and opening it costs more than a short task itself.
-# n2wbackup/celery.py lets go of connections that are broken or old instead.
+# Celery would close the database connection after each task, and opening it costs more than a short task.
+# Instead, n2wbackup/celery.py closes connections that are broken or old.
 CELERY_DB_REUSE_MAX = sys.maxsize
 
 CELERY_TASK_SERIALIZER = "json"
 CELERY_ACCEPT_CONTENT = ["json"]
 CELERY_RESULT_BACKEND = None
 CELERY_TASK_IGNORE_RESULT = True
-# Early: an acknowledgement that comes late let one message run several times at once.
+# Acknowledge early: with a late acknowledgement, one message ran several times at once.
 CELERY_TASK_ACKS_LATE = False
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_ENABLE_REMOTE_CONTROL = False
@@ -86,8 +85,8 @@ CELERY_TASK_ROUTES = {
     "*": {"queue": "work"},
 }
 
-# A few ticks and no row per policy: what is due is asked of the database. An expired tick is
-# dropped unread, so a worker that was away does not meet a crowd of them.
+# A few ticks, and no entry per policy: each tick asks the database what is due. An expired tick is dropped
+# unread, so a worker that was away does not find many old ticks.
 _DAILY = crontab(hour="4", minute="17")
 CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
     "tick": {"task": "policies.tasks.tick", "schedule": 1.0, "options": {"expires": 5}},
@@ -99,5 +98,5 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
         "options": {"expires": 3600},
     },
 }
-# Its table is kept in memory: there is no file to write, to lock or to break.
+# Beat's schedule is kept in memory: there is no file to write, to lock or to break.
 CELERY_BEAT_SCHEDULER = "n2wbackup.processes.beat:Scheduler"

@@ -12,8 +12,8 @@ from n2wbackup.settings.env import N2W_HOME, read
 
 __all__ = ["DATABASES"]
 
-_KEPT_SECONDS = 60  # a connection; opening one costs ten times what a query does
-# Of libpq, which waits for minutes by itself: a host that is silent is one that is away.
+_KEPT_SECONDS = 60  # how long a connection is kept; opening one costs ten times as much as a query
+# Options of libpq, which waits for minutes by default: a host that does not answer counts as away.
 _GIVES_UP = {
     "connect_timeout": 5,
     "keepalives_idle": 10,
@@ -24,8 +24,8 @@ _GIVES_UP = {
 
 
 def sqlite(path: Path) -> dict[str, Any]:
-    """Return the settings of an SQLite database for several processes; the file is ours alone."""
-    # Looked at first: on a frozen disk even the wish to create what exists would wait.
+    """Return the settings of an SQLite database for several processes; only we can read the file."""
+    # Check first: on a frozen disk, creating the file would block even if it exists.
     if not path.exists():
         with contextlib.suppress(FileExistsError):
             os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
@@ -34,14 +34,14 @@ def sqlite(path: Path) -> dict[str, Any]:
         "NAME": path,
         "CONN_MAX_AGE": _KEPT_SECONDS,
         "OPTIONS": {
-            # Seconds that a writer waits for its turn.
+            # Seconds a writer waits for its turn.
             "timeout": 20,
-            # A transaction that reads first and then writes would fail at once where another wrote
+            # A transaction that reads first and then writes would fail at once if another one wrote
             # in between.
             "transaction_mode": "IMMEDIATE",
-            # FULL, not NORMAL: NORMAL may forget the last commits when the power fails, and "before
-            # was started", "complete was started" are promises of at most once. It costs one fsync
-            # a commit, outside any window.
+            # FULL, not NORMAL: NORMAL may lose the last commits when the power fails, but "before was
+            # started" and "complete was started" must guarantee "at most once". It costs one fsync
+            # per commit, outside of every window.
             "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;",
         },
     }
@@ -58,9 +58,9 @@ def _default() -> dict[str, Any]:
     if engine.endswith("sqlite3"):
         return sqlite(Path(parsed["NAME"]).absolute())
     if not engine.endswith("postgresql"):
-        # The URL holds a password: it is not repeated.
+        # The URL contains a password: do not repeat it in the error.
         raise ImproperlyConfigured(
-            "DATABASE_URL is not understood: write postgres://user:password@host:5432/name "
+            "DATABASE_URL is not valid: write postgres://user:password@host:5432/name "
             "or sqlite:////path."
         )
     own = {"CONN_MAX_AGE": _KEPT_SECONDS, "CONN_HEALTH_CHECKS": True}

@@ -1,7 +1,7 @@
-"""What the environment says; every variable of the project is read in this package.
+"""Settings from the environment; only this package reads the project's variables.
 
-A secret may also stand in a file: `SECRET_KEY_FILE=/run/secrets/key`. Missing keys are made once,
-in `N2W_HOME/secrets/`, mode 600: keep that folder with the database, without it the stored secrets
+A secret may also be in a file: `SECRET_KEY_FILE=/run/secrets/key`. Missing keys are created once, in
+`N2W_HOME/secrets/`, mode 600. Back up that folder with the database: without it, the stored secrets
 cannot be read.
 """
 
@@ -36,7 +36,7 @@ _LAST_PORT = 65535
 
 
 def read(name: str, default: str = "") -> str:
-    """Return the variable, or what the file that `<name>_FILE` names holds, without blanks."""
+    """Return the variable, or the content of the file in `<name>_FILE`, without blanks around it."""
     try:
         return str(_env.str(name, default)).strip()
     except OSError as error:
@@ -47,7 +47,7 @@ def read(name: str, default: str = "") -> str:
 
 
 def flag(name: str) -> bool:
-    """Return whether the variable says yes; unset is no, anything unclear is an error."""
+    """Return whether the variable says yes; unset means no, every other value is an error."""
     value = read(name, "false").lower()
     if value not in {"true", "1", "yes", "on", "false", "0", "no", "off", ""}:
         raise ImproperlyConfigured(f"{name} is neither yes nor no: set it to true or false.")
@@ -64,12 +64,12 @@ def _home() -> Path:
     try:
         if not home.is_dir():
             home.mkdir(parents=True, exist_ok=True)
-            # Whatever the umask: others, whom scripts run as, may pass through and look at nothing.
+            # Regardless of the umask: the accounts that scripts run as may pass through, but not list it.
             home.chmod(0o711)
     except OSError as error:
         raise ImproperlyConfigured(
-            f"N2W_HOME is {home}, which cannot be made ({error.strerror}): "
-            "name a folder that we may write to."
+            f"N2W_HOME is {home}, which cannot be created ({error.strerror}): "
+            "set it to a folder that the server may write to."
         ) from error
     return home
 
@@ -83,7 +83,7 @@ def _secret(name: str, make: Callable[[], str]) -> str:
         return once.text(path, make)
     except (OSError, ValueError) as error:
         raise ImproperlyConfigured(
-            f"{name} is not set and cannot be kept in {path} ({error}): set {name} or {name}_FILE."
+            f"{name} is not set and cannot be stored in {path} ({error}): set {name} or {name}_FILE."
         ) from error
 
 
@@ -96,7 +96,7 @@ def _encryption_keys() -> list[str]:
         except ValueError:
             raise ImproperlyConfigured(
                 f"N2W_ENCRYPTION_KEYS: key number {number} is not 32 bytes in URL-safe base64. "
-                "Make one with `openssl rand -base64 32 | tr +/ -_`."
+                "Create one with `openssl rand -base64 32 | tr +/ -_`."
             ) from None
     return keys
 
@@ -126,7 +126,7 @@ def _alarm_networks() -> list[IPv4Network | IPv6Network]:
             found.append(ip_network(word))
         except ValueError:
             raise ImproperlyConfigured(
-                f"N2W_ALARM_NETWORKS names {word!r}, which is no network: write it like 127.0.0.0/8."
+                f"N2W_ALARM_NETWORKS has {word!r}, which is not a network: write it like 127.0.0.0/8."
             ) from None
     return found
 
@@ -137,8 +137,8 @@ N2W_SCRIPTS_ROOT = Path(read("N2W_SCRIPTS_ROOT") or N2W_HOME / "scripts").expand
 N2W_RUN_SCRIPTS_AS = _run_scripts_as()
 N2W_SCRIPT_USER = read("N2W_SCRIPT_USER", "cpmuser")
 N2W_PORT = _port()
-# Where alarms may go although their address is this machine's own, link-local or a cloud's metadata service.
+# Networks that alarms may reach although they are this machine's own, link-local or a cloud's metadata service.
 N2W_ALARM_NETWORKS = _alarm_networks()
 SECRET_KEY = _secret("SECRET_KEY", get_random_secret_key)
-# The first key encrypts, all of them decrypt; `manage.py rekey` brings old values under the first.
+# The first key encrypts, all keys decrypt; `manage.py rekey` encrypts old values with the first key.
 N2W_ENCRYPTION_KEYS = _encryption_keys()

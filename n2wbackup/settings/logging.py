@@ -1,7 +1,7 @@
-"""Logs: one JSON object a line, or something readable when DEBUG. No secret gets through.
+"""Logs: one JSON object per line, or readable text with DEBUG. Secrets are masked.
 
-They go to standard error: standard output belongs to the answer of a command (`--json`), and
-`serve` keeps both.
+Logs go to standard error, because standard output is for the answer of a command (`--json`). `serve`
+keeps both.
 """
 
 import os
@@ -40,7 +40,7 @@ _secrets = _known_secrets()
 def hide_telling_names(
     _logger: object, _method: str, event: MutableMapping[str, Any]
 ) -> MutableMapping[str, Any]:
-    """Mask the value of every field whose name says that it is a secret."""
+    """Mask the value of every field with a name that says it is a secret."""
     for name in event:
         if any(word in name.lower() for word in _TELLING):
             event[name] = redaction.MARK
@@ -48,7 +48,7 @@ def hide_telling_names(
 
 
 def hide_known_secrets(_logger: object, _method: str, line: str) -> str:
-    """Mask the server's own secrets wherever they stand in the finished line."""
+    """Mask the server's own secrets everywhere in the finished line."""
     return redaction.mask(line, _secrets)
 
 
@@ -64,7 +64,7 @@ _rendering: list[Any] = (
     [structlog.dev.ConsoleRenderer(colors=False)]
     if DEBUG
     else [
-        # Never the frames' locals: an account's keys are among them.
+        # Never the local variables of frames: they may contain an account's keys.
         structlog.processors.ExceptionRenderer(
             structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
         ),
@@ -72,8 +72,7 @@ _rendering: list[Any] = (
     ]
 )
 
-# Django configures Python's logging from LOGGING by itself; structlog writes through the same
-# handler.
+# Django itself configures Python's logging from LOGGING; structlog writes through the same handler.
 LOGGING_CONFIG = "logging.config.dictConfig"
 LOGGING: dict[str, Any] = {
     "version": 1,
@@ -92,12 +91,12 @@ LOGGING: dict[str, Any] = {
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "lines"}},
     "root": {"handlers": ["stderr"], "level": "INFO"},
     "loggers": {
-        # A line for each message that comes and goes, one a second for the tick alone: only what
-        # went wrong is news.
+        # They log a line for each message, one a second for the tick alone: keep only warnings and
+        # errors.
         "celery.worker.strategy": {"level": "WARNING"},
         "celery.app.trace": {"level": "WARNING"},
         "celery.beat": {"level": "WARNING"},
-        # The request middleware tells the same with the user in it.
+        # The request middleware logs the same, with the user.
         "django.server": {"handlers": [], "level": "WARNING", "propagate": True},
         "gunicorn.access": {"handlers": [], "level": "WARNING", "propagate": True},
         "gunicorn.error": {"handlers": [], "level": "INFO", "propagate": True},

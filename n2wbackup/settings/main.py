@@ -1,4 +1,4 @@
-"""All settings in one name space. Looking for one? Each import below is a subject and a file."""
+"""All settings in one namespace. To find one: each import below is a subject and a file."""
 
 from n2wbackup.settings.apps import *
 from n2wbackup.settings.celery import *

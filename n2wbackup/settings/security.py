@@ -1,4 +1,4 @@
-"""What the browser is told, and whom we answer."""
+"""Security headers and cookies for the browser, and the host names that we answer."""
 
 from n2wbackup.settings.env import DEBUG, words
 
@@ -20,8 +20,8 @@ _LOOPBACK = {"localhost", "127.0.0.1", "[::1]"}
 _YEAR_SECONDS = 31_536_000
 
 ALLOWED_HOSTS = words("ALLOWED_HOSTS", "localhost,127.0.0.1")
-# A server with a name of its own is reached over a network, so it stands behind TLS; on this
-# machine alone it need not.
+# A server with its own host name is reached over a network, so it must be behind TLS; on this
+# machine alone TLS is not needed.
 _public_hosts = sorted(set(ALLOWED_HOSTS) - _LOOPBACK)
 _behind_tls = bool(_public_hosts) and not DEBUG
 
@@ -29,7 +29,7 @@ SESSION_COOKIE_SECURE = _behind_tls
 CSRF_COOKIE_SECURE = _behind_tls
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
-# The proxy that ends TLS speaks plain HTTP to us: its public names are trusted by name.
+# The proxy that ends TLS speaks plain HTTP to us: trust its public host names.
 CSRF_TRUSTED_ORIGINS = [
     f"https://{'*' if host.startswith('.') else ''}{host}" for host in _public_hosts if host != "*"
 ]

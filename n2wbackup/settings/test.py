@@ -1,8 +1,8 @@
-"""Settings of the tests: a home of their own, quick passwords, scripts as ourselves, no broker.
+"""Settings of the tests: their own home, fast passwords, scripts as the same account, no broker.
 
-`DATABASE_URL` and `REDIS_URL` are honoured, so the same suite runs on PostgreSQL and Redis. An
-`N2W_HOME` from outside is not: no test may touch a real one. Processes that a test starts inherit
-the home of that test process.
+`DATABASE_URL` and `REDIS_URL` are used, so the same suite runs on PostgreSQL and Redis. An `N2W_HOME`
+from outside is ignored: no test may touch a real one. Processes that a test starts inherit the home of
+that test process.
 """
 
 import atexit
@@ -13,8 +13,7 @@ import tempfile
 from pathlib import Path
 
 _PREFIX = "n2wbackup-test-"
-# Each process of pytest-xdist has its own; a process that one of them started has the home of its
-# parent.
+# Each process of pytest-xdist has its own home; a process that it starts has the home of its parent.
 _who = os.environ.get("PYTEST_XDIST_WORKER", "main")
 _own = os.environ.get("N2W_TEST_HOME_OF") != _who
 if _own:
@@ -29,17 +28,17 @@ from n2wbackup.settings.main import DATABASES, N2W_HOME, N2W_REDIS_URL  # noqa: 
 
 
 def _remove(owner: int, folders: list[Path]) -> None:
-    # A forked child inherits this at its birth, and must not take its parent's home away.
+    # A forked child inherits this exit handler, and must not remove its parent's home.
     if os.getpid() == owner:
         for folder in folders:
             shutil.rmtree(folder, ignore_errors=True)
 
 
 def _sweep() -> None:
-    # A process that was killed (and mypy, which leaves without a word) could not remove its own.
+    # A process that was killed (and mypy, which skips exit handlers) did not remove its home.
     for left in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*-*"):
         pid = left.name.removeprefix(_PREFIX).partition("-")[0]
-        # Another one may be sweeping as well.
+        # Another process may be sweeping too.
         with contextlib.suppress(OSError, ValueError):
             if not Path("/proc", pid).exists() and (left / "server-id").is_file():
                 _remove(os.getpid(), [home.runtime_of(left), left])
@@ -54,9 +53,9 @@ PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 if not N2W_REDIS_URL:
     CELERY_BROKER_URL = "memory://"
 if str(DATABASES["default"]["ENGINE"]).endswith("sqlite3"):
-    # A file, not memory: threads and processes of a test share it as they do in production.
+    # A file, not memory: threads and processes of a test share it, as in production.
     DATABASES["default"]["TEST"] = {"NAME": N2W_HOME / "test.sqlite3"}
-    # Nothing of a test outlives the power.
+    # A test's data need not survive a power cut.
     DATABASES["default"]["OPTIONS"]["init_command"] = (
         "PRAGMA journal_mode=WAL; PRAGMA synchronous=OFF;"
     )

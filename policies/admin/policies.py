@@ -12,6 +12,8 @@ from policies.admin.alarms import try_out
 from policies.admin.owned import Owned, actor, deleted, person, tell
 from policies.admin.schedules import coming
 from policies.domain.alarms.messages import AlarmKind
+from policies.domain.document import fields
+from policies.domain.document.fields import Group
 from policies.forms.policies import PolicyForm, TargetForm, TargetSet
 from policies.forms.schedules import ScheduleChoices
 from policies.models import Policy, PolicyTarget, Schedule
@@ -48,24 +50,10 @@ class PolicyAdmin(Owned):
     form = PolicyForm
     inlines = [TargetInline]
     fieldsets = (
-        (None, {"fields": ("owner", "name", "account", "enabled")}),
-        ("When", {"fields": ("schedules", ("retry_count", "retry_minutes"), "next_times")}),
-        (
-            "Scripts",
-            {
-                "fields": (
-                    *("scripts_enabled", "collect_output", "skip_snapshots_when_before_fails"),
-                    (
-                        *("before_timeout_seconds", "after_timeout_seconds"),
-                        "complete_timeout_seconds",
-                    ),
-                ),
-            },
-        ),
-        (
-            "Limits",
-            {"fields": ("max_freeze_seconds", "snapshot_timeout_hours", "thaw_retry_minutes")},
-        ),
+        (None, {"fields": ("owner", "name", "account", *fields.lines(Group.MAIN))}),
+        (Group.WHEN, {"fields": ("schedules", *fields.lines(Group.WHEN), "next_times")}),
+        (Group.SCRIPTS, {"fields": fields.lines(Group.SCRIPTS)}),
+        (Group.LIMITS, {"fields": fields.lines(Group.LIMITS)}),
         ("What became of it", {"fields": _KEPT}),
     )
     readonly_fields = ("next_times", *_KEPT)

@@ -1,5 +1,6 @@
 """Schedules in the admin."""
 
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin
@@ -10,6 +11,7 @@ from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
+from n2wbackup.lib import components
 from policies.admin.owned import Owned, deleted
 from policies.forms.schedules import ScheduleForm
 from policies.models import Policy, Schedule
@@ -58,7 +60,7 @@ class ScheduleAdmin(Owned):
     def next_time(self, row: Schedule) -> str:
         """Return the next time in UTC, or why there is none."""
         ahead = outlook.of_schedule(row, looked_at=outlook.LOOKED_AT_IN_A_LIST)
-        return f"{ahead.times[0]:%Y-%m-%d %H:%M} UTC" if ahead.times else ahead.note
+        return components.moment(ahead.times[0], "minute") if ahead.times else ahead.note
 
     @admin.display(description="next times")
     def next_times(self, row: Schedule) -> str:
@@ -100,8 +102,9 @@ def coming(ahead: outlook.Outlook) -> SafeString | str:
     """Show a line for each moment, by UTC and the schedules' own clocks."""
     if not ahead.times:
         return ahead.note
-    lines = [
-        (f"{line.at:%a %Y-%m-%d %H:%M} UTC", "".join(f" · {s}" for s in line.shown))
-        for line in ahead.lines
-    ]
+    lines = ((components.moment(at, "minute"), _by_clocks(at, ahead.zones)) for at in ahead.times)
     return format_html("<div>{}</div>", format_html_join("", "<div>{}{}</div>", lines))
+
+
+def _by_clocks(at: datetime, zones: tuple[str, ...]) -> str:
+    return "".join(f" · {components.by_clock(at, zone)}" for zone in zones)

@@ -3,9 +3,10 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from policies.models import Policy, PolicyTarget, Run, RunSnapshot, RunTarget, Schedule
+from policies.domain.document import fields
+from policies.models import Policy, Run, Schedule
 from policies.selectors import runs
-from policies.selectors.runs import PhaseRow
+from policies.selectors.runs import PhaseRow, SnapshotRow, TargetRow
 from policies.services.due import outlook
 from policies.services.entry import probing
 
@@ -13,31 +14,34 @@ Json = dict[str, Any]
 
 
 def run(found: Run) -> Json:
-    """Return a run, its rows prefetched as `selectors.whole_runs` does, as plain values."""
-    targets = list(found.targets.all())
+    """Return a run, its rows prefetched as `selectors.runs.whole` does, as plain values."""
+    shown = runs.detail(found)
+    own = shown.run
     return {
-        "id": str(found.pk),
-        "policy": found.label,
-        "trigger": found.trigger,
-        "attempt": found.attempt,
-        "state": found.state,
-        "consistency": found.consistency,
-        "reason": found.reason,
-        "scheduled_for": moment(found.scheduled_for),
-        "due_count": found.due_count,
-        "due_until": moment(found.due_until),
-        "started_at": moment(found.started_at),
-        "fired_at": moment(found.fired_at),
-        "ended_at": moment(found.ended_at),
-        "retry_at": moment(found.retry_at),
-        "freeze_seconds": found.freeze_seconds,
-        "hold_seconds": found.hold_seconds,
-        "phases": {row.phase: _phase(row) for row in runs.phases(found)},
-        "targets": [_target(target) for target in targets],
-        "snapshots": [_snapshot(s, target) for target in targets for s in target.snapshots.all()],
+        "id": str(own.id),
+        "policy": own.label,
+        "trigger": own.trigger,
+        "attempt": own.attempt,
+        "state": own.state,
+        "consistency": own.consistency,
+        "reason": own.reason,
+        "scheduled_for": moment(own.scheduled_for),
+        "due_count": own.due_count,
+        "due_until": moment(own.due_until),
+        "started_at": moment(own.started_at),
+        "fired_at": moment(own.fired_at),
+        "ended_at": moment(own.ended_at),
+        "retry_at": moment(own.retry_at),
+        "freeze_seconds": own.freeze_seconds,
+        "hold_seconds": own.hold_seconds,
+        "phases": {row.phase: _phase(row) for row in shown.phases},
+        "targets": [_target(target) for target in shown.targets],
+        "snapshots": [
+            _snapshot(snapshot, target) for target in shown.targets for snapshot in target.snapshots
+        ],
         "events": [
             {"at": moment(event.at), "state": event.state, "text": event.text}
-            for event in found.events.all()
+            for event in shown.events
         ],
     }
 
@@ -55,7 +59,7 @@ def _phase(row: PhaseRow) -> Json:
     }
 
 
-def _target(target: RunTarget) -> Json:
+def _target(target: TargetRow) -> Json:
     return {
         "instance": target.instance_id,
         "volume": target.volume_id,
@@ -68,7 +72,7 @@ def _target(target: RunTarget) -> Json:
     }
 
 
-def _snapshot(snapshot: RunSnapshot, target: RunTarget) -> Json:
+def _snapshot(snapshot: SnapshotRow, target: TargetRow) -> Json:
     return {
         "id": snapshot.snapshot_id,
         "volume": snapshot.volume_id,
@@ -80,14 +84,16 @@ def _snapshot(snapshot: RunSnapshot, target: RunTarget) -> Json:
 
 
 def policy(found: Policy, ahead: outlook.Outlook) -> Json:
-    """Return a policy, its rows read as `selectors.whole_policies` does, and what is to come, as plain values."""
+    """Return a policy, its rows read as `selectors.policies.whole` does, and what is to come, as plain values.
+
+    Its settings and targets have the keys that they have in the document of `apply`.
+    """
     return {
         "policy": f"{found.owner.username}/{found.name}",
-        "enabled": found.enabled,
+        **fields.values(fields.POLICY, found),
         "account": found.account.name,
-        "targets": [_planned(target) for target in found.targets.all()],
+        "targets": [fields.values(fields.TARGET, target) for target in found.targets.all()],
         "schedules": [schedule(row) for row in found.schedules.all()],
-        "retries": {"count": found.retry_count, "minutes": found.retry_minutes},
         "next_run_times": [moment(at) for at in ahead.times],
         "next_run_note": ahead.note,
         "last_run": _last(found.last_run),
@@ -103,16 +109,6 @@ def schedule(found: Schedule) -> Json:
         "when": outlook.in_words(found),
         "timezone": found.timezone,
         "disabled": list(found.disabled),
-    }
-
-
-def _planned(target: PolicyTarget) -> Json:
-    return {
-        "instance": target.instance_id,
-        "volume": target.volume_id,
-        "region": target.region,
-        "exclude_boot_volume": target.exclude_boot_volume,
-        "exclude_volumes": list(target.exclude_volume_ids),
     }
 
 

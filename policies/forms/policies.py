@@ -6,6 +6,7 @@ from django import forms
 from django.core.exceptions import ValidationError
 from django.forms.models import BaseInlineFormSet
 
+from policies.domain.document import fields as document
 from policies.forms import asking
 from policies.forms.lines import VolumeIds
 from policies.models import Policy, PolicyTarget
@@ -26,7 +27,11 @@ class PolicyForm(_PolicyForm):
     class Meta:
         model = Policy
         fields = (*policies.COLUMNS, "schedules")
-        help_texts = {"schedules": "Of the owner's own. Without any it runs only by hand."}
+        labels = {field.column: field.label for field in document.POLICY}
+        help_texts = {
+            **{field.column: field.hint for field in document.POLICY},
+            "schedules": "Of the owner's own. Without any it runs only by hand.",
+        }
 
     def clean(self) -> dict[str, Any]:
         """Ask the saving rules."""
@@ -47,13 +52,7 @@ class TargetForm(_TargetForm):
 
     class Meta:
         model = PolicyTarget
-        fields = (
-            "instance_id",
-            "volume_id",
-            "region",
-            "exclude_boot_volume",
-            "exclude_volume_ids",
-        )
+        fields = [each.column for each in document.TARGET]
 
     def validate_unique(self) -> None:
         """Leave it to the rules for all targets: two of them may swap their places."""

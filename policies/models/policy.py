@@ -4,6 +4,7 @@ from django.conf import settings
 from django.db import models
 from django.db.models.functions import Lower
 
+from policies.domain.document.fields import DEFAULTS
 from policies.models.account import Account
 from policies.models.querysets import OwnedQuerySet
 from policies.models.schedule import Schedule
@@ -20,20 +21,25 @@ class Policy(models.Model):
     folder = models.ForeignKey(Folder, on_delete=models.PROTECT, related_name="policies")
     account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="policies")
     name = models.CharField(max_length=64)
-    enabled = models.BooleanField(default=True)
-    max_freeze_seconds = models.PositiveIntegerField(default=60)
-    scripts_enabled = models.BooleanField(default=True)
-    collect_output = models.BooleanField(default=True)
-    before_timeout_seconds = models.PositiveIntegerField(default=30)
-    after_timeout_seconds = models.PositiveIntegerField(default=30)
-    complete_timeout_seconds = models.PositiveIntegerField(default=30)
-    skip_snapshots_when_before_fails = models.BooleanField(default=False)
-    snapshot_timeout_hours = models.PositiveIntegerField(default=48)
-    thaw_retry_minutes = models.PositiveIntegerField(default=60)
+    enabled = models.BooleanField(default=DEFAULTS["enabled"])
+    max_freeze_seconds = models.PositiveIntegerField(default=DEFAULTS["max_freeze_seconds"])
+    scripts_enabled = models.BooleanField(default=DEFAULTS["scripts_enabled"])
+    collect_output = models.BooleanField(default=DEFAULTS["collect_output"])
+    before_timeout_seconds = models.PositiveIntegerField(default=DEFAULTS["before_timeout_seconds"])
+    after_timeout_seconds = models.PositiveIntegerField(default=DEFAULTS["after_timeout_seconds"])
+    complete_timeout_seconds = models.PositiveIntegerField(
+        default=DEFAULTS["complete_timeout_seconds"]
+    )
+    skip_snapshots_when_before_fails = models.BooleanField(
+        default=DEFAULTS["skip_snapshots_when_before_fails"]
+    )
+    snapshot_timeout_hours = models.PositiveIntegerField(default=DEFAULTS["snapshot_timeout_hours"])
+    thaw_retry_minutes = models.PositiveIntegerField(default=DEFAULTS["thaw_retry_minutes"])
     schedules = models.ManyToManyField(Schedule, blank=True, related_name="policies")
-    # How often a run that failed is made once more, and how long after its end.
-    retry_count = models.PositiveIntegerField("retries", default=0)
-    retry_minutes = models.PositiveIntegerField("minutes between retries", default=10)
+    retry_count = models.PositiveIntegerField("retries", default=DEFAULTS["retry_count"])
+    retry_minutes = models.PositiveIntegerField(
+        "minutes between retries", default=DEFAULTS["retry_minutes"]
+    )
 
     # Kept by services/scheduling.py: the earliest due time that has not been accounted for.
     next_run_at = models.DateTimeField(null=True, editable=False)

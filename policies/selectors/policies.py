@@ -1,12 +1,57 @@
 """Policies, with what is shown of one, in a fixed number of queries."""
 
 from collections.abc import Sequence
+from datetime import datetime
+from typing import NamedTuple
 
 from django.db.models import Prefetch
 
+from policies.domain.document import fields
 from policies.models import Policy, PolicyTarget, Schedule
 from policies.models.querysets import OwnedQuerySet
+from policies.selectors import runs
+from policies.selectors.runs import RunRow
 from scripts_admin.models import User
+
+
+class PlannedTarget(NamedTuple):
+    """What a policy backs up: an instance, or a volume by itself."""
+
+    instance_id: str
+    volume_id: str
+    region: str
+    exclude_boot_volume: bool
+    exclude_volume_ids: tuple[str, ...]
+
+
+class PolicyRow(NamedTuple):
+    """A policy as lists show it. Schedules are names."""
+
+    owner: str
+    name: str
+    enabled: bool
+    schedules: tuple[str, ...]
+    last_run: RunRow | None
+    last_success_at: datetime | None
+    may_be_frozen_since: datetime | None
+
+
+class PolicyDetail(NamedTuple):
+    """A policy with all that its page shows of it."""
+
+    policy: PolicyRow
+    account: str
+    retry_count: int
+    retry_minutes: int
+    targets: tuple[PlannedTarget, ...]
+
+
+class FrozenPolicy(NamedTuple):
+    """A policy whose application may be frozen."""
+
+    owner: str
+    name: str
+    since: datetime
 
 
 def whole() -> OwnedQuerySet[Policy]:
@@ -18,12 +63,68 @@ def whole() -> OwnedQuerySet[Policy]:
     )
 
 
+class Setting(NamedTuple):
+    """One setting of a policy as a page shows it."""
+
+    key: str  # as in the document
+    label: str
+    words: str
+
+
+def settings(policy: Policy) -> tuple[Setting, ...]:
+    """Return all settings of a policy, in the order of the document."""
+    folder = policy.folder.name
+    return tuple(
+        Setting(each.key, each.label, each.in_words(getattr(policy, each.column), folder=folder))
+        for each in fields.POLICY
+    )
+
+
 def listed(user: User) -> OwnedQuerySet[Policy]:
     """Return the policies that the user may see, by owner and name."""
     return whole().visible_to(user).order_by("owner__username", "name")
 
 
-def may_be_frozen(user: User) -> Sequence[Policy]:
-    """Return the policies that may be frozen, as the user may see them."""
+def row(policy: Policy) -> PolicyRow:
+    """Return the policy as lists show it, read as `whole` does."""
+    return PolicyRow(
+        owner=policy.owner.username,
+        name=policy.name,
+        enabled=policy.enabled,
+        schedules=tuple(schedule.name for schedule in policy.schedules.all()),
+        last_run=runs.row(policy.last_run) if policy.last_run else None,
+        last_success_at=policy.last_success_at,
+        may_be_frozen_since=policy.may_be_frozen_since,
+    )
+
+
+def detail(policy: Policy) -> PolicyDetail:
+    """Return the policy with all that its page shows, read as `whole` does."""
+    return PolicyDetail(
+        policy=row(policy),
+        account=policy.account.name,
+        retry_count=policy.retry_count,
+        retry_minutes=policy.retry_minutes,
+        targets=tuple(_target(target) for target in policy.targets.all()),
+    )
+
+
+def _target(target: PolicyTarget) -> PlannedTarget:
+    return PlannedTarget(
+        target.instance_id,
+        target.volume_id,
+        target.region,
+        target.exclude_boot_volume,
+        tuple(target.exclude_volume_ids),
+    )
+
+
+def may_be_frozen(user: User) -> Sequence[FrozenPolicy]:
+    """Return the policies that may be frozen, as the user may see them, the longest first."""
     rows = Policy.objects.visible_to(user).filter(may_be_frozen_since__isnull=False)
-    return list(rows.select_related("owner").order_by("may_be_frozen_since"))
+    columns = ("owner__username", "name", "may_be_frozen_since")
+    return [
+        FrozenPolicy(owner, name, since)
+        for owner, name, since in rows.order_by("may_be_frozen_since").values_list(*columns)
+        if since is not None
+    ]

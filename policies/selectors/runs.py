@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
+from uuid import UUID
 
 from django.db.models import Prefetch
 
@@ -60,16 +61,27 @@ def whole() -> RunQuerySet[Run]:
     )
 
 
-def recent(
-    user: User | None = None, policy: Policy | None = None, limit: int = 50
-) -> Sequence[Run]:
-    """Return the newest runs, newest first, as the user may see them (None: all)."""
-    rows = Run.objects.all()
-    if user is not None:
-        rows = rows.visible_to(user)
-    if policy is not None:
-        rows = rows.filter(policy=policy)
-    return list(rows.order_by("-created_at")[:limit])
+class RunRow(NamedTuple):
+    """A run without its parts. The names of owner and policy are those of the day on which it was made."""
+
+    id: UUID
+    label: str
+    trigger: str
+    attempt: int
+    requested_by: str
+    state: str
+    consistency: str
+    reason: str
+    scheduled_for: datetime | None
+    due_count: int
+    due_until: datetime | None
+    created_at: datetime
+    started_at: datetime | None
+    fired_at: datetime | None
+    ended_at: datetime | None
+    retry_at: datetime | None
+    freeze_seconds: float | None
+    hold_seconds: float | None
 
 
 class PhaseRow(NamedTuple):
@@ -86,8 +98,79 @@ class PhaseRow(NamedTuple):
     stderr: str = ""
 
 
-def phases(run: Run) -> tuple[PhaseRow, ...]:
-    """Return the run's phases in their order, its rows prefetched as `whole` does."""
+class SnapshotRow(NamedTuple):
+    """One snapshot of a target."""
+
+    snapshot_id: str
+    volume_id: str
+    state: str
+    progress: int
+
+
+class TargetRow(NamedTuple):
+    """What became of a target: an instance, or a volume by itself."""
+
+    instance_id: str
+    volume_id: str
+    region: str
+    state: str
+    consistency: str
+    reason: str
+    fired_at: datetime | None
+    snapshots: tuple[SnapshotRow, ...]
+
+
+class EventRow(NamedTuple):
+    """A line of a run's history."""
+
+    at: datetime
+    state: str
+    text: str
+
+
+class RunDetail(NamedTuple):
+    """A run with all that is shown of it. Phases and events are in their order."""
+
+    run: RunRow
+    phases: tuple[PhaseRow, ...]
+    targets: tuple[TargetRow, ...]
+    events: tuple[EventRow, ...]
+
+
+def recent(
+    user: User | None = None, policy: Policy | None = None, limit: int = 50
+) -> Sequence[RunRow]:
+    """Return the newest runs, newest first, as the user may see them (None: all)."""
+    return [row(run) for run in newest(Run.objects.all(), user, policy, limit)]
+
+
+def newest(
+    rows: RunQuerySet[Run], user: User | None, policy: Policy | None, limit: int
+) -> RunQuerySet[Run]:
+    """Return the newest of these runs; user and policy as in `recent`."""
+    if user is not None:
+        rows = rows.visible_to(user)
+    if policy is not None:
+        rows = rows.filter(policy=policy)
+    return rows.order_by("-created_at")[:limit]
+
+
+def row(run: Run) -> RunRow:
+    """Return the run without its parts; nothing is read."""
+    return RunRow(*(getattr(run, name) for name in RunRow._fields))
+
+
+def detail(run: Run) -> RunDetail:
+    """Return the run with its parts, its rows prefetched as `whole` does."""
+    return RunDetail(
+        run=row(run),
+        phases=_phases(run),
+        targets=tuple(_target(target) for target in run.targets.all()),
+        events=tuple(EventRow(event.at, event.state, event.text) for event in run.events.all()),
+    )
+
+
+def _phases(run: Run) -> tuple[PhaseRow, ...]:
     first = {result.phase: result for result in run.phases.all() if result.attempt == 1}
     return tuple(_phase(phase, first.get(phase)) for phase in Phase)
 
@@ -96,3 +179,19 @@ def _phase(phase: str, result: PhaseResult | None) -> PhaseRow:
     if result is None:
         return PhaseRow(phase)
     return PhaseRow(*(getattr(result, name) for name in PhaseRow._fields))
+
+
+def _target(target: RunTarget) -> TargetRow:
+    return TargetRow(
+        instance_id=target.instance_id,
+        volume_id=target.volume_id,
+        region=target.region,
+        state=target.state,
+        consistency=target.consistency,
+        reason=target.reason,
+        fired_at=target.fired_at,
+        snapshots=tuple(
+            SnapshotRow(*(getattr(snapshot, name) for name in SnapshotRow._fields))
+            for snapshot in target.snapshots.all()
+        ),
+    )

@@ -1,10 +1,31 @@
 """Schedules, with the policies that follow them."""
 
+from typing import NamedTuple
+
 from django.db.models import Prefetch
 
 from policies.models import Policy, Schedule
 from policies.models.querysets import OwnedQuerySet
 from scripts_admin.models import User
+
+
+class Follower(NamedTuple):
+    """A policy that follows a schedule."""
+
+    owner: str
+    name: str
+    enabled: bool
+
+
+class ScheduleRow(NamedTuple):
+    """A schedule as lists show it; disabled times are lines, followers those that the user may see."""
+
+    id: int
+    owner: str
+    name: str
+    timezone: str
+    disabled: tuple[str, ...]
+    followers: tuple[Follower, ...]
 
 
 def listed(user: User) -> OwnedQuerySet[Schedule]:
@@ -13,4 +34,19 @@ def listed(user: User) -> OwnedQuerySet[Schedule]:
     followers = Policy.objects.visible_to(user).select_related("owner").order_by("name")
     return rows.prefetch_related(Prefetch("policies", followers)).order_by(
         "owner__username", "name"
+    )
+
+
+def row(schedule: Schedule) -> ScheduleRow:
+    """Return the schedule as lists show it, read as `listed` does."""
+    return ScheduleRow(
+        id=schedule.pk,
+        owner=schedule.owner.username,
+        name=schedule.name,
+        timezone=schedule.timezone,
+        disabled=tuple(schedule.disabled),
+        followers=tuple(
+            Follower(policy.owner.username, policy.name, policy.enabled)
+            for policy in schedule.policies.all()
+        ),
     )

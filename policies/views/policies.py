@@ -10,15 +10,19 @@ from policies.views import visitor
 
 ON_A_PAGE = 50
 NEWEST_RUNS = 20
+# The page tells these above, among the facts.
+_TOLD_ABOVE = {"enabled", "retries.count", "retries.minutes"}
 
 
 @login_required
 def listing(request: HttpRequest) -> HttpResponse:
     """Show the policies that the person may see, and when each runs next."""
     page = visitor.page(request, policies.listed(visitor.person(request)), ON_A_PAGE)
-    ahead = [outlook.of_policy(p, looked_at=outlook.LOOKED_AT_IN_A_LIST) for p in page]
-    context = {"page": page, "policies": list(zip(page, ahead, strict=True))}
-    return render(request, "policies/policies.html", context)
+    rows = [
+        (policies.row(each), outlook.of_policy(each, looked_at=outlook.LOOKED_AT_IN_A_LIST))
+        for each in page
+    ]
+    return render(request, "policies/policies.html", {"page": page, "policies": rows})
 
 
 @login_required
@@ -29,11 +33,16 @@ def detail(request: HttpRequest, owner: str, name: str) -> HttpResponse:
     found = rows.filter(owner__username=owner, name=name).first()
     if found is None:
         raise Http404
+    shown = policies.detail(found)
     ahead = outlook.of_policy(found)
     context = {
-        "policy": found,
+        "id": found.pk,
+        "detail": shown,
+        "policy": shown.policy,
         "schedules": [(row, outlook.in_words(row)) for row in found.schedules.all()],
         "ahead": ahead,
+        "settings": [row for row in policies.settings(found) if row.key not in _TOLD_ABOVE],
+        "zone": ahead.zones[0] if len(ahead.zones) == 1 else "",
         "runs": runs.recent(user=person, policy=found, limit=NEWEST_RUNS),
         "may_change": person.is_staff and person.has_perm("policies.change_policy"),
     }

@@ -32,5 +32,6 @@ def detail(request: HttpRequest, run_id: UUID) -> HttpResponse:
     found = rows.select_related("policy__owner").filter(pk=run_id).first()
     if found is None:
         raise Http404
-    context = {"run": found, "phases": runs.phases(found)}
+    shown = runs.detail(found)
+    context = {"run": shown.run, "detail": shown, "policy": found.policy}
     return render(request, "policies/run.html", context)

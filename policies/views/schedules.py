@@ -17,10 +17,10 @@ def listing(request: HttpRequest) -> HttpResponse:
     page = visitor.page(request, schedules.listed(visitor.person(request)), ON_A_PAGE)
     rows = [
         (
-            row,
-            outlook.in_words(row),
-            outlook.of_schedule(row, looked_at=outlook.LOOKED_AT_IN_A_LIST),
+            schedules.row(each),
+            outlook.in_words(each),
+            outlook.of_schedule(each, looked_at=outlook.LOOKED_AT_IN_A_LIST),
         )
-        for row in page
+        for each in page
     ]
     return render(request, "policies/schedules.html", {"page": page, "schedules": rows})

@@ -1,4 +1,4 @@
-"""Folders in the admin: to be looked at."""
+"""Folders in the admin, read-only."""
 
 from typing import TYPE_CHECKING
 
@@ -9,30 +9,26 @@ from scripts_admin.models import Folder, FolderQuerySet, User
 
 if TYPE_CHECKING:
     _FolderAdmin = admin.ModelAdmin[Folder]
-else:  # it takes no types at run time
+else:  # it is not generic at run time
     _FolderAdmin = admin.ModelAdmin
 
 
 @admin.register(Folder)
 class FolderAdmin(_FolderAdmin):
-    """Folders, to be looked at: they come and go with their owners."""
+    """Folders, read-only: they come and go with their owners."""
 
     list_display = ("name", "owner")
     fields = ("name", "owner")
 
     def get_queryset(self, request: HttpRequest) -> FolderQuerySet:
-        """Return what the person may see."""
         assert isinstance(request.user, User)  # noqa: S101 - the admin lets nobody else in
         return Folder.objects.visible_to(request.user)
 
     def has_add_permission(self, request: HttpRequest) -> bool:  # noqa: ARG002 - Django's signature
-        """Refuse."""
         return False
 
     def has_change_permission(self, request: HttpRequest, obj: Folder | None = None) -> bool:  # noqa: ARG002
-        """Refuse."""
         return False
 
     def has_delete_permission(self, request: HttpRequest, obj: Folder | None = None) -> bool:  # noqa: ARG002
-        """Refuse."""
         return False

@@ -1,4 +1,4 @@
-"""Users and groups in the admin. Only superusers see users: who may edit them could make more."""
+"""Users and groups in the admin, for superusers only: anyone who may edit users could create more superusers."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -19,41 +19,36 @@ from scripts_admin.services import users
 if TYPE_CHECKING:
     _UserAdmin = UserAdmin[User]
     _UserForm = ModelForm[User]
-else:  # they take no types at run time
+else:  # they are not generic at run time
     _UserAdmin, _UserForm = UserAdmin, ModelForm
 
 SERVER_ROLE_HINT = (
-    "Among the permissions of accounts is “Can use the server's own AWS role”: whoever has it backs up whatever that "
-    "role reaches. Leave it out where somebody only gets the rights on accounts."
+    "One of the permissions on accounts is “Can use the server's own AWS role”: a user who has it can back up "
+    "everything that this role reaches. Leave it out for a user who only needs the other permissions on accounts."
 )
 
 
 class OnlySuperusers:
-    """Who is no superuser sees nothing of it, whatever permissions they were given."""
+    """Hides the page from everyone who is not a superuser, whatever permissions they have."""
 
     def has_module_permission(self, request: HttpRequest) -> bool:
-        """Ask for a superuser."""
         return permissions.may_manage_people(request.user)
 
     def has_view_permission(self, request: HttpRequest, _obj: object = None) -> bool:
-        """Ask for a superuser."""
         return permissions.may_manage_people(request.user)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
-        """Ask for a superuser."""
         return permissions.may_manage_people(request.user)
 
     def has_change_permission(self, request: HttpRequest, _obj: object = None) -> bool:
-        """Ask for a superuser."""
         return permissions.may_manage_people(request.user)
 
     def has_delete_permission(self, request: HttpRequest, _obj: object = None) -> bool:
-        """Ask for a superuser."""
         return permissions.may_manage_people(request.user)
 
 
 def _warned(field: Any, db_field: Any) -> Any:  # noqa: ANN401 - a form's field and a model's, of any kind
-    """Say beside the permissions which of them to give with care."""
+    """Add a warning beside the permissions: one of them has to be given with care."""
     if field is not None and db_field.related_model is Permission:
         field.help_text = f"{SERVER_ROLE_HINT} {field.help_text}"
     return field
@@ -61,7 +56,7 @@ def _warned(field: Any, db_field: Any) -> Any:  # noqa: ANN401 - a form's field 
 
 @admin.register(User)
 class PeopleAdmin(OnlySuperusers, _UserAdmin):
-    """Users. Saving goes through the service, which makes the folder too."""
+    """Users. Saving goes through the service, which also creates the folder."""
 
     form = UserForm
     add_form = NewUserForm
@@ -88,7 +83,6 @@ class PeopleAdmin(OnlySuperusers, _UserAdmin):
         request: HttpRequest,
         **kwargs: Any,  # noqa: ANN401
     ) -> Any:  # noqa: ANN401
-        """Warn beside the permissions."""
         field = super().formfield_for_manytomany(db_field, request, **kwargs)
         return _warned(field, db_field)
 
@@ -97,7 +91,7 @@ class PeopleAdmin(OnlySuperusers, _UserAdmin):
         request: HttpRequest,  # noqa: ARG002 - Django's signature
         obj: User | None = None,
     ) -> tuple[str, ...]:
-        """Keep the name of who is there as it is."""
+        """A user who exists keeps the name: it cannot be edited."""
         return ("last_login", "date_joined", *(("username",) if obj else ()))
 
     def save_model(
@@ -107,15 +101,13 @@ class PeopleAdmin(OnlySuperusers, _UserAdmin):
         form: _UserForm,  # noqa: ARG002
         change: bool,  # noqa: FBT001, ARG002
     ) -> None:
-        """Save the user with their folder."""
         users.save(obj)
 
     def delete_model(self, request: HttpRequest, obj: User) -> None:  # noqa: ARG002 - Django's signature
-        """Delete the user and the row of their folder."""
         users.delete(obj)
 
     def delete_queryset(self, request: HttpRequest, queryset: models.QuerySet[User]) -> None:  # noqa: ARG002
-        """Delete them one by one, by the same rule; the admin's transaction takes all back."""
+        """Delete the users one by one, by the same rule; if one fails, the admin's transaction deletes none."""
         for user in queryset:
             users.delete(user)
 
@@ -124,7 +116,7 @@ class PeopleAdmin(OnlySuperusers, _UserAdmin):
         objs: Any,  # noqa: ANN401 - a queryset or a list of users
         request: HttpRequest,  # noqa: ARG002 - Django's signature
     ) -> tuple[list[Any], dict[Any, Any], set[Any], list[Any]]:
-        """Name who would go, and a sentence for each who has to stay; with one, Django deletes none."""
+        """Return the users, and one sentence for each who cannot be deleted; if there is one, Django deletes none."""
         people = list(objs)
         kept = [reason for user in people if (reason := users.why_not_deleted(user))]
         return people, {"users": len(people)}, set(), kept
@@ -136,7 +128,7 @@ class PeopleAdmin(OnlySuperusers, _UserAdmin):
         form_url: str = "",
         extra_context: dict[str, Any] | None = None,
     ) -> Any:  # noqa: ANN401 - as Django declares it
-        """Show the form; a folder that cannot be made is told on the page, and nothing is saved."""
+        """Show the form; if the folder cannot be created, the page shows the error and nothing is saved."""
         try:
             return super().changeform_view(request, object_id, form_url, extra_context)
         except ValidationError as error:
@@ -153,14 +145,11 @@ admin.site.unregister(Group)
 
 @admin.register(Group)
 class GroupsAdmin(OnlySuperusers, GroupAdmin):
-    """Groups."""
-
     def formfield_for_manytomany(
         self,
         db_field: Any,  # noqa: ANN401 - as Django declares it
         request: HttpRequest | None = None,
         **kwargs: Any,  # noqa: ANN401
     ) -> Any:  # noqa: ANN401
-        """Warn beside the permissions."""
         field = super().formfield_for_manytomany(db_field, request, **kwargs)
         return _warned(field, db_field)

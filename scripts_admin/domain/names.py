@@ -1,4 +1,4 @@
-"""Which file is which phase of which policy. Pure functions over names."""
+"""Which file belongs to which phase of which policy. Pure functions over names."""
 
 import re
 from collections.abc import Iterable
@@ -11,19 +11,19 @@ IGNORED_ENDINGS = ("~", ".bak", ".orig", ".swp", ".rpmsave", ".dpkg-old")
 
 
 def is_policy_name(name: str) -> bool:
-    """Tell whether `name` may name a policy; a dot would end the base name of its scripts."""
+    """Tell whether a policy may have this name; a dot would end the base name of its scripts."""
     return POLICY_NAME.fullmatch(name) is not None
 
 
 def is_user_name(name: str) -> bool:
-    """Tell whether `name` may name a user, and so a folder and a Linux account."""
+    """Tell whether a user may have this name; their folder and Linux account have it too."""
     return USER_NAME.fullmatch(name) is not None
 
 
 def is_ignored(file_name: str) -> bool:
-    """Tell whether an editor or a package manager left this file behind, it is hidden, or unprintable.
+    """Tell whether the file is hidden, unprintable, or left behind by an editor or a package manager.
 
-    A name that is not UTF-8, or holds control characters, can be shown and stored by nobody.
+    A name that is not UTF-8, or has control characters, can be neither shown nor stored.
     """
     return (
         file_name.startswith(".")
@@ -33,12 +33,12 @@ def is_ignored(file_name: str) -> bool:
 
 
 def base_name(phase: Phase, policy: str) -> str:
-    """Return the name that a script has before its first dot."""
+    """Return the part of a script's name before its first dot."""
     return f"{phase}_{policy}"
 
 
 def belongs(file_name: str, phase: Phase, policy: str) -> bool:
-    """Tell whether a regular file of this name is `phase` of `policy` (case-sensitive)."""
+    """Tell whether a regular file of this name is the policy's script for the phase (case-sensitive)."""
     base, dot, rest = file_name.partition(".")
     return (
         base == base_name(phase, policy) and bool(dot) and bool(rest) and not is_ignored(file_name)
@@ -46,5 +46,5 @@ def belongs(file_name: str, phase: Phase, policy: str) -> bool:
 
 
 def candidates(file_names: Iterable[str], phase: Phase, policy: str) -> list[str]:
-    """Return the names that are `phase` of `policy`, sorted; more than one is ambiguous."""
+    """Return the names that are the policy's script for the phase, sorted; more than one is ambiguous."""
     return sorted(name for name in file_names if belongs(name, phase, policy))

@@ -1,4 +1,4 @@
-"""The script folders on disk: the only code that opens one, and it never leaves it."""
+"""The script folders on disk. Only this module opens them, and it never follows a path out of a folder."""
 
 import errno
 import os
@@ -18,16 +18,16 @@ from scripts_admin.models import Folder
 
 SCRIPT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _HEAD_BYTES = 512
-MAX_BYTES = 64 * 1024 * 1024  # of a script; each run keeps a copy of two
+MAX_BYTES = 64 * 1024 * 1024  # per script; each run keeps copies of two
 _ELF = b"\x7fELF"
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What a folder holds for one phase of one policy.
+    """What a folder has for one phase of one policy.
 
-    `outcome` is None where exactly one script is there, else `missing` or `ambiguous`; `problem` is a sentence
-    where the script is there but cannot run.
+    `outcome` is None if there is exactly one script, else `missing` or `ambiguous`. `problem` is a
+    sentence if the script is there but cannot run.
     """
 
     phase: Phase
@@ -38,20 +38,20 @@ class Found:
 
 
 def path(folder: Folder) -> Path:
-    """Return where the folder's scripts lie."""
+    """Return the folder's path on disk."""
     root = Path(settings.N2W_SCRIPTS_ROOT)
     return root if folder.is_root else root / folder.name
 
 
 def create(folder: Folder, group: int | None = None) -> Path:
-    """Make the folder on disk where it is missing, closed to all but the server and `group`.
+    """Create the folder on disk if it is missing, closed to everyone but the server and `group`.
 
-    `group` is the script account's: it gets into the folder, and files made in it belong to it.
+    `group` is the group of the script account: it may enter the folder, and owns the files created there.
     """
     root = Path(settings.N2W_SCRIPTS_ROOT)
     if not root.is_dir():
         root.mkdir(parents=True)
-        root.chmod(0o711)  # accounts pass through it to their own folder, and list nothing
+        root.chmod(0o711)  # accounts pass through it to their own folder, but cannot list it
     place = path(folder)
     if place.is_dir():
         return place
@@ -63,28 +63,28 @@ def create(folder: Folder, group: int | None = None) -> Path:
 
 
 def file_names(folder: Folder) -> list[str]:
-    """Return the names of the regular files, links that stay inside included; sorted."""
+    """Return the names of the regular files, sorted; links that stay inside the folder count."""
     return sorted(entry.name for entry in _scripts(folder))
 
 
 def find(folder: Folder, phase: Phase, policy: str, identity: RunAs | None) -> Found:
-    """Look the phase's script up, and whether it can run as `identity` (None: as this process)."""
+    """Find the phase's script, and whether it can run as `identity` (None: as this process)."""
     mine = partial(names.belongs, phase=phase, policy=policy)
     found = names.candidates((entry.name for entry in _scripts(folder, mine)), phase, policy)
     if not found:
         return Found(phase, Outcome.MISSING)
     if len(found) > 1:
         listed = ", ".join(found)
-        problem = f"Two files claim to be {phase} of {policy}, so none is run: {listed}."
+        problem = f"More than one file fits {phase} of {policy}, so none is run: keep only one of {listed}."
         return Found(phase, Outcome.AMBIGUOUS, names=tuple(found), problem=problem)
     script = path(folder) / found[0]
     return Found(phase, None, script, tuple(found), _why_not(folder, script, identity))
 
 
 def copy(folder: Folder, script: Path, destination: Path, identity: RunAs | None) -> None:
-    """Copy a script so that it runs, as `identity`, even when its folder is gone; fsynced.
+    """Copy a script so that it can run as `identity` even when its folder is gone; the copy is fsynced.
 
-    OSError where the script was swapped for something else since it was judged.
+    OSError if the script was replaced by something else after it was checked.
     """
     source = _open_inside(folder, script)
     try:
@@ -107,17 +107,21 @@ def copy(folder: Folder, script: Path, destination: Path, identity: RunAs | None
 
 
 def _open_inside(folder: Folder, script: Path) -> int:
-    """Open a script for reading, whoever swaps links meanwhile: what was opened is what is judged.
+    """Open a script for reading. The checks are made on the opened file, so swapping links meanwhile has no effect.
 
-    PermissionError where it leads out of the folder, is no regular file, or is larger than MAX_BYTES.
+    PermissionError if it leads out of the folder, is not a regular file, or is larger than MAX_BYTES.
     """
-    found = os.open(script, os.O_PATH | os.O_CLOEXEC)  # opens nothing yet: a device must not notice
+    found = os.open(
+        script, os.O_PATH | os.O_CLOEXEC
+    )  # does not open the file yet: a device must not notice
     try:
         real, home = Path(f"/proc/self/fd/{found}").readlink(), path(folder).resolve()
         status = os.fstat(found)
         inside = real.parent == home if folder.is_root else real.is_relative_to(home)
         if not inside or not stat.S_ISREG(status.st_mode) or status.st_size > MAX_BYTES:
-            raise PermissionError(errno.EACCES, "it is no regular file of its folder", str(script))
+            raise PermissionError(
+                errno.EACCES, "it is not a regular file in its folder", str(script)
+            )
         return os.open(f"/proc/self/fd/{found}", os.O_RDONLY | os.O_CLOEXEC)
     finally:
         os.close(found)
@@ -126,11 +130,11 @@ def _open_inside(folder: Folder, script: Path) -> int:
 def _scripts(
     folder: Folder, wanted: Callable[[str], bool] = lambda _: True
 ) -> Iterator[os.DirEntry[str]]:
-    """Yield the entries that may be scripts; what is not wanted by its name is not looked at."""
+    """Yield the entries that may be scripts; entries whose names are not wanted are never opened."""
     place = path(folder)
     try:
         entries = list(os.scandir(place))
-    except OSError:  # no folder, or none that can be looked into: no script of it can run
+    except OSError:  # no folder, or an unreadable one: none of its scripts can run
         return
     for entry in entries:
         if (
@@ -142,14 +146,14 @@ def _scripts(
 
 
 def _stays_inside(link: os.DirEntry[str], folder: Folder, place: Path) -> bool:
-    """Tell whether a link's target lies in its own folder; below root's there are other people's."""
+    """Tell whether a link's target is in the same folder; root's folder has other people's folders below it."""
     target = Path(link.path).resolve()
     home = place.resolve()
     return target.parent == home if folder.is_root else target.is_relative_to(home)
 
 
 def _why_not(folder: Folder, script: Path, identity: RunAs | None) -> str:
-    """Return a sentence on why the script cannot run, or nothing."""
+    """Return a sentence that says why the script cannot run, or "" if it can."""
     name = script.name
     closed = _closed_to(script, identity)
     if closed is not None:
@@ -162,16 +166,14 @@ def _why_not(folder: Folder, script: Path, identity: RunAs | None) -> str:
     if not _may(status, identity, stat.S_IXOTH):
         return f"{name} is not executable for {_who(identity)}: run chmod +x on it."
     if not head.startswith(_ELF) and not _may(status, identity, stat.S_IROTH):
-        return f"{name} cannot be read by {_who(identity)}, which its interpreter has to: run chmod +r on it."
+        return f"{name} cannot be read by {_who(identity)}, but its interpreter must read it: run chmod +r on it."
     if os.statvfs(script).f_flag & os.ST_NOEXEC:
-        return (
-            f"{name} lies on a file system that is mounted noexec: move the scripts or remount it."
-        )
+        return f"{name} is on a file system that is mounted noexec: move the scripts, or remount it with exec."
     return _wrong_start(name, head)
 
 
 def _closed_to(script: Path, identity: RunAs | None) -> Path | None:
-    """Return the first folder on the way to the script that the account may not pass, from the top."""
+    """Return the first folder on the script's path, from the top, that the account may not enter."""
     if (os.geteuid() if identity is None else identity.uid) == 0:
         return None
     way = reversed(script.resolve().parents)
@@ -183,9 +185,9 @@ def _wrong_start(name: str, head: bytes) -> str:
         return ""
     line = head.split(b"\n", 1)[0]
     if not line.startswith(b"#!"):
-        return f"{name} has no interpreter line: begin it with #!/bin/bash or the like."
+        return f"{name} has no interpreter line: begin it with #!/bin/bash or similar."
     if line.endswith(b"\r"):
-        return f"{name} has Windows line ends (CRLF), which no interpreter is named by: convert it to LF."
+        return f"{name} has Windows line ends (CRLF), so its interpreter is not found: convert it to LF."
     words = line[2:].decode("utf-8", "replace").split()
     if not words or not os.access(words[0], os.X_OK):
         interpreter = words[0] if words else "(none)"
@@ -197,7 +199,7 @@ def _wrong_start(name: str, head: bytes) -> str:
 
 
 def _may(status: os.stat_result, identity: RunAs | None, right: int) -> bool:
-    """Tell whether the account has a right (S_IROTH or S_IXOTH) that the mode gives to its class."""
+    """Tell whether the file's mode gives the account's class (owner, group, others) a right: S_IROTH or S_IXOTH."""
     uid = os.geteuid() if identity is None else identity.uid
     groups = (
         {os.getegid(), *os.getgroups()} if identity is None else {identity.gid, *identity.groups}

@@ -1,4 +1,4 @@
-"""A script's output: bounded, masked before it is cut, never the reason for a wait."""
+"""A script's output: bounded, masked before it is cut, and nothing ever waits for it."""
 
 from collections import deque
 from collections.abc import Sequence
@@ -6,18 +6,18 @@ from collections.abc import Sequence
 LIMIT_BYTES = 1024 * 1024
 REPEATED_LIMIT_BYTES = 16 * 1024
 MASK = b"[masked]"
-SHORTEST = 4  # shorter ones are no secrets, and masking every "k" would destroy the text
+SHORTEST = 4  # shorter values are not secrets, and masking every "k" would destroy the text
 
 
 class Capture:
     """Keep the head and the tail of a stream of bytes.
 
-    Guarantees: at most `limit` bytes and the mark of the cut are kept, however much is fed; a secret is
-    masked even where two reads or the cut would have divided it.
+    Guarantees: at most `limit` bytes and the mark of the cut are kept, however much is fed. A secret is
+    masked even if two reads, or the cut, would have split it.
     """
 
     def __init__(self, secrets: Sequence[bytes] = (), limit: int = LIMIT_BYTES) -> None:
-        """Start empty; `secrets` are the literal values to mask."""
+        """`secrets` are the literal values to mask."""
         self._secrets = sorted((s for s in secrets if len(s) >= SHORTEST), key=len, reverse=True)
         self._held = b""
         self._head = bytearray()
@@ -27,14 +27,14 @@ class Capture:
         self._cut = 0
 
     def feed(self, chunk: bytes) -> None:
-        """Take what was read; the last bytes are held back, as a secret may begin there."""
+        """Add what was read; the last bytes are held back, because a secret may begin there."""
         data = self._masked(self._held + chunk)
         keep = self._possible_start(data)
         self._held = data[len(data) - keep :]
         self._store(data[: len(data) - keep])
 
     def text(self) -> str:
-        """Return what was kept so far; bytes that are not UTF-8 are replaced."""
+        """Return what is kept so far; bytes that are not UTF-8 are replaced."""
         tail = b"".join(self._tail) + self._held
         if not self._cut:
             return (bytes(self._head) + tail).decode("utf-8", "replace")

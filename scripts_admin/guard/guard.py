@@ -1,9 +1,9 @@
-"""The guard: a small process outside the worker that keeps one window, and thaws whatever dies.
+"""The guard: a small process outside the worker that keeps one window, and thaws even if other processes die.
 
-It runs before, tells the worker, waits for "thaw" and runs after. When the worker's pipe closes or the
-deadline passes it thaws by itself, at once, with the right argument. It is the clock of the window: its
-answer to "thaw" says who began it. It holds the run's lock for as long as it lives, writes to tmpfs only, and
-imports nothing but the standard library, as it is forked from a preloaded parent.
+It runs before, reports the outcome to the worker, waits for "thaw" and runs after. When the worker's pipe
+closes or the deadline passes, it thaws by itself, at once, with the right argument. It decides about time in the
+window: its answer to "thaw" says who began the thaw. It holds the run's lock as long as it lives, writes to
+tmpfs only, and imports only the standard library, because it is forked from a preloaded parent.
 """
 
 import os
@@ -25,23 +25,23 @@ from scripts_admin.guard import journal, linux, spool
 from scripts_admin.guard.capture import LIMIT_BYTES, REPEATED_LIMIT_BYTES
 from scripts_admin.guard.script import RECHECK_SECONDS, Script
 
-LOADED_IN = os.getpid()  # the forkserver's, unless its preload failed in silence
-# The selector's clock stops while the machine sleeps, and a dead worker may keep its pipe: look so often.
+LOADED_IN = os.getpid()  # the forkserver's pid, unless its preload failed without a message
+# Look this often: the selector's clock stops while the machine sleeps, and a dead worker's pipe may stay open.
 IDLE_SECONDS = 0.5
 
 
 class Lock:
-    """The descriptor that holds a run's flock, on its way from one process to the next.
+    """The descriptor that holds a run's flock, while one process hands it to the next.
 
-    The flock belongs to the open file, so there is no moment at which neither process holds it.
+    The flock belongs to the open file, so at every moment at least one process holds it.
     """
 
     def __init__(self, descriptor: int) -> None:
-        """Wrap a descriptor; the receiving process gets a duplicate."""
+        """The process that receives it gets a duplicate of the descriptor."""
         self.descriptor = descriptor
 
     def __reduce__(self) -> tuple[object, ...]:
-        """Send the descriptor itself along with the pickle."""
+        """Send the descriptor itself with the pickle."""
         return _receive_lock, (DupFd(self.descriptor),)
 
 
@@ -55,9 +55,9 @@ def _receive_lock(sent: _Detachable) -> Lock:
 
 @dataclass(frozen=True, slots=True)
 class Orders:
-    """Where a guard finds its run; `lock` holds the run's flock, `secrets` are masked in outputs.
+    """Where a guard finds its run. `lock` holds the run's flock; `secrets` are masked in outputs.
 
-    `worker` is who gave them: when it dies, its window is thawed.
+    `worker` is the process that gave the orders: when it dies, its window is thawed.
     """
 
     spool_folder: Path
@@ -68,21 +68,21 @@ class Orders:
 
 
 def keep_window(pipe: Connection, orders: Orders) -> None:
-    """Be the guard of one window: the entry of the process. Ends when after has ended."""
+    """Be the guard of one window: the entry point of the process. Returns when after has ended."""
     record, lock = _settle_in(orders)
     writer = journal.Writer(orders.runtime_folder)
     writer.note_guard()
     window = Window(pipe, record, writer, orders)
     _tell(pipe, "ready", os.getpid() != LOADED_IN)
     window.keep()
-    os.close(lock)  # first, so that whoever hears of the end finds the run kept by nobody
+    os.close(lock)  # first: when others learn of the end, nobody may hold the run any more
     _tell(pipe, "over", None)
 
 
 def run_single(pipe: Connection, orders: Orders, phase: Phase, argument: str, attempt: int) -> None:
-    """Run one script outside a window: a repeated after, or complete. The entry of the process.
+    """Run one script outside a window: a repeated after, or complete. The entry point of the process.
 
-    For after, before and earlier afters are made sure to be dead first, whoever started them.
+    Before an after starts, it makes sure that before and all earlier afters are dead, whoever started them.
     """
     record, lock = _settle_in(orders)
     if phase == Phase.AFTER:
@@ -91,12 +91,12 @@ def run_single(pipe: Connection, orders: Orders, phase: Phase, argument: str, at
     if command is not None:
         writer = journal.Writer.or_none(orders.runtime_folder)
         writer.note_guard()
-        writer.note("opened")  # whatever the journal was before it may have been lost with
+        writer.note("opened")  # the journal with the first "opened" may have been lost
         if phase == Phase.AFTER and attempt == 1:
-            # Whoever asked for it, the window's own guard did not live to run it.
+            # The window's own guard died before it could run after, whoever asked for this attempt.
             writer.note("thaw", by=ThawBy.LOST)
         selector = selectors.DefaultSelector()
-        # The journal lies in memory that many share: of what fails each minute a little is enough.
+        # The journal is in memory that many share: a short output is enough for an attempt that fails each minute.
         limit = LIMIT_BYTES if attempt == 1 else REPEATED_LIMIT_BYTES
         script = Script(
             record, command, writer, selector, lambda _: None, orders.secrets, attempt, limit
@@ -110,7 +110,7 @@ def run_single(pipe: Connection, orders: Orders, phase: Phase, argument: str, at
 
 
 def _settle_in(orders: Orders) -> tuple[spool.Record, int]:
-    """Leave the worker's session and streams, ignore what would end us, and read the record."""
+    """Leave the worker's session and streams, ignore the signals that would end us, and read the record."""
     lock = orders.lock.descriptor
     os.setsid()
     for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGPIPE):
@@ -123,13 +123,13 @@ def _settle_in(orders: Orders) -> tuple[spool.Record, int]:
 
 
 def _tell(pipe: Connection, what: str, value: object) -> None:
-    """Tell the worker; it may be gone, which never matters to what the guard does."""
+    """Send a message to the worker; if the worker is gone, the guard goes on all the same."""
     with suppress(OSError):
         pipe.send((what, value))
 
 
 def _turn(selector: selectors.BaseSelector, scripts: Sequence[Script], until: float | None) -> bool:
-    """Handle what is readable, or wait for the nearest deadline; tell whether there was anything."""
+    """Handle what is readable, or wait for the nearest deadline; return whether there was anything to read."""
     moments = [m for m in (*(script.deadline for script in scripts), until) if m is not None]
     now = linux.boottime()
     wait = min([IDLE_SECONDS, *(max(0.0, moment - now) for moment in moments)])
@@ -143,16 +143,16 @@ def _turn(selector: selectors.BaseSelector, scripts: Sequence[Script], until: fl
 
 
 def _bury(known: journal.Journal, record: spool.Record) -> None:
-    """Make sure that no earlier before or after of this run still acts.
+    """Make sure that no earlier before or after of this run is still working.
 
-    An after that lost its guard may be about to succeed: it gets its time. A killed process that stays sits
-    in a write to the frozen disk; it can do nothing more, and only the thaw lets it go.
+    An after that lost its guard may be about to succeed: it gets its full timeout. A killed process that does
+    not disappear is blocked in a write to the frozen disk: it can do nothing more, and only the thaw releases it.
     """
     for attempt in known.attempts.values():
         if attempt.process is None or attempt.phase == Phase.COMPLETE:
             continue
         if attempt.phase == Phase.BEFORE and attempt.ended_at is not None:
-            continue  # it ended by itself: what it left behind holds the lock that after shall release
+            continue  # it ended by itself: its children may hold the lock that after will release
         if attempt.phase == Phase.AFTER and attempt.was_ordered and attempt.ended_boot is None:
             timeout = record.after.timeout_seconds if record.after else 0.0
             _wait_until_gone(attempt.process, (attempt.ordered_boot or 0.0) + timeout)
@@ -171,7 +171,7 @@ def _wait_until_gone(leader: linux.Process, until: float) -> bool:
 
 
 class Window:
-    """One window's loop, single-threaded: before, the wait for "thaw", after."""
+    """The loop of one window, in one thread: before, the wait for "thaw", after."""
 
     def __init__(
         self,
@@ -199,7 +199,7 @@ class Window:
         return Script(self._record, command, self._writer, self._selector, on_end, self._secrets)
 
     def keep(self) -> None:
-        """Turn until the window is over, then put the outputs down."""
+        """Loop until the window is over, then write the outputs."""
         while not self._over:
             scripts = [script for script in (self._before, self._after) if script]
             busy = _turn(self._selector, scripts, self._deadline)
@@ -232,7 +232,7 @@ class Window:
         if word == "go":
             self._open()
         elif word == "thaw":
-            # Whoever slept past the deadline, this guard too, has held the application too long.
+            # Past the deadline the hold was too long, even if it was this guard that slept.
             self._thaw(ThawBy.DEADLINE if self._is_overdue else ThawBy.WORKER)
             _tell(self._pipe, "thawing", self._thaw_by)
 
@@ -262,7 +262,7 @@ class Window:
             self._release_after()
 
     def _thaw(self, by: ThawBy) -> None:
-        """Begin to thaw, once; before is made sure to be dead first."""
+        """Begin to thaw, once, after making sure that before is dead."""
         if self._thaw_by:
             return
         self._thaw_by = by
@@ -282,7 +282,7 @@ class Window:
         self._after.release("1" if before in FINE else "0", left)
 
     def _at_gate(self, script: Script) -> Script:
-        """Return the script, or a new one where somebody killed it while it stood at its gate."""
+        """Return the script, or a new one if it was killed while it waited at its gate."""
         if script.waits_at_gate:
             return script
         return self._fork(script.command.phase) or script

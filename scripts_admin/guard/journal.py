@@ -1,7 +1,8 @@
 """What happened to one run's scripts, appended line by line to a file in tmpfs.
 
-Within the window nothing may be written to a disk, as it may be the frozen one; tmpfs cannot be frozen, and
-it forgets exactly when the pids in it lose their meaning. Its one writer at a time holds the run's lock.
+Within the window nothing may be written to a disk, because it may be the frozen one. tmpfs cannot be frozen,
+and it is emptied exactly when the pids in it lose their meaning: at a reboot. There is one writer at a time:
+the process that holds the run's lock.
 """
 
 import errno
@@ -40,12 +41,12 @@ class Attempt:
 
     @property
     def was_ordered(self) -> bool:
-        """Tell whether the script was let go, so that it may have done anything at all."""
+        """Tell whether the script's gate was opened, so that it may have done anything at all."""
         return self.ordered_at is not None
 
     @property
     def settled(self) -> Outcome:
-        """Return the outcome, as far as it can be known when nobody keeps the script any more."""
+        """Return the outcome, as far as it can be known once no process keeps the script."""
         if self.was_ordered and self.ended_at is None:
             return Outcome.INTERRUPTED
         return self.outcome
@@ -53,10 +54,10 @@ class Attempt:
 
 @dataclass(slots=True)
 class Journal:
-    """A run's journal, read."""
+    """What a run's journal says."""
 
     attempts: dict[tuple[Phase, int], Attempt] = field(default_factory=dict)
-    guard: linux.Process | None = None  # the last that kept the run
+    guard: linux.Process | None = None  # the last one that kept the run
     opened: bool = False
     opened_boot: float | None = None  # seconds since boot
     thaw_by: ThawBy | None = None  # None: nobody has begun to thaw
@@ -65,17 +66,16 @@ class Journal:
 
     @property
     def before(self) -> Attempt | None:
-        """Return before's only attempt, or None where nothing tells of it."""
+        """Return before's only attempt, or None if the journal has none."""
         return self.attempts.get((Phase.BEFORE, 1))
 
     @property
     def afters(self) -> list[Attempt]:
-        """Return the attempts of after that were let go, oldest first."""
+        """Return the attempts of after whose gates were opened, oldest first."""
         found = [a for a in self.attempts.values() if a.phase == Phase.AFTER and a.was_ordered]
         return sorted(found, key=lambda attempt: attempt.number)
 
     def take(self, event: Event) -> None:
-        """Apply one line."""
         kind = event.pop("event")
         if kind == "opened":
             self.opened, self.opened_boot = True, event.get("boot")
@@ -105,14 +105,14 @@ class Journal:
 
 
 def read(folder: Path) -> Journal:
-    """Return what the run's journal says; an empty one where there is none."""
+    """Return the run's journal; an empty one if there is none."""
     return read_if_there(folder) or Journal()
 
 
 def read_if_there(folder: Path) -> Journal | None:
-    """Return the run's journal, or None where it is lost.
+    """Return the run's journal, or None if it is lost.
 
-    A torn line is left out, and so is one that another version wrote and that means nothing here.
+    A torn line is left out, and so is a line of another version that this version does not know.
     """
     journal = Journal()
     try:
@@ -126,15 +126,15 @@ def read_if_there(folder: Path) -> Journal | None:
 
 
 def create(folder: Path) -> None:
-    """Begin an empty journal; from now on a missing one means that it was lost."""
+    """Create an empty journal; from now on a missing journal means that it was lost."""
     Writer(folder).close()
 
 
 class Writer:
-    """Append to a run's journal; one write call a line, so a reader never sees half of a kept one."""
+    """Appends to a run's journal, with one write call per line: a reader never sees half of a line that is kept."""
 
     def __init__(self, folder: Path | None) -> None:
-        """Open the journal in the run's tmpfs folder, which is made where it is missing; None: keep nothing."""
+        """Open the journal in the run's tmpfs folder, and create the folder if it is missing; None: keep nothing."""
         self._torn = False
         if folder is None:
             self._descriptor = os.open(os.devnull, os.O_WRONLY)
@@ -142,24 +142,24 @@ class Writer:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
         self._descriptor = os.open(folder / NAME, flags, 0o600)
-        # A writer that was killed in mid-line left no newline; the next line must not be glued to it.
+        # A writer that was killed in the middle of a line left no newline: do not append to that line.
         self._torn = os.fstat(self._descriptor).st_size > 0
 
     @classmethod
     def or_none(cls, folder: Path) -> "Writer":
-        """Open the journal, or one that keeps nothing where there is no room: a thaw goes on without."""
+        """Open the journal, or one that keeps nothing if there is no room: a thaw goes on without a journal."""
         try:
             return cls(folder)
         except OSError:
             return cls(None)
 
     def note(self, event: str, **values: object) -> None:
-        """Put one event down if there is room: what follows a freeze must not fail for want of memory."""
+        """Write one event if there is room: after a freeze, nothing may fail because memory is full."""
         with suppress(OSError):
             self.write(event, **values)
 
     def write(self, event: str, **values: object) -> None:
-        """Put one event down with the times of now; OSError where there is no room for it."""
+        """Write one event with the current times; OSError if there is no room for it."""
         line = {"event": event, "at": time.time(), "boot": linux.boottime()} | values
         text = (b"\n" if self._torn else b"") + json.dumps(line).encode() + b"\n"
         self._torn = True
@@ -169,10 +169,9 @@ class Writer:
             raise OSError(errno.ENOSPC, "the journal's line is cut short")
 
     def note_guard(self) -> None:
-        """Put down that this process keeps the run from now on."""
+        """Write that this process keeps the run from now on."""
         guard = linux.identify(os.getpid())
         self.note("kept", pid=guard.pid, start_ticks=guard.start_ticks)
 
     def close(self) -> None:
-        """Let go of the file."""
         os.close(self._descriptor)

@@ -1,7 +1,7 @@
-"""The worker's end of a guard: start one, talk to it, and notice when it is gone.
+"""The worker's side of a guard: start one, talk to it, and notice when it is gone.
 
-Guards are forked by multiprocessing's forkserver from a parent that has only the guard preloaded: a few
-milliseconds and megabytes each, nothing of Django in them, and no thread of the worker's to be copied in mid-lock.
+Multiprocessing's forkserver forks guards from a parent that has only the guard preloaded. So each costs a few
+milliseconds and megabytes, has no Django in it, and copies no thread of the worker that may hold a lock.
 """
 
 import multiprocessing
@@ -18,22 +18,22 @@ from scripts_admin.guard import guard, linux
 
 START_SECONDS = 10.0
 _PROJECT = Path(guard.__file__).resolve().parents[2]
-# What each process that multiprocessing starts would else import for itself.
+# Otherwise each process that multiprocessing starts would import this itself.
 _STARTED_WITH = ["multiprocessing.popen_forkserver"]
 _context = multiprocessing.get_context("forkserver")
 _starting = threading.Lock()
 
 
 class GuardLostError(Exception):
-    """The guard is gone, or did not answer: whoever gets the run's lock has to thaw."""
+    """The guard is gone, or did not answer: the process that gets the run's lock has to thaw."""
 
 
 def warm() -> None:
-    """Have the forkserver running, with the guard preloaded; costs nothing when it runs already."""
+    """Start the forkserver with the guard preloaded; costs nothing if it already runs."""
     with _starting:
         _context.set_forkserver_preload([guard.__name__, *_STARTED_WITH])
         inherited = os.environ.get("PYTHONPATH")
-        # The forkserver does not get our sys.path, and swallows the ImportError of a failed preload.
+        # The forkserver does not get our sys.path, and ignores the ImportError of a failed preload.
         os.environ["PYTHONPATH"] = os.pathsep.join([str(_PROJECT), *filter(None, [inherited])])
         try:
             forkserver.ensure_running()
@@ -55,9 +55,9 @@ class Guard:
         secrets: Sequence[bytes] = (),
         single: tuple[Phase, str, int] | None = None,
     ) -> None:
-        """Start a guard and hand it the run's lock; this process holds it no longer on return.
+        """Start a guard and give it the run's lock; this process no longer holds the lock on return.
 
-        `single` is (phase, argument, attempt) of one script to run outside a window.
+        `single`: phase, argument and attempt of one script to run outside a window.
         """
         try:
             warm()
@@ -71,19 +71,20 @@ class Guard:
             with theirs:
                 self._process.start()
         finally:
-            os.close(lock)  # whatever went wrong: a lock that nobody minds would never be thawed
+            os.close(
+                lock
+            )  # also after an error: while a process without a guard holds the lock, nobody thaws
 
     @property
     def pid(self) -> int:
-        """Return the guard's pid."""
         return self._process.pid or 0
 
     def wait_until_ready(self) -> bool:
-        """Return once both scripts stand at their gates; tells whether the preload took."""
+        """Return once both scripts wait at their gates; True if the preload worked."""
         return bool(self._hear("ready", START_SECONDS))
 
     def wake(self) -> None:
-        """Let it go on where somebody has stopped it (SIGSTOP, a debugger)."""
+        """Continue the guard if somebody has stopped it (SIGSTOP, a debugger)."""
         with suppress(ProcessLookupError):
             os.kill(self.pid, signal.SIGCONT)
 
@@ -96,24 +97,24 @@ class Guard:
         return Outcome.of(str(self._hear("before", within_seconds)))
 
     def thaw(self, within_seconds: float) -> ThawBy:
-        """Have after run; return who began the thaw: the worker if this call did."""
+        """Ask for after; return who began the thaw: the worker, if this call did."""
         self._say("thaw")
         return ThawBy(str(self._hear("thawing", within_seconds)))
 
     def wait_until_over(self, within_seconds: float) -> None:
-        """Return when after has ended and the outputs are in the journal."""
+        """Return once after has ended and the outputs are in the journal."""
         self._hear("over", within_seconds)
 
     def wait_until_done(self, within_seconds: float) -> None:
-        """Return when a single script has ended."""
+        """Return once the single script has ended."""
         self._hear("done", within_seconds)
 
     def is_done(self) -> bool:
-        """Tell whether a single script's guard is finished or gone, without waiting."""
+        """Tell, without waiting, whether the guard of a single script is finished or gone."""
         return self._process.exitcode is not None
 
     def release(self) -> None:
-        """Let go of the pipe. In an open window the guard thaws by itself."""
+        """Close the pipe. In an open window the guard then thaws by itself."""
         self._pipe.close()
         self._process.join(0)
 
@@ -124,7 +125,7 @@ class Guard:
             raise GuardLostError(word) from problem
 
     def _hear(self, wanted: str, within_seconds: float) -> object:
-        """Return the value that comes with `wanted`; words of earlier moments are passed over."""
+        """Return the value that comes with `wanted`; earlier messages are skipped."""
         until = linux.boottime() + within_seconds
         with suppress(EOFError, OSError):
             while self._pipe.poll(max(0.0, until - linux.boottime())):

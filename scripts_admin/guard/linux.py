@@ -1,4 +1,4 @@
-"""What the kernel tells about processes: identity that survives the reuse of a pid."""
+"""What the kernel says about processes. A process keeps its identity here even if its pid is reused."""
 
 import os
 import signal
@@ -8,22 +8,22 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _PROC = Path("/proc")
-_STATE, _GROUP, _START = 0, 2, 19  # fields of /proc/<pid>/stat, counted behind the command's ")"
+_STATE, _GROUP, _START = 0, 2, 19  # fields of /proc/<pid>/stat, counted after the command's ")"
 
 
 def boot_id() -> str:
-    """Return the kernel's id of this boot; a pid means nothing in another one."""
+    """Return the kernel's id of this boot; a pid means nothing in another boot."""
     return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
 
 
 def boottime() -> float:
-    """Return seconds since boot, suspension included; no change of the wall clock moves it."""
+    """Return seconds since boot, time in suspend included; a change of the wall clock does not move it."""
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """A process as one boot knows it: its pid and the tick it started at."""
+    """A process within one boot: its pid and the tick at which it started."""
 
     pid: int
     start_ticks: int
@@ -32,19 +32,19 @@ class Process:
 def _stat(pid: int | str) -> list[str] | None:
     try:
         text = (_PROC / str(pid) / "stat").read_text(encoding="utf-8", errors="replace")
-    except OSError:  # gone between the listing and the reading
+    except OSError:  # it ended between the listing and the reading
         return None
     return text.rpartition(")")[2].split()
 
 
 def identify(pid: int) -> Process:
-    """Return the process that has this pid now; start 0 when there is none."""
+    """Return the process that has this pid now; its start is 0 if there is none."""
     fields = _stat(pid)
     return Process(pid, int(fields[_START]) if fields else 0)
 
 
 def is_alive(process: Process) -> bool:
-    """Tell whether this very process still runs; a zombie is gone."""
+    """Tell whether this very process still runs; a zombie does not."""
     fields = _stat(process.pid)
     if fields is None or fields[_STATE] in "ZX":
         return False
@@ -52,9 +52,9 @@ def is_alive(process: Process) -> bool:
 
 
 def is_dying(process: Process) -> bool:
-    """Tell whether this very process was killed, though a thread of it that waits for a disk may keep it.
+    """Tell whether this very process is gone or was killed, even if one of its threads still waits for a disk.
 
-    Until that thread ends, no descriptor of the process is closed, and nothing that watches them hears of it.
+    Until that thread ends, the kernel closes no descriptor of the process, so those who watch them notice nothing.
     """
     if not is_alive(process):
         return True
@@ -67,17 +67,17 @@ def is_dying(process: Process) -> bool:
 
 
 def group_is_gone(leader: Process) -> bool:
-    """Tell whether the leader is gone, and no living process is left of the group that it founded.
+    """Tell whether the leader is gone, and no living process is left in the group that it created.
 
-    The kernel gives a pid to nobody while a group bears its number, so a living leader with another
-    start time proves that the group ended before.
+    The kernel does not reuse a pid while a group has its number. So a living leader with another start time
+    proves that the group has ended.
     """
     fields = _stat(leader.pid)
     if fields is not None and int(fields[_START]) != leader.start_ticks:
         return True
     if fields is not None and fields[_STATE] not in "ZX":
-        return False  # forked a moment ago, it may have founded no group yet
-    for name in os.listdir(_PROC):  # noqa: PTH208 - one call, where iterdir would make a Path of each
+        return False  # forked a moment ago: it may not have created its group yet
+    for name in os.listdir(_PROC):  # noqa: PTH208 - one call; iterdir would make a Path of each
         if not name.isdigit():
             continue
         member = _stat(name)
@@ -87,7 +87,7 @@ def group_is_gone(leader: Process) -> bool:
 
 
 def signal_group(leader: Process, number: signal.Signals) -> None:
-    """Signal what is left of the leader's group, and the leader before it has one; nobody else is ever hit."""
+    """Signal what is left of the leader's group, or the leader if it has none yet; never any other process."""
     fields = _stat(leader.pid)
     if fields is not None and int(fields[_START]) != leader.start_ticks:
         return

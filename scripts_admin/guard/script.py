@@ -1,7 +1,7 @@
-"""One script under a guard: forked at a gate, let go, read, ended and reaped, and never waited for.
+"""One script under a guard: forked at a gate, released, read, ended and reaped. The guard never blocks on it.
 
-The fork happens before the window, with the pid on record; inside it only a byte string goes through a pipe.
-If the guard dies, the gate closes and a script that was not let go never starts.
+The fork happens before the window opens, and the pid is in the journal. Inside the window only a byte string
+goes through a pipe. If the guard dies, the gate closes, and a script that was not released never starts.
 """
 
 import errno
@@ -20,14 +20,14 @@ from scripts_admin.guard.journal import Writer
 from scripts_admin.guard.spool import Record, RunAs, ScriptCommand
 
 READ_BYTES = 65536
-TERM_GRACE_SECONDS = 1.0  # from TERM to KILL; the application may be frozen all the while
-KILL_GRACE_SECONDS = 2.0  # a killed process that stays may sit in a write to the frozen disk: go on
+TERM_GRACE_SECONDS = 1.0  # from TERM to KILL; the application may be frozen during this time
+KILL_GRACE_SECONDS = 2.0  # a killed process may be blocked in a write to the frozen disk: go on without waiting longer
 RECHECK_SECONDS = 0.01
 _NOT_STARTED = 127
 
 
 class Order(TypedDict):
-    """What a script learns only when it is let go."""
+    """What a script gets only when its gate opens."""
 
     arguments: list[str]
     environment: dict[str, str]
@@ -47,7 +47,7 @@ class Script:
         attempt: int = 1,
         limit_bytes: int = LIMIT_BYTES,
     ) -> None:
-        """Fork the script's process and hold it at the gate; its pid is in the journal on return."""
+        """Fork the script's process, which waits at the gate; its pid is in the journal on return."""
         self.command, self.attempt = command, attempt
         self.outcome = Outcome.NOT_RUN
         self.exit_code: int | None = None
@@ -61,7 +61,7 @@ class Script:
         self._give_up: float | None = None
         self._leader_is_gone = False
         self._fork(record)
-        # Nothing may be frozen that is not on record; a thaw goes on without its record.
+        # Nothing may be frozen without a journal line; a thaw goes on without one.
         self._put = journal.write if command.phase == Phase.BEFORE else journal.note
         self._put(
             "spawned",
@@ -91,21 +91,21 @@ class Script:
 
     @property
     def waits_at_gate(self) -> bool:
-        """Tell whether the process is alive and was not let go yet."""
+        """Tell whether the process is alive and its gate was not opened yet."""
         return self._deadline is None and self.ended_boot is None
 
     @property
     def ended(self) -> bool:
-        """Tell whether the script's own process is over, or as good as over."""
+        """Tell whether the script's own process has ended, or was killed and cannot do anything more."""
         return self.ended_boot is not None
 
     @property
     def deadline(self) -> float | None:
-        """Return the boot time at which `tick` has something to do; None when it has nothing."""
+        """Return the boot time at which `tick` has something to do; None if there is nothing."""
         return None if self.ended else self._deadline
 
     def release(self, argument: str | None, seconds_left: float) -> None:
-        """Let the script go; the journal says so before it runs its first instruction."""
+        """Open the script's gate; the journal says so before the script runs its first instruction."""
         self._put(
             "ordered",
             phase=self.command.phase,
@@ -123,16 +123,16 @@ class Script:
                 "N2W_SECONDS_LEFT": str(max(0, int(seconds_left))),
             },
         }
-        linux.signal_group(self.process, signal.SIGCONT)  # whoever has stopped it at its gate
-        with suppress(BrokenPipeError):  # it died at the gate; its exit tells
+        linux.signal_group(self.process, signal.SIGCONT)  # somebody may have stopped it at its gate
+        with suppress(BrokenPipeError):  # it died at the gate; its exit code says so
             os.write(self._gate, json.dumps(order).encode() + b"\n")
 
     def abandon(self) -> None:
-        """Close the gate of a script that shall not run; it exits by itself."""
+        """Close the gate of a script that must not run; its process exits by itself."""
         os.close(self._gate)
 
     def end(self, outcome: Outcome) -> None:
-        """Begin to end the script's group: TERM now, KILL a second later; `outcome` is what it is called."""
+        """Begin to end the script's group: TERM now, KILL a second later; the script gets this `outcome`."""
         if self.ended or self._ending:
             return
         self._ending = outcome
@@ -158,7 +158,7 @@ class Script:
         self._deadline = now + RECHECK_SECONDS
 
     def write_output(self) -> None:
-        """Put into the journal what the script has said so far."""
+        """Write the script's output so far into the journal."""
         if self._collect:
             self._journal.note(
                 "output",
@@ -187,11 +187,11 @@ class Script:
         code = os.waitstatus_to_exitcode(status)
         if self.ended:
             return
-        if self._deadline is None:  # somebody killed it at the gate: it never ran
+        if self._deadline is None:  # it was killed at the gate: it never ran
             self.ended_boot = linux.boottime()
             return
         if self._ending:
-            # The leader is gone, its children need not be: nothing of it may act once after runs.
+            # The leader is gone, but its children may live: none of them may do anything once after runs.
             self._leader_is_gone, self.exit_code = True, code
             self._deadline = linux.boottime()
             return
@@ -203,7 +203,7 @@ class Script:
             self._finish(Outcome.FAILED if code else Outcome.SUCCEEDED, code)
 
     def _start_error(self) -> bytes:
-        """Return why the child could not start its file; empty when it did, as exec closes the pipe."""
+        """Return why the child could not start its file; empty if it did, because exec closes the pipe."""
         with suppress(BlockingIOError):
             return os.read(self._error, READ_BYTES)
         return b""
@@ -228,7 +228,7 @@ def _become_script(
     stdout: int,
     stderr: int,
 ) -> NoReturn:
-    """Turn this forked child into the script, once the gate opens. Never returns."""
+    """Turn this forked child into the script when the gate opens. Never returns."""
     try:
         os.setsid()
         _keep_only(gate, error, stdout, stderr)
@@ -246,7 +246,7 @@ def _become_script(
 
 
 def _keep_only(gate: int, error: int, stdout: int, stderr: int) -> None:
-    """Leave the child its standard streams, the gate and the error pipe; above all not the run's lock."""
+    """Close all but the standard streams, the gate and the error pipe in the child; above all the run's lock."""
     null = os.open(os.devnull, os.O_RDONLY)
     os.dup2(null, 0)
     os.dup2(stdout, 1)
@@ -258,9 +258,10 @@ def _keep_only(gate: int, error: int, stdout: int, stderr: int) -> None:
 
 
 def _rehearse(record: Record, command: ScriptCommand) -> None:
-    """Walk the way from the gate to the script, up to an exec that fails, while nothing is frozen.
+    """Run the code from the gate to the script once, up to an exec that fails, while nothing is frozen.
 
-    A forked child copies each page of memory at its first touch; the frozen application shall not pay for that.
+    A forked child copies each page of memory at its first write. This must not cost time while the application
+    is frozen.
     """
     order: Order = {"arguments": ["1"], "environment": {"N2W_PHASE": command.phase}}
     with suppress(OSError):
@@ -281,10 +282,10 @@ def _wait_at(gate: int) -> Order | None:
 
 
 def _run(record: Record, command: ScriptCommand, order: Order) -> None:
-    """Execute the first path that lets itself be executed; raise OSError of the first when none does."""
+    """Execute the first path that can be executed; if none can, raise the OSError of the first."""
     if record.identity is not None:
         _become(record.identity)
-    with suppress(OSError):  # the folder may be gone; the copy in the spool runs all the same
+    with suppress(OSError):  # the folder may be gone; the copy in the spool still runs
         os.chdir(record.folder)
     problem: OSError | None = None
     for number, path in enumerate(command.paths):
@@ -309,7 +310,7 @@ def _become(identity: RunAs) -> None:
 
 
 def _check_inside(path: str, folder: str) -> None:
-    """Refuse a file that was swapped for a link out of its folder since it was looked at."""
+    """Refuse a file that was replaced by a link out of its folder after it was checked."""
     inside = os.path.realpath(folder)
     if os.path.commonpath([os.path.realpath(path), inside]) != inside:
         raise PermissionError(errno.EACCES, "it is a link that leads out of its folder")

@@ -1,12 +1,12 @@
-"""The spool: what suffices to thaw one run when database, broker and worker are gone.
+"""The spool: everything needed to thaw one run when database, broker and worker are gone.
 
-`<spool>/<run>/record.json` is fsynced before the window opens, so its presence means "something may be
-frozen". `<spool>/<run>/lock` is held by whoever may run the run's scripts; a free lock means that its
-holder is dead. Within a window this folder is only read, with O_RDONLY: its disk may be the frozen one,
-and even opening a file for writing would block there.
+`<spool>/<run>/record.json` is fsynced before the window opens, so if the file exists, something may be
+frozen. The process that may run the run's scripts holds `<spool>/<run>/lock`; a free lock means that its
+holder is dead. Within a window this folder is only read, with O_RDONLY: its disk may be the frozen one, and
+even opening a file for writing would block.
 
-A record may have been written by an older or a newer version, as a window outlives an upgrade. So names may be
-added to it, with a new FORMAT, and none that stands here ever changes its meaning or goes.
+An older or a newer version may have written a record, because a window can outlive an upgrade. So names may be
+added to it, with a new FORMAT, but no name here is ever removed or changes its meaning.
 """
 
 import fcntl
@@ -25,13 +25,13 @@ from scripts_admin.domain.phases import Outcome, Phase
 FORMAT = 1
 RECORD, SETTLED = "record.json", "settled.json"
 _LOOK_SECONDS = 0.02
-LOCK = "lock"  # who holds it may run the run's scripts
-KEEPER = "keeper"  # who holds it enters what happened into the database
+LOCK = "lock"  # its holder may run the run's scripts
+KEEPER = "keeper"  # its holder enters what happened into the database
 
 
 @dataclass(frozen=True, slots=True)
 class RunAs:
-    """The Linux account that a script runs as; None where a ScriptCommand wants the server's own."""
+    """The Linux account that a script runs as; a ScriptCommand has None for the server's own account."""
 
     name: str
     uid: int
@@ -41,7 +41,7 @@ class RunAs:
 
 @dataclass(frozen=True, slots=True)
 class ScriptCommand:
-    """One phase's script: the file in the folder, then its copy in the spool."""
+    """The script of one phase: the file in the folder, then its copy in the spool."""
 
     phase: Phase
     paths: tuple[str, ...]
@@ -49,13 +49,13 @@ class ScriptCommand:
 
     @property
     def name(self) -> str:
-        """Return the file's name, as pages show it."""
+        """The file's name, as pages show it."""
         return Path(self.paths[0]).name
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """All that a stranger needs to thaw a run. Times are seconds; `boot` tells which boot wrote it."""
+    """Everything that another process needs to thaw a run. Times are in seconds; `boot` is the boot that wrote it."""
 
     run: str
     boot: str
@@ -68,38 +68,38 @@ class Record:
     complete: ScriptCommand | None = None
     not_run: Mapping[Phase, Outcome] = field(
         default_factory=dict
-    )  # outcome of each phase without a command
+    )  # the outcome of each phase without a command
     identity: RunAs | None = None
     collect_output: bool = True
-    masks: str = ""  # the values to mask in outputs, encrypted as the database has them
+    masks: str = ""  # the values to mask in outputs, encrypted as in the database
     format: int = FORMAT
 
     @property
     def is_foreign(self) -> bool:
-        """Tell whether another version wrote it, so that more may have happened than we can know."""
+        """Tell whether another version wrote it: then more may have happened than this version can know."""
         return self.format != FORMAT
 
     @property
     def before_outcome(self) -> Outcome:
-        """Return the outcome of before where it has no command."""
+        """Return the outcome of before if it has no command."""
         return self.outcome_of(Phase.BEFORE, Outcome.MISSING)
 
     def outcome_of(self, phase: Phase, otherwise: Outcome) -> Outcome:
-        """Return the outcome of a phase without a command; `otherwise` where the record names none."""
+        """Return the outcome of a phase without a command; `otherwise` if the record has none."""
         return self.not_run.get(phase, otherwise)
 
     def command(self, phase: Phase) -> ScriptCommand | None:
-        """Return the phase's command, or None where the policy has no such script."""
+        """Return the phase's command, or None if the policy has no such script."""
         found: ScriptCommand | None = getattr(self, phase)
         return found
 
 
 class UnreadableRecordError(Exception):
-    """A record that does not tell how to thaw its run: it is broken, or another version wrote it otherwise."""
+    """A record that does not say how to thaw its run: it is broken, or another version wrote it differently."""
 
 
 def write(folder: Path, record: Record, name: str = RECORD) -> None:
-    """Put the record down for good: after the return a power cut cannot take it."""
+    """Write the record durably: after the return, a power cut cannot destroy it."""
     temporary = folder / f".{RECORD}"
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
@@ -112,7 +112,7 @@ def write(folder: Path, record: Record, name: str = RECORD) -> None:
 
 
 def sync(path: Path) -> None:
-    """Flush a file or a folder to its disk."""
+    """Flush (fsync) a file or a folder to its disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -121,17 +121,17 @@ def sync(path: Path) -> None:
 
 
 def settle(folder: Path) -> None:
-    """Note that nothing has to be thawed any more; complete still finds its record."""
+    """Note that nothing is left to thaw; complete still finds its record."""
     with suppress(FileNotFoundError):
         (folder / RECORD).replace(folder / SETTLED)
         sync(folder)
 
 
 def read(folder: Path, name: str = RECORD) -> Record:
-    """Return the record; FileNotFoundError where none was written, UnreadableRecordError where it does not suffice.
+    """Return the record; FileNotFoundError if none was written, UnreadableRecordError if it is not sufficient.
 
-    Of a foreign record what is known here is taken. Its outputs are not kept: what to mask in them may stand
-    in a place that is not known.
+    From a record of another version, take only the names that this version knows. Its outputs are not kept:
+    this version may not know which values to mask in them.
     """
     text = (folder / name).read_text(encoding="utf-8", errors="replace")
     try:
@@ -146,7 +146,7 @@ def read(folder: Path, name: str = RECORD) -> Record:
 
 
 def _parts(raw: Mapping[str, Any]) -> dict[str, Any]:
-    """Return scripts and account. Each has to be named: a script must never run as root for want of its account."""
+    """Return scripts and account. The record must have each: a script must never run as root for lack of an account."""
     found: dict[str, Any] = {"format": raw["format"], "identity": None}
     for phase in Phase:
         found[phase] = _command(raw[phase]) if raw[phase] else None
@@ -176,18 +176,20 @@ def _format(text: str) -> object:
 
 
 def create(spool: Path, run: str) -> Path:
-    """Make the run's folder and its lock file; nothing in it tells yet that anything is frozen."""
+    """Create the run's folder and its lock file; they do not yet say that anything may be frozen."""
     folder = spool / run
     if not folder.is_dir():
         folder.mkdir(parents=True, exist_ok=True)
-        folder.chmod(0o711)  # whatever the umask: script accounts pass through it to their copies
+        folder.chmod(
+            0o711
+        )  # regardless of the umask: script accounts pass through it to their copies
     for name in (LOCK, KEEPER):
         os.close(os.open(folder / name, os.O_RDONLY | os.O_CREAT, 0o600))
     return folder
 
 
 def read_any(folder: Path) -> Record:
-    """Return the record, whether or not its window is settled."""
+    """Return the record, whether or not anything is left to thaw."""
     try:
         return read(folder)
     except FileNotFoundError:
@@ -195,10 +197,10 @@ def read_any(folder: Path) -> Record:
 
 
 def try_lock(folder: Path, name: str = LOCK) -> int | None:
-    """Return a descriptor that holds one of the run's locks, or None where somebody alive holds it.
+    """Return a descriptor that holds one of the run's locks, or None if a living process holds it.
 
-    FileNotFoundError where the folder is gone. The descriptor is not inherited over exec; closing it, or
-    dying, frees the lock unless a guard got a duplicate of it.
+    FileNotFoundError if the folder is gone. The descriptor does not survive exec. Closing it, or dying, frees
+    the lock unless a guard has a duplicate of it.
     """
     descriptor = os.open(folder / name, os.O_RDONLY)
     try:
@@ -210,9 +212,9 @@ def try_lock(folder: Path, name: str = LOCK) -> int | None:
 
 
 def lock_within(folder: Path, seconds: float) -> int | None:
-    """Return a descriptor that holds the scripts' lock; None where somebody kept it all the while.
+    """Return a descriptor that holds the scripts' lock; None if another process kept it for the whole time.
 
-    Others look at it for a moment to see whether its holder lives, which must not fail a run.
+    Others take it for a moment to see whether its holder lives; this must not make a run fail.
     """
     until = time.monotonic() + seconds
     while (descriptor := try_lock(folder)) is None and time.monotonic() < until:
@@ -221,7 +223,7 @@ def lock_within(folder: Path, seconds: float) -> int | None:
 
 
 def is_held(folder: Path, name: str = LOCK) -> bool:
-    """Tell whether somebody alive holds the lock."""
+    """Tell whether a living process holds the lock."""
     try:
         descriptor = try_lock(folder, name)
     except FileNotFoundError:
@@ -233,20 +235,23 @@ def is_held(folder: Path, name: str = LOCK) -> bool:
 
 
 def folders(spool: Path) -> Iterator[Path]:
-    """Yield the folder of every run that the spool knows."""
+    """Yield the folder of every run in the spool."""
     with suppress(FileNotFoundError):
         yield from sorted(path for path in spool.iterdir() if (path / LOCK).exists())
 
 
 def open_windows(spool: Path) -> Iterator[Path]:
-    """Yield the folder of every run whose window may be open; one look at each, as thousands may only wait."""
+    """Yield the folder of every run whose window may be open.
+
+    One system call for each folder: there may be thousands that only wait.
+    """
     with suppress(FileNotFoundError):
-        for name in sorted(os.listdir(spool)):  # noqa: PTH208 - iterdir would make a Path of each
+        for name in sorted(os.listdir(spool)):  # noqa: PTH208 - iterdir would make a Path of each name
             if os.path.exists(f"{spool}/{name}/{RECORD}"):  # noqa: PTH110 - as above
                 yield spool / name
 
 
 def remove(*paths: Path) -> None:
-    """Forget a run whose end has been entered; what is gone already is no error."""
+    """Remove the folders of a run whose end is in the database; a folder that is already gone is no error."""
     for path in paths:
         shutil.rmtree(path, ignore_errors=True)

@@ -1,6 +1,6 @@
-"""Who thaws when the window's own guard did not, or did not succeed: what is due, and doing it.
+"""Thawing a window whose own guard did not thaw it, or failed: which attempt is due, and starting it.
 
-Works from the spool and the journal alone, so that it needs no database, broker or worker.
+Works from the spool and the journal alone, so it needs no database, broker or worker.
 """
 
 import signal
@@ -15,7 +15,7 @@ RETRY_SECONDS = (1, 2, 5, 10, 30, 60)
 
 @dataclass(frozen=True, slots=True)
 class NextAttempt:
-    """The next attempt of after. `at` is seconds since boot, in the past when it is due already."""
+    """The next attempt of after. `at` is in seconds since boot; if it is in the past, the attempt is due."""
 
     attempt: int
     argument: str
@@ -24,9 +24,9 @@ class NextAttempt:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """How a window stands once its keeper is gone.
+    """The state of a window once its keeper is gone.
 
-    `due` None with `given_up` False: nothing has to be thawed any more.
+    `due` None with `given_up` False: nothing is left to thaw.
     """
 
     before: Outcome  # as far as it can be known
@@ -36,7 +36,7 @@ class Standing:
 
 
 def standing(record: spool.Record, known: journal.Journal | None, boot: str) -> Standing:
-    """Judge a window that nobody keeps. `known` None: its journal is lost, so anything may be frozen."""
+    """Return the state of a window that nobody keeps. `known` None: its journal is lost, so anything may be frozen."""
     unopened = known is not None and not known.opened and record.boot == boot
     if unopened and not record.is_foreign:
         return Standing(Outcome.NOT_RUN)
@@ -58,7 +58,7 @@ def standing(record: spool.Record, known: journal.Journal | None, boot: str) -> 
 
 def _before(record: spool.Record, known: journal.Journal | None) -> Outcome:
     if record.is_foreign:
-        return Outcome.INTERRUPTED  # what else another version did to freeze is not known here
+        return Outcome.INTERRUPTED  # we cannot know what else another version did to freeze
     if record.before is None:
         return record.before_outcome
     attempt = known.before if known else None
@@ -69,7 +69,7 @@ def _failed(
     record: spool.Record, before: Outcome, afters: list[journal.Attempt], argument: str
 ) -> Standing:
     last, number = afters[-1], len(afters)
-    # An attempt whose guard died has no end on record; its start serves, or it would be repeated without pause.
+    # An attempt whose guard died has no end in the journal: count from its start, or it is repeated without a pause.
     pause = RETRY_SECONDS[min(number, len(RETRY_SECONDS)) - 1]
     lost_first = number == 1 and last.ended_boot is None
     at = 0.0 if lost_first else _moment(last) + pause
@@ -79,7 +79,7 @@ def _failed(
 
 
 def _moment(attempt: journal.Attempt) -> float:
-    """Return when the attempt ended, or was started where its end is not known."""
+    """Return when the attempt ended, or when it started if its end is not known."""
     return attempt.ended_boot if attempt.ended_boot is not None else attempt.ordered_boot or 0.0
 
 
@@ -89,7 +89,7 @@ def _again_at(
     known: journal.Journal | None,
     afters: list[journal.Attempt],
 ) -> float:
-    """Return when an after must start to count as the last; 0 when before ended by itself."""
+    """Return the earliest start of an after that counts as the last one; 0 if before ended by itself."""
     if before in ENDED_BY_ITSELF or record.before is None:
         return 0.0
     attempt = known.before if known else None
@@ -99,14 +99,14 @@ def _again_at(
 
 
 def look(spool_folder: Path, runtime_folder: Path) -> tuple[spool.Record, Standing]:
-    """Return the record and the standing of a run; FileNotFoundError where nothing was ever spooled."""
+    """Return the record and the state of a run; FileNotFoundError if no record was ever written."""
     record = spool.read(spool_folder)
     known = journal.read_if_there(runtime_folder)
     return record, standing(record, known, linux.boot_id())
 
 
 def wake(runtime_folder: Path) -> None:
-    """Let the guard of a run go on where somebody has stopped it (SIGSTOP, a debugger)."""
+    """Continue the guard of a run if somebody has stopped it (SIGSTOP, a debugger)."""
     guard = journal.read(runtime_folder).guard
     if guard is not None:
         linux.signal_group(guard, signal.SIGCONT)
@@ -119,6 +119,6 @@ def start(
     due: NextAttempt,
     secrets: tuple[bytes, ...] = (),
 ) -> keeper.Guard:
-    """Start the attempt in a guard of its own, which gets the run's lock; returns at once."""
+    """Start the attempt in a new guard, which gets the run's lock; return at once."""
     single = (Phase.AFTER, due.argument, due.attempt)
     return keeper.Guard(spool_folder, runtime_folder, lock, secrets, single)

@@ -1,4 +1,4 @@
-"""Rows of people and of their script folders."""
+"""Users and their script folders in the database."""
 
 from scripts_admin.models.folder import (
     ROOT,

@@ -1,4 +1,4 @@
-"""Script folders, and the grants on them."""
+"""Script folders, and the permissions granted on them."""
 
 from django.db import models
 from guardian.models import GroupObjectPermissionBase, UserObjectPermissionBase
@@ -10,17 +10,16 @@ ROOT = "root"
 
 
 class FolderQuerySet(models.QuerySet["Folder"]):
-    """Folders, as a person may see them."""
+    """Folders, limited to those that a user may see."""
 
     def visible_to(self, user: User) -> "FolderQuerySet":
-        """Return the folders that the user may see."""
         return permissions.visible(self, user)
 
 
 class Folder(models.Model):
-    """Where scripts lie: root's folder, which superusers share, or one user's.
+    """A folder of scripts: root's, which superusers share, or one user's.
 
-    A policy points to a folder row; the row, not the person who pressed the button, says which scripts run.
+    A policy points to a folder row. This row decides which scripts run, not the person who starts the run.
     """
 
     name = models.CharField(max_length=31, unique=True)
@@ -31,8 +30,6 @@ class Folder(models.Model):
     objects = FolderQuerySet.as_manager()
 
     class Meta:
-        """What guardian may grant on a folder."""
-
         permissions = [("use_folder", "May run the scripts of this folder")]
         constraints = [
             models.CheckConstraint(
@@ -43,7 +40,6 @@ class Folder(models.Model):
         ]
 
     def __str__(self) -> str:
-        """Return the folder's name."""
         return self.name
 
     @property
@@ -53,12 +49,12 @@ class Folder(models.Model):
 
 
 class FolderUserPermission(UserObjectPermissionBase):
-    """Guardian's grants to users, with a real foreign key."""
+    """Guardian's permissions of users, with a real foreign key."""
 
     content_object = models.ForeignKey(Folder, on_delete=models.CASCADE)
 
 
 class FolderGroupPermission(GroupObjectPermissionBase):
-    """Guardian's grants to groups, with a real foreign key."""
+    """Guardian's permissions of groups, with a real foreign key."""
 
     content_object = models.ForeignKey(Folder, on_delete=models.CASCADE)

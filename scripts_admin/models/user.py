@@ -8,7 +8,7 @@ from scripts_admin.domain import names
 
 
 class User(AbstractUser):
-    """An account of this server. Its name is its folder's and may be a Linux account's, so it never changes."""
+    """A user of this server. The folder has the same name, and a Linux account may have it, so it never changes."""
 
     username = models.CharField(
         "name",
@@ -25,7 +25,7 @@ class User(AbstractUser):
     )
 
     class Meta:
-        """The database keeps the rule too."""
+        """The database enforces the rule too."""
 
         constraints = [
             models.CheckConstraint(

@@ -1,4 +1,4 @@
-"""Folders: made with their owner, granted through guardian."""
+"""Folders: created with their owner, who gets the permission through guardian."""
 
 import pwd
 
@@ -8,7 +8,7 @@ from scripts_admin import permissions
 from scripts_admin.domain import names
 from scripts_admin.models import ROOT, Folder, User
 
-# Names that a path, a page or the system means something else by.
+# Names that already mean something else in a path, on a page or to the system.
 RESERVED = frozenset(
     {"root", "n2wbackup", "cpmuser", "admin-api", "static", "health", "all", "new"}
 )
@@ -17,19 +17,21 @@ NOBODY_UID = 65534
 
 
 class UserNameError(Exception):
-    """A user cannot have this name; the text is one sentence for people."""
+    """A user cannot have this name; the text is a sentence for the user."""
 
 
 def check_user_name(name: str) -> None:
-    """Raise UserNameError where no user may be called so."""
+    """Raise UserNameError if no user may have this name."""
     if not names.is_user_name(name):
         message = (
-            f"The user name {name!r} cannot be used: it has to start with a lower-case letter and go on with "
-            "lower-case letters, digits, '_' or '-', 31 characters at most."
+            f"The user name {name!r} cannot be used: it must start with a lower-case letter, followed by "
+            "lower-case letters, digits, '_' or '-', and have at most 31 characters."
         )
         raise UserNameError(message)
     if name in RESERVED or _is_system_account(name):
-        message = f"The user name {name!r} belongs to the system or is reserved: choose another."
+        message = (
+            f"The user name {name!r} belongs to the system or is reserved: choose another name."
+        )
         raise UserNameError(message)
 
 
@@ -42,14 +44,14 @@ def _is_system_account(name: str) -> bool:
 
 
 def root() -> Folder:
-    """Return root's folder, which superusers share; it is made with the first who needs it."""
+    """Return root's folder, which superusers share; it is created at the first use."""
     folder, _ = Folder.objects.get_or_create(name=ROOT, owner=None)
     return folder
 
 
 @transaction.atomic
 def of(user: User) -> Folder:
-    """Return the folder that the user's policies point to: root's for a superuser, else their own."""
+    """Return the folder for the user's policies: root's for a superuser, else their own."""
     if user.is_superuser:
         return root()
     folder, made = Folder.objects.get_or_create(name=user.username, owner=user)

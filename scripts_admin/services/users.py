@@ -1,4 +1,4 @@
-"""Users: made with their folder, never renamed, deleted only when nothing is theirs any more."""
+"""Users: created with their folder, never renamed, deleted only when they no longer own anything."""
 
 from pathlib import Path
 
@@ -16,11 +16,11 @@ _EMAIL_CHARACTERS = 254  # RFC 3696
 
 
 class UserInUseError(Exception):
-    """The user cannot be deleted; the text is one sentence for people."""
+    """The user cannot be deleted; the text says why and what to do."""
 
 
 def check(user: User) -> None:
-    """Raise ValidationError, by field, where the user cannot be saved as they are."""
+    """Raise ValidationError, by field, if the user cannot be saved like this."""
     wrong: dict[str, str] = {}
     before = User.objects.filter(pk=user.pk).first() if user.pk else None
     if before is None:
@@ -30,49 +30,49 @@ def check(user: User) -> None:
             wrong["username"] = str(error)
         else:
             if User.objects.filter(username=user.username).exists():
-                wrong["username"] = f"There is a user {user.username} already: choose another name."
+                wrong["username"] = f"A user {user.username} already exists: choose another name."
     elif before.username != user.username:
         wrong["username"] = (
-            f"The user {before.username} cannot be renamed, as folder and files go by that name: "
-            "make another user."
+            f"The user {before.username} cannot be renamed, because their folder and files have this name: "
+            "create a new user."
         )
     if user.email:
         try:
             validate_email(user.email)
             MaxLengthValidator(_EMAIL_CHARACTERS)(user.email)
         except ValidationError:
-            wrong["email"] = "This is no e-mail address: write one such as name@example.org."
+            wrong["email"] = "This is not an e-mail address: write it like name@example.org."
     if wrong:
         raise ValidationError(wrong)
 
 
 @transaction.atomic
 def enter(user: User) -> Folder:
-    """Save the user and the row of their folder; return that. ValidationError, and nothing saved."""
+    """Save the user and the row of their folder; return the folder. On ValidationError nothing is saved."""
     check(user)
     user.save()
     return folders.of(user)
 
 
 def make_folder(folder: Folder) -> Path:
-    """Make the folder on disk where it is missing; ValidationError where that cannot be."""
+    """Create the folder on disk if it is missing; ValidationError if this fails."""
     try:
         return storage.create(folder, linux_accounts.group_of(folder))
     except OSError as error:
         raise ValidationError(
-            f"The script folder {storage.path(folder)} cannot be made ({error.strerror}): "
+            f"The script folder {storage.path(folder)} cannot be created ({error.strerror}): "
             "correct the permissions of N2W_SCRIPTS_ROOT. Nothing was saved."
         ) from error
 
 
 @transaction.atomic
 def save(user: User) -> None:
-    """Save the user with their folder, row and disk; ValidationError, and nothing saved."""
+    """Save the user and their folder, in the database and on disk; on ValidationError nothing is saved."""
     make_folder(enter(user))
 
 
 def why_not_deleted(user: User) -> str:
-    """Return a sentence where the user cannot be deleted, or nothing; nothing is changed."""
+    """Return a sentence if the user cannot be deleted, else ""; nothing is changed."""
     try:
         with transaction.atomic():
             _delete(user)
@@ -83,10 +83,10 @@ def why_not_deleted(user: User) -> str:
 
 
 def delete(user: User) -> None:
-    """Delete the user and the row of their folder; UserInUseError, and nothing changed.
+    """Delete the user and the row of their folder; on UserInUseError nothing is changed.
 
-    Policies and accounts keep their owner, and an unfinished run keeps its policy: so nobody is
-    deleted while a run of theirs is unfinished. The files in the folder stay on disk.
+    Policies and accounts protect their owner from deletion, and an unfinished run protects its policy: so a
+    user with an unfinished run cannot be deleted. The files in the folder stay on disk.
     """
     with transaction.atomic():
         _delete(user)
@@ -100,6 +100,6 @@ def _delete(user: User) -> None:
     except ProtectedError as error:
         names = sorted({f"{kept._meta.verbose_name} {kept}" for kept in error.protected_objects})
         raise UserInUseError(
-            f"{user.username} cannot be deleted, as this is theirs: {', '.join(names)}. "
-            "Delete that first, or take the user's login away by making them inactive."
+            f"{user.username} cannot be deleted, because they still own: {', '.join(names)}. "
+            "Delete these first, or make the user inactive so that they can no longer log in."
         ) from None

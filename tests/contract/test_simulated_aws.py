@@ -1,4 +1,4 @@
-"""The simulated AWS as a process, and who may do what in it."""
+"""The simulated AWS as a process, and its permissions."""
 
 import http.client
 import json
@@ -24,7 +24,7 @@ LIMITED, SECRET = "AKIALIMITEDLIMITED00", "a-secret"
 def wait_until(done: Callable[[], bool], seconds: float = 60) -> None:
     deadline = time.monotonic() + seconds
     while not done():
-        assert time.monotonic() < deadline, "it did not come about"
+        assert time.monotonic() < deadline, "the condition never became true"
         time.sleep(0.02)
 
 
@@ -154,7 +154,7 @@ def test_unknown_options_and_wrong_furniture_are_refused(
         simulated_aws.add_instance("mars-1")
     with pytest.raises(SimulatorError, match="neither a file nor a folder"):
         simulated_aws.add_volume(volume=VolumeSpec(backing=tmp_path / "missing"))
-    with pytest.raises(SimulatorError, match="no folder"):
+    with pytest.raises(SimulatorError, match="not a folder"):
         simulated_aws.add_instance(folder=tmp_path / "missing")
     assert ec2(simulated_aws).describe_volumes()["Volumes"] == []
 
@@ -318,7 +318,7 @@ def test_the_rest_is_left_to_moto_which_knows_our_snapshots(simulated_aws: Simul
     volume = client.create_volume(AvailabilityZone="us-east-1a", SnapshotId=snapshot_id)
     assert volume["SnapshotId"] == snapshot_id
     assert len(client.describe_volumes()["Volumes"]) == 2
-    with pytest.raises(ClientError, match="does not play CopySnapshot"):
+    with pytest.raises(ClientError, match="does not support CopySnapshot"):
         client.copy_snapshot(SourceRegion="us-east-1", SourceSnapshotId=snapshot_id)
 
 

@@ -1,4 +1,4 @@
-"""What lies behind a volume is copied as it is at the moment of its snapshot."""
+"""The data behind a volume is copied as it is at the moment of its snapshot."""
 
 import contextlib
 import os
@@ -17,7 +17,7 @@ from tests.ground import filesystems
 
 
 def fire(aws: SimulatedAws, *volumes: VolumeSpec) -> list[SimulatedSnapshot]:
-    """Make an instance of these volumes, and its snapshots."""
+    """Create an instance with these volumes, and its snapshots."""
     instance = aws.add_instance(volumes=volumes)
     ec2(aws).create_snapshots(InstanceSpecification={"InstanceId": instance.instance_id})
     return [each for each in aws.snapshots() if each.instance_id == instance.instance_id]
@@ -189,7 +189,7 @@ def test_a_write_between_the_copies_of_a_set_makes_it_torn(
 
     monkeypatch.setattr(copying, "_copy", copy_and_write)
     wanted = 1
-    assert copying.take(jobs).torn is False  # taken again, as long as that costs little
+    assert copying.take(jobs).torn is False  # copied again, as long as this is cheap
     assert [target.read_bytes() for _, target in jobs] == [b"after!", b"before"]
     for _, target in jobs:
         target.unlink()
@@ -226,7 +226,7 @@ def test_on_xfs_a_set_is_cloned_in_the_call_while_it_is_being_written(
         images = [outer.mount / f"disk{number}.img" for number in range(3)]
         for image in images:
             image.write_bytes(b"x" * size)
-        os.sync()  # a clone waits for what is still to be written, as it would on a busy disk
+        os.sync()  # a clone waits for writes in progress, as on a busy disk
         specs = [VolumeSpec(backing=each, copy_to=outer.mount / "copies") for each in images]
         made = fire(simulated_aws, *specs)
         assert {(each.copy_method, each.torn) for each in made} == {("reflink", False)}
@@ -237,7 +237,7 @@ def test_on_xfs_a_set_is_cloned_in_the_call_while_it_is_being_written(
         assert busy.copy is not None
         assert busy.copy.stat().st_size == size
         assert spent < 10
-        # A second full copy of everything would not fit: blocks are shared.
+        # A second full copy of everything would not fit: so blocks are shared.
         for number in range(4):
             (more,) = fire(simulated_aws, specs[number % 3])
             assert more.copy_state == "done"

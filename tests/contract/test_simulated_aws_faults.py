@@ -1,4 +1,4 @@
-"""Faults on demand: what is answered, and what was done."""
+"""Faults on demand: the answer to the call, and what was really done."""
 
 import threading
 import time
@@ -12,7 +12,7 @@ from tests.contract.aws_clients import ec2, refused, ssm
 
 
 def fire(aws: SimulatedAws, instance_id: str, read_timeout: float = 20) -> list[str]:
-    """Make the snapshots of an instance; return their ids."""
+    """Create the snapshots of an instance; return their ids."""
     answer = ec2(aws, read_timeout=read_timeout).create_snapshots(
         InstanceSpecification={"InstanceId": instance_id}
     )

@@ -1,4 +1,4 @@
-"""The record of the IAM actions that the product and the agents ask for."""
+"""The record of the IAM actions that the product and the agents use."""
 
 from pathlib import Path
 
@@ -26,7 +26,7 @@ def test_the_products_and_the_agents_actions_are_recorded_once_and_nobody_elses(
         cloud = Ec2Cloud(Clients(Credentials()))
         for _ in range(2):
             cloud.volumes(REGION, ["vol-0123456789abcdef0"])
-        cloud.caller(REGION)  # everybody may, so no document has to allow it
+        cloud.caller(REGION)  # AWS allows it to everybody, so no document has to
         aws.add_account("AKIALIMITEDLIMITED00", "a-secret", ["ec2:CreateTags"])
         limited = Ec2Cloud(Clients(Credentials("AKIALIMITEDLIMITED00", "a-secret")))
         with pytest.raises(NotPermittedError):

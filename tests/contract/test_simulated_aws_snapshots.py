@@ -1,4 +1,4 @@
-"""Snapshots of the simulated AWS: which are made, what becomes of them, how they are listed."""
+"""Snapshots of the simulated AWS: which are created, how they end, how they are listed."""
 
 import statistics
 import time
@@ -230,7 +230,9 @@ def test_pages_hold_what_aws_lets_them_hold(simulated_aws: SimulatedAws) -> None
     ids = fire(client, instance) + fire(client, instance)
     page = client.describe_snapshots(MaxResults=5)
     found = [each["SnapshotId"] for each in page["Snapshots"]]
-    simulated_aws.delete_snapshot(ids[0])  # what vanishes between two pages moves nothing
+    simulated_aws.delete_snapshot(
+        ids[0]
+    )  # a snapshot that is deleted between two pages moves no other
     while token := page.get("NextToken"):
         page = client.describe_snapshots(MaxResults=5, NextToken=token)
         found += [each["SnapshotId"] for each in page["Snapshots"]]
@@ -275,9 +277,13 @@ def test_the_rate_bucket_of_each_region_empties_and_refills(simulated_aws: Simul
     client = ec2(simulated_aws)
     for _ in range(3):
         fire(client, here)
-    with pytest.raises(ClientError) as raised:
-        for _ in range(20):  # it refills meanwhile, where a call takes its time
+
+    def until_refused() -> None:
+        for _ in range(20):  # the bucket refills meanwhile, where a call takes its time
             fire(client, here)
+
+    with pytest.raises(ClientError) as raised:
+        until_refused()
     assert refused(raised) == ("RequestLimitExceeded", 503)
     fired = len(simulated_aws.snapshots("us-east-1"))
     fire(ec2(simulated_aws, "eu-west-1"), there)

@@ -1,4 +1,4 @@
-"""SSM of the simulated AWS: scripts really run, in the folder that plays the instance."""
+"""SSM of the simulated AWS: scripts really run, in the folder that stands for the instance."""
 
 import time
 from pathlib import Path

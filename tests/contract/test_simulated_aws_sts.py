@@ -1,4 +1,4 @@
-"""The simulated STS, and what it says in AWS's words."""
+"""The simulated STS, and its errors in AWS's words."""
 
 import time
 from typing import Any

@@ -1,4 +1,4 @@
-"""A small application that honours a maintenance file, and the generic recipe around it."""
+"""A small application that obeys a maintenance file, and the generic recipe around it."""
 
 import itertools
 import shutil
@@ -25,10 +25,10 @@ class Write:
 
 
 class Application:
-    """Appends numbered lines to a ledger in `data`, and never syncs, until its block ends.
+    """Appends numbered lines to a ledger in `data`, without any sync, until its block ends.
 
-    It looks for the maintenance file before each line; while that is there it has a file of its
-    own in place and writes nothing. It goes on from what it finds, and refuses a damaged ledger.
+    It checks for the maintenance file before each line. While that file exists, it keeps its own file in
+    place and writes nothing. It continues an existing ledger, and refuses a damaged one.
     """
 
     def __init__(self, data: Path, run: Path, *, per_second: float = 500) -> None:
@@ -53,20 +53,20 @@ class Application:
 
     @property
     def last(self) -> int:
-        """The last number that has been written."""
+        """The last number written."""
         return self.writes[-1].number
 
     @property
     def is_ordered_to_stop(self) -> bool:
-        """Whether somebody has frozen it, or is about to."""
+        """Whether somebody has frozen it, or is going to."""
         return self.maintenance.exists()
 
     def between(self, start: datetime, end: datetime) -> list[Write]:
-        """Return what was written in this span."""
+        """Return the lines written between the two times."""
         return [write for write in self.writes if start <= write.at <= end]
 
     def wait_for(self, writes: int, *, seconds: float = 20) -> None:
-        """Return when this many more lines are written; TimeoutError when they are not."""
+        """Return once this many more lines are written; TimeoutError if they are not."""
         goal = len(self.writes) + writes
         processes.wait_until(
             lambda: len(self.writes) >= goal, seconds=seconds, what=f"{writes} more lines"
@@ -91,7 +91,7 @@ class Application:
 
 
 def last_number(ledger: Path) -> int:
-    """The last number of a ledger, 0 without one; ValueError unless it has all from 1 on."""
+    """The last number of a ledger, 0 if there is none; ValueError unless it has all numbers from 1 on."""
     lines = ledger.read_text().split("\n") if ledger.exists() else [""]
     if lines != [*map(str, range(1, len(lines))), ""]:
         raise ValueError(f"{ledger} is damaged")
@@ -105,7 +105,7 @@ def install(
     settings: recipes.Settings | None = None,
     policy: str = "MyPolicy",
 ) -> recipes.Recipe:
-    """Install the generic recipe as it is delivered in `folder`, which is made."""
+    """Install the generic recipe, as delivered, in `folder`, which is created."""
     name = folder.name
     shutil.copytree(recipes.RECIPES / "generic", folder)
     for script in folder.glob("*_MyPolicy.sh"):
@@ -125,6 +125,6 @@ def _user() -> int:
 
 
 def replace_hook(recipe: recipes.Recipe, name: str, body: str) -> None:
-    """Give the recipe another hook."""
+    """Replace one of the recipe's hooks."""
     with (recipe.folder / "application.sh").open("a") as hooks:
         hooks.write(f"{name}() {{ {body}; }}\n")

@@ -16,7 +16,7 @@ from tests.ground.application import Application, Install
 
 @pytest.fixture(scope="session")
 def app_volume(disks: filesystems.Volume) -> Iterator[filesystems.Volume]:
-    """The application's data volume, an XFS whose disk lies on `disks`."""
+    """The application's data volume, an XFS with its disk on `disks`."""
     with filesystems.xfs(disks.mount, name="app", megabytes=512) as volume:
         yield volume
 
@@ -32,7 +32,7 @@ def app(ground_folder: Path, app_volume: filesystems.Volume) -> Iterator[Applica
 
 @pytest.fixture
 def install_app(ground_folder: Path, app: Application) -> Iterator[Install]:
-    """Installs the generic recipe around it, with the given settings; thaws in the end."""
+    """Installs the generic recipe for the application, with the given settings; thaws at the end."""
     installed: list[recipes.Recipe] = []
 
     def put(**settings: str | Path) -> recipes.Recipe:

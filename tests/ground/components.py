@@ -1,4 +1,4 @@
-"""What the machine must have, and the one place that says what happens when it has not."""
+"""What the machine must have, and what happens if it lacks something: decided only here."""
 
 import os
 import shutil
@@ -7,12 +7,12 @@ from typing import NoReturn
 
 import pytest
 
-# Where Debian keeps what a person's own PATH does not name.
+# Debian's folders that are not in a person's own PATH.
 MORE_FOLDERS = ("/usr/local/sbin", "/usr/sbin", "/sbin")
 
 
 def missing(what: str) -> NoReturn:
-    """Skip the test; where `CI=true`, fail it: a server of ours must have everything."""
+    """Skip the test; with `CI=true`, fail it: a CI server must have everything."""
     reason = f"{what}: run tools/system-packages.sh"
     if os.environ.get("CI") == "true":
         pytest.fail(reason, pytrace=False)

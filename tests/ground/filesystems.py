@@ -1,4 +1,4 @@
-"""Real file systems on loop devices, to freeze, to copy in no time and to fill."""
+"""Real file systems on loop devices, to freeze, to clone and to fill."""
 
 import contextlib
 import fcntl
@@ -14,23 +14,23 @@ FICLONE = 0x40049409  # ioctl(target, FICLONE, source): share the blocks, atomic
 
 @dataclass(frozen=True)
 class Volume:
-    """A mounted file system and the image file that plays its disk."""
+    """A mounted file system and the image file that is its disk."""
 
     mount: Path
     image: Path
     device: str
 
     def clone_image(self, target: Path) -> Path:
-        """Copy the disk as it is at this moment, what was written to it and nothing in flight.
+        """Copy the disk as it is at this moment: everything written to it, and nothing in flight.
 
-        Like a snapshot it lacks what is in the page cache only. The image and `target` must lie on
-        one XFS with reflink, OSError otherwise.
+        Like a snapshot, it lacks data that is only in the page cache. The image and `target` must be on
+        the same XFS with reflink, else OSError.
         """
         return clone(self.image, target)
 
 
 def clone(source: Path, target: Path) -> Path:
-    """Make `target` share all blocks of the file `source`: atomic, and no byte is copied."""
+    """Create `target` with all blocks shared with the file `source`: atomic, and no byte is copied."""
     with source.open("rb") as original, target.open("wb") as copy:
         fcntl.ioctl(copy, FICLONE, original.fileno())
     return target
@@ -38,7 +38,7 @@ def clone(source: Path, target: Path) -> Path:
 
 @contextlib.contextmanager
 def xfs(folder: Path, *, name: str = "xfs", megabytes: int = 512) -> Iterator[Volume]:
-    """Make an XFS with reflink, mounted at `folder/name`; 300 MB is the least mkfs.xfs makes."""
+    """Create an XFS with reflink, mounted at `folder/name`; mkfs.xfs needs at least 300 MB."""
     make: list[str | Path] = [components.program("mkfs.xfs"), "-q", "-m", "reflink=1"]
     with _made(folder, name, megabytes, make, "xfs") as volume:
         yield volume
@@ -46,7 +46,7 @@ def xfs(folder: Path, *, name: str = "xfs", megabytes: int = 512) -> Iterator[Vo
 
 @contextlib.contextmanager
 def ext4(folder: Path, *, name: str = "ext4", megabytes: int = 128) -> Iterator[Volume]:
-    """Make an ext4, mounted at `folder/name`."""
+    """Create an ext4, mounted at `folder/name`."""
     with _made(folder, name, megabytes, [components.program("mkfs.ext4"), "-q"], "ext4") as volume:
         yield volume
 
@@ -55,9 +55,9 @@ def ext4(folder: Path, *, name: str = "ext4", megabytes: int = 128) -> Iterator[
 def mounted(
     image: Path, at: Path, *, kind: str = "xfs", options: Sequence[str] = ()
 ) -> Iterator[Volume]:
-    """Mount an image at the folder `at`; in the end it is thawed, unmounted and detached.
+    """Mount an image at the folder `at`; at the end it is thawed, unmounted and detached.
 
-    The copy of an XFS that is still mounted needs the option `nouuid`.
+    The copy of an XFS needs the option `nouuid` while the original is mounted.
     """
     components.needs_root("a loop device")
     at.mkdir(parents=True, exist_ok=True)
@@ -80,7 +80,7 @@ def _made(
     components.needs_root("a file system of its own")
     folder.mkdir(parents=True, exist_ok=True)
     image = folder / f"{name}.img"
-    with image.open("xb") as file:  # two of one name would lie on one image
+    with image.open("xb") as file:  # two file systems with one name would share one image
         file.truncate(megabytes * 1024 * 1024)
     try:
         _run([*make, image])
@@ -91,7 +91,7 @@ def _made(
 
 
 def _attach(image: Path) -> str:
-    # Another process may take the free device between losetup's look and its grasp: try again.
+    # Another process may take the free device between losetup's check and its use: try again.
     command: list[str | Path] = [components.program("losetup"), "--find", "--show", image]
     complaint = ""
     for _ in range(10):
@@ -103,8 +103,8 @@ def _attach(image: Path) -> str:
 
 
 def _unmount(at: Path) -> None:
-    """Unmount, in the worst case lazily: what still holds it then keeps it until it ends."""
-    # Thaw first: whoever unmounts a frozen file system waits for ever.
+    """Unmount, if necessary lazily: a process that still uses it then keeps it until that process ends."""
+    # Thaw first: unmounting a frozen file system waits for ever.
     subprocess.run(
         [components.program("fsfreeze"), "--unfreeze", at], capture_output=True, check=False
     )
@@ -116,7 +116,7 @@ def _unmount(at: Path) -> None:
     try:
         processes.wait_until(done, seconds=60, what=f"{at} can be unmounted")
     except TimeoutError:
-        # It may be nothing of ours: a mount namespace made meanwhile has a copy of our mounts.
+        # The user may not be ours: a mount namespace created meanwhile has a copy of our mounts.
         _run(["umount", "--lazy", str(at)])
 
 

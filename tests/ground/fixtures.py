@@ -2,7 +2,7 @@
 
     pytest_plugins = ("tests.ground.fixtures",)
 
-and never imports it, or pytest could not rewrite its asserts.
+and never imports it, because then pytest could not rewrite its asserts.
 
 Servers live as long as the test run, the writer as long as the module.
 """
@@ -19,7 +19,7 @@ from tests.ground.recipes import Install
 
 @pytest.fixture(scope="session")
 def ground_folder() -> Iterator[Path]:
-    """A folder with a short path, open to every account."""
+    """A folder with a short path, which every account can enter."""
     with processes.folder() as made:
         yield made
 
@@ -32,21 +32,21 @@ def ground_sshd(ground_folder: Path) -> Iterator[sshd.Sshd]:
 
 @pytest.fixture(scope="session")
 def disks(ground_folder: Path) -> Iterator[filesystems.Volume]:
-    """An XFS for images of disks, which it copies in no time: it plays EBS."""
+    """An XFS for images of disks, which it clones at once: it stands for EBS."""
     with filesystems.xfs(ground_folder, name="disks", megabytes=2048) as volume:
         yield volume
 
 
 @pytest.fixture(scope="session")
 def data_volume(disks: filesystems.Volume) -> Iterator[filesystems.Volume]:
-    """The data volume of the database's instance, an XFS whose disk lies on `disks`."""
+    """The data volume of the database's instance, an XFS with its disk on `disks`."""
     with filesystems.xfs(disks.mount, name="data", megabytes=512) as volume:
         yield volume
 
 
 @pytest.fixture(scope="session")
 def database(ground_folder: Path, data_volume: filesystems.Volume) -> Iterator[mariadb.Server]:
-    """A MariaDB server whose data lie in the folder mysql of the data volume."""
+    """A MariaDB server with its data in the folder mysql of the data volume."""
     with mariadb.running(ground_folder / "db", data=data_volume.mount / "mysql") as server:
         yield server
 
@@ -62,7 +62,7 @@ def writer(database: mariadb.Server) -> Iterator[ledger.Writer]:
 def over_ssh(
     ground_folder: Path, database: mariadb.Server, ground_sshd: sshd.Sshd
 ) -> Iterator[Install]:
-    """Installs the MariaDB recipe over SSH, with the given settings; unlocks in the end."""
+    """Installs the MariaDB recipe over SSH, with the given settings; unlocks at the end."""
     installed: list[recipes.Recipe] = []
 
     def install(**settings: str | Path) -> recipes.Recipe:
@@ -78,7 +78,7 @@ def over_ssh(
 
 @pytest.fixture
 def client_on_server(ground_folder: Path, database: mariadb.Server) -> Iterator[Install]:
-    """Installs the MariaDB recipe without SSH, with the given settings; unlocks in the end."""
+    """Installs the MariaDB recipe without SSH, with the given settings; unlocks at the end."""
     installed: list[recipes.Recipe] = []
 
     def install(**settings: str | Path) -> recipes.Recipe:

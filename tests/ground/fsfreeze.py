@@ -1,4 +1,4 @@
-"""Installs the fsfreeze recipe, writes to its disks all the time, and looks into their copies."""
+"""Installs the fsfreeze recipe, writes to its disks all the time, and checks their copies."""
 
 import contextlib
 import os
@@ -19,12 +19,12 @@ from tests.ground.recipes import RECIPES, Recipe
 
 MEMORY = Path("/dev/shm")
 Setting = str | Path | Sequence[Path]
-# How to look at a copy without a replay of its log, and how to mount it for use.
+# Mount options to look at a copy without a replay of its log, and to mount it for use.
 AS_IT_LIES = {"xfs": ["ro", "norecovery", "nouuid"], "ext4": ["ro", "noload"]}
 FOR_USE = {"xfs": ["nouuid"], "ext4": []}
 
-# The acknowledgement follows the write at once, and lies in memory: it never waits for the disk.
-# What comes after it makes the file system's own structures busy.
+# The acknowledgement follows the write at once, and is in memory: it never waits for the disk.
+# The commands after it keep the file system's own structures busy.
 WRITER = """
 import os, sys, time
 folder, acknowledged = sys.argv[1:]
@@ -58,7 +58,7 @@ class Write:
 class Writer:
     """Writes numbers into `<mount>/<random>/ledger` until its block ends.
 
-    While the file system is frozen it waits, and no signal ends it: thaw before the block ends.
+    While the file system is frozen, the writer blocks and no signal can end it: thaw before the block ends.
     """
 
     def __init__(self, volume: filesystems.Volume) -> None:
@@ -87,35 +87,35 @@ class Writer:
 
     @property
     def writes(self) -> list[Write]:
-        """All that were acknowledged so far."""
+        """All writes acknowledged so far."""
         if not self._answers.exists():
             return self._ended
         lines = [line.split() for line in self._answers.read_text().splitlines()]
         return [Write(int(number), datetime.fromtimestamp(float(at), UTC)) for number, at in lines]
 
     def between(self, start: datetime, end: datetime) -> list[Write]:
-        """Return the writes that were acknowledged in this span."""
+        """Return the writes acknowledged between the two times."""
         return [write for write in self.writes if start <= write.at <= end]
 
     def wait_for(self, writes: int, *, seconds: float = 20) -> None:
-        """Return when this many more writes have landed; TimeoutError when they do not."""
+        """Return once this many more writes are acknowledged; TimeoutError if they are not."""
         goal = len(self.writes) + writes
         processes.wait_until(
             lambda: len(self.writes) >= goal, seconds=seconds, what=f"{writes} more writes"
         )
 
     def found_in(self, mount: Path) -> list[int]:
-        """Return the numbers that a copy, mounted there, holds."""
+        """Return the numbers in a copy that is mounted there."""
         return [int(line) for line in (mount / self.name / "ledger").read_text().splitlines()]
 
 
 def thaw(mount: Path) -> bool:
-    """Thaw by hand; False when it was not frozen."""
+    """Thaw by hand; False if it was not frozen."""
     return _fsfreeze("--unfreeze", mount).returncode == 0
 
 
 def freeze(mount: Path) -> None:
-    """Freeze as somebody else would."""
+    """Freeze, like somebody outside the recipe."""
     done = _fsfreeze("--freeze", mount)
     assert done.returncode == 0, done
 
@@ -138,7 +138,7 @@ def _fsfreeze(action: str, mount: Path) -> subprocess.CompletedProcess[str]:
 def over_ssh(
     folder: Path, ssh: sshd.Sshd, settings: dict[str, Setting], *, policy: str = "MyPolicy"
 ) -> Recipe:
-    """Install the variant over SSH in `folder`, which is made; `settings` go into its conf."""
+    """Install the variant over SSH in `folder`, which is created; `settings` go into its conf."""
     connection: dict[str, Setting] = {
         "host": ssh.host,
         "ssh_config": ssh.config,
@@ -151,7 +151,7 @@ def over_ssh(
 def on_this_machine(
     folder: Path, settings: dict[str, Setting], *, policy: str = "MyPolicy"
 ) -> Recipe:
-    """Install the variant without SSH in `folder`, which is made; `settings` go into its conf."""
+    """Install the variant without SSH in `folder`, which is created; `settings` go into its conf."""
     return _install(folder, "on-this-machine", policy, settings)
 
 
@@ -179,7 +179,7 @@ def _in_shell(value: Setting) -> str:
 
 
 def auto_thaws(recipe: Recipe) -> list[int]:
-    """Return the process ids of the auto-thaws that watch over this recipe's holds."""
+    """Return the process ids of the auto-thaws that watch this recipe's holds."""
     found = []
     for entry in Path("/proc").glob("[0-9]*/cmdline"):
         with contextlib.suppress(OSError):
@@ -190,7 +190,7 @@ def auto_thaws(recipe: Recipe) -> list[int]:
 
 
 def end(recipe: Recipe, mounts: Sequence[Path]) -> None:
-    """Thaw, end what watches, and forget; whatever the test has left."""
+    """Thaw, end the auto-thaws, and remove the state, whatever the test has left."""
     for mount in mounts:
         thaw(mount)
     for pid in auto_thaws(recipe):

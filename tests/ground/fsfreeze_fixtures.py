@@ -13,14 +13,14 @@ from tests.ground.recipes import Install, Recipe
 
 @pytest.fixture(scope="session")
 def xfs_volume(disks: filesystems.Volume) -> Iterator[filesystems.Volume]:
-    """An XFS whose disk lies on `disks`."""
+    """An XFS with its disk on `disks`."""
     with filesystems.xfs(disks.mount, name="frozen", megabytes=320) as volume:
         yield volume
 
 
 @pytest.fixture(scope="session")
 def ext4_volume(disks: filesystems.Volume) -> Iterator[filesystems.Volume]:
-    """An ext4 whose disk lies on `disks`; its name has a blank, as the names of mount points may."""
+    """An ext4 with its disk on `disks`; its name has a blank, because mount points may have one."""
     with filesystems.ext4(disks.mount, name="frozen logs", megabytes=128) as volume:
         yield volume
 
@@ -29,7 +29,7 @@ def ext4_volume(disks: filesystems.Volume) -> Iterator[filesystems.Volume]:
 def volumes(
     xfs_volume: filesystems.Volume, ext4_volume: filesystems.Volume
 ) -> Iterator[list[filesystems.Volume]]:
-    """Both, and whatever a test does, they are thawed in the end."""
+    """Both volumes; they are thawed at the end, whatever a test does."""
     both = [xfs_volume, ext4_volume]
     try:
         yield both
@@ -40,14 +40,14 @@ def volumes(
 
 @pytest.fixture
 def writers(volumes: list[filesystems.Volume]) -> Iterator[list[fsfreeze.Writer]]:
-    """One on each volume, 300 writes a second, all the time."""
+    """One writer on each volume, 300 writes a second, all the time."""
     with contextlib.ExitStack() as stack:
         yield [stack.enter_context(fsfreeze.Writer(volume)) for volume in volumes]
 
 
 @pytest.fixture
 def on_this_machine(ground_folder: Path, volumes: list[filesystems.Volume]) -> Iterator[Install]:
-    """Installs the fsfreeze recipe without SSH, for both volumes unless told otherwise."""
+    """Installs the fsfreeze recipe without SSH, by default for both volumes."""
     installed: list[Recipe] = []
     mounts = [volume.mount for volume in volumes]
 
@@ -66,7 +66,7 @@ def on_this_machine(ground_folder: Path, volumes: list[filesystems.Volume]) -> I
 def fsfreeze_over_ssh(
     ground_folder: Path, ground_sshd: sshd.Sshd, volumes: list[filesystems.Volume]
 ) -> Iterator[Install]:
-    """Installs the fsfreeze recipe over SSH, for both volumes unless told otherwise."""
+    """Installs the fsfreeze recipe over SSH, by default for both volumes."""
     installed: list[Recipe] = []
     mounts = [volume.mount for volume in volumes]
 

@@ -1,7 +1,7 @@
-"""The ledger that the databases of the ground keep, and a writer that never rests.
+"""The ledger in the databases of the ground, and a writer that never pauses.
 
-Every number is in the table twice, with amounts that cancel out: a transaction that is half there
-shows, and so does one that is missing.
+Every number is in the table twice, with amounts that cancel out: so half a transaction is visible, and a
+missing one too.
 """
 
 import contextlib
@@ -28,7 +28,7 @@ COUNT = (
 
 @dataclass(frozen=True)
 class Ledger:
-    """What the ledger says of itself: a good one is numbered 1..last, whole, and balances."""
+    """The state of a ledger: a good one is numbered 1..last, whole, and balances."""
 
     last: int
     whole: bool
@@ -41,13 +41,13 @@ class Ledger:
 
 
 class Server(Protocol):
-    """A database that keeps a ledger."""
+    """A database with a ledger."""
 
     def ledger(self) -> Ledger:
         """Count the ledger."""
 
     def ledger_client(self) -> list[str | Path]:
-        """Return the command of a client that reads statements and prints bare rows at once."""
+        """Return the command of a client that reads statements and prints plain rows at once."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class Commit:
 class Writer:
     """Commits `per_second` numbers a second into the ledger until its block ends.
 
-    While commits are locked it waits, and then goes on from where it was, without catching up.
+    While commits are locked it waits; then it goes on without catching up.
     """
 
     def __init__(self, server: Server, *, per_second: float = 200) -> None:
@@ -98,11 +98,11 @@ class Writer:
         self._client.wait()
 
     def between(self, start: datetime, end: datetime) -> list[Commit]:
-        """Return the commits that were acknowledged in this span."""
+        """Return the commits acknowledged between the two times."""
         return [commit for commit in self.commits if start <= commit.at <= end]
 
     def wait_for(self, commits: int, *, seconds: float = 20) -> None:
-        """Return when this many more commits have landed; TimeoutError when they do not."""
+        """Return once this many more commits are acknowledged; TimeoutError if they are not."""
         goal = len(self.commits) + commits
         processes.wait_until(
             lambda: len(self.commits) >= goal, seconds=seconds, what=f"{commits} more commits"

@@ -21,7 +21,7 @@ OPTIONS = (
     "--innodb-log-file-size=16M",
 )
 BACKUP_USER = "n2wbackup"
-# What the scripts of docs/recipes/mariadb need, and nothing else.
+# Exactly what the scripts of docs/recipes/mariadb need.
 BACKUP_PRIVILEGES = ("RELOAD", "BINLOG MONITOR", "BINLOG ADMIN")
 
 LEDGER = """
@@ -37,7 +37,7 @@ CREATE TABLE shop.ledger (
 
 @dataclass(frozen=True)
 class Server:
-    """A running server; its superuser root comes in by the socket without a password."""
+    """A running server; its superuser root logs in through the socket without a password."""
 
     folder: Path
     data: Path
@@ -52,7 +52,7 @@ class Server:
         return self.folder / SOCKET
 
     def sql(self, statement: str) -> list[list[str]]:
-        """Run statements as root and return the rows; CalledProcessError when one fails."""
+        """Run statements as root and return the rows; CalledProcessError if one fails."""
         done = subprocess.run(
             self.client("--batch", "--skip-column-names", "-e", statement),
             check=True,
@@ -68,11 +68,11 @@ class Server:
         return [program, "--no-defaults", f"--socket={self.socket}", "--user=root", *arguments]
 
     def ledger_client(self) -> list[str | Path]:
-        """Return the command of a client in the ledger's database, which prints bare rows."""
+        """Return the command of a client in the ledger's database, which prints plain rows."""
         return self.client("--batch", "--skip-column-names", "--unbuffered", "shop")
 
     def option_file(self, path: Path, *, tcp: bool = False) -> Path:
-        """Write the backup user's option file, mode 600: by the socket, or over TCP."""
+        """Write the backup user's option file, mode 600: for the socket, or for TCP."""
         where = f"host=127.0.0.1\nport={self.port}" if tcp else f"socket={self.socket}"
         path.touch(mode=0o600)
         password = self.backup_password
@@ -85,12 +85,12 @@ class Server:
         return [int(row[0]) for row in rows if row[1] == BACKUP_USER]
 
     def position(self) -> tuple[str, int]:
-        """Return the binary log's file and offset as they are now."""
+        """Return the current file and offset of the binary log."""
         row = self.sql("SHOW MASTER STATUS")[0]
         return row[0], int(row[1])
 
     def binary_logs(self) -> list[str]:
-        """Return the names of the binary logs that the server keeps, oldest first."""
+        """Return the names of the server's binary logs, oldest first."""
         return [row[0] for row in self.sql("SHOW BINARY LOGS")]
 
     def ledger(self) -> ledger.Ledger:
@@ -98,7 +98,7 @@ class Server:
         return ledger.Ledger.of(self.sql(ledger.COUNT.format(table="shop.ledger"))[0])
 
     def last_number_in_binary_log(self, file: str, offset: int) -> int:
-        """Return the last number that is committed before this position, 0 when none is."""
+        """Return the last number committed before this position; 0 if there is none."""
         options = ("-v", "--base64-output=DECODE-ROWS", f"--stop-position={offset}")
         events = self._events(options, self.binary_logs()[0], file)
         inserts = re.split(r"### INSERT INTO `shop`\.`ledger`", events)[1:]
@@ -106,13 +106,13 @@ class Server:
         return max(numbers, default=0)
 
     def replay(self, other: "Server", *, since: tuple[str, int], until: tuple[str, int]) -> None:
-        """Apply what the other server committed between two positions of its binary log."""
+        """Apply the other server's commits between two positions of its binary log."""
         options = (f"--start-position={since[1]}", f"--stop-position={until[1]}")
         events = other._events(options, since[0], until[0])
         subprocess.run(self.client(), input=events, check=True, capture_output=True, text=True)
 
     def _events(self, options: Sequence[str], first: str, last: str) -> str:
-        """What mariadb-binlog prints of the binary logs from the first to the last."""
+        """The output of mariadb-binlog for the binary logs from the first to the last."""
         names = self.binary_logs()
         logs = [self.data / name for name in names[names.index(first) : names.index(last) + 1]]
         binlog = components.program("mariadb-binlog")
@@ -130,11 +130,11 @@ def running(
     backup_password: str | None = None,
     options: Sequence[str] = (),
 ) -> Iterator[Server]:
-    """Run a server until the block ends; `folder`, a short path, holds its socket and its log.
+    """Run a server until the block ends; `folder`, a short path, is for its socket and its log.
 
-    Without `data` they lie in `folder/data`. Data that are there already, a restored copy, are used
-    as they are; else they are made, with the ledger and the backup user. Nobody knows the password
-    that this user has in a copy: tell it where it is needed.
+    Without `data`, the data are in `folder/data`. Existing data, a restored copy, are used as they are;
+    otherwise they are created, with the ledger and the backup user. In a copy the password of this user is
+    unknown: pass it if it is needed.
     """
     program = components.program("mariadbd")
     folder.mkdir(parents=True, exist_ok=True)
@@ -174,7 +174,7 @@ def _install(data: Path, log: Path) -> None:
 
 
 def _as_root() -> list[str]:
-    # It refuses to be root unless told so; another account could not enter pytest's folders.
+    # It refuses to run as root without this option; another account could not enter pytest's folders.
     return ["--user=root"] if os.geteuid() == 0 else []
 
 

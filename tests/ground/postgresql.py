@@ -1,4 +1,4 @@
-"""A throw-away PostgreSQL cluster on a unix socket and a free port of the loopback."""
+"""A throw-away PostgreSQL cluster on a unix socket and a free port on loopback."""
 
 import contextlib
 import secrets
@@ -11,16 +11,16 @@ from pathlib import Path
 
 from tests.ground import components, ledger, processes
 
-ACCOUNT = "postgres"  # where this process is root
+ACCOUNT = "postgres"  # if this process is root
 USER = "ground"
 BACKUP_ROLE = "n2wbackup"
-# What the scripts of docs/recipes/postgresql need, and nothing else; the first line is for
-# method=checkpoint, the second for method=backup.
+# Exactly what the scripts of docs/recipes/postgresql need: the first line for method=checkpoint, the
+# second for method=backup.
 BACKUP_GRANTS = """
 GRANT pg_checkpoint TO n2wbackup;
 GRANT EXECUTE ON FUNCTION pg_backup_start(text, boolean), pg_backup_stop(boolean) TO n2wbackup;
 """
-# Its role has a password, everybody else comes in without.
+# The backup role has a password, everybody else logs in without one.
 HBA = f"""
 local all {BACKUP_ROLE} scram-sha-256
 host all {BACKUP_ROLE} 127.0.0.1/32 scram-sha-256
@@ -41,7 +41,7 @@ QUICK: Settings = {"fsync": "off"}
 
 @dataclass(frozen=True)
 class Cluster:
-    """A running cluster whose user `ground`, a superuser, needs no password."""
+    """A running cluster; its user `ground`, a superuser, needs no password."""
 
     folder: Path
     data: Path
@@ -55,14 +55,14 @@ class Cluster:
         return f"postgresql://{USER}@127.0.0.1:{self.port}/{database}"
 
     def sql(self, statement: str, database: str = "postgres") -> str:
-        """Run one statement and return its rows, unaligned; CalledProcessError when it fails."""
+        """Run one statement and return its rows, unaligned; CalledProcessError if it fails."""
         done = subprocess.run(
             [*self._client(database), "-c", statement], check=True, capture_output=True, text=True
         )
         return done.stdout.strip()
 
     def open_shop(self) -> None:
-        """Make the database shop with an empty ledger, and the role of the backup scripts."""
+        """Create the database shop with an empty ledger, and the role of the backup scripts."""
         self.sql("CREATE DATABASE shop")
         self.sql(LEDGER, database="shop")
         self.sql(
@@ -76,11 +76,11 @@ class Cluster:
         return ledger.Ledger.of(row.split("|"))
 
     def ledger_client(self) -> list[str | Path]:
-        """Return the command of a client in the ledger's database, which prints bare rows."""
+        """Return the command of a client in the ledger's database, which prints plain rows."""
         return self._client("shop")
 
     def service_file(self, path: Path, *, tcp: bool = False) -> Path:
-        """Write the backup role's service, mode 600: by the socket, or over TCP."""
+        """Write the backup role's service file, mode 600: for the socket, or for TCP."""
         host = "127.0.0.1" if tcp else str(self.folder)
         path.touch(mode=0o600)
         path.write_text(
@@ -109,17 +109,17 @@ def running(
     standby: bool = False,
     port: int | None = None,
 ) -> Iterator[Cluster]:
-    """Run a cluster until the block ends; RuntimeError when it cannot start.
+    """Run a cluster until the block ends; RuntimeError if it cannot start.
 
-    It takes writes, except as a `standby`: `data` are then a copy with the file standby.signal.
+    It accepts writes, except as a `standby`: then `data` are a copy with the file standby.signal.
 
-    Without `data` they lie in a folder of their own, and WAL in `wal` or among them. Data that are
-    there already, a restored copy, are used as they are; nobody knows the password that the backup
-    role has in them: tell it where it is needed.
+    Without `data`, the data are in their own folder, and WAL in `wal` or with the data. Existing data, a
+    restored copy, are used as they are. The password of the backup role in them is unknown: pass it if it
+    is needed.
 
-    PostgreSQL refuses root, and the account that it then runs as cannot enter a folder of pytest's.
+    PostgreSQL refuses to run as root, and the account that it then runs as cannot enter pytest's folders.
     """
-    # A link may point to postgres from elsewhere, and initdb looks for it beside itself.
+    # postgres may be found through a link, but initdb looks for it in its own folder.
     postgres = components.program("postgres").resolve()
     with processes.folder() as folder:
         where, log = data or folder / "data", folder / "log"
@@ -144,18 +144,18 @@ def running(
             )
             yield cluster
         finally:
-            # On TERM it would wait for the clients that a failed test left connected.
+            # On TERM it would wait for clients that a failed test left connected.
             processes.stop(process, politely=signal.SIGINT)
 
 
 def own_folder(path: Path) -> Path:
-    """Make a folder, if it is not there, and give it to the account that clusters run as."""
+    """Create a folder if it is missing, owned by the account that clusters run as."""
     path.mkdir(parents=True, exist_ok=True)
     return own(path)
 
 
 def own(path: Path) -> Path:
-    """Give a file or folder to the account that clusters run as."""
+    """Make the account that clusters run as the owner of a file or folder."""
     account = processes.unprivileged(ACCOUNT)
     if account:
         shutil.chown(path, account)
@@ -163,7 +163,7 @@ def own(path: Path) -> Path:
 
 
 def archiving(archive: Path) -> Settings:
-    """Return the settings of a cluster that copies its WAL to a folder, and takes little space."""
+    """Return the settings of a cluster that copies its WAL to a folder and needs little space."""
     return {
         "archive_mode": "on",
         "archive_command": f"test ! -f {archive}/%f && cp %p {archive}/%f",

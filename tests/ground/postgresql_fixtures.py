@@ -39,7 +39,7 @@ def cluster_writer(cluster: postgresql.Cluster) -> Iterator[ledger.Writer]:
 def postgresql_over_ssh(
     ground_folder: Path, cluster: postgresql.Cluster, ground_sshd: sshd.Sshd
 ) -> Iterator[Install]:
-    """Installs the PostgreSQL recipe over SSH, with the given settings; ends all in the end."""
+    """Installs the PostgreSQL recipe over SSH, with the given settings; cleans up at the end."""
     installed: list[recipes.Recipe] = []
 
     def install(**settings: str | Path) -> recipes.Recipe:
@@ -57,7 +57,7 @@ def postgresql_over_ssh(
 def postgresql_client_on_server(
     ground_folder: Path, cluster: postgresql.Cluster
 ) -> Iterator[Install]:
-    """Installs the PostgreSQL recipe without SSH, with the given settings; ends all in the end."""
+    """Installs the PostgreSQL recipe without SSH, with the given settings; cleans up at the end."""
     installed: list[recipes.Recipe] = []
 
     def install(**settings: str | Path) -> recipes.Recipe:

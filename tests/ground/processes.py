@@ -1,4 +1,4 @@
-"""Starting, awaiting and ending the ground's processes, and the short folders they live in."""
+"""Starting, awaiting and ending the ground's processes, and folders with short paths for them."""
 
 import contextlib
 import os
@@ -17,10 +17,10 @@ from tests.ground import components
 
 @contextlib.contextmanager
 def folder(prefix: str = "ground-", under: Path | None = None) -> Iterator[Path]:
-    """Give a folder that is removed in the end; `under` another place than the usual one.
+    """Yield a folder that is removed at the end; `under` names another place than the usual one.
 
-    Its path is short (a unix socket's path has 107 characters at most) and every account may pass
-    through it, which pytest's own folders do not allow.
+    Its path is short (a unix socket's path has at most 107 characters), and every account may pass through
+    it, unlike pytest's own folders.
     """
     made = Path(tempfile.mkdtemp(prefix=prefix, dir=under))
     made.chmod(0o711)
@@ -31,7 +31,7 @@ def folder(prefix: str = "ground-", under: Path | None = None) -> Iterator[Path]
 
 
 def free_port() -> int:
-    """Return a TCP port of the loopback that nobody listened on a moment ago."""
+    """Return a TCP port on loopback that was free a moment ago."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port: int = listener.getsockname()[1]
@@ -41,7 +41,7 @@ def free_port() -> int:
 def wait_until(
     condition: Callable[[], bool], *, seconds: float, what: str, pause: float = 0.02
 ) -> None:
-    """Return as soon as the condition holds; TimeoutError naming `what` when it never does.
+    """Return as soon as the condition is true; TimeoutError with `what` if it never is.
 
     `pause`: longer where looking costs more than waiting.
     """
@@ -55,9 +55,9 @@ def wait_until(
 def start(
     command: list[str | Path], *, log: Path, account: str | None = None, cwd: Path | None = None
 ) -> subprocess.Popen[bytes]:
-    """Start a daemon in a session of its own, its output appended to `log`.
+    """Start a daemon in its own session; its output is appended to `log`.
 
-    It is told TERM when this process dies, so that a killed test run leaves nothing behind.
+    It gets SIGTERM when this process dies, so that a killed test run leaves nothing behind.
     """
     setpriv = components.program("setpriv")
     with log.open("ab") as output:
@@ -80,7 +80,7 @@ def stop(
     politely: signal.Signals = signal.SIGTERM,
     seconds: float = 20,
 ) -> None:
-    """End the process: the polite signal, then KILL when it has not gone in time."""
+    """End the process: with the polite signal, then with KILL if it has not ended in time."""
     if process.poll() is None:
         process.send_signal(politely)
         try:
@@ -91,11 +91,11 @@ def stop(
 
 
 def descendants(pid: int) -> list[int]:
-    """Return the process ids of the children, their children and so on, parents first."""
+    """Return the process ids of all descendants, parents first."""
     children: dict[int, list[int]] = {}
     for entry in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError):
-            # The name in brackets may hold anything; what follows the last one does not.
+            # The name in brackets may contain anything, even brackets: the other fields follow the last bracket.
             parent = int(entry.read_text().rpartition(")")[2].split()[1])
             children.setdefault(parent, []).append(int(entry.parent.name))
     found = list(children.get(pid, []))
@@ -105,14 +105,14 @@ def descendants(pid: int) -> list[int]:
 
 
 def check_alive(process: subprocess.Popen[bytes], log: Path, what: str) -> None:
-    """Raise RuntimeError with the end of the log when the process has ended."""
+    """Raise RuntimeError with the end of the log if the process has ended."""
     if process.poll() is not None:
         tail = log.read_text(errors="replace")[-2000:]
         raise RuntimeError(f"{what} ended with {process.returncode}: {tail}")
 
 
 def unprivileged(preferred: str) -> str | None:
-    """Name the account a program runs as that refuses root; None when this process is not root."""
+    """Return the account for a program that refuses root; None if this process is not root."""
     if os.geteuid() != 0:
         return None
     names = {entry.pw_name for entry in pwd.getpwall()}

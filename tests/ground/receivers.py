@@ -1,4 +1,4 @@
-"""Receivers of alarms on loopback: a web server that notes what it is told, and a mail server. Both may refuse."""
+"""Receivers of alarms on loopback: a web server that records its requests, and a mail server. Both can refuse."""
 
 import json
 import socketserver
@@ -12,11 +12,11 @@ from typing import Any
 
 @dataclass
 class Webhook:
-    """What a web server on loopback was told, and how it answers."""
+    """The requests that a web server on loopback got, and how it answers."""
 
     port: int = 0
     status: int = 200
-    hangs: threading.Event | None = None  # it answers when this is set
+    hangs: threading.Event | None = None  # it answers once this is set
     requests: list[tuple[str, str, dict[str, Any]]] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
 
@@ -39,7 +39,7 @@ class Webhook:
 
 @contextmanager
 def webhook(**answers: Any) -> Iterator[Webhook]:
-    """Serve a web server that notes every request."""
+    """Run a web server that records every request."""
     hook = Webhook(**answers)
 
     class Handler(BaseHTTPRequestHandler):
@@ -66,7 +66,7 @@ def webhook(**answers: Any) -> Iterator[Webhook]:
         daemon_threads = True
 
         def handle_error(self, *_: Any) -> None:
-            pass  # whoever was kept waiting is gone
+            pass  # the client that waited is gone
 
     with Server(("127.0.0.1", 0), Handler) as server:
         hook.port = server.server_address[1]
@@ -83,7 +83,7 @@ def webhook(**answers: Any) -> Iterator[Webhook]:
 
 @dataclass
 class Mailbox:
-    """What a mail server on loopback took."""
+    """The mails that a mail server on loopback accepted."""
 
     port: int = 0
     refuses: bool = False
@@ -96,7 +96,7 @@ class Mailbox:
 
 @contextmanager
 def mailbox(*, refuses: bool = False) -> Iterator[Mailbox]:
-    """Serve as much of SMTP as taking a mail needs."""
+    """Run a mail server with as much of SMTP as is needed to accept a mail."""
     box = Mailbox(refuses=refuses)
 
     class Handler(socketserver.StreamRequestHandler):

@@ -1,4 +1,4 @@
-"""Puts the recipes of docs/recipes into a scripts folder, as a reader of their README would."""
+"""Puts the recipes of docs/recipes into a scripts folder, like a reader of their README."""
 
 import re
 import shlex
@@ -10,13 +10,13 @@ from pathlib import Path
 from tests.ground import components, mariadb, postgresql, sshd
 
 Settings = dict[str, str | Path]
-Install = Callable[..., "Recipe"]  # what the fixtures give: settings in, an installed recipe out
+Install = Callable[..., "Recipe"]  # from the fixtures: settings in, an installed recipe out
 RECIPES = Path(__file__).parents[2] / "docs" / "recipes"
 
 
 @dataclass(frozen=True)
 class Kind:
-    """The files of a recipe: its folder, the part beside the client, and its settings."""
+    """The files of a recipe: its folder, the part on the client's side, and its settings."""
 
     name: str
     session: str
@@ -29,7 +29,7 @@ POSTGRESQL = Kind("postgresql", "postgresql-session.sh", "postgresql-scripts.con
 
 @dataclass(frozen=True)
 class Recipe:
-    """A recipe's scripts in their folder; `state` is where they keep what they must remember."""
+    """A recipe's scripts in their folder; `state` is the folder of their state."""
 
     folder: Path
     policy: str
@@ -59,7 +59,7 @@ def mariadb_over_ssh(
     settings: Settings | None = None,
     policy: str = "MyPolicy",
 ) -> Recipe:
-    """Install the variant over SSH in `folder`, which is made; `settings` go into mariadb.conf."""
+    """Install the variant over SSH in `folder`, which is created; `settings` go into mariadb.conf."""
     beside = _beside(folder, "instance")
     places = _mariadb_places(server.option_file(beside / "client.cnf"), server.data)
     wanted = _connection(ssh) | places | (settings or {})
@@ -73,7 +73,7 @@ def mariadb_client_on_server(
     settings: Settings | None = None,
     policy: str = "MyPolicy",
 ) -> Recipe:
-    """Install the variant without SSH in `folder`, which is made; its client comes over TCP."""
+    """Install the variant without SSH in `folder`, which is created; its client connects over TCP."""
     beside = _beside(folder, "state")
     places = _mariadb_places(server.option_file(beside / "client.cnf", tcp=True), server.data)
     return _install(MARIADB, "client-on-server", folder, beside, policy, places | (settings or {}))
@@ -105,7 +105,7 @@ def postgresql_client_on_server(
     settings: Settings | None = None,
     policy: str = "MyPolicy",
 ) -> Recipe:
-    """Install the variant without SSH in `folder`, which is made; its client comes over TCP."""
+    """Install the variant without SSH in `folder`, which is created; its client connects over TCP."""
     beside = _beside(folder, "state")
     service = cluster.service_file(beside / "service.conf", tcp=True)
     wanted = _postgresql_places(service, cluster.data) | (settings or {})

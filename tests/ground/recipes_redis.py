@@ -1,4 +1,4 @@
-"""Puts the Redis recipe into a scripts folder, as a reader of its README would."""
+"""Puts the Redis recipe into a scripts folder, like a reader of its README."""
 
 import shutil
 from collections.abc import Callable
@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tests.ground import recipes, redis, sshd
 
-Serve = Callable[..., redis.Server]  # what the fixtures give: kind in, a server out
+Serve = Callable[..., redis.Server]  # from the fixtures: kind in, a server out
 Install = Callable[..., recipes.Recipe]  # a server and settings in, an installed recipe out
 
 
@@ -18,7 +18,7 @@ def install(
     settings: recipes.Settings | None = None,
     policy: str = "MyPolicy",
 ) -> recipes.Recipe:
-    """Install the recipe in `folder`, which is made; without `ssh` the client comes over TCP."""
+    """Install the recipe in `folder`, which is created; without `ssh` the client connects over TCP."""
     beside = folder.with_name(f"{folder.name}-state")
     recipe = recipes.Recipe(folder, policy, beside / "state")
     beside.mkdir(parents=True, mode=0o755)

@@ -1,4 +1,4 @@
-"""Throw-away Redis and Valkey servers with a ledger in them, and a writer that never rests."""
+"""Throw-away Redis and Valkey servers with a ledger in them, and a writer that never pauses."""
 
 import contextlib
 import itertools
@@ -21,7 +21,7 @@ from tests.ground import components, processes
 KINDS = ("redis", "valkey")
 SOCKET = "redis.sock"
 BACKUP_USER = "n2wbackup"
-# What the scripts of docs/recipes/redis need, and nothing else.
+# Exactly what the scripts of docs/recipes/redis need.
 BACKUP_RULES = "+info +client|pause +client|unpause +bgsave"
 PERSISTENCE = {
     "append-only": ("--appendonly", "yes", "--save", ""),
@@ -31,7 +31,7 @@ PERSISTENCE = {
 
 @dataclass(frozen=True)
 class Ledger:
-    """What the ledger says of itself: a good one is numbered 1..last, whole, and balances."""
+    """The state of a ledger: a good one is numbered 1..last, whole, and balances."""
 
     last: int
     whole: bool
@@ -39,7 +39,7 @@ class Ledger:
 
 @dataclass(frozen=True)
 class Server:
-    """A running server; its default user comes in by the socket without a password."""
+    """A running server; its default user logs in through the socket without a password."""
 
     kind: str
     data: Path
@@ -65,13 +65,13 @@ class Server:
             return found
 
     def info(self) -> dict[str, object]:
-        """What INFO says."""
+        """The answer to INFO."""
         with self.client() as client:
             found: dict[str, object] = client.info()
             return found
 
     def option_file(self, path: Path, *, tcp: bool = False) -> Path:
-        """Write the backup user's option file, mode 600: by the socket, or over TCP."""
+        """Write the backup user's option file, mode 600: for the socket, or for TCP."""
         where = f"host=127.0.0.1\nport={self.port}" if tcp else f"socket={self.socket}"
         path.touch(mode=0o600)
         path.write_text(f"user={BACKUP_USER}\npassword={self.backup_password}\n{where}\n")
@@ -90,9 +90,9 @@ class Server:
 def running(
     kind: str, folder: Path, *, data: Path, persistence: str, options: Sequence[str] = ()
 ) -> Iterator[Server]:
-    """Run a server until the block ends; `folder`, a short path, holds its socket and its log.
+    """Run a server until the block ends; `folder`, a short path, is for its socket and its log.
 
-    What lies in `data`, a restored copy, is loaded as it is. The server has the backup user.
+    Existing files in `data`, a restored copy, are loaded as they are. The server has the backup user.
     """
     is_redis = kind == "redis"
     program = components.program("redis-server") if is_redis else _binary.get_binary_path()
@@ -103,7 +103,7 @@ def running(
     process = processes.start(
         [program, *where, "--dir", str(data), *PERSISTENCE[persistence], *options], log=log
     )
-    # What a password may hold, the scripts must be able to hand on.
+    # A password with special characters: the scripts must be able to pass it on.
     server = Server(kind, data, port, socket, process, log, f"a \"b\\ {secrets.token_hex(12)}'$")
     try:
         processes.wait_until(lambda: _answers(server), seconds=60, what=f"{kind} answers")
@@ -123,7 +123,7 @@ def _answers(server: Server) -> bool:
 
 @dataclass(frozen=True)
 class Write:
-    """A write that the server has answered: when it was sent, and when answered (aware, UTC)."""
+    """A write that the server has answered: when it was sent, and when it was answered (aware, UTC)."""
 
     number: int
     sent_at: datetime
@@ -133,7 +133,7 @@ class Write:
 class Writer:
     """Writes `per_second` numbers a second into the ledger until its block ends.
 
-    While writes are held it waits, and then goes on from where it was, without catching up.
+    While writes are held it waits; then it goes on without catching up.
     """
 
     def __init__(self, server: Server, *, per_second: float = 500) -> None:
@@ -155,15 +155,15 @@ class Writer:
         self._thread.join(10)
 
     def answered_before(self, moment: datetime) -> int:
-        """The last number that was answered before this moment."""
+        """The last number answered before this moment."""
         return max((write.number for write in self.writes if write.at <= moment), default=0)
 
     def between(self, start: datetime, end: datetime) -> list[Write]:
-        """Return the writes that were answered in this span."""
+        """Return the writes answered between the two times."""
         return [write for write in self.writes if start <= write.at <= end]
 
     def wait_for(self, writes: int, *, seconds: float = 20) -> None:
-        """Return when this many more writes have been answered; TimeoutError when they are not."""
+        """Return once this many more writes are answered; TimeoutError if they are not."""
         goal = len(self.writes) + writes
         processes.wait_until(
             lambda: len(self.writes) >= goal, seconds=seconds, what=f"{writes} more writes"

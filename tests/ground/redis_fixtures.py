@@ -17,14 +17,14 @@ from tests.ground.recipes_redis import Install, Serve
 
 @pytest.fixture(scope="session")
 def redis_volume(disks: filesystems.Volume) -> Iterator[filesystems.Volume]:
-    """The data volume of the server's instance, an XFS whose disk lies on `disks`."""
+    """The data volume of the server's instance, an XFS with its disk on `disks`."""
     with filesystems.xfs(disks.mount, name="redis", megabytes=512) as volume:
         yield volume
 
 
 @pytest.fixture
 def serve_redis(ground_folder: Path, redis_volume: filesystems.Volume) -> Iterator[Serve]:
-    """Starts servers whose data lie on the data volume; they end with the test."""
+    """Starts servers with their data on the data volume; they end with the test."""
     with contextlib.ExitStack() as stack:
 
         def start(
@@ -49,7 +49,7 @@ def redis_kind(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def redis_server(serve_redis: Serve, redis_kind: str) -> redis.Server:
-    """A server that keeps an append-only file."""
+    """A server with an append-only file."""
     return serve_redis(redis_kind)
 
 
@@ -62,13 +62,13 @@ def redis_writer(redis_server: redis.Server) -> Iterator[redis.Writer]:
 
 @pytest.fixture
 def redis_over_ssh(ground_folder: Path, ground_sshd: sshd.Sshd) -> Iterator[Install]:
-    """Installs the recipe over SSH, with the given settings; releases in the end."""
+    """Installs the recipe over SSH, with the given settings; releases the hold at the end."""
     yield from _installing(ground_folder, ground_sshd)
 
 
 @pytest.fixture
 def redis_client_on_server(ground_folder: Path) -> Iterator[Install]:
-    """Installs the recipe without SSH, with the given settings; releases in the end."""
+    """Installs the recipe without SSH, with the given settings; releases the hold at the end."""
     yield from _installing(ground_folder, None)
 
 
@@ -87,7 +87,7 @@ def _installing(folder: Path, ssh: sshd.Sshd | None) -> Iterator[Install]:
 
 @pytest.fixture
 def install_redis(request: pytest.FixtureRequest, redis_kind: str) -> Install:
-    """One way for each kind, so that both of each are tried: Redis over SSH, Valkey without."""
+    """One way for each kind, so that both kinds and both ways are tested: Redis over SSH, Valkey without."""
     way = "redis_over_ssh" if redis_kind == "redis" else "redis_client_on_server"
     chosen: Install = request.getfixturevalue(way)
     return chosen

@@ -1,4 +1,4 @@
-"""Runs a script as the engine does: contract of a local script, without the engine."""
+"""Runs a script like the engine, but without the engine: the contract of a local script."""
 
 import contextlib
 import os
@@ -22,7 +22,7 @@ CLEAN = {
 
 @dataclass(frozen=True)
 class Result:
-    """What became of a script; times are aware, in UTC."""
+    """The result of a script; times are aware, in UTC."""
 
     exit_code: int
     stdout: str
@@ -42,8 +42,8 @@ def started(
 ) -> Iterator["Script"]:
     """Start the script: clean environment, own session and group, no input, its folder as cwd.
 
-    Its output goes to files, not to pipes, so a child that it leaves behind delays nobody. When the
-    block ends first, the script's group is killed; what left the group lives on.
+    Its output goes to files, not to pipes, so a child that it leaves behind delays nobody. If the block
+    ends first, the script's group is killed; processes that left the group go on.
     """
     with tempfile.TemporaryFile() as stdout, tempfile.TemporaryFile() as stderr:
         started_at = datetime.now(UTC)
@@ -65,7 +65,7 @@ def started(
 
 @dataclass(frozen=True)
 class Script:
-    """A script at work."""
+    """A running script."""
 
     process: subprocess.Popen[bytes]
     stdout: IO[bytes]
@@ -74,7 +74,7 @@ class Script:
 
     def result(self, seconds: float) -> Result:
         """Wait for the script's own process only; subprocess.TimeoutExpired after `seconds`."""
-        # Popen.wait looks every 50 ms only, and what is measured here takes less.
+        # Popen.wait polls only every 50 ms, and the measured times are shorter.
         descriptor = os.pidfd_open(self.process.pid)
         try:
             if not select.select([descriptor], [], [], seconds)[0]:
@@ -94,7 +94,7 @@ class Script:
         )
 
     def kill_group(self) -> None:
-        """SIGKILL the script and its group unless the script has ended; returns when it has."""
+        """SIGKILL the script and its group unless the script has ended; returns once it has ended."""
         if self.process.poll() is None:
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
@@ -106,6 +106,6 @@ def run(
     environment: Mapping[str, str] | None = None,
     seconds: float = 30,
 ) -> Result:
-    """Run the script to its end; its group is killed after `seconds` and TimeoutExpired raised."""
+    """Run the script to its end; after `seconds`, kill its group and raise TimeoutExpired."""
     with started(script, *arguments, environment=environment) as script_at_work:
         return script_at_work.result(seconds)

@@ -1,4 +1,4 @@
-"""A real sshd of our own: own keys, own port, nothing of the system's service."""
+"""Our own real sshd: own keys, own port, nothing from the system's service."""
 
 import contextlib
 import os
@@ -29,7 +29,7 @@ class Sshd:
     process: subprocess.Popen[bytes]
 
     def cut(self) -> None:
-        """Cut all connections at once; the server goes on, and so does what they left behind."""
+        """Cut all connections at once; the server goes on, and so do processes that the connections left behind."""
         for pid in processes.descendants(self.process.pid):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
@@ -37,9 +37,9 @@ class Sshd:
 
 @contextlib.contextmanager
 def running(folder: Path) -> Iterator[Sshd]:
-    """Run an sshd on a free port of the loopback, its files in `folder`, until the block ends.
+    """Run an sshd on a free port on loopback, with its files in `folder`, until the block ends.
 
-    It takes one client key and no password. As root it logs in root, else the own account.
+    It accepts one client key and no password. As root it logs in root, otherwise this process's account.
     """
     program = components.program("sshd")
     folder.mkdir(parents=True, exist_ok=True)
@@ -93,7 +93,7 @@ def _write_server_config(folder: Path, port: int, client_key: Path) -> None:
     authorized_keys = folder / "authorized_keys"
     authorized_keys.write_text(client_key.with_suffix(".pub").read_text())
     if os.geteuid() == 0:
-        # A root sshd refuses to start without it; the system's service makes it at boot.
+        # A root sshd refuses to start without this folder; the system's service creates it at boot.
         Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)
     (folder / "sshd_config").write_text(
         f"ListenAddress 127.0.0.1:{port}\n"
@@ -106,13 +106,13 @@ def _write_server_config(folder: Path, port: int, client_key: Path) -> None:
         f"KbdInteractiveAuthentication no\n"
         f"UsePAM {'yes' if _is_locked() else 'no'}\n"
         f"MaxStartups 100\n"
-        f"SetEnv SHLVL=1\n"  # bash then leaves the account's own .bashrc alone
+        f"SetEnv SHLVL=1\n"  # then bash does not read the account's own .bashrc
         f"Subsystem sftp internal-sftp\n"
     )
 
 
 def _is_locked() -> bool:
-    """Without PAM an account whose password is locked ("!") may not log in even by key."""
+    """Tell whether the account's password is locked ("!"): without PAM, it then cannot log in even by key."""
     if os.geteuid() != 0:
         return False
     lines = Path("/etc/shadow").read_text().splitlines()

@@ -1,4 +1,4 @@
-"""A real systemd as the first process of a name space of its own; the machine's own is not touched."""
+"""A real systemd as the first process of its own name space; the machine's systemd is not touched."""
 
 import contextlib
 import os
@@ -18,8 +18,8 @@ _CGROUPS = Path("/sys/fs/cgroup")
 _SPACES = ("--pid", "--mount", "--cgroup", "--uts", "--fork", "--kill-child=KILL")
 _START_SECONDS = 20.0
 
-# Nothing of the machine is booted: what units lean on by default are targets without content. The cgroups that we
-# see are the machine's, and systemd mounts its own. The machine's /etc and console are not its to change.
+# Nothing of the machine is booted: the default targets of units are empty. The cgroups that we see are the
+# machine's, and systemd mounts its own. It must not change the machine's /etc and console.
 _BOOT = """
 mount -t proc proc /proc
 umount -R /sys/fs/cgroup
@@ -39,14 +39,13 @@ exec env -i PATH="$PATH" container=test SYSTEMD_UNIT_PATH=/run/systemd/system SY
 
 @dataclass(frozen=True)
 class Systemd:
-    """A systemd that runs. It counts its processes by pids of its own; `pid` is its own as we see it."""
+    """A running systemd. Inside, it has its own pids; `pid` is its pid outside."""
 
     process: subprocess.Popen[bytes]
     pid: int
     log: Path
 
     def ctl(self, *words: str, seconds: float = 60) -> subprocess.CompletedProcess[str]:
-        """Call systemctl."""
         inside = ["nsenter", "--target", str(self.pid), "--pid", "--mount", "--cgroup"]
         return subprocess.run(
             [*inside, "systemctl", *words],
@@ -57,7 +56,7 @@ class Systemd:
         )
 
     def succeed(self, *words: str) -> str:
-        """Call systemctl, which must succeed; return what it said."""
+        """Call systemctl, which must succeed; return its output."""
         done = self.ctl(*words)
         assert done.returncode == 0, (done.stderr, self.log.read_text()[-3000:])
         return done.stdout
@@ -67,7 +66,7 @@ class Systemd:
         return self.succeed("show", unit, "--property", name, "--value").strip()
 
     def limits_memory(self) -> bool:
-        """Tell whether MemoryMax has an effect here."""
+        """Tell whether MemoryMax works here."""
         mounts = Path(f"/proc/{self.pid}/mountinfo").read_text(encoding="utf-8")
         if any(line.rstrip().endswith(",memory") for line in mounts.splitlines()):
             return True
@@ -77,12 +76,12 @@ class Systemd:
 
 @contextlib.contextmanager
 def booted(units: Path, unit: str, *, checkout: Path, at: Path, log: Path) -> Iterator[Systemd]:
-    """Boot a systemd that knows the units of a folder and starts one; everything in it ends with the block.
+    """Boot a systemd with the units of a folder and start one unit; everything in it ends with the block.
 
-    Memory, loopback and files are the machine's, but the checkout appears at `at` as well. `log` gets what goes
-    wrong before systemd runs; what units say goes where they send it.
+    Memory, loopback and files are the machine's, but the checkout also appears at `at`. `log` gets errors from
+    before systemd runs; the output of units goes where they send it.
     """
-    components.needs_root("a systemd of its own")
+    components.needs_root("a separate systemd")
     systemd = next((path for path in _SYSTEMD if path.exists()), None)
     if systemd is None:
         components.missing("systemd is not on this machine")
@@ -111,19 +110,19 @@ def booted(units: Path, unit: str, *, checkout: Path, at: Path, log: Path) -> It
         try:
             yield _awaited(process, log)
         finally:
-            # The kernel ends all of a name space with its first process, which goes with unshare.
+            # The kernel ends a whole name space with its first process, which ends with unshare.
             process.kill()
             process.wait()
 
 
 def _mode() -> str:
-    """Return the word that has systemd take the machine's kind of cgroups."""
+    """Return the option that makes systemd use the machine's kind of cgroups."""
     unified = (_CGROUPS / "cgroup.controllers").exists()
     return f"systemd.unified_cgroup_hierarchy={int(unified)}"
 
 
 def _need_name_spaces() -> None:
-    """Skip where the kernel, or whoever shut us in, allows no name spaces: no package would change that."""
+    """Skip if the kernel, or our container, allows no name spaces: no package would change that."""
     tried = subprocess.run(
         ["unshare", *_SPACES, "sh", "-c", "umount -R /sys/fs/cgroup"],
         capture_output=True,
@@ -136,7 +135,7 @@ def _need_name_spaces() -> None:
 
 @contextlib.contextmanager
 def _cgroups() -> Iterator[list[Path]]:
-    """Make a cgroup below our own in each hierarchy, so that systemd's are within; remove all in the end."""
+    """Create a cgroup below our own in each hierarchy, for systemd's cgroups; remove all at the end."""
     made, name = [], f"n2wbackup-test-{secrets.token_hex(4)}"
     for line in Path("/proc/self/cgroup").read_text(encoding="utf-8").splitlines():
         _, kinds, path = line.split(":", 2)
@@ -165,11 +164,13 @@ def _root_of(kinds: str) -> Path | None:
 
 
 def _inherit(group: Path) -> None:
-    """Give a new group what it needs before a process may enter it, as far as it is for us to give."""
+    """Set what a new group needs before a process may enter it, as far as we are allowed to."""
     for name in ("cpuset.cpus", "cpuset.mems"):
         if (group / name).exists():
             (group / name).write_text((group.parent / name).read_text())
-    with contextlib.suppress(OSError):  # not where processes are in the parent, as its rule forbids
+    with contextlib.suppress(
+        OSError
+    ):  # not if the parent has processes: a rule of cgroups forbids it
         (group.parent / "cgroup.subtree_control").write_text("+memory")
 
 
@@ -181,7 +182,7 @@ def _remove(group: Path) -> None:
                 Path(folder).rmdir()
             except FileNotFoundError:
                 break
-            except OSError:  # the kernel is still burying the last process
+            except OSError:  # the kernel is still removing the last process
                 if time.monotonic() > until:
                     raise
                 time.sleep(0.05)

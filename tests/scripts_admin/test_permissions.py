@@ -1,4 +1,4 @@
-"""Who may see, change, run and share: Alice owns, Bob was granted something, Charlie is a stranger."""
+"""Who may see, change, run and share: Alice is the owner, Bob got a permission, Charlie is a stranger."""
 
 import pytest
 from django.contrib.auth.models import Group, Permission
@@ -23,14 +23,14 @@ def policy() -> Policy:
 
 @pytest.fixture
 def rows(policy: Policy) -> list[Model]:
-    """One row of each kind that is Alice's."""
+    """Return one row of each kind, all owned by Alice."""
     schedule = Schedule.objects.create(owner=policy.owner, name="nightly", cron="0 2 * * *")
     run = runs.start(policy=policy, trigger=Trigger.MANUAL)
     return [policy, policy.account, schedule, run, policy.folder]
 
 
 def give_every_permission(user: User) -> User:
-    """Give the rights on all rows of all models, directly and by a group, as an administrator might."""
+    """Give the permissions on all rows of all models, directly and through a group, as an administrator might."""
     group = Group.objects.create(name="operators")
     group.permissions.set(Permission.objects.all())
     user.groups.add(group)

@@ -214,7 +214,7 @@ def _look_at_the_pages(url: str, password: str) -> None:
 def _refuse_a_second(home: Path) -> None:
     code, _, stderr = _played(home)
     assert code == 1
-    assert f"A demo runs in {home / 'demo'} already" in stderr
+    assert f"A demo already runs in {home / 'demo'}" in stderr
     assert stderr.count("\n") == 1
 
 
@@ -287,7 +287,7 @@ def test_a_folder_that_the_demo_did_not_make_is_refused_and_left_as_it_is(home: 
     code, _, stderr = _played(home)
 
     assert code == 1
-    assert f"{home / 'demo'} holds something that the demo did not make" in stderr
+    assert f"{home / 'demo'} has files that the demo did not create" in stderr
     assert _contents(home / "demo") == {"letter": b"mine"}
 
 

@@ -7,11 +7,13 @@ from n2wbackup.demo.aws.server import run
 
 
 def main() -> None:
-    """Serve until told otherwise."""
+    """Serve until a signal comes or the parent ends."""
     parser = argparse.ArgumentParser(prog="python -m n2wbackup.demo.aws", description=__doc__)
     parser.add_argument("--port", type=int, default=0, help="0 takes a free port")
     parser.add_argument("--state", type=Path, required=True, help="folder for keys and copies")
-    parser.add_argument("--ready-fd", type=int, help="told in JSON, once, where the server listens")
+    parser.add_argument(
+        "--ready-fd", type=int, help="the server writes its address here once, as JSON"
+    )
     parser.add_argument("--parent-fd", type=int, help="the server ends when this pipe is closed")
     given = parser.parse_args()
     run(given.port, given.state, given.ready_fd, given.parent_fd)

@@ -1,4 +1,4 @@
-"""What goes back over the wire: EC2's XML, SSM's JSON, and the errors of both."""
+"""The answers over the wire: the XML of EC2 and STS, SSM's JSON, and their errors."""
 
 import json
 import uuid
@@ -24,12 +24,11 @@ class Answer:
 
 
 class ApiError(Exception):
-    """A refusal in AWS's own words."""
+    """An error with AWS's own code and message."""
 
     def __init__(
         self, code: str, message: str, status: HTTPStatus = HTTPStatus.BAD_REQUEST
     ) -> None:
-        """Keep AWS's error code, its sentence and the HTTP status that goes with them."""
         super().__init__(message)
         self.code = code
         self.message = message
@@ -37,11 +36,11 @@ class ApiError(Exception):
 
 
 class DroppedError(Exception):
-    """The connection is closed without an answer."""
+    """Raised to close the connection without an answer."""
 
 
 def time_text(at: datetime) -> str:
-    """Return a time as EC2 writes it; moto's naive times are UTC."""
+    """Return a time in EC2's format; moto's times without time zone are UTC."""
     aware = at if at.tzinfo else at.replace(tzinfo=UTC)
     return (
         aware.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{aware.microsecond // 1000:03d}Z"
@@ -63,7 +62,7 @@ def _xml(value: object) -> str:
 
 
 def ec2(action: str, content: Mapping[str, object]) -> Answer:
-    """Return EC2's XML: a mapping's members by name, a list's as `item`; None is left out."""
+    """Return EC2's XML: members of a mapping by name, of a list as `item`; None is left out."""
     body = (
         f'<?xml version="1.0" encoding="UTF-8"?>\n<{action}Response xmlns="{EC2_NAMESPACE}">'
         f"<requestId>{uuid.uuid4()}</requestId>{_xml(content)}</{action}Response>"
@@ -72,7 +71,7 @@ def ec2(action: str, content: Mapping[str, object]) -> Answer:
 
 
 def sts(action: str, content: Mapping[str, object]) -> Answer:
-    """Return STS's XML: a mapping's members by name."""
+    """Return STS's XML: members of a mapping by name."""
     body = (
         f'<{action}Response xmlns="{STS_NAMESPACE}"><{action}Result>{_xml(content)}</{action}Result>'
         f"<ResponseMetadata><RequestId>{uuid.uuid4()}</RequestId></ResponseMetadata></{action}Response>"
@@ -87,7 +86,7 @@ def ssm(content: Mapping[str, Any]) -> Answer:
 
 
 def refusal(service: str, error: ApiError) -> Answer:
-    """Return the error in the protocol of the service that was asked."""
+    """Return the error in the protocol of the called service."""
     if service == "ssm":
         body = json.dumps(
             {"__type": error.code, "message": error.message, "Message": error.message}

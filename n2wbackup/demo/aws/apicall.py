@@ -1,4 +1,4 @@
-"""An HTTP request, and the API call that it carries."""
+"""An HTTP request, and the API call in it."""
 
 import json
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl
 
 @dataclass(frozen=True, slots=True)
 class HttpRequest:
-    """One request, read whole; header names are in lower case."""
+    """One complete request; header names are in lower case."""
 
     method: str
     path: str
@@ -20,10 +20,10 @@ class HttpRequest:
 
 @dataclass(frozen=True, slots=True)
 class ApiCall:
-    """What is asked of which service, where and by whom.
+    """A call: its service, action, region, key and parameters.
 
     `parameters` are flat for the query services ("SnapshotId.1") and the JSON body for SSM.
-    `scope` is the credential scope as it was signed: date, region, service.
+    `scope` is the signed credential scope: date, region, service.
     """
 
     service: str
@@ -36,19 +36,19 @@ class ApiCall:
     http: HttpRequest
 
     def text(self, name: str) -> str:
-        """Return a parameter, empty when it was not given."""
+        """Return a parameter; "" if it is missing."""
         return str(self.parameters.get(name, ""))
 
     def flag(self, name: str) -> bool:
-        """Return a boolean parameter; not given is false."""
+        """Return a boolean parameter; False if it is missing."""
         return self.text(name).lower() == "true"
 
     def values(self, name: str) -> list[str]:
-        """Return a flat list parameter (`name.1`, `name.2` …) in the order of its numbers."""
+        """Return a flat list parameter (`name.1`, `name.2` …), ordered by number."""
         return [str(group[""]) for group in self.groups(name) if "" in group]
 
     def groups(self, name: str) -> list[dict[str, str]]:
-        """Return the members of `name.N.…`, one mapping per N, keyed by what follows the number."""
+        """Return the members of `name.N.…`: one mapping per N, its keys are the parts after the number."""
         found: dict[int, dict[str, str]] = {}
         for key, value in self.parameters.items():
             if not key.startswith(f"{name}."):
@@ -59,7 +59,7 @@ class ApiCall:
         return [found[number] for number in sorted(found)]
 
     def permissions(self) -> tuple[str, ...]:
-        """Return the IAM actions that the call needs; tags at creation need one of their own."""
+        """Return the IAM actions that the call needs; tags at creation need a second action."""
         needed = [f"{self.service}:{self.action}"]
         if self.service == "ec2" and any(
             key.startswith("TagSpecification.") for key in self.parameters
@@ -80,7 +80,7 @@ def members(group: Mapping[str, str], name: str) -> list[dict[str, str]]:
 
 
 def _signer(http: HttpRequest) -> tuple[str, tuple[str, str, str]]:
-    """Return the access key id and the credential scope; empty when the request is not signed."""
+    """Return the access key id and the credential scope; both are empty if the request is not signed."""
     _, _, credential = http.headers.get("authorization", "").partition("Credential=")
     parts = credential.partition(",")[0].strip().split("/")
     if len(parts) != len(("key", "date", "region", "service", "aws4_request")):
@@ -89,7 +89,7 @@ def _signer(http: HttpRequest) -> tuple[str, tuple[str, str, str]]:
 
 
 def parse(http: HttpRequest) -> ApiCall:
-    """Return the call that the request carries; ValueError for a body that cannot be read."""
+    """Return the call in the request; ValueError if the body cannot be parsed."""
     access_key_id, scope = _signer(http)
     target = http.headers.get("x-amz-target", "")
     parameters: dict[str, Any]

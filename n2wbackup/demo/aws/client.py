@@ -1,4 +1,4 @@
-"""The parent side: start a simulated AWS, furnish it, break it, look into it."""
+"""The parent's side: start a simulated AWS, add resources and faults, and read its state."""
 
 import http.client
 import json
@@ -34,19 +34,18 @@ FaultKind = Literal[
 
 
 class SimulatorError(Exception):
-    """The simulator did not start, or refused what it was asked; nothing was changed."""
+    """The simulator did not start, or refused a request; nothing was changed."""
 
 
 class SimulatedAws:
-    """A simulated AWS in a process of its own; it dies with this one, however that ends.
+    """A simulated AWS in its own process, which ends with this process, in whatever way that ends.
 
-    For the options see `Options`, beside this module. `state_dir` is its own: keys, log,
-    copies of volumes; what it knows of instances and snapshots it forgets when it ends. Safe to be
-    used by many threads.
+    For the options see `Options` in `options.py`. `state_dir` belongs to the simulator: keys, log, copies
+    of volumes. It forgets instances and snapshots when it ends. Many threads may use it.
     """
 
     def __init__(self, state_dir: Path, **options: Unpack[OptionChanges]) -> None:
-        """Prepare a server; `start` or `with` starts it."""
+        """Only prepare a server; `start` or `with` starts it."""
         self.state_dir = state_dir
         self.endpoint_url = ""
         self.environment: dict[str, str] = {}
@@ -56,7 +55,6 @@ class SimulatedAws:
         self._lifeline = -1
 
     def __enter__(self) -> Self:
-        """Start."""
         self.start()
         return self
 
@@ -66,18 +64,17 @@ class SimulatedAws:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Stop."""
         self.stop()
 
     @property
     def pid(self) -> int:
-        """The server's process; 0 before it is started."""
+        """The pid of the server; 0 before it is started."""
         return self._process.pid if self._process else 0
 
     def start(self) -> None:
         """Start the server on a free port and return when it answers.
 
-        SimulatorError, with the end of its log, when it does not within `START_SECONDS`.
+        SimulatorError, with the end of its log, if it does not answer within `START_SECONDS`.
         """
         self.state_dir.mkdir(parents=True, exist_ok=True)
         ready, told = os.pipe()
@@ -132,7 +129,7 @@ class SimulatedAws:
         return door
 
     def stop(self) -> None:
-        """End the server and the scripts that it runs; harmless when it does not run."""
+        """End the server and the scripts that it runs; does nothing if the server does not run."""
         process, self._process = self._process, None
         if process is None:
             return
@@ -162,14 +159,14 @@ class SimulatedAws:
         self._ask("configure", **options)
 
     def reset(self) -> None:
-        """Let it be as new: only the keys of `environment` stay; the options of the start too."""
+        """Reset everything; only the keys in `environment` and the options from the start stay."""
         self._ask("reset")
         self.configure(**self._options)
 
     def add_account(
         self, access_key_id: str, secret: str, allowed_actions: str | Sequence[str] = "*"
     ) -> None:
-        """Let in another key of the same AWS account, for these IAM actions ("ec2:Describe*")."""
+        """Add another key of the same AWS account, for these IAM actions ("ec2:Describe*")."""
         self._ask(
             "add_account",
             access_key_id=access_key_id,
@@ -180,7 +177,7 @@ class SimulatedAws:
     def add_role(
         self, arn: str, external_id: str = "", allowed_actions: Sequence[str] = ("*",)
     ) -> None:
-        """Make a role that every key may assume with the external id; without one, with any."""
+        """Add a role that every key may assume with this external id; without one, any external id will do."""
         self._ask(
             "add_role", arn=arn, external_id=external_id, allowed_actions=list(allowed_actions)
         )
@@ -193,7 +190,7 @@ class SimulatedAws:
         folder: Path | None = None,
         state: str = "running",
     ) -> SimulatedInstance:
-        """Make an instance: the first volume is its root; with a `folder`, SSM manages it.
+        """Create an instance: the first volume is its root; with a `folder`, SSM manages it.
 
         Scripts sent through SSM run in that folder. `state`: running, stopped or terminated.
         """
@@ -208,31 +205,30 @@ class SimulatedAws:
         return SimulatedInstance(made["instance_id"], made["region"], tuple(made["volume_ids"]))
 
     def add_volume(self, region: str = "us-east-1", volume: VolumeSpec | None = None) -> str:
-        """Make a volume that is attached to nothing; return its id."""
+        """Create a volume that is not attached; return its id."""
         return str(self._ask("add_volume", region=region, volume=asdict(volume or VolumeSpec())))
 
     def attach(
         self, volume_id: str, instance_id: str, region: str = "us-east-1", device: str = ""
     ) -> None:
-        """Attach a volume, to the next free device name where none is given."""
+        """Attach a volume; without a device name, to the next free one."""
         self._ask(
             "attach", region=region, volume_id=volume_id, instance_id=instance_id, device=device
         )
 
     def detach(self, volume_id: str, region: str = "us-east-1") -> None:
-        """Detach a volume."""
         self._ask("detach", region=region, volume_id=volume_id)
 
     def delete_snapshot(self, snapshot_id: str, region: str = "us-east-1") -> None:
-        """Let a snapshot vanish, and its copy."""
+        """Delete a snapshot and its copy."""
         self._ask("delete_snapshot", region=region, snapshot_id=snapshot_id)
 
     def settle_snapshots(self, state: str = "completed", snapshot_ids: Sequence[str] = ()) -> None:
-        """End pending snapshots (all without ids) in this state now."""
+        """End pending snapshots (without ids: all) in this state now."""
         self._ask("settle_snapshots", state=state, snapshot_ids=list(snapshot_ids))
 
     def set_agent(self, instance_id: str, state: str) -> None:
-        """Let an SSM agent be "online", "lost" (takes no command) or "silent" (reports nothing)."""
+        """Set the state of an SSM agent: "online", "lost" (accepts no command) or "silent" (reports nothing)."""
         self._ask("set_agent", instance_id=instance_id, state=state)
 
     def fault(
@@ -247,14 +243,14 @@ class SimulatedAws:
         deed: bool = False,
         dry_run: bool | None = None,
     ) -> None:
-        """Let the next `times` calls of an action (all of them: None) go wrong.
+        """Make the next `times` calls of an action (None: all of them) fail.
 
-        throttle, error_500, error_503, denied: AWS's error, nothing done. slow: `seconds` late.
-        hang: no answer for `seconds`, then the connection is closed; nothing done. lost_answer:
-        done, the connection closed without an answer. snapshot_error: answered as ever, but the
-        snapshots end in `error`. `deed`: it is done first, then goes wrong. `match` compares
-        parameters by their last name, {"InstanceId": "i-…"}. Dry runs are spared unless the fault
-        is "denied" or `dry_run` says otherwise (True: only those, False: never).
+        throttle, error_500, error_503, denied: AWS's error, and nothing is done. slow: `seconds` late.
+        hang: no answer for `seconds`, then the connection is closed, and nothing is done. lost_answer:
+        the call is done, but the connection is closed without an answer. snapshot_error: the usual
+        answer, but the snapshots end in `error`. `deed`: the call is done first, then the fault happens.
+        `match` compares parameters by their last name, {"InstanceId": "i-…"}. The fault does not apply to
+        dry runs unless it is "denied" or `dry_run` says otherwise (True: only dry runs, False: never).
         """
         self._ask(
             "fault",
@@ -269,13 +265,13 @@ class SimulatedAws:
         )
 
     def clear_faults(self) -> None:
-        """Forget all faults; calls that hang now lose their connection at once."""
+        """Remove all faults; calls that hang now lose their connection at once."""
         self._ask("clear_faults")
 
     def calls(self, action: str = "") -> list[Call]:
-        """Return the API calls (of one action) in the order of their ends, the last 100,000.
+        """Return the last 100,000 API calls (of one action), in the order of their ends.
 
-        Those that are still being served come last, with the outcome "serving".
+        Calls that are still being served come last, with the outcome "serving".
         """
         return [
             Call(
@@ -289,7 +285,7 @@ class SimulatedAws:
         ]
 
     def forget_calls(self) -> None:
-        """Let `calls` start anew."""
+        """Forget all `calls` so far."""
         self._ask("forget_calls")
 
     def snapshots(self, region: str = "") -> list[SimulatedSnapshot]:
@@ -307,7 +303,7 @@ class SimulatedAws:
 
 
 def _child_environment() -> dict[str, str]:
-    """Return our environment less what would lead the server to an AWS, ours on its path."""
+    """Return our environment without the variables that lead to an AWS, and with our project on its path."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
     path = os.environ.get("PYTHONPATH", "")
     return {**kept, "PYTHONPATH": f"{PROJECT}{os.pathsep}{path}" if path else str(PROJECT)}

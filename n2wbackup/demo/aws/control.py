@@ -1,7 +1,7 @@
-"""The control door: what the parent side may ask of the process, in JSON.
+"""The control API: the parent's requests to the process, in JSON.
 
-Whoever comes through it can have scripts run, so it opens only to the token that the process made
-at its start and gave to its parent.
+Its user can run scripts, so it needs the token that the process created at its start and gave to its
+parent.
 """
 
 import hmac
@@ -56,7 +56,7 @@ def _add_instance(simulator: Simulator, given: Given) -> dict[str, Any]:
     specs = [_spec(each) for each in given["volumes"]] or [VolumeSpec()]
     folder = _path(given["folder"])
     if folder is not None and not folder.is_dir():
-        msg = f"{folder} cannot play an instance: it is no folder."
+        msg = f"{folder} cannot be used as an instance: it is not a folder."
         raise ValueError(msg)
     made = simulator.inventory.add_instance(
         given["region"], specs, given["name"], given["state"], folder
@@ -173,9 +173,9 @@ def _answer(status: HTTPStatus, content: Mapping[str, Any]) -> Answer:
 
 
 def answer(simulator: Simulator, token: str, http: HttpRequest) -> Answer:
-    """Do what the parent asks: {"result": …}, or {"error": a sentence} and nothing done."""
+    """Do what the parent asks and return {"result": …}; or do nothing and return {"error": a sentence}."""
     if not hmac.compare_digest(http.headers.get(TOKEN_HEADER, ""), token):
-        return _answer(HTTPStatus.FORBIDDEN, {"error": "The control door takes only its token."})
+        return _answer(HTTPStatus.FORBIDDEN, {"error": "The control API needs its token."})
     method = METHODS.get(http.path.removeprefix(PREFIX))
     if method is None:
         return _answer(HTTPStatus.NOT_FOUND, {"error": f"There is no {http.path}."})

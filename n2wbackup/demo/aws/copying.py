@@ -1,19 +1,19 @@
-"""Copies of what lies behind the volumes, as they were at one moment.
+"""Copies of the data behind the volumes, as it was at one moment.
 
-Where the file system can share blocks (XFS, btrfs), a file is cloned by the FICLONE ioctl: one
-file's clone is a point in time by itself, and takes microseconds when its pages are on disk already
-(the kernel first writes dirty pages of the source). Elsewhere the bytes are copied. Both happen
-before the answer leaves, as on EBS, as long as there are at most `SYNCHRONOUS_BYTES` to copy: some
-milliseconds for a few MB. More than that is copied by a thread that starts before the answer, which
-waits `ANSWER_WAIT_SECONDS` for it: the call stays short, and the source has to stay as it is.
+If the file system can share blocks (XFS, btrfs), the FICLONE ioctl clones each file: the clone of one
+file is a point in time by itself, and takes microseconds if its pages are already on disk (the kernel
+first writes dirty pages of the source). On other file systems the bytes are copied. Both happen before
+the answer is sent, as on EBS, if there are at most `SYNCHRONOUS_BYTES` to copy: some milliseconds for a
+few MB. A thread copies more than that. It starts before the answer, which waits `ANSWER_WAIT_SECONDS`
+for it: so the call stays short, but the source must not change until the copy is done.
 
-No file system freezes a tree or several files for us, so every copy is checked: when size, inode or
-times of any file of the set differ between before and after, it is taken again while that costs
-little, and else is marked torn. The clock of older kernels is too coarse to show two writes within
-some milliseconds, so what was written just before is compared byte by byte too, up to
+No file system freezes a tree or several files for us, so every copy is checked: if size, inode or times
+of any file in the set differ between start and end, the copy is repeated while that is cheap, and
+otherwise marked as torn. The clock of older kernels is too coarse to show two writes within some
+milliseconds, so files that were written just before are also compared byte by byte, up to
 `SYNCHRONOUS_BYTES`. Writes through mmap are not seen until the kernel writes them back.
 
-The copy is written where `destination` lies: never put that on a file system that is being frozen.
+The copy goes to `destination`: never put it on a file system that is being frozen.
 """
 
 import fcntl
@@ -28,7 +28,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-FICLONE = 0x40049409  # from linux/fs.h: share all blocks of the file descriptor given
+FICLONE = 0x40049409  # from linux/fs.h: share all blocks of the given file descriptor
 SYNCHRONOUS_BYTES = 16 * 1024 * 1024
 ANSWER_WAIT_SECONDS = 0.005
 RETRY_SECONDS = 0.005
@@ -39,7 +39,7 @@ _Signature = tuple[tuple[str, int, int, int, int], ...]
 
 @dataclass(frozen=True, slots=True)
 class Backing:
-    """What lies behind a volume and where its copies go; `reflinks`: tried when it was added."""
+    """The data behind a volume and the place of its copies; `reflinks`: found out when it was added."""
 
     source: Path
     copies: Path
@@ -67,7 +67,7 @@ class CopySet:
 
 
 def reflinks(source: Path, folder: Path) -> bool:
-    """Tell whether files of `source` can be cloned into `folder`, by doing it with a small file."""
+    """Tell whether files of `source` can be cloned into `folder`, by trying it with a small file."""
     near = source if source.is_dir() else source.parent
     if near.stat().st_dev != folder.stat().st_dev:
         return False
@@ -85,7 +85,7 @@ def reflinks(source: Path, folder: Path) -> bool:
 
 
 def backing(source: Path, copies: Path) -> Backing:
-    """Return the backing of a volume; ValueError when it is neither a file nor a folder."""
+    """Return the backing of a volume; ValueError if it is neither a file nor a folder."""
     if not (source.is_file() or source.is_dir()):
         msg = f"{source} cannot back a volume: it is neither a file nor a folder."
         raise ValueError(msg)
@@ -94,7 +94,7 @@ def backing(source: Path, copies: Path) -> Backing:
 
 
 def take(jobs: Sequence[tuple[Backing, Path]]) -> CopySet:
-    """Copy each backing's source to the path beside it; see above for when this returns."""
+    """Copy the source of each backing to its path; see the module's docstring for when this returns."""
     copies = CopySet(jobs)
     if not jobs:
         copies.torn = False
@@ -114,7 +114,7 @@ def _bytes_of(jobs: Sequence[tuple[Backing, Path]]) -> int:
 
 
 def _run(copies: CopySet) -> None:
-    """Copy the set, again while it is torn and still cheap; never raises."""
+    """Copy the set, and repeat while it is torn and a copy is cheap; never raises."""
     started = time.monotonic()
     try:
         while True:
@@ -132,14 +132,14 @@ def _run(copies: CopySet) -> None:
 
 
 def _copy_once(jobs: Sequence[tuple[Backing, Path]]) -> bool:
-    """Copy the set once and tell whether it is torn."""
+    """Copy the set once and return whether it is torn."""
     begun_ns = time.time_ns()
     before = [_signature(each.source) for each, _ in jobs]
-    with suppress(FileNotFoundError):  # a file that vanished meanwhile: the signature tells
+    with suppress(FileNotFoundError):  # a file vanished meanwhile: the signature shows it
         for each, destination in jobs:
             _copy(each.source, destination, clone=each.reflinks)
     if len(jobs) == 1 and jobs[0][0].reflinks and jobs[0][0].source.is_file():
-        return False  # one clone is a point in time, whatever is written beside it
+        return False  # one clone is a point in time, whatever is written meanwhile
     if before != [_signature(each.source) for each, _ in jobs]:
         return True
     return not _fresh_files_agree(jobs, before, begun_ns)
@@ -148,7 +148,7 @@ def _copy_once(jobs: Sequence[tuple[Backing, Path]]) -> bool:
 def _fresh_files_agree(
     jobs: Sequence[tuple[Backing, Path]], before: Sequence[_Signature], begun_ns: int
 ) -> bool:
-    """Compare the files whose times are too young to be trusted; True where those are too large."""
+    """Compare the files with times that are too recent to be trusted; True if these files are too large."""
     fresh, size = [], 0
     for signature, (each, destination) in zip(before, jobs, strict=True):
         for name, _, file_size, modified_ns, changed_ns in signature:
@@ -165,7 +165,7 @@ def _same(source: Path, copy: Path) -> bool:
 
 
 def _files(source: Path) -> Iterator[Path]:
-    """Yield the source and everything below it, folders before what they hold."""
+    """Yield the source and everything below it, each folder before its content."""
     yield source
     if source.is_dir() and not source.is_symlink():
         for each in sorted(source.iterdir()):
@@ -183,7 +183,7 @@ def _signature(source: Path) -> _Signature:
 
 
 def _copy(source: Path, destination: Path, *, clone: bool) -> None:
-    """Copy a file or a tree as it stands: owners, modes, times, links; no sockets, no devices."""
+    """Copy a file or a tree with owners, modes, times and links, but no sockets and no devices."""
     destination.parent.mkdir(parents=True, exist_ok=True)
     folders = []
     for path in _files(source):
@@ -202,7 +202,7 @@ def _copy(source: Path, destination: Path, *, clone: bool) -> None:
             shutil.copyfile(path, target)
         if not stat.S_ISDIR(mode):
             _keep_attributes(path, target)
-    for path, target in reversed(folders):  # their times last: filling them changed those
+    for path, target in reversed(folders):  # folders last: filling them changed their times
         _keep_attributes(path, target)
 
 
@@ -226,7 +226,7 @@ def _remove(destination: Path) -> None:
 
 
 def discard(copies: CopySet, destination: Path) -> None:
-    """Remove one copy of the set, once it is finished, and the folder that was made for it."""
+    """Remove one copy of the set, once it is finished, and the folder created for it."""
     copies.finished.wait()
     with suppress(FileNotFoundError):
         _remove(destination)

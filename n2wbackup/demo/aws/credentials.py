@@ -1,7 +1,7 @@
-"""Who calls, and what they may do.
+"""Callers and their permissions.
 
-Every key lives in the one AWS account that moto plays. A signature is made anew from the secret
-that belongs to the key and compared; what is refused, and in which words, differs by service.
+Every key belongs to the one AWS account that moto simulates. To check a signature, it is computed again from the
+key's secret and compared. Which calls are refused, and in which words, differs between services.
 """
 
 import fnmatch
@@ -20,14 +20,14 @@ from n2wbackup.demo.aws.answers import ApiError
 from n2wbackup.demo.aws.apicall import ApiCall
 from n2wbackup.demo.aws.inventory import ACCOUNT_ID
 
-FREE_ACTIONS = frozenset({"sts:GetCallerIdentity"})  # AWS lets everybody ask who they are
+FREE_ACTIONS = frozenset({"sts:GetCallerIdentity"})  # AWS allows this call to everybody
 
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """An access key and what it may do: IAM actions ("ec2:CreateTags"), `*` a wildcard in them.
+    """An access key and its permissions: IAM actions ("ec2:CreateTags"), with `*` as wildcard.
 
-    Those of an assumed role have its session's ARN, a token, and an end (UNIX seconds).
+    The key of an assumed role has its session's ARN, a token, and an end (UNIX seconds).
     """
 
     access_key_id: str
@@ -39,11 +39,11 @@ class Account:
 
     @property
     def arn(self) -> str:
-        """Who this is."""
+        """The caller's ARN."""
         return self.session_arn or f"arn:aws:iam::{ACCOUNT_ID}:user/{self.access_key_id}"
 
     def may(self, permission: str) -> bool:
-        """Tell whether the key may do this; actions may be named without their service."""
+        """Tell whether the key has the permission; allowed actions may be given without their service."""
         if permission in FREE_ACTIONS:
             return True
         names = (permission.lower(), permission.rpartition(":")[2].lower())
@@ -56,7 +56,7 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class Role:
-    """A role that every key of the account may assume, with the external id if it asks for one."""
+    """A role that every key of the account may assume; with its external id, if it has one."""
 
     arn: str
     external_id: str
@@ -64,30 +64,30 @@ class Role:
 
 
 class Credentials:
-    """The keys and roles that exist."""
+    """All keys and roles."""
 
     def __init__(self) -> None:
-        """Start without any: nobody is let in."""
+        """Start without any key: every caller is refused."""
         self._lock = threading.Lock()
         self._accounts: dict[str, Account] = {}
         self._roles: dict[str, Role] = {}
 
     def add_role(self, role: Role) -> None:
-        """Let a role be, or change it; sessions that it gave stay as they are."""
+        """Add or change a role; its existing sessions stay as they are."""
         with self._lock:
             self._roles[role.arn] = role
 
     def role(self, arn: str) -> Role | None:
-        """Return the role of this ARN."""
+        """Return the role with this ARN."""
         return self._roles.get(arn)
 
     def add(self, account: Account) -> None:
-        """Let a key in, or change it."""
+        """Add or change a key."""
         with self._lock:
             self._accounts[account.access_key_id] = account
 
     def clear(self, keep: Sequence[str]) -> None:
-        """Forget every key but those, and all roles."""
+        """Forget all roles, and all keys except those in `keep`."""
         with self._lock:
             self._roles.clear()
             self._accounts = {
@@ -95,7 +95,7 @@ class Credentials:
             }
 
     def verify(self, call: ApiCall) -> Account:
-        """Return who signed the call; AWS's error when nobody known did."""
+        """Return the account that signed the call; AWS's error if the key is unknown or the signature is wrong."""
         if not call.access_key_id:
             message = (
                 "The request must contain either a valid (registered) AWS access key ID "
@@ -116,9 +116,9 @@ class Credentials:
         return account
 
     def authorize(self, account: Account, call: ApiCall) -> None:
-        """Refuse a call that needs a permission which the key does not have.
+        """Refuse a call if the key lacks a permission for it.
 
-        As AWS does, before the parameters are looked at, DryRun or not.
+        Like AWS, this happens before the parameters are checked, for dry runs too.
         """
         for permission in call.permissions():
             if not account.may(permission):
@@ -135,7 +135,7 @@ def _given_signature(call: ApiCall) -> str:
 
 
 def _signature(call: ApiCall, account: Account) -> str:
-    """Return the signature that the key's holder would have made of this request."""
+    """Return the signature that the key's owner would create for this request."""
     headers = call.http.headers
     signed = {name: headers.get(name, "") for name in _field(call, "SignedHeaders").split(";")}
     url = f"http://{headers.get('host', '')}{call.http.path}"
@@ -152,7 +152,7 @@ def _signature(call: ApiCall, account: Account) -> str:
 
 
 def unknown_key(call: ApiCall) -> ApiError:
-    """Return what a service says to a key that it does not know."""
+    """Return a service's error for an unknown key."""
     if call.service == "ec2":
         message = "AWS was not able to validate the provided access credentials"
         return ApiError("AuthFailure", message, HTTPStatus.UNAUTHORIZED)
@@ -176,7 +176,7 @@ def _wrong_signature(call: ApiCall) -> ApiError:
 
 
 def region_off(call: ApiCall, code: str) -> ApiError:
-    """Return what a service answers in a region that is not switched on for the account."""
+    """Return a service's error in a region that is not enabled for the account."""
     if code == "OptInRequired":
         message = (
             "You are not subscribed to this service. "
@@ -195,7 +195,7 @@ def _expired(call: ApiCall) -> ApiError:
 
 
 def denied(call: ApiCall, permission: str, caller: str = "") -> ApiError:
-    """Return the refusal of a call for want of a permission."""
+    """Return the error for a call without the permission."""
     caller = caller or f"arn:aws:iam::{ACCOUNT_ID}:user/{call.access_key_id}"
     who = f"User: {caller} is not authorized to perform"
     why = f"because no identity-based policy allows the {permission} action"

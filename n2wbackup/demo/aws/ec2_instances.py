@@ -1,7 +1,7 @@
-"""EC2's descriptions of instances, volumes and regions, straight from moto's objects.
+"""EC2's descriptions of instances, volumes and regions, directly from moto's objects.
 
-moto answers these too, in three milliseconds for each instance; hundreds of them would slow down
-everything else in this process.
+moto could answer these calls too, but takes three milliseconds per instance: hundreds of instances would
+slow down everything else in this process.
 """
 
 import re
@@ -21,7 +21,7 @@ _VOLUME_ID = re.compile(r"vol-([0-9a-f]{8}|[0-9a-f]{17})")
 
 
 def describe_instances(simulator: Simulator, call: ApiCall) -> dict[str, object]:
-    """Return the instances of the region, each in a reservation of its own."""
+    """Return the instances of the region, each in its own reservation."""
     wanted = filters.parse(call)
     ids = call.values("InstanceId")
     for instance_id in ids:
@@ -111,7 +111,6 @@ def _instance(instance: Instance, tags: dict[str, str]) -> dict[str, object]:
 
 
 def describe_volumes(simulator: Simulator, call: ApiCall) -> dict[str, object]:
-    """Return the volumes of the region."""
     wanted = filters.parse(call)
     ids = call.values("VolumeId")
     for volume_id in ids:
@@ -188,7 +187,7 @@ def _volume(volume: Volume, tags: dict[str, str]) -> dict[str, object]:
 
 
 def describe_regions(simulator: Simulator, call: ApiCall) -> dict[str, object]:
-    """Return the regions of AWS's main partition; those switched off only with AllRegions."""
+    """Return the regions of AWS's main partition; disabled ones only with AllRegions."""
     wanted = filters.parse(call)
     simulator.refuse_dry_run(call)
     rows = []

@@ -1,8 +1,7 @@
 """EC2's actions on snapshots.
 
-Where AWS documents a refusal but not its error code (what ExcludeDataVolumeIds may not name), the
-code here is a guess: InvalidParameterValue for a wrong id, InvalidParameterCombination where
-nothing is left.
+AWS documents some refusals without their error codes (ids that ExcludeDataVolumeIds must not contain). For these
+the code here is a guess: InvalidParameterValue for a wrong id, InvalidParameterCombination if no volume is left.
 """
 
 import re
@@ -23,7 +22,7 @@ _INSTANCE_ID = re.compile(r"i-([0-9a-f]{8}|[0-9a-f]{17})")
 
 
 def required(call: ApiCall, name: str) -> str:
-    """Return a parameter that must be given."""
+    """Return a parameter; AWS's error if it is missing."""
     value = call.text(name)
     if not value:
         message = f"The request must contain the parameter {name}"
@@ -32,7 +31,7 @@ def required(call: ApiCall, name: str) -> str:
 
 
 def refuse_malformed_instance(instance_id: str) -> None:
-    """Refuse what cannot be the id of an instance."""
+    """Raise AWS's error if this cannot be the id of an instance."""
     if not _INSTANCE_ID.fullmatch(instance_id):
         raise ApiError("InvalidInstanceID.Malformed", f'Invalid id: "{instance_id}"')
 
@@ -40,7 +39,7 @@ def refuse_malformed_instance(instance_id: str) -> None:
 def create_snapshots(
     simulator: Simulator, call: ApiCall, *, fails: bool = False
 ) -> dict[str, object]:
-    """Make one crash-consistent set of snapshots of an instance's volumes."""
+    """Create one crash-consistent set of snapshots of an instance's volumes."""
     instance_id = required(call, "InstanceSpecification.InstanceId")
     refuse_malformed_instance(instance_id)
     instance = simulator.inventory.instance(call.region, instance_id)
@@ -65,7 +64,7 @@ def create_snapshots(
 def create_snapshot(
     simulator: Simulator, call: ApiCall, *, fails: bool = False
 ) -> dict[str, object]:
-    """Make a snapshot of one volume."""
+    """Create a snapshot of one volume."""
     volume = simulator.inventory.volume(call.region, required(call, "VolumeId"))
     tags = tagging.at_creation(call, "snapshot")
     simulator.refuse_dry_run(call)
@@ -87,7 +86,7 @@ def _create(
 
 
 def _chosen_volume_ids(call: ApiCall, instance: Instance) -> list[str]:
-    """Return the attached volumes less the excluded ones."""
+    """Return the attached volumes without the excluded ones."""
     attached = {
         str(mapping.volume_id): device for device, mapping in instance.get_block_device_mapping
     }
@@ -114,7 +113,7 @@ def _chosen_volume_ids(call: ApiCall, instance: Instance) -> list[str]:
 
 
 def _created(snapshot: Snapshot) -> dict[str, object]:
-    """Return a snapshot as the call that made it answers: pending, whatever is configured."""
+    """Return a snapshot as in the answer of the call that created it: pending, whatever is configured."""
     return {
         "snapshotId": snapshot.snapshot_id,
         "volumeId": snapshot.source.volume_id,
@@ -167,7 +166,7 @@ def _filter_values(snapshot: Snapshot, name: str) -> Sequence[str] | None:
 
 
 def describe_snapshots(simulator: Simulator, call: ApiCall) -> dict[str, object]:
-    """Return the snapshots of the region that the ids, owners and filters let through."""
+    """Return the snapshots of the region that match the ids, owners and filters."""
     wanted = filters.parse(call)
     simulator.refuse_dry_run(call)
     ids = call.values("SnapshotId")

@@ -1,4 +1,4 @@
-"""Faults on demand: what goes wrong with which call, how often."""
+"""Faults on demand: which calls fail, how, and how often."""
 
 import threading
 from collections.abc import Iterator, Mapping
@@ -51,7 +51,7 @@ def _is_for(fault: Fault, call: ApiCall) -> bool:
 
 
 def _values(parameters: Mapping[str, Any], name: str) -> Iterator[str]:
-    """Yield what stands under `name` anywhere: Name, Outer.Name, Name.1 or a JSON list."""
+    """Yield all values of `name`: as Name, Outer.Name, Name.1 or a JSON list."""
     for key, value in parameters.items():
         parts = [part for part in key.split(".") if not part.isdigit()]
         if parts and parts[-1] in {name, f"{name}s"}:
@@ -59,28 +59,27 @@ def _values(parameters: Mapping[str, Any], name: str) -> Iterator[str]:
 
 
 class Faults:
-    """The faults that wait for their call, oldest first."""
+    """The faults that wait for a matching call, oldest first."""
 
     def __init__(self) -> None:
-        """Start without any."""
         self._lock = threading.Lock()
         self._faults: list[Fault] = []
         self._waiting: list[Fault] = []
 
     def add(self, fault: Fault) -> None:
-        """Let the fault befall the next calls it is for: `times` of them, all where that is None.
+        """Apply the fault to the next matching calls: to `times` of them, or to all if that is None.
 
-        `match` compares parameters by their last name ({"InstanceId": "i-…"}). `dry_run` None:
-        only real calls, but both for "denied".
+        `match` compares parameters by their last name ({"InstanceId": "i-…"}). `dry_run` None: only real
+        calls, but both kinds for "denied".
         """
         if fault.kind not in KINDS:
-            msg = f"There is no fault {fault.kind!r}; there are {', '.join(KINDS)}."
+            msg = f"There is no fault {fault.kind!r}: use one of {', '.join(KINDS)}."
             raise ValueError(msg)
         with self._lock:
             self._faults.append(fault)
 
     def take(self, call: ApiCall) -> Fault | None:
-        """Return the fault that befalls this call, and count it."""
+        """Return the fault for this call, and count it."""
         with self._lock:
             for fault in self._faults:
                 if not _is_for(fault, call):
@@ -95,7 +94,7 @@ class Faults:
         return None
 
     def clear(self) -> None:
-        """Forget every fault and let go of the calls that one holds."""
+        """Remove every fault, and release the calls that wait in one."""
         with self._lock:
             for fault in [*self._faults, *self._waiting]:
                 fault.cleared.set()
@@ -104,7 +103,7 @@ class Faults:
 
 
 def error_of(fault: Fault, call: ApiCall) -> ApiError | None:
-    """Return what the fault makes AWS answer, None where it is no error."""
+    """Return the error that AWS answers with this fault; None if the fault is not an error."""
     is_ssm = call.service == "ssm"
     if fault.kind == "throttle":
         return rate_exceeded(call)

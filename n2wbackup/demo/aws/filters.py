@@ -1,4 +1,4 @@
-"""EC2's filters and pages, the same for everything that is described."""
+"""EC2's filters and pages, the same for all Describe calls."""
 
 import base64
 import binascii
@@ -26,7 +26,7 @@ class Filter:
     patterns: tuple[re.Pattern[str], ...]
 
     def matches(self, values: Iterable[str]) -> bool:
-        """Tell whether one of the values is wanted."""
+        """Tell whether one of the values matches."""
         return any(
             value in self.literals or any(pattern.fullmatch(value) for pattern in self.patterns)
             for value in values
@@ -40,7 +40,7 @@ def _pattern(value: str) -> re.Pattern[str]:
 
 
 def parse(call: ApiCall) -> list[Filter]:
-    """Return the call's filters; FilterLimitExceeded for more values than AWS takes."""
+    """Return the call's filters; FilterLimitExceeded for more values than AWS accepts."""
     filters = []
     count = 0
     for group in call.groups("Filter"):
@@ -58,7 +58,7 @@ def parse(call: ApiCall) -> list[Filter]:
 
 
 def select(items: Iterable[_T], filters: Sequence[Filter], values_of: ValuesOf[_T]) -> list[_T]:
-    """Return the items that match every filter; `values_of` gives None for a name unknown to it."""
+    """Return the items that match every filter; `values_of` returns None for an unknown name."""
     selected = []
     for item in items:
         for each in filters:
@@ -74,7 +74,7 @@ def select(items: Iterable[_T], filters: Sequence[Filter], values_of: ValuesOf[_
 
 
 def tag_values(tags: dict[str, str], name: str) -> Sequence[str] | None:
-    """Return what `tag:<key>`, `tag-key` and `tag-value` filters look at; None for other names."""
+    """Return the values for `tag:<key>`, `tag-key` and `tag-value` filters; None for other names."""
     if name.startswith("tag:"):
         key = name.removeprefix("tag:")
         return (tags[key],) if key in tags else ()
@@ -110,8 +110,8 @@ def page(
 ) -> tuple[list[_T], str | None]:
     """Return the page that the call asks for and the token of the next one.
 
-    The order is that of `position_of`, which never changes for an item: what is deleted between
-    two pages moves nothing. `by_id` names the id parameter that excludes pages.
+    The order is that of `position_of`, which never changes for an item: if an item is deleted between
+    two pages, the others do not move. `by_id` is the id parameter that cannot be combined with pages.
     """
     wanted = call.text("MaxResults")
     if wanted and by_id and call.values(by_id):

@@ -1,4 +1,4 @@
-"""What happens to a request on its way: fault, credentials, limits, the deed, latency, journal."""
+"""The path of a request: fault, credentials, limits, the call itself, latency, journal."""
 
 import time
 import traceback
@@ -59,15 +59,15 @@ STS_ACTIONS: Mapping[str, Callable[[Simulator, ApiCall, Account], Mapping[str, o
 
 
 class Gateway:
-    """The door of the simulated AWS; safe to be used by many threads."""
+    """The entry to the simulated AWS; many threads may use it."""
 
     def __init__(self, simulator: Simulator) -> None:
-        """Answer for one simulator."""
+        """Answer the calls to one simulator."""
         self._simulator = simulator
         self._moto = MotoApp(simulator.inventory)
 
     def answer(self, http: HttpRequest) -> Answer | None:
-        """Return the answer, None where the connection is to be closed without one."""
+        """Return the answer; None if the connection must be closed without one."""
         started, at = time.perf_counter(), datetime.now(tz=UTC)
         try:
             call = parse(http)
@@ -85,7 +85,7 @@ class Gateway:
             outcome = error.code
         except DroppedError:
             answer, outcome = None, "dropped"
-        except Exception:  # noqa: BLE001 - a service answers its own bugs with 500 and goes on
+        except Exception:  # noqa: BLE001 - like a service: a bug gives a 500, and the process goes on
             traceback.print_exc()
             failure = ApiError("InternalFailure", "A bug", HTTPStatus.INTERNAL_SERVER_ERROR)
             answer, outcome = answers.refusal(call.service, failure), failure.code
@@ -93,7 +93,7 @@ class Gateway:
         return answer
 
     def _serve(self, call: ApiCall) -> Answer:
-        """Answer a call as its fault and the latency have it."""
+        """Answer a call, with its fault and the configured latency."""
         fault = self._simulator.faults.take(call)
         if fault is not None and not fault.deed and fault.kind != "lost_answer":
             _befall(fault, call)
@@ -112,7 +112,7 @@ class Gateway:
         return answer
 
     def _perform(self, call: ApiCall, *, fails: bool) -> Answer:
-        """Do what is asked, after looking at who asks and how often."""
+        """Do the call, after checking the caller's permissions and the rate."""
         simulator = self._simulator
         account = simulator.credentials.verify(call)
         if call.region in simulator.options.regions_off:
@@ -138,7 +138,7 @@ class Gateway:
 
 
 def _entry(call: ApiCall, at: datetime) -> Call:
-    """Return what the journal says of a call that has just come."""
+    """Return the journal entry for a call that has just arrived."""
     return Call(
         service=call.service,
         action=call.action,
@@ -154,7 +154,7 @@ def _entry(call: ApiCall, at: datetime) -> Call:
 
 
 def _befall(fault: Fault, call: ApiCall) -> None:
-    """Let a fault happen: raise its error, wait, or hang until the connection is dropped."""
+    """Apply a fault: raise its error, wait, or hang until the connection is dropped."""
     if fault.kind == "denied":
         raise credentials.denied(call, call.permissions()[0])
     error = faults.error_of(fault, call)

@@ -1,7 +1,7 @@
-"""Instances and volumes: moto keeps them, this module makes them and finds them.
+"""Instances and volumes: moto keeps them, this module creates and finds them.
 
-moto takes no locks. Whatever changes its state goes through `Inventory.lock`; readers take copies
-of its dictionaries, so that CreateSnapshots never waits for a slow description.
+moto takes no locks. Every change of its state goes through `Inventory.lock`; readers take copies of its
+dictionaries, so that CreateSnapshots never waits for a slow description.
 """
 
 import itertools
@@ -29,10 +29,10 @@ _PROVISIONED_IOPS = 100
 
 
 class Inventory:
-    """The instances and volumes of every region, and what lies behind the volumes."""
+    """The instances and volumes of every region, and the data behind the volumes."""
 
     def __init__(self, copies: Path) -> None:
-        """Let snapshots' copies lie in `copies` where a volume does not say otherwise."""
+        """Copies for snapshots go to `copies` unless a volume names another place."""
         self.lock = threading.RLock()
         self._copies = copies
         self._backings: dict[str, Backing] = {}
@@ -43,11 +43,11 @@ class Inventory:
 
     @staticmethod
     def has_region(region: str) -> bool:
-        """Tell whether AWS has such a region."""
+        """Tell whether AWS has this region."""
         return region in ec2_backends[ACCOUNT_ID]
 
     def backend(self, region: str) -> EC2Backend:
-        """Return moto's state of the region; ValueError where AWS has no such region."""
+        """Return moto's state of the region; ValueError if AWS has no such region."""
         if not self.has_region(region):
             msg = f"AWS has no region {region!r}."
             raise ValueError(msg)
@@ -56,7 +56,7 @@ class Inventory:
     def add_instance(
         self, region: str, volumes: list[VolumeSpec], name: str, state: str, folder: Path | None
     ) -> SimulatedInstance:
-        """Make an instance; the first volume is its root, `folder` plays its disk for SSM."""
+        """Create an instance; the first volume is its root, and SSM uses `folder` as its disk."""
         with self.lock:
             backend = self.backend(region)
             reservation = backend.run_instances(
@@ -85,7 +85,7 @@ class Inventory:
         return SimulatedInstance(instance.id, region, tuple(ids))
 
     def add_volume(self, region: str, spec: VolumeSpec) -> str:
-        """Make a volume that is attached to nothing; return its id."""
+        """Create a volume that is not attached; return its id."""
         behind = backing(spec.backing, spec.copy_to or self._copies) if spec.backing else None
         with self.lock:
             volume = self.backend(region).create_volume(
@@ -102,7 +102,7 @@ class Inventory:
         return str(volume.id)
 
     def attach(self, region: str, volume_id: str, instance_id: str, device: str) -> None:
-        """Attach a volume, to the next free device name where `device` is empty."""
+        """Attach a volume; to the next free device name if `device` is empty."""
         with self.lock:
             instance = self.instance(region, instance_id)
             taken = set(instance.block_device_mapping)
@@ -110,16 +110,16 @@ class Inventory:
             self.backend(region).attach_volume(volume_id, instance_id, device or free)
 
     def detach(self, region: str, volume_id: str) -> None:
-        """Detach a volume from whatever it is attached to."""
+        """Detach a volume from its instance."""
         with self.lock:
             attachment = self.volume(region, volume_id).attachment
             if attachment is None:
-                msg = f"The volume {volume_id} is attached to nothing."
+                msg = f"The volume {volume_id} is not attached."
                 raise ValueError(msg)
             self.backend(region).detach_volume(volume_id, attachment.instance.id, attachment.device)
 
     def instance(self, region: str, instance_id: str) -> Instance:
-        """Return an instance; AWS's error when there is none. No search on the second call."""
+        """Return an instance; AWS's error if there is none. Cached, so only the first call searches."""
         found = self._instances.get((region, instance_id))
         if found is None:
             try:
@@ -135,7 +135,7 @@ class Inventory:
         return self.backend(region).all_instances()
 
     def volume(self, region: str, volume_id: str) -> Volume:
-        """Return a volume; AWS's error when there is none."""
+        """Return a volume; AWS's error if there is none."""
         found = self.backend(region).volumes.get(volume_id)
         if found is None:
             message = f"The volume '{volume_id}' does not exist."
@@ -147,20 +147,20 @@ class Inventory:
         return list(self.backend(region).volumes.values())
 
     def folder(self, instance_id: str) -> Path | None:
-        """Return the folder that plays the instance, None where SSM does not manage it."""
+        """Return the folder that stands for the instance; None if SSM does not manage it."""
         return self._folders.get(instance_id)
 
     def position(self, resource_id: str) -> int:
-        """Return a number for the resource that stays the same; later ones are higher."""
+        """Return a number for the resource that never changes; later resources have higher numbers."""
         with self.lock:
             return self._positions.setdefault(resource_id, next(self._count))
 
     def tags(self, region: str, resource_id: str) -> dict[str, str]:
-        """Return the tags of anything but a snapshot."""
+        """Return the tags of a resource that is not a snapshot."""
         return self.backend(region).tags.get(resource_id, {})
 
     def source(self, volume: Volume) -> Source:
-        """Return the volume as a snapshot needs it."""
+        """Return the data about the volume that a snapshot needs."""
         return Source(
             volume.id,
             volume.volume_type,
@@ -171,7 +171,7 @@ class Inventory:
         )
 
     def mirror(self, region: str, snapshot: Snapshot) -> None:
-        """Let moto know of a snapshot, so that it can make volumes from it."""
+        """Add a snapshot to moto, so that moto can create volumes from it."""
         backend = self.backend(region)
         volume = backend.volumes.get(snapshot.source.volume_id)
         if volume is not None:
@@ -184,7 +184,7 @@ class Inventory:
             )
 
     def forget_snapshot(self, region: str, snapshot_id: str) -> None:
-        """Let moto forget a snapshot."""
+        """Remove a snapshot from moto."""
         self.backend(region).snapshots.pop(snapshot_id, None)
 
     def clear(self) -> None:
@@ -198,7 +198,7 @@ class Inventory:
 
 
 def _data_devices() -> Iterator[str]:
-    """Yield device names for data volumes: /dev/sdf … /dev/sdz, then /dev/sdfa and on."""
+    """Yield device names for data volumes: /dev/sdf … /dev/sdz, then /dev/sdfa and so on."""
     letters = string.ascii_lowercase[5:]
     yield from (f"/dev/sd{letter}" for letter in letters)
     yield from (f"/dev/sd{a}{b}" for a in letters for b in string.ascii_lowercase)

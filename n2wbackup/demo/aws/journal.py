@@ -1,4 +1,4 @@
-"""Every API call, in the order of its end."""
+"""All API calls, in the order of their ends."""
 
 import itertools
 import threading
@@ -11,24 +11,23 @@ KEPT = 100_000
 
 
 class Journal:
-    """The last calls; the oldest are forgotten beyond `KEPT`."""
+    """The last `KEPT` calls; older ones are forgotten."""
 
     def __init__(self) -> None:
-        """Start empty."""
         self._lock = threading.Lock()
         self._calls: deque[Call] = deque(maxlen=KEPT)
         self._serving: dict[int, Call] = {}
         self._numbers = itertools.count()
 
     def begin(self, call: Call) -> int:
-        """Enter a call that has come; return its number for `end`."""
+        """Add a call that has arrived; return its number for `end`."""
         with self._lock:
             number = next(self._numbers)
             self._serving[number] = call
         return number
 
     def end(self, number: int, outcome: str, service_seconds: float) -> None:
-        """Say what became of a call; one that was forgotten meanwhile stays so."""
+        """Record the outcome of a call; does nothing if `clear` has removed the call meanwhile."""
         with self._lock:
             call = self._serving.pop(number, None)
             if call is not None:
@@ -41,7 +40,6 @@ class Journal:
         return [each for each in found if not action or each.action == action]
 
     def clear(self) -> None:
-        """Forget every call."""
         with self._lock:
             self._calls.clear()
             self._serving.clear()

@@ -1,4 +1,4 @@
-"""moto's own server application, for every action that this package leaves to it."""
+"""moto's own server application, for every action that this package does not simulate itself."""
 
 import re
 from http import HTTPStatus
@@ -11,7 +11,7 @@ from n2wbackup.demo.aws.answers import Answer, ApiError
 from n2wbackup.demo.aws.apicall import ApiCall
 from n2wbackup.demo.aws.inventory import Inventory
 
-# What moto would answer from a state that it does not have: snapshots, commands and keys live here.
+# moto would answer these from state that it does not have: snapshots, commands and keys are in this package.
 NOT_PLAYED = frozenset(
     {
         "CopySnapshot",
@@ -29,17 +29,17 @@ _ERROR_CODE = re.compile(rb'<Code>([^<]*)</Code>|"__type"\s*:\s*"([^"]*)"')
 
 
 class MotoApp:
-    """moto behind one lock: it takes none itself."""
+    """moto behind one lock, because it takes none itself."""
 
     def __init__(self, inventory: Inventory) -> None:
-        """Share the lock of the inventory, which changes moto's state too."""
+        """Share the inventory's lock, because the inventory also changes moto's state."""
         self._inventory = inventory
         self._app = DomainDispatcherApplication(create_backend_app)
 
     def answer(self, call: ApiCall) -> Answer:
-        """Return what moto answers; a dry run of a description ends before that."""
+        """Return moto's answer; ApiError for an action in NOT_PLAYED. A dry run of a Describe call never comes here."""
         if call.action in NOT_PLAYED:
-            message = f"The simulated AWS does not play {call.action}."
+            message = f"The simulated AWS does not support {call.action}."
             raise ApiError("InvalidAction", message)
         http = call.http
         environ = EnvironBuilder(

@@ -1,4 +1,4 @@
-"""How the simulated AWS behaves: everything that may be changed while it runs."""
+"""The behaviour of the simulated AWS: all options can be changed while it runs."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
@@ -6,7 +6,7 @@ from typing import Any, TypedDict
 
 
 class OptionChanges(TypedDict, total=False):
-    """Options by name, for those who change some of them; see `Options`."""
+    """Options by name, to change some of them; see `Options`."""
 
     pending_seconds: float
     eventual_consistency_seconds: float
@@ -31,17 +31,17 @@ def _buckets() -> dict[str, tuple[float, float]]:
 class Options:
     """One consistent set of options; replaced as a whole.
 
-    - `pending_seconds`: how long a snapshot is pending; taken when the snapshot is made.
-    - `eventual_consistency_seconds`: a new snapshot is not listed for so long.
-    - `latency_seconds`: per action, how long an answer takes beyond its own work.
-    - `copy_moment`: the part of that latency (0..1) that has passed when the deed is done.
+    - `pending_seconds`: how long a snapshot is pending; fixed when the snapshot is created.
+    - `eventual_consistency_seconds`: how long a new snapshot is not listed.
+    - `latency_seconds`: per action, how long an answer takes in addition to its own work.
+    - `copy_moment`: the part of that latency (0..1) that has passed when the call is done.
     - `copy_backing`: whether snapshots copy the backing of their volumes.
-    - `rate_buckets`: per action (size, refilled per second), for each region; none: no limit.
-    - `per_volume_interval_seconds`: least time between two snapshots of a volume; 0: no limit.
-    - `pending_per_volume`: pending snapshots of a volume (at most 1 on st1 and sc1); 0: no limit.
-    - `regions_off`: regions that the account has not switched on, and `region_off_error`, what
-      they answer: "AuthFailure" (an opt-in region) or "OptInRequired" (a service not subscribed).
-    - `role_seconds`: how long an assumed role's keys live, whatever was asked for; 0: as asked for.
+    - `rate_buckets`: per action (size, refill per second), for each region; without an entry: no limit.
+    - `per_volume_interval_seconds`: minimum time between two snapshots of a volume; 0: no limit.
+    - `pending_per_volume`: maximum of pending snapshots of a volume (1 on st1 and sc1); 0: no limit.
+    - `regions_off`: regions that are not enabled for the account, and `region_off_error`, their
+      error: "AuthFailure" (an opt-in region) or "OptInRequired" (a service without subscription).
+    - `role_seconds`: how long an assumed role's keys are valid, whatever was requested; 0: as requested.
     - `ssm_delivery_seconds`: from SendCommand until the script starts.
     - `ssm_unknown_seconds`: from SendCommand until GetCommandInvocation knows of it.
     """
@@ -61,7 +61,7 @@ class Options:
     ssm_unknown_seconds: float = 0.2
 
     def changed(self, changes: Mapping[str, Any]) -> "Options":
-        """Return the options with the changes; ValueError, naming them, for what is no option."""
+        """Return the options with the changes; ValueError with the names of unknown options."""
         unknown = sorted(set(changes) - {each.name for each in fields(self)})
         if unknown:
             msg = f"The simulated AWS has no option {', '.join(unknown)}."

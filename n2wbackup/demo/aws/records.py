@@ -1,4 +1,4 @@
-"""What both sides of the simulator speak of: the process that plays AWS, and those that use it."""
+"""Types for both sides of the simulator: the process that simulates AWS, and its users."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,11 +9,10 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class VolumeSpec:
-    """A volume to be made.
+    """A volume to be created.
 
-    `backing` is the file or folder that holds its data: each snapshot copies it. Copies lie in
-    `copy_to` (a folder of the same file system, where reflinks are wanted) or, without it, below
-    the simulator's own state.
+    `backing` is the file or folder with its data: each snapshot copies it. Copies go to `copy_to` (for
+    reflinks, a folder on the same file system) or, without it, below the simulator's own state.
     """
 
     size_gib: int = 1
@@ -26,7 +25,7 @@ class VolumeSpec:
 
 @dataclass(frozen=True, slots=True)
 class SimulatedInstance:
-    """An instance that was made; the root volume stands first."""
+    """An existing instance; the root volume is the first."""
 
     instance_id: str
     region: str
@@ -34,7 +33,7 @@ class SimulatedInstance:
 
     @property
     def root_volume_id(self) -> str:
-        """The volume it boots from."""
+        """The volume that it boots from."""
         return self.volume_ids[0]
 
 
@@ -42,8 +41,8 @@ class SimulatedInstance:
 class Call:
     """One API call as the service saw it.
 
-    `permissions` are the IAM actions it needs. `outcome` is "ok", AWS's error code, "dropped" where
-    the connection was closed without an answer, or "serving" where the end is still to come.
+    `permissions` are the IAM actions that it needs. `outcome` is "ok", AWS's error code, "dropped" if the
+    connection was closed without an answer, or "serving" if the call has not ended yet.
     `parameters` are EC2's flat ones ("Filter.1.Value.2") or SSM's JSON.
     """
 
@@ -61,12 +60,12 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class SimulatedSnapshot:
-    """A snapshot and the copy that was taken for it.
+    """A snapshot and its copy.
 
-    `set_id` is shared by the snapshots of one call. `copy` is the file or folder that was copied;
+    The snapshots of one call share a `set_id`. `copy` is the copied file or folder;
     `copy_state` is "none" (no backing), "copying", "done" or "failed" (see `copy_error`);
-    `copy_method` is "reflink" or "plain". `torn`: something was written to the backing of the set
-    while it was being copied; None until that is known.
+    `copy_method` is "reflink" or "plain". `torn`: somebody wrote to the backing of the set during the
+    copy; None until that is known.
     """
 
     snapshot_id: str

@@ -1,8 +1,8 @@
-"""The process that plays AWS: one HTTP server on loopback, ended with its parent.
+"""The process that simulates AWS: one HTTP server on loopback, which ends with its parent.
 
-moto's werkzeug server closes every connection after one answer; clients of AWS keep theirs open,
-and a benchmark would measure the handshakes. So the server is Python's own, one thread a
-connection, and hands moto what moto shall answer.
+moto's werkzeug server closes every connection after one answer. Clients of AWS keep theirs open, and a
+benchmark would measure the handshakes. So this is Python's own server, with one thread per connection,
+which passes on to moto the calls that moto has to answer.
 """
 
 import gc
@@ -28,17 +28,17 @@ from n2wbackup.demo.aws.simulator import Simulator
 
 HOST = "127.0.0.1"
 FIRST_REGION = "us-east-1"
-SWITCH_SECONDS = 0.0005  # a thread that lists snapshots lets CreateSnapshots in at once
+SWITCH_SECONDS = 0.0005  # a thread that lists snapshots must not delay CreateSnapshots
 Respond = Callable[[HttpRequest], Answer | None]
 
 
 class _Handler(BaseHTTPRequestHandler):
-    """One connection, kept open between requests; without Nagle's delay, each answer one packet."""
+    """One connection, open between requests; without Nagle's delay, each answer in one packet."""
 
     protocol_version = "HTTP/1.1"
     server_version = "SimulatedAws"
     disable_nagle_algorithm = True
-    wbufsize = -1  # the whole answer is written at once, by the flush
+    wbufsize = -1  # the flush writes the whole answer at once
     respond: ClassVar[Respond]
 
     def do_POST(self) -> None:
@@ -59,11 +59,11 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.flush()
 
     def do_GET(self) -> None:
-        """Answer as to a POST."""
+        """Answer like a POST."""
         self.do_POST()
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base's name
-        """Log no request: the journal has them."""
+        """Log nothing: the journal has all requests."""
 
 
 class _Server(socketserver.ThreadingTCPServer):
@@ -72,20 +72,20 @@ class _Server(socketserver.ThreadingTCPServer):
     request_queue_size = 256
 
     def handle_error(self, request: object, client_address: object) -> None:  # noqa: ARG002
-        """Say nothing of clients that went away, all of everything else."""
+        """Log every error, except for clients that went away."""
         if not isinstance(sys.exc_info()[1], ConnectionError):
             traceback.print_exc()
 
 
 def _owner() -> Account:
-    """Return a key with the looks of AWS's."""
+    """Return a key that looks like AWS's."""
     return Account(f"AKIA{secrets.token_hex(8).upper()}", secrets.token_urlsafe(30), ("*",))
 
 
 def _end_with_parent(descriptor: int, end: Callable[[], None]) -> None:
-    """End when the parent closes its end of the pipe, which its death does too.
+    """End when the parent closes its end of the pipe; its death closes it too.
 
-    prctl's parent death signal would not do: it comes when the *thread* ends that started us.
+    prctl's parent death signal would not work: it comes when the *thread* that started us ends.
     """
 
     def wait() -> None:
@@ -96,7 +96,7 @@ def _end_with_parent(descriptor: int, end: Callable[[], None]) -> None:
 
 
 def _announce(state: Path, port: int, token: str, owner: Account, ready_fd: int | None) -> None:
-    """Tell the parent, and whoever may read the state, where the door is and its keys."""
+    """Write the address and the keys to the parent, and to a file in the state folder."""
     text = json.dumps(
         {
             "endpoint_url": f"http://{HOST}:{port}",
@@ -118,9 +118,9 @@ def _announce(state: Path, port: int, token: str, owner: Account, ready_fd: int 
 
 
 def run(port: int, state: Path, ready_fd: int | None, parent_fd: int | None) -> None:
-    """Serve until the parent goes away or a signal comes; port 0 takes a free one."""
+    """Serve until the parent ends or a signal comes; port 0 means any free port."""
     sys.setswitchinterval(SWITCH_SECONDS)
-    # Nobody here asks for moto's images, which take as long to load as the rest of a region.
+    # Nobody here uses moto's images, which take as long to load as the rest of a region.
     os.environ["MOTO_EC2_LOAD_DEFAULT_AMIS"] = "false"
     state.mkdir(parents=True, exist_ok=True)
     token, owner = secrets.token_urlsafe(24), _owner()
@@ -144,6 +144,6 @@ def run(port: int, state: Path, ready_fd: int | None, parent_fd: int | None) -> 
         if parent_fd is not None:
             _end_with_parent(parent_fd, end)
         gc.collect()
-        gc.freeze()  # moto's tables are many objects: no collection shall walk them in a window
+        gc.freeze()  # moto's tables are many objects: no garbage collection may visit them within a window
         _announce(state, int(server.server_address[1]), token, owner, ready_fd)
         server.serve_forever(poll_interval=60)

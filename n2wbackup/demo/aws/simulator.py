@@ -1,4 +1,4 @@
-"""All state of one simulated AWS."""
+"""The whole state of one simulated AWS."""
 
 from collections.abc import Mapping
 from http import HTTPStatus
@@ -19,10 +19,10 @@ from n2wbackup.demo.aws.throttles import Buckets
 
 
 class Simulator:
-    """One AWS: its regions share one account, `owner` is the key that always works."""
+    """One AWS: its regions share one account; the key `owner` always works."""
 
     def __init__(self, state: Path, owner: Account) -> None:
-        """Keep what must be on disk (copies, scripts) below `state`."""
+        """Files (copies, scripts) go below `state`."""
         self.owner = owner
         self.options = Options()
         self.inventory = Inventory(state / "snapshots")
@@ -36,18 +36,18 @@ class Simulator:
         self.permissions = Permissions()
 
     def configure(self, changes: Mapping[str, Any]) -> None:
-        """Change options from now on; ValueError, and no change, where one does not exist."""
+        """Change options from now on; ValueError, and no change, if one does not exist."""
         self.options = self.options.changed(changes)
 
     def delete_snapshot(self, region: str, snapshot_id: str) -> None:
-        """Delete a snapshot and its copy; ValueError where there is none of this id."""
+        """Delete a snapshot and its copy; ValueError if there is none with this id."""
         if not self.snapshots.delete(snapshot_id):
             msg = f"There is no snapshot {snapshot_id}."
             raise ValueError(msg)
         self.inventory.forget_snapshot(region, snapshot_id)
 
     def reset(self) -> None:
-        """Be as new: everything is forgotten but the owner's key; copies stay on disk."""
+        """Forget everything except the owner's key; copies stay on disk."""
         self.faults.clear()
         self.commands.clear()
         self.snapshots.clear()
@@ -59,7 +59,7 @@ class Simulator:
 
     @staticmethod
     def refuse_dry_run(call: ApiCall) -> None:
-        """End a dry run here: all that AWS looks at before the deed has been looked at."""
+        """End a dry run here: everything that AWS checks before it acts has been checked."""
         if call.dry_run:
             message = "Request would have succeeded, but DryRun flag is set."
             raise ApiError("DryRunOperation", message, HTTPStatus.PRECONDITION_FAILED)

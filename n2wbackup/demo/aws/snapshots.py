@@ -1,6 +1,6 @@
-"""The snapshots that were made, and what has become of each by now.
+"""The snapshots and their current states.
 
-No timer changes a snapshot: its state follows from the clock whenever somebody looks.
+No timer changes a snapshot: its state is computed from the clock at each read.
 """
 
 import itertools
@@ -22,7 +22,7 @@ _COMPLETE = 100
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A volume as CreateSnapshots found it."""
+    """A volume at the time of CreateSnapshots."""
 
     volume_id: str
     volume_type: str
@@ -34,7 +34,7 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What the snapshots of one call have in common; `fails`: they will all end in `error`."""
+    """The request for the snapshots of one call; `fails`: they will all end in `error`."""
 
     region: str
     instance_id: str = ""
@@ -44,7 +44,7 @@ class Request:
 
 @dataclass(slots=True)
 class SnapshotSet:
-    """What the snapshots of one call share: when they were made, how they end, their copies."""
+    """The state that the snapshots of one call share: when they were created, how they end, their copies."""
 
     set_id: str
     created_at: datetime
@@ -52,12 +52,12 @@ class SnapshotSet:
     pending_seconds: float
     hidden_seconds: float
     fails: bool
-    copies: CopySet | None = None  # None while they are being taken
+    copies: CopySet | None = None  # None while the copies are being made
 
 
 @dataclass(slots=True)
 class Snapshot:
-    """One snapshot; `position` never changes and is never used again."""
+    """One snapshot; its `position` never changes and is never reused."""
 
     snapshot_id: str
     position: int
@@ -69,7 +69,7 @@ class Snapshot:
     settled: str = ""
 
     def state(self) -> str:
-        """Return pending, completed or error; a copy that failed is an error too."""
+        """Return pending, completed or error; a failed copy is an error too."""
         if self.settled:
             return self.settled
         copies = self.of.copies
@@ -79,7 +79,7 @@ class Snapshot:
         return "error" if self.of.fails or copies.state == "failed" else "completed"
 
     def progress(self) -> int:
-        """Return the percentage: it grows while pending, stays where it was on an error."""
+        """Return the percentage: it grows while the snapshot is pending, and stays unchanged after an error."""
         state = self.state()
         if state == "completed":
             return _COMPLETE
@@ -88,7 +88,7 @@ class Snapshot:
         return min(_COMPLETE - 1, int(_COMPLETE * share))
 
     def is_listed(self) -> bool:
-        """Tell whether reads know of it yet."""
+        """Tell whether reads show the snapshot yet."""
         return time.monotonic() - self.of.created >= self.of.hidden_seconds
 
 
@@ -96,7 +96,6 @@ class Snapshots:
     """All snapshots of all regions."""
 
     def __init__(self) -> None:
-        """Start without any."""
         self._lock = threading.Lock()
         self._snapshots: dict[str, Snapshot] = {}
         self._of_volume: dict[str, list[Snapshot]] = {}
@@ -106,10 +105,10 @@ class Snapshots:
     def create(
         self, request: Request, sources: Sequence[tuple[Source, dict[str, str]]], options: Options
     ) -> list[Snapshot]:
-        """Make one set: a snapshot of each volume, with its tags, and the copies of this moment.
+        """Create one set: a snapshot of each volume, with its tags, and the copies of this moment.
 
-        Either all or, with AWS's error, none. The limits are looked at and the snapshots entered
-        under one lock; the copies are taken outside it, so that sets do not wait for each other.
+        Either all or, with AWS's error, none. The limits are checked and the snapshots added under one
+        lock; the copies are made outside of it, so that sets do not wait for each other.
         """
         with self._lock:
             self._refuse_beyond_limits([source for source, _ in sources], options)
@@ -167,12 +166,12 @@ class Snapshots:
         return [each for each in found if not region or each.request.region == region]
 
     def get(self, region: str, snapshot_id: str) -> Snapshot | None:
-        """Return a snapshot of the region, None where there is none of this id."""
+        """Return a snapshot of the region; None if there is none with this id."""
         found = self._snapshots.get(snapshot_id)
         return found if found is not None and found.request.region == region else None
 
     def delete(self, snapshot_id: str) -> bool:
-        """Forget a snapshot and remove its copy; False where there is none of this id."""
+        """Delete a snapshot and its copy; False if there is none with this id."""
         with self._lock:
             found = self._snapshots.pop(snapshot_id, None)
             if found is None:
@@ -183,9 +182,9 @@ class Snapshots:
         return True
 
     def settle(self, state: str, snapshot_ids: Iterable[str] = ()) -> None:
-        """End the pending snapshots (those named, else all) in a state, whatever the clock says."""
+        """End the pending snapshots (those with these ids, or all) in a state, whatever the clock says."""
         if state not in {"completed", "error"}:
-            msg = f"A snapshot ends completed or error, not {state!r}."
+            msg = f"A snapshot ends in the state completed or error, not {state!r}."
             raise ValueError(msg)
         wanted = set(snapshot_ids)
         for snapshot in self.all():

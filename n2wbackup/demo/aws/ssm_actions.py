@@ -1,4 +1,4 @@
-"""SSM's API around the commands."""
+"""SSM's API for commands."""
 
 import time
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ _T = TypeVar("_T")
 
 
 def describe_instance_information(simulator: Simulator, call: ApiCall) -> dict[str, Any]:
-    """Return the instances that an agent reports for: those that have a folder and run."""
+    """Return the instances with an agent: those that have a folder and are running."""
     rows = []
     for instance in simulator.inventory.instances(call.region):
         if simulator.inventory.folder(instance.id) is None or instance.state == "terminated":
@@ -66,7 +66,7 @@ def _information_filters(call: ApiCall) -> list[tuple[str, list[str]]]:
 
 
 def _page(call: ApiCall, rows: Sequence[_T]) -> tuple[list[_T], str | None]:
-    """Return the page asked for; the token is the number of the first row of the next one."""
+    """Return the requested page; the token is the number of the next page's first row."""
     least, default = _PAGE_SIZES[call.action]
     size = int(call.parameters.get("MaxResults", default))
     if not least <= size <= _LARGEST_PAGE:
@@ -81,7 +81,7 @@ def _page(call: ApiCall, rows: Sequence[_T]) -> tuple[list[_T], str | None]:
 
 
 def send_command(simulator: Simulator, call: ApiCall) -> dict[str, Any]:
-    """Send a shell script to instances; returns before any of them has it."""
+    """Send a shell script to instances; returns before any instance has received it."""
     given = call.parameters
     if given.get("DocumentName") != DOCUMENT:
         message = f"document {given.get('DocumentName')} does not exist in your account"
@@ -114,7 +114,7 @@ def send_command(simulator: Simulator, call: ApiCall) -> dict[str, Any]:
 
 
 def _target_ids(simulator: Simulator, call: ApiCall) -> list[str]:
-    """Return the instances that are meant; InvalidInstanceId when SSM manages one of them not."""
+    """Return the instances of the call; InvalidInstanceId if SSM does not manage one of them."""
     ids = list(call.parameters.get("InstanceIds", []))
     for target in call.parameters.get("Targets", []):
         if target.get("Key") == "InstanceIds":
@@ -166,7 +166,7 @@ def _command(command: Command) -> dict[str, Any]:
 
 
 def get_command_invocation(simulator: Simulator, call: ApiCall) -> dict[str, Any]:
-    """Return what became of a command on one instance; shortly after SendCommand, an error."""
+    """Return the state of a command on one instance; an error in the first moments after SendCommand."""
     command = simulator.commands.get(call.region, call.text("CommandId"))
     invocation = command.invocations.get(call.text("InstanceId")) if command else None
     if (
@@ -210,7 +210,7 @@ def _elapsed(invocation: Invocation) -> str:
 
 
 def list_command_invocations(simulator: Simulator, call: ApiCall) -> dict[str, Any]:
-    """Return invocations, newest first, of one command or instance where that is named."""
+    """Return invocations, newest first; of one command or instance if it is given."""
     command_id, instance_id = call.text("CommandId"), call.text("InstanceId")
     rows = [
         _invocation(command, invocation, with_plugins=bool(call.parameters.get("Details")))
@@ -251,7 +251,7 @@ def _invocation(command: Command, invocation: Invocation, *, with_plugins: bool)
 
 
 def cancel_command(simulator: Simulator, call: ApiCall) -> dict[str, Any]:
-    """End a command that runs; one that has ended stays as it is."""
+    """Cancel a running command; a command that has ended stays as it is."""
     command = simulator.commands.get(call.region, call.text("CommandId"))
     if command is None:
         raise ApiError("InvalidCommandId", "The command ID is not valid.")

@@ -1,8 +1,8 @@
-"""Commands that really run: a shell, in the folder that plays the instance.
+"""Commands that really run: in a shell, in the folder that stands for the instance.
 
-Like the agent on an instance, a command waits for its script's own process only: what the script
-leaves behind lives on, and keeps the output files open. A timeout or a cancellation ends the
-script's process group.
+Like the agent on an instance, a command waits only for the script's own process: other processes that
+the script leaves behind go on, and keep the output files open. A timeout or a cancellation ends the script's
+process group.
 """
 
 import os
@@ -43,7 +43,7 @@ class Invocation:
 
 @dataclass(slots=True)
 class Command:
-    """What SendCommand was asked for, and its invocations by instance."""
+    """The request of SendCommand, and its invocations by instance."""
 
     command_id: str
     region: str
@@ -58,7 +58,7 @@ class Command:
     invocations: dict[str, Invocation]
 
     def status(self) -> str:
-        """Return the status of the whole: the worst end, when all have one."""
+        """Return the status of the whole command: the worst end, once all invocations have ended."""
         each = {invocation.status for invocation in self.invocations.values()}
         for status in ("InProgress", "Pending", "Cancelling", "TimedOut", "Failed", "Cancelled"):
             if status in each:
@@ -67,7 +67,7 @@ class Command:
 
 
 class Commands:
-    """Every command that was sent, and the agents that run them."""
+    """All commands, and the agents that run them."""
 
     def __init__(self, folder: Path) -> None:
         """Keep scripts and their output below `folder`."""
@@ -77,18 +77,18 @@ class Commands:
         self._agents: dict[str, str] = {}
 
     def agent(self, instance_id: str) -> str:
-        """Return how the instance's agent is: online, lost or silent."""
+        """Return the state of the instance's agent: online, lost or silent."""
         return self._agents.get(instance_id, "online")
 
     def set_agent(self, instance_id: str, state: str) -> None:
-        """Let the agent be online, lost (takes no command) or silent (runs it, reports nothing)."""
+        """Set the agent's state: online, lost (accepts no command) or silent (runs commands, reports nothing)."""
         if state not in AGENTS:
-            msg = f"An agent is {', '.join(AGENTS)}, not {state!r}."
+            msg = f"An agent's state is one of {', '.join(AGENTS)}, not {state!r}."
             raise ValueError(msg)
         self._agents[instance_id] = state
 
     def send(self, command: Command, after_seconds: float) -> None:
-        """Start the command on its instances, without waiting for it."""
+        """Start the command on its instances and return at once."""
         with self._lock:
             self._commands[command.command_id] = command
         for invocation in command.invocations.values():
@@ -100,7 +100,7 @@ class Commands:
             ).start()
 
     def get(self, region: str, command_id: str) -> Command | None:
-        """Return a command of the region."""
+        """Return a command of the region, or None."""
         found = self._commands.get(command_id)
         return found if found is not None and found.region == region else None
 
@@ -111,7 +111,7 @@ class Commands:
         return [each for each in reversed(found) if each.region == region]
 
     def cancel(self, command: Command, instance_ids: Sequence[str]) -> None:
-        """End the command's scripts on these instances (all where none is named)."""
+        """End the command's scripts on these instances; on all if none is given."""
         for invocation in command.invocations.values():
             if instance_ids and invocation.instance_id not in instance_ids:
                 continue
@@ -131,7 +131,7 @@ class Commands:
             self._agents.clear()
 
     def _run(self, command: Command, invocation: Invocation, after_seconds: float) -> None:
-        """Deliver the command, run its script, and say what became of it."""
+        """Deliver the command, run its script, and record the result."""
         invocation.cancelled.wait(after_seconds)
         while self.agent(invocation.instance_id) == "lost" and not invocation.cancelled.is_set():
             if time.monotonic() - command.requested >= command.delivery_seconds:
@@ -170,7 +170,7 @@ class Commands:
         process: subprocess.Popen[bytes],
         files: Path,
     ) -> None:
-        """Wait until the script has ended, or end it at its timeout, and keep what it said."""
+        """Wait until the script has ended, or end it at its timeout, and keep its output."""
         status, code = "Success", 0
         try:
             code = process.wait(command.execution_seconds)
@@ -198,10 +198,10 @@ class Commands:
 
 
 def _start(command: Command, invocation: Invocation, files: Path) -> subprocess.Popen[bytes]:
-    """Start the script as the agent does: a file, given to a shell, which honours its shebang.
+    """Start the script like the agent: as a file, passed to a shell, which respects its shebang.
 
-    The caller's lock is held, so no other thread can fork while the script is open for writing:
-    a child that inherited it would keep the kernel from executing it ("Text file busy").
+    The caller holds the lock, so no other thread can fork while the script is open for writing. A
+    child that inherited this open file would make the exec fail ("Text file busy").
     """
     script = files / "_script.sh"
     script.write_text(command.script, encoding="utf-8")
@@ -239,5 +239,5 @@ def _head(path: Path, characters: int) -> str:
 
 
 def new_id() -> str:
-    """Return a command id as SSM makes them."""
+    """Return a new command id in SSM's format."""
     return str(uuid.uuid4())

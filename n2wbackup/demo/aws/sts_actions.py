@@ -1,7 +1,7 @@
-"""STS: who is calling, and roles to be assumed.
+"""STS: the caller's identity, and roles to assume.
 
-AWS's AssumeRole says the same words whether the role does not exist, does not trust the caller or was
-not given its external id.
+AWS's AssumeRole gives the same error if the role does not exist, does not trust the caller, or did not get
+its external id.
 """
 
 import secrets
@@ -19,13 +19,13 @@ SHORTEST_SECONDS, LONGEST_SECONDS = 900, 3600
 def get_caller_identity(
     _simulator: Simulator, _call: ApiCall, account: Account
 ) -> dict[str, object]:
-    """Return who signed the call."""
+    """Return the identity that signed the call."""
     number = account.arn.split(":")[4]
     return {"Arn": account.arn, "UserId": account.access_key_id, "Account": number}
 
 
 def assume_role(simulator: Simulator, call: ApiCall, account: Account) -> dict[str, object]:
-    """Return temporary keys of a role that exists and was given the external id it asks for."""
+    """Return temporary keys of a role, if it exists and the call has the external id that it requires."""
     arn, name = call.text("RoleArn"), call.text("RoleSessionName")
     seconds = int(call.text("DurationSeconds") or LONGEST_SECONDS)
     if not SHORTEST_SECONDS <= seconds <= LONGEST_SECONDS or not name:
@@ -57,7 +57,7 @@ def assume_role(simulator: Simulator, call: ApiCall, account: Account) -> dict[s
 
 
 def denied_role(call: ApiCall, role_arn: str, caller: str) -> ApiError:
-    """Return what AWS says to whom a role does not let in."""
+    """Return AWS's error for a caller who may not assume the role."""
     error = denied(call, "sts:AssumeRole", caller)
     sentence = (
         f"User: {caller} is not authorized to perform: sts:AssumeRole on resource: {role_arn}"

@@ -1,4 +1,4 @@
-"""Tags: those given at creation, CreateTags, DeleteTags and DescribeTags."""
+"""Tags: at creation, and by CreateTags, DeleteTags and DescribeTags."""
 
 from collections.abc import Mapping, Sequence
 
@@ -14,12 +14,12 @@ _RESOURCE_TYPES = {"i": "instance", "vol": "volume", "snap": "snapshot"}
 
 
 def rendered(tags: Mapping[str, str]) -> list[dict[str, str]] | None:
-    """Return a tagSet, None where there are no tags."""
+    """Return a tagSet; None if there are no tags."""
     return [{"key": key, "value": value} for key, value in tags.items()] or None
 
 
 def _checked(groups: Sequence[Mapping[str, str]]) -> dict[str, str]:
-    """Return the tags of `Tag.N` groups; AWS's error for what is no tag."""
+    """Return the tags of `Tag.N` groups; AWS's error for an invalid tag."""
     tags: dict[str, str] = {}
     for group in groups:
         key, value = group.get("Key", ""), group.get("Value", "")
@@ -46,7 +46,7 @@ def _refuse_too_many(tags: Mapping[str, str]) -> None:
 
 
 def at_creation(call: ApiCall, resource_type: str) -> dict[str, str]:
-    """Return the tags of the call's TagSpecifications for the type of resource it makes."""
+    """Return the tags in the call's TagSpecifications for the type of resource that it creates."""
     specifications = call.groups("TagSpecification")
     for each in specifications:
         given = each.get("ResourceType", "")
@@ -57,7 +57,7 @@ def at_creation(call: ApiCall, resource_type: str) -> dict[str, str]:
 
 
 def _tags_of(simulator: Simulator, call: ApiCall, resource_id: str) -> dict[str, str]:
-    """Return the dictionary that holds a resource's tags; AWS's error when there is none."""
+    """Return the dictionary of a resource's tags; AWS's error if there is no such resource."""
     if resource_id.startswith("snap-"):
         snapshot = simulator.snapshots.get(call.region, resource_id)
         if snapshot is None or not snapshot.is_listed():
@@ -92,7 +92,7 @@ def create_tags(simulator: Simulator, call: ApiCall) -> dict[str, object]:
 
 
 def delete_tags(simulator: Simulator, call: ApiCall) -> dict[str, object]:
-    """Remove tags by key, only where the value is the one given, if one is; all without any."""
+    """Remove tags by key, and only with the given value, if there is one; without any key, remove all tags."""
     groups = call.groups("Tag")
     with simulator.inventory.lock:
         holders = [_tags_of(simulator, call, each) for each in call.values("ResourceId")]
@@ -106,7 +106,7 @@ def delete_tags(simulator: Simulator, call: ApiCall) -> dict[str, object]:
 
 
 def describe_tags(simulator: Simulator, call: ApiCall) -> dict[str, object]:
-    """Return every tag of the region that the filters let through."""
+    """Return every tag of the region that matches the filters."""
     wanted = filters.parse(call)
     simulator.refuse_dry_run(call)
     held = dict(simulator.inventory.backend(call.region).tags)

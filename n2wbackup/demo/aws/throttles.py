@@ -1,4 +1,4 @@
-"""Token buckets, as AWS throttles API calls: one per region and action."""
+"""Token buckets, like AWS's throttling of API calls: one per region and action."""
 
 import threading
 import time
@@ -8,14 +8,13 @@ class Buckets:
     """Buckets that start full and refill all the time."""
 
     def __init__(self) -> None:
-        """Start with every bucket full."""
         self._lock = threading.Lock()
         self._left: dict[tuple[str, str], tuple[float, float]] = {}
 
     def take(self, region: str, action: str, *, size: float, refill: float) -> bool:
-        """Take a token and return True, or return False where none is left.
+        """Take a token and return True; return False if none is left.
 
-        `size` is what the bucket holds, `refill` tokens a second; both may change between calls.
+        `size` is the bucket's capacity, `refill` its tokens per second; both may change between calls.
         """
         now = time.monotonic()
         with self._lock:

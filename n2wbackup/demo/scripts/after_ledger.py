@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """after: lets the ledger go on, whatever happened.
 
-With 1 (before succeeded) it first proves that nothing was written all the time, and fails where
-that is not so: then the snapshots are no better than those of a power cut. With 0, and from the
-second attempt on, it is enough that nothing holds the ledger any more.
+With 1 (before succeeded) it first proves that nothing was written during the hold, and fails if
+something was: then the snapshots are no better than after a power cut. With 0, and from the second
+attempt on, it is enough that nothing holds the ledger any more.
 """
 
 import contextlib
@@ -31,7 +31,7 @@ def settings() -> dict[str, str]:
 
 
 def said(hold: int) -> "dict[str, Any]":
-    """Return what the holder has written about itself."""
+    """Return what the holder wrote about itself."""
     with contextlib.suppress(ValueError):
         found: dict[str, Any] = json.loads(os.pread(hold, 4096, 0))
         return found
@@ -39,8 +39,8 @@ def said(hold: int) -> "dict[str, Any]":
 
 
 def last_transaction(ledger: str) -> "int | None":
-    """Return the number of the ledger's last transaction, as any reader sees it."""
-    # Whatever is wrong with the ledger does not keep it from being released.
+    """Return the number of the ledger's last transaction, as every reader sees it."""
+    # An error in the ledger must not prevent its release.
     with (
         contextlib.suppress(sqlite3.Error),
         contextlib.closing(sqlite3.connect(ledger)) as database,
@@ -50,11 +50,11 @@ def last_transaction(ledger: str) -> "int | None":
 
 
 def ask(request: Path) -> bool:
-    """Ask the holder to let go; False where there is none."""
+    """Ask the holder to release the ledger; False if there is no holder."""
     try:
         pipe = os.open(request, os.O_WRONLY | os.O_NONBLOCK)
     except OSError as error:
-        if error.errno in {errno.ENOENT, errno.ENXIO}:  # no pipe, or nobody reads from it
+        if error.errno in {errno.ENOENT, errno.ENXIO}:  # there is no pipe, or nobody reads from it
             return False
         raise
     os.write(pipe, b"\n")
@@ -63,7 +63,7 @@ def ask(request: Path) -> bool:
 
 
 def wait_until_free(hold: int) -> None:
-    """Return when the holder is gone."""
+    """Return once the holder is gone."""
     until = time.clock_gettime(time.CLOCK_BOOTTIME) + RELEASE_SECONDS
     while time.clock_gettime(time.CLOCK_BOOTTIME) < until:
         with contextlib.suppress(BlockingIOError):
@@ -73,14 +73,14 @@ def wait_until_free(hold: int) -> None:
 
 
 def release(known: "dict[str, str]") -> str:
-    """Let the ledger go on; return a sentence on why no proof can be given, or nothing."""
+    """Let the ledger go on; return a sentence that says why there is no proof, or ""."""
     state = Path(known["state"])
     try:
         hold = os.open(state / "hold", os.O_RDONLY)
     except FileNotFoundError:
-        return "Nothing has held the ledger."
+        return "Nothing held the ledger."
     before = said(hold)
-    # Looked at before it is released: what is there now was there when the snapshots were made.
+    # Read before the release: what is there now was there when the snapshots were made.
     last = last_transaction(known["ledger"])
     asked = ask(state / "release")
     wait_until_free(hold)
@@ -88,19 +88,19 @@ def release(known: "dict[str, str]") -> str:
     if before.get("run") != os.environ.get("N2W_RUN_ID", "by hand"):
         return "Another run held the ledger, not this one."
     if not asked:
-        return "Nothing held the ledger any more: the holder died, or met its deadline."
+        return "The ledger was no longer held: the holder died, or reached its deadline."
     if before.get("state") != "holding" or found.get("state") != "released":
-        return "The lock was gone before it was released."
+        return "The lock was lost before the release."
     if found.get("last") != last:
-        return f"Transactions {found.get('last')} to {last} were written in spite of the lock."
+        return f"Transactions {found.get('last')} to {last} were written despite the lock."
     return ""
 
 
 def main() -> None:
-    """Release, and prove what can be proved."""
+    """Release the ledger, and prove the hold if possible."""
     argument, attempt = "".join(sys.argv[1:2]), os.environ.get("N2W_ATTEMPT", "1")
     if argument not in {"0", "1"}:
-        sys.exit("after takes one argument: 1 when before succeeded, else 0.")
+        sys.exit("after takes one argument: 1 if before succeeded, else 0.")
     problem = release(settings())
     if problem and argument == "1" and attempt == "1":
         sys.exit(f"{problem} The ledger goes on.")

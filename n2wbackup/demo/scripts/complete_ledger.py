@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""complete: with 1, trims the ledger's log up to the transaction at which it stood still.
+"""complete: with 1, trims the ledger's log up to the last transaction before the hold.
 
-Everything up to there is in usable snapshots: those transactions are added to the accounts'
-openings, and go. With 0 nothing is trimmed, as the log may be all there is.
+Everything up to there is in usable snapshots: these transactions are added to the accounts' opening
+balances and deleted. With 0 nothing is trimmed, because the log may be the only copy.
 """
 
 import contextlib
@@ -25,18 +25,18 @@ def settings() -> dict[str, str]:
 
 
 def position(state: Path) -> int:
-    """Return where this run's before has stopped the ledger."""
+    """Return the transaction at which this run's before stopped the ledger."""
     try:
         hold = json.loads((state / "hold").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         hold = {}
     if hold.get("run") != os.environ.get("N2W_RUN_ID", "by hand") or "last" not in hold:
-        sys.exit("It is not known where this run's before has stopped the ledger: nothing trimmed.")
+        sys.exit("It is unknown where this run's before stopped the ledger: nothing trimmed.")
     return int(hold["last"])
 
 
 def trim(ledger: str, last: int) -> int:
-    """Close the books up to transaction `last`; return how many were trimmed."""
+    """Close the books up to transaction `last`; return how many transactions were trimmed."""
     with contextlib.closing(
         sqlite3.connect(ledger, timeout=WRITE_SECONDS, isolation_level=None)
     ) as database:
@@ -54,7 +54,7 @@ def trim(ledger: str, last: int) -> int:
 
 
 def main() -> None:
-    """Trim, or leave it."""
+    """Trim the log, or leave it."""
     argument = "".join(sys.argv[1:2])
     if argument == "0":
         print("Not everything is in usable snapshots: nothing trimmed.")  # noqa: T201 - its answer
@@ -64,7 +64,7 @@ def main() -> None:
         count = trim(known["ledger"], last)
         print(f"{count} transactions up to {last} trimmed from the log.")  # noqa: T201 - its answer
     else:
-        sys.exit("complete takes one argument: 1 when everything succeeded, else 0.")
+        sys.exit("complete takes one argument: 1 if everything succeeded, else 0.")
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Holds the ledger: the child that before leaves behind. It ends when asked to, or at its deadline.
+"""Holds the ledger: the child that before leaves behind. It ends on request, or at its deadline.
 
-What it knows stands in the file `hold` of the state folder, and it holds that file's lock as long
-as it lives: who wants to know whether the ledger is held asks the kernel. A byte in the pipe
-`release` beside it is the request to let go.
+It writes its state into the file `hold` in the state folder, and holds that file's lock as long as it
+lives: the kernel's lock shows whether the ledger is held. A byte in the pipe `release` beside it is
+the request to release the ledger.
 """
 
 import contextlib
@@ -17,7 +17,7 @@ import sys
 import time
 from pathlib import Path
 
-LOCK_SECONDS = 10.0  # how long to wait for a transaction that is under way
+LOCK_SECONDS = 10.0  # how long to wait for a running transaction
 LAST = "SELECT max(closed, coalesce((SELECT max(number) FROM transactions), 0)) FROM books"
 
 
@@ -29,28 +29,28 @@ def settings() -> dict[str, str]:
 
 
 def write(file: int, **known: object) -> None:
-    """Put what is known into the file, as one line."""
+    """Write the state into the file, as one line."""
     text = json.dumps({"run": os.environ.get("N2W_RUN_ID", "by hand"), **known}) + "\n"
     os.pwrite(file, text.encode(), 0)
     os.ftruncate(file, len(text.encode()))
 
 
 def lock(ledger: Path) -> "tuple[sqlite3.Connection, int]":
-    """Keep everybody from writing; return the connection that does, and the last transaction.
+    """Block all writes; return the connection that holds the lock, and the last transaction.
 
-    All that was committed is on the disk then.
+    On return everything committed is on the disk.
     """
     database = sqlite3.connect(ledger, timeout=LOCK_SECONDS, isolation_level=None)
     database.execute("BEGIN IMMEDIATE")
     last = int(database.execute(LAST).fetchone()[0])
-    # Another connection, as one cannot do both: it moves what stands in SQLite's log into the file.
+    # A second connection, because one cannot do both: it moves SQLite's log into the file.
     with contextlib.closing(sqlite3.connect(ledger)) as other:
         other.execute("PRAGMA wal_checkpoint(PASSIVE)")
     return database, last
 
 
 def wait(pipe: int, seconds: float) -> str:
-    """Return "released" when asked to let go, "expired" when nobody did in time."""
+    """Return "released" on a request, "expired" if none came in time."""
     # This clock goes on while the machine sleeps.
     until = time.clock_gettime(time.CLOCK_BOOTTIME) + seconds
     while time.clock_gettime(time.CLOCK_BOOTTIME) < until:
@@ -60,8 +60,8 @@ def wait(pipe: int, seconds: float) -> str:
 
 
 def main() -> None:
-    """Hold the ledger; say so in one line on standard output."""
-    os.setsid()  # whoever ends before's group does not end what before has achieved
+    """Hold the ledger; report it in one line on standard output."""
+    os.setsid()  # a signal to before's process group must not end the hold
     known = settings()
     state, seconds = Path(known["state"]), float(known["deadline_seconds"])
     state.mkdir(parents=True, exist_ok=True)
@@ -69,9 +69,9 @@ def main() -> None:
     try:
         fcntl.flock(hold, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        sys.exit("The ledger is held already: release it with after, or wait for the deadline.")
+        sys.exit("The ledger is already held: release it with after, or wait for the deadline.")
     write(hold, state="waiting")
-    # The pipe comes first: a request that comes early is not lost.
+    # Create the pipe first, so that an early request is not lost.
     request = state / "release"
     request.unlink(missing_ok=True)
     os.mkfifo(request, 0o600)
@@ -82,7 +82,7 @@ def main() -> None:
         sys.exit(f"The ledger {known['ledger']} cannot be locked: {error}.")
     write(hold, state="holding", last=last)
     print(f"The ledger stands still at transaction {last}.", flush=True)  # noqa: T201 - its answer
-    # Written before the lock is let go: what says "released" was held until then.
+    # Write the state before the lock is released: "released" proves that the hold lasted until then.
     write(hold, state=wait(pipe, seconds), last=last)
     database.rollback()
 

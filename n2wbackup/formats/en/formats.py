@@ -1,4 +1,4 @@
-"""How the admin writes times: as logs and the other pages do, and never without saying that they are UTC."""
+"""How the admin shows times: like logs and the other pages, and always with the word UTC."""
 
 DATE_FORMAT = "Y-m-d"
 DATETIME_FORMAT = "Y-m-d H:i:s e"

@@ -5,11 +5,36 @@ is not looked at here.
 """
 
 from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
-from policies.domain.document import marked
+from policies.domain.document import fields, marked
+from policies.domain.document.fields import Field, Kind
 from policies.domain.document.marked import BrokenYamlError, Entry, Key, Mistake, Place
 from policies.domain.schedules.schedule import Unit
+
+_KINDS = {
+    Kind.NUMBER: marked.number,
+    Kind.TRUTH: marked.truth,
+    Kind.TEXT: marked.text,
+    Kind.TEXTS: marked.list_of(marked.text),
+}
+
+
+def _said(table: Iterable[Field]) -> dict[str, Key]:
+    """Return the keys that say the fields of a table, those of inner mappings inside."""
+    return _closed(
+        fields.nested(table, lambda field: Key(_KINDS[field.kind], required=field.required))
+    )
+
+
+def _closed(tree: Mapping[str, Any]) -> dict[str, Key]:
+    return {
+        key: below if isinstance(below, Key) else Key(marked.shape(_closed(below)))
+        for key, below in tree.items()
+    }
+
 
 _EXTERNAL_ID = (
     "The external id is made by the server: take it out; test_account and the admin pages show it."
@@ -57,44 +82,15 @@ SCHEDULE = marked.shape(
         "disabled": Key(marked.list_of(DISABLED)),
     }
 )
-TARGET = marked.shape(
-    {
-        "instance": Key(marked.text),
-        "volume": Key(marked.text),
-        "region": Key(marked.text, required=True),
-        "exclude_boot_volume": Key(marked.truth),
-        "exclude_volumes": Key(marked.list_of(marked.text)),
-    }
-)
-TIMEOUTS = marked.shape(
-    {
-        "before": Key(marked.number),
-        "after": Key(marked.number),
-        "complete": Key(marked.number),
-    }
-)
-SCRIPTS = marked.shape(
-    {
-        "enabled": Key(marked.truth),
-        "collect_output": Key(marked.truth),
-        "timeout_seconds": Key(TIMEOUTS),
-        "skip_snapshots_when_before_fails": Key(marked.truth),
-    }
-)
-RETRIES = marked.shape({"count": Key(marked.number), "minutes": Key(marked.number)})
+TARGET = marked.shape(_said(fields.TARGET))
 POLICY = marked.shape(
     {
         "owner": Key(marked.text, required=True),
         "name": Key(marked.text, required=True),
         "account": Key(marked.text),
-        "enabled": Key(marked.truth),
-        "max_freeze_seconds": Key(marked.number),
         "targets": Key(marked.list_of(TARGET)),
-        "scripts": Key(SCRIPTS),
         "schedules": Key(marked.list_of(marked.placed(marked.text))),
-        "retries": Key(RETRIES),
-        "snapshot_timeout_hours": Key(marked.number),
-        "thaw_retry_minutes": Key(marked.number),
+        **_said(fields.POLICY),
         "alarm_urls_env": Key(marked.text),
         "ping_url_env": Key(marked.text),
     }

@@ -65,7 +65,8 @@ class BrokenYamlError(Exception):
 class Entry:
     """A mapping as it was read: the values that could be read, and the place of every key.
 
-    `unread` are the keys whose values, or a part of them, were told as mistakes.
+    `unread` are the keys whose values, or a part of them, were told as mistakes. Where a key is asked for, its dots
+    lead into the mappings below.
     """
 
     place: Place
@@ -73,9 +74,29 @@ class Entry:
     places: dict[str, Place] = field(default_factory=dict)
     unread: set[str] = field(default_factory=set)
 
+    def get(self, key: str) -> Any:  # noqa: ANN401 - as the key's kind takes it
+        """Return the key's value; None where the key is not there or its value could not be read."""
+        step, _, rest = key.partition(".")
+        value = self.values.get(step)
+        if not rest:
+            return value
+        return value.get(rest) if isinstance(value, Entry) else None
+
     def where(self, key: str) -> Place:
-        """Return the place of a key's value; of the whole entry where the key is not there."""
+        """Return the place of a key's value; of the entry that would have it where the key is not there."""
+        step, _, rest = key.partition(".")
+        below = self.values.get(step)
+        if rest and isinstance(below, Entry):
+            return below.where(rest)
         return self.places.get(key) or self.place.under(key)
+
+    def is_unread(self, key: str) -> bool:
+        """Tell whether the key is there without a value that could be read."""
+        step, _, rest = key.partition(".")
+        below = self.values.get(step)
+        if below is None:
+            return step in self.unread
+        return bool(rest) and isinstance(below, Entry) and below.is_unread(rest)
 
 
 class WrongError(Exception):

@@ -25,7 +25,7 @@ class Command(BaseCommand):
         """Print the runs."""
         with output.complaints():
             policy = labels.policy(options["policy"]) if options["policy"] else None
-            found = runs.recent(policy=policy, limit=max(1, options["limit"]))
+        found = runs.newest(runs.whole(), user=None, policy=policy, limit=max(1, options["limit"]))
         reports = [as_json.run(run) for run in found]
         if options["json"]:
             self.stdout.write(output.as_json({"runs": reports}))

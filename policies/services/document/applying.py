@@ -4,8 +4,7 @@ What the document does not name stays as it is, and nothing is ever deleted. Eac
 saving rules as the admin's forms. Passwords and secrets come from the environment and are told nowhere.
 """
 
-import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -17,18 +16,22 @@ from policies.domain.document.marked import Entry, Mistake, Place
 from policies.domain.errors import InputError
 from policies.domain.schedules import disabled
 from policies.domain.schedules.schedule import Unit
-from policies.models import Account, Policy, PolicyTarget, Schedule
+from policies.models import Account, AlarmReceivers, Policy, PolicyTarget, Schedule
 from policies.services.alarms import receivers
 from policies.services.document import columns
+from policies.services.document.references import (
+    ACCOUNT,
+    POLICY,
+    SCHEDULE,
+    USER,
+    References,
+)
 from policies.services.entry import accounts, policies, schedules
 from scripts_admin import permissions
 from scripts_admin.models import Folder, User
 from scripts_admin.services import folders, users
 
 CREATED, CHANGED, UNCHANGED = "created", "changed", "unchanged"
-USER, ACCOUNT, SCHEDULE, POLICY = "user", "account", "schedule", "policy"
-# Anything else may be the secret itself, written where its variable's name belongs.
-_VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]{0,63}")
 
 
 class MistakesError(InputError):
@@ -58,7 +61,7 @@ def apply(text: str, environment: Mapping[str, str], *, dry_run: bool = False) -
     takes everything back; it makes no folder.
     """
     wanted, mistakes = keys.read(text)
-    application = _Application(environment, mistakes)
+    application = _Application(References(environment, mistakes))
     application.hash_passwords(wanted.users)
     application.read_alarm_urls((*wanted.users, *wanted.policies))
     try:
@@ -92,24 +95,25 @@ def _make_folders(made: Iterable[Folder]) -> None:
 
 
 class _Application:
-    """One document on its way into the rows, within the caller's transaction."""
+    """One document on its way into the rows, within the caller's transaction.
 
-    def __init__(self, environment: Mapping[str, str], mistakes: list[Mistake]) -> None:
-        self.mistakes = mistakes
+    The way is the same for each entry: find what it refers to, fill the row, ask the saving rules, save.
+    """
+
+    def __init__(self, references: References) -> None:
         self.folders: list[Folder] = []
-        self._environment = environment
-        # Named in the document but wrong there: whoever refers to them is told nothing new. A name
-        # that could not be read might be any.
-        self._spoilt: set[tuple[str, str]] = set()
+        self._references = references
         self._passwords: dict[str, str] = {}
-        self._users: dict[str, User] = {}
         self._alarms: dict[Place, dict[str, str]] = {}
+
+    @property
+    def mistakes(self) -> list[Mistake]:
+        return self._references.mistakes
 
     def hash_passwords(self, entries: Iterable[Entry]) -> None:
         """Work new passwords out before the transaction: each takes a good part of a second by design."""
         for entry in entries:
-            password = self._environment.get(entry.values.get("password_env", ""), "")
-            name = columns.name(entry)
+            password, name = self._references.secret(entry, "password_env"), _name(entry)
             if not password or name is None:
                 continue
             row = User.objects.filter(username=name).first() or User(username=name)
@@ -119,11 +123,14 @@ class _Application:
 
     def read_alarm_urls(self, entries: Iterable[Entry]) -> None:
         """Read and check where alarms and pings go before the transaction, as a process is asked about them."""
-        named = {"alarm_urls_env": "urls", "ping_url_env": "ping_url"}
         for entry in entries:
-            said = {column: self._variable(entry, key) for key, column in named.items()}
-            entered = receivers.entered(**said)
-            self._ask(entry, CHANGED, partial(receivers.check, entered))
+            entered = receivers.entered(
+                **{
+                    column: self._references.variable(entry, columns.key_of(column))
+                    for column in ("urls", "ping_url")
+                }
+            )
+            self._references.ask(entry, partial(receivers.check, entered))
             self._alarms[entry.place] = entered
 
     def run(self, wanted: keys.Document) -> list[Change]:
@@ -141,38 +148,36 @@ class _Application:
                 if change is not None:
                     changes.append(change)
                 else:
-                    self._spoilt.add((kind, columns.reference(entry)))
+                    self._references.spoil(kind, entry)
         return changes
 
     def _user(self, entry: Entry) -> Change | None:
-        name = columns.name(entry)
+        name = _name(entry)
         if name is None:
             return None
         row = User.objects.filter(username=name).first() or User(username=name)
-        fields = columns.fill(row, entry, columns.USER)
-        if "is_superuser" in fields:
+        said = columns.fill(row, entry, columns.USER) | self._password(entry, row)
+        if "superuser" in said:
             row.is_staff = row.is_superuser  # the admin pages are theirs
-        if self._variable(entry, "password_env") and name in self._passwords:
-            row.password = self._passwords[name]
-            fields["password"] = columns.SECRET
-        elif not row.password:
-            row.set_unusable_password()
-        action = _action(row, fields)
+        action = _action(row, said)
         self._ask(entry, action, lambda: users.check(row))
         if entry.unread:
             return None
         # Also where nothing changed: a folder that is missing is made again.
         folder = folders.of(row) if action == UNCHANGED else users.enter(row)
         self.folders.append(folder)
-        more = dict.fromkeys(
-            receivers.save(receivers.of(user=row), self._alarms[entry.place]), columns.SECRET
-        )
+        more = self._receivers(entry, receivers.of(user=row))
         if self._server_role(entry, row):
             more["server_role"] = columns.shown(None, entry.values["server_role"])
-        if more:
-            fields |= more
-            action = action if action == CREATED else CHANGED
-        return Change(USER, name, action, columns.named(fields))
+        return _change(USER, name, action, said, more)
+
+    def _password(self, entry: Entry, row: User) -> dict[str, str]:
+        if self._references.variable(entry, "password_env") and row.username in self._passwords:
+            row.password = self._passwords[row.username]
+            return {"password": columns.SECRET}
+        if not row.password:
+            row.set_unusable_password()
+        return {}
 
     @staticmethod
     def _server_role(entry: Entry, row: User) -> bool:
@@ -184,57 +189,62 @@ class _Application:
         return True
 
     def _account(self, entry: Entry) -> Change | None:
-        owner, name = self._owner(entry), columns.name(entry)
+        owner, name = self._references.owner(entry), _name(entry)
         if owner is None or name is None:
             return None
         row = owner.accounts.filter(name=name).first() or Account(owner=owner, name=name)
-        fields = columns.fill(row, entry, columns.ACCOUNT)
-        secret = self._variable(entry, "secret_access_key_env")
+        said = columns.fill(row, entry, columns.ACCOUNT)
         if row.auth != Account.Auth.ROLE and "role_arn" not in entry.values:
             row.role_arn = ""
-        if row.auth in {Account.Auth.ROLE, Account.Auth.INSTANCE}:
-            self._forget_keys(entry, row)
-        elif secret and row.secret_access_key != secret:
-            row.secret_access_key = secret
-            fields["secret_access_key"] = columns.SECRET
-        renamed = {"secret_access_key_env": "secret_access_key"}
-        unread = {renamed.get(key, key) for key in entry.unread}
-        action = _action(row, fields)
+        said |= self._access_keys(entry, row)
+        unread = columns.unread_of_account(entry)
+        action = _action(row, said)
         self._ask(entry, action, lambda: accounts.check(row, unread=unread))
         if entry.unread:
             return None
         if action != UNCHANGED:
             accounts.save(row)
-        return Change(ACCOUNT, f"{owner.username}/{name}", action, columns.named(fields))
+        return _change(ACCOUNT, f"{owner.username}/{name}", action, said)
+
+    def _access_keys(self, entry: Entry, row: Account) -> dict[str, str]:
+        """Take the secret of the entry's variable, or leave keys out where there is a role."""
+        key = columns.key_of("secret_access_key")
+        secret = self._references.variable(entry, key)
+        if row.auth in {Account.Auth.ROLE, Account.Auth.INSTANCE}:
+            self._forget_keys(entry, row)
+        elif secret and row.secret_access_key != secret:
+            row.secret_access_key = secret
+            return {key: columns.SECRET}
+        return {}
 
     def _forget_keys(self, entry: Entry, row: Account) -> None:
         if "access_key_id" not in entry.values:
             row.access_key_id = ""
         if "secret_access_key_env" in entry.values:
             sentence = f"A role (auth: {row.auth}) needs no secret access key: take this out."
-            self._tell(entry, "secret_access_key_env", sentence)
+            self._references.tell(entry, "secret_access_key_env", sentence)
 
     def _schedule(self, entry: Entry) -> Change | None:
-        owner, name = self._owner(entry), columns.name(entry)
+        owner, name = self._references.owner(entry), _name(entry)
         if owner is None or name is None:
             return None
         row = owner.schedules.filter(name=name).first() or Schedule(owner=owner, name=name)
         self._one_unit(entry)
-        fields = columns.fill_schedule(row, entry) | self._disabled(entry, row)
+        said = columns.fill_schedule(row, entry) | self._disabled(entry, row)
         unread = columns.unread_of_schedule(entry)
-        action = _action(row, fields)
+        action = _action(row, said)
         self._ask(entry, action, lambda: schedules.check(row, unread=unread))
         if entry.unread:
             return None
         if action != UNCHANGED:
             schedules.save(row)
-        return Change(SCHEDULE, f"{owner.username}/{name}", action, columns.named(fields))
+        return _change(SCHEDULE, f"{owner.username}/{name}", action, said)
 
     def _one_unit(self, entry: Entry) -> None:
         every = entry.values.get("every")
         if every is not None and "every" not in entry.unread and len(every.values) != 1:
             sentence = f"every counts one unit: write one of {', '.join(Unit)}, such as hours: 6."
-            self._tell(entry, "every", sentence)
+            self._references.tell(entry, "every", sentence)
 
     def _disabled(self, entry: Entry, row: Schedule) -> dict[str, str]:
         """Set the disabled times that the entry names; each that cannot be is told at its place."""
@@ -256,131 +266,57 @@ class _Application:
         return {"disabled": columns.shown(", ".join(old) if row.pk else None, ", ".join(lines))}
 
     def _policy(self, entry: Entry) -> Change | None:
-        owner, name, targets = self._owner(entry), columns.name(entry), self._targets(entry)
+        owner, name, targets = self._references.owner(entry), _name(entry), self._targets(entry)
         row = _policy_row(owner, name or "")
-        fields = columns.fill_policy(row, entry)
-        unread = columns.unread_of_policy(entry)
-        unread |= {"name"} if name is None else set()
-        account = self._account_of_policy(entry, row, owner)
-        if account is None or owner is None:
-            unread |= {"account", *([] if owner else ["owner"])}
-        elif not row.pk or row.account_id != account.pk:
-            fields["account"] = columns.shown(row.account.name if row.pk else None, account.name)
-            row.account = account
         if not row.pk and "targets" not in entry.places:
-            self._tell(entry, "targets", policies.NO_TARGET)
-        followed = self._schedules(entry, owner)
-        fields |= columns.followed(row, followed)
-        action = _action(row, fields)
+            self._references.tell(entry, "targets", policies.NO_TARGET)
+        account = self._references.account(entry, row, owner)
+        followed = self._references.schedules(entry, owner)
+        said = columns.fill(row, entry, columns.POLICY)
+        said |= _account_set(row, account) | _followed(row, followed)
+        found = {"name": name, "owner": owner, "account": account}
+        missing = {column for column, value in found.items() if value is None}
+        unread = columns.unread(entry, columns.POLICY) | missing
+        action = _action(row, said)
         self._ask(entry, action, lambda: policies.check(row, unread=unread))
         if entry.unread or owner is None or name is None or account is None:
             return None
         if action != UNCHANGED:
             policies.save(row, followed)
-        more = dict.fromkeys(
-            receivers.save(receivers.of(policy=row), self._alarms[entry.place]), columns.SECRET
-        )
-        old = list(row.targets.order_by("pk"))
-        if targets and policies.replace_targets(row, targets):
-            more["targets"] = columns.shown(columns.listed(old) or None, columns.listed(targets))
-        if more:
-            fields |= more
-            action = action if action == CREATED else CHANGED
-        return Change(POLICY, f"{owner.username}/{name}", action, columns.named(fields))
+        more = self._receivers(entry, receivers.of(policy=row)) | _targets_set(row, targets)
+        return _change(POLICY, f"{owner.username}/{name}", action, said, more)
 
     def _targets(self, entry: Entry) -> list[PolicyTarget]:
         """Return the targets that the entry names; none where it names none or one is wrong."""
         read: tuple[Entry, ...] = entry.values.get("targets", ())
         if not read and "targets" in entry.values and "targets" not in entry.unread:
-            self._tell(entry, "targets", policies.NO_TARGET)
+            self._references.tell(entry, "targets", policies.NO_TARGET)
         targets = [columns.target(each) for each in read]
         for index, column, sentence in policies.check_targets(targets):
-            of, key = read[index], columns.target_key(column)
+            of, key = read[index], columns.key_of_target(column)
             # What could not be read, or is not there, is told already.
             if key not in of.unread and not (key == "instance" and "volume" in of.unread):
                 self.mistakes.append(Mistake(of.where(key), sentence))
                 entry.unread.add("targets")
         return [] if "targets" in entry.unread else targets
 
-    def _owner(self, entry: Entry) -> User | None:
-        name = entry.values.get("owner")
-        if name is None:
-            return None
-        found = self._users.get(name) or User.objects.filter(username=name).first()
-        if found is not None:
-            self._users[name] = found
-        if found is None and not {(USER, name.lower()), (USER, "")} & self._spoilt:
-            sentence = f"There is no user {name}: add them to users, or correct the name."
-            self._tell(entry, "owner", sentence)
-        return found
-
-    def _account_of_policy(self, entry: Entry, row: Policy, owner: User | None) -> Account | None:
-        if "account" not in entry.places:
-            if row.pk:
-                return row.account
-            self._tell(entry, "account", "account is missing: name one of the owner's accounts.")
-        name = entry.values.get("account")
-        if name is None or owner is None:
-            return None
-        found = owner.accounts.filter(name=name).first()
-        if found is None and not self._is_spoilt(ACCOUNT, owner, name):
-            sentence = f"{owner.username} has no account {name}: add it, or correct the name."
-            self._tell(entry, "account", sentence)
-        return found
-
-    def _schedules(self, entry: Entry, owner: User | None) -> list[Schedule] | None:
-        """Return the schedules that the entry names; None where it names none, or one is wrong."""
-        if "schedules" not in entry.values or owner is None:
-            return None
-        found = {row.name: row for row in owner.schedules.all()}
-        for name, where in entry.values["schedules"]:
-            if name not in found and not self._is_spoilt(SCHEDULE, owner, name):
-                sentence = f"{owner.username} has no schedule {name}: add it, or correct the name."
-                self.mistakes.append(Mistake(where, sentence))
-                entry.unread.add("schedules")
-        if "schedules" in entry.unread:
-            return None
-        return [found[name] for name, _ in entry.values["schedules"] if name in found]
-
-    def _is_spoilt(self, kind: str, owner: User, name: str) -> bool:
-        """Tell whether it is named in the document but wrong there, or may be what could not be read."""
-        own = f"{owner.username}/"
-        return bool({(kind, f"{own}{name}".lower()), (kind, own)} & self._spoilt)
-
-    def _variable(self, entry: Entry, key: str) -> str:
-        """Return what the variable that the key names holds, or nothing; a missing one is told."""
-        name = entry.values.get(key)
-        value = self._environment.get(name, "") if name else ""
-        if name is None or value:
-            return value
-        if _VARIABLE.fullmatch(name):
-            sentence = f"The environment variable {name} is not set: set it where apply runs."
-        else:
-            sentence = (
-                "This names no environment variable that is set: write the variable's name here, and "
-                "the secret into the variable."
-            )
-        self._tell(entry, key, sentence)
-        return ""
+    def _receivers(self, entry: Entry, of: AlarmReceivers) -> dict[str, str]:
+        """Save where alarms and pings go; return what changed."""
+        changed = receivers.save(of, self._alarms[entry.place])
+        return {columns.key_of(column): columns.SECRET for column in changed}
 
     def _ask(self, entry: Entry, action: str, check: Callable[[], None]) -> None:
-        """Tell what the saving rules say, at the keys that say what the columns hold.
+        """Ask the saving rules.
 
         What stays as it is is not saved, and is not asked about: a right may have been withdrawn since.
         """
-        if action == UNCHANGED and not entry.unread:
-            return
-        try:
-            check()
-        except ValidationError as error:
-            for column, sentences in error.message_dict.items():
-                where = columns.place(entry, column)
-                self.mistakes += [Mistake(where, sentence) for sentence in sentences]
-                entry.unread.add(column)
+        if action != UNCHANGED or entry.unread:
+            self._references.ask(entry, check)
 
-    def _tell(self, entry: Entry, key: str, sentence: str) -> None:
-        self.mistakes.append(Mistake(entry.where(key), sentence))
-        entry.unread.add(key)
+
+def _name(entry: Entry) -> str | None:
+    """Return the entry's name, or None where it could not be read."""
+    return None if "name" in entry.unread else entry.values.get("name")
 
 
 def _policy_row(owner: User | None, name: str) -> Policy:
@@ -390,7 +326,44 @@ def _policy_row(owner: User | None, name: str) -> Policy:
     return rows.filter(owner=owner, name=name).first() or Policy(owner=owner, name=name)
 
 
+def _account_set(row: Policy, account: Account | None) -> dict[str, str]:
+    """Give the policy the account; return the change in words."""
+    if account is None or (row.pk and row.account_id == account.pk):
+        return {}
+    change = columns.shown(row.account.name if row.pk else None, account.name)
+    row.account = account
+    return {"account": change}
+
+
+def _followed(row: Policy, schedules: Iterable[Schedule] | None) -> dict[str, str]:
+    """Return the change, in words, where the policy is to follow other schedules than it does."""
+    if schedules is None:
+        return {}
+    old = sorted(row.schedules.values_list("name", flat=True)) if row.pk else []
+    new = sorted({each.name for each in schedules})
+    if old == new:
+        return {}
+    return {"schedules": columns.shown(", ".join(old) if row.pk else None, ", ".join(new))}
+
+
+def _targets_set(row: Policy, targets: Sequence[PolicyTarget]) -> dict[str, str]:
+    """Make these the policy's targets where there are any; return the change in words."""
+    old = list(row.targets.order_by("pk"))
+    if not targets or not policies.replace_targets(row, targets):
+        return {}
+    return {"targets": columns.shown(columns.listed(old) or None, columns.listed(targets))}
+
+
 def _action(row: models.Model, fields: Mapping[str, str]) -> str:
     if not row.pk:
         return CREATED
     return CHANGED if fields else UNCHANGED
+
+
+def _change(
+    kind: str, name: str, action: str, said: dict[str, str], more: Mapping[str, str] | None = None
+) -> Change:
+    """Return the change; `more` is what changed beside the row."""
+    if more and action == UNCHANGED:
+        action = CHANGED
+    return Change(kind, name, action, said | dict(more or {}))

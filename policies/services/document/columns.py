@@ -1,14 +1,15 @@
-"""What an entry of the document says about a row: its columns set, each change told in words.
+"""From an entry of the document to the columns of a row; each change in words, by the key that says it.
 
-Only `configuration` uses this; nothing here saves.
+Nothing here saves, asks the database or tells a mistake.
 """
 
 from collections.abc import Iterable, Mapping
 
 from django.db import models
 
-from policies.domain.document.marked import Entry, Place
-from policies.models import Policy, PolicyTarget, Schedule
+from policies.domain.document import fields
+from policies.domain.document.marked import Entry
+from policies.models import PolicyTarget, Schedule
 
 SECRET = "(set)"  # noqa: S105 - what is shown in the place of a secret
 USER = {"email": "email", "superuser": "is_superuser", "active": "is_active"}
@@ -18,81 +19,75 @@ ACCOUNT = {
     "role_arn": "role_arn",
     "region": "region",
 }
-_SCHEDULE = {
+SCHEDULE = {
     "cron": "cron",
     "starting": "starting",
     "ending": "ending",
     "timezone": "timezone",
 }
-_POLICY = {
-    "enabled": "enabled",
-    "max_freeze_seconds": "max_freeze_seconds",
-    "snapshot_timeout_hours": "snapshot_timeout_hours",
-    "thaw_retry_minutes": "thaw_retry_minutes",
+POLICY = fields.columns(fields.POLICY)
+TARGET = fields.columns(fields.TARGET)
+# Keys that say a column in another way than by its value.
+_OTHERWISE = {
+    "username": "name",
+    "secret_access_key": "secret_access_key_env",
+    "urls": "alarm_urls_env",
+    "ping_url": "ping_url_env",
+    "every_number": "every",
+    "every_unit": "every",
 }
-_RETRIES = {"count": "retry_count", "minutes": "retry_minutes"}
-_SCRIPTS = {
-    "enabled": "scripts_enabled",
-    "collect_output": "collect_output",
-    "skip_snapshots_when_before_fails": "skip_snapshots_when_before_fails",
-}
-_TIMEOUTS = {
-    "before": "before_timeout_seconds",
-    "after": "after_timeout_seconds",
-    "complete": "complete_timeout_seconds",
-}
-_TARGET = {
-    "instance": "instance_id",
-    "volume": "volume_id",
-    "region": "region",
-    "exclude_boot_volume": "exclude_boot_volume",
-    "exclude_volumes": "exclude_volume_ids",
+# No column has two keys among these tables; that of a target is asked for with its own table.
+_KEYS = {
+    column: key for table in (USER, ACCOUNT, SCHEDULE, POLICY) for key, column in table.items()
 }
 # Nobody needs to read them, and outputs are kept.
 _NEVER_SHOWN = {"access_key_id", "secret_access_key"}
 
 
-def name(entry: Entry) -> str | None:
-    """Return the entry's name, or None where it could not be read."""
-    return None if "name" in entry.unread else entry.values.get("name")
+def key_of(column: str) -> str:
+    """Return the key that says the column of a user, account, schedule or policy."""
+    return _OTHERWISE.get(column) or _KEYS.get(column, column)
 
 
-def reference(entry: Entry) -> str:
-    """Return how other entries refer to this one, in lower case; what is unreadable is empty."""
-    owner = f"{entry.values.get('owner', '')}/" if "owner" in entry.places else ""
-    return f"{owner}{entry.values.get('name', '')}".lower()
+def key_of_target(column: str) -> str:
+    """Return the key that says the column of a target."""
+    return next(key for key, of in TARGET.items() if of == column)
 
 
-def fill(row: models.Model, entry: Entry, columns: Mapping[str, str]) -> dict[str, str]:
-    """Set the columns of the keys that the entry names; return what changed, in words, by column."""
-    fields = {}
-    for key, column in columns.items():
-        if key not in entry.values:
+def unread(entry: Entry, table: Mapping[str, str]) -> set[str]:
+    """Return the table's columns that the entry names and whose values could not be read."""
+    return {column for key, column in table.items() if entry.is_unread(key)}
+
+
+def unread_of_account(entry: Entry) -> set[str]:
+    """Return the columns that the entry names and whose values were told as wrong."""
+    return entry.unread | {column for column, key in _OTHERWISE.items() if key in entry.unread}
+
+
+def unread_of_schedule(entry: Entry) -> set[str]:
+    """Return the columns that the entry names and whose values, or a part of them, could not be read."""
+    every = {"every_number", "every_unit"} if "every" in entry.unread else set()
+    return every | ({*SCHEDULE, "disabled"} & entry.unread)
+
+
+def fill(row: models.Model, entry: Entry, table: Mapping[str, str]) -> dict[str, str]:
+    """Set the table's columns whose keys the entry names; return what changed, in words, by key."""
+    changes = {}
+    for key, column in table.items():
+        new, old = entry.get(key), getattr(row, column)
+        if new is None:
             continue
-        new, old = entry.values[key], getattr(row, column)
         if not row.pk or old != new:
             setattr(row, column, new)
             hidden = column in _NEVER_SHOWN
-            fields[column] = SECRET if hidden else shown(old if row.pk else None, new)
-    return fields
-
-
-def fill_policy(row: models.Model, entry: Entry) -> dict[str, str]:
-    """Set the columns of a policy, those of its scripts included; as `fill`."""
-    nothing = Entry(entry.place)
-    scripts = entry.values.get("scripts", nothing)
-    return {
-        **fill(row, entry, _POLICY),
-        **fill(row, entry.values.get("retries", nothing), _RETRIES),
-        **fill(row, scripts, _SCRIPTS),
-        **fill(row, scripts.values.get("timeout_seconds", nothing), _TIMEOUTS),
-    }
+            changes[key] = SECRET if hidden else shown(old if row.pk else None, new)
+    return changes
 
 
 def fill_schedule(row: Schedule, entry: Entry) -> dict[str, str]:
     """Set the columns of a schedule; as `fill`. Whoever names cron takes every out, and the other way round."""
     before = _when(row) if row.pk else {}
-    fields = fill(row, entry, _SCHEDULE)
+    changes = fill(row, entry, SCHEDULE)
     if "every" in entry.values:
         numbers = entry.values["every"].values
         row.every_unit, row.every_number = next(iter(numbers.items()), ("", None))
@@ -100,97 +95,23 @@ def fill_schedule(row: Schedule, entry: Entry) -> dict[str, str]:
     elif "cron" in entry.values:
         row.every_unit, row.every_number = "", None
         row.starting = entry.values.get("starting", "")
-    for column, after in _when(row).items():
-        if before.get(column, "") != after:
-            fields[column] = shown(before.get(column), after)
-    return fields
+    for key, after in _when(row).items():
+        if before.get(key, "") != after:
+            changes[key] = shown(before.get(key), after)
+    return changes
 
 
 def _when(row: Schedule) -> dict[str, str]:
-    return {"cron": row.cron, "every_number": every_in_words(row), "starting": row.starting}
-
-
-def every_in_words(row: Schedule) -> str:
-    """Return what a schedule counts by, or nothing."""
-    return f"{row.every_number} {row.every_unit}" if row.every_unit else ""
-
-
-def unread_of_schedule(entry: Entry) -> set[str]:
-    """Return the columns that the entry names and whose values could not be read."""
-    unread = {"cron", "starting", "ending", "timezone", "disabled"} & entry.unread
-    return unread | ({"every_number", "every_unit"} if "every" in entry.unread else set())
-
-
-def unread_of_policy(entry: Entry) -> set[str]:
-    """Return the columns that the entry names and whose values could not be read."""
-    numbers = {*_POLICY.values(), *_RETRIES.values(), *_TIMEOUTS.values()}
-    return {column for column in numbers if _is_unread(entry, column)}
-
-
-def _is_unread(entry: Entry, column: str) -> bool:
-    for step in _path(column):
-        if step not in entry.values:
-            return step in entry.unread
-        if not isinstance(entry.values[step], Entry):
-            return False
-        entry = entry.values[step]
-    return False
-
-
-def place(entry: Entry, column: str) -> Place:
-    """Return where the entry says what the column holds, or where it would."""
-    steps = _path(column)
-    for number, step in enumerate(steps):
-        below = entry.values.get(step)
-        if not isinstance(below, Entry):
-            return entry.where(".".join(steps[number:]))
-        entry = below
-    return entry.place
-
-
-def named(fields: Mapping[str, str]) -> dict[str, str]:
-    """Return the changes by the keys that say the columns."""
-    return {".".join(_path(column)): words for column, words in fields.items()}
-
-
-def _path(column: str) -> list[str]:
-    keys = {
-        "username": ["name"],
-        "is_superuser": ["superuser"],
-        "is_active": ["active"],
-        "secret_access_key": ["secret_access_key_env"],
-        "urls": ["alarm_urls_env"],
-        "ping_url": ["ping_url_env"],
-    }
-    keys |= {"every_number": ["every"], "every_unit": ["every"]}
-    keys |= {column: ["retries", key] for key, column in _RETRIES.items()}
-    keys |= {column: ["scripts", key] for key, column in _SCRIPTS.items()}
-    keys |= {column: ["scripts", "timeout_seconds", key] for key, column in _TIMEOUTS.items()}
-    return keys.get(column, [column])
-
-
-def followed(row: Policy, schedules: Iterable[Schedule] | None) -> dict[str, str]:
-    """Return the change, in words, where the policy is to follow other schedules than it does."""
-    if schedules is None:
-        return {}
-    old = sorted(row.schedules.values_list("name", flat=True)) if row.pk else []
-    new = sorted({each.name for each in schedules})
-    if old == new:
-        return {}
-    return {"schedules": shown(", ".join(old) if row.pk else None, ", ".join(new))}
+    every = f"{row.every_number} {row.every_unit}" if row.every_unit else ""
+    return {"cron": row.cron, "every": every, "starting": row.starting}
 
 
 def target(entry: Entry) -> PolicyTarget:
     """Return the target that the entry says; its policy is not set yet."""
-    values = {column: entry.values[key] for key, column in _TARGET.items() if key in entry.values}
-    if "exclude_volume_ids" in values:
-        values["exclude_volume_ids"] = list(values["exclude_volume_ids"])
-    return PolicyTarget(**values)
-
-
-def target_key(column: str) -> str:
-    """Return the key of a target that says the column."""
-    return next(key for key, of in _TARGET.items() if of == column)
+    values = {column: entry.get(key) for key, column in TARGET.items()}
+    said = {column: value for column, value in values.items() if value is not None}
+    # A list of the document is read as a tuple, which no JSON column keeps as one.
+    return PolicyTarget(**{c: list(v) if isinstance(v, tuple) else v for c, v in said.items()})
 
 
 def shown(old: object, new: object) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
+from policies.domain.document import fields
 from policies.domain.schedules import disabled
 from policies.models import Account, Policy, PolicyTarget, Schedule
 from scripts_admin import permissions
@@ -89,39 +90,26 @@ def _disabled(line: str) -> Mapping:
 
 
 def _policy(row: Policy) -> Mapping:
+    said = fields.values(fields.POLICY, row)
+    enabled, scripts = said.pop("enabled"), said.pop("scripts")
     return {
         "owner": row.owner.username,
         "name": row.name,
         "account": row.account.name,
-        "enabled": row.enabled,
+        "enabled": enabled,
         "schedules": sorted(schedule.name for schedule in row.schedules.all()),
-        "retries": {"count": row.retry_count, "minutes": row.retry_minutes},
-        "max_freeze_seconds": row.max_freeze_seconds,
-        "snapshot_timeout_hours": row.snapshot_timeout_hours,
-        "thaw_retry_minutes": row.thaw_retry_minutes,
+        **said,
         "targets": [_target(target) for target in sorted(row.targets.all(), key=lambda t: t.pk)],
-        "scripts": {
-            "enabled": row.scripts_enabled,
-            "collect_output": row.collect_output,
-            "timeout_seconds": {
-                "before": row.before_timeout_seconds,
-                "after": row.after_timeout_seconds,
-                "complete": row.complete_timeout_seconds,
-            },
-            "skip_snapshots_when_before_fails": row.skip_snapshots_when_before_fails,
-        },
+        "scripts": scripts,
     }
 
 
 def _target(row: PolicyTarget) -> Mapping:
+    said = fields.values(fields.TARGET, row)
     if row.volume_id:
-        return {"volume": row.volume_id, "region": row.region}
-    return {
-        "instance": row.instance_id,
-        "region": row.region,
-        "exclude_boot_volume": row.exclude_boot_volume,
-        "exclude_volumes": list(row.exclude_volume_ids),
-    }
+        return {"volume": said["volume"], "region": said["region"]}
+    del said["volume"]
+    return said
 
 
 def _without_empty(said: Mapping) -> Mapping:

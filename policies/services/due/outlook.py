@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from datetime import datetime
+from enum import StrEnum
 from typing import NamedTuple
 
 from n2wbackup.lib import clock
@@ -15,37 +16,50 @@ LOOKED_AT_IN_A_LIST = 2_000
 UTC = "UTC"
 
 
-class Line(NamedTuple):
-    """A moment, and what the clocks of `Outlook.zones` show then."""
+class WhyNone(StrEnum):
+    """Why no run starts at any time that we know of."""
 
-    at: datetime
-    shown: tuple[str, ...]
+    DISABLED = "disabled"
+    NO_SCHEDULE = "no schedule"
+    UNKNOWN_ZONE = "unknown zone"
+    NOTHING_MORE = "nothing more"
+    ALL_IN_DISABLED_TIMES = "all in disabled times"
 
 
 class Outlook(NamedTuple):
-    """The next moments at which a run starts, in UTC and in order; where there is none, `note` says why."""
+    """The next moments at which a run starts, in UTC and in order; where there is none, `why` says why."""
 
     times: tuple[datetime, ...]
     zones: tuple[str, ...] = ()  # those of the schedules, UTC left out
-    note: str = ""
+    why: WhyNone | None = None
+    told: str = (
+        ""  # of an unknown zone: which; of disabled times: how many due times were looked at
+    )
 
     @property
-    def lines(self) -> tuple[Line, ...]:
-        """Return the moments as clocks show them."""
-        known = [rules.zone(name) for name in self.zones]
-        return tuple(
-            Line(at, tuple(f"{at.astimezone(zone):%a %Y-%m-%d %H:%M %Z}" for zone in known))
-            for at in self.times
-        )
+    def note(self) -> str:
+        """Return `why` in words, the same for pages, commands and JSON; nothing where there are times."""
+        return _WORDS[self.why].format(told=self.told) if self.why else ""
+
+
+_WORDS = {
+    WhyNone.DISABLED: "The policy is disabled.",
+    WhyNone.NO_SCHEDULE: "It follows no schedule.",
+    WhyNone.UNKNOWN_ZONE: "{told}",
+    WhyNone.NOTHING_MORE: "Nothing is due any more.",
+    WhyNone.ALL_IN_DISABLED_TIMES: (
+        "Disabled times hold all that is due, as far as was looked ({told} due times)."
+    ),
+}
 
 
 def of_policy(policy: Policy, *, looked_at: int = schedule.LOOKED_AT) -> Outlook:
-    """Return when the policy will be run; nothing while it is switched off."""
+    """Return when the policy will be run; nothing while it is disabled."""
     rows = list(policy.schedules.all())
     if not policy.enabled:
-        return Outlook((), note="The policy is switched off.")
+        return Outlook((), why=WhyNone.DISABLED)
     if not rows:
-        return Outlook((), note="It follows no schedule.")
+        return Outlook((), why=WhyNone.NO_SCHEDULE)
     return _reckoned(rows, looked_at)
 
 
@@ -75,13 +89,11 @@ def _reckoned(rows: Iterable[Schedule], looked_at: int) -> Outlook:
     try:
         known = rules.of(rows)
     except ValueError as error:  # a zone that this machine does not know any more
-        return Outlook((), note=str(error))
+        return Outlook((), why=WhyNone.UNKNOWN_ZONE, told=str(error))
     times = tuple(schedule.upcoming(known, clock.now(), SHOWN, looked_at=looked_at))
     zones = tuple(sorted({row.timezone for row in rows} - {UTC}))
-    return Outlook(times, zones, "" if times else _why_none(known, looked_at))
-
-
-def _why_none(known: rules.Rules, looked_at: int) -> str:
+    if times:
+        return Outlook(times, zones)
     if next(schedule.due(known, clock.now()), None) is None:
-        return "Nothing is due any more."
-    return f"Disabled times hold all that is due, as far as was looked ({looked_at} due times)."
+        return Outlook((), zones, WhyNone.NOTHING_MORE)
+    return Outlook((), zones, WhyNone.ALL_IN_DISABLED_TIMES, str(looked_at))

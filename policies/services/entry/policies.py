@@ -9,6 +9,7 @@ from django.db.models import Q
 
 from n2wbackup.lib import clock
 from policies.domain import identifiers
+from policies.domain.document import fields
 from policies.domain.errors import RefusedError
 from policies.models import Account, Policy, PolicyTarget, Run, Schedule
 from policies.services.due import ticking
@@ -19,29 +20,8 @@ from scripts_admin.services import folders
 LEFT_FOR_FIRING_SECONDS = 10
 MAX_EXCLUDED_VOLUMES = 40  # AWS's own limit of one CreateSnapshots call
 MAX_SCHEDULES = 20
-DAY_SECONDS = 86_400
-# What a number may be, and what it counts.
-RANGES = {
-    "max_freeze_seconds": (11, 600),
-    "before_timeout_seconds": (1, 590),
-    "after_timeout_seconds": (1, DAY_SECONDS),
-    "complete_timeout_seconds": (1, DAY_SECONDS),
-    "snapshot_timeout_hours": (1, 720),
-    "thaw_retry_minutes": (1, 10_080),
-    "retry_count": (0, 10),
-    "retry_minutes": (1, 1_440),
-}
 # What people enter; the other columns are kept by the runs and are never written from a form.
-COLUMNS = (
-    "owner",
-    "account",
-    "name",
-    "enabled",
-    "scripts_enabled",
-    "collect_output",
-    "skip_snapshots_when_before_fails",
-    *RANGES,
-)
+COLUMNS = ("owner", "account", "name", *(field.column for field in fields.POLICY))
 
 
 class TargetMistake(NamedTuple):
@@ -149,11 +129,7 @@ def replace_targets(policy: Policy, targets: Sequence[PolicyTarget]) -> bool:
         PolicyTarget.objects.bulk_create(
             PolicyTarget(
                 policy=policy,
-                instance_id=target.instance_id,
-                volume_id=target.volume_id,
-                region=target.region,
-                exclude_boot_volume=target.exclude_boot_volume,
-                exclude_volume_ids=target.exclude_volume_ids,
+                **{each.column: getattr(target, each.column) for each in fields.TARGET},
             )
             for target in targets
         )
@@ -165,12 +141,9 @@ NO_TARGET = "A policy needs at least one instance or volume to back up: add a ta
 
 def facts(target: PolicyTarget) -> tuple[object, ...]:
     """Return what makes two targets the same."""
-    return (
-        target.region,
-        target.instance_id,
-        target.volume_id,
-        target.exclude_boot_volume,
-        sorted(target.exclude_volume_ids),
+    return tuple(
+        sorted(held) if isinstance(held, list) else held
+        for held in (getattr(target, each.column) for each in fields.TARGET)
     )
 
 
@@ -291,10 +264,10 @@ def _server_role(policy: Policy, before: Policy | None) -> dict[str, str]:
 
 def _numbers(policy: Policy, unread: set[str]) -> dict[str, str]:
     wrong = {}
-    for field, (least, most) in RANGES.items():
-        value = getattr(policy, field)
-        if field not in unread and not least <= value <= most:
-            wrong[field] = f"This is {value} and has to be from {least} to {most}: correct it."
+    for column, (least, most) in fields.RANGES.items():
+        value = getattr(policy, column)
+        if column not in unread and not least <= value <= most:
+            wrong[column] = f"This is {value} and has to be from {least} to {most}: correct it."
     before, freeze = policy.before_timeout_seconds, policy.max_freeze_seconds
     both = {"before_timeout_seconds", "max_freeze_seconds"}
     # Told at the timeout, and only where both numbers mean something by themselves.

@@ -11,6 +11,7 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from n2wbackup.lib import clock, each, home
 from policies.adapters import session
+from policies.domain.document.fields import DEFAULTS
 from policies.domain.errors import BackupError
 from policies.domain.runs.sequence import Event, State
 from policies.domain.runs.verdict import Consistency
@@ -27,6 +28,7 @@ ABSENT_FOR = timedelta(minutes=5)
 LOST_ANSWER = timedelta(minutes=5)  # reads are eventually consistent; past this nothing was made
 # Young snapshots are looked at in each poll, older ones less often: (age from, every n-th poll).
 SLOWER = ((timedelta(minutes=10), 12), (timedelta(minutes=2), 3))
+_HOURS_WITHOUT_POLICY = DEFAULTS["snapshot_timeout_hours"]  # where the policy is deleted meanwhile
 _FAILED = frozenset({"error", "recoverable"})
 
 
@@ -117,7 +119,7 @@ def _look(one: RunSnapshot, found: Snapshot | RunSnapshot | None, now: datetime)
     """Change the snapshot as AWS's answer says; a RunSnapshot in its place means that nothing was seen."""
     states = RunSnapshot.State
     policy = one.target.run.policy
-    limit = timedelta(hours=policy.snapshot_timeout_hours if policy else 48)
+    limit = timedelta(hours=policy.snapshot_timeout_hours if policy else _HOURS_WITHOUT_POLICY)
     if isinstance(found, Snapshot):
         one.progress, one.absent_polls, one.absent_since = found.progress, 0, None
         if found.state == "completed":
@@ -162,7 +164,9 @@ def _look_for_answer(target: RunTarget, now: datetime) -> None:
 def _give_lost_answer_up(target: RunTarget, now: datetime) -> None:
     """Stop looking when snapshots themselves would have timed out."""
     run = target.run
-    limit = timedelta(hours=run.policy.snapshot_timeout_hours if run.policy else 48)
+    limit = timedelta(
+        hours=run.policy.snapshot_timeout_hours if run.policy else _HOURS_WITHOUT_POLICY
+    )
     if now - run.created_at >= limit:
         target.state = RunTarget.State.REFUSED
         target.reason = f"{target.reason} AWS could not be asked for it until the time was over."

@@ -1,4 +1,4 @@
-"""The demo's end, wherever in Python the signal arrives."""
+"""The end of the demo, wherever the signal arrives in Python."""
 
 import signal
 import subprocess

@@ -45,7 +45,7 @@ def test_several_rows_are_a_mistake_and_none_is_changed() -> None:
     for name in ("alice", "bob"):
         User.objects.create(username=name, first_name="old")
 
-    with pytest.raises(ValueError, match=r"one row, and 2 of scripts_admin\.User matched"):
+    with pytest.raises(ValueError, match=r"one row, but 2 rows of scripts_admin\.User matched"):
         compare_and_set(User.objects.all(), {"first_name": "old"}, first_name="new")
 
     assert set(User.objects.values_list("first_name", flat=True)) == {"old"}

@@ -41,7 +41,7 @@ def _account(owner: User, name: str, secret: str = SECRET) -> Account:
 
 
 def _columns() -> list[str]:
-    """Return what the database really holds."""
+    """Return what is really in the database."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT secret_access_key FROM policies_account ORDER BY id")
         return [row[0] for row in cursor.fetchall()]
@@ -89,7 +89,7 @@ def test_a_second_key_still_reads(account: Account, settings: Settings) -> None:
 
 
 def test_a_column_of_tokens_cannot_be_searched(account: Account) -> None:
-    with pytest.raises(FieldError, match="it can be asked for NULL, not for exact"):
+    with pytest.raises(FieldError, match="it can be compared with NULL, not with exact"):
         Account.objects.filter(secret_access_key=SECRET)
 
     assert Account.objects.filter(secret_access_key__isnull=False).count() == 1
@@ -183,6 +183,6 @@ def test_a_sealed_text_may_lie_on_disk_and_is_opened_with_our_keys_only(settings
     assert encrypted.unseal(token) == SECRET
 
     settings.N2W_ENCRYPTION_KEYS = [NEW]
-    with pytest.raises(encrypted.DecryptionError, match="cannot be opened") as caught:
+    with pytest.raises(encrypted.DecryptionError, match="cannot be decrypted") as caught:
         encrypted.unseal(token)
     assert token not in str(caught.value)

@@ -15,7 +15,7 @@ from n2wbackup.lib import home
 
 @pytest.fixture(autouse=True)
 def own_home(tmp_path: Path, settings: Settings) -> Iterator[Path]:
-    """Give a fresh N2W_HOME, and take its folder in memory away again."""
+    """Return a fresh N2W_HOME, and remove its folder in memory at the end."""
     settings.N2W_HOME = tmp_path
     yield tmp_path
     folder = home.runtime_of(tmp_path)
@@ -43,7 +43,7 @@ def test_another_home_is_another_server(own_home: Path, settings: Settings) -> N
 def test_an_id_that_is_none_is_refused_and_kept(own_home: Path) -> None:
     (own_home / "server-id").write_text("nonsense\n")
 
-    with pytest.raises(ValueError, match="does not hold a UUID: restore it"):
+    with pytest.raises(ValueError, match="does not contain a UUID: restore it"):
         home.server_id()
 
     assert (own_home / "server-id").read_text() == "nonsense\n"
@@ -108,7 +108,7 @@ def test_a_runtime_folder_on_a_disk_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if home._file_system(tmp_path.stat().st_dev) == "tmpfs":
-        pytest.skip("the tests' temporary folder lies in memory itself")
+        pytest.skip("the tests' own temporary folder is in memory")
     monkeypatch.setattr(home, "_MEMORY", tmp_path)
 
     with pytest.raises(home.RuntimeFolderError, match="not in memory"):
@@ -141,7 +141,7 @@ sys.stdin.read()
 
 
 def _keeper(own_home: Path) -> tuple["subprocess.Popen[str]", Path]:
-    """Start what keeps its temporary files in memory; return it, and one of them."""
+    """Start a process that keeps its temporary files in memory; return it, and one of the files."""
     process = subprocess.Popen(
         [sys.executable, "-c", TEMPORARY],
         cwd=Path(__file__).resolve().parents[3],

@@ -1,4 +1,4 @@
-"""What a failure writes into the log."""
+"""What the log says about a failure."""
 
 import io
 import logging
@@ -12,7 +12,7 @@ def test_a_traceback_never_shows_what_its_frames_held() -> None:
     formatter = settings.LOGGING["formatters"]
     name = next(iter(formatter))
     handler.setFormatter(_formatter(formatter[name]))
-    log = logging.Logger("frames")  # noqa: LOG001 - of its own, so that no other handler hears it
+    log = logging.Logger("frames")  # noqa: LOG001 - a separate logger, so that no other handler gets the record
     log.addHandler(handler)
     tenants_secret = "wJalr" + "XUtnFEMI"
 

@@ -34,7 +34,7 @@ def test_all_who_race_for_it_get_the_same_text_and_leave_nothing_else(tmp_path: 
     numbers = count()
 
     def slowly() -> str:
-        # All have seen that the file is missing before the first of them writes.
+        # All see that the file is missing before the first one writes.
         barrier.wait(timeout=20)
         return str(next(numbers))
 

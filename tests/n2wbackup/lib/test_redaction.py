@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from n2wbackup.lib import redaction
 
-# Without the letters of the mark, so that a mark never looks like a secret.
+# Without the letters of the mark, so that no secret is found in a mark.
 ALPHABET = "xyz/+\n "
 
 

@@ -1,4 +1,4 @@
-"""Each test reads the settings in a fresh Python, with nothing but the variables it names."""
+"""Each test reads the settings in a fresh Python process, with only the variables that it names."""
 
 import json
 import os
@@ -32,7 +32,7 @@ def _python(
 
 
 def _read(names: str, **environment: str) -> list[object]:
-    """Return the named settings, as JSON carries them."""
+    """Return the named settings, as JSON values."""
     asked = ", ".join(f"settings.{name}" for name in names.split())
     code = (
         f"import json; from django.conf import settings; print(json.dumps([{asked}], default=str))"
@@ -44,7 +44,7 @@ def _read(names: str, **environment: str) -> list[object]:
 
 
 def _refusal(**environment: str) -> str:
-    """Return the sentence with which the program refuses to start."""
+    """Return the error with which the program refuses to start."""
     code = "import sys, manage; sys.argv = ['manage.py', 'check']; manage.main()"
     found = _python(code, environment)
     assert found.returncode == 1
@@ -66,7 +66,9 @@ def test_all_state_lies_under_the_home(tmp_path: Path) -> None:
 
     root, databases = _read("N2W_SCRIPTS_ROOT DATABASES", N2W_HOME=str(home))
 
-    assert stat.S_IMODE(home.stat().st_mode) == 0o711, "scripts run as others, who pass through"
+    assert stat.S_IMODE(home.stat().st_mode) == 0o711, (
+        "scripts run as other accounts, which pass through"
+    )
     assert root == str(home / "scripts")
     assert isinstance(databases, dict)
     assert databases["default"]["NAME"] == str(home / "db.sqlite3")
@@ -155,7 +157,7 @@ def test_a_secret_file_that_is_missing_is_named(tmp_path: Path) -> None:
 def test_a_broken_key_is_refused_and_not_shown(tmp_path: Path) -> None:
     said = _refusal(N2W_HOME=str(tmp_path), N2W_ENCRYPTION_KEYS=f"{KEY},hunter22")
 
-    assert "key number 2 is not 32 bytes in URL-safe base64. Make one with" in said
+    assert "key number 2 is not 32 bytes in URL-safe base64. Create one with" in said
     assert "hunter22" not in said
     assert KEY not in said
 
@@ -166,7 +168,7 @@ def test_a_database_that_we_do_not_know_is_refused_without_its_password(
 ) -> None:
     said = _refusal(N2W_HOME=str(tmp_path), DATABASE_URL=url)
 
-    assert "DATABASE_URL is not understood: write postgres://" in said
+    assert "DATABASE_URL is not valid: write postgres://" in said
     assert "hunter22" not in said
 
 
@@ -209,10 +211,10 @@ def test_a_commit_to_sqlite_is_on_disk_and_writers_wait_for_each_other(tmp_path:
     [
         ("N2W_PORT", "http", "N2W_PORT is 'http': set it to a port number from 1 to 65535."),
         ("N2W_PORT", "0", "N2W_PORT is '0'"),
-        ("N2W_ALARM_NETWORKS", "10.0.0.1/8", "which is no network: write it like 127.0.0.0/8."),
+        ("N2W_ALARM_NETWORKS", "10.0.0.1/8", "which is not a network: write it like 127.0.0.0/8."),
         ("N2W_RUN_SCRIPTS_AS", "root", "set it to cpmuser, owner or self."),
         ("DEBUG", "perhaps", "DEBUG is neither yes nor no: set it to true or false."),
-        ("N2W_HOME", "/proc/nowhere", "N2W_HOME is /proc/nowhere, which cannot be made"),
+        ("N2W_HOME", "/proc/nowhere", "N2W_HOME is /proc/nowhere, which cannot be created"),
     ],
 )
 def test_a_wrong_variable_is_one_sentence(tmp_path: Path, name: str, value: str, said: str) -> None:
@@ -267,7 +269,7 @@ def test_tests_never_touch_the_home_that_is_named_outside(tmp_path: Path) -> Non
     assert found[0] != str(home)
     assert found[1] == "self"
     assert not home.exists()
-    assert not Path(str(found[0])).exists(), "and their own is removed in the end"
+    assert not Path(str(found[0])).exists(), "their own home is removed at the end"
 
 
 LOGGING = """
@@ -297,7 +299,7 @@ def test_no_secret_gets_into_the_log(tmp_path: Path, debug: str) -> None:
     )
 
     assert found.returncode == 0, found.stderr
-    assert found.stdout == "", "standard output belongs to a command's answer"
+    assert found.stdout == "", "standard output is for a command's answer"
     for secret in ("secret", "hunter22", "hunter33", KEY):
         assert secret not in found.stderr
     assert "db1" in found.stderr

@@ -1,4 +1,4 @@
-"""Beat, while the clock of the machine is put right."""
+"""Beat, while the clock of the machine is corrected."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -16,7 +16,7 @@ START = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
 class Recorder(Scheduler):
-    """Notes what is sent, and sends nothing."""
+    """Records what would be sent, and sends nothing."""
 
     def __init__(self) -> None:
         self.sent: list[str] = []
@@ -26,7 +26,7 @@ class Recorder(Scheduler):
         self.sent.append(str(entry.name))
 
     def settle(self) -> list[str]:
-        """Tick until nothing is due at this moment; return what was sent."""
+        """Tick until nothing is due now; return what was sent."""
         self.sent.clear()
         while self.tick() <= 0:
             pass
@@ -41,7 +41,7 @@ def clock() -> Iterator[time_machine.Traveller]:
 
 @pytest.fixture
 def beat(clock: time_machine.Traveller) -> Recorder:
-    """Give a beat that has just sent a tick."""
+    """Return a beat that has just sent a tick."""
     made = Recorder()
     clock.shift(1)
     assert "tick" in made.settle()

@@ -1,4 +1,4 @@
-"""A child that hangs where its parent must not: real processes."""
+"""A child that may hang, beside a parent that must not: real processes."""
 
 import os
 import signal

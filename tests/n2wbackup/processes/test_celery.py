@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[3]
 
 @pytest.fixture
 def own_title() -> Iterator[None]:
-    """Give this process its title back in the end."""
+    """Restore the title of this process at the end."""
     before = getproctitle()
     yield
     setproctitle(before)
@@ -29,7 +29,7 @@ def own_title() -> Iterator[None]:
 
 @pytest.fixture
 def worker_that_begins(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Do what a worker does before anything else, and take it back in the end."""
+    """Do what a worker does before anything else, and undo it at the end."""
     monkeypatch.setattr(sys, "dont_write_bytecode", False)
     monkeypatch.setattr(tempfile, "tempdir", None)
     switched_each = sys.getswitchinterval()
@@ -39,7 +39,7 @@ def worker_that_begins(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 class Consumer:
-    """The part of a worker that the signal `worker_ready` hands over: its app, with its queues."""
+    """The part of a worker that the signal `worker_ready` passes on: its app, with its queues."""
 
     def __init__(self, *queues: str) -> None:
         consumed = SimpleNamespace(consume_from=dict.fromkeys(queues))

@@ -36,7 +36,7 @@ def own_home(tmp_path: Path, settings: Settings) -> None:
 
 @contextmanager
 def _holder(kind: str) -> Iterator[subprocess.Popen[str]]:
-    """Give a process that holds the lock as a server does, and reacts to SIGTERM as `kind` says."""
+    """Yield a process that holds the lock like a server, and reacts to SIGTERM according to `kind`."""
     command = [sys.executable, "-c", HOLDER, str(home.serve_lock()), kind]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None

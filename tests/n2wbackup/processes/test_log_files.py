@@ -12,7 +12,7 @@ from n2wbackup.processes import log_files
 
 @pytest.fixture(autouse=True)
 def installed(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("RotatingFileHandler", "StreamHandler"):  # put back at the end
+    for name in ("RotatingFileHandler", "StreamHandler"):  # restored at the end
         monkeypatch.setattr(loggers, name, getattr(loggers, name))
     monkeypatch.setattr(log_files, "_writer", log_files._Writer())
     log_files.install()
@@ -20,7 +20,7 @@ def installed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def thaw(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
-    """A disk that is frozen: no file can be opened to be written until the event comes."""
+    """A frozen disk: no file can be opened for writing until the event is set."""
     thawed, handler = threading.Event(), log_files._FileHandler
 
     def stuck(*args: Any) -> Any:
@@ -111,7 +111,7 @@ def test_a_file_that_cannot_be_opened_is_tried_again(tmp_path: Path) -> None:
 def test_a_file_that_could_not_be_written_is_freed_by_the_thread(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What is left in its buffer is written then, and the disk may be frozen by now."""
+    """Closing writes the rest of its buffer, and the disk may be frozen by then."""
     freed: list[str] = []
     handler = log_files._FileHandler
 

@@ -1,4 +1,4 @@
-"""What `serve` asks for before it starts anything."""
+"""What `serve` checks before it starts anything."""
 
 import tempfile
 from io import StringIO
@@ -16,9 +16,9 @@ from policies.services.watch import abandoned
 
 @pytest.fixture
 def started(monkeypatch: pytest.MonkeyPatch, db: None) -> list[str]:
-    """Give what was started, which is nothing real."""
+    """Return the list of what was started; nothing really starts."""
     names: list[str] = []
-    monkeypatch.setattr(tempfile, "tempdir", None)  # serve keeps its own elsewhere
+    monkeypatch.setattr(tempfile, "tempdir", None)  # serve moves its temporary folder
     monkeypatch.setattr(supervisor, "run", lambda: names.append("all"))
     monkeypatch.setattr(supervisor, "become", names.append)
     monkeypatch.setattr("policies.management.commands.serve.connection.close", lambda: None)

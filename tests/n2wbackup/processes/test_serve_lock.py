@@ -27,7 +27,7 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def other(path: Path) -> Iterator[subprocess.Popen[str]]:
-    """Give another process that holds the lock and has signed."""
+    """Yield another process that holds the lock and has signed."""
     with subprocess.Popen(
         [sys.executable, "-c", HOLDER, str(path)], stdout=subprocess.PIPE, text=True
     ) as process:
@@ -59,7 +59,7 @@ def test_the_lock_falls_with_its_holder_however_it_dies(
 
     assert not serve_lock.held(path)
     assert path.read_text() == f"{other.pid}\n"
-    assert serve_lock.holder(path) is None, "a pid without a lock is nobody"
+    assert serve_lock.holder(path) is None, "without a lock, a pid names no holder"
 
 
 def test_a_refused_one_leaves_the_signature_alone(path: Path, other: subprocess.Popen[str]) -> None:
@@ -100,10 +100,10 @@ def test_many_may_share_the_lock_and_keep_away_who_wants_it_alone(path: Path) ->
     assert serve_lock.acquire(path) is None
     assert serve_lock.shared(path)
     assert not serve_lock.held(path)
-    assert serve_lock.holder(path) is None, "no one of them is the server"
+    assert serve_lock.holder(path) is None, "none of them is the server"
     os.close(second)
     assert not serve_lock.shared(path)
-    assert path.read_text() == "1\n", "who shares has nothing to sign"
+    assert path.read_text() == "1\n", "a process that shares the lock does not sign"
 
 
 def test_nobody_shares_what_one_holds_alone(path: Path, other: subprocess.Popen[str]) -> None:

@@ -1,4 +1,4 @@
-"""What the supervising process changes in supervisor: real forks."""
+"""What our process changes in supervisor's behaviour: real forks."""
 
 import os
 import signal
@@ -13,7 +13,7 @@ TAKEN = [signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP]
 
 @pytest.fixture
 def options() -> Iterator[supervise._Options]:
-    """Give supervisor's options, with the handlers that it has while it runs."""
+    """Yield supervisor's options, with the signal handlers that it has while it runs."""
     before = {number: signal.getsignal(number) for number in (*TAKEN, signal.SIGCHLD)}
     made = supervise._Options()
     made.setsignals()
@@ -38,7 +38,7 @@ def test_a_child_that_is_ended_in_the_moment_of_its_fork_ends(
 
     pid = options.fork()
     if not pid:
-        os._exit(0)  # as good as its exec
+        os._exit(0)  # stands for the exec
 
     _, status = os.waitpid(pid, 0)
     assert os.waitstatus_to_exitcode(status) == -number

@@ -18,7 +18,7 @@ from n2wbackup.processes.supervisor import Program
 
 @pytest.fixture(autouse=True)
 def own_home(tmp_path: Path, settings: Settings) -> Iterator[Path]:
-    """Give a home whose path has all that a settings file could trip over."""
+    """Return a home whose path has every character that could break a settings file."""
     made = tmp_path / "a home, 100% ours"
     made.mkdir()
     settings.N2W_HOME = made
@@ -129,7 +129,7 @@ def test_supervisor_itself_reads_what_we_meant(own_home: Path) -> None:
     assert options.logfile == str(own_home / "logs" / "supervisor.log")
     assert options.pidfile == str(own_home / "run" / "supervisor.pid")
     assert options.childlogdir == str(own_home / "logs")
-    assert options.server_configs == [], "there is no way in but signals"
+    assert options.server_configs == [], "only signals control it"
 
 
 @pytest.mark.parametrize("word", ["two\nlines", "a ;comment"])

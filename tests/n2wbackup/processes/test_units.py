@@ -1,4 +1,4 @@
-"""The units of deploy/systemd say what the supervisor does; two ways to run one server must not drift apart."""
+"""The units in deploy/systemd match the supervisor: the two ways to run one server must not drift apart."""
 
 import configparser
 from pathlib import Path
@@ -16,9 +16,9 @@ PYTHON = "/opt/n2wbackup/.venv/bin/python manage.py"
 
 
 def read(name: str) -> configparser.RawConfigParser:
-    # A key may stand several times in a unit.
+    # A key may appear several times in a unit.
     parser = configparser.RawConfigParser(strict=False)
-    parser.optionxform = str  # type: ignore[assignment,method-assign] # its documented use
+    parser.optionxform = str  # type: ignore[assignment,method-assign] # the documented way to set it
     parser.read_string((UNITS / name).read_text())
     return parser
 

@@ -25,7 +25,7 @@ def test_the_broker_opens_a_private_socket_and_no_port(tmp_path: Path) -> None:
             assert stat.S_IMODE(socket.stat().st_mode) == 0o700
         finally:
             processes.stop(server)
-        assert list(folder.iterdir()) == [], "it keeps nothing"
+        assert list(folder.iterdir()) == [], "it stores nothing"
 
 
 def test_a_socket_whose_path_is_too_long_is_refused(tmp_path: Path) -> None:

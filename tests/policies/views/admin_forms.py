@@ -5,8 +5,9 @@ import re
 from django.db.models import Model
 from django.test import Client
 
+from policies.domain.document import fields
 from policies.models import Policy, PolicyTarget, Schedule
-from policies.services.entry import policies, schedules
+from policies.services.entry import schedules
 from scripts_admin.models import User
 from scripts_admin.services import users
 
@@ -25,7 +26,7 @@ def policy_form(policy: Policy, *targets: dict[str, str], **values: object) -> d
     """Return what the browser would send for the policy with these targets after its own."""
     form: dict[str, object] = {
         "owner": policy.owner_id,
-        **{name: getattr(policy, name) for name in policies.RANGES},
+        **{name: getattr(policy, name) for name in fields.RANGES},
         "name": policy.name,
         "account": policy.account_id,
         "enabled": "on",

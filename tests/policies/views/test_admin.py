@@ -64,7 +64,7 @@ def test_a_folder_that_cannot_be_made_is_told_and_nobody_is_made(
 
     response = client.post("/admin/scripts_admin/user/add/", form, follow=True)
 
-    assert "cannot be made" in response.content.decode()
+    assert "cannot be created" in response.content.decode()
     assert not User.objects.filter(username="carol").exists()
 
 

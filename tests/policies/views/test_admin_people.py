@@ -53,7 +53,7 @@ def test_a_password_that_is_set_anew_ends_the_sessions_of_the_old_one(
 def test_both_places_where_permissions_are_given_warn_of_the_servers_role(
     client: Client, boss: User, alice: User
 ) -> None:
-    warning = "whoever has it backs up whatever that role reaches"
+    warning = "a user who has it can back up everything that this role reaches"
 
     assert warning in page.read(client, url(alice)).text
     assert warning in page.read(client, "/admin/auth/group/add/").text

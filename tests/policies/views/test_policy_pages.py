@@ -96,12 +96,12 @@ def test_a_policy_that_may_be_frozen_is_an_alarm_on_its_page(night: Policy) -> N
 
 
 @pytest.mark.parametrize("path", PATHS[:2])
-def test_a_policy_that_is_switched_off_has_no_next_time(night: Policy, path: str) -> None:
+def test_a_disabled_policy_has_no_next_time(night: Policy, path: str) -> None:
     Policy.objects.update(enabled=False)
 
     seen = page.read(page.client_of(night.owner), path)
 
-    assert "The policy is switched off." in seen.text
+    assert "The policy is disabled." in seen.text
     assert "2026-11-27" not in seen.text
 
 
@@ -123,7 +123,7 @@ def test_a_run_shows_its_attempt_retry_and_the_due_times_that_it_stands_for(nigh
     client = page.client_of(night.owner)
 
     seen = page.read(client, f"/runs/{missed.pk}/")
-    assert "Stands for 3 due times" in seen.text
+    assert "Stands for 3 due times, from 2026-11-23" in " ".join(seen.text.split())
     assert "2026-11-23 12:00:00" in seen.text
     assert "2026-11-25 12:00:00" in seen.text
     assert "/policies/alice/policy1/" in seen.links

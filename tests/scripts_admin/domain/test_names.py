@@ -1,4 +1,4 @@
-"""Which file is which phase of which policy."""
+"""Which file belongs to which phase of which policy."""
 
 import pytest
 
@@ -15,7 +15,7 @@ from scripts_admin.domain.phases import Phase
         ("before_policy1.x", "policy1", True),
         ("before_policy10.sh", "policy1", False),
         ("before_policy1.sh", "policy10", False),
-        ("before_policy1", "policy1", False),  # nothing behind a dot, and no dot
+        ("before_policy1", "policy1", False),  # no dot, and so nothing after it
         ("before_policy1.", "policy1", False),
         ("before_Policy1.sh", "policy1", False),
         ("Before_policy1.sh", "policy1", False),
@@ -26,8 +26,8 @@ from scripts_admin.domain.phases import Phase
         ("after_policy1.sh", "policy1", False),
         ("before_a_b-c.sh", "a_b-c", True),
         ("before_a_b.sh", "a", False),
-        ("complete_sql_inner", "sql_inner", False),  # a helper of the guide's sample
-        ("before_policy1@i-0123.sh", "policy1", False),  # remote only
+        ("complete_sql_inner", "sql_inner", False),  # a helper script in the guide's sample
+        ("before_policy1@i-0123.sh", "policy1", False),  # only for scripts on an instance
         ("before_policy1@all.sh", "policy1", False),
     ],
 )

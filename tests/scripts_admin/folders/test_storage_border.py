@@ -1,4 +1,4 @@
-"""What a tenant may put into a folder, and what the server makes of it."""
+"""What a tenant may put into a folder, and how the server treats it."""
 
 import os
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What the tests of the script engine stand on."""
+"""Fixtures of the tests of the script engine."""
 
 from pathlib import Path
 
@@ -9,5 +9,5 @@ from tests.scripts_admin.guard.stage import Stage
 
 @pytest.fixture
 def stage(tmp_path: Path) -> Stage:
-    """Give one run's folder, spool and journal."""
+    """Return the folder, spool and journal of one run."""
     return Stage.under(tmp_path)

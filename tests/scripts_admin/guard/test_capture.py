@@ -1,4 +1,4 @@
-"""A script's output: bounded, and masked wherever a secret stands."""
+"""A script's output: bounded, and masked wherever a secret is."""
 
 import tracemalloc
 from itertools import pairwise

@@ -1,4 +1,4 @@
-"""Real guards and real scripts: what a window does when all goes well, and when scripts do not."""
+"""Real guards and real scripts: a window when all goes well, and when a script fails."""
 
 import os
 import shutil
@@ -63,7 +63,7 @@ def test_a_before_that_fails_gives_after_0(stage: Stage, body: str, exit_code: i
 
     assert stage.attempt(Phase.BEFORE).exit_code == exit_code
     assert stage.mark("marks") == "after 0\n"
-    assert stage.standing().due is None  # it ended by itself: once is enough
+    assert stage.standing().due is None  # before ended by itself: one after is enough
 
 
 def test_a_before_that_takes_too_long_is_ended_and_after_runs_twice(stage: Stage) -> None:
@@ -113,7 +113,7 @@ def test_a_child_that_holds_stdout_delays_nothing(stage: Stage) -> None:
     assert keep(stage) == Outcome.SUCCEEDED
 
     child = stage.pid("child")
-    assert not gone(child)  # it outlives the window, too
+    assert not gone(child)  # it also outlives the window
     os.kill(child, signal.SIGKILL)
     assert stage.mark("marks") == "after 1\n"
     before = stage.attempt(Phase.BEFORE)
@@ -126,7 +126,7 @@ def test_the_holder_of_a_lock_lives_on_and_writes_far_more_than_a_pipe_holds(sta
         "(until [ -e frozen ]; do sleep 0.01; done; head -c 300000 /dev/zero | tr '\\0' x;"
         " echo $BASHPID > wrote; exec sleep 60) &",
     )
-    # A zombie could still be signalled: it has to be alive.
+    # Check that it is alive: a zombie could be signalled too.
     stage.script(
         "after",
         'grep -q "^State:.[SR]" /proc/$(cat wrote)/status && echo "alive $1" >> marks\n'
@@ -137,7 +137,7 @@ def test_the_holder_of_a_lock_lives_on_and_writes_far_more_than_a_pipe_holds(sta
         guard.go()
         assert guard.before(SECONDS) == Outcome.SUCCEEDED
         (stage.folder / "frozen").touch()
-        stage.pid("wrote")  # not one byte of it could be read by anybody but the guard
+        stage.pid("wrote")  # only the guard could read its bytes
         guard.thaw(SECONDS)
         guard.wait_until_over(SECONDS)
 
@@ -328,7 +328,7 @@ def opened_by(pid: int) -> str:
     links = Path(f"/proc/{pid}/fd").iterdir()
     found = []
     for link in links:
-        with suppress(FileNotFoundError):  # closed meanwhile
+        with suppress(FileNotFoundError):  # it was closed meanwhile
             found.append(str(link.readlink()))
     return " ".join(found)
 
@@ -339,7 +339,7 @@ def test_the_guard_holds_the_lock_and_no_script_inherits_it(stage: Stage) -> Non
 
     with stage.guarded() as guard:
         assert spool.try_lock(stage.spooled) is None
-        for attempt in stage.journal.attempts.values():  # not even while they stand at their gates
+        for attempt in stage.journal.attempts.values():  # not even while they wait at their gates
             assert attempt.process is not None
             until(lambda pid=attempt.process.pid: str(stage.spooled) not in opened_by(pid))  # type: ignore[misc]
         guard.go()
@@ -348,7 +348,7 @@ def test_the_guard_holds_the_lock_and_no_script_inherits_it(stage: Stage) -> Non
         guard.thaw(SECONDS)
         guard.wait_until_over(SECONDS)
 
-    assert not spool.is_held(stage.spooled)  # though before's child lives on
+    assert not spool.is_held(stage.spooled)  # although before's child still lives
     os.kill(stage.pid("child"), signal.SIGKILL)
     opened = [line.split(" -> ")[1] for line in stage.mark("fds").splitlines() if "->" in line]
     assert opened

@@ -1,4 +1,4 @@
-"""What a window does when its worker, its guard or its time is lost."""
+"""What happens to a window when its worker or its guard is lost, or its deadline passes."""
 
 import os
 import signal
@@ -18,7 +18,7 @@ HANG = "echo $$ > pid; sleep 60"
 
 
 def lose(stage: Stage, guard: Guard) -> None:
-    """SIGKILL the guard, and return when its lock is free."""
+    """SIGKILL the guard, and return once its lock is free."""
     os.kill(guard.pid, signal.SIGKILL)
     until(lambda: not spool.is_held(stage.spooled))
 
@@ -55,7 +55,9 @@ def test_a_worker_that_goes_during_before_has_it_ended_and_thawed(stage: Stage) 
     assert stage.outcomes() == {"before": Outcome.INTERRUPTED, "after": Outcome.SUCCEEDED}
     assert stage.journal.thaw_by == "lost"
     due = stage.standing().due
-    assert due is not None  # cut short: once more when before's time has passed
+    assert (
+        due is not None
+    )  # before was cut short: after runs once more when before's timeout has passed
     assert due.at > linux.boottime() + 1
 
 
@@ -132,7 +134,7 @@ def test_a_worker_that_wakes_after_the_deadline_is_told_that_it_came_too_late(st
     with stage.guarded(stage.record(max_freeze_seconds=4.0)) as guard:
         guard.go()
         guard.before(SECONDS)
-        guard.wait_until_over(SECONDS)  # the worker does not ask for it
+        guard.wait_until_over(SECONDS)  # the worker does not ask for the thaw
 
     assert stage.mark("marks") == "before\nafter 1\n"
     assert stage.journal.thaw_by == "deadline"
@@ -178,7 +180,7 @@ def test_a_guard_killed_during_before_is_followed_by_its_end_and_two_thaws(stage
         lose(stage, guard)
         with pytest.raises(GuardLostError):
             guard.before(SECONDS)
-        assert not gone(pid)  # nobody has ended it yet, and it may still freeze
+        assert not gone(pid)  # nobody has ended it yet, so it may still freeze
 
         due = stage.standing().due
         assert due is not None
@@ -199,19 +201,19 @@ def test_a_guard_killed_during_before_is_followed_by_its_end_and_two_thaws(stage
 
 def test_a_guard_killed_while_frozen_is_followed_by_after_with_1(stage: Stage) -> None:
     stage.script("before", "sleep 60 & echo $! > child")
-    # A zombie could still be signalled: it has to be alive.
+    # Check that it is alive: a zombie could be signalled too.
     stage.script("after", f"{AFTER}; grep -q '^State:.[SR]' /proc/$(cat child)/status")
 
     with stage.guarded() as guard:
         guard.go()
         guard.before(SECONDS)
         lose(stage, guard)
-        # What before left behind holds the lock that after releases: it is not before, and lives.
+        # The child that before left behind holds the lock that after releases: it is not before itself, and must live.
         assert stage.thaw().outcome == Outcome.SUCCEEDED
 
     os.kill(stage.pid("child"), signal.SIGKILL)
     assert stage.mark("marks") == "after 1\n"
-    assert stage.journal.thaw_by == "lost"  # by nobody's word
+    assert stage.journal.thaw_by == "lost"  # nobody asked for it
     assert stage.standing().due is None
 
 

@@ -1,4 +1,4 @@
-"""What a window does when one of its processes is stopped, or is dead and does not look so."""
+"""What happens to a window when one of its processes is stopped, or is dead but seems alive."""
 
 import multiprocessing
 import os
@@ -33,7 +33,7 @@ EXIT_OF_ONE_THREAD = {"x86_64": 60, "aarch64": 93}
 
 
 def test_a_worker_of_which_only_a_thread_is_left_has_its_window_thawed(stage: Stage) -> None:
-    """As where a killed worker's thread waits for the frozen disk: the pipe stays open all the while."""
+    """As if a thread of a killed worker waits for the frozen disk: the pipe stays open all the time."""
     stage.script("before", "echo before >> marks")
     stage.script("after", AFTER)
     stage.spool()

@@ -1,4 +1,4 @@
-"""What happened, line by line; a line that its writer died in is left out."""
+"""The journal, line by line; a line is left out if its writer died while writing it."""
 
 import json
 from pathlib import Path

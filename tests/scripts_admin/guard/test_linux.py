@@ -1,4 +1,4 @@
-"""What is asked of the kernel about a script's process and its group."""
+"""What the kernel says about a script's process and its group."""
 
 import os
 import signal
@@ -15,7 +15,7 @@ SLEEP = ["sleep", "60"]
 
 @pytest.fixture
 def unsettled() -> Iterator[subprocess.Popen[bytes]]:
-    """Give a process that was forked and has not founded its group yet, as just before setsid."""
+    """Yield a process that was forked and has not created its group yet, as just before setsid."""
     with subprocess.Popen(SLEEP) as process:
         yield process
         process.kill()
@@ -23,7 +23,7 @@ def unsettled() -> Iterator[subprocess.Popen[bytes]]:
 
 @pytest.fixture
 def settled() -> Iterator[subprocess.Popen[bytes]]:
-    """Give a process that leads a group of its own."""
+    """Yield a process that leads its own group."""
     with subprocess.Popen(SLEEP, start_new_session=True) as process:
         yield process
         process.kill()

@@ -1,4 +1,4 @@
-"""What suffices to thaw a run when everything else is gone."""
+"""The spool: everything needed to thaw a run when everything else is gone."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Who thaws, when, with which argument: the cases of a window that nobody keeps any more."""
+"""Who thaws, when, and with which argument: the cases of a window that no process keeps."""
 
 from dataclasses import replace
 from typing import Any
@@ -25,7 +25,7 @@ RECORD = Record(
 
 
 class Story:
-    """A journal, told in a few words."""
+    """A journal, written in a few words."""
 
     def __init__(self) -> None:
         self.journal = Journal(opened=True)

@@ -241,7 +241,7 @@ def test_broken_yaml_is_told_with_line_and_column(text: str, told: str) -> None:
         ("LAB_SECRET", "»LAB", "accounts[0].secret_access_key_env: The environment variable LAB"),
         ("auth: keys", "auth: »trust", "accounts[0].auth: trust is no way in that this version kn"),
         ("us-east-1}\npol", "»here}\npol", "accounts[0].region: here is no AWS region"),
-        ("one@example.org", "»one", "users[0].email: This is no e-mail address"),
+        ("one@example.org", "»one", "users[0].email: This is not an e-mail address"),
         ("name: policy1", "name: p\n    »name: q", "policies[0].name: name is given twice"),
     ],
 )
@@ -339,7 +339,7 @@ def test_a_folder_that_cannot_be_made_changes_nothing(scripts_root: Path) -> Non
     (scripts_root / "cpm_user1").touch()
     before = _rows()
 
-    with pytest.raises(InputError, match=r"cannot be made .* Nothing was saved"):
+    with pytest.raises(InputError, match=r"cannot be created .* Nothing was saved"):
         _apply()
     assert _rows() == before
 

@@ -271,7 +271,7 @@ def test_an_account_that_could_not_be_used_is_refused(
 def test_an_owner_is_not_deleted_while_anything_is_theirs(policy: Policy) -> None:
     _run(policy)
 
-    with pytest.raises(users.UserInUseError, match="this is theirs: policy policy1"):
+    with pytest.raises(users.UserInUseError, match="they still own: policy policy1"):
         users.delete(policy.owner)
 
     assert User.objects.filter(username="alice").exists()
@@ -307,7 +307,7 @@ def test_a_name_of_the_system_is_no_users_name(name: str) -> None:
 def test_a_folder_that_cannot_be_made_leaves_no_user(settings: Settings) -> None:
     (settings.N2W_SCRIPTS_ROOT / "alice").touch()
 
-    with pytest.raises(ValidationError, match="cannot be made"):
+    with pytest.raises(ValidationError, match="cannot be created"):
         users.save(User(username="alice"))
     assert not User.objects.exists()
 
