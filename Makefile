@@ -1,6 +1,5 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench faults soak lock
 
 PYTHON_OF_VENV := .venv/bin/python
 MANAGE := $(PYTHON_OF_VENV) manage.py
@@ -11,16 +10,19 @@ PYTEST := $(PYTHON_OF_VENV) -m pytest
 PERMISSIONS := $(CURDIR)/.pytest_cache/aws-permissions
 RECORDED := $(PLAIN) N2W_SIMULATED_AWS_PERMISSIONS=$(PERMISSIONS)
 
-# Touch the database, so they run on each that is supported; two at a time. Those of the whole system mostly
-# wait, so there are three, a file each: what a file sets up is set up once.
-TESTS_ON_EACH_DATABASE := tests/n2wbackup/lib tests/n2wbackup/processes tests/policies/api tests/policies/services tests/policies/selectors tests/policies/views tests/scripts_admin/test_permissions.py
+# The tests of the parts, which start no server; those of the whole system stand in tests/system.
+TESTS_OF_PARTS := tests/guards tests/bench tests/n2wbackup tests/policies tests/scripts_admin
+# What `make test` and CI run, in this order, each whatever became of the others: docs/adr/0032-*.md.
+STAGES := test-sqlite test-postgresql test-system test-faults test-last
 # Scripts by their name or by their first line.
 WITH_SCRIPTS := .ci $(wildcard tools docs n2wbackup tests)
 SHELL_SCRIPTS = $(shell { find $(WITH_SCRIPTS) -name '*.sh'; grep -rlE \
 	--exclude='*.py' --exclude='*.md' '^\#!.*[/ ](ba|da)?sh( |$$)' $(WITH_SCRIPTS); } | sort -u)
 
+.PHONY: help setup demo test test-fast coverage ci check bench faults soak lock system-packages $(STAGES)
+
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: .venv/.installed ## Make .venv with the pinned Python packages; nothing else is touched
 
@@ -33,13 +35,39 @@ demo: setup ## The whole product on this machine, no root, no AWS; ARGS=--once f
 	@$(MANAGE) demo $(ARGS)
 
 test: setup ## The whole suite on SQLite and PostgreSQL; installs missing system packages
-	tools/system-packages.sh
+	tools/stages.sh $(STAGES)
+
+test-fast: setup ## The tests of the parts on SQLite, in under three minutes: before each commit
+	$(PLAIN) $(PYTEST) -n 2 $(TESTS_OF_PARTS) $(ARGS)
+
+coverage: setup ## Which lines the tests of the parts do not reach; htmlcov/ shows them
+	$(PLAIN) $(PYTEST) -n 2 -p pytest_cov.plugin --cov --cov-report=term --cov-report=html \
+		$(TESTS_OF_PARTS) tests/contract $(ARGS)
+
+ci: ## What .ci/run judges by: set-up, checks and the whole suite
+	tools/stages.sh setup check $(STAGES)
+
+test-sqlite: system-packages
 	mkdir -p $(dir $(PERMISSIONS)) && rm -f $(PERMISSIONS)
-	$(RECORDED) $(PYTEST) -n 2 tests/guards tests/contract tests/bench tests/n2wbackup tests/policies tests/scripts_admin
-	$(RECORDED) tools/with-postgresql.sh $(PYTEST) -n 2 $(TESTS_ON_EACH_DATABASE)
-	$(RECORDED) $(PYTEST) -n 3 --dist loadfile tests/system --ignore=tests/system/faults --ignore=tests/system/soak
-	$(RECORDED) $(PYTEST) -n 2 --dist loadfile tests/system/faults tests/system/soak
+	$(RECORDED) $(PYTEST) -n 2 --thorough $(TESTS_OF_PARTS) tests/contract
+
+test-postgresql: system-packages
+	$(RECORDED) tools/with-postgresql.sh $(PYTEST) -n 2 --only-rows $(TESTS_OF_PARTS)
+
+# What a file sets up is set up once, so a worker takes whole files, the longest first. They mostly
+# wait: there are more workers than cores.
+test-system: system-packages
+	$(RECORDED) $(PYTEST) -n 4 --dist loadfile --no-loadscope-reorder \
+		tests/system --ignore=tests/system/faults --ignore=tests/system/soak
+
+test-faults: system-packages
+	$(RECORDED) $(PYTEST) -n 2 --dist loadfile --no-loadscope-reorder tests/system/faults tests/system/soak
+
+test-last: setup
 	$(RECORDED) $(PYTEST) tests/last
+
+system-packages: setup
+	tools/system-packages.sh
 
 check: setup ## Everything that reads the code without running it
 	.venv/bin/ruff check .

@@ -109,7 +109,7 @@ def test_nobody_waits_for_a_receiver_that_hangs(hook: Webhook) -> None:
         problems = post.carry(letters, 4)
 
     assert problems == {1: post.TOO_LATE, 2: ""}
-    assert time.monotonic() - began < 15
+    assert time.monotonic() - began < 40
     assert [pid for pid in processes.descendants(os.getpid()) if _is_courier(pid)] == []
     assert hook.titles == ["a title"]
 

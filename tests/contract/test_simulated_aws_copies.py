@@ -236,7 +236,7 @@ def test_on_xfs_a_set_is_cloned_in_the_call_while_it_is_being_written(
         assert (busy.copy_method, busy.torn) == ("reflink", False)
         assert busy.copy is not None
         assert busy.copy.stat().st_size == size
-        assert spent < 1
+        assert spent < 10
         # A second full copy of everything would not fit: so blocks are shared.
         for number in range(4):
             (more,) = fire(simulated_aws, specs[number % 3])

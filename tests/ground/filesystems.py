@@ -114,7 +114,7 @@ def _unmount(at: Path) -> None:
         return subprocess.run(command, capture_output=True, check=False).returncode == 0
 
     try:
-        processes.wait_until(done, seconds=10, what=f"{at} can be unmounted")
+        processes.wait_until(done, seconds=60, what=f"{at} can be unmounted")
     except TimeoutError:
         # The user may not be ours: a mount namespace created meanwhile has a copy of our mounts.
         _run(["umount", "--lazy", str(at)])

@@ -140,7 +140,7 @@ def running(
         cluster = Cluster(folder, where, port, process, log, password)
         try:
             processes.wait_until(
-                lambda: _answers(cluster, standby=standby), seconds=30, what="PostgreSQL answers"
+                lambda: _answers(cluster, standby=standby), seconds=60, what="PostgreSQL answers"
             )
             yield cluster
         finally:

@@ -38,13 +38,18 @@ def free_port() -> int:
         return port
 
 
-def wait_until(condition: Callable[[], bool], *, seconds: float, what: str) -> None:
-    """Return as soon as the condition is true; TimeoutError with `what` if it never is."""
+def wait_until(
+    condition: Callable[[], bool], *, seconds: float, what: str, pause: float = 0.02
+) -> None:
+    """Return as soon as the condition is true; TimeoutError with `what` if it never is.
+
+    `pause`: longer where looking costs more than waiting.
+    """
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
             raise TimeoutError(f"{what}: not within {seconds} s")
-        time.sleep(0.02)
+        time.sleep(pause)
 
 
 def start(

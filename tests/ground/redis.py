@@ -106,7 +106,7 @@ def running(
     # A password with special characters: the scripts must be able to pass it on.
     server = Server(kind, data, port, socket, process, log, f"a \"b\\ {secrets.token_hex(12)}'$")
     try:
-        processes.wait_until(lambda: _answers(server), seconds=20, what=f"{kind} answers")
+        processes.wait_until(lambda: _answers(server), seconds=60, what=f"{kind} answers")
         rules = ("on", f">{server.backup_password}", "resetchannels", "-@all")
         server.ask("ACL", "SETUSER", BACKUP_USER, *rules, *BACKUP_RULES.split())
         yield server

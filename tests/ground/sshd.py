@@ -129,4 +129,4 @@ def _wait_for_greeting(server: Sshd) -> None:
             return connection.recv(4) == b"SSH-"
         return False
 
-    processes.wait_until(greets, seconds=20, what=f"sshd answers on port {server.port}")
+    processes.wait_until(greets, seconds=60, what=f"sshd answers on port {server.port}")

@@ -40,7 +40,7 @@ def running(folder: Path) -> Iterator[Valkey]:
     process = processes.start([_binary.get_binary_path(), conf], log=log)
     server = Valkey(server_socket, process, log)
     try:
-        processes.wait_until(lambda: _answers(server), seconds=20, what="Valkey answers")
+        processes.wait_until(lambda: _answers(server), seconds=60, what="Valkey answers")
         yield server
     finally:
         processes.stop(process)

@@ -6,9 +6,9 @@ import re
 from tests.guards import tree
 
 MAKEFILE = (tree.ROOT / "Makefile").read_text()
-FOLDERS = re.search(r"^TESTS_ON_EACH_DATABASE := (.+)$", MAKEFILE, re.MULTILINE)
-# Of AWS, of the project's files, and of servers that have databases of their own.
-ONCE = ("tests/contract", "tests/guards", "tests/system", "tests/last")
+FOLDERS = re.search(r"^TESTS_OF_PARTS := (.+)$", MAKEFILE, re.MULTILINE)
+# Of AWS, and of servers that have databases of their own.
+ONCE = ("tests/contract", "tests/system", "tests/last")
 
 
 def _asks_for_rows(text: str) -> bool:

@@ -51,7 +51,7 @@ class Machine:
             "CI": str(ci).lower(),
         }
         return subprocess.run(
-            [SCRIPT], env=environment, capture_output=True, text=True, check=False, timeout=30
+            [SCRIPT], env=environment, capture_output=True, text=True, check=False, timeout=120
         )
 
 

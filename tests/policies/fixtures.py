@@ -9,13 +9,14 @@ import pytest
 from pytest_django import Settings
 
 from n2wbackup.lib import home
-from policies.adapters import session
+from policies.adapters import post, session
 from policies.adapters.memory import MemoryCloud
 from policies.services.watch import abandoned
 from scripts_admin.folders import storage
 from tests import factories
 from tests.ground import receivers as ground
 from tests.ground.receivers import Webhook
+from tests.policies.services import couriers
 from tests.policies.services.backup import Backup
 
 
@@ -52,7 +53,19 @@ def backup(db: None, cloud: MemoryCloud) -> Backup:
 
 
 @pytest.fixture
-def loopback(settings: Settings) -> None:
+def courier(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have letters carried within this process; the contract suite has the real courier."""
+    monkeypatch.setattr(post, "_courier", couriers.within)
+
+
+@pytest.fixture
+def real_courier(courier: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have letters carried as the product does, by a process of its own."""
+    monkeypatch.setattr(post, "_courier", couriers.PROCESS)
+
+
+@pytest.fixture
+def loopback(settings: Settings, courier: None) -> None:
     """Let alarms go to receivers on this machine."""
     settings.N2W_ALARM_NETWORKS = [ip_network("127.0.0.0/8")]
 

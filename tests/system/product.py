@@ -5,13 +5,19 @@ import json
 import os
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
+from uuid import UUID
+
+import psycopg
 
 from n2wbackup.demo.aws import SimulatedAws, VolumeSpec
 from tests.ground import components, processes
@@ -21,6 +27,8 @@ OWNER, POLICY = "alice1", "p1"
 LABEL = f"{OWNER}/{POLICY}"
 ENDS = {"succeeded", "partial", "failed", "cancelled", "skipped", "missed"}
 START_SECONDS = 180.0  # a machine with much other work takes its time
+
+_MIGRATING = threading.Lock()
 
 MARK = """#!/bin/bash
 # Leaves a line for each start and end, with the time and the argument.
@@ -117,7 +125,7 @@ class Product:
                 stderr=log,
             )
 
-    def manage(self, *words: str, seconds: float = 90) -> subprocess.CompletedProcess[str]:
+    def manage(self, *words: str, seconds: float = 180) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [sys.executable, "manage.py", *words],
             cwd=ROOT,
@@ -183,7 +191,7 @@ class Product:
         return found
 
     def wait_for_mark(
-        self, phase: str, moment: str, *, count: int = 1, seconds: float = 30
+        self, phase: str, moment: str, *, count: int = 1, seconds: float = 90
     ) -> Mark:
         processes.wait_until(
             lambda: len(self.marks(phase, moment)) >= count,
@@ -199,19 +207,36 @@ class Product:
         found: dict[str, Any] = json.loads(self.succeed("show_run", run, "--json"))
         return found
 
-    def wait_for_end(self, run: str, *, seconds: float = 60) -> dict[str, Any]:
+    def wait_for_end(self, run: str, *, seconds: float = 180) -> dict[str, Any]:
         return self.wait_for_state(run, lambda state: state in ENDS, seconds=seconds)
 
     def wait_for_state(
-        self, run: str, wanted: Callable[[str], bool], *, seconds: float = 60
+        self, run: str, wanted: Callable[[str], bool], *, seconds: float = 180
     ) -> dict[str, Any]:
         until = time.monotonic() + seconds
-        while True:
-            found = self.show(run)
-            if wanted(found["state"]):
-                return found
-            assert time.monotonic() < until, (found, self.log.read_text()[-4000:])
-            time.sleep(0.2)
+        while not wanted(self.state(run)):
+            assert time.monotonic() < until, (self.show(run), self.log.read_text()[-4000:])
+            time.sleep(0.1)
+        return self.show(run)
+
+    def cancel(self, run: str) -> None:
+        """Cancel the run, unless it has ended meanwhile."""
+        done = self.manage("cancel_run", run)
+        assert done.returncode == 0 or self.state(run) in ENDS, done.stdout + done.stderr
+
+    def state(self, run: str) -> str:
+        """Return the run's state as the row has it; a command would cost a second of the processor."""
+        return str(self.query("SELECT state FROM policies_run WHERE id = ?", UUID(run).hex)[0][0])
+
+    def query(self, sql: str, *values: object) -> list[tuple[Any, ...]]:
+        """Run one statement in the server's database, whichever it is."""
+        if self.database_url:
+            with psycopg.connect(self.database_url, autocommit=True) as connection:
+                cursor = connection.execute(sql.replace("?", "%s").encode(), values)
+                return cursor.fetchall() if cursor.description else []
+        path = self.home / "db.sqlite3"
+        with contextlib.closing(sqlite3.connect(path, timeout=30)) as lite, lite:
+            return lite.execute(sql, values).fetchall()
 
     def pids(self, title: str) -> list[int]:
         """Return the processes of this home that show the title."""
@@ -263,7 +288,10 @@ def serving(
         product = Product(home, aws, port, beside / "marks", database_url, instance.instance_id)
         product.role_arn = role_arn
         product.more.update(more or {})
-        product.succeed("migrate", "--verbosity", "0")
+        if database_url:
+            product.succeed("migrate", "--verbosity", "0")
+        else:
+            _put_empty_database(product)
         product.apply([instance.instance_id], **(policy or {}))
         with started(product):
             yield product
@@ -281,10 +309,41 @@ def started(product: Product) -> Iterator[None]:
         shutil.rmtree(product.memory, ignore_errors=True)
 
 
+def _put_empty_database(product: Product) -> None:
+    """Give the home a database as `migrate` leaves it, which takes seconds and is done once."""
+    with _MIGRATING:
+        content = _empty_database()
+    product.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path = product.home / "db.sqlite3"
+    path.touch(mode=0o600)
+    path.write_bytes(content)
+
+
+@cache
+def _empty_database() -> bytes:
+    with processes.folder() as folder:
+        subprocess.run(
+            [sys.executable, "manage.py", "migrate", "--verbosity", "0"],
+            cwd=ROOT,
+            env={
+                "PATH": os.environ["PATH"],
+                "DJANGO_SETTINGS_MODULE": "n2wbackup.settings",
+                "N2W_HOME": str(folder / "home"),
+                "N2W_RUN_SCRIPTS_AS": "self",
+            },
+            timeout=START_SECONDS,
+            check=True,
+        )
+        return (folder / "home" / "db.sqlite3").read_bytes()
+
+
 def wait_until_ready(product: Product) -> None:
     """Return when every process of the server shows its title."""
     processes.wait_until(
-        lambda: is_ready(product), seconds=START_SECONDS, what="the server's processes"
+        lambda: is_ready(product),
+        seconds=START_SECONDS,
+        what="the server's processes",
+        pause=0.2,
     )
 
 

@@ -13,7 +13,7 @@ from tests.ground import receivers as ground
 from tests.ground.receivers import Webhook
 from tests.system.product import LABEL, Product, serving
 
-pytestmark = [pytest.mark.real, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.real, pytest.mark.timeout(600), pytest.mark.lasts(80)]
 TOKEN = "t0psecret-token"
 HELD = "until [ -e {path}/go ]; do sleep 0.1; done; [ -e {path}/fixed ] || exit 1"
 
@@ -114,7 +114,7 @@ def test_an_after_that_fails_is_told_while_the_broker_is_away(
     mend(product, hook, run)
     pings = [path for path in hook.paths if "ping" in path]
     processes.wait_until(
-        lambda: f"/{TOKEN}-ping/fail" in hook.paths, seconds=30, what="the ping of the end"
+        lambda: f"/{TOKEN}-ping/fail" in hook.paths, seconds=60, what="the ping of the end"
     )
     assert pings[0] == f"/{TOKEN}-ping/start"
     nothing_tells_the_urls(product)

@@ -8,10 +8,11 @@ import pytest
 from tests.ground import components, filesystems, postgresql, processes
 from tests.system.product import LABEL, Product, serving
 
-pytestmark = [pytest.mark.real, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.real, pytest.mark.timeout(600), pytest.mark.lasts(150)]
 
-# Promised is 1 s; a shared machine may take three times that.
-THAW_SECONDS = 3.0
+# Promised is 1 s; a machine with much other work takes its time.
+THAW_SECONDS = 20.0
+WATCHDOG_SECONDS = 60.0  # after 10 s, where it has the processor to itself
 
 
 @pytest.fixture(scope="module")
@@ -26,6 +27,7 @@ def clean(request: pytest.FixtureRequest) -> None:
         served: Product = request.getfixturevalue("product")
         served.marks_file.unlink(missing_ok=True)
         served.aws.clear_faults()
+        served.aws.configure(pending_seconds=1)
         served.scripts()
 
 
@@ -51,12 +53,13 @@ def test_a_policy_is_frozen_fired_thawed_and_completed_through_the_workers(
 
 
 def test_a_killed_worker_leaves_nothing_frozen(product: Product) -> None:
+    product.aws.configure(pending_seconds=600)  # so that there is a run to cancel
     product.aws.fault("CreateSnapshots", "hang", seconds=8, times=1)
     run = product.start_run()
     product.wait_for_mark("before", "end")
     processes.wait_until(
         lambda: any(c.action == "CreateSnapshots" and c.outcome == "serving" for c in product.aws.calls()),
-        seconds=10, what="the call is under way",
+        seconds=60, what="the call is under way",
     )  # fmt: skip
 
     killed_at = product.kill("n2wbackup worker freeze")
@@ -66,7 +69,7 @@ def test_a_killed_worker_leaves_nothing_frozen(product: Product) -> None:
     assert after.argument == "1"
     ended = product.wait_for_state(run, lambda s: s not in {"queued", "preparing", "frozen"})
     assert ended["consistency"] != "application"
-    product.succeed("cancel_run", run)
+    product.cancel(run)
     ended = product.wait_for_end(run)
     assert ended["state"] == "cancelled"
     assert [m.argument for m in product.marks("complete", "start")] == ["0"]
@@ -102,6 +105,7 @@ def test_a_guard_killed_during_before_ends_before_first_and_thaws_twice(
 def test_worker_and_guard_killed_while_frozen_are_followed_by_the_watchdog(
     product: Product,
 ) -> None:
+    product.aws.configure(pending_seconds=600)  # so that there is a run to cancel
     product.aws.fault("CreateSnapshots", "hang", seconds=8, times=1)
     run = product.start_run()
     product.wait_for_mark("before", "end")
@@ -110,10 +114,10 @@ def test_worker_and_guard_killed_while_frozen_are_followed_by_the_watchdog(
     killed_at = product.kill("n2wbackup worker freeze")
 
     after = product.wait_for_mark("after", "end")
-    assert after.at - killed_at < 10
+    assert after.at - killed_at < WATCHDOG_SECONDS
     ended = product.wait_for_state(run, lambda s: s not in {"queued", "preparing", "frozen"})
     assert ended["consistency"] != "application"
-    product.succeed("cancel_run", run)
+    product.cancel(run)
     product.wait_for_end(run)
 
 
@@ -147,16 +151,16 @@ def test_a_window_on_the_file_system_of_our_own_home_is_thawed(victims: tuple[st
         product.wait_for_mark("before", "start")
         if victims:
             processes.wait_until(
-                lambda: bool(product.pids("n2wbackup guard")), seconds=5, what="a guard"
+                lambda: bool(product.pids("n2wbackup guard")), seconds=60, what="a guard"
             )
             for victim in victims:
                 product.kill(victim)
 
-        after = product.wait_for_mark("after", "end", seconds=30)
+        after = product.wait_for_mark("after", "end")
 
         Path(volume.mount / "it-writes").write_text("again")
         if victims:
-            product.succeed("cancel_run", run)
+            product.cancel(run)
         ended = product.wait_for_end(run)
         assert ended["consistency"] == ("none" if victims else "application")
         assert after.argument == ("0" if victims else "1")

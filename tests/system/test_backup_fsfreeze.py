@@ -14,7 +14,7 @@ from tests.ground.fsfreeze import Writer
 from tests.system.product import LABEL, POLICY, Product, serving
 
 pytest_plugins = ("tests.ground.fixtures", "tests.ground.fsfreeze_fixtures")
-pytestmark = [pytest.mark.real, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.real, pytest.mark.timeout(600), pytest.mark.lasts(40)]
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from tests.ground import filesystems, ledger, mariadb, recipes, sshd
 from tests.system.product import LABEL, POLICY, Product, serving
 
 pytest_plugins = ("tests.ground.fixtures",)
-pytestmark = [pytest.mark.real, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.real, pytest.mark.timeout(600), pytest.mark.lasts(60)]
 
 
 @pytest.fixture

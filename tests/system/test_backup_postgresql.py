@@ -21,7 +21,7 @@ from tests.system.postgresql_runs import (
 from tests.system.product import LABEL, POLICY, Product, serving
 
 pytest_plugins = ("tests.ground.fixtures", "tests.ground.postgresql_fixtures")
-pytestmark = [pytest.mark.real, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.real, pytest.mark.timeout(600), pytest.mark.lasts(60)]
 
 
 @pytest.fixture

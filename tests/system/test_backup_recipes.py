@@ -20,7 +20,7 @@ pytest_plugins = (
     "tests.ground.redis_fixtures",
     "tests.ground.application_fixtures",
 )
-pytestmark = [pytest.mark.real, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.real, pytest.mark.timeout(600), pytest.mark.lasts(60)]
 
 
 @contextlib.contextmanager

@@ -12,15 +12,15 @@ import pytest
 from tests.ground import processes, valkey
 from tests.ground.valkey import Valkey
 
-pytestmark = [pytest.mark.real, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.real, pytest.mark.timeout(600), pytest.mark.lasts(50)]
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE_SECONDS = 40  # without a limit of its own a sender waits for good
 SENDER = """
 import django, sys, uuid
 django.setup()
-from policies import dispatch
+from policies.adapters import broker
 for line in sys.stdin:
-    dispatch.send(dispatch.COMPLETE, uuid.uuid4())
+    broker.send(broker.COMPLETE, uuid.uuid4())
     print("on", flush=True)
 """
 

@@ -45,7 +45,7 @@ class Application:
 
     def wait_until_it_goes_on(self) -> None:
         last = self.last()
-        processes.wait_until(lambda: self.last() > last, seconds=10, what="a new transaction")
+        processes.wait_until(lambda: self.last() > last, seconds=60, what="a new transaction")
 
     def holder(self) -> int:
         """Return the process that before has left behind."""
@@ -72,7 +72,7 @@ def _application(folder: Path, *, hold_seconds: float = 60) -> Iterator[Applicat
     writer = subprocess.Popen([sys.executable, "-m", "n2wbackup.demo.ledger", str(books)], cwd=ROOT)
     try:
         processes.wait_until(
-            lambda: ledger.audit(books).last > 20, seconds=30, what="the writer writes"
+            lambda: ledger.audit(books).last > 20, seconds=60, what="the writer writes"
         )
         yield app
     finally:

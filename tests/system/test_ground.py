@@ -60,7 +60,7 @@ def test_a_script_is_waited_for_alone_and_runs_in_a_clean_environment(tmp_path: 
     started = time.monotonic()
     result = scripts.run(script, environment={"N2W_PHASE": "before"})
 
-    assert time.monotonic() - started < 10
+    assert time.monotonic() - started < 40
     names = {line.split("=")[0] for line in result.stdout.splitlines()}
     assert names - {"PWD", "SHLVL", "_"} == {"PATH", "HOME", "LANG", "USER", "N2W_PHASE"}
     assert (result.exit_code, result.stderr) == (7, "to stderr\n")

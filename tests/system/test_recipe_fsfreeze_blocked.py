@@ -53,7 +53,7 @@ def sync(mount: Path) -> None:
 
 def wait_until_all_is_thawed(hanging: Hanging, recipe: Recipe) -> None:
     processes.wait_until(
-        lambda: fsfreeze.auto_thaws(recipe) == [], seconds=20, what="the auto-thaw has ended"
+        lambda: fsfreeze.auto_thaws(recipe) == [], seconds=60, what="the auto-thaw has ended"
     )
     assert [is_frozen(mount) for mount in hanging.mounts] == [False, False]
 
@@ -86,13 +86,13 @@ def test_before_killed_while_a_freeze_hangs_leaves_all_to_the_auto_thaw(
     fsfreeze.freeze(hanging.below.mount)
     with scripts.started(recipe.before) as before:
         processes.wait_until(
-            lambda: any(recipe.state.glob("hold.*/freezer.1")), seconds=10, what="it hangs"
+            lambda: any(recipe.state.glob("hold.*/freezer.1")), seconds=60, what="it hangs"
         )
         before.kill_group()
     assert is_frozen(hanging.healthy.mount)
 
     processes.wait_until(
-        lambda: not is_frozen(hanging.healthy.mount), seconds=15, what="the healthy one is thawed"
+        lambda: not is_frozen(hanging.healthy.mount), seconds=60, what="the healthy one is thawed"
     )
     fsfreeze.thaw(hanging.below.mount)
 
@@ -125,7 +125,7 @@ def test_after_ends_a_before_that_is_still_at_work_on_the_instance_though_its_ca
     with scripts.started(recipe.before, environment=run) as before:
         processes.wait_until(
             (recipe.state / f"run.{run['N2W_RUN_ID']}").exists,
-            seconds=10,
+            seconds=60,
             what="before is at work over there",
         )
         before.kill_group()

@@ -224,7 +224,7 @@ def test_the_auto_thaw_of_such_an_account_thaws_at_the_deadline(
     assert [is_frozen(volume.mount) for volume in volumes] == [True, True]
 
     processes.wait_until(
-        lambda: not any(is_frozen(volume.mount) for volume in volumes), seconds=15, what="thawed"
+        lambda: not any(is_frozen(volume.mount) for volume in volumes), seconds=60, what="thawed"
     )
 
 

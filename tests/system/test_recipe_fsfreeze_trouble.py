@@ -16,7 +16,7 @@ from tests.ground.recipes import Install, Recipe
 from tests.system.recipe_runs import a_run
 
 pytest_plugins = ("tests.ground.fixtures", "tests.ground.fsfreeze_fixtures")
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.lasts(50)]
 
 Volumes = list[filesystems.Volume]
 
@@ -62,7 +62,7 @@ def test_without_after_what_a_killed_before_left_is_thawed_at_the_deadline(
     with scripts.started(recipe.before) as before:
         processes.wait_until(
             lambda: any(recipe.state.glob("hold.*/result.0")),
-            seconds=10,
+            seconds=60,
             what="before has begun to freeze",
         )
         before.kill_group()
@@ -72,7 +72,7 @@ def test_without_after_what_a_killed_before_left_is_thawed_at_the_deadline(
     for writer in writers:
         writer.wait_for(10)
     processes.wait_until(
-        lambda: fsfreeze.auto_thaws(recipe) == [], seconds=5, what="the auto-thaw has ended"
+        lambda: fsfreeze.auto_thaws(recipe) == [], seconds=60, what="the auto-thaw has ended"
     )
 
 

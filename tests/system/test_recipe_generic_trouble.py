@@ -13,7 +13,7 @@ from tests.ground.application import Application, Install
 from tests.system.recipe_runs import a_run
 
 pytest_plugins = ("tests.ground.fixtures", "tests.ground.application_fixtures")
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.lasts(50)]
 
 
 def watcher(recipe: recipes.Recipe) -> int:
@@ -65,7 +65,7 @@ def test_a_before_that_is_told_to_end_undoes_what_it_began(
     app.is_deaf = True
     with scripts.started(recipe.before, environment=a_run()) as before:
         processes.wait_until(
-            lambda: app.is_ordered_to_stop, seconds=5, what="before orders the freeze"
+            lambda: app.is_ordered_to_stop, seconds=60, what="before orders the freeze"
         )
         os.killpg(before.process.pid, signal.SIGTERM)
         result = before.result(10)
@@ -102,7 +102,7 @@ def test_the_deadline_thaws_though_the_scripts_are_gone(
     if memory_too:
         shutil.rmtree(recipe.state)
 
-    processes.wait_until(lambda: not app.is_ordered_to_stop, seconds=10, what="the auto-thaw thaws")
+    processes.wait_until(lambda: not app.is_ordered_to_stop, seconds=60, what="the auto-thaw thaws")
     app.wait_for(10)
 
 
@@ -146,11 +146,11 @@ def test_without_after_a_before_killed_in_the_middle_is_thawed_at_the_deadline(
     app.is_deaf = True
     with scripts.started(recipe.before) as before:
         processes.wait_until(
-            lambda: app.is_ordered_to_stop, seconds=5, what="before orders the freeze"
+            lambda: app.is_ordered_to_stop, seconds=60, what="before orders the freeze"
         )
         before.kill_group()
 
-    processes.wait_until(lambda: not app.is_ordered_to_stop, seconds=10, what="the auto-thaw thaws")
+    processes.wait_until(lambda: not app.is_ordered_to_stop, seconds=60, what="the auto-thaw thaws")
 
 
 def test_a_before_that_hangs_past_the_deadline_is_ended_and_cannot_freeze_late(
@@ -207,9 +207,9 @@ def test_a_thaw_in_between_is_noticed_though_it_was_frozen_again(
     recipe, run = install_app(), a_run()
     scripts.run(recipe.before, environment=run)
     app.maintenance.unlink()
-    processes.wait_until((recipe.state / "lost").exists, seconds=5, what="the watcher notices")
+    processes.wait_until((recipe.state / "lost").exists, seconds=60, what="the watcher notices")
     app.maintenance.touch()
-    processes.wait_until(app.stopped.exists, seconds=5, what="it stops again")
+    processes.wait_until(app.stopped.exists, seconds=60, what="it stops again")
 
     after = scripts.run(recipe.after, "1", environment=run)
 

@@ -16,7 +16,7 @@ from tests.ground.recipes import Install
 from tests.system.recipe_runs import a_run, is_free, wait_until_free
 
 pytest_plugins = ("tests.ground.fixtures",)
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.lasts(60)]
 
 RIVALS = {"backup-stage": "BACKUP STAGE START", "read-lock": "LOCK TABLES shop.ledger WRITE"}
 
@@ -141,7 +141,11 @@ def rival(database: mariadb.Server, method: str) -> Iterator[None]:
         database.client("-e", f"{RIVALS[method]}; SELECT SLEEP(60)"), stdout=subprocess.DEVNULL
     )
     try:
-        time.sleep(0.3)
+        processes.wait_until(
+            lambda: any(state == "User sleep" for _, state in sessions(database, "root")),
+            seconds=60,
+            what="the rival holds it",
+        )
         yield
         assert session.poll() is None
     finally:
@@ -169,7 +173,7 @@ def test_a_before_killed_while_it_waits_for_the_lock_does_not_lock_later(
     recipe, run = install(method=method), a_run()
     with rival(database, method), scripts.started(recipe.before, environment=run) as before:
         processes.wait_until(
-            lambda: is_waiting(database), seconds=5, what="before waits for the lock"
+            lambda: is_waiting(database), seconds=60, what="before waits for the lock"
         )
         before.kill_group()
         after = scripts.run(recipe.after, "0", environment=run)
@@ -186,11 +190,11 @@ def test_without_after_what_a_killed_before_left_ends_at_the_deadline(
     started_at = time.monotonic()
     with scripts.started(recipe.before) as before:
         processes.wait_until(
-            lambda: not is_free(database), seconds=5, what="before has opened its session"
+            lambda: not is_free(database), seconds=60, what="before has opened its session"
         )
         before.kill_group()
 
-    wait_until_free(database, seconds=9 - (time.monotonic() - started_at))
+    wait_until_free(database, seconds=60 - (time.monotonic() - started_at))
     writer.wait_for(10)
 
 

@@ -134,7 +134,7 @@ def change(cluster: postgresql.Cluster, setting: str, value: str) -> None:
     cluster.sql("SELECT pg_reload_conf()")
     processes.wait_until(
         lambda: cluster.sql(f"SHOW {setting}") == value,
-        seconds=5,
+        seconds=60,
         what=f"{setting} is {value}",
     )
 

@@ -15,7 +15,7 @@ from tests.system.postgresql_runs import METHODS, is_free, wait_until_free
 from tests.system.recipe_runs import a_run
 
 pytest_plugins = ("tests.ground.fixtures", "tests.ground.postgresql_fixtures")
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.lasts(60)]
 
 
 def holder(recipe: recipes.Recipe) -> int:
@@ -167,7 +167,7 @@ def test_a_before_killed_while_it_waits_for_the_checkpoint_holds_nothing_later(
     with hanging_checkpoints(cluster):
         with scripts.started(recipe.before, environment=run) as before:
             processes.wait_until(
-                lambda: is_waiting(cluster), seconds=5, what="before waits for the checkpoint"
+                lambda: is_waiting(cluster), seconds=60, what="before waits for the checkpoint"
             )
             before.kill_group()
         after = scripts.run(recipe.after, "0", environment=run)

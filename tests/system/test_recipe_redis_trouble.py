@@ -14,7 +14,7 @@ from tests.ground.recipes_redis import Install, Serve
 from tests.system.recipe_runs import a_run
 
 pytest_plugins = ("tests.ground.fixtures", "tests.ground.redis_fixtures")
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.lasts(60)]
 
 
 def test_after_fails_when_somebody_else_let_writes_through_and_a_second_attempt_succeeds(
@@ -130,7 +130,7 @@ def test_without_after_what_a_killed_before_left_ends_at_the_deadline_and_no_set
     with redis.Writer(redis_server) as writer:
         with scripts.started(recipe.before) as before:
             processes.wait_until(
-                (recipe.state / "hold").exists, seconds=5, what="before is about to hold"
+                (recipe.state / "hold").exists, seconds=60, what="before is about to hold"
             )
             before.kill_group()
         time.sleep(3.5)
@@ -252,7 +252,7 @@ def test_a_rewrite_inside_the_window_is_not_vouched_for(
     redis_server.ask("BGREWRITEAOF")
     processes.wait_until(
         lambda: redis_server.info()["aof_rewrite_in_progress"] == 0,
-        seconds=20,
+        seconds=60,
         what="the rewrite has ended",
     )
 

@@ -9,7 +9,7 @@ import pytest
 from tests.ground import processes
 from tests.system.product import LABEL, Product, serving
 
-pytestmark = [pytest.mark.real, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.real, pytest.mark.timeout(600), pytest.mark.lasts(90)]
 
 
 def runs(product: Product) -> list[dict[str, Any]]:

@@ -15,7 +15,7 @@ from tests.ground import processes, systemd
 from tests.ground.systemd import Systemd
 from tests.system.product import ROOT, Product
 
-pytestmark = [pytest.mark.real, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.real, pytest.mark.timeout(600), pytest.mark.lasts(120)]
 
 UNITS = ROOT / "deploy" / "systemd"
 AT = Path("/opt/n2wbackup")
@@ -26,7 +26,7 @@ TITLES = {
     *("n2wbackup web", "n2wbackup beat", "n2wbackup watchdog"),
     *("n2wbackup worker freeze", "n2wbackup worker tick", "n2wbackup worker work"),
 }
-THAW_SECONDS = 3.0  # promised is 1 s; a shared machine may take three times that
+THAW_SECONDS = 20.0  # promised is 1 s; a machine with much other work takes its time
 MEMORY = "400M"  # more than a worker takes, and soon eaten
 EATER = "ulimit -v 1500000; tail /dev/zero"  # a limit of its own spares a machine whose cgroups do not hold
 KILLED = 137
@@ -56,7 +56,7 @@ class Installed:
         def is_quiet() -> bool:
             return not any(t.startswith("n2wbackup") for t in self.product.titles().values())
 
-        processes.wait_until(is_quiet, seconds=20, what=f"nothing; {self.product.titles()}")
+        processes.wait_until(is_quiet, seconds=60, what=f"nothing; {self.product.titles()}")
 
     def worker(self) -> int:
         """Return the pid of the worker that opens windows."""
@@ -67,6 +67,7 @@ class Installed:
         self.product.marks_file.write_text("")
         self.product.marks_file.chmod(0o666)
         self.product.aws.clear_faults()
+        self.product.aws.configure(pending_seconds=1)
         made = self.product.aws.add_instance(volumes=[VolumeSpec(), VolumeSpec()])
         self.product.apply([made.instance_id])
 
@@ -206,7 +207,7 @@ def test_a_deploy_while_frozen_lets_the_old_version_finish_its_window(
 
 
 def _bring_a_version_that_writes_its_records_otherwise(checkout: Path) -> None:
-    path = checkout / "scripts_admin" / "runners" / "spool.py"
+    path = checkout / "scripts_admin" / "guard" / "spool.py"
     text = path.read_text()
     assert text.count("FORMAT = 1\n") == 1
     new = path.with_suffix(".new")
@@ -218,6 +219,7 @@ def test_a_worker_that_systemd_kills_while_frozen_is_followed_by_its_guard(
     installed: Installed,
 ) -> None:
     product = installed.product
+    product.aws.configure(pending_seconds=600)  # so that there is a run to cancel
     run = installed.freeze(slow_seconds=6)
     # It outlives its server, and must not prevent the next one.
     assert product.home / "serve.lock" not in _open_files(product.pids("n2wbackup guard")[0])
@@ -244,6 +246,7 @@ def test_a_worker_that_runs_out_of_memory_while_frozen_is_followed_by_its_guard(
 ) -> None:
     _need_a_limit(installed)
     product, old = installed.product, installed.worker()
+    product.aws.configure(pending_seconds=600)  # so that there is a run to cancel
     go = installed.scratch / "eat"
     eater = f"(until [ -e {go} ]; do sleep 0.05; done; {EATER}) >/dev/null 2>&1 &"
     run = installed.freeze(eater, slow_seconds=6)
@@ -251,7 +254,7 @@ def test_a_worker_that_runs_out_of_memory_while_frozen_is_followed_by_its_guard(
 
     go.touch()
 
-    processes.wait_until(lambda: not _lives(old), seconds=20, what="the worker ran out of memory")
+    processes.wait_until(lambda: not _lives(old), seconds=60, what="the worker ran out of memory")
     killed_at = time.time()
     go.unlink()
     after = product.wait_for_mark("after", "start")
@@ -348,6 +351,6 @@ def test_where_a_broker_is_named_the_embedded_one_is_left_out_and_that_is_no_fai
             folder / "units", TARGET, checkout=folder, at=AT, log=folder / "boot.log"
         ) as running:
             processes.wait_until(
-                lambda: running.show(unit, "Result") == "exec-condition", seconds=10, what="skipped"
+                lambda: running.show(unit, "Result") == "exec-condition", seconds=60, what="skipped"
             )
             assert running.show(unit, "ActiveState") == "inactive"

@@ -32,7 +32,7 @@ def _run(body: str, in_del: str = "pass") -> tuple[int, str]:
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=120,
         check=False,
     )
     return ran.returncode, ran.stderr

@@ -26,7 +26,7 @@ def _python(
         | environment,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=180,
         check=False,
     )
 

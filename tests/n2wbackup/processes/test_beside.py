@@ -49,27 +49,27 @@ def _is_gone(pid: int) -> bool:
 
 def test_a_child_that_ended_is_made_anew(parent: subprocess.Popen[str]) -> None:
     child = _told(parent)
-    processes.wait_until(lambda: "clerk" in _title(child), seconds=20, what="its title")
+    processes.wait_until(lambda: "clerk" in _title(child), seconds=60, what="its title")
     assert _title(child) == "n2wbackup clerk of a test"
     os.kill(child, signal.SIGKILL)
 
-    processes.wait_until(lambda: _told(parent) not in {0, child}, seconds=20, what="another one")
+    processes.wait_until(lambda: _told(parent) not in {0, child}, seconds=60, what="another one")
 
     assert _is_gone(child)
 
 
 def test_a_child_is_killed_with_its_parent(parent: subprocess.Popen[str]) -> None:
     child = _told(parent)
-    processes.wait_until(lambda: "clerk" in _title(child), seconds=20, what="its title")
+    processes.wait_until(lambda: "clerk" in _title(child), seconds=60, what="its title")
 
     parent.kill()
 
-    processes.wait_until(lambda: _is_gone(child), seconds=20, what="it is gone too")
+    processes.wait_until(lambda: _is_gone(child), seconds=60, what="it is gone too")
 
 
 def test_nobody_waits_for_a_child_that_does_not_end(parent: subprocess.Popen[str]) -> None:
     child = _told(parent)
-    processes.wait_until(lambda: "clerk" in _title(child), seconds=20, what="its title")
+    processes.wait_until(lambda: "clerk" in _title(child), seconds=60, what="its title")
     os.kill(child, signal.SIGSTOP)
 
     assert {_told(parent) for _ in range(40)} == {child}

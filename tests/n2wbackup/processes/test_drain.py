@@ -51,7 +51,7 @@ def test_the_server_is_asked_to_stop_and_awaited() -> None:
         call_command("drain", stdout=said)
 
         # 15 is SIGTERM.
-        assert server.wait(5) == -15
+        assert server.wait(60) == -15
     assert said.getvalue().startswith(f"The server on {home.serve_lock().parent} has stopped after")
 
 

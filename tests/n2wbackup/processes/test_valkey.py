@@ -16,7 +16,7 @@ def test_the_broker_opens_a_private_socket_and_no_port(tmp_path: Path) -> None:
         log = tmp_path / "log"
         server = processes.start([*valkey.command(conf)], log=log)
         try:
-            processes.wait_until(socket.exists, seconds=20, what="the socket")
+            processes.wait_until(socket.exists, seconds=60, what="the socket")
             with redis.Redis(unix_socket_path=str(socket)) as client:
                 assert client.ping() is True
                 assert client.config_get("port")["port"] == "0"

@@ -1,5 +1,23 @@
 """What these tests stand on."""
 
-from tests.policies.fixtures import backup, cloud, hook, loopback, one_connection, own_home
+from tests.policies.fixtures import (
+    backup,
+    cloud,
+    courier,
+    hook,
+    loopback,
+    one_connection,
+    own_home,
+    real_courier,
+)
 
-__all__ = ["backup", "cloud", "hook", "loopback", "one_connection", "own_home"]
+__all__ = [
+    "backup",
+    "cloud",
+    "courier",
+    "hook",
+    "loopback",
+    "one_connection",
+    "own_home",
+    "real_courier",
+]

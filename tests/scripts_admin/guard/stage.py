@@ -13,7 +13,9 @@ from scripts_admin.guard.journal import Attempt, Journal
 from scripts_admin.guard.keeper import Guard
 from scripts_admin.guard.spool import Record, ScriptCommand
 
-SECONDS = 10.0  # longer than anything here takes; only a failure waits this long
+SECONDS = 30.0  # more than anything here takes; only a failure waits this long
+BRIEFLY = 2.0  # a script has begun by then, also on a machine with much other work
+AT_ONCE = 10.0  # a machine with much other work; what waits for a deadline waits longer
 SECRET = b"wJalrXUtnFEMI-K7MDENG"
 
 

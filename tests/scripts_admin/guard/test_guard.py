@@ -10,7 +10,7 @@ import pytest
 
 from scripts_admin.domain.phases import Outcome, Phase
 from scripts_admin.guard import spool
-from tests.scripts_admin.guard.stage import SECONDS, Stage, gone, keep, until
+from tests.scripts_admin.guard.stage import BRIEFLY, SECONDS, Stage, gone, keep, until
 
 AFTER = 'echo "after $1" >> marks'
 FREEZE = "echo before >> marks"
@@ -70,7 +70,7 @@ def test_a_before_that_takes_too_long_is_ended_and_after_runs_twice(stage: Stage
     stage.script("before", "echo $$ > pid; sleep 60")
     stage.script("after", AFTER)
 
-    assert keep(stage, before_seconds=0.3) == Outcome.TIMED_OUT
+    assert keep(stage, before_seconds=BRIEFLY) == Outcome.TIMED_OUT
 
     assert gone(stage.pid("pid"))
     assert stage.mark("marks") == "after 0\n"
@@ -78,7 +78,7 @@ def test_a_before_that_takes_too_long_is_ended_and_after_runs_twice(stage: Stage
     assert due is not None
     cut = stage.attempt(Phase.BEFORE).ended_boot or 0.0
     assert (due.attempt, due.argument) == (2, "0")
-    assert due.at == pytest.approx(cut + 0.3)
+    assert due.at == pytest.approx(cut + BRIEFLY)
     assert stage.thaw().outcome == Outcome.SUCCEEDED
     assert stage.mark("marks") == "after 0\nafter 0\n"
     assert stage.standing().due is None
@@ -88,7 +88,7 @@ def test_a_before_that_ignores_term_is_killed_with_all_its_children(stage: Stage
     stage.script("before", "trap '' TERM; sleep 61 & echo $! > child; echo $$ > pid; sleep 60; :")
     stage.script("after", AFTER)
 
-    assert keep(stage, before_seconds=0.3) == Outcome.TIMED_OUT
+    assert keep(stage, before_seconds=BRIEFLY) == Outcome.TIMED_OUT
 
     assert gone(stage.pid("pid"))
     assert gone(stage.pid("child"))
@@ -99,7 +99,7 @@ def test_a_child_of_before_that_ignores_term_is_dead_before_after_runs(stage: St
     stage.script("before", "(trap '' TERM; exec sleep 61) & echo $! > child; sleep 60; :")
     stage.script("after", 'grep State /proc/$(cat child)/status >> marks; echo "after $1" >> marks')
 
-    keep(stage, before_seconds=0.3)
+    keep(stage, before_seconds=BRIEFLY)
 
     marks = stage.mark("marks").splitlines()
     assert marks[-1] == "after 0"
@@ -280,7 +280,7 @@ def test_an_after_that_takes_too_long_is_ended_too(stage: Stage) -> None:
     stage.script("before", FREEZE)
     stage.script("after", "echo $$ > pid; sleep 60")
 
-    keep(stage, after_seconds=0.3)
+    keep(stage, after_seconds=BRIEFLY)
 
     assert stage.attempt(Phase.AFTER).outcome == Outcome.TIMED_OUT
     assert gone(stage.pid("pid"))

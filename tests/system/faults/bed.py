@@ -199,7 +199,7 @@ class Bed:
         self.send(everyone, signal.SIGKILL)
         product.process.wait()
         processes.wait_until(
-            lambda: not (self.of_run(run) or product.pids(GUARD)), seconds=10, what="all have gone"
+            lambda: not (self.of_run(run) or product.pids(GUARD)), seconds=60, what="all have gone"
         )
         self.stopped.clear()
         self.held.clear()
@@ -228,6 +228,7 @@ class Bed:
             lambda: started.poll() is not None or products.is_ready(self.product),
             seconds=products.START_SECONDS,
             what="the second server",
+            pause=0.2,
         )
         return started.poll() is None
 
@@ -235,18 +236,11 @@ class Bed:
 
     def query(self, sql: str, *values: object) -> list[tuple[Any, ...]]:
         """Run one statement in the server's database, whichever it is."""
-        if self.database is not None:
-            with psycopg.connect(self.database.url, autocommit=True) as connection:
-                cursor = connection.execute(sql.replace("?", "%s").encode(), values)
-                return cursor.fetchall() if cursor.description else []
-        path = self.product.home / "db.sqlite3"
-        with contextlib.closing(sqlite3.connect(path, timeout=30)) as lite, lite:
-            return lite.execute(sql, values).fetchall()
+        return self.product.query(sql, *values)
 
     def state(self, run: str) -> str:
         """Return the run's state as the row has it."""
-        sql = "SELECT state FROM policies_run WHERE id = ?"
-        return str(self.query(sql, UUID(run).hex)[0][0])
+        return self.product.state(run)
 
     def thaw_by(self, run: str) -> str:
         """Return the row's `thaw_by`."""

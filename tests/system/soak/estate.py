@@ -243,6 +243,7 @@ class Estate:
             lambda: started.poll() is not None or products.is_ready(self.product),
             seconds=products.START_SECONDS,
             what="the server's processes",
+            pause=0.2,
         )
         return started.poll() is None
 

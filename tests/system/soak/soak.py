@@ -20,6 +20,7 @@ SHORT_MINUTES = 10  # a shorter soak shows growth only coarsely
 LEAD_SECONDS = 15.0  # for the schedule to be entered before it is due
 END_SECONDS = 900.0  # a lost answer is settled after five minutes; what waits for that comes later
 REST_SECONDS = 30.0  # at the end, to see what a server at rest holds
+SHORT_REST_SECONDS = 10.0
 _LEFT_SECONDS = 30.0
 _UNFINISHED = """
     SELECT policy_name, state FROM policies_run
@@ -32,7 +33,7 @@ class Soaked:
     """What came of a soak: `wrong` is empty where all is as demanded. Times in seconds."""
 
     seed: int
-    minutes: int
+    minutes: float
     evidence: Evidence
     wrong: list[str]
     watch: Watch
@@ -40,12 +41,15 @@ class Soaked:
     told: list[str]  # the alarms that were received
 
 
-def run(*, minutes: int, seed: int, hurry: bool) -> Soaked:
-    """Soak for so long; `hurry` lets lost answers be due at the end, which else takes five minutes."""
+def run(*, minutes: float, seed: int, hurry: bool) -> Soaked:
+    """Soak for so long; `hurry` lets lost answers be due at the end, which else takes five minutes.
+
+    Part of a minute more makes the policies due once more, and strikes at that for as long.
+    """
     with estates.made(Random(seed)) as estate:
         programs = evidence.titles(estate)
         first = estates.next_minute(LEAD_SECONDS)
-        last = first + timedelta(minutes=minutes - 1)
+        last = first + timedelta(minutes=math.ceil(minutes) - 1)
         estate.schedule(first, last)
         before = evidence.tables(estate)
         with Watch(estate, tell) as watch:
@@ -61,7 +65,7 @@ def run(*, minutes: int, seed: int, hurry: bool) -> Soaked:
             tell(
                 f"every run has ended, {ended - struck:.0f} s after the last minute; the server rests"
             )
-            time.sleep(REST_SECONDS)
+            time.sleep(SHORT_REST_SECONDS if hurry else REST_SECONDS)
             products.wait_until_ready(estate.product)
             left = _left(estate, programs)
         after = evidence.tables(estate)
@@ -86,7 +90,7 @@ def run(*, minutes: int, seed: int, hurry: bool) -> Soaked:
     return Soaked(seed, minutes, found, wrong, watch, ended - struck, told)
 
 
-def _followed_from(began: float, minutes: int) -> float:
+def _followed_from(began: float, minutes: float) -> float:
     """Return from which minute on what processes hold is followed: where none is ended any more."""
     if minutes < SHORT_MINUTES:
         return began

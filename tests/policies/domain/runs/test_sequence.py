@@ -307,11 +307,13 @@ class RunMachine(RuleBasedStateMachine):
             world.complete_ends(Outcome.SUCCEEDED)
 
 
-def test_no_sequence_of_events_lies_or_leaves_anything_frozen() -> None:
+def test_no_sequence_of_events_lies_or_leaves_anything_frozen(
+    request: pytest.FixtureRequest,
+) -> None:
     run_state_machine_as_test(
         RunMachine,
         settings=settings(
-            max_examples=700,
+            max_examples=700 if request.config.getoption("thorough") else 70,
             stateful_step_count=10,
             deadline=None,
             suppress_health_check=list(HealthCheck),

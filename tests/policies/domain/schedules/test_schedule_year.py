@@ -1,9 +1,13 @@
-"""A leap year in several time zones, held against a clock that is read every quarter of an hour."""
+"""A leap year in several time zones, held against a clock that is read every quarter of an hour.
+
+Three zones are read for the whole year; the others on the days around a change of their clocks, and
+around the leap day.
+"""
 
 from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
-from itertools import takewhile
+from itertools import pairwise, takewhile
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -12,17 +16,21 @@ import pytest
 from policies.domain.schedules import schedule
 from policies.domain.schedules.schedule import Every, Rule, Unit
 
-ZONES = [
-    "UTC",
+FOR_THE_YEAR = [
     "Europe/Berlin",
+    "Australia/Lord_Howe",  # puts its clocks half an hour forward
+    "Africa/Casablanca",  # puts its clocks back for Ramadan
+]
+AROUND_CHANGES = [
+    "UTC",
     "America/New_York",
     "America/St_Johns",  # half an hour off
-    "Australia/Lord_Howe",  # puts its clocks half an hour forward
     "Antarctica/Troll",  # two hours
-    "Africa/Casablanca",  # puts its clocks back for Ramadan
     "Asia/Kolkata",  # leaves its clocks alone
 ]
 BEGIN, END = datetime(2028, 1, 1, tzinfo=UTC), datetime(2029, 1, 1, tzinfo=UTC)
+LEAP_DAY = datetime(2028, 2, 29, tzinfo=UTC)
+DAYS_AROUND = timedelta(days=3)
 QUARTER = timedelta(minutes=15)
 Matches = Callable[[datetime], bool]
 
@@ -36,12 +44,29 @@ class Reading(NamedTuple):
     left_out: tuple[datetime, ...]
 
 
-@lru_cache(maxsize=1)
-def readings(zone: str) -> list[Reading]:
+Span = tuple[datetime, datetime]
+
+
+def spans(zone: str) -> list[Span]:
+    """Return from when to when the zone's clock is read."""
+    if zone in FOR_THE_YEAR:
+        return [(BEGIN, END)]
+    days = [BEGIN + timedelta(days=number) for number in range((END - BEGIN).days)]
+    offsets = [day.astimezone(ZoneInfo(zone)).utcoffset() for day in days]
+    changes = [
+        day
+        for day, now, before in zip(days[1:], offsets[1:], offsets, strict=False)
+        if now != before
+    ]
+    return [(day - DAYS_AROUND, day + DAYS_AROUND) for day in sorted([*changes, LEAP_DAY])]
+
+
+@lru_cache(maxsize=8)
+def readings_in(zone: str, begin: datetime, end: datetime) -> list[Reading]:
     """Read the zone's clock every quarter of an hour, with the skipped times."""
     found: list[Reading] = []
-    at, before = BEGIN, None
-    while at < END:
+    at, before = begin, None
+    while at < end:
         local = at.astimezone(ZoneInfo(zone))
         wall = local.replace(tzinfo=None, fold=0)
         expected = before + QUARTER if before else wall
@@ -49,6 +74,10 @@ def readings(zone: str) -> list[Reading]:
         found.append(Reading(at, wall, bool(local.fold), left_out))
         at, before = at + QUARTER, wall
     return found
+
+
+def readings(zone: str) -> list[Reading]:
+    return [one for span in spans(zone) for one in readings_in(zone, *span)]
 
 
 def _quarters(first: datetime, end: datetime) -> Iterator[datetime]:
@@ -70,12 +99,16 @@ def at_each_showing(zone: str, matches: Matches) -> list[datetime]:
     return [one.at for one in readings(zone) if matches(one.wall)]
 
 
+def found_in(rule: Rule, begin: datetime, end: datetime) -> list[datetime]:
+    moments = schedule.due_after(rule, begin - QUARTER)
+    return list(takewhile(lambda at: at < end, moments))
+
+
 def found_by(rule: Rule) -> list[datetime]:
-    moments = schedule.due_after(rule, BEGIN - QUARTER)
-    return list(takewhile(lambda at: at < END, moments))
+    return [at for span in spans(str(rule.zone)) for at in found_in(rule, *span)]
 
 
-@pytest.fixture(params=ZONES, scope="module")
+@pytest.fixture(params=[*FOR_THE_YEAR, *AROUND_CHANGES], scope="module")
 def zone(request: pytest.FixtureRequest) -> str:
     name: str = request.param
     return name
@@ -173,10 +206,24 @@ def test_minutes_and_hours_go_by_what_has_passed(zone: str, number: int, unit: s
 
 def test_a_search_may_begin_at_any_moment(zone: str) -> None:
     rule = Rule(ZoneInfo(zone), cron="0,30 1-3 * * *")
-    every_time = found_by(rule)
 
-    for one in readings(zone)[:: 7 * 4 + 1]:
-        following = next(schedule.due_after(rule, one.at), None)
-        expected = next((at for at in every_time if at > one.at), None)
-        if expected is not None:
-            assert following == expected
+    for span in spans(zone):
+        every_time = found_in(rule, *span)
+        for one in readings_in(zone, *span)[:: 7 * 4 + 1]:
+            following = next(schedule.due_after(rule, one.at), None)
+            expected = next((at for at in every_time if at > one.at), None)
+            if expected is not None:
+                assert following == expected
+
+
+def test_the_days_around_each_change_of_the_clocks_are_read(zone: str) -> None:
+    changes = {"UTC": 0, "Asia/Kolkata": 0}.get(zone, 2)
+    read = readings(zone)
+
+    jumps = [
+        one.at
+        for before, one in pairwise(read)
+        if one.at - before.at == QUARTER and one.wall - before.wall != QUARTER
+    ]
+
+    assert len(jumps) == changes

@@ -265,7 +265,7 @@ def test_a_run_counts_as_told_once_each_receiver_was_tried(policy: Policy, hook:
 
 
 def test_what_the_library_says_stays_in_the_courier(
-    policy: Policy, hook: Webhook, caplog: pytest.LogCaptureFixture, capfd: Any
+    policy: Policy, hook: Webhook, real_courier: None, caplog: pytest.LogCaptureFixture, capfd: Any
 ) -> None:
     hook.status = 418
     with caplog.at_level(logging.DEBUG):

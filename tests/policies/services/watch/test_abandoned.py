@@ -190,7 +190,7 @@ def test_worker_and_guard_dead_while_frozen_are_thawed_from_the_spool(backup: Ba
 
 
 def test_worker_and_guard_dead_during_before_are_thawed_twice_with_0(backup: Backup) -> None:
-    Policy.objects.update(before_timeout_seconds=1)
+    Policy.objects.update(before_timeout_seconds=3)
     backup.policy.refresh_from_db()
     backup.scripts(before="touch began; sleep 60")
     run = backup.start()
@@ -219,7 +219,7 @@ def test_worker_and_guard_dead_during_before_are_thawed_twice_with_0(backup: Bac
 def test_after_a_reboot_the_window_is_thawed_with_0_twice(
     backup: Backup, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    Policy.objects.update(before_timeout_seconds=1)
+    Policy.objects.update(before_timeout_seconds=3)
     backup.policy.refresh_from_db()
     backup.scripts()
     run = backup.start()

@@ -28,6 +28,8 @@ from tests.policies.services.losses import (
 )
 from tests.scripts_admin.guard.stage import until
 
+MAX_FREEZE_SECONDS = 4.0  # enough for a window to open on a machine with much other work
+
 
 def test_looking_for_dead_runs_never_takes_the_lock_that_a_window_needs(
     backup: Backup, monkeypatch: pytest.MonkeyPatch
@@ -194,18 +196,21 @@ def test_a_guard_that_was_stopped_is_woken_past_its_deadline_though_its_worker_i
     run = backup.start()
     real = scripts.spool_record
     monkeypatch.setattr(
-        scripts, "spool_record", lambda *given: replace(real(*given), max_freeze_seconds=1.0)
+        scripts,
+        "spool_record",
+        lambda *given: replace(real(*given), max_freeze_seconds=MAX_FREEZE_SECONDS),
     )
     monkeypatch.setattr(Guard, "thaw", stop_guard_and_die)
     with pytest.raises(DiedError):
         keeping.execute(run.pk)
     thawer = abandoned.Thawer(home.spool(), home.runtime())
-    first = linux.boottime()
     assert thawer.turn() == 1
 
     until(lambda: thawer.turn() == 0)
 
-    assert linux.boottime() >= first + 1
+    known = journal.read(home.runtime() / str(run.pk))
+    assert known.opened_boot is not None
+    assert linux.boottime() >= known.opened_boot + MAX_FREEZE_SECONDS
     assert backup.marks == ["before", "after 1"]
     assert recover(run).state == State.WAITING
 
@@ -217,13 +222,15 @@ def test_a_guard_that_was_stopped_is_not_woken_before_its_deadline(
     run = backup.start()
     real, go = scripts.spool_record, Guard.go
     monkeypatch.setattr(
-        scripts, "spool_record", lambda *given: replace(real(*given), max_freeze_seconds=1.0)
+        scripts,
+        "spool_record",
+        lambda *given: replace(real(*given), max_freeze_seconds=MAX_FREEZE_SECONDS),
     )
     thawer = abandoned.Thawer(home.spool(), home.runtime())
 
     def seen_long_before(guard: Guard) -> None:
         assert thawer.turn() == 1
-        time.sleep(0.7)
+        time.sleep(MAX_FREEZE_SECONDS - 1)
         go(guard)
 
     monkeypatch.setattr(Guard, "go", seen_long_before)
@@ -236,7 +243,7 @@ def test_a_guard_that_was_stopped_is_not_woken_before_its_deadline(
     known = journal.read(home.runtime() / str(run.pk))
     assert known.opened_boot is not None
     assert known.afters[0].ordered_boot is not None
-    assert known.afters[0].ordered_boot - known.opened_boot >= 1.0
+    assert known.afters[0].ordered_boot - known.opened_boot >= MAX_FREEZE_SECONDS
 
 
 def test_an_attempt_is_made_when_it_is_due_and_not_before(backup: Backup) -> None:

@@ -40,7 +40,7 @@ def hanging(outbox: Outbox, happens: Callable[[Policy], None], requests: int) ->
         outbox.turn()
         outbox.turn()
         processes.wait_until(
-            lambda: len(slow.requests) == requests, seconds=30, what="requests that hang"
+            lambda: len(slow.requests) == requests, seconds=60, what="requests that hang"
         )
         yield
         assert len(slow.requests) == requests
@@ -66,7 +66,7 @@ def test_no_users_receivers_keep_another_users_waiting(
 
         outbox.turn()
 
-        processes.wait_until(lambda: bool(hook.titles), seconds=15, what="another user's alarm")
+        processes.wait_until(lambda: bool(hook.titles), seconds=60, what="another user's alarm")
     assert AlarmDelivery.objects.filter(state="sent").count() == requests + 1
 
 
@@ -81,7 +81,7 @@ def test_what_may_be_frozen_waits_for_no_other_alarm_of_its_user(
 
         outbox.turn()
 
-        processes.wait_until(lambda: bool(hook.titles), seconds=15, what="the urgent one")
+        processes.wait_until(lambda: bool(hook.titles), seconds=60, what="the urgent one")
         assert ["MAY BE FROZEN" in title for title in hook.titles] == [True]
 
 

@@ -80,7 +80,8 @@ def test_no_scripts_at_all_is_a_crash_consistent_success(backup: Backup) -> None
 def test_a_before_that_fails_still_fires_and_completes_with_0(
     backup: Backup, body: str, outcome: str
 ) -> None:
-    Policy.objects.update(before_timeout_seconds=1, max_freeze_seconds=11)
+    seconds = 1 if outcome == "timed_out" else 10
+    Policy.objects.update(before_timeout_seconds=seconds, max_freeze_seconds=20)
     backup.policy.refresh_from_db()
     backup.scripts(before=body)
 
@@ -299,7 +300,7 @@ def test_a_snapshot_that_came_after_the_deadline_is_never_consistent(
         return fire(*arguments)
 
     def describe_short(*arguments: Any) -> Record:
-        return replace(describe(*arguments), max_freeze_seconds=0.5)
+        return replace(describe(*arguments), max_freeze_seconds=4.0)
 
     monkeypatch.setattr(backup.cloud, "fire", fire_late)
     monkeypatch.setattr(scripts, "spool_record", describe_short)

@@ -1,0 +1,56 @@
+"""What every test stands on: Django where it is needed, the order of the tests, their options."""
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+import pytest
+
+from tests.suite import imports, order, rows
+
+SETTINGS = "n2wbackup.settings.test"
+
+
+def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
+    group = parser.getgroup("n2wbackup")
+    group.addoption("--order-seed", type=int, help="run the tests in the order of this number")
+    group.addoption("--only-rows", action="store_true", help="only tests that use the database")
+    group.addoption("--thorough", action="store_true", help="as many examples as CI tries")
+    # Now: the conftest.py of folders, which import models, are imported right after this one.
+    config = pluginmanager.get_plugin("pytestconfig")
+    assert isinstance(config, pytest.Config)
+    set_up_django(config.known_args_namespace.file_or_dir or ["tests"])
+
+
+def set_up_django(arguments: Iterable[str]) -> None:
+    """Set Django up unless all that is asked for does without; that saves a second a start."""
+    paths = [Path(argument.partition("::")[0]).resolve() for argument in arguments]
+    if imports.need_django(path for path in paths if path.exists()):
+        os.environ["DJANGO_SETTINGS_MODULE"] = SETTINGS
+        import django  # noqa: PLC0415  # what needs no Django does not wait for it
+
+        django.setup()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    given = getattr(config, "workerinput", {}).get("order_seed", config.option.order_seed)
+    config.option.order_seed = order.any_seed() if given is None else given
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: object) -> None:
+    """Give each worker the same order; xdist refuses another."""
+    node.workerinput["order_seed"] = node.config.option.order_seed  # type: ignore[attr-defined]
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    return f"order of the tests: --order-seed {config.option.order_seed}"
+
+
+@pytest.hookimpl(tryfirst=True)  # pytest-django and pytest sort what is mixed by what it needs
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    order.mix(items, config.option.order_seed)
+    if config.option.only_rows:
+        others = [item for item in items if not rows.uses_rows(item)]
+        config.hook.pytest_deselected(items=others)
+        items[:] = [item for item in items if rows.uses_rows(item)]

@@ -1,0 +1,40 @@
+#!/usr/bin/env bash
+# Runs make targets one after the other: tools/stages.sh TARGET…
+#
+# Guarantees: every stage runs, whatever became of the others; the last lines tell of each how it
+# ended and pytest's closing line. Exit code: 1 if any stage failed.
+set -uo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit
+
+log="$(mktemp -t n2wbackup-stage-XXXXXX)"
+trap 'rm -f "$log"' EXIT
+summary=()
+failed=()
+
+# stage NAME COMMAND…: runs it, and keeps how it ended for the summary.
+stage() {
+    local name="$1" started="$SECONDS" code closing
+    shift
+    printf '\n== %s\n' "$name"
+    "$@" 2>&1 | tee "$log"
+    code="${PIPESTATUS[0]}"
+    summary+=("$(printf '== %s: exit code %d after %d s' "$name" "$code" "$((SECONDS - started))")")
+    printf '%s\n' "${summary[-1]}"
+    [[ "$code" == 0 ]] || failed+=("$name")
+    # What failed or was left out, too: the lines above are far away by then.
+    while IFS= read -r closing; do
+        summary+=("$closing")
+    done < <(grep -E '^(FAILED|ERROR|SKIPPED) |^=+ .*(passed|failed|error|no tests ran).* =+$' "$log")
+}
+
+for target in "$@"; do
+    stage "$target" make --no-print-directory "$target"
+done
+
+printf '\n== all stages\n'
+printf '%s\n' "${summary[@]}"
+if [[ ${#failed[@]} -gt 0 ]]; then
+    printf '== failed: %s\n' "${failed[*]}"
+    exit 1
+fi
+printf '== every stage passed, %d s in all\n' "$SECONDS"
