@@ -23,6 +23,7 @@ def own_home(tmp_path: Path, settings: Settings) -> Iterator[Path]:
     made.mkdir()
     settings.N2W_HOME = made
     settings.N2W_BROKER_SOCKET = home.runtime_of(made) / "broker.sock"
+    settings.N2W_PORT = 0  # any that is free: a server may run on this machine
     yield made
     shutil.rmtree(home.runtime_of(made), ignore_errors=True)
 

@@ -178,4 +178,4 @@ def test_a_time_zone_that_this_machine_does_not_know_is_named(policy: Policy) ->
     ahead = outlook.of_policy(policy)
 
     assert (ahead.times, ahead.why) == ((), WhyNone.UNKNOWN_ZONE)
-    assert "'Europe/Atlantis' is no time zone" in ahead.note
+    assert "'Europe/Atlantis' is not a time zone" in ahead.note
