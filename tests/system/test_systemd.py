@@ -71,6 +71,14 @@ class Installed:
         made = self.product.aws.add_instance(volumes=[VolumeSpec(), VolumeSpec()])
         self.product.apply([made.instance_id])
 
+    def until_all_have_ended(self) -> None:
+        """Wait for the run that another test has left waiting when it stopped the server."""
+        ends = ", ".join(f"'{state}'" for state in sorted(ENDS))
+        unfinished = f"SELECT id FROM policies_run WHERE state NOT IN ({ends})"  # noqa: S608
+        processes.wait_until(
+            lambda: not self.product.query(unfinished), seconds=180, what="no run is unfinished"
+        )
+
     @property
     def scratch(self) -> Path:
         """Return a folder in which scripts may leave what they like."""
@@ -158,9 +166,10 @@ def machine() -> Iterator[Installed]:
 @pytest.fixture
 def installed(machine: Installed) -> Installed:
     """Give the machine with every part of the server running, and no mark of another test."""
-    machine.fresh()
     machine.systemd.succeed("start", TARGET)
     machine.until_it_serves()
+    machine.until_all_have_ended()
+    machine.fresh()
     return machine
 
 
