@@ -13,7 +13,7 @@ import pytest
 from n2wbackup.demo.aws import SimulatedAws, VolumeSpec
 from tests.ground import processes, systemd
 from tests.ground.systemd import Systemd
-from tests.system.product import ROOT, Product
+from tests.system.product import ENDS, ROOT, Product
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(600), pytest.mark.lasts(120)]
 
