@@ -13,7 +13,7 @@ import pytest
 from n2wbackup.demo.aws import SimulatedAws, VolumeSpec
 from tests.ground import processes, systemd
 from tests.ground.systemd import Systemd
-from tests.system.product import ROOT, Product
+from tests.system.product import ENDS, ROOT, Product
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(600), pytest.mark.lasts(120)]
 
@@ -70,6 +70,14 @@ class Installed:
         self.product.aws.configure(pending_seconds=1)
         made = self.product.aws.add_instance(volumes=[VolumeSpec(), VolumeSpec()])
         self.product.apply([made.instance_id])
+
+    def until_all_have_ended(self) -> None:
+        """Wait for the run that another test has left waiting when it stopped the server."""
+        ends = ", ".join(f"'{state}'" for state in sorted(ENDS))
+        unfinished = f"SELECT id FROM policies_run WHERE state NOT IN ({ends})"  # noqa: S608
+        processes.wait_until(
+            lambda: not self.product.query(unfinished), seconds=180, what="no run is unfinished"
+        )
 
     @property
     def scratch(self) -> Path:
@@ -158,9 +166,10 @@ def machine() -> Iterator[Installed]:
 @pytest.fixture
 def installed(machine: Installed) -> Installed:
     """Give the machine with every part of the server running, and no mark of another test."""
-    machine.fresh()
     machine.systemd.succeed("start", TARGET)
     machine.until_it_serves()
+    machine.until_all_have_ended()
+    machine.fresh()
     return machine
 
 

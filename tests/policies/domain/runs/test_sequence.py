@@ -313,7 +313,7 @@ def test_no_sequence_of_events_lies_or_leaves_anything_frozen(
     run_state_machine_as_test(
         RunMachine,
         settings=settings(
-            max_examples=700 if request.config.getoption("thorough") else 70,
+            max_examples=700 if request.config.getoption("thorough") else 40,
             stateful_step_count=10,
             deadline=None,
             suppress_health_check=list(HealthCheck),
