@@ -89,7 +89,7 @@ POLICY = (
         low=0,
         high=10,
         default=0,
-        label="Retries of a run that failed",
+        label="Retries of a failed run",
         help="How often a failed run is repeated.",
         group=Group.WHEN,
     ),

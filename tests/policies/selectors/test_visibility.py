@@ -63,12 +63,14 @@ def test_a_folder_is_seen_by_its_owner_and_whom_it_was_shared_with(backup: Backu
 
 @pytest.mark.parametrize("label", ["policy1", "/policy1", "alice/", ""])
 def test_a_label_that_names_no_policy_is_refused(db: None, label: str) -> None:
-    with pytest.raises(InputError, match="names no policy: write OWNER/NAME"):
+    with pytest.raises(InputError, match="does not name a policy: write OWNER/NAME"):
         labels.policy(label)
 
 
 def test_a_policy_name_with_a_dot_is_explained(db: None) -> None:
-    with pytest.raises(InputError, match="no dot, as a script's base name ends at its first dot"):
+    with pytest.raises(
+        InputError, match="A dot is not allowed, as a script's base name ends at its first dot"
+    ):
         labels.policy("alice/my.policy")
 
 
