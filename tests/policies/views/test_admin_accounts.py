@@ -100,7 +100,7 @@ def test_a_tested_account_says_what_is_missing(
 ) -> None:
     policy.targets.all().delete()
     assert (
-        "alice/lab: nothing is missing, AWS sees arn:aws:iam::123456789012:user/backup."
+        "alice/lab: no permission is missing, AWS sees arn:aws:iam::123456789012:user/backup."
         in probe(client, policy.account)
     )
 
@@ -108,7 +108,7 @@ def test_a_tested_account_says_what_is_missing(
     said = probe(client, policy.account)
 
     assert any("alice/lab: " in s and "permission ec2:DescribeVolumes" in s for s in said)
-    assert not any("nothing is missing" in sentence for sentence in said)
+    assert not any("no permission is missing" in sentence for sentence in said)
 
 
 def test_staff_tests_no_account_of_somebody_else(
