@@ -354,7 +354,7 @@ def test_the_command_says_what_was_done_and_no_secret(command: Callable[..., str
         "user cpm_user1: unchanged\n"
         "account cpm_user1/lab: unchanged\n"
         "policy cpm_user1/policy1: unchanged\n"
-        "Everything is as the file says: nothing changed.\n"
+        "Everything already matches the file: nothing was changed.\n"
     )
     for text in (dry, first, second):
         assert not any(secret in text for secret in (PASSWORD, SECRET, "AKIAX"))
