@@ -48,7 +48,7 @@ def test_a_role_shows_its_external_id_and_takes_no_other(client: Client, boss: U
 def test_what_is_no_role_is_told_at_the_field(client: Client, boss: User) -> None:
     response = client.post(ADD, FORM | {"owner": boss.pk, "role_arn": "backup"})
 
-    assert errors(response.content)[0].startswith("&#x27;backup&#x27; is no ARN of a role")
+    assert errors(response.content)[0].startswith("&#x27;backup&#x27; is not the ARN of a role")
     assert not Account.objects.exists()
 
 
