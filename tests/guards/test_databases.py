@@ -1,4 +1,4 @@
-"""Tests that touch the database run on each that is supported."""
+"""Tests that use the database run on each supported database."""
 
 import ast
 import re
@@ -7,7 +7,7 @@ from tests.guards import tree
 
 MAKEFILE = (tree.ROOT / "Makefile").read_text()
 FOLDERS = re.search(r"^TESTS_ON_EACH_DATABASE := (.+)$", MAKEFILE, re.MULTILINE)
-# Of AWS, of the project's files, and of servers that have databases of their own.
+# Tests of AWS, of the project's files, and of servers with databases of their own.
 ONCE = ("tests/contract", "tests/guards", "tests/system", "tests/last")
 
 

@@ -1,4 +1,4 @@
-"""What a stranger is not shown does not exist for them."""
+"""For a stranger, rows that they may not see do not exist."""
 
 import pytest
 
@@ -57,7 +57,7 @@ def test_a_folder_is_seen_by_its_owner_and_whom_it_was_shared_with(backup: Backu
         assert permissions.may_run(user, folder)
     assert list(Folder.objects.visible_to(charlie)) == []
     assert not permissions.may_run(charlie, folder)
-    # Running a folder's scripts is one thing, the policies and runs of its owner another.
+    # The right to run a folder's scripts gives no right to see its owner's policies and runs.
     assert not Policy.objects.visible_to(bob).exists()
 
 

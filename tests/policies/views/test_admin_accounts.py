@@ -26,7 +26,7 @@ def cloud(monkeypatch: pytest.MonkeyPatch) -> MemoryCloud:
 
 
 def probe(client: Client, *accounts: Account) -> list[str]:
-    """Choose the accounts in the list and have them tested; return what the page says."""
+    """Select the accounts in the list and test them; return the messages on the page."""
     form = {"action": "test_accounts", "_selected_action": [a.pk for a in accounts]}
     response = client.post("/admin/policies/account/", form, follow=True)
     return [str(message) for message in response.context["messages"]]

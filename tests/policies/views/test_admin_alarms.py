@@ -1,4 +1,4 @@
-"""Alarms in the admin: URLs go in and never come out, and nobody meets a stranger's."""
+"""Alarms in the admin: stored URLs are never shown, and nobody sees the receivers of a stranger."""
 
 from collections.abc import Iterator
 from ipaddress import ip_network

@@ -1,4 +1,4 @@
-"""Schedules in the admin, by the saving rules; who is no superuser meets only their own."""
+"""Schedules in the admin, by the saving rules; everyone but a superuser sees only their own."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime

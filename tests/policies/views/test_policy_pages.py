@@ -1,4 +1,4 @@
-"""The plain pages of policies and schedules: what they show, and to whom."""
+"""The pages of policies and schedules: what they show, and to whom."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta

@@ -69,7 +69,7 @@ def _rows() -> list[list[dict[str, Any]]]:
 
 
 def _told(text: str, environment: dict[str, str] | None = None) -> list[str]:
-    """Return the mistakes as LINE:COLUMN: field: sentence, and see that nothing was changed."""
+    """Return the mistakes as LINE:COLUMN: field: sentence, and assert that nothing was changed."""
     before = _rows()
     with pytest.raises(MistakesError) as caught:
         applying.apply(text, ENVIRONMENT if environment is None else environment)
@@ -219,7 +219,7 @@ def test_broken_yaml_is_told_with_line_and_column(text: str, told: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "told"),  # the mistake stands behind the mark »
+    ("old", "new", "told"),  # the mistake is behind the mark »
     [
         ("email:", "»emial:", "users[0].emial: emial is not known here: did you mean email?"),
         ("email:", "»e:", "users[0].e: e is not known here: the keys are name, email, passw"),

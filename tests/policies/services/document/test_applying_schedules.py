@@ -1,4 +1,4 @@
-"""Schedules, retries and who follows what, as code; each mistake told once and where it stands."""
+"""Schedules, retries and the schedules of policies as code; each mistake is reported once and at its place."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime

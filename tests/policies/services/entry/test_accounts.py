@@ -1,4 +1,4 @@
-"""Accounts that are a role or the server's own: what is stored, who may, and what a run makes of it."""
+"""Accounts with a role or the server's own role: the stored values, the permission, and the use in a run."""
 
 import uuid
 

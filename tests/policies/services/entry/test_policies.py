@@ -56,7 +56,7 @@ def _run(policy: Policy, state: State = State.FROZEN) -> Run:
 
 
 def _wrong(policy: Policy) -> dict[str, list[str]]:
-    """Return what is told when the policy is saved, and see that nothing was."""
+    """Return the mistakes that saving the policy reports, and assert that nothing was saved."""
     before = list(Policy.objects.values())
     with pytest.raises(ValidationError) as caught:
         policies.save(policy)
@@ -280,7 +280,7 @@ def test_an_owner_is_not_deleted_while_anything_is_theirs(policy: Policy) -> Non
 
 def test_an_owner_of_nothing_is_deleted_with_the_folders_row(alice: User) -> None:
     assert users.why_not_deleted(alice) == ""
-    assert User.objects.filter(username="alice").exists()  # to ask deletes nothing
+    assert User.objects.filter(username="alice").exists()  # asking deletes nothing
 
     users.delete(alice)
 

@@ -1,4 +1,4 @@
-"""The rules of schedules: what cannot be is told by field, and then nothing is changed."""
+"""The rules of schedules: each mistake is reported at its field, and nothing is changed."""
 
 import pytest
 from django.core.exceptions import ValidationError
