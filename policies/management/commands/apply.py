@@ -20,7 +20,7 @@ class Command(BaseCommand):
 
     help = (
         "Create and change users, accounts, schedules and policies as a YAML file says. All or nothing: every "
-        "mistake is reported as FILE:LINE:COLUMN: field: sentence, and with any mistake nothing is changed. "
+        "mistake is reported as FILE:LINE:COLUMN: field: sentence, and then nothing is changed. "
         "Everything that the file does not name stays as it is; nothing is deleted. Applying the same file again "
         "changes nothing. Passwords and secrets are read from the environment variables that the file names."
     )

@@ -69,7 +69,7 @@ def test_the_servers_own_role_is_for_whom_a_superuser_gave_the_permission(
     form = {"owner": bob.pk, "name": "own", "auth": "instance", "region": "us-east-1"}
 
     told = errors(client.post(ADD, form).content)
-    assert "bob may not use the server&#x27;s own role" in told[0]
+    assert "bob is not allowed to use the server&#x27;s own role" in told[0]
     assert not Account.objects.exists()
     group = Group.objects.create(name="operators")
     group.permissions.add(Permission.objects.get(codename="use_server_role"))

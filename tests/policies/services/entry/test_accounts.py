@@ -149,7 +149,7 @@ def test_a_right_that_was_withdrawn_fails_the_run_before_anything_is_frozen(
     backup.to_end(run)
 
     assert run.state == State.FAILED
-    assert "uses the server's own role, but alice is not allowed to" in run.reason
+    assert "uses the server's own role, which alice may not" in run.reason
     assert is_one_sentence(run.reason)
     assert backup.marks == ["complete 0"]
     assert backup.cloud.calls == []
