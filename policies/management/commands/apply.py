@@ -16,8 +16,6 @@ from policies.services.document.applying import UNCHANGED, Change, MistakesError
 
 
 class Command(BaseCommand):
-    """`apply FILE.yaml [--dry-run] [--json]`."""
-
     help = (
         "Create and change users, accounts, schedules and policies as a YAML file says. All or nothing: every "
         "mistake is reported as FILE:LINE:COLUMN: field: sentence, and then nothing is changed. "

@@ -10,9 +10,7 @@ from policies.services import operations
 
 
 class Command(BaseCommand):
-    """`cancel_run UUID`."""
-
-    requires_system_checks = []  # a wrong setting must not keep anybody from thawing or looking
+    requires_system_checks = []  # a wrong setting must not stop anybody from thawing or looking
     help = "Cancel a run in any state. A frozen application is thawed first; the complete script gets 0."
 
     def add_arguments(self, parser: CommandParser) -> None:

@@ -10,9 +10,7 @@ from policies.services import operations
 
 
 class Command(BaseCommand):
-    """`confirm_thaw OWNER/NAME`."""
-
-    requires_system_checks = []  # a wrong setting must not keep anybody from thawing or looking
+    requires_system_checks = []  # a wrong setting must not stop anybody from thawing or looking
     help = (
         "Confirm that you have thawed the application that this policy may have left frozen. The confirmation is "
         "recorded."

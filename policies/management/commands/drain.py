@@ -19,7 +19,7 @@ _SIGN_SECONDS = 10
 
 
 class Command(BaseCommand):
-    requires_system_checks = []  # a wrong setting must not keep anybody from thawing or looking
+    requires_system_checks = []  # a wrong setting must not stop anybody from thawing or looking
     help = (
         "Ask the server on this N2W_HOME to stop, and wait until it has stopped. It opens no new window; "
         "it fires and thaws the open ones. Exit 0 when it has stopped, or when no server was running. "

@@ -9,8 +9,6 @@ from policies.services.document import exporting
 
 
 class Command(BaseCommand):
-    """`export`."""
-
     help = (
         "Print users, accounts, schedules and policies as the YAML that apply reads. Passwords, secret access keys, "
         "alarm URLs and ping URLs are left out. Applied to the same server, it changes nothing."

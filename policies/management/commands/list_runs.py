@@ -10,9 +10,7 @@ from policies.selectors import labels, runs
 
 
 class Command(BaseCommand):
-    """`list_runs [--policy OWNER/NAME]`."""
-
-    requires_system_checks = []  # a wrong setting must not keep anybody from thawing or looking
+    requires_system_checks = []  # a wrong setting must not stop anybody from thawing or looking
     help = "List the newest runs, newest first."
 
     def add_arguments(self, parser: CommandParser) -> None:

@@ -11,8 +11,6 @@ from policies.services.following.reconciling import Reconciliation
 
 
 class Command(BaseCommand):
-    """`reconcile`."""
-
     help = (
         "Compare the snapshots in AWS that bear this server's tag with the runs. A snapshot that a run made but "
         "does not know is entered into the run; the others are listed. In AWS only the tags of entered snapshots "

@@ -18,9 +18,7 @@ POLL_SECONDS = 0.2
 
 
 class Command(BaseCommand):
-    """`run_policy OWNER/NAME [--wait | --here]`."""
-
-    requires_system_checks = []  # a wrong setting must not keep anybody from thawing or looking
+    requires_system_checks = []  # a wrong setting must not stop anybody from thawing or looking
     help = (
         "Back a policy up now, through the workers. With --wait or --here, exit 0 only when the run "
         "succeeded."

@@ -11,9 +11,7 @@ from policies.services.due import outlook
 
 
 class Command(BaseCommand):
-    """`show_policy OWNER/NAME`."""
-
-    requires_system_checks = []  # a wrong setting must not keep anybody from thawing or looking
+    requires_system_checks = []  # a wrong setting must not stop anybody from thawing or looking
     help = "Show a policy: what it backs up, when it runs next, and how its last run ended."
 
     def add_arguments(self, parser: CommandParser) -> None:

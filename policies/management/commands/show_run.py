@@ -10,9 +10,7 @@ from policies.selectors import labels
 
 
 class Command(BaseCommand):
-    """`show_run UUID`."""
-
-    requires_system_checks = []  # a wrong setting must not keep anybody from thawing or looking
+    requires_system_checks = []  # a wrong setting must not stop anybody from thawing or looking
     help = "Show a run: its state and consistency, its phases and snapshots, and its timeline."
 
     def add_arguments(self, parser: CommandParser) -> None:

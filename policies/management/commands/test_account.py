@@ -11,8 +11,6 @@ from policies.services.entry import probing
 
 
 class Command(BaseCommand):
-    """`test_account OWNER/NAME`."""
-
     help = (
         "Ask AWS for each permission that an account needs, with DryRun, in its region and in the regions of "
         "its policies' targets. Creates and changes nothing. Exit 0 only when no permission is missing and no "

@@ -9,8 +9,6 @@ from policies.services.alarms import receivers
 
 
 class Command(BaseCommand):
-    """`test_alarm OWNER[/NAME]`."""
-
     help = (
         "Send one test message now to each alarm URL of a user, or of a policy and its owner, and report the result "
         "of each. Nothing is sent to ping URLs. Exit 0 only when every URL accepted the message."

@@ -15,9 +15,7 @@ from scripts_admin.domain.phases import Phase
 
 
 class Command(BaseCommand):
-    """`test_scripts OWNER/NAME [--phase P --argument 0|1]`."""
-
-    requires_system_checks = []  # a wrong setting must not keep anybody from thawing or looking
+    requires_system_checks = []  # a wrong setting must not stop anybody from thawing or looking
     help = (
         "Run a policy's scripts as a backup would and check the permissions in AWS, but make no snapshot. "
         "With --phase before, after runs too. Exit 0 only when everything succeeded."

@@ -14,9 +14,7 @@ PAUSE_SECONDS = 0.1
 
 
 class Command(BaseCommand):
-    """`thaw_abandoned`."""
-
-    requires_system_checks = []  # a wrong setting must not keep anybody from thawing or looking
+    requires_system_checks = []  # a wrong setting must not stop anybody from thawing or looking
     help = (
         "Do one pass of the watchdog: thaw what no process keeps, enter the results into the database, and send "
         "alarms."

@@ -21,9 +21,7 @@ ENTER_SECONDS = 1.0
 
 
 class Command(BaseCommand):
-    """The watchdog's loop."""
-
-    requires_system_checks = []  # a wrong setting must not keep anybody from thawing or looking
+    requires_system_checks = []  # a wrong setting must not stop anybody from thawing or looking
     help = "Thaw what a dead worker left frozen, record it in the database, and send alarms. Part of serve."
 
     def handle(self, **_options: Any) -> None:
