@@ -1,4 +1,4 @@
-"""Accounts, alarms, schedules, policies and runs in the admin. Django imports this package, which registers them."""
+"""Importing this package registers accounts, alarms, schedules, policies and runs; Django does it."""
 
 from policies.admin import accounts, alarms, policies, runs, schedules
 

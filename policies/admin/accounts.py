@@ -1,4 +1,4 @@
-"""Accounts in the admin."""
+"""The admin pages of accounts."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +23,7 @@ else:  # it takes no types at run time
 @admin.register(Account)
 @method_decorator(sensitive_post_parameters("new_secret", "access_key_id"), "changeform_view")
 class AccountAdmin(Owned):
-    """Accounts. The secret goes in and never comes out."""
+    """People can enter a secret, but no page ever shows it."""
 
     form = AccountForm
     fields = (
@@ -35,22 +35,22 @@ class AccountAdmin(Owned):
     list_display = ("name", "owner", "auth", "region")
     list_select_related = ("owner",)
 
-    @admin.action(description="Test the chosen accounts in AWS", permissions=["view"])
+    @admin.action(description="Test the selected accounts in AWS", permissions=["view"])
     def test_accounts(self, request: HttpRequest, queryset: models.QuerySet[Account]) -> None:
-        """Ask AWS for each permission, and say what is missing."""
+        """Ask AWS for each permission, and show what is missing."""
         for account in queryset.select_related("owner"):
             found = probing.probe(account)
             for sentence in found.problems:
                 messages.error(request, f"{found.account}: {sentence}")
             if found.is_good:
                 seen = f", AWS sees {found.arn}" if found.arn else ""
-                messages.success(request, f"{found.account}: nothing is missing{seen}.")
+                messages.success(request, f"{found.account}: no permission is missing{seen}.")
             for each in found.answers:
                 if each.result == probing.Result.NOT_TRIED:
                     messages.warning(request, f"{found.account}: {each.sentence}")
 
     def get_queryset(self, request: HttpRequest) -> Any:  # noqa: ANN401 - see Owned
-        """Leave the secret where it is: no page needs it, and its key may be lost."""
+        """Do not read the secret: no page needs it, and its encryption key may be lost."""
         return super().get_queryset(request).defer("secret_access_key")
 
     def save_model(
@@ -60,18 +60,14 @@ class AccountAdmin(Owned):
         form: _Form,  # noqa: ARG002
         change: bool,  # noqa: FBT001, ARG002
     ) -> None:
-        """Save by the rules."""
         accounts.save(obj)
 
     def delete_model(self, request: HttpRequest, obj: Account) -> None:  # noqa: ARG002 - Django's signature
-        """Delete by the rules."""
         accounts.delete(obj)
 
     def delete_queryset(self, request: HttpRequest, queryset: models.QuerySet[Account]) -> None:  # noqa: ARG002
-        """Delete them one by one, by the same rules."""
         for account in queryset:
             accounts.delete(account)
 
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:  # noqa: ANN401, ARG002 - Django's signature
-        """Say what would go, and why it cannot."""
         return deleted(list(objs), "accounts", [accounts.why_not_deleted(o) for o in objs])

@@ -1,4 +1,4 @@
-"""Alarms in the admin: where they go, a test of it, and what became of each message."""
+"""The admin pages of alarms: their receivers, a test of these, and the result of each message."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +29,7 @@ else:  # they take no types at run time
 @admin.register(AlarmReceivers)
 @method_decorator(sensitive_post_parameters("new_urls", "new_ping_url"), "changeform_view")
 class ReceiversAdmin(Owned):
-    """Where alarms go. URLs go in and never come out."""
+    """People can enter URLs, but a page shows only their masked form."""
 
     form = ReceiversForm
     fields = ("user", "policy", "shown", "new_urls", "new_ping_url")
@@ -38,12 +38,12 @@ class ReceiversAdmin(Owned):
     actions = ("test_alarms",)
 
     def get_queryset(self, request: HttpRequest) -> Any:  # noqa: ANN401 - see Owned
-        """Read names along; URLs only where their masked form is shown."""
+        """Read the names in the same query, and URLs only where their masked form is shown."""
         rows = super().get_queryset(request).defer("urls", "ping_url")
         return rows.select_related("user", "policy__owner")
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:  # noqa: ANN401, ARG002 - as Django declares it
-        """Keep whose they are."""
+        """A stored row keeps its user or policy."""
         return ("shown", "user", "policy") if obj else ("shown",)
 
     def formfield_for_foreignkey(
@@ -52,7 +52,7 @@ class ReceiversAdmin(Owned):
         request: HttpRequest,
         **kwargs: Any,  # noqa: ANN401
     ) -> Any:  # noqa: ANN401
-        """Offer the person themselves and the policies that they may see; a superuser everybody's."""
+        """Offer only the person and the policies that they may see; a superuser gets all of them."""
         who = person(request)
         if db_field.name == "user":
             kwargs["queryset"] = permissions.possible_owners(User.objects.all(), who)
@@ -62,17 +62,16 @@ class ReceiversAdmin(Owned):
 
     @admin.display(description="whose")
     def whose(self, found: AlarmReceivers) -> str:
-        """Show the user, or owner and policy."""
         return str(found)
 
     @admin.display(description="URLs")
     def shown(self, found: AlarmReceivers) -> str:
-        """Show schema and masked host of each."""
+        """Show the scheme and masked host of each URL."""
         return ", ".join(receivers.shown(found)) or "-"
 
-    @admin.action(description="Send a test message to the chosen", permissions=["view"])
+    @admin.action(description="Send a test message to the selected receivers", permissions=["view"])
     def test_alarms(self, request: HttpRequest, queryset: models.QuerySet[AlarmReceivers]) -> None:
-        """Send one test message to each URL now, and say which took it."""
+        """Send one test message to each URL now, and show the result of each."""
         for found in queryset:
             try_out(request, str(found), [found])
 
@@ -83,25 +82,23 @@ class ReceiversAdmin(Owned):
         form: _Form,
         change: bool,  # noqa: FBT001, ARG002
     ) -> None:
-        """Save by the rules."""
         assert isinstance(form, ReceiversForm)  # noqa: S101 - there is no other
         receivers.save(obj, form.entered())
 
 
 class DeliveryInline(ReadOnly, _DeliveryInline):
-    """Each receiver, masked, and why it has not got the message where that is so."""
+    """Each receiver, masked, and the reason if it has not got the message."""
 
     model = AlarmDelivery
     fields = ("shown", "state", "attempts", "next_at", "ended_at", "reason")
 
     def get_queryset(self, request: HttpRequest) -> models.QuerySet[AlarmDelivery]:
-        """Leave the URL where it is."""
         return super().get_queryset(request).defer("url")
 
 
 @admin.register(Alarm)
 class AlarmAdmin(ReadOnly, Owned):
-    """The outbox, to be looked at."""
+    """The outbox, read-only."""
 
     inlines = [DeliveryInline]
     fields = (
@@ -114,12 +111,12 @@ class AlarmAdmin(ReadOnly, Owned):
     show_full_result_count = False
 
     def has_module_permission(self, request: HttpRequest) -> bool:
-        """As for seeing runs."""
+        """The same right as for seeing runs."""
         return self.has_view_permission(request)
 
 
 def try_out(request: HttpRequest, label: str, found: list[AlarmReceivers]) -> None:
-    """Send one test message to each URL, and tell on the page what became of it."""
+    """Send one test message to each URL, and show the results on the page."""
     try:
         tried = receivers.try_out(label, found)
     except InputError as error:

@@ -1,4 +1,4 @@
-"""What all pages of rows with an owner share. Who is no superuser meets only what is theirs."""
+"""The common base of all pages of owned rows. Everyone but a superuser sees only their own rows."""
 
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
@@ -22,10 +22,9 @@ else:  # it takes no types at run time
 
 
 class Owned(_Admin):
-    """Rows with an owner: seen, chosen and owned only by whom `visible_to` says."""
+    """`visible_to` decides which rows a person sees and can choose."""
 
     def get_queryset(self, request: HttpRequest) -> Any:  # noqa: ANN401 - the mixin serves several models
-        """Return what the person may see."""
         rows: Any = super().get_queryset(request)
         return rows.visible_to(person(request))
 
@@ -35,7 +34,7 @@ class Owned(_Admin):
         request: HttpRequest,
         **kwargs: Any,  # noqa: ANN401
     ) -> Any:  # noqa: ANN401
-        """Offer only owners and accounts that the person may see; a stranger's is no valid choice."""
+        """Offer only the owners and accounts that the person may see; any other choice is invalid."""
         who = person(request)
         if db_field.name == "owner":
             kwargs["queryset"] = permissions.possible_owners(User.objects.all(), who)
@@ -45,7 +44,7 @@ class Owned(_Admin):
         return super().formfield_for_foreignkey(db_field, request, **kwargs)
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:  # noqa: ANN401
-        """Keep the owner of what is there: names, folders and keys go by them."""
+        """A stored row keeps its owner: names, folders and keys depend on the owner."""
         fixed = tuple(super().get_readonly_fields(request, obj))
         return (*fixed, "owner") if obj else fixed
 
@@ -56,7 +55,7 @@ class Owned(_Admin):
         form_url: str = "",
         extra_context: dict[str, Any] | None = None,
     ) -> Any:  # noqa: ANN401 - as Django declares it
-        """Show the form; what turned out only while saving is told on the page too, and nothing is saved."""
+        """Show the form. A mistake found only while saving is shown on the page too; nothing is saved."""
         try:
             return super().changeform_view(request, object_id, form_url, extra_context)
         except ValidationError as error:
@@ -65,7 +64,7 @@ class Owned(_Admin):
     def delete_view(
         self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        """Delete; a refusal that came after the question is told on the page too."""
+        """Delete. A refusal that comes after the confirmation is shown on the page too."""
         try:
             return super().delete_view(request, object_id, extra_context)
         except RefusedError as error:
@@ -74,7 +73,7 @@ class Owned(_Admin):
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        """List, and delete the chosen; as delete_view."""
+        """List, and delete the selected rows; refusals as in `delete_view`."""
         try:
             return super().changelist_view(request, extra_context)
         except RefusedError as error:
@@ -82,18 +81,16 @@ class Owned(_Admin):
 
 
 def person(request: HttpRequest) -> User:
-    """Return who asks."""
     assert isinstance(request.user, User)  # noqa: S101 - the admin lets nobody else in
     return request.user
 
 
 def actor(request: HttpRequest) -> Actor:
-    """Return who asks, as operations know them."""
     return operations.person(person(request))
 
 
 def tell(page: _Admin, request: HttpRequest, results: Iterable[Result]) -> None:
-    """Tell what became of an operation: what was done is logged too."""
+    """Show the results of an operation on the page, and log each change that was made."""
     for result in results:
         if result.refusal:
             messages.error(request, result.sentence)
@@ -103,7 +100,7 @@ def tell(page: _Admin, request: HttpRequest, results: Iterable[Result]) -> None:
 
 
 def told(request: HttpRequest, sentence: str, target: str) -> HttpResponse:
-    """Tell the refusal on the page that the person is led to."""
+    """Redirect to the target, and show the refusal there."""
     messages.error(request, sentence)
     return redirect(target)
 
@@ -111,5 +108,5 @@ def told(request: HttpRequest, sentence: str, target: str) -> HttpResponse:
 def deleted(
     rows: list[Any], noun: str, reasons: list[str]
 ) -> tuple[list[Any], dict[Any, Any], set[Any], list[Any]]:
-    """Return what Django's question shows; it deletes nothing while there is a reason against it."""
+    """Return what Django's confirmation page shows; while there is a reason, it deletes nothing."""
     return [str(row) for row in rows], {noun: len(rows)}, set(), [r for r in reasons if r]

@@ -1,4 +1,4 @@
-"""Policies and their targets in the admin."""
+"""The admin pages of policies and their targets."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -30,13 +30,11 @@ else:  # they take no types at run time
     _TargetInline = admin.TabularInline
     _Form = _FormSet = object
 
-# What the runs keep, and nobody enters.
+# Runs keep these up to date; nobody enters them.
 _KEPT = ("last_run", "last_success_at", "may_be_frozen_since")
 
 
 class TargetInline(_TargetInline):
-    """The targets of a policy."""
-
     model = PolicyTarget
     form = TargetForm
     formset = TargetSet
@@ -45,7 +43,7 @@ class TargetInline(_TargetInline):
 
 @admin.register(Policy)
 class PolicyAdmin(Owned):
-    """Policies with their targets, and what an operator does to them."""
+    """Policies with their targets, and the actions of an operator."""
 
     form = PolicyForm
     inlines = [TargetInline]
@@ -54,7 +52,7 @@ class PolicyAdmin(Owned):
         (Group.WHEN, {"fields": ("schedules", *fields.lines(Group.WHEN), "next_times")}),
         (Group.SCRIPTS, {"fields": fields.lines(Group.SCRIPTS)}),
         (Group.LIMITS, {"fields": fields.lines(Group.LIMITS)}),
-        ("What became of it", {"fields": _KEPT}),
+        ("Latest results", {"fields": _KEPT}),
     )
     readonly_fields = ("next_times", *_KEPT)
     filter_horizontal = ("schedules",)
@@ -68,7 +66,7 @@ class PolicyAdmin(Owned):
     actions = ("back_up", "confirm_thaw", "enable", "disable", "test_alarms")
 
     def get_queryset(self, request: HttpRequest) -> Any:  # noqa: ANN401 - see Owned
-        """Read names along, and no secret."""
+        """Read the names in the same query, and no secret."""
         rows = super().get_queryset(request).select_related("owner", "account", "last_run")
         return rows.defer("account__secret_access_key")
 
@@ -78,7 +76,7 @@ class PolicyAdmin(Owned):
         request: HttpRequest,
         **kwargs: Any,  # noqa: ANN401
     ) -> Any:  # noqa: ANN401
-        """Offer the schedules that the person may see; that they are the owner's own, the rules see to."""
+        """Offer the schedules that the person may see; the saving rules refuse those of another owner."""
         rows = Schedule.objects.visible_to(person(request)).select_related("owner")
         kwargs |= {
             "queryset": rows.order_by("owner__username", "name"),
@@ -88,39 +86,39 @@ class PolicyAdmin(Owned):
 
     @admin.display(description="last run", ordering="last_run__state")
     def last_state(self, policy: Policy) -> str:
-        """Return how the last run ended."""
         return policy.last_run.state if policy.last_run else "-"
 
-    @admin.display(description="next times")
+    @admin.display(description="next runs")
     def next_times(self, policy: Policy) -> str:
-        """Show the next five times."""
-        return coming(outlook.of_policy(policy)) if policy.pk else "Saved first, then told."
+        return (
+            coming(outlook.of_policy(policy)) if policy.pk else "Shown after you save the policy."
+        )
 
     @admin.action(description="Back up now", permissions=["change"])
     def back_up(self, request: HttpRequest, queryset: models.QuerySet[Policy]) -> None:
-        """Queue a run of each."""
+        """Queue a run of each policy."""
         tell(self, request, operations.back_up(queryset, by=actor(request)))
 
-    @admin.action(description="I have thawed it", permissions=["change"])
+    @admin.action(description="Confirm that I have thawed the application", permissions=["change"])
     def confirm_thaw(self, request: HttpRequest, queryset: models.QuerySet[Policy]) -> None:
-        """Take the person's word, which stands in the run's history."""
+        """Trust the person's confirmation, and record it in the run's history."""
         tell(self, request, operations.confirm_thaw(queryset, by=actor(request)))
 
     @admin.action(description="Enable", permissions=["change"])
     def enable(self, request: HttpRequest, queryset: models.QuerySet[Policy]) -> None:
-        """Let their schedules count again."""
+        """From now on the policies' schedules start runs again."""
         tell(self, request, operations.enable(queryset, by=actor(request)))
 
     @admin.action(description="Disable", permissions=["change"])
     def disable(self, request: HttpRequest, queryset: models.QuerySet[Policy]) -> None:
-        """Let nothing be due any more. A run that is under way goes on."""
+        """From now on no schedule starts a run of these policies. A current run continues."""
         tell(self, request, operations.disable(queryset, by=actor(request)))
 
     @admin.action(
         description="Send a test message to everyone who gets alarms", permissions=["view"]
     )
     def test_alarms(self, request: HttpRequest, queryset: models.QuerySet[Policy]) -> None:
-        """Send one test message to the policy's URLs and its owner's, and say which took it."""
+        """Send one test message to each URL of the policy and of its owner, and show each result."""
         for policy in queryset:
             found = receivers.concerned(AlarmKind.FAILED, policy.pk, policy.owner_id)
             try_out(request, policy.label, found)
@@ -132,7 +130,7 @@ class PolicyAdmin(Owned):
         form: _Form,
         change: bool,  # noqa: FBT001, ARG002
     ) -> None:
-        """Save by the rules, and plan anew."""
+        """Save by the rules, and compute the next due time again."""
         policies.save(obj, form.cleaned_data["schedules"])
 
     def save_formset(
@@ -142,21 +140,18 @@ class PolicyAdmin(Owned):
         formset: _FormSet,
         change: bool,  # noqa: FBT001, ARG002
     ) -> None:
-        """Replace the targets as a whole, so that two of them may swap their places."""
-        formset.save(commit=False)  # it notes for the admin's log what has changed
+        """Replace all targets at once, so that two of them can swap places."""
+        formset.save(commit=False)  # it records the changes for the admin's log
         assert isinstance(formset, TargetSet)  # noqa: S101 - there is no other inline
         assert isinstance(form.instance, Policy)  # noqa: S101 - as above
         policies.replace_targets(form.instance, [kept.instance for kept in formset.kept()])
 
     def delete_model(self, request: HttpRequest, obj: Policy) -> None:  # noqa: ARG002 - Django's signature
-        """Delete by the rules."""
         policies.delete(obj)
 
     def delete_queryset(self, request: HttpRequest, queryset: models.QuerySet[Policy]) -> None:  # noqa: ARG002
-        """Delete them one by one, by the same rules."""
         for policy in queryset:
             policies.delete(policy)
 
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:  # noqa: ANN401, ARG002 - Django's signature
-        """Say what would go, and why it cannot."""
         return deleted(list(objs), "policies", [policies.why_not_deleted(o) for o in objs])

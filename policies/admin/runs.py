@@ -1,4 +1,4 @@
-"""Runs in the admin: to be looked at, and cancelled."""
+"""The admin pages of runs: read-only, except that a run can be cancelled."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -22,34 +22,31 @@ else:  # they take no types at run time
     _PhaseInline = admin.StackedInline
     _PolicyFilter = admin.SimpleListFilter
 
-MOST_CHOICES = 100  # policies that the filter names
+MOST_CHOICES = 100  # the largest number of policies that the filter lists
 
 
 class ReadOnly:
-    """To be looked at; only the machinery of runs changes it."""
+    """Read-only: only the services of runs change these rows."""
 
     extra = 0
     can_delete = False
 
     def has_add_permission(self, _request: HttpRequest, _obj: object = None) -> bool:
-        """Refuse."""
         return False
 
     def has_change_permission(self, _request: HttpRequest, _obj: object = None) -> bool:
-        """Refuse."""
         return False
 
     def has_delete_permission(self, _request: HttpRequest, _obj: object = None) -> bool:
-        """Refuse."""
         return False
 
     def has_view_permission(self, request: HttpRequest, _obj: object = None) -> bool:
-        """Ask for the right to see runs, which their parts go by; a stranger has none."""
+        """The right to see runs covers their parts too."""
         return request.user.has_perm("policies.view_run")
 
 
 class RunTargetInline(ReadOnly, _RunTargetInline):
-    """What became of each target, its snapshots included."""
+    """The result of each target, with its snapshots."""
 
     model = RunTarget
     fields = (
@@ -66,7 +63,6 @@ class RunTargetInline(ReadOnly, _RunTargetInline):
 
     @admin.display(description="snapshots")
     def made(self, target: RunTarget) -> SafeString:
-        """Show a line for each snapshot."""
         lines = (
             (s.snapshot_id, s.volume_id, s.state, s.progress)
             for s in RunSnapshot.objects.filter(target=target)
@@ -75,7 +71,7 @@ class RunTargetInline(ReadOnly, _RunTargetInline):
 
 
 class PhaseInline(ReadOnly, _PhaseInline):
-    """What each attempt of each script did. Output is text, whatever it looks like."""
+    """The result of each attempt of each script. Output is shown as text, never as HTML."""
 
     model = PhaseResult
     fields = (
@@ -88,30 +84,25 @@ class PhaseInline(ReadOnly, _PhaseInline):
 
     @admin.display(description="stdout")
     def output(self, result: PhaseResult) -> SafeString:
-        """Show what the script wrote."""
         return format_html("<pre>{}</pre>", result.stdout)
 
     @admin.display(description="stderr")
     def errors(self, result: PhaseResult) -> SafeString:
-        """Show what the script complained about."""
         return format_html("<pre>{}</pre>", result.stderr)
 
 
 class EventInline(ReadOnly, _EventInline):
-    """The run's history."""
-
     model = RunEvent
     fields = ("at", "state", "text")
 
 
 class PolicyFilter(_PolicyFilter):
-    """One policy's runs. Names only policies that the person may see; where there are too many, one searches."""
+    """One policy's runs. Lists only policies that the person may see; with more than MOST_CHOICES it lists none."""
 
     title = "policy"
     parameter_name = "of_policy"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:  # noqa: ANN401, ARG002 - Django's signature
-        """Return the choices."""
         rows = Policy.objects.visible_to(person(request)).order_by("owner__username", "name")
         found = list(rows.values_list("pk", "owner__username", "name")[: MOST_CHOICES + 1])
         if len(found) > MOST_CHOICES:
@@ -119,14 +110,13 @@ class PolicyFilter(_PolicyFilter):
         return [(str(key), f"{owner}/{name}") for key, owner, name in found]
 
     def queryset(self, request: HttpRequest, queryset: Any) -> Any:  # noqa: ANN401, ARG002 - Django's signature
-        """Return the runs of the chosen policy."""
         known = {key for key, _ in self.lookup_choices}
         return queryset.filter(policy=self.value()) if self.value() in known else queryset
 
 
 @admin.register(Run)
 class RunAdmin(ReadOnly, Owned):
-    """Runs, to be looked at: their history is not for editing. They can be cancelled."""
+    """Runs are read-only, as they are history; an unfinished one can be cancelled."""
 
     inlines = [RunTargetInline, PhaseInline, EventInline]
     fields = (
@@ -147,27 +137,27 @@ class RunAdmin(ReadOnly, Owned):
     )
     list_filter = ("state", "consistency", "trigger", "created_at", PolicyFilter)
     search_fields = ("policy_name", "owner_name")
-    search_help_text = "Names of policies and owners"
+    search_help_text = "Search by policy name or owner name"
     show_full_result_count = False  # counting a million runs would take longer than showing a page
     actions = ("cancel_runs",)
 
     def has_module_permission(self, request: HttpRequest) -> bool:
-        """As for seeing runs."""
+        """The same right as for seeing runs."""
         return self.has_view_permission(request)
 
     def has_cancel_permission(self, request: HttpRequest) -> bool:
-        """Ask for the right to change runs, which allows this and nothing else."""
+        """The right to change runs allows cancelling and nothing else."""
         return request.user.has_perm("policies.change_run")
 
-    @admin.display(description="stands for")
+    @admin.display(description="covers")
     def stands_for(self, run: Run) -> str:
-        """Say for how many due times a row stands that was missed or skipped."""
+        """For a missed or skipped run: show how many due times the row covers."""
         if run.due_until is None:
             return "-"
         times = "due time" if run.due_count == 1 else "due times"
         return f"{run.due_count} {times}, the last at {run.due_until:%Y-%m-%d %H:%M} UTC"
 
-    @admin.action(description="Cancel the chosen runs", permissions=["cancel"])
+    @admin.action(description="Cancel the selected runs", permissions=["cancel"])
     def cancel_runs(self, request: HttpRequest, queryset: models.QuerySet[Run]) -> None:
-        """Cancel each. What is frozen is thawed first; a refusal is told."""
+        """Cancel each run. A frozen application is thawed first; refusals are shown."""
         tell(self, request, operations.cancel(queryset, by=actor(request)))

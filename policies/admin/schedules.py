@@ -1,4 +1,4 @@
-"""Schedules in the admin."""
+"""The admin pages of schedules."""
 
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -26,50 +26,46 @@ else:  # it takes no types at run time
 
 @admin.register(Schedule)
 class ScheduleAdmin(Owned):
-    """Schedules, with what is to come and what follows them."""
+    """Schedules with their next times and the policies that follow them."""
 
     form = ScheduleForm
     fieldsets = (
         (None, {"fields": ("owner", "name")}),
         ("When", {"fields": ("cron", ("every_number", "every_unit"), "starting", "ending")}),
-        ("By which clock, and when not", {"fields": ("timezone", "disabled")}),
-        ("What comes of it", {"fields": ("next_times", "followers")}),
+        ("Time zone and disabled times", {"fields": ("timezone", "disabled")}),
+        ("Next times and policies", {"fields": ("next_times", "followers")}),
     )
     readonly_fields = ("next_times", "followers")
     list_display = ("name", "owner", "when", "timezone", "followed_by", "next_time")
     list_select_related = ("owner",)
     ordering = ("owner__username", "name")
-    list_per_page = 50  # the next time of each is reckoned
+    list_per_page = 50  # the page computes the next time of each
     search_fields = ("name", "owner__username")
 
     def get_queryset(self, request: HttpRequest) -> Any:  # noqa: ANN401 - see Owned
-        """Count the followers along."""
+        """Count the policies that follow each schedule in the same query."""
         return super().get_queryset(request).annotate(number=models.Count("policies"))
 
     @admin.display(description="when")
     def when(self, row: Schedule) -> str:
-        """Say when it is due."""
         return outlook.in_words(row)
 
     @admin.display(description="policies", ordering="number")
     def followed_by(self, row: Any) -> int:  # noqa: ANN401 - a schedule, counted in get_queryset
-        """Return how many policies follow it."""
         return int(row.number)
 
     @admin.display(description="next time")
     def next_time(self, row: Schedule) -> str:
-        """Return the next time in UTC, or why there is none."""
+        """The next time in UTC, or the reason why there is none."""
         ahead = outlook.of_schedule(row, looked_at=outlook.LOOKED_AT_IN_A_LIST)
         return components.moment(ahead.times[0], "minute") if ahead.times else ahead.note
 
     @admin.display(description="next times")
     def next_times(self, row: Schedule) -> str:
-        """Show the next five times."""
-        return coming(outlook.of_schedule(row)) if row.pk else "Saved first, then told."
+        return coming(outlook.of_schedule(row)) if row.pk else "Shown after you save the schedule."
 
     @admin.display(description="policies")
     def followers(self, row: Schedule) -> SafeString | str:
-        """Link to the policies that follow it."""
         rows = Policy.objects.filter(schedules=row.pk).select_related("owner").order_by("name")
         links = [(reverse("policy", args=[p.owner.username, p.name]), p.name) for p in rows]
         return format_html_join(", ", '<a href="{}">{}</a>', links) or "none"
@@ -81,25 +77,22 @@ class ScheduleAdmin(Owned):
         form: _Form,  # noqa: ARG002
         change: bool,  # noqa: FBT001, ARG002
     ) -> None:
-        """Save by the rules, and plan anew what follows it."""
+        """Save by the rules, and compute the next due times of its policies again."""
         schedules.save(obj)
 
     def delete_model(self, request: HttpRequest, obj: Schedule) -> None:  # noqa: ARG002 - Django's signature
-        """Delete by the rules."""
         schedules.delete(obj)
 
     def delete_queryset(self, request: HttpRequest, queryset: models.QuerySet[Schedule]) -> None:  # noqa: ARG002
-        """Delete them one by one, by the same rules."""
         for row in queryset:
             schedules.delete(row)
 
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:  # noqa: ANN401, ARG002 - Django's signature
-        """Say what would go, and why it cannot."""
         return deleted(list(objs), "schedules", [schedules.why_not_deleted(o) for o in objs])
 
 
 def coming(ahead: outlook.Outlook) -> SafeString | str:
-    """Show a line for each moment, by UTC and the schedules' own clocks."""
+    """Show a line for each time, in UTC and in the schedules' time zones."""
     if not ahead.times:
         return ahead.note
     lines = ((components.moment(at, "minute"), _by_clocks(at, ahead.zones)) for at in ahead.times)

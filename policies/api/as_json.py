@@ -1,4 +1,4 @@
-"""A run, a policy and the test of an account as JSON, for commands and pages. Times are ISO 8601 in UTC."""
+"""Runs, policies and tests of accounts as JSON, for commands and pages. Times are ISO 8601 in UTC."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -14,7 +14,7 @@ Json = dict[str, Any]
 
 
 def run(found: Run) -> Json:
-    """Return a run, its rows prefetched as `selectors.runs.whole` does, as plain values."""
+    """Return a run as plain values; its rows must be prefetched as by `selectors.runs.whole`."""
     shown = runs.detail(found)
     own = shown.run
     return {
@@ -84,9 +84,9 @@ def _snapshot(snapshot: SnapshotRow, target: TargetRow) -> Json:
 
 
 def policy(found: Policy, ahead: outlook.Outlook) -> Json:
-    """Return a policy, its rows read as `selectors.policies.whole` does, and what is to come, as plain values.
+    """Return a policy and its next times as plain values; its rows must be read as by `selectors.policies.whole`.
 
-    Its settings and targets have the keys that they have in the document of `apply`.
+    Settings and targets have the same keys as in the document of `apply`.
     """
     return {
         "policy": f"{found.owner.username}/{found.name}",
@@ -103,7 +103,7 @@ def policy(found: Policy, ahead: outlook.Outlook) -> Json:
 
 
 def schedule(found: Schedule) -> Json:
-    """Return when a schedule is due as plain values; `when` is in words."""
+    """Return a schedule's rule as plain values; `when` is in words."""
     return {
         "name": found.name,
         "when": outlook.in_words(found),
@@ -129,7 +129,7 @@ def _last(found: Run | None) -> Json | None:
 
 
 def probe(found: probing.Probe) -> Json:
-    """Return what became of an account's test as plain values."""
+    """Return the result of an account's test as plain values."""
     return {
         "account": found.account,
         "auth": found.auth,

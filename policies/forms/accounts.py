@@ -1,4 +1,4 @@
-"""The form of accounts."""
+"""The admin form of accounts."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -15,14 +15,14 @@ else:  # they take no types at run time
 
 
 class AccountForm(_AccountForm):
-    """An account. The stored secret is never shown; an empty field keeps it."""
+    """The form never shows the stored secret; an empty field keeps it."""
 
     new_secret = forms.CharField(
         label="Secret access key",
         required=False,
         strip=True,
         widget=forms.PasswordInput(render_value=False, attrs={"autocomplete": "new-password"}),
-        help_text="Kept encrypted and never shown again. Leave it empty to keep the stored one.",
+        help_text="Stored encrypted and never shown again. Leave empty to keep the stored secret.",
     )
 
     class Meta:
@@ -30,7 +30,6 @@ class AccountForm(_AccountForm):
         fields = ("owner", "name", "auth", "access_key_id", "role_arn", "region")
 
     def clean(self) -> dict[str, Any]:
-        """Ask the saving rules."""
         cleaned = super().clean() or self.cleaned_data
         asking.fill(self.instance, cleaned)
         if cleaned.get("new_secret"):

@@ -1,4 +1,4 @@
-"""How forms ask the saving rules, which are the services'."""
+"""How forms use the saving rules of the services."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,7 @@ else:  # it takes no types at run time
 
 
 def fill(row: Model, cleaned: dict[str, Any]) -> None:
-    """Set what was entered on the row, which Django does only after clean."""
+    """Copy the entered values to the row now; Django does it only after `clean`."""
     for name, value in cleaned.items():
         if name in {field.name for field in row._meta.concrete_fields}:
             setattr(row, name, value)
@@ -25,7 +25,7 @@ def ask(
     check: Callable[[], None],
     columns: dict[str, str],
 ) -> None:
-    """Tell what the rules say at the field that holds the column, or above all fields."""
+    """Show each mistake at the field of its column, or above all fields if the form has none."""
     names = {column: name for name, column in columns.items()}
     try:
         check()

@@ -1,4 +1,4 @@
-"""The forms of policies and their targets."""
+"""The admin forms of policies and their targets."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -22,19 +22,16 @@ else:  # they take no types at run time
 
 
 class PolicyForm(_PolicyForm):
-    """A policy, by the saving rules."""
-
     class Meta:
         model = Policy
         fields = (*policies.COLUMNS, "schedules")
         labels = {field.column: field.label for field in document.POLICY}
         help_texts = {
             **{field.column: field.hint for field in document.POLICY},
-            "schedules": "Of the owner's own. Without any it runs only by hand.",
+            "schedules": "Only the owner's schedules. Without a schedule the policy runs only by hand.",
         }
 
     def clean(self) -> dict[str, Any]:
-        """Ask the saving rules."""
         cleaned = super().clean() or self.cleaned_data
         asking.fill(self.instance, cleaned)
         unread = set(self.errors)
@@ -46,7 +43,7 @@ class PolicyForm(_PolicyForm):
 
 
 class TargetForm(_TargetForm):
-    """One target; the rules are asked for all of a policy's targets together."""
+    """One target. `TargetSet` checks all targets of a policy together."""
 
     exclude_volume_ids = VolumeIds(label="Excluded volumes", required=False)
 
@@ -55,17 +52,15 @@ class TargetForm(_TargetForm):
         fields = [each.column for each in document.TARGET]
 
     def validate_unique(self) -> None:
-        """Leave it to the rules for all targets: two of them may swap their places."""
+        """`TargetSet` checks this for all targets together, as two of them may swap places."""
 
     def validate_constraints(self) -> None:
-        """Leave it to the rules too; their sentences say more."""
+        """The saving rules check this too, with clearer sentences."""
 
 
 class TargetSet(_TargetSet):
-    """All targets of one policy, by the saving rules."""
-
     def clean(self) -> None:
-        """Ask the saving rules; a form that is wrong in itself is left alone."""
+        """Ask the saving rules, unless one of the forms is already wrong by itself."""
         super().clean()
         kept = self.kept()
         if any(form.errors for form in kept):
@@ -76,7 +71,7 @@ class TargetSet(_TargetSet):
             kept[mistake.position].add_error(mistake.field, mistake.sentence)
 
     def kept(self) -> list["TargetForm"]:
-        """Return the forms whose targets are to stand, in their order."""
+        """Return the forms whose targets stay or are new, in their order."""
         return [
             form
             for form in self.forms
@@ -84,4 +79,4 @@ class TargetSet(_TargetSet):
         ]
 
     def validate_unique(self) -> None:
-        """Leave it to the rules, whose sentence says more."""
+        """The saving rules check this, with a clearer sentence."""

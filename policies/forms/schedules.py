@@ -1,4 +1,4 @@
-"""The form of schedules."""
+"""The admin form of schedules."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -19,32 +19,30 @@ else:  # they take no types at run time
 
 
 class WallClock(forms.CharField):
-    """What a clock shows, as text ("2026-12-01T00:00"); the browser offers a calendar."""
+    """A local time as text ("2026-12-01T00:00"), without time zone; the browser offers a calendar."""
 
     widget = forms.TextInput(attrs={"type": "datetime-local"})
 
 
 class ScheduleForm(_ScheduleForm):
-    """A schedule, by the saving rules."""
-
     starting = WallClock(
         required=False,
-        help_text="The first time; by the clock of the time zone below. Only with every, which counts from it.",
+        help_text="The first time, in the time zone below. Only for every, which counts from it.",
     )
     ending = WallClock(
-        required=False, help_text="Nothing is due after it. Leave it empty for no end."
+        required=False, help_text="Nothing is due after this time. Leave empty for no end."
     )
     timezone = forms.CharField(
         label="Time zone",
         widget=forms.Select,
-        help_text="Whose clock cron, starting, ending and the disabled times mean.",
+        help_text="The time zone of cron, starting, ending and the disabled times.",
     )
     disabled = Lines(
         label="Disabled times",
         required=False,
         help_text=(
-            "One a line: days and a span, such as sat sun 08:00-18:00; without days it is each day. 22:00-06:00 "
-            "goes on past midnight. What is due inside is skipped."
+            "One per line: days and a time span, such as sat sun 08:00-18:00; without days it applies every day. "
+            "22:00-06:00 continues past midnight. Due times inside the span are skipped."
         ),
     )
 
@@ -53,19 +51,18 @@ class ScheduleForm(_ScheduleForm):
         fields = schedules.COLUMNS
         help_texts = {
             "cron": (
-                "Five fields: minute, hour, day of the month, month, day of the week. 0 2 * * * is each night at "
-                "two. Leave it empty for every."
+                "Five fields: minute, hour, day of the month, month, day of the week. 0 2 * * * is every night at "
+                "two. Leave empty to use every."
             ),
-            "every_number": "Instead of cron: each so many of the units, from starting on.",
+            "every_number": "Instead of cron: run every so many units, counted from starting.",
         }
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - as Django's
         super().__init__(*args, **kwargs)
-        if "timezone" in self.fields:  # it is not where one may only look
+        if "timezone" in self.fields:  # it is missing for people who may only view
             self.fields["timezone"].widget.choices = _zones(self.instance.timezone)
 
     def clean(self) -> dict[str, Any]:
-        """Ask the saving rules."""
         cleaned = super().clean() or self.cleaned_data
         asking.fill(self.instance, cleaned)
         unread = set(self.errors)
@@ -74,7 +71,7 @@ class ScheduleForm(_ScheduleForm):
 
 
 def _zones(kept: str) -> list[tuple[str, list[tuple[str, str]]]]:
-    """Return the zones by their part of the world; `kept` too, should this machine not know it any more."""
+    """Return the zones by their part of the world; `kept` too, even if this machine no longer knows it."""
     groups: dict[str, list[tuple[str, str]]] = {"": [("UTC", "UTC")]}
     for name in sorted({*rules.zone_names(), kept} - {"UTC"}):
         area, slash, _ = name.partition("/")
@@ -83,8 +80,7 @@ def _zones(kept: str) -> list[tuple[str, list[tuple[str, str]]]]:
 
 
 class ScheduleChoices(_ScheduleChoices):
-    """Schedules, told apart by their owner."""
+    """Schedules, labelled with their owner."""
 
     def label_from_instance(self, obj: Schedule) -> str:
-        """Return "owner/name"."""
         return f"{obj.owner.username}/{obj.name}"

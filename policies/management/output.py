@@ -1,4 +1,4 @@
-"""How the commands speak: JSON with --json, else a few plain lines; one sentence for what went wrong."""
+"""What the commands print: JSON with --json, else a few plain lines; an error is one sentence."""
 
 import json
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from policies.domain.errors import BackupError
 
 @contextmanager
 def complaints() -> Iterator[None]:
-    """Turn our own errors into the command's: one sentence on stderr, exit 1."""
+    """Turn the product's errors into the command's: one sentence on stderr, exit 1."""
     try:
         yield
     except BackupError as error:
@@ -20,12 +20,10 @@ def complaints() -> Iterator[None]:
 
 
 def as_json(value: Json) -> str:
-    """Return the value as indented JSON."""
     return json.dumps(value, indent=2, ensure_ascii=False)
 
 
 def one_line(run: Json) -> str:
-    """Return a run in one line."""
     return (
         f"{run['id']}  {run['started_at'] or '-':32}  {run['state']:10}  {run['consistency']:11}  "
         f"{run['policy']}"
@@ -33,7 +31,7 @@ def one_line(run: Json) -> str:
 
 
 def report(run: Json) -> str:
-    """Return a run as a person reads it: the verdict, the spans, what the scripts did, the timeline."""
+    """Return a run as text for people: result, durations, phases, snapshots, timeline."""
     lines = [
         f"run          {run['id']} of {run['policy']} ({run['trigger']})",
         f"state        {run['state']}",
@@ -64,7 +62,7 @@ def report(run: Json) -> str:
 
 
 def policy(report: Json) -> str:
-    """Return a policy as a person reads it."""
+    """Return a policy as text for people."""
     lines = [
         f"policy       {report['policy']}",
         f"enabled      {'yes' if report['enabled'] else 'no'}",
@@ -74,7 +72,7 @@ def policy(report: Json) -> str:
         f"target       {t['instance'] or t['volume']} in {t['region']}" for t in report["targets"]
     ]
     for each in report["schedules"]:
-        held = f"; not {', '.join(each['disabled'])}" if each["disabled"] else ""
+        held = f"; disabled {', '.join(each['disabled'])}" if each["disabled"] else ""
         lines.append(f"schedule     {each['name']}: {each['when']}, {each['timezone']}{held}")
     retries = report["retries"]
     if retries["count"]:
@@ -92,7 +90,7 @@ def policy(report: Json) -> str:
 
 
 def probe(report: Json) -> str:
-    """Return an account's test as a person reads it."""
+    """Return an account's test as text for people."""
     lines = [
         f"account      {report['account']} ({report['auth']})",
         f"AWS sees     {report['arn'] or '-'}",

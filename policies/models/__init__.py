@@ -1,4 +1,4 @@
-"""What is backed up, and what became of it."""
+"""The rows of policies, runs and alarms."""
 
 from policies.models.account import Account
 from policies.models.alarm import Alarm, AlarmDelivery, AlarmReceivers

@@ -1,4 +1,4 @@
-"""The way into one AWS account."""
+"""How the server gets into an AWS account."""
 
 from django.conf import settings
 from django.db import models
@@ -9,11 +9,9 @@ from policies.models.querysets import OwnedQuerySet
 
 
 class Account(models.Model):
-    """An AWS account as one owner reaches it."""
+    """One owner's way into an AWS account."""
 
     class Auth(models.TextChoices):
-        """How the server proves who it is."""
-
         KEYS = "keys", "access keys"
         ROLE = "role", "a role that the server assumes"
         INSTANCE = "instance", "the server's own role (the SDK's default chain)"
@@ -26,17 +24,17 @@ class Account(models.Model):
     access_key_id = models.CharField(max_length=128, blank=True)
     secret_access_key = EncryptedTextField(blank=True)
     role_arn = models.CharField(max_length=2048, blank=True)
-    # Made by the server, once, and never changed: the role's trust policy asks for it, so that nobody
-    # else who names the role reaches it through this server. No secret.
+    # The server creates it once and never changes it. The role's trust policy asks for it, so that
+    # no other user of this server can use the role. It is not a secret.
     external_id = models.CharField(max_length=36, blank=True, editable=False)
     region = models.CharField(max_length=32, default="us-east-1")
-    # Learned from AWS: permits are counted by it, as two rows may be two ways into one AWS account.
+    # Learned from AWS. Permits are counted by it, as two rows may lead into the same AWS account.
     aws_account_id = models.CharField(max_length=12, blank=True, editable=False)
 
     objects = OwnedQuerySet["Account"].as_manager()
 
     class Meta:
-        """One name an owner; each kind has what it needs and nothing else."""
+        """A name is unique for its owner; each kind has the columns that it needs and no others."""
 
         permissions = [("use_server_role", "Can use the server's own AWS role for accounts")]
         constraints = [
@@ -59,5 +57,4 @@ class Account(models.Model):
         ]
 
     def __str__(self) -> str:
-        """Return the account's name."""
         return self.name

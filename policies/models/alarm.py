@@ -1,4 +1,4 @@
-"""What people and programs are to be told: the outbox, and where it is sent."""
+"""The outbox of alarms and pings, and their receivers."""
 
 from django.conf import settings
 from django.db import models
@@ -13,9 +13,9 @@ _KINDS = [(kind.value, kind.value.replace("_", " ")) for kind in AlarmKind]
 
 
 class AlarmReceivers(models.Model):
-    """Where the alarms of one user, or of one policy, are sent.
+    """The receivers of the alarms of one user, or of one policy.
 
-    A row of its own, as the URLs are encrypted: with a lost key users and policies still load, and thaw.
+    A separate row, as the URLs are encrypted: with a lost key, users and policies still load and thaw.
     """
 
     user = models.OneToOneField(
@@ -28,14 +28,14 @@ class AlarmReceivers(models.Model):
     policy = models.OneToOneField(
         Policy, on_delete=models.CASCADE, null=True, blank=True, related_name="alarm_receivers"
     )
-    urls = EncryptedTextField(default="", blank=True)  # one a line
+    urls = EncryptedTextField(default="", blank=True)  # one per line
     ping_url = EncryptedTextField(default="", blank=True)
     has_ping = models.BooleanField(default=False, editable=False)  # so that runs need not decrypt
 
     objects = ReceiversQuerySet["AlarmReceivers"].as_manager()
 
     class Meta:
-        """Of a user or of a policy; programs are told of policies only."""
+        """They belong to a user or to a policy; only a policy has a ping URL."""
 
         verbose_name = verbose_name_plural = "alarm receivers"
         constraints = [
@@ -47,12 +47,11 @@ class AlarmReceivers(models.Model):
         ]
 
     def __str__(self) -> str:
-        """Return whose they are."""
         return f"{self.policy.owner}/{self.policy}" if self.policy else str(self.user)
 
 
 class Alarm(models.Model):
-    """One message, written along with the change that it tells of. It outlives policy, owner and run."""
+    """One message, saved in the same transaction as the change that it reports. It outlives policy, owner and run."""
 
     kind = models.CharField(max_length=16, choices=_KINDS)
     policy = models.ForeignKey(Policy, on_delete=models.SET_NULL, null=True, related_name="alarms")
@@ -60,18 +59,18 @@ class Alarm(models.Model):
         settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, related_name="+"
     )
     run = models.ForeignKey(Run, on_delete=models.SET_NULL, null=True, related_name="alarms")
-    label = models.CharField(max_length=96)  # "owner/policy" as they were called
+    label = models.CharField(max_length=96)  # "owner/policy" at that time
     title = models.CharField(max_length=255, blank=True)
     text = models.TextField(blank=True)
-    created_at = models.DateTimeField()  # of the first that it stands for
+    created_at = models.DateTimeField()  # of the first event that it covers
     count = models.PositiveIntegerField(default=1)
     not_before = models.DateTimeField()  # held back until then
-    spread_at = models.DateTimeField(null=True)  # one delivery a receiver has been made of it
+    spread_at = models.DateTimeField(null=True)  # since then it has one delivery per receiver
 
     objects = OwnedQuerySet["Alarm"].as_manager()
 
     class Meta:
-        """The newest of a kind, and what is to be spread, are looked for."""
+        """Indexes for two questions: which is the newest of a kind, and which are to be spread."""
 
         ordering = ["-pk"]
         indexes = [
@@ -85,16 +84,13 @@ class Alarm(models.Model):
         ]
 
     def __str__(self) -> str:
-        """Return the title, or what a ping tells."""
         return self.title or f"{self.label}: {self.get_kind_display()}"
 
 
 class AlarmDelivery(models.Model):
-    """One message on its way to one URL. The URL is forgotten with its end."""
+    """One message on its way to one URL. When the delivery ends, the URL is deleted."""
 
     class State(models.TextChoices):
-        """Where it stands."""
-
         PENDING = "pending"
         SENT = "sent"
         GIVEN_UP = "given_up"
@@ -103,18 +99,19 @@ class AlarmDelivery(models.Model):
     receivers = models.ForeignKey(
         AlarmReceivers, on_delete=models.SET_NULL, null=True, related_name="+"
     )
-    # NULL once it has ended: then it is asked for no more, and no lost key makes it a burden.
-    url = EncryptedTextField(null=True)  # type: ignore[misc] # of all that is read it is a text
-    shown = models.CharField(max_length=80)  # schema and masked host
+    # NULL once it has ended: nothing needs it then, and a lost key does no harm.
+    url = EncryptedTextField(null=True)  # type: ignore[misc] # in every delivery that is read, it is a text
+    shown = models.CharField(max_length=80)  # scheme and masked host
     state = models.CharField(max_length=16, choices=State.choices, default=State.PENDING)
     attempts = models.PositiveIntegerField(default=0)
     next_at = models.DateTimeField()
-    claimed_until = models.DateTimeField(null=True)  # somebody sends it; past this they are dead
-    reason = models.TextField(blank=True)  # why it is not sent yet, or was given up
+    # Until then a process is sending it; after that this process counts as dead.
+    claimed_until = models.DateTimeField(null=True)
+    reason = models.TextField(blank=True)  # why it is not yet sent, or was given up
     ended_at = models.DateTimeField(null=True)
 
     class Meta:
-        """Due ones are looked for each second."""
+        """Each second a process looks for those that are due."""
 
         verbose_name_plural = "alarm deliveries"
         ordering = ["pk"]
@@ -125,5 +122,4 @@ class AlarmDelivery(models.Model):
         ]
 
     def __str__(self) -> str:
-        """Return where it goes, masked, and where it stands."""
         return f"{self.shown}: {self.state}"

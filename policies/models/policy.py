@@ -1,4 +1,4 @@
-"""What is backed up: a policy and its targets."""
+"""A policy and its targets."""
 
 from django.conf import settings
 from django.db import models
@@ -13,7 +13,7 @@ from scripts_admin.models import Folder
 
 
 class Policy(models.Model):
-    """Instances and volumes that are backed up together, and how. Spans are seconds unless named otherwise."""
+    """Instances and volumes that are backed up together, and how. The names say the units."""
 
     owner = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="policies"
@@ -41,9 +41,9 @@ class Policy(models.Model):
         "minutes between retries", default=DEFAULTS["retry_minutes"]
     )
 
-    # Kept by services/scheduling.py: the earliest due time that has not been accounted for.
+    # Kept by services/due/ticking.py: the earliest due time that is not accounted for.
     next_run_at = models.DateTimeField(null=True, editable=False)
-    planned_at = models.DateTimeField(null=True, editable=False)  # by the clock of that moment
+    planned_at = models.DateTimeField(null=True, editable=False)  # the clock when it was computed
 
     # Kept by services/runs.py, so that no page has to count runs.
     last_run = models.ForeignKey(
@@ -51,14 +51,14 @@ class Policy(models.Model):
     )
     last_success_at = models.DateTimeField(null=True, editable=False)
     may_be_frozen_since = models.DateTimeField(null=True, editable=False)
-    # DryRun proved the permission for exactly this account and these targets, then.
+    # At that time DryRun proved the permission for exactly this account and these targets.
     proved_for = models.CharField(max_length=64, blank=True, editable=False)
     proved_at = models.DateTimeField(null=True, editable=False)
 
     objects = OwnedQuerySet["Policy"].as_manager()
 
     class Meta:
-        """One name a folder, as the files in it are found by that name."""
+        """A name is unique in its folder, as the scripts in it are found by that name."""
 
         verbose_name_plural = "policies"
         constraints = [
@@ -74,7 +74,7 @@ class Policy(models.Model):
             ),
         ]
         indexes = [
-            # Asked each second; what has no due time is not in it.
+            # Read each second; policies without a due time are not in the index.
             models.Index(
                 fields=["next_run_at"],
                 condition=models.Q(next_run_at__isnull=False),
@@ -84,17 +84,15 @@ class Policy(models.Model):
         ]
 
     def __str__(self) -> str:
-        """Return the policy's name."""
         return self.name
 
     @property
     def label(self) -> str:
-        """Return "owner/name"."""
         return f"{self.owner.username}/{self.name}"
 
 
 class PolicyTarget(models.Model):
-    """One instance, or one stand-alone volume, of a policy."""
+    """One instance of a policy, or one volume by itself."""
 
     policy = models.ForeignKey(Policy, on_delete=models.CASCADE, related_name="targets")
     instance_id = models.CharField("instance", max_length=32, blank=True)
@@ -104,7 +102,7 @@ class PolicyTarget(models.Model):
     exclude_volume_ids = models.JSONField("excluded volumes", default=list, blank=True)
 
     class Meta:
-        """Either an instance or a volume; each named once in a policy."""
+        """Either an instance or a volume; each appears only once in a policy."""
 
         constraints = [
             models.CheckConstraint(
@@ -121,5 +119,4 @@ class PolicyTarget(models.Model):
         ]
 
     def __str__(self) -> str:
-        """Return what is backed up."""
         return self.instance_id or self.volume_id

@@ -1,4 +1,4 @@
-"""Rows as a person may see them. What `visible_to` leaves out does not exist for that person."""
+"""The rows that a person may see. For that person, the rows that `visible_to` leaves out do not exist."""
 
 from typing import Self, TypeVar
 
@@ -15,20 +15,16 @@ class OwnedQuerySet(models.QuerySet[Row_co]):
     """Rows with an `owner`."""
 
     def visible_to(self, user: User) -> Self:
-        """Return the rows that the user may see."""
         return permissions.visible(self, user)
 
 
 class RunQuerySet(OwnedQuerySet[Row_co]):
-    """Runs."""
-
     def unfinished(self) -> Self:
-        """Return the runs that have not ended."""
         return self.filter(state__in=sorted(sequence.UNFINISHED))
 
 
 class ReceiversQuerySet(models.QuerySet[Row_co]):
-    """Receivers of alarms, of a user or of a policy."""
+    """Alarm receivers of a user or of a policy."""
 
     def visible_to(self, user: User) -> Self:
         """Return the rows that the user may see: their own, and those of their policies."""

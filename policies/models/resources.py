@@ -1,4 +1,4 @@
-"""What windows share: leases of resources, and the permits that AWS's rates leave."""
+"""What windows share: leases of resources, and permits that keep AWS's rates."""
 
 from django.db import models
 
@@ -6,14 +6,13 @@ from policies.models.run import Run
 
 
 class WindowLease(models.Model):
-    """The right to hold one resource frozen; two windows never overlap on it, whoever owns them."""
+    """The right to freeze one resource. Two windows never overlap on it, even if their owners differ."""
 
     resource = models.CharField(max_length=80, primary_key=True)  # region:id
     run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="leases")
     taken_at = models.DateTimeField()
 
     def __str__(self) -> str:
-        """Return the resource."""
         return self.resource
 
 
@@ -25,16 +24,14 @@ class FirePermits(models.Model):
     filled_at = models.DateTimeField()
 
     def __str__(self) -> str:
-        """Return the bucket's name."""
         return self.bucket
 
 
 class VolumeFire(models.Model):
-    """When a volume was last fired at; AWS wants a pause between."""
+    """The time of a volume's last snapshot call; AWS requires a pause between two."""
 
     volume = models.CharField(max_length=80, primary_key=True)  # region:id
     fired_at = models.DateTimeField()
 
     def __str__(self) -> str:
-        """Return the volume."""
         return self.volume

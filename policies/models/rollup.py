@@ -6,7 +6,7 @@ from policies.models.policy import Policy
 
 
 class DailyCount(models.Model):
-    """How many runs of a policy ended in a state on a day (UTC)."""
+    """The number of a policy's runs that ended in a state on a day (UTC)."""
 
     policy = models.ForeignKey(Policy, on_delete=models.CASCADE, related_name="daily_counts")
     day = models.DateField()
@@ -14,8 +14,6 @@ class DailyCount(models.Model):
     runs = models.PositiveIntegerField(default=0)
 
     class Meta:
-        """One row a policy, day and state."""
-
         constraints = [
             models.UniqueConstraint(
                 fields=["policy", "day", "state"], name="one_count_of_a_day_and_state"
@@ -23,5 +21,4 @@ class DailyCount(models.Model):
         ]
 
     def __str__(self) -> str:
-        """Return the count."""
         return f"{self.day} {self.state}: {self.runs}"

@@ -1,4 +1,4 @@
-"""One backup: a run, its targets and snapshots, what its scripts did, and its history."""
+"""A run with its targets, snapshots, phase results and history."""
 
 import uuid
 
@@ -37,11 +37,11 @@ class Run(models.Model):
     trigger = models.CharField(max_length=16, choices=_TRIGGERS)
     attempt = models.PositiveIntegerField(default=1)
     scheduled_for = models.DateTimeField(null=True)
-    # Of what was missed or skipped: how many due times the row stands for, and the last of them.
+    # For a missed or skipped run: how many due times the row covers, and the last of them.
     due_count = models.PositiveIntegerField(default=1)
     due_until = models.DateTimeField(null=True)
-    retry_at = models.DateTimeField(null=True)  # when the next attempt is to be made
-    test_phase = models.CharField(max_length=16, blank=True)  # of a test: only this phase
+    retry_at = models.DateTimeField(null=True)  # when the next attempt is due
+    test_phase = models.CharField(max_length=16, blank=True)  # a test runs only this phase
     test_argument = models.CharField(max_length=1, blank=True)
 
     state = models.CharField(max_length=16, choices=_STATES, default=sequence.State.QUEUED)
@@ -49,14 +49,14 @@ class Run(models.Model):
         max_length=16, choices=_CONSISTENCIES, default=Consistency.PENDING
     )
     reason = models.TextField(blank=True)
-    server = models.CharField(max_length=36, blank=True)  # whose spool holds the window
+    server = models.CharField(max_length=36, blank=True)  # the server whose spool has the window
     losses = models.PositiveIntegerField(default=0)  # how often its keeper died while preparing
 
     created_at = models.DateTimeField()
     not_before = models.DateTimeField(null=True)  # queued until then
-    dispatched_at = models.DateTimeField(null=True)  # last sent to a worker; a hint may get lost
+    dispatched_at = models.DateTimeField(null=True)  # last hint to a worker; a hint may get lost
     started_at = models.DateTimeField(null=True)
-    ordered_at = models.DateTimeField(null=True)  # written right before the window
+    ordered_at = models.DateTimeField(null=True)  # written just before the window
     fired_at = models.DateTimeField(null=True)
     ended_at = models.DateTimeField(null=True)
     cancel_requested_at = models.DateTimeField(null=True)
@@ -65,7 +65,7 @@ class Run(models.Model):
 
     freeze_seconds = models.FloatField(null=True)
     hold_seconds = models.FloatField(null=True)
-    thaw_by = models.CharField(max_length=16, blank=True)  # worker: on request; else automatic
+    thaw_by = models.CharField(max_length=16, blank=True)  # worker: on request; otherwise automatic
     thaw_attempts = models.PositiveIntegerField(default=0)
     thaw_next_at = models.DateTimeField(null=True)
     tags_due = models.BooleanField(default=False)
@@ -73,7 +73,7 @@ class Run(models.Model):
     objects = RunQuerySet["Run"].as_manager()
 
     class Meta:
-        """The database itself forbids two runs at a time of one policy, and two of one due time."""
+        """The database forbids two unfinished runs of a policy, and two runs for the same due time and attempt."""
 
         ordering = ["-created_at"]
         constraints = [
@@ -112,31 +112,28 @@ class Run(models.Model):
         ]
 
     def __str__(self) -> str:
-        """Return the run's id."""
         return str(self.id)
 
     @property
     def label(self) -> str:
-        """Return "owner/policy" as they were called when the run was made."""
+        """Return "owner/policy" as they were called when the run was created."""
         return f"{self.owner_name}/{self.policy_name}"
 
     @property
     def is_test(self) -> bool:
-        """Tell whether the run only tries its scripts and makes no snapshots."""
+        """A test runs its scripts and makes no snapshots."""
         return self.trigger == Trigger.TEST
 
 
 class RunTarget(models.Model):
-    """What became of one target of a run."""
+    """The result of one target of a run."""
 
     class State(models.TextChoices):
-        """Where a target stands."""
-
         PLANNED = "planned"
         LEFT_OUT = "left_out"  # it failed before anything was frozen
         FIRED = "fired"
-        REFUSED = "refused"  # AWS made nothing
-        UNKNOWN = "unknown"  # the answer was lost; settled by looking for the tag
+        REFUSED = "refused"  # AWS made no snapshot
+        UNKNOWN = "unknown"  # the answer was lost; the server looks for the tag to find out
         USABLE = "usable"
         FAILED = "failed"
 
@@ -156,20 +153,15 @@ class RunTarget(models.Model):
     returned_before_thaw = models.BooleanField(default=False)
 
     class Meta:
-        """Targets keep the policy's order."""
-
         ordering = ["pk"]
 
     def __str__(self) -> str:
-        """Return what is backed up."""
         return self.instance_id or self.volume_id
 
 
 class RunSnapshot(models.Model):
-    """One EBS snapshot that a run made."""
-
     class State(models.TextChoices):
-        """Where a snapshot stands; error and missing are final."""
+        """ERROR and MISSING are final."""
 
         PENDING = "pending"
         COMPLETED = "completed"
@@ -187,7 +179,7 @@ class RunSnapshot(models.Model):
     absent_polls = models.PositiveIntegerField(default=0)
 
     class Meta:
-        """Pending ones are looked for in every poll."""
+        """Each poll looks for the pending ones."""
 
         ordering = ["pk"]
         indexes = [
@@ -197,12 +189,11 @@ class RunSnapshot(models.Model):
         ]
 
     def __str__(self) -> str:
-        """Return AWS's id."""
         return self.snapshot_id
 
 
 class PhaseResult(models.Model):
-    """What one attempt of one script did."""
+    """The result of one attempt of one script."""
 
     run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="phases")
     phase = models.CharField(max_length=16, choices=_PHASES)
@@ -217,7 +208,7 @@ class PhaseResult(models.Model):
     stderr = models.TextField(blank=True)
 
     class Meta:
-        """An attempt is entered once, whoever enters it."""
+        """An attempt is entered only once, even if two processes try."""
 
         ordering = ["pk"]
         constraints = [
@@ -227,12 +218,11 @@ class PhaseResult(models.Model):
         ]
 
     def __str__(self) -> str:
-        """Return the phase and its outcome."""
         return f"{self.phase} {self.outcome}"
 
 
 class RunEvent(models.Model):
-    """One line of a run's history. Never changed; `at` is when it happened, not when it was entered."""
+    """One line of a run's history. It never changes; `at` is when it happened, not when it was entered."""
 
     run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="events")
     at = models.DateTimeField()
@@ -240,10 +230,7 @@ class RunEvent(models.Model):
     text = models.TextField()
 
     class Meta:
-        """In the order in which it happened."""
-
         ordering = ["at", "pk"]
 
     def __str__(self) -> str:
-        """Return the line."""
         return self.text

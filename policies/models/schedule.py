@@ -1,4 +1,4 @@
-"""When policies are due: a schedule, which any number of its owner's policies may follow."""
+"""A schedule says when policies are due. Any number of its owner's policies can follow it."""
 
 from django.conf import settings
 from django.db import models
@@ -9,10 +9,10 @@ from policies.models.querysets import OwnedQuerySet
 
 
 class Schedule(models.Model):
-    """Either `cron`, or each `every_number` `every_unit` from `starting` on.
+    """Either `cron`, or every `every_number` `every_unit`, counted from `starting`.
 
-    `starting` and `ending` are what the clock of the time zone shows ("2026-12-01T00:00"), not moments: they stay
-    what was entered when the zone or its rules change. `disabled` is a list of lines ("sat sun 08:00-18:00").
+    `starting` and `ending` are local times in the time zone ("2026-12-01T00:00"), not moments: they stay as entered
+    when the zone or its rules change. `disabled` is a list of lines ("sat sun 08:00-18:00").
     """
 
     owner = models.ForeignKey(
@@ -32,7 +32,7 @@ class Schedule(models.Model):
     objects = OwnedQuerySet["Schedule"].as_manager()
 
     class Meta:
-        """One name an owner; one way to say when."""
+        """A name is unique for its owner; a schedule is either cron or every."""
 
         constraints = [
             models.UniqueConstraint("owner", Lower("name"), name="schedule_name_is_the_owners_own"),
@@ -48,5 +48,4 @@ class Schedule(models.Model):
         ]
 
     def __str__(self) -> str:
-        """Return the schedule's name."""
         return self.name

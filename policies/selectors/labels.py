@@ -1,4 +1,4 @@
-"""Rows by the names that people give: "owner/name", or a run's id. InputError, with a sentence, where there is none."""
+"""Find rows by the names that people use: "owner/name", or a run's id. InputError if there is no such row."""
 
 from uuid import UUID
 
@@ -10,18 +10,18 @@ from scripts_admin.models import User
 
 
 def policy(label: str, user: User | None = None) -> Policy:
-    """Return the policy called "owner/name", as the user may see it (None: all).
+    """Return the policy called "owner/name", if the user may see it (None: any policy).
 
-    InputError where there is none, or the label is none.
+    InputError if there is none, or if the label is malformed.
     """
     owner, slash, name = label.partition("/")
     if not slash or not owner or not name:
-        message = f"{label!r} names no policy: write OWNER/NAME, such as cpm_user1/policy1."
+        message = f"{label!r} does not name a policy: write OWNER/NAME, such as cpm_user1/policy1."
         raise InputError(message)
     if not names.is_policy_name(name):
         message = (
-            f"{name!r} cannot be a policy's name: use letters, digits, '_' and '-', 64 at most, and no dot, as "
-            "a script's base name ends at its first dot."
+            f"{name!r} is not a valid policy name: use at most 64 letters, digits, '_' and '-'. A dot is not "
+            "allowed, as a script's base name ends at its first dot."
         )
         raise InputError(message)
     rows = Policy.objects.select_related("owner", "folder", "account")
@@ -30,33 +30,37 @@ def policy(label: str, user: User | None = None) -> Policy:
         rows = rows.visible_to(user)
     found = rows.filter(owner__username=owner, name=name).first()
     if found is None:
-        message = f"There is no policy {label}: list_runs and the admin pages show those there are."
+        message = (
+            f"There is no policy {label}: look for its name with list_runs or on the admin pages."
+        )
         raise InputError(message)
     return found
 
 
 def account(label: str) -> Account:
-    """Return the account that "owner/name" names; InputError where there is none."""
+    """Return the account called "owner/name"; InputError if there is none."""
     owner, _, name = label.partition("/")
     if not owner or not name:
-        message = f"{label!r} names no account: write OWNER/NAME, such as cpm_user1/lab."
+        message = f"{label!r} does not name an account: write OWNER/NAME, such as cpm_user1/lab."
         raise InputError(message)
     found = Account.objects.select_related("owner").filter(owner__username=owner, name=name).first()
     if found is None:
-        message = f"There is no account {label}: the admin pages show those there are."
+        message = f"There is no account {label}: look for its name on the admin pages."
         raise InputError(message)
     return found
 
 
 def run(run_id: str) -> Run:
-    """Return a run with all that its page shows; InputError where there is none of that id."""
+    """Return a run with all that its page shows; InputError if no run has that id."""
     try:
         key = UUID(run_id)
     except ValueError:
-        message = f"{run_id!r} is no run's id: give the UUID that run_policy or list_runs printed."
+        message = (
+            f"{run_id!r} is not a run's id: give the UUID that run_policy or list_runs printed."
+        )
         raise InputError(message) from None
     found = runs.whole().filter(pk=key).first()
     if found is None:
-        message = f"There is no run {run_id}: list_runs shows those there are."
+        message = f"There is no run {run_id}: look for its id with list_runs."
         raise InputError(message)
     return found

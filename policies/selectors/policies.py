@@ -1,4 +1,4 @@
-"""Policies, with what is shown of one, in a fixed number of queries."""
+"""Policies with everything that pages show of them, in a fixed number of queries."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -15,7 +15,7 @@ from scripts_admin.models import User
 
 
 class PlannedTarget(NamedTuple):
-    """What a policy backs up: an instance, or a volume by itself."""
+    """A policy's target: an instance, or a volume by itself."""
 
     instance_id: str
     volume_id: str
@@ -25,7 +25,7 @@ class PlannedTarget(NamedTuple):
 
 
 class PolicyRow(NamedTuple):
-    """A policy as lists show it. Schedules are names."""
+    """A policy as lists show it; `schedules` are names."""
 
     owner: str
     name: str
@@ -37,7 +37,7 @@ class PolicyRow(NamedTuple):
 
 
 class PolicyDetail(NamedTuple):
-    """A policy with all that its page shows of it."""
+    """A policy with all that its page shows."""
 
     policy: PolicyRow
     account: str
@@ -47,15 +47,13 @@ class PolicyDetail(NamedTuple):
 
 
 class FrozenPolicy(NamedTuple):
-    """A policy whose application may be frozen."""
-
     owner: str
     name: str
     since: datetime
 
 
 def whole() -> OwnedQuerySet[Policy]:
-    """Return the policies with what is shown of one, in a fixed number of queries and without secrets."""
+    """Return the policies with all that pages show, in a fixed number of queries and without secrets."""
     rows = Policy.objects.select_related("owner", "folder", "account", "last_run")
     return rows.defer("account__secret_access_key").prefetch_related(
         Prefetch("targets", PolicyTarget.objects.order_by("pk")),
@@ -86,7 +84,7 @@ def listed(user: User) -> OwnedQuerySet[Policy]:
 
 
 def row(policy: Policy) -> PolicyRow:
-    """Return the policy as lists show it, read as `whole` does."""
+    """Return the policy as lists show it; it must be read as by `whole`."""
     return PolicyRow(
         owner=policy.owner.username,
         name=policy.name,
@@ -99,7 +97,7 @@ def row(policy: Policy) -> PolicyRow:
 
 
 def detail(policy: Policy) -> PolicyDetail:
-    """Return the policy with all that its page shows, read as `whole` does."""
+    """Return the policy with all that its page shows; it must be read as by `whole`."""
     return PolicyDetail(
         policy=row(policy),
         account=policy.account.name,
@@ -120,7 +118,7 @@ def _target(target: PolicyTarget) -> PlannedTarget:
 
 
 def may_be_frozen(user: User) -> Sequence[FrozenPolicy]:
-    """Return the policies that may be frozen, as the user may see them, the longest first."""
+    """Return the policies that the user may see and that may be frozen, the longest frozen first."""
     rows = Policy.objects.visible_to(user).filter(may_be_frozen_since__isnull=False)
     columns = ("owner__username", "name", "may_be_frozen_since")
     return [

@@ -1,4 +1,4 @@
-"""Runs: what is shown of them, and what their end is judged by."""
+"""Runs: what pages show of them, and the facts that decide their result."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -16,7 +16,7 @@ from scripts_admin.models import User
 
 
 def facts(run: Run) -> Facts:
-    """Return what the run's end is judged by, as the rows have it. Outputs, which may be long, are not read."""
+    """Return the facts that decide the run's result, from its rows. Outputs may be long and are not read."""
     results = PhaseResult.objects.filter(run=run, attempt=1).order_by()
     first = dict(results.values_list("phase", "outcome"))
     snapshots = RunSnapshot.objects.filter(target__run=run).order_by()
@@ -53,7 +53,7 @@ def _target_facts(
 
 
 def whole() -> RunQuerySet[Run]:
-    """Return the runs with everything that is shown of one, in a fixed number of queries."""
+    """Return the runs with everything that pages show, in a fixed number of queries."""
     return Run.objects.prefetch_related(
         Prefetch("targets", RunTarget.objects.prefetch_related("snapshots")),
         "phases",
@@ -62,7 +62,7 @@ def whole() -> RunQuerySet[Run]:
 
 
 class RunRow(NamedTuple):
-    """A run without its parts. The names of owner and policy are those of the day on which it was made."""
+    """A run without its parts. The names of owner and policy are from the time when the run was created."""
 
     id: UUID
     label: str
@@ -85,7 +85,7 @@ class RunRow(NamedTuple):
 
 
 class PhaseRow(NamedTuple):
-    """What a phase did at its first attempt; outputs are whole, times aware."""
+    """The result of a phase's first attempt; outputs are complete, times are aware."""
 
     phase: str
     outcome: str = Outcome.NOT_RUN
@@ -99,8 +99,6 @@ class PhaseRow(NamedTuple):
 
 
 class SnapshotRow(NamedTuple):
-    """One snapshot of a target."""
-
     snapshot_id: str
     volume_id: str
     state: str
@@ -108,7 +106,7 @@ class SnapshotRow(NamedTuple):
 
 
 class TargetRow(NamedTuple):
-    """What became of a target: an instance, or a volume by itself."""
+    """The result of a target: an instance, or a volume by itself."""
 
     instance_id: str
     volume_id: str
@@ -121,15 +119,13 @@ class TargetRow(NamedTuple):
 
 
 class EventRow(NamedTuple):
-    """A line of a run's history."""
-
     at: datetime
     state: str
     text: str
 
 
 class RunDetail(NamedTuple):
-    """A run with all that is shown of it. Phases and events are in their order."""
+    """A run with all that its page shows. Phases and events are in order."""
 
     run: RunRow
     phases: tuple[PhaseRow, ...]
@@ -140,7 +136,7 @@ class RunDetail(NamedTuple):
 def recent(
     user: User | None = None, policy: Policy | None = None, limit: int = 50
 ) -> Sequence[RunRow]:
-    """Return the newest runs, newest first, as the user may see them (None: all)."""
+    """Return the newest runs that the user may see (None: all), newest first."""
     return [row(run) for run in newest(Run.objects.all(), user, policy, limit)]
 
 
@@ -156,12 +152,12 @@ def newest(
 
 
 def row(run: Run) -> RunRow:
-    """Return the run without its parts; nothing is read."""
+    """Return the run without its parts; makes no query."""
     return RunRow(*(getattr(run, name) for name in RunRow._fields))
 
 
 def detail(run: Run) -> RunDetail:
-    """Return the run with its parts, its rows prefetched as `whole` does."""
+    """Return the run with its parts; its rows must be prefetched as by `whole`."""
     return RunDetail(
         run=row(run),
         phases=_phases(run),

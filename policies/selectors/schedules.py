@@ -1,4 +1,4 @@
-"""Schedules, with the policies that follow them."""
+"""Schedules with the policies that follow them."""
 
 from typing import NamedTuple
 
@@ -10,15 +10,13 @@ from scripts_admin.models import User
 
 
 class Follower(NamedTuple):
-    """A policy that follows a schedule."""
-
     owner: str
     name: str
     enabled: bool
 
 
 class ScheduleRow(NamedTuple):
-    """A schedule as lists show it; disabled times are lines, followers those that the user may see."""
+    """A schedule as lists show it; `disabled` are lines, `followers` only those that the user may see."""
 
     id: int
     owner: str
@@ -29,7 +27,7 @@ class ScheduleRow(NamedTuple):
 
 
 def listed(user: User) -> OwnedQuerySet[Schedule]:
-    """Return the schedules that the user may see with the policies that follow them, by owner and name."""
+    """Return the schedules that the user may see, with their policies, sorted by owner and name."""
     rows = Schedule.objects.visible_to(user).select_related("owner")
     followers = Policy.objects.visible_to(user).select_related("owner").order_by("name")
     return rows.prefetch_related(Prefetch("policies", followers)).order_by(
@@ -38,7 +36,7 @@ def listed(user: User) -> OwnedQuerySet[Schedule]:
 
 
 def row(schedule: Schedule) -> ScheduleRow:
-    """Return the schedule as lists show it, read as `listed` does."""
+    """Return the schedule as lists show it; it must be read as by `listed`."""
     return ScheduleRow(
         id=schedule.pk,
         owner=schedule.owner.username,

@@ -1,4 +1,4 @@
-"""Pages of policies. What is not yours does not exist."""
+"""The pages of policies. A page that a person may not see is answered as if it did not exist."""
 
 from django.contrib.auth.decorators import login_required
 from django.http import Http404, HttpRequest, HttpResponse
@@ -10,13 +10,12 @@ from policies.views import visitor
 
 ON_A_PAGE = 50
 NEWEST_RUNS = 20
-# The page tells these above, among the facts.
+# The page shows these among the facts above.
 _TOLD_ABOVE = {"enabled", "retries.count", "retries.minutes"}
 
 
 @login_required
 def listing(request: HttpRequest) -> HttpResponse:
-    """Show the policies that the person may see, and when each runs next."""
     page = visitor.page(request, policies.listed(visitor.person(request)), ON_A_PAGE)
     rows = [
         (policies.row(each), outlook.of_policy(each, looked_at=outlook.LOOKED_AT_IN_A_LIST))
@@ -27,7 +26,7 @@ def listing(request: HttpRequest) -> HttpResponse:
 
 @login_required
 def detail(request: HttpRequest, owner: str, name: str) -> HttpResponse:
-    """Show one policy; 404 for what is not theirs, as for what is not there."""
+    """404 both for a policy that the person may not see and for one that does not exist."""
     person = visitor.person(request)
     rows = policies.whole().visible_to(person)
     found = rows.filter(owner__username=owner, name=name).first()

@@ -1,4 +1,4 @@
-"""Pages of runs. What is not yours does not exist."""
+"""The pages of runs. A page that a person may not see is answered as if it did not exist."""
 
 from uuid import UUID
 
@@ -13,13 +13,12 @@ SHOWN = 100
 
 
 def index(_: HttpRequest) -> HttpResponse:
-    """Lead to the runs."""
+    """Redirect to the list of runs."""
     return redirect("runs")
 
 
 @login_required
 def listing(request: HttpRequest) -> HttpResponse:
-    """Show the newest runs that the person may see."""
     found = runs.recent(user=visitor.person(request), limit=SHOWN)
     frozen = policies.may_be_frozen(visitor.person(request))
     return render(request, "policies/runs.html", {"runs": found, "frozen": frozen})
@@ -27,7 +26,7 @@ def listing(request: HttpRequest) -> HttpResponse:
 
 @login_required
 def detail(request: HttpRequest, run_id: UUID) -> HttpResponse:
-    """Show one run; 404 for what is not theirs, as for what is not there."""
+    """404 both for a run that the person may not see and for one that does not exist."""
     rows = runs.whole().visible_to(visitor.person(request))
     found = rows.select_related("policy__owner").filter(pk=run_id).first()
     if found is None:

@@ -1,4 +1,4 @@
-"""The page of schedules. What is not yours does not exist."""
+"""The page of schedules. It shows only those that the person may see."""
 
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
@@ -8,7 +8,7 @@ from policies.selectors import schedules
 from policies.services.due import outlook
 from policies.views import visitor
 
-ON_A_PAGE = 25  # the next times of each are reckoned
+ON_A_PAGE = 25  # the page computes the next times of each
 
 
 @login_required

@@ -1,4 +1,4 @@
-"""Who looks, and at which page of a long list."""
+"""The visitor of a page, and the part of a long list that they ask for."""
 
 from typing import TypeVar
 
@@ -12,11 +12,10 @@ Row = TypeVar("Row", bound=models.Model)
 
 
 def person(request: HttpRequest) -> User:
-    """Return who looks."""
     assert isinstance(request.user, User)  # noqa: S101 - login_required lets nobody else in
     return request.user
 
 
 def page(request: HttpRequest, rows: models.QuerySet[Row], size: int) -> Page[Row]:
-    """Return the page that `?page=` names; the first or the last where there is no such page."""
+    """Return the page that `?page=` names; if there is no such page, the first or the last."""
     return Paginator(rows, size).get_page(request.GET.get("page"))

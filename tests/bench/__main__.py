@@ -10,9 +10,9 @@ PAGE = Path(__file__).resolve().parents[2] / "docs" / "benchmarks.md"
 
 
 def main() -> None:
-    """Measure and print; write the page where everything was measured in full size."""
+    """Measure and print; write the page only if all parts were measured in full size."""
     given = _arguments()
-    about = machine.facts()  # first: the rounds make a load of their own
+    about = machine.facts()  # first, as the rounds make load themselves
     results = parts.measure(given.only, parts.QUICK if given.quick else parts.FULL)
     text = report.page(results, about, datetime.now(tz=UTC).date())
     print(text, end="")

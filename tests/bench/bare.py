@@ -1,6 +1,6 @@
-"""Bare warm boto3: what one would write by hand, in one process, with a client that has been used before.
+"""Bare warm boto3: handwritten code in one process, with a client that was already used.
 
-`python -m tests.bench.bare BEFORE AFTER INSTANCE`: a round for each line that comes in.
+`python -m tests.bench.bare BEFORE AFTER INSTANCE`: it makes a round for each input line.
 """
 
 import subprocess
@@ -12,7 +12,7 @@ from tests.bench.request import DESCRIPTION, REGION, TAGS
 
 
 def main() -> None:
-    """Make the client, say that it is made, and serve."""
+    """Make the client, report that it is ready, and serve."""
     before, after, instance = sys.argv[1:]
     client = boto3.client("ec2", region_name=REGION)
     client.describe_instances(InstanceIds=[instance])

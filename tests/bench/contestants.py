@@ -1,4 +1,4 @@
-"""Those who take turns: two warm processes that make a round on a word, and a shell script."""
+"""The contestants: two warm processes that make a round on an order, and a shell script."""
 
 import json
 import select
@@ -15,7 +15,7 @@ from tests.bench.request import DESCRIPTION, REGION, TAGS
 PROJECT = Path(__file__).resolve().parents[2]
 END_SECONDS = 10.0
 ORDER_SECONDS = 300.0
-ROUND_SECONDS = 60.0  # far more than any round takes: past it something hangs
+ROUND_SECONDS = 60.0  # far more than any round takes: after that, something hangs
 
 
 class ContestantError(Exception):
@@ -23,12 +23,12 @@ class ContestantError(Exception):
 
 
 class Warm:
-    """A Python process that stays: one line in is one round, one line of JSON out its answer."""
+    """A Python process that keeps running: each input line is a round, each output line its answer in JSON."""
 
     def __init__(
         self, module: str, arguments: Sequence[str], environment: Mapping[str, str], log: Path
     ) -> None:
-        """Prepare `python -m module`; what it says on standard error goes into `log`."""
+        """Prepare `python -m module`; its standard error goes into `log`."""
         self._command = [sys.executable, "-m", module, *arguments]
         self._environment, self._log = dict(environment), log
         self._process: subprocess.Popen[str] | None = None
@@ -54,7 +54,7 @@ class Warm:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """End it: it goes when nobody can ask it any more."""
+        """End it: it exits when its standard input is closed."""
         process, self._process = self._process, None
         if process is None or process.stdin is None or process.stdout is None:
             return
@@ -71,7 +71,7 @@ class Warm:
         return self.round(json.dumps(what), ORDER_SECONDS)
 
     def round(self, what: str = "", within_seconds: float = ROUND_SECONDS) -> dict[str, Any]:
-        """Have one round made; return what the contestant says of it."""
+        """Order one round; return the contestant's answer."""
         if self._process is not None and self._process.stdin is not None:
             self._process.stdin.write(f"{what}\n")
             self._process.stdin.flush()
@@ -91,7 +91,7 @@ class Warm:
 
 
 class Shell:
-    """The shell script that one would write: before; aws ec2 create-snapshots; after."""
+    """A plain shell script: before; aws ec2 create-snapshots; after."""
 
     def __init__(
         self,
@@ -120,7 +120,6 @@ class Shell:
         self._path.chmod(0o755)
 
     def round(self) -> None:
-        """Make one round."""
         done = subprocess.run(
             [str(self._path)], env=self._environment, capture_output=True, text=True, check=False
         )

@@ -1,4 +1,4 @@
-"""(c) The hold of single runs while a hundred others are under way, through the server's own processes."""
+"""(c) The hold of single runs during a hundred other runs, through the server's own processes."""
 
 import tempfile
 import threading
@@ -15,17 +15,17 @@ from tests.bench.served import Served, serving
 from tests.ground.processes import wait_until
 
 VOLUMES = 4
-BEFORE_SECONDS = 2  # how long before of the others takes: a flush, a lock that is waited for
-PENDING_SECONDS = 86_400  # the bench itself ends the snapshots of those that have waited longest
+BEFORE_SECONDS = 2  # duration of before in the other runs: a flush, or a wait for a lock
+PENDING_SECONDS = 86_400  # the bench itself ends the snapshots of the runs that have waited longest
 REST_SECONDS = 0.1
 THAW_SECONDS = 60.0
-SPARE = 60  # policies more than are under way: those at complete, or just ended
+SPARE = 60  # more policies than runs: some are at complete or have just ended
 OTHERS, OURS = "others", "bench"
 
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """How many runs are measured, and how many others wait, and are on the way, all the while."""
+    """The number of measured runs, and the numbers of other runs that wait and that move meanwhile."""
 
     turns: int
     waiting: int
@@ -34,9 +34,9 @@ class Size:
 
 @dataclass(slots=True)
 class Measured:
-    """Holds as the scripts measured them, and what the simulated AWS took for their calls; in seconds.
+    """Holds as the scripts measured them, and the simulated AWS's time for their calls; in seconds.
 
-    `waiting` and `moving`: how many other runs were under way, looked at ten times a second.
+    `waiting` and `moving`: the numbers of other runs, counted ten times a second.
     """
 
     size: Size
@@ -53,7 +53,7 @@ class Measured:
 
 
 def measure(size: Size) -> Measured:
-    """Make the crowd, and measure in the midst of it."""
+    """Start the crowd, and measure within it."""
     measured = Measured(size)
     with (
         tempfile.TemporaryDirectory(prefix="n2w-", dir="/dev/shm") as memory,
@@ -85,7 +85,7 @@ def measure(size: Size) -> Measured:
 
 @contextmanager
 def _crowd(served: Served, measured: Measured) -> Iterator["_Alive"]:
-    """Have the others under way; gives a function that raises where they have stopped."""
+    """Keep the other runs going; yields a function that raises if they have stopped."""
     size = measured.size
     names = [f"other{number}" for number in range(size.waiting + size.moving + SPARE)]
     served.enter(OTHERS, names, VOLUMES)

@@ -1,4 +1,4 @@
-"""What a row of measurements says: medians, quartiles, p95, and how sure a ratio is."""
+"""Statistics of a row of measurements: medians, quartiles, p95, and the confidence of a ratio."""
 
 import math
 import random
@@ -12,7 +12,7 @@ LOWER_QUARTILE, MEDIAN, UPPER_QUARTILE, P95 = 4, 9, 14, 18  # among the 19 cuts 
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """A row of measurements, summed up; all but `rounds` in the unit of the values."""
+    """The summary of a row of measurements; all but `rounds` are in the unit of the values."""
 
     rounds: int
     median: float
@@ -22,14 +22,14 @@ class Spread:
 
 
 def spread(values: Sequence[float]) -> Spread:
-    """Sum up at least two values."""
+    """Summarise at least two values."""
     cuts = statistics.quantiles(values, n=20, method="inclusive")
     return Spread(len(values), cuts[MEDIAN], cuts[LOWER_QUARTILE], cuts[UPPER_QUARTILE], cuts[P95])
 
 
 @dataclass(frozen=True, slots=True)
 class Ratio:
-    """A ratio of two medians, and the interval that it lies in with 95 %."""
+    """A ratio of two medians, and its 95 % interval."""
 
     value: float
     low: float
@@ -50,19 +50,18 @@ def ratio(above: Sequence[float], below: Sequence[float]) -> Ratio:
 
 @dataclass(frozen=True, slots=True)
 class Polls:
-    """Polls of pending snapshots, of which each asked for `asked` in `calls` calls."""
+    """Polls of pending snapshots: each poll asked for `asked` snapshots in `calls` calls."""
 
     polls: Sequence[tuple[int, int]]
     batch: int = 200
 
     @property
     def calls(self) -> int:
-        """Return how many calls were made in all."""
         return sum(calls for _, calls in self.polls)
 
     @property
     def worst_excess(self) -> int:
-        """Return by how many calls the worst poll was above one for each full or begun batch; 0 or less is none."""
+        """Return how many calls the worst poll made beyond one per full or partial batch; 0 or less means none."""
         return max(
             (calls - math.ceil(asked / self.batch) for asked, calls in self.polls), default=0
         )

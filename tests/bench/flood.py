@@ -1,4 +1,4 @@
-"""(d) Many policies that are due in the same second, against a shell script that does the same with the aws CLI."""
+"""(d) Many policies due in the same second, compared with a shell script that does the same with the aws CLI."""
 
 import os
 import shlex
@@ -31,7 +31,7 @@ WHOLE = "application, thawed by worker"
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """How many policies, how many runs of the shell script, and how long snapshots are pending (seconds)."""
+    """The numbers of policies and of runs of the shell script, and the seconds that snapshots are pending."""
 
     policies: int
     scripts: int
@@ -40,7 +40,7 @@ class Size:
 
 @dataclass(slots=True)
 class Measured:
-    """What came out, in seconds. `cpu`: what the server's processes used for all runs, by what they are."""
+    """The results, in seconds. `cpu`: the CPU time of the server for all runs, by kind of process."""
 
     size: Size
     thawed: float = 0.0
@@ -57,7 +57,7 @@ class Measured:
 
 
 def measure(size: Size) -> Measured:
-    """Let all policies be due at once, follow them to their ends, then run the script."""
+    """Make all policies due at once, follow their runs to the end, then run the script."""
     measured = Measured(size)
     with serving(pending_seconds=size.pending_seconds) as served:
         owners = _enter(served, size)
@@ -93,7 +93,7 @@ def _enter(served: Served, size: Size) -> list[str]:
 
 
 def _warm_up(served: Served) -> None:
-    """Have a few runs made that do not count: a server that has been up for a minute has loaded what it needs."""
+    """Make a few runs that do not count: a server that has been up for a minute has loaded its code."""
     names = [f"warm{number}" for number in range(WARM_UP_RUNS)]
     served.enter(WARM_UP_OWNER, names, VOLUMES)
     for name in names:
@@ -115,7 +115,7 @@ def _is_over(served: Served, owners: list[str], policies: int) -> bool:
 
 @contextmanager
 def _accounted(served: Served, measured: Measured) -> Iterator[None]:
-    """Take down what the server and the simulated AWS use within the block."""
+    """Record the CPU time of the server and the simulated AWS within the block."""
     before, aws = processes.cpu_seconds(served.tree()), served.aws_cpu_seconds()
     yield
     used: dict[str, float] = defaultdict(float)
@@ -125,12 +125,12 @@ def _accounted(served: Served, measured: Measured) -> Iterator[None]:
 
 
 def _run_scripts(served: Served, measured: Measured) -> None:
-    """Run the script as many at a time as there are cores, as the server's processes had all of them to share."""
+    """Run as many scripts at a time as there are cores, as the server's processes could use all cores too."""
     at_a_time = os.cpu_count() or 1
     environment = dict(served.environment)
     del environment[
         "PYTHONDONTWRITEBYTECODE"
-    ]  # the first run compiles what is not compiled, and does not count
+    ]  # the first run compiles Python files, and does not count
     scripts = [_script(served, number) for number in range(at_a_time)]
     _together(scripts[:1], environment)
     while len(measured.script_cpu) < measured.size.scripts:
@@ -140,7 +140,7 @@ def _run_scripts(served: Served, measured: Measured) -> None:
 
 
 def _together(scripts: Sequence[Path], environment: Mapping[str, str]) -> list[tuple[float, float]]:
-    """Run the scripts at the same time; return the CPU time of each, its children's included, and its duration."""
+    """Run the scripts at the same time; return the CPU time of each, with its children, and its duration."""
     with ThreadPoolExecutor(len(scripts)) as pool:
         return list(pool.map(lambda script: _run(script, environment), scripts))
 
@@ -156,7 +156,7 @@ def _run(script: Path, environment: Mapping[str, str]) -> tuple[float, float]:
 
 
 def _script(served: Served, number: int) -> Path:
-    """Write the script that one would write for a backup of one instance."""
+    """Write a plain script for a backup of one instance."""
     instance = served.aws.add_instance(volumes=[VolumeSpec() for _ in range(VOLUMES)]).instance_id
     folder = served.home / f"by-hand-{number}"
     folder.mkdir()

@@ -1,4 +1,4 @@
-"""The machine that was measured on, as far as a reader needs it to compare."""
+"""The facts of the measured machine that a reader needs for a comparison."""
 
 import os
 import platform
@@ -10,7 +10,7 @@ PACKAGES = ("boto3", "awscli", "django", "moto")
 
 
 def facts() -> dict[str, str]:
-    """Return what the machine is, by name; no name of a host or path is in it."""
+    """Return the facts by name, without host names and paths."""
     versions = ", ".join(f"{name} {metadata.version(name)}" for name in PACKAGES)
     return {
         "CPU": f"{_cpu()}, {os.cpu_count()} cores",

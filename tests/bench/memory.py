@@ -1,4 +1,4 @@
-"""(f) What a window weighs, and the whole server while nothing is to do."""
+"""(f) The memory of a window, and of the whole server while it is idle."""
 
 import json
 import subprocess
@@ -12,14 +12,14 @@ from tests.bench import processes
 from tests.bench.contestants import PROJECT
 from tests.bench.served import serving
 
-SETTLE_SECONDS = 10.0  # for the first ticks and polls, which load what they need
+SETTLE_SECONDS = 10.0  # for the first ticks and polls, which load code
 
 
 @dataclass(slots=True)
 class Measured:
     """In bytes. `gates`, `held`: private, of each window. `growth`: of all memory, for each window.
 
-    `idle`: proportional, of a server with nothing to do, by what its processes are.
+    `idle`: proportional, of an idle server, by kind of process.
     """
 
     gates: list[int] = field(default_factory=list)
@@ -29,7 +29,7 @@ class Measured:
 
 
 def measure(number: int) -> Measured:
-    """Weigh so many windows that stand open at the same time, then a server that was just started."""
+    """Measure this many windows that are open at the same time, then a server that has just started."""
     measured = Measured()
     with tempfile.TemporaryDirectory(prefix="n2w-", dir="/dev/shm") as folder:
         done = subprocess.run(

@@ -8,7 +8,7 @@ from tests.bench import crowd, flood, memory, quiet, rounds
 
 @dataclass(slots=True)
 class Results:
-    """What was measured; None for parts that were not asked for."""
+    """The measurements; None for parts that were not requested."""
 
     holds: rounds.Measured | None = None
     crowded: crowd.Measured | None = None
@@ -20,8 +20,6 @@ class Results:
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """How much of everything."""
-
     rounds: rounds.Size
     crowd: crowd.Size
     flood: flood.Size
@@ -53,7 +51,7 @@ LETTERS = "abcdefg"
 
 
 def measure(letters: Collection[str], sizes: Sizes) -> Results:
-    """Measure these parts, one after the other. (a) and (b) are one; (c) is compared with (a), and brings it along."""
+    """Measure these parts one after the other. (a) and (b) are one; (c) includes (a), as they are compared."""
     results = Results()
     parts: Mapping[str, Callable[[], None]] = {
         "abc": lambda: setattr(results, "holds", rounds.measure(sizes.rounds)),

@@ -1,4 +1,4 @@
-"""What a tree of processes costs: CPU time, the dead included, and memory, told apart by title."""
+"""The cost of a process tree: CPU time, with ended processes, and memory, by process title."""
 
 import os
 from collections.abc import Iterable
@@ -20,8 +20,8 @@ def tree(pid: int) -> list[int]:
 def cpu_seconds(pids: Iterable[int]) -> dict[int, float]:
     """Return the CPU time of each process: user and system, its own and that of children it has waited for.
 
-    A child that has ended is in its parent's figure, and so on up: the sum over a tree holds every process
-    that it ever had, as long as nobody in it was left to init.
+    The figure of a parent includes its ended children, and so on up: the sum over a tree includes every
+    process that it ever had, unless one of them was reparented to init.
     """
     found = {}
     for pid in pids:
@@ -33,14 +33,13 @@ def cpu_seconds(pids: Iterable[int]) -> dict[int, float]:
 
 
 def title(pid: int) -> str:
-    """Return what `ps` shows of the process."""
     with suppress(OSError):
         return (_PROC / str(pid) / "cmdline").read_bytes().replace(b"\0", b" ").decode().strip()
     return ""
 
 
 def kind(pid: int) -> str:
-    """Return what a process of the server is, as a reader of the page knows it."""
+    """Return the kind of a process of the server, in the words of the page."""
     shown = title(pid)
     if "multiprocessing" in shown or shown.startswith("n2wbackup guard"):
         return "guards and scripts"

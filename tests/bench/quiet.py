@@ -1,4 +1,4 @@
-"""(e) and (g): what the server does while nothing new is due, in a database of its own and without AWS."""
+"""(e) and (g): the work of the server while nothing is due, in a separate database and without AWS."""
 
 from dataclasses import dataclass, field
 
@@ -11,7 +11,7 @@ OWNER, POLICY = "bench", "model"
 
 @dataclass(slots=True)
 class Following:
-    """An hour of `rounds` polls with `runs` waiting runs. `made`: the polls that asked for something."""
+    """An hour of `rounds` polls with `runs` waiting runs. `made`: the polls that made calls."""
 
     runs: int
     rounds: int = 0
@@ -19,25 +19,24 @@ class Following:
 
     @property
     def snapshots(self) -> int:
-        """Return how many snapshots were pending."""
         return self.runs * EACH
 
     @property
     def naive_calls(self) -> int:
-        """Return how many calls a poll of each run would make at the same pace."""
+        """Return the number of calls if each run were polled separately at the same pace."""
         return self.rounds * self.runs
 
 
 @dataclass(slots=True)
 class Ticking:
-    """How long ticks took, in seconds, with so many policies."""
+    """The durations of ticks, in seconds, with this many policies."""
 
     policies: int
     seconds: list[float] = field(default_factory=list)
 
 
 def follow(runs: int) -> Following:
-    """Follow the pending snapshots of so many runs for an hour, on a clock that is turned by hand."""
+    """Follow the pending snapshots of this many runs for an hour, on a clock that the bench sets."""
     measured = Following(runs)
     with serving(pending_seconds=1) as served:
         served.enter(OWNER, [POLICY], 1)

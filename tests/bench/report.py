@@ -1,4 +1,4 @@
-"""The page of what was measured: the goals first, then a section for each part, the method and the machine."""
+"""The page of the measurements: first the goals, then a section for each part, the method and the machine."""
 
 from collections.abc import Mapping
 from datetime import date
@@ -11,7 +11,7 @@ INTRODUCTION = "Written by `make bench`; run it on your own machine to write thi
 
 
 def page(results: Results, machine: Mapping[str, str], day: date) -> str:
-    """Return as Markdown what is there of the results; the whole page where all is."""
+    """Return the present results as Markdown; the whole page if all are present."""
     parts = ["# Benchmarks", INTRODUCTION, "## Goals", _goals(results)]
     parts += [part for each in _sections(results) for part in each]
     facts = [*machine.items(), ("Date", day.isoformat())]

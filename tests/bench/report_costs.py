@@ -54,7 +54,7 @@ def memory_goal(measured: memory.Measured) -> tuple[str, ...]:
 
 
 def memory_section(measured: memory.Measured) -> tuple[str, ...]:
-    """Return what windows and the server weigh, and the method."""
+    """Return the memory of windows and of the server, and the method."""
     windows = [
         ("Both scripts at their gates", spread(measured.gates)),
         ("Before has ended, after at its gate", spread(measured.held)),

@@ -52,7 +52,7 @@ A ratio is one of medians; its interval (95 %) is bootstrapped from the rounds; 
 
 
 def goals(measured: Measured) -> list[tuple[str, ...]]:
-    """Return the rows on the hold, of which the second has no goal."""
+    """Return the rows on the hold; the second one has no goal."""
     ours, bare, shell = (measured.holds[name] for name in (OURS, BARE, SHELL))
     to_bare, to_shell = ratio(ours, bare), ratio(ours, shell)
     shares = many_shares(measured)

@@ -1,4 +1,4 @@
-"""What every contestant asks of AWS: one CreateSnapshots, described and tagged as the product does it."""
+"""The request of every contestant to AWS: one CreateSnapshots with the product's description and tags."""
 
 REGION = "us-east-1"
 DESCRIPTION = "n2wbackup bench/one run 00000000-0000-0000-0000-000000000000"

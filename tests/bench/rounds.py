@@ -1,4 +1,4 @@
-"""The measuring: all contestants on one machine, at one simulated AWS, turn about in one run."""
+"""Measure all contestants on one machine, with one simulated AWS, in turns within one run."""
 
 import random
 import shutil
@@ -19,13 +19,13 @@ VOLUMES = 4
 INSTANCES = 10
 LATENCY_SECONDS = 0.3
 WARM_UP_ROUNDS = 3
-REST_SECONDS = 0.05  # so that what a contestant left behind is over when the next one starts
+REST_SECONDS = 0.05  # so that the after-effects of one contestant are over when the next one starts
 OURS, BARE, SHELL = "n2wbackup", "bare warm boto3", "shell script, aws CLI"
 
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """How many rounds: of ours and bare each, of the shell script, of the policy of many instances."""
+    """The numbers of rounds: of the product and of bare boto3, of the shell script, of the policy of many instances."""
 
     turns: int
     aws_cli: int
@@ -34,10 +34,10 @@ class Size:
 
 @dataclass(slots=True)
 class Measured:
-    """What came out, in seconds, a value a round.
+    """The results in seconds, one value per round.
 
-    `holds`: by contestant, as the scripts measured it. `engine`: ours, as the engine measured it.
-    `services`: what the simulated AWS took for ours.
+    `holds`: by contestant, as the scripts measured it. `engine`: the product's, as the engine measured it.
+    `services`: the simulated AWS's time for the product's calls.
     `many_*`: the policy of many instances; `many_slowest` is the slowest call's service time.
     """
 
@@ -49,7 +49,7 @@ class Measured:
 
     @property
     def net(self) -> list[float]:
-        """Return our holds less what the simulated AWS took."""
+        """Return the product's holds less the time of the simulated AWS."""
         return [hold - took for hold, took in zip(self.holds[OURS], self.services, strict=True)]
 
 
@@ -64,7 +64,7 @@ class _Field:
 
 
 def measure(size: Size) -> Measured:
-    """Make all rounds. Nothing is left behind; whatever fails raises, as a lost round is no figure."""
+    """Make all rounds, and clean up. Every failure raises, as a lost round cannot be counted."""
     with _field() as the:
         for _ in range(WARM_UP_ROUNDS):
             for name in (OURS, BARE):
@@ -118,7 +118,7 @@ def _many(the: _Field, *, counts: bool) -> None:
 
 
 def _services(aws: SimulatedAws) -> list[float]:
-    """Return how long the simulated AWS was at each CreateSnapshots that it was asked for."""
+    """Return the simulated AWS's time for each CreateSnapshots call."""
     calls = aws.calls("CreateSnapshots")
     return [call.service_seconds for call in calls if not call.dry_run]
 

@@ -1,7 +1,7 @@
-"""The scripts of all contestants, which measure the hold themselves, each in the same way.
+"""The scripts of all contestants; they measure the hold themselves, all in the same way.
 
-before's last statement and after's first write the time of day, in microseconds, into memory. So the hold holds
-all that lies between: the end of before, whoever notices it, the call, and the start of after's interpreter.
+The last statement of before and the first of after write the time of day, in microseconds, into memory. So the hold
+includes everything between: the end of before, its detection, the call, and the start of after's interpreter.
 """
 
 from pathlib import Path
@@ -10,7 +10,7 @@ PHASES = ("before", "after")
 
 
 class Stamps:
-    """What the scripts wrote in one round. `folder` lies in memory: no disk is measured."""
+    """The stamps that the scripts wrote in one round. `folder` is in memory: no disk is measured."""
 
     def __init__(self, folder: Path, ending: str = "") -> None:
         """Keep the folder's path; the scripts write into it, into files of this ending."""
@@ -20,7 +20,7 @@ class Stamps:
         return self._folder / f"{phase}{self._ending}"
 
     def script(self, phase: str) -> str:
-        """Return the text of before or after: one statement, which puts the stamp down."""
+        """Return the text of before or after: one statement, which writes the stamp."""
         return f'#!/bin/bash\necho "$EPOCHREALTIME" > {self._path(phase)}\n'
 
     def write_scripts(self, folder: Path, policy: str) -> tuple[Path, Path]:
@@ -33,16 +33,15 @@ class Stamps:
         return before, after
 
     def clear(self) -> None:
-        """Forget the last round."""
+        """Delete the stamps of the last round."""
         for phase in PHASES:
             self._path(phase).unlink(missing_ok=True)
 
     def complete(self) -> bool:
-        """Tell whether after has put its stamp down."""
         after = self._path("after")
         return after.exists() and after.read_text().endswith("\n")
 
     def hold_seconds(self) -> float:
-        """Return the round's hold; FileNotFoundError where a script did not run."""
+        """Return the round's hold; FileNotFoundError if a script did not run."""
         ended, started = (float(self._path(phase).read_text()) for phase in PHASES)
         return started - ended

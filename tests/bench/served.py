@@ -1,4 +1,4 @@
-"""A whole server for the bench: `serve` with all its processes, a simulated AWS, and a hand in its database."""
+"""A whole server for the bench: `serve` with all its processes, a simulated AWS, and access to its database."""
 
 import os
 import shutil
@@ -26,7 +26,7 @@ ROLES = ("web", "beat", "worker freeze", "worker tick", "worker work", "watchdog
 
 @dataclass(slots=True)
 class Served:
-    """A server that runs. `process` is its supervisor."""
+    """A running server. `process` is its supervisor."""
 
     home: Path
     aws: SimulatedAws
@@ -35,11 +35,11 @@ class Served:
     process: subprocess.Popen[bytes] | None = None
 
     def order(self, what: str, **given: object) -> dict[str, Any]:
-        """Have the office do something; see office.py."""
+        """Send an order to the office; see tests/bench/office."""
         return self.office.order({"do": what, **given})
 
     def enter(self, owner: str, names: Sequence[str], volumes: int) -> dict[str, str]:
-        """Enter policies of one owner, each with an instance of its own; return the instances by policy."""
+        """Enter policies of one owner, each with its own instance; return the instances by policy."""
         specs = [VolumeSpec() for _ in range(volumes)]
         instances = {name: self.aws.add_instance(volumes=specs).instance_id for name in names}
         self.order("enter", owner=owner, policies=instances)
@@ -54,7 +54,7 @@ class Served:
         path.chmod(0o755)
 
     def start(self) -> None:
-        """Start the server, and return when each of its processes is at work."""
+        """Start the server, and return when each of its processes is working."""
         with (self.home / "serve.log").open("wb") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "manage.py", "serve"],
@@ -75,7 +75,7 @@ class Served:
         return processes.tree(self.process.pid) if self.process else []
 
     def cpu_seconds(self) -> float:
-        """Return the CPU time of all that the server did since it was started."""
+        """Return the server's CPU time since its start."""
         return sum(processes.cpu_seconds(self.tree()).values())
 
     def aws_cpu_seconds(self) -> float:
@@ -98,7 +98,7 @@ class Served:
 
 @contextmanager
 def serving(*, pending_seconds: float) -> Iterator[Served]:
-    """Give a server that is not started yet; everything ends and is removed with the block."""
+    """Yield a server that is not started yet; at the end of the block everything is stopped and removed."""
     with ExitStack() as stack:
         home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="n2wbackup-bench-")))
         stack.callback(_forget, home)
@@ -121,13 +121,13 @@ def serving(*, pending_seconds: float) -> Iterator[Served]:
 
 
 def _forget(home: Path) -> None:
-    """Remove what the server kept in memory; its last processes may still be at it."""
+    """Remove the server's files in memory; its last processes may still use them."""
     time.sleep(0.1)
     shutil.rmtree(homes.runtime_of(home), ignore_errors=True)
 
 
 def environment_of(aws: SimulatedAws, home: Path) -> dict[str, str]:
-    """Return the environment of the server: nothing of the caller's that could make a difference."""
+    """Return the environment of the server, without any variable of the caller that could make a difference."""
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR") if name in os.environ}
     return {
         **kept,

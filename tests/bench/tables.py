@@ -25,5 +25,5 @@ def _shown(each: Spread, factor: float) -> tuple[str, ...]:
 
 
 def goal(value: float, most: float, shown: str = "") -> str:
-    """Return the goal and whether the value meets it; `shown` is the goal as a reader takes it in."""
+    """Return the goal and whether the value meets it; `shown` is the goal in words."""
     return f"at most {shown or f'{most:g}'}: {'met' if value <= most else 'missed'}"

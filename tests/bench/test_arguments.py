@@ -1,4 +1,4 @@
-"""Which parts the benchmark is asked for."""
+"""The parts of the benchmark that the arguments select."""
 
 import argparse
 

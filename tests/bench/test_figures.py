@@ -1,4 +1,4 @@
-"""What the benchmark makes of its measurements."""
+"""The statistics of the benchmark."""
 
 import pytest
 

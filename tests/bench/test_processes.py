@@ -1,4 +1,4 @@
-"""What a tree of processes has cost: no child is lost when it ends, and none is counted twice."""
+"""The cost of a process tree: an ended child still counts, and none counts twice."""
 
 import os
 import subprocess

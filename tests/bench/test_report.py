@@ -1,4 +1,4 @@
-"""The page says what was measured, which goals were met, and why one was missed."""
+"""The page shows the measurements, the goals that were met, and why a goal was missed."""
 
 from datetime import date
 

@@ -1,4 +1,4 @@
-"""Tests that touch the database run on each that is supported."""
+"""Tests that use the database run on each supported database."""
 
 import ast
 import re

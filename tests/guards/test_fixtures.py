@@ -1,4 +1,4 @@
-"""Fixtures of plugins are seen by the whole run: one name, one fixture."""
+"""The whole run sees the fixtures of plugins, so each name must have only one fixture."""
 
 import re
 from collections import Counter

@@ -1,4 +1,4 @@
-"""The house keeps its shape: layout, sizes, and nothing in it that ties it to one machine."""
+"""The project keeps its layout and sizes, and nothing ties it to one machine."""
 
 import ast
 import os
@@ -174,7 +174,7 @@ def test_every_folder_of_tests_is_run_by_a_stage() -> None:
 
 
 def _rules_without_reason(text: str) -> Iterator[str]:
-    """Entries of ruff's ignore lists with no comment behind them."""
+    """Entries of ruff's ignore lists without a comment."""
     section = text[text.index("[tool.ruff.lint]") : text.index("[tool.mypy]")]
     for line in section.splitlines():
         if re.match(r'\s+"[A-Z]+[0-9]*",', line) and not re.search(r"# \w", line):

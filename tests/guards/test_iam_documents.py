@@ -1,4 +1,4 @@
-"""The IAM documents are as tight as they say."""
+"""The IAM documents allow no more than they say."""
 
 import json
 from typing import Any

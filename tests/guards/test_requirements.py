@@ -1,4 +1,4 @@
-"""The pins are whole: each has its hash, both files agree, and every wish is among them."""
+"""The pins are complete: each has its hash, both files agree, and every requirement is pinned."""
 
 import re
 from pathlib import Path

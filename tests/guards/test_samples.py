@@ -1,4 +1,4 @@
-"""What the pages tell a reader to type works: documents are read, commands and targets exist."""
+"""The samples of the pages work: documents can be read, commands and make targets exist."""
 
 import re
 import shlex
@@ -29,7 +29,7 @@ def _blocks(kind: str) -> Iterator[tuple[str, str]]:
 
 
 def _typed(block: str) -> Iterator[list[str]]:
-    """The words of each command behind a prompt; a line that ends in a backslash goes on."""
+    """The words of each command behind a prompt; a line that ends in a backslash continues."""
     for line in block.replace("\\\n", " ").splitlines():
         if line.startswith("$ "):
             yield shlex.split(line.removeprefix("$ "), comments=True)
@@ -45,7 +45,7 @@ def _load(name: str) -> BaseCommand | None:
 
 
 def _wrong_with_command(words: list[str]) -> str:
-    """Say why manage.py would refuse these words; "" where it takes them, or is not what is called."""
+    """Return why manage.py would refuse these words; "" if it accepts them, or if they do not call it."""
     place = next((n for n, word in enumerate(words) if word.endswith("manage.py")), None)
     if place is None:
         return ""
@@ -73,7 +73,7 @@ def _wrong_with_make(words: list[str], targets: set[str]) -> str:
 
 
 def _rows_of_commands() -> dict[str, set[str]]:
-    """Each command in the first column of docs/commands.md, with the options beside its name."""
+    """Each command in the first column of docs/commands.md, with its options."""
     found: dict[str, set[str]] = {}
     text = (tree.ROOT / "docs/commands.md").read_text()
     for line in text[: text.index("## make")].splitlines():

@@ -1,4 +1,4 @@
-"""tools/system-packages.sh in a machine of cardboard: what it calls is a stand-in."""
+"""tools/system-packages.sh on a fake machine: every program that it calls is a stand-in."""
 
 import os
 import subprocess
@@ -24,11 +24,11 @@ class Machine:
     root: Path
 
     def installed(self) -> Path:
-        """The list of installed packages, one a line."""
+        """The list of installed packages, one per line."""
         return self.root / "installed"
 
     def apt_was_told(self) -> list[str]:
-        """Each call of apt-get, without the options that all have in common."""
+        """Each call of apt-get, without the options that all calls share."""
         log = self.root / "apt.log"
         return log.read_text().splitlines() if log.exists() else []
 
@@ -57,7 +57,7 @@ class Machine:
 
 @pytest.fixture
 def machine(tmp_path: Path) -> Machine:
-    """Root's machine, with apt that works and everything installed but xfsprogs and postgresql."""
+    """A machine of root with a working apt, on which only xfsprogs and postgresql are missing."""
     machine = Machine(tmp_path)
     (tmp_path / "bin").mkdir()
     for name in REAL_PROGRAMS:

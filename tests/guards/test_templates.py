@@ -6,7 +6,7 @@ import pytest
 
 from tests.guards import tree
 
-# What a template may not do, and what does it instead.
+# Forbidden patterns in a template, and their replacement.
 INSTEAD = {
     r"\|\s*(?:date|time|timesince|timeuntil|slice|slugify)\b": "moment or span of lib/components.py",
     r"\|\s*(?:safe|safeseq)\b|\{%\s*autoescape\b": "escaping",

@@ -1,4 +1,4 @@
-"""A word of a run has one type: nobody compares with the bare string."""
+"""Each word of a run has one type: no code compares it with a bare string."""
 
 import ast
 from collections.abc import Iterator
@@ -10,12 +10,12 @@ from tests.guards import tree
 
 WORDS = {word.value for kind in (Phase, Outcome, ThawBy, Trigger, Consistency) for word in kind}
 PRODUCT = ("policies/", "scripts_admin/", "n2wbackup/")
-# AWS has words of its own, and so has the one that is simulated.
+# AWS has its own words, and so has the simulated AWS.
 ELSEWHERE = ("n2wbackup/demo/aws/", "policies/adapters/")
 
 
 def _compared(text: str) -> Iterator[tuple[int, str]]:
-    """Yield line and word of each bare string that is compared, or asked of a set of rows."""
+    """Yield line and word of each bare string that is compared or used in a query."""
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.Compare):
             asked: list[ast.expr] = [node.left, *node.comparators]

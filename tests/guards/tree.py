@@ -1,11 +1,11 @@
-"""What the guards look at: the files that belong to the project."""
+"""The files of the project, for the guards."""
 
 from collections.abc import Iterator
 from fnmatch import fnmatch
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-# Written by the measurements that they report.
+# The measurements that they report write them.
 GENERATED = {"docs/benchmarks.md", "docs/reliability.md", "docs/soak.md"}
 
 
@@ -51,7 +51,7 @@ def texts() -> Iterator[tuple[str, str]]:
 
 
 def sources(*suffixes: str) -> Iterator[tuple[str, str]]:
-    """As texts(), for what the project's people wrote by hand in files of these suffixes."""
+    """Like texts(), for handwritten files with these suffixes."""
     for name, text in texts():
         by_hand = "/migrations/" not in name and not name.startswith("static/vendor/")
         if by_hand and name.endswith(suffixes):
@@ -59,5 +59,5 @@ def sources(*suffixes: str) -> Iterator[tuple[str, str]]:
 
 
 def pages() -> Iterator[tuple[str, str]]:
-    """As texts(), for the pages that people wrote."""
+    """Like texts(), for the handwritten pages."""
     return ((name, text) for name, text in sources(".md") if name not in GENERATED)

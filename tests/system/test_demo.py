@@ -295,5 +295,5 @@ def test_json_without_once_is_refused(home: Path) -> None:
     code, _, stderr = _played(home, "--json")
 
     assert code == 1
-    assert "--json belongs to --once" in stderr
+    assert "--json needs --once" in stderr
     assert _left(home) == []

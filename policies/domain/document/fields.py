@@ -1,7 +1,7 @@
-"""The fields of a policy, each once: `apply`, `export`, forms, pages and JSON are made from this table.
+"""The table of a policy's fields. `apply`, `export`, forms, pages and JSON are made from it.
 
-A new field is one entry here, one column of the model and one migration; its place in the table is its place in
-the document, in the form and on the page.
+A new field is one entry here, one column of the model and one migration. Its position in the table is its position
+in the document, in the form and on the page.
 """
 
 from collections.abc import Callable, Iterable
@@ -13,7 +13,7 @@ DAY_SECONDS = 86_400
 
 
 class Kind(StrEnum):
-    """What stands behind a key."""
+    """The kind of a key's value."""
 
     NUMBER = auto()
     TRUTH = auto()
@@ -22,7 +22,7 @@ class Kind(StrEnum):
 
 
 class Group(StrEnum):
-    """The groups of a form, by their headings."""
+    """The groups of a form; each value is the heading."""
 
     MAIN = ""
     WHEN = "When"
@@ -32,7 +32,7 @@ class Group(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """A key of the document, nested by its dots, and the column that holds what it says."""
+    """A key of the document and the column for its value; each dot in the key is a nested mapping."""
 
     key: str
     column: str
@@ -42,10 +42,10 @@ class Field:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setting(Field):
-    """A field that has a default, and how people see it.
+    """A field with a default, a label and a help text.
 
-    A number is from `low` to `high`, both included, and is shown with its unit. A truth is shown in one of its two
-    words, which may have {folder} in them for the name of the policy's folder.
+    A number is from `low` to `high`, both included, and is shown with its unit. A truth is shown as one of its two
+    `words`, in which {folder} becomes the name of the policy's folder.
     """
 
     default: int
@@ -58,14 +58,13 @@ class Setting(Field):
     words: tuple[str, str] = ("yes", "no")
 
     def in_words(self, value: int, *, folder: str) -> str:
-        """Return the value as a page shows it."""
         if self.kind == Kind.TRUTH:
             return self.words[0 if value else 1].format(folder=folder)
         return f"{value} {self.unit}".rstrip()
 
     @property
     def hint(self) -> str:
-        """Return what a form says below the field: the help, and the range of a number."""
+        """Return the text below the form's field: the help, and the range of a number."""
         if self.kind == Kind.TRUTH:
             return self.help
         unit = f" {self.unit}" if self.unit else ""
@@ -89,7 +88,7 @@ POLICY = (
         low=0,
         high=10,
         default=0,
-        label="Retries of a run that failed",
+        label="Retries of a failed run",
         help="How often a failed run is repeated.",
         group=Group.WHEN,
     ),
@@ -112,8 +111,8 @@ POLICY = (
         low=11,
         high=600,
         default=60,
-        label="Frozen at most",
-        help="The longest time from the start of before to the start of after. Then the thaw begins in any case.",
+        label="Longest freeze",
+        help="The longest time from the start of before to the start of after. After it, the thaw starts in any case.",
         group=Group.LIMITS,
         unit="s",
     ),
@@ -124,7 +123,7 @@ POLICY = (
         low=1,
         high=720,
         default=48,
-        label="Snapshots are awaited for",
+        label="Timeout of the snapshots",
         help="The time that AWS has to complete the snapshots.",
         group=Group.LIMITS,
         unit="h",
@@ -136,7 +135,7 @@ POLICY = (
         low=1,
         high=10_080,
         default=60,
-        label="A failing after is repeated for",
+        label="Repeat a failing after for",
         help="The server repeats a failing after script for this time.",
         group=Group.LIMITS,
         unit="min",
@@ -156,7 +155,7 @@ POLICY = (
         column="collect_output",
         kind=Kind.TRUTH,
         default=True,
-        label="Their output",
+        label="Output of the scripts",
         help="Keep what the scripts print.",
         group=Group.SCRIPTS,
         words=("kept", "not kept"),
@@ -169,7 +168,7 @@ POLICY = (
         high=590,
         default=30,
         label="Timeout of before",
-        help="It leaves at least 10 s of the longest freeze for the snapshots.",
+        help="It must leave at least 10 s of the longest freeze for the snapshots.",
         group=Group.SCRIPTS,
         unit="s",
     ),
@@ -181,7 +180,7 @@ POLICY = (
         high=DAY_SECONDS,
         default=30,
         label="Timeout of after",
-        help="A longer run of the script fails.",
+        help="The script fails if it runs longer.",
         group=Group.SCRIPTS,
         unit="s",
     ),
@@ -193,7 +192,7 @@ POLICY = (
         high=DAY_SECONDS,
         default=30,
         label="Timeout of complete",
-        help="A longer run of the script fails.",
+        help="The script fails if it runs longer.",
         group=Group.SCRIPTS,
         unit="s",
     ),
@@ -205,7 +204,7 @@ POLICY = (
         label="When before fails",
         help="Make no snapshots when the before script fails.",
         group=Group.SCRIPTS,
-        words=("no snapshots", "snapshots all the same"),
+        words=("no snapshots", "snapshots anyway"),
     ),
 )
 TARGET = (
@@ -221,12 +220,12 @@ RANGES = {field.column: (field.low, field.high) for field in POLICY if field.kin
 
 
 def columns(table: Iterable[Field]) -> dict[str, str]:
-    """Return the columns by the keys that say them."""
+    """Return the column of each key."""
     return {field.key: field.column for field in table}
 
 
 def nested(table: Iterable[Field], of: Callable[[Field], Any]) -> dict[str, Any]:
-    """Return what each field has, under the keys of the document: a dot in a key opens a mapping."""
+    """Return `of(field)` for each field, under the keys of the document; each dot in a key is a nested mapping."""
     tree: dict[str, Any] = {}
     for field in table:
         *above, last = field.key.split(".")
@@ -238,7 +237,7 @@ def nested(table: Iterable[Field], of: Callable[[Field], Any]) -> dict[str, Any]
 
 
 def values(table: Iterable[Field], row: object) -> dict[str, Any]:
-    """Return what the row's columns hold, nested as in the document; lists are copies."""
+    """Return the values of the row's columns, nested as in the document; lists are copies."""
 
     def held(field: Field) -> Any:  # noqa: ANN401 - as the column is
         value = getattr(row, field.column)
@@ -248,7 +247,7 @@ def values(table: Iterable[Field], row: object) -> dict[str, Any]:
 
 
 def lines(group: Group) -> tuple[tuple[str, ...], ...]:
-    """Return the columns of a form's group, line by line: numbers of one mapping stand side by side."""
+    """Return the columns of a form's group, line by line: numbers of one mapping are on one line."""
     found: list[tuple[str, list[str]]] = []
     for field in POLICY:
         if field.group != group:

@@ -1,7 +1,6 @@
-"""The document that `apply` takes: which keys there are, and what may stand behind them.
+"""The document that `apply` reads: its keys and the kinds of their values.
 
-Pure: text in, entries and mistakes out. What the rows, the environment and AWS's rules say about the values
-is not looked at here.
+Pure: text in, entries and mistakes out. The values are not compared with rows, environment or AWS's rules here.
 """
 
 from collections import defaultdict
@@ -23,7 +22,7 @@ _KINDS = {
 
 
 def _said(table: Iterable[Field]) -> dict[str, Key]:
-    """Return the keys that say the fields of a table, those of inner mappings inside."""
+    """Return the keys of a table's fields, those of inner mappings nested."""
     return _closed(
         fields.nested(table, lambda field: Key(_KINDS[field.kind], required=field.required))
     )
@@ -36,9 +35,7 @@ def _closed(tree: Mapping[str, Any]) -> dict[str, Key]:
     }
 
 
-_EXTERNAL_ID = (
-    "The external id is made by the server: take it out; test_account and the admin pages show it."
-)
+_EXTERNAL_ID = "The server makes the external id: remove this key; test_account and the admin pages show the id."
 USER = marked.shape(
     {
         "name": Key(marked.text, required=True),
@@ -110,7 +107,7 @@ _NOUNS = {"users": "user", "accounts": "account", "schedules": "schedule", "poli
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """What is to be there. What a key that is not named would say stays as it is."""
+    """The entries of the document. Values whose keys are not named stay as they are."""
 
     users: tuple[Entry, ...] = ()
     accounts: tuple[Entry, ...] = ()
@@ -119,7 +116,7 @@ class Document:
 
 
 def read(text: str) -> tuple[Document, list[Mistake]]:
-    """Return what could be read of the document, and everything that is wrong with its shape."""
+    """Return all entries that could be read, and all mistakes in the document's shape."""
     mistakes: list[Mistake] = []
     try:
         root = marked.compose(text)
@@ -139,7 +136,7 @@ def read(text: str) -> tuple[Document, list[Mistake]]:
 
 
 def label(entry: Entry) -> str:
-    """Return "owner/name", or the name of what has no owner; "" where it could not be read."""
+    """Return "owner/name", or the name of an entry without an owner; "" if it could not be read."""
     name, owner = entry.values.get("name"), entry.values.get("owner")
     if not name or ("owner" in entry.unread):
         return ""
@@ -147,7 +144,7 @@ def label(entry: Entry) -> str:
 
 
 def _named_twice(entries: tuple[Entry, ...], noun: str) -> list[Mistake]:
-    """Names differ in more than the case of their letters, as two files or folders have to."""
+    """Report names that differ only in upper and lower case as twice: so would be files or folders."""
     by_name: defaultdict[str, list[Entry]] = defaultdict(list)
     for entry in entries:
         if label(entry):
@@ -156,7 +153,7 @@ def _named_twice(entries: tuple[Entry, ...], noun: str) -> list[Mistake]:
     for same in by_name.values():
         for entry in same[1:]:
             first = same[0].where("name").line
-            sentence = f"The {noun} {label(entry)} is named twice (first in line {first}): keep one of them."
+            sentence = f"The {noun} {label(entry)} appears twice (first in line {first}): remove one of them."
             found.append(Mistake(entry.where("name"), sentence))
             entry.unread.add("name")
     return found

@@ -1,8 +1,8 @@
-"""YAML whose every value knows its line and column, so that each mistake is told where it stands.
+"""YAML in which every value has its line and column, so that each mistake is reported at its place.
 
-The text is composed into nodes, not constructed into objects: nothing of the document is run, no date or
-number is guessed, and a value of the wrong kind still has its place. Sentences name kinds, never
-values: a secret that stands in the wrong place is not repeated.
+The text is composed into nodes, not constructed into objects: nothing in the document is executed, no date or
+number is guessed, and a value of the wrong kind still has its place. Sentences name kinds, never values, so
+that a secret in the wrong place is not repeated.
 """
 
 import re
@@ -34,29 +34,28 @@ _TRUTHS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "
 
 
 class Place(NamedTuple):
-    """Where a value stands: line and column from 1, and the field's path."""
+    """The place of a value: line and column from 1, and the field's path."""
 
     line: int
     column: int
     field: str
 
     def under(self, key: str) -> "Place":
-        """Return the same spot, called after a key that is not there."""
+        """Return the same line and column for a key that is missing there."""
         return self._replace(field=_join(self.field, key))
 
 
 class Mistake(NamedTuple):
-    """One thing that is wrong, where, and what to do about it. Sorts by line."""
+    """A mistake with its place; the sentence says what to do. Sorts by line."""
 
     place: Place
     sentence: str
 
 
 class BrokenYamlError(Exception):
-    """The text is no YAML document at all."""
+    """The text is not a YAML document."""
 
     def __init__(self, mistake: Mistake) -> None:
-        """Keep what is wrong and where."""
         super().__init__(mistake.sentence)
         self.mistake = mistake
 
@@ -65,8 +64,8 @@ class BrokenYamlError(Exception):
 class Entry:
     """A mapping as it was read: the values that could be read, and the place of every key.
 
-    `unread` are the keys whose values, or a part of them, were told as mistakes. Where a key is asked for, its dots
-    lead into the mappings below.
+    `unread` are the keys whose values were reported as mistakes, wholly or in part. In a key that is asked for,
+    each dot leads into the mapping below.
     """
 
     place: Place
@@ -75,7 +74,7 @@ class Entry:
     unread: set[str] = field(default_factory=set)
 
     def get(self, key: str) -> Any:  # noqa: ANN401 - as the key's kind takes it
-        """Return the key's value; None where the key is not there or its value could not be read."""
+        """Return the key's value; None if the key is missing or its value could not be read."""
         step, _, rest = key.partition(".")
         value = self.values.get(step)
         if not rest:
@@ -83,7 +82,7 @@ class Entry:
         return value.get(rest) if isinstance(value, Entry) else None
 
     def where(self, key: str) -> Place:
-        """Return the place of a key's value; of the entry that would have it where the key is not there."""
+        """Return the place of a key's value; if the key is missing, the place of the entry."""
         step, _, rest = key.partition(".")
         below = self.values.get(step)
         if rest and isinstance(below, Entry):
@@ -91,7 +90,7 @@ class Entry:
         return self.places.get(key) or self.place.under(key)
 
     def is_unread(self, key: str) -> bool:
-        """Tell whether the key is there without a value that could be read."""
+        """Return whether the key is there but its value could not be read."""
         step, _, rest = key.partition(".")
         below = self.values.get(step)
         if below is None:
@@ -100,11 +99,11 @@ class Entry:
 
 
 class WrongError(Exception):
-    """The value cannot be taken; the text says why."""
+    """The value is not accepted; the text says why."""
 
 
 class Placed(NamedTuple):
-    """A value of a list, and where it stands."""
+    """A value of a list, and its place."""
 
     value: Any
     place: Place
@@ -116,7 +115,7 @@ Kind = Callable[[Node, Place, Mistakes], Any]  # raises WrongError
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """What may stand behind a key; `refusal` is the sentence where nothing may."""
+    """The kind of a key's value; a key with a `refusal` is refused with this sentence."""
 
     kind: Kind
     required: bool = False
@@ -124,22 +123,22 @@ class Key:
 
 
 def compose(text: str) -> Node | None:
-    """Return the root of the one document in the text, None for an empty one; BrokenYamlError."""
+    """Return the root of the text's only document, None if it is empty; BrokenYamlError if it is not YAML."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # an anchor defined twice is YAML's own matter
+            warnings.simplefilter("ignore")  # YAML allows to define an anchor twice
             root: Node | None = YAML(typ="rt").compose(text)
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         at = (mark.line + 1, mark.column + 1) if mark else (1, 1)
         words = ", ".join(part for part in (error.context, error.problem) if part)
-        # What it quotes may be a secret in the wrong place; a single character tells what is wrong.
+        # A quoted text may be a secret in the wrong place, so only single characters stay.
         raise _broken(at, re.sub(r"""(['"]).{2,}\1""", "…", words)) from None
     except ReaderError as error:
         position = max(text.find(chr(error.character)), 0)
         line = text.count("\n", 0, position) + 1
         column = position - text.rfind("\n", 0, position)
-        words = f"the character U+{error.character:04X} may not stand in YAML"
+        words = f"the character U+{error.character:04X} is not allowed in YAML"
         raise _broken((line, column), words) from None
     except RecursionError:
         raise _broken((1, 1), "it is nested too deeply") from None
@@ -152,50 +151,50 @@ def _broken(at: tuple[int, int], words: str) -> BrokenYamlError:
 
 
 def text(node: Node, _place: Place, _mistakes: Mistakes) -> str:
-    """Take text that is not empty."""
+    """Accept text that is not empty."""
     if _kind(node) != "text":
-        raise WrongError(f"This has to be text, not {_kind(node)}: put it into quotes.")
+        raise WrongError(f"This must be text, not {_kind(node)}: put it into quotes.")
     if not node.value.strip():
-        raise WrongError("This must not be empty: write a value, or take the key out.")
+        raise WrongError("This must not be empty: write a value, or remove the key.")
     return _storable(node)
 
 
 def scalar(node: Node, _place: Place, _mistakes: Mistakes) -> str:
-    """Take one value as it is written, such as a date or a time of day, whatever YAML would make of it."""
+    """Accept one value as it is written, such as a date or a time of day, without YAML's conversion."""
     if not isinstance(node, ScalarNode) or _kind(node) == "nothing":
-        raise WrongError(f"This has to be one value, not {_kind(node)}.")
+        raise WrongError(f"This must be one value, not {_kind(node)}.")
     return _storable(node)
 
 
 def _storable(node: Node) -> str:
-    """Return the node's text, where it is one that a database can hold."""
+    """Return the node's text; WrongError if a database cannot store it."""
     found = next(
         (each for each in node.value if each == "\0" or unicodedata.category(each) == "Cs"), ""
     )
     if found:
-        raise WrongError(f"No text has the character U+{ord(found):04X}: take it out.")
+        raise WrongError(f"Text cannot have the character U+{ord(found):04X}: remove it.")
     return str(node.value)
 
 
 def truth(node: Node, _place: Place, _mistakes: Mistakes) -> bool:
-    """Take true or false."""
+    """Accept true or false."""
     if _kind(node) != "true or false":
-        raise WrongError(f"This has to be true or false, not {_kind(node)}.")
+        raise WrongError(f"This must be true or false, not {_kind(node)}.")
     return _TRUTHS[node.value.lower()]
 
 
 def number(node: Node, _place: Place, _mistakes: Mistakes) -> int:
-    """Take a whole decimal number."""
+    """Accept a whole decimal number."""
     if node.tag != f"{_TAG}int" or not node.value.lstrip("+-").isdecimal():
         what = "another kind of number" if _kind(node) == "a number" else _kind(node)
-        raise WrongError(f"This has to be a whole number, not {what}.")
+        raise WrongError(f"This must be a whole number, not {what}.")
     if len(node.value) > _DIGITS:
         raise WrongError(f"This number has {len(node.value)} digits: write a smaller one.")
     return int(node.value)
 
 
 def placed(kind: Kind) -> Kind:
-    """Make the kind that takes what the kind takes, together with its place."""
+    """Return a kind that accepts the same values as `kind`, and gives each with its place."""
 
     def take(node: Node, place: Place, mistakes: Mistakes) -> Placed:
         return Placed(kind(node, place, mistakes), place)
@@ -204,11 +203,11 @@ def placed(kind: Kind) -> Kind:
 
 
 def list_of(kind: Kind) -> Kind:
-    """Make the kind that takes a list of the kind; what cannot be read is told and left out."""
+    """Return the kind of lists of `kind`; an item that cannot be read is reported and left out."""
 
     def take(node: Node, place: Place, mistakes: Mistakes) -> tuple[Any, ...]:
         if not isinstance(node, SequenceNode):
-            raise WrongError(f"This has to be a list, not {_kind(node)}.")
+            raise WrongError(f"This must be a list, not {_kind(node)}.")
         taken = []
         for number_of, item in enumerate(node.value):
             spot = _place(item, f"{place.field}[{number_of}]")
@@ -222,11 +221,11 @@ def list_of(kind: Kind) -> Kind:
 
 
 def shape(keys: Mapping[str, Key]) -> Kind:
-    """Make the kind that takes a mapping with these keys, as an Entry."""
+    """Return the kind of mappings with these keys; a value of it is an Entry."""
 
     def take(node: Node, place: Place, mistakes: Mistakes) -> Entry:
         if not isinstance(node, MappingNode):
-            raise WrongError(f"This has to be a mapping (key: value), not {_kind(node)}.")
+            raise WrongError(f"This must be a mapping (key: value), not {_kind(node)}.")
         entry = Entry(place)
         for name, spot, value in _pairs(node, place, mistakes):
             if name not in keys:
@@ -252,7 +251,7 @@ def _take_key(
     try:
         if key.refusal:
             spot = key_place
-            raise WrongError(key.refusal)  # noqa: TRY301 - told like any other value
+            raise WrongError(key.refusal)  # noqa: TRY301 - reported like any other value
         entry.values[name] = key.kind(node, spot, mistakes)
     except WrongError as wrong:
         mistakes.append(Mistake(spot, str(wrong)))
@@ -263,7 +262,7 @@ def _take_key(
 def _pairs(
     node: MappingNode, place: Place, mistakes: Mistakes
 ) -> Iterator[tuple[str, Place, Node]]:
-    """Yield key, place of the key and value; a key given twice is told, and merges are laid under."""
+    """Yield key, place of the key and value. A key that appears twice is reported; own keys win over merged ones."""
     own: dict[str, tuple[Place, Node]] = {}
     for key, value in node.value:
         if key.tag == f"{_TAG}merge":
@@ -272,7 +271,7 @@ def _pairs(
         spot = _place(key, _join(place.field, name))
         if name in own:
             first = own[name][0].line
-            sentence = f"{name} is given twice (first in line {first}): keep one of them."
+            sentence = f"{name} appears twice (first in line {first}): remove one of them."
             mistakes.append(Mistake(spot, sentence))
         else:
             own[name] = (spot, value)
@@ -283,7 +282,7 @@ def _pairs(
 
 
 def _merged(node: Node, seen: set[int]) -> dict[str, tuple[Node, Node]]:
-    """Return what `<<` brings into the mapping, by key; the first that brings a key wins."""
+    """Return the keys and values that `<<` merges into the mapping; for each key the first source wins."""
     found: dict[str, tuple[Node, Node]] = {}
     if id(node) in seen or not isinstance(node, MappingNode):
         return found

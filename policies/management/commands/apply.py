@@ -16,27 +16,23 @@ from policies.services.document.applying import UNCHANGED, Change, MistakesError
 
 
 class Command(BaseCommand):
-    """`apply FILE.yaml [--dry-run] [--json]`."""
-
     help = (
-        "Make users, accounts, schedules and policies as a YAML file says. All or nothing: every mistake is told as "
-        "FILE:LINE:COLUMN: field: sentence, and nothing is changed while there is one. What the file "
-        "does not name stays as it is; nothing is deleted. Applied twice it changes nothing more. "
-        "Passwords and secrets are read from the environment variables that the file names."
+        "Create and change users, accounts, schedules and policies as a YAML file says. All or nothing: every "
+        "mistake is reported as FILE:LINE:COLUMN: field: sentence, and then nothing is changed. "
+        "Everything that the file does not name stays as it is; nothing is deleted. Applying the same file again "
+        "changes nothing. Passwords and secrets are read from the environment variables that the file names."
     )
-    # It enters rows. Whether scripts can run here is asked where scripts are run.
+    # It only writes rows. The programs that run scripts check whether scripts can run here.
     requires_system_checks = [Tags.models]
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """Declare the arguments."""
-        parser.add_argument("file", metavar="FILE.yaml", help="the file")
+        parser.add_argument("file", metavar="FILE.yaml", help="the YAML file")
         parser.add_argument(
-            "--dry-run", action="store_true", help="say what would change, and change nothing"
+            "--dry-run", action="store_true", help="report what would change, and change nothing"
         )
         parser.add_argument("--json", action="store_true", help="print the changes as JSON")
 
     def handle(self, **options: Any) -> None:
-        """Apply the file."""
         name, dry_run = options["file"], options["dry_run"]
         try:
             changes = applying.apply(_read(name), os.environ, dry_run=dry_run)
@@ -55,11 +51,11 @@ class Command(BaseCommand):
 
 
 def _read(name: str) -> str:
-    """Return the file's text; InputError, with line and column where it is no UTF-8."""
+    """Return the file's text. InputError if it cannot be read or, with line and column, is not UTF-8."""
     try:
         raw = Path(name).read_bytes()
     except OSError as error:
-        raise InputError(f"{name} cannot be read ({error.strerror}): correct the name.") from None
+        raise InputError(f"{name} cannot be read ({error.strerror}): check its name.") from None
     try:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -85,7 +81,7 @@ def _lines(changes: list[Change], *, dry_run: bool) -> list[str]:
             verb = UNCHANGED
         lines.append(f"{change.kind} {change.name}: {verb}" + (f" ({fields})" if fields else ""))
     if not any(change.action != UNCHANGED for change in changes):
-        lines.append("Everything is as the file says: nothing changed.")
+        lines.append("Everything already matches the file: nothing was changed.")
     elif dry_run:
         lines.append("This was a dry run: nothing was changed.")
     return lines

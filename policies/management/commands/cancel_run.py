@@ -10,17 +10,13 @@ from policies.services import operations
 
 
 class Command(BaseCommand):
-    """`cancel_run UUID`."""
-
-    requires_system_checks = []  # a wrong setting must not keep anybody from thawing or looking
-    help = "Cancel a run in whatever state. What is frozen is thawed first; complete gets 0."
+    requires_system_checks = []  # a wrong setting must not stop anybody from thawing or looking
+    help = "Cancel a run in any state. A frozen application is thawed first; the complete script gets 0."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """Declare the arguments."""
         parser.add_argument("run", metavar="UUID")
 
     def handle(self, **options: Any) -> None:
-        """Cancel the run."""
         with output.complaints():
             run = labels.run(options["run"])
             result = operations.only(operations.cancel([run], by=operations.COMMAND_LINE))

@@ -1,4 +1,4 @@
-"""Say that a person has thawed what a policy may have left frozen."""
+"""Confirm that a person has thawed an application that a policy may have left frozen."""
 
 from typing import Any
 
@@ -10,17 +10,16 @@ from policies.services import operations
 
 
 class Command(BaseCommand):
-    """`confirm_thaw OWNER/NAME`."""
-
-    requires_system_checks = []  # a wrong setting must not keep anybody from thawing or looking
-    help = "Confirm that you have thawed what this policy may have left frozen. The confirmation is recorded."
+    requires_system_checks = []  # a wrong setting must not stop anybody from thawing or looking
+    help = (
+        "Confirm that you have thawed the application that this policy may have left frozen. The confirmation is "
+        "recorded."
+    )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """Declare the arguments."""
         parser.add_argument("policy", metavar="OWNER/NAME")
 
     def handle(self, **options: Any) -> None:
-        """Confirm the thaw."""
         with output.complaints():
             policy = labels.policy(options["policy"])
             by = operations.COMMAND_LINE

@@ -1,4 +1,4 @@
-"""`manage.py drain`: stop the server in order, and wait until it is gone."""
+"""`manage.py drain`: stop the server in an orderly way, and wait until it has stopped."""
 
 import contextlib
 import json
@@ -19,12 +19,11 @@ _SIGN_SECONDS = 10
 
 
 class Command(BaseCommand):
-    requires_system_checks = []  # a wrong setting must not keep anybody from thawing or looking
+    requires_system_checks = []  # a wrong setting must not stop anybody from thawing or looking
     help = (
-        "Ask the server of this N2W_HOME to stop and wait until it is gone: no new window is "
-        "opened, open ones are fired and thawed. When nothing runs, says so and exits with 0: "
-        "what was wanted is the case. Exits with 1 when the server is still there after --timeout; "
-        "it goes on draining."
+        "Ask the server on this N2W_HOME to stop, and wait until it has stopped. It opens no new window; "
+        "it fires and thaws the open ones. Exit 0 when it has stopped, or when no server was running. "
+        "Exit 1 when it is still running after --timeout; it then continues to drain."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -39,8 +38,8 @@ class Command(BaseCommand):
         path = home.serve_lock()
         if serve_lock.shared(path):
             raise CommandError(
-                f"The programs of the server on {settings.N2W_HOME} run one by one, and would be "
-                "started again: stop them where they were started (`systemctl stop n2wbackup.target`)."
+                f"The programs of the server on {settings.N2W_HOME} run one by one under a service manager, "
+                "which would restart them: stop them there (`systemctl stop n2wbackup.target`)."
             )
         pid = _ask(path, min(deadline, began + _SIGN_SECONDS))
         while serve_lock.held(path) and clock.boottime() < deadline:
@@ -65,15 +64,15 @@ def _sentence(state: str, seconds: float) -> str:
 
 
 def _ask(path: Path, deadline: float) -> int | None:
-    """Send SIGTERM to the holder of the lock; return its pid, or None when nobody holds it."""
+    """Send SIGTERM to the holder of the lock; return its pid, or None if nobody holds it."""
     while serve_lock.held(path):
         pid = serve_lock.holder(path)
-        # It has just started and not signed yet.
+        # None: it has just started and not written its pid yet.
         if pid is not None and _terminate(pid, path):
             return pid
         if clock.boottime() > deadline:
             raise CommandError(
-                f"A process holds {path} and does not say who it is: find it with `fuser {path}`."
+                f"A process holds the lock {path} but its pid is not in it: find it with `fuser {path}`."
             )
         time.sleep(_LOOK_SECONDS)
     return None
@@ -83,7 +82,7 @@ def _terminate(pid: int, path: Path) -> bool:
     with contextlib.suppress(ProcessLookupError):
         descriptor = os.pidfd_open(pid)
         try:
-            # Asked again with the process pinned down: the number may have passed to another.
+            # Asked again now that the pidfd pins the process: the pid may have passed to another one.
             if serve_lock.holder(path) == pid:
                 signal.pidfd_send_signal(descriptor, signal.SIGTERM)
                 return True

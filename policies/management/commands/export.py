@@ -1,4 +1,4 @@
-"""`manage.py export`: users, accounts, schedules and policies as the YAML that `apply` takes."""
+"""`manage.py export`: users, accounts, schedules and policies as the YAML that `apply` reads."""
 
 from typing import Any
 
@@ -9,14 +9,11 @@ from policies.services.document import exporting
 
 
 class Command(BaseCommand):
-    """`export`."""
-
     help = (
-        "Print users, accounts, schedules and policies as the YAML that apply takes. Passwords and secret access "
-        "keys are not in it; applied to the same server it changes nothing."
+        "Print users, accounts, schedules and policies as the YAML that apply reads. Passwords, secret access keys, "
+        "alarm URLs and ping URLs are left out. Applied to the same server, it changes nothing."
     )
     requires_system_checks = [Tags.models]
 
     def handle(self, **_: Any) -> None:
-        """Print the document."""
         self.stdout.write(exporting.export(), ending="")

@@ -10,19 +10,17 @@ from policies.selectors import labels, runs
 
 
 class Command(BaseCommand):
-    """`list_runs [--policy OWNER/NAME]`."""
-
-    requires_system_checks = []  # a wrong setting must not keep anybody from thawing or looking
+    requires_system_checks = []  # a wrong setting must not stop anybody from thawing or looking
     help = "List the newest runs, newest first."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """Declare the arguments."""
-        parser.add_argument("--policy", metavar="OWNER/NAME", help="only this policy's")
-        parser.add_argument("--limit", type=int, default=50, help="how many at most (50)")
-        parser.add_argument("--json", action="store_true", help="print them as JSON")
+        parser.add_argument("--policy", metavar="OWNER/NAME", help="only runs of this policy")
+        parser.add_argument(
+            "--limit", type=int, default=50, help="the largest number of runs (default: 50)"
+        )
+        parser.add_argument("--json", action="store_true", help="print the runs as JSON")
 
     def handle(self, **options: Any) -> None:
-        """Print the runs."""
         with output.complaints():
             policy = labels.policy(options["policy"]) if options["policy"] else None
         found = runs.newest(runs.whole(), user=None, policy=policy, limit=max(1, options["limit"]))

@@ -1,4 +1,4 @@
-"""Compare our snapshots in AWS with the rows."""
+"""Compare the snapshots of this server in AWS with its runs."""
 
 from dataclasses import asdict
 from typing import Any
@@ -11,20 +11,16 @@ from policies.services.following.reconciling import Reconciliation
 
 
 class Command(BaseCommand):
-    """`reconcile`."""
-
     help = (
-        "Compare the snapshots that bear this server's tag with the runs: what a run made and does not know is "
-        "entered into it, the rest is listed. Changes nothing in AWS but the tags of what was entered. Exit 0 "
-        "when every account could be asked."
+        "Compare the snapshots in AWS that bear this server's tag with the runs. A snapshot that a run made but "
+        "does not know is entered into the run; the others are listed. In AWS only the tags of entered snapshots "
+        "change. Exit 0 only when every account could be read."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """Declare the arguments."""
-        parser.add_argument("--json", action="store_true", help="print it as JSON")
+        parser.add_argument("--json", action="store_true", help="print the findings as JSON")
 
     def handle(self, **options: Any) -> None:
-        """Reconcile, and print what was found."""
         with output.complaints():
             report = reconciling.reconcile()
         self.stdout.write(output.as_json(asdict(report)) if options["json"] else _lines(report))
@@ -39,5 +35,5 @@ def _lines(report: Reconciliation) -> str:
         for found in report.findings
     ]
     if not report.findings and not report.problems:
-        lines.append("All are as the runs say.")
+        lines.append("All of them match the runs.")
     return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""`manage.py rekey`: bring every stored secret under the first encryption key."""
+"""`manage.py rekey`: encrypt every stored secret with the first encryption key."""
 
 import json
 from typing import Any
@@ -11,8 +11,8 @@ from n2wbackup.lib import encrypted
 
 class Command(BaseCommand):
     help = (
-        "Encrypt every stored secret again under the first key of N2W_ENCRYPTION_KEYS; after that "
-        "the other keys can be removed. All or nothing. Prints how many, never what."
+        "Encrypt every stored secret again with the first key of N2W_ENCRYPTION_KEYS; after that "
+        "you can remove the other keys. All or nothing. Prints the number of secrets, never a secret."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:

@@ -18,16 +18,13 @@ POLL_SECONDS = 0.2
 
 
 class Command(BaseCommand):
-    """`run_policy OWNER/NAME [--wait | --here]`."""
-
-    requires_system_checks = []  # a wrong setting must not keep anybody from thawing or looking
+    requires_system_checks = []  # a wrong setting must not stop anybody from thawing or looking
     help = (
-        "Back a policy up now, through the workers. With --wait or --here, exit 0 only for a run that "
+        "Back a policy up now, through the workers. With --wait or --here, exit 0 only when the run "
         "succeeded."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """Declare the arguments."""
         parser.add_argument("policy", metavar="OWNER/NAME")
         how = parser.add_mutually_exclusive_group()
         how.add_argument("--wait", action="store_true", help="wait until the run has ended")
@@ -37,7 +34,6 @@ class Command(BaseCommand):
         parser.add_argument("--json", action="store_true", help="print the run as JSON")
 
     def handle(self, **options: Any) -> None:
-        """Start the run and follow it as asked."""
         with output.complaints():
             policy = labels.policy(options["policy"])
             run = _here(policy) if options["here"] else _queued(policy)
@@ -59,19 +55,18 @@ def _here(policy: Policy) -> Run:
 
 def _queued(policy: Policy) -> Run:
     run = operations.only(operations.back_up([policy], by=operations.COMMAND_LINE)).run
-    assert run is not None  # noqa: S101 - an operation that is not refused has made one
+    assert run is not None  # noqa: S101 - an operation that is not refused has created a run
     return run
 
 
 def follow(run: Run) -> None:
-    """Return when the run has ended."""
     while run.state not in sequence.ENDS:
         time.sleep(POLL_SECONDS)
         run.refresh_from_db()
 
 
 def check_end(report: as_json.Json, *, followed: bool) -> None:
-    """Raise where a run that was followed did not succeed."""
+    """Raise BackupError if a run that was followed did not succeed."""
     if followed and report["state"] != sequence.State.SUCCEEDED:
         reason = f": {report['reason']}" if report["reason"] else "."
         message = f"Run {report['id']} ended as {report['state']}{reason}"

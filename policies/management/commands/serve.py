@@ -17,22 +17,22 @@ log = logging.getLogger(__name__)
 
 class Command(BaseCommand):
     help = (
-        "Run web, workers, beat, watchdog and (when REDIS_URL is unset) the broker, in the "
-        "foreground, and start again at once what dies. One server per N2W_HOME. SIGTERM, SIGINT "
-        "or SIGHUP: no new window is opened, open ones are fired and thawed, then it exits with 0. "
-        "What an earlier server left frozen is thawed first, also where this one is refused."
+        "Run web, workers, beat, watchdog and (when REDIS_URL is unset) the broker in the "
+        "foreground, and restart at once each of them that dies. One server per N2W_HOME. On SIGTERM, "
+        "SIGINT or SIGHUP the server opens no new window, fires and thaws the open ones, and exits with "
+        "0. First of all it thaws what an earlier server left frozen, even if it cannot start itself."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
             "--only",
             choices=supervisor.SINGLE,
-            help="become this one program, for a service manager that starts it again when it dies "
-            "(and `manage.py watchdog` beside it)",
+            help="become only this program, for a service manager that restarts it when it dies "
+            "(run `manage.py watchdog` beside it)",
         )
 
     def execute(self, *args: Any, **options: Any) -> str | None:
-        # Before the system checks: one that fails must leave nothing frozen.
+        # Before the system checks: a check that fails must leave nothing frozen.
         if options["only"] is None:
             _thaw_first()
         return super().execute(*args, **options)
@@ -41,7 +41,7 @@ class Command(BaseCommand):
         only: str | None = options["only"]
         if only != "valkey":
             self._refuse_unmigrated()
-        # This process becomes another program, and takes no connection along.
+        # This process becomes another program, which must not inherit a connection.
         connection.close()
         try:
             if only is None:
@@ -55,26 +55,26 @@ class Command(BaseCommand):
         try:
             missing = health.unapplied_migrations()
         except DatabaseError as error:
-            # What is frozen can be thawed without it, so this must not keep the watchdog away.
+            # Thawing needs no database, so this error must not prevent the watchdog.
             self.stderr.write(
                 f"The database cannot be reached ({error}): start it, or correct DATABASE_URL. "
-                "Until then nothing is backed up; what is frozen is thawed."
+                "Until then there are no backups, but frozen applications are thawed."
             )
             return
         if missing:
             raise CommandError(
-                f"The database lacks {len(missing)} migrations, the first is {missing[0]}: "
+                f"The database lacks {len(missing)} migrations, first {missing[0]}: "
                 "run `manage.py migrate` first."
             )
 
 
 def _thaw_first() -> None:
-    """Start the thaw of what nobody keeps: it waits for no database, port or broker of ours.
+    """Start to thaw what no process keeps, without waiting for a database, port or broker of this server.
 
-    The guards go on by themselves; what has to be repeated is the watchdog's.
+    The guards continue by themselves; the watchdog repeats a thaw that fails.
     """
     try:
         home.keep_temporary_files_in_memory()
         abandoned.Thawer(home.spool(), home.runtime()).turn()
     except Exception:
-        log.exception("what may be frozen could not be looked at; the watchdog tries again")
+        log.exception("looking for frozen applications failed; the watchdog tries again")

@@ -11,18 +11,14 @@ from policies.services.due import outlook
 
 
 class Command(BaseCommand):
-    """`show_policy OWNER/NAME`."""
-
-    requires_system_checks = []  # a wrong setting must not keep anybody from thawing or looking
-    help = "Show a policy: what it backs up, when it runs next, and what became of its last run."
+    requires_system_checks = []  # a wrong setting must not stop anybody from thawing or looking
+    help = "Show a policy: what it backs up, when it runs next, and how its last run ended."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """Declare the arguments."""
         parser.add_argument("policy", metavar="OWNER/NAME")
-        parser.add_argument("--json", action="store_true", help="print it as JSON")
+        parser.add_argument("--json", action="store_true", help="print the policy as JSON")
 
     def handle(self, **options: Any) -> None:
-        """Print the policy."""
         with output.complaints():
             named = labels.policy(options["policy"])
         found = policies.whole().get(pk=named.pk)

@@ -10,18 +10,14 @@ from policies.selectors import labels
 
 
 class Command(BaseCommand):
-    """`show_run UUID`."""
-
-    requires_system_checks = []  # a wrong setting must not keep anybody from thawing or looking
-    help = "Show what became of a run."
+    requires_system_checks = []  # a wrong setting must not stop anybody from thawing or looking
+    help = "Show a run: its state and consistency, its phases and snapshots, and its timeline."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """Declare the arguments."""
         parser.add_argument("run", metavar="UUID")
-        parser.add_argument("--json", action="store_true", help="print it as JSON")
+        parser.add_argument("--json", action="store_true", help="print the run as JSON")
 
     def handle(self, **options: Any) -> None:
-        """Print the run."""
         with output.complaints():
             report = as_json.run(labels.run(options["run"]))
         self.stdout.write(output.as_json(report) if options["json"] else output.report(report))

@@ -1,4 +1,4 @@
-"""Ask AWS whether an account may do what backups need."""
+"""Ask AWS whether an account has all permissions that backups need."""
 
 from typing import Any
 
@@ -11,20 +11,17 @@ from policies.services.entry import probing
 
 
 class Command(BaseCommand):
-    """`test_account OWNER/NAME`."""
-
     help = (
-        "Ask AWS for each permission that an account needs, by DryRun, in its region and in those of its "
-        "policies' targets. Makes and changes nothing. Exit 0 only when none is missing."
+        "Ask AWS for each permission that an account needs, with DryRun, in its region and in the regions of "
+        "its policies' targets. Creates and changes nothing. Exit 0 only when no permission is missing and no "
+        "question failed."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """Declare the arguments."""
         parser.add_argument("account", metavar="OWNER/NAME")
-        parser.add_argument("--json", action="store_true", help="print it as JSON")
+        parser.add_argument("--json", action="store_true", help="print the answers as JSON")
 
     def handle(self, **options: Any) -> None:
-        """Ask, and print each answer."""
         with output.complaints():
             found = probing.probe(labels.account(options["account"]))
         report = as_json.probe(found)

@@ -1,4 +1,4 @@
-"""Send a test message to whom alarms go."""
+"""Send a test message to the receivers of alarms."""
 
 from typing import Any
 
@@ -9,20 +9,16 @@ from policies.services.alarms import receivers
 
 
 class Command(BaseCommand):
-    """`test_alarm OWNER[/NAME]`."""
-
     help = (
-        "Send one test message now to each alarm URL of a user, or of a policy and its owner, and tell which took "
-        "it. Ping URLs are left alone. Exit 0 only when all did."
+        "Send one test message now to each alarm URL of a user, or of a policy and its owner, and report the result "
+        "of each. Nothing is sent to ping URLs. Exit 0 only when every URL accepted the message."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """Declare the arguments."""
         parser.add_argument("whose", metavar="OWNER[/NAME]")
-        parser.add_argument("--json", action="store_true", help="print it as JSON")
+        parser.add_argument("--json", action="store_true", help="print the results as JSON")
 
     def handle(self, **options: Any) -> None:
-        """Send, and print what became of it."""
         with output.complaints():
             tried = receivers.try_out(*receivers.of_label(options["whose"]))
         if options["json"]:
@@ -33,4 +29,6 @@ class Command(BaseCommand):
                 self.stdout.write(f"{number}. {each.shown}: {each.problem or 'sent'}")
         failed = [each for each in tried if each.problem]
         if failed:
-            raise CommandError(f"{len(failed)} of {len(tried)} did not take the message.")
+            raise CommandError(
+                f"{len(failed)} of {len(tried)} alarm URLs did not accept the message."
+            )

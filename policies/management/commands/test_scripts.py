@@ -1,4 +1,4 @@
-"""Try a policy's scripts, without snapshots."""
+"""Run a policy's scripts without snapshots."""
 
 from typing import Any
 
@@ -15,32 +15,31 @@ from scripts_admin.domain.phases import Phase
 
 
 class Command(BaseCommand):
-    """`test_scripts OWNER/NAME [--phase P --argument 0|1]`."""
-
-    requires_system_checks = []  # a wrong setting must not keep anybody from thawing or looking
+    requires_system_checks = []  # a wrong setting must not stop anybody from thawing or looking
     help = (
-        "Run a policy's scripts as a backup would, prove the permissions in AWS, and make no snapshot. before "
-        "alone is always followed by after. Exit 0 only when everything succeeded."
+        "Run a policy's scripts as a backup would and check the permissions in AWS, but make no snapshot. "
+        "With --phase before, after runs too. Exit 0 only when everything succeeded."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """Declare the arguments."""
         parser.add_argument("policy", metavar="OWNER/NAME")
         parser.add_argument(
-            "--phase", choices=[phase.value for phase in Phase], default="", help="only this phase"
+            "--phase",
+            choices=[phase.value for phase in Phase],
+            default="",
+            help="run only this phase",
         )
         parser.add_argument(
-            "--argument", choices=["0", "1"], default="", help="of after or complete"
+            "--argument", choices=["0", "1"], default="", help="the argument for after or complete"
         )
         parser.add_argument("--json", action="store_true", help="print the run as JSON")
 
     def handle(self, **options: Any) -> None:
-        """Run the test in this process and report it."""
         with output.complaints():
             phase, argument = options["phase"], options["argument"]
             if argument and phase not in {Phase.AFTER, Phase.COMPLETE}:
                 message = (
-                    "--argument belongs to --phase after or --phase complete; before gets none."
+                    "--argument needs --phase after or --phase complete: before gets no argument."
                 )
                 raise InputError(message)
             run = here.start_and_keep(

@@ -1,4 +1,4 @@
-"""One pass of the watchdog."""
+"""Do one pass of the watchdog."""
 
 import time
 from typing import Any
@@ -14,17 +14,17 @@ PAUSE_SECONDS = 0.1
 
 
 class Command(BaseCommand):
-    """`thaw_abandoned`."""
-
-    requires_system_checks = []  # a wrong setting must not keep anybody from thawing or looking
-    help = "Do what the watchdog does, once: thaw what nobody keeps, enter it into the database, send alarms."
+    requires_system_checks = []  # a wrong setting must not stop anybody from thawing or looking
+    help = (
+        "Do one pass of the watchdog: thaw what no process keeps, enter the results into the database, and send "
+        "alarms."
+    )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """Declare the arguments."""
         parser.add_argument("--json", action="store_true", help="print the counts as JSON")
 
     def handle(self, **options: Any) -> None:
-        """Thaw, wait for the attempts that were started, and enter."""
+        """Thaw, wait for the started attempts, and enter the results."""
         thawer = abandoned.Thawer(home.spool(), home.runtime())
         started = thawer.turn()
         while not thawer.reap():

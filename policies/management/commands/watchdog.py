@@ -1,4 +1,4 @@
-"""Thaw what nobody keeps any more, and send alarms, for ever. Thawing needs neither broker nor database."""
+"""Thaw what no process keeps and send alarms, in a loop. Thawing needs neither broker nor database."""
 
 import logging
 import time
@@ -21,16 +21,14 @@ ENTER_SECONDS = 1.0
 
 
 class Command(BaseCommand):
-    """The watchdog's loop."""
-
-    requires_system_checks = []  # a wrong setting must not keep anybody from thawing or looking
-    help = "Thaw what a dead worker left frozen, enter it into the database, and send alarms. Part of serve."
+    requires_system_checks = []  # a wrong setting must not stop anybody from thawing or looking
+    help = "Thaw what a dead worker left frozen, record it in the database, and send alarms. Part of serve."
 
     def handle(self, **_options: Any) -> None:
-        """Turn until the process is ended."""
+        """Loop until the process is ended."""
         titles.show("watchdog")
         home.keep_temporary_files_in_memory()
-        # Before the forkserver, of which the child needs nothing.
+        # Before the forkserver, as the child needs nothing of it.
         clerk = Beside("watchdog's clerk", _keep_the_rows)
         clerk.keep()
         keeper.warm()
@@ -39,23 +37,25 @@ class Command(BaseCommand):
             try:
                 thawer.turn()
             except Exception:
-                log.exception("a turn of the watchdog failed; the next one follows")
+                log.exception("one turn of the watchdog failed; the next one follows")
             clerk.keep()
             time.sleep(TURN_SECONDS)
 
 
 def _keep_the_rows() -> None:
-    """Send alarms, and enter what happened into the rows.
+    """Send alarms, and enter what happened into the database.
 
-    It may hang on a frozen disk or a database that is away: nobody waits for it.
+    It may hang on a frozen disk or an unreachable database: no process waits for it.
     """
     post_office.start(SpoolAlarms(home.spool(), home.runtime()))
     while True:
         try:
             abandoned.enter_all()
         except (DatabaseError, OperationalError) as error:
-            log.warning("the database is away, what happened is entered later: %s", error)
+            log.warning("the database cannot be reached; what happened is entered later: %s", error)
             close_old_connections()
         except Exception:
-            log.exception("entering failed; it is tried again")
+            log.exception(
+                "entering what happened into the database failed; the next turn tries again"
+            )
         time.sleep(ENTER_SECONDS)

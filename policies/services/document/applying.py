@@ -1,7 +1,7 @@
-"""A document made true: users, accounts, schedules and policies as code. All or nothing, and twice is once.
+"""Apply a document: users, accounts, schedules and policies as code. All or nothing; a second apply changes nothing.
 
-What the document does not name stays as it is, and nothing is ever deleted. Each entry goes through the same
-saving rules as the admin's forms. Passwords and secrets come from the environment and are told nowhere.
+Everything that the document does not name stays as it is, and nothing is ever deleted. Each entry goes through the
+same saving rules as the admin's forms. Passwords and secrets come from the environment and are shown nowhere.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -38,7 +38,7 @@ class MistakesError(InputError):
     """The document cannot be applied; nothing was changed."""
 
     def __init__(self, mistakes: Iterable[Mistake]) -> None:
-        """Keep the mistakes in the order of their lines, each once."""
+        """Keep each mistake once, in the order of the lines."""
         self.mistakes = sorted(set(mistakes))
         many = f"{len(self.mistakes)} mistakes" if len(self.mistakes) > 1 else "1 mistake"
         super().__init__(f"{many}: correct the document and apply it again. Nothing was changed.")
@@ -46,7 +46,7 @@ class MistakesError(InputError):
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What became of one entry; `fields` says how each field changed, secrets as "(set)"."""
+    """The result of one entry; `fields` shows how each field changed, secrets as "(set)"."""
 
     kind: str
     name: str
@@ -55,10 +55,10 @@ class Change:
 
 
 def apply(text: str, environment: Mapping[str, str], *, dry_run: bool = False) -> list[Change]:
-    """Make the rows as the document says; return what became of each entry, in its order.
+    """Make the rows as the document says; return the result of each entry, in order.
 
-    MistakesError with everything that is wrong, and nothing changed. A dry run does the same and then
-    takes everything back; it makes no folder.
+    On mistakes: MistakesError with all of them, and nothing is changed. A dry run does the same and then
+    rolls everything back; it makes no folder.
     """
     wanted, mistakes = keys.read(text)
     application = _Application(References(environment, mistakes))
@@ -75,18 +75,18 @@ def apply(text: str, environment: Mapping[str, str], *, dry_run: bool = False) -
                 _make_folders(application.folders)
     except OperationalError as error:
         raise InputError(
-            f"The database did not take it ({error}), so nothing was changed: apply the document again."
+            f"The database refused the changes ({error}), so nothing was changed: apply the document again."
         ) from error
     except IntegrityError:
         raise InputError(
-            "Somebody else changed the same users, accounts, schedules or policies at the same time, so nothing "
-            "was changed: apply the document again."
+            "The same users, accounts, schedules or policies were changed by someone else at the same time, so "
+            "nothing was changed: apply the document again."
         ) from None
     return changes
 
 
 def _make_folders(made: Iterable[Folder]) -> None:
-    """Make the folders last, when all else is right: what is on disk is not taken back."""
+    """Make the folders last, when all else is right: a rollback does not remove them from the disk."""
     for folder in made:
         try:
             users.make_folder(folder)
@@ -95,9 +95,9 @@ def _make_folders(made: Iterable[Folder]) -> None:
 
 
 class _Application:
-    """One document on its way into the rows, within the caller's transaction.
+    """Applies one document within the caller's transaction.
 
-    The way is the same for each entry: find what it refers to, fill the row, ask the saving rules, save.
+    The steps are the same for each entry: find what it refers to, fill the row, ask the saving rules, save.
     """
 
     def __init__(self, references: References) -> None:
@@ -111,7 +111,7 @@ class _Application:
         return self._references.mistakes
 
     def hash_passwords(self, entries: Iterable[Entry]) -> None:
-        """Work new passwords out before the transaction: each takes a good part of a second by design."""
+        """Hash new passwords before the transaction: by design, each takes a good part of a second."""
         for entry in entries:
             password, name = self._references.secret(entry, "password_env"), _name(entry)
             if not password or name is None:
@@ -122,7 +122,7 @@ class _Application:
                 self._passwords[name] = row.password
 
     def read_alarm_urls(self, entries: Iterable[Entry]) -> None:
-        """Read and check where alarms and pings go before the transaction, as a process is asked about them."""
+        """Read and check alarm and ping URLs before the transaction, as the check starts a process."""
         for entry in entries:
             entered = receivers.entered(
                 **{
@@ -134,7 +134,7 @@ class _Application:
             self._alarms[entry.place] = entered
 
     def run(self, wanted: keys.Document) -> list[Change]:
-        """Enter users, then what is theirs; return what became of the entries that are right."""
+        """Enter users, then the rows that they own; return the results of the correct entries."""
         steps: list[tuple[str, tuple[Entry, ...], Callable[[Entry], Change | None]]] = [
             (USER, wanted.users, self._user),
             (ACCOUNT, wanted.accounts, self._account),
@@ -158,12 +158,12 @@ class _Application:
         row = User.objects.filter(username=name).first() or User(username=name)
         said = columns.fill(row, entry, columns.USER) | self._password(entry, row)
         if "superuser" in said:
-            row.is_staff = row.is_superuser  # the admin pages are theirs
+            row.is_staff = row.is_superuser  # every superuser may open the admin pages
         action = _action(row, said)
         self._ask(entry, action, lambda: users.check(row))
         if entry.unread:
             return None
-        # Also where nothing changed: a folder that is missing is made again.
+        # Even if nothing changed: a missing folder is made again.
         folder = folders.of(row) if action == UNCHANGED else users.enter(row)
         self.folders.append(folder)
         more = self._receivers(entry, receivers.of(user=row))
@@ -181,7 +181,7 @@ class _Application:
 
     @staticmethod
     def _server_role(entry: Entry, row: User) -> bool:
-        """Give or take the right as the entry says; tell whether that changed anything."""
+        """Give or withdraw the permission as the entry says; return whether that changed anything."""
         given = entry.values.get("server_role")
         if given is None or given == permissions.has_server_role(row):
             return False
@@ -207,7 +207,7 @@ class _Application:
         return _change(ACCOUNT, f"{owner.username}/{name}", action, said)
 
     def _access_keys(self, entry: Entry, row: Account) -> dict[str, str]:
-        """Take the secret of the entry's variable, or leave keys out where there is a role."""
+        """Take the secret from the entry's variable; an account with a role has no keys."""
         key = columns.key_of("secret_access_key")
         secret = self._references.variable(entry, key)
         if row.auth in {Account.Auth.ROLE, Account.Auth.INSTANCE}:
@@ -221,7 +221,7 @@ class _Application:
         if "access_key_id" not in entry.values:
             row.access_key_id = ""
         if "secret_access_key_env" in entry.values:
-            sentence = f"A role (auth: {row.auth}) needs no secret access key: take this out."
+            sentence = f"A role (auth: {row.auth}) needs no secret access key: remove this key."
             self._references.tell(entry, "secret_access_key_env", sentence)
 
     def _schedule(self, entry: Entry) -> Change | None:
@@ -243,11 +243,13 @@ class _Application:
     def _one_unit(self, entry: Entry) -> None:
         every = entry.values.get("every")
         if every is not None and "every" not in entry.unread and len(every.values) != 1:
-            sentence = f"every counts one unit: write one of {', '.join(Unit)}, such as hours: 6."
+            sentence = (
+                f"every takes exactly one unit: write one of {', '.join(Unit)}, such as hours: 6."
+            )
             self._references.tell(entry, "every", sentence)
 
     def _disabled(self, entry: Entry, row: Schedule) -> dict[str, str]:
-        """Set the disabled times that the entry names; each that cannot be is told at its place."""
+        """Set the disabled times that the entry names; report each mistake at its place."""
         if "disabled" not in entry.values:
             return {}
         lines = []
@@ -287,35 +289,35 @@ class _Application:
         return _change(POLICY, f"{owner.username}/{name}", action, said, more)
 
     def _targets(self, entry: Entry) -> list[PolicyTarget]:
-        """Return the targets that the entry names; none where it names none or one is wrong."""
+        """Return the targets that the entry names; none if it names none or if one is wrong."""
         read: tuple[Entry, ...] = entry.values.get("targets", ())
         if not read and "targets" in entry.values and "targets" not in entry.unread:
             self._references.tell(entry, "targets", policies.NO_TARGET)
         targets = [columns.target(each) for each in read]
         for index, column, sentence in policies.check_targets(targets):
             of, key = read[index], columns.key_of_target(column)
-            # What could not be read, or is not there, is told already.
+            # A field that is missing or could not be read is reported already.
             if key not in of.unread and not (key == "instance" and "volume" in of.unread):
                 self.mistakes.append(Mistake(of.where(key), sentence))
                 entry.unread.add("targets")
         return [] if "targets" in entry.unread else targets
 
     def _receivers(self, entry: Entry, of: AlarmReceivers) -> dict[str, str]:
-        """Save where alarms and pings go; return what changed."""
+        """Save the alarm and ping URLs; return what changed."""
         changed = receivers.save(of, self._alarms[entry.place])
         return {columns.key_of(column): columns.SECRET for column in changed}
 
     def _ask(self, entry: Entry, action: str, check: Callable[[], None]) -> None:
-        """Ask the saving rules.
+        """Ask the saving rules about an entry that changes its row.
 
-        What stays as it is is not saved, and is not asked about: a right may have been withdrawn since.
+        An unchanged row is neither saved nor checked: a permission may have been withdrawn since it was saved.
         """
         if action != UNCHANGED or entry.unread:
             self._references.ask(entry, check)
 
 
 def _name(entry: Entry) -> str | None:
-    """Return the entry's name, or None where it could not be read."""
+    """Return the entry's name, or None if it could not be read."""
     return None if "name" in entry.unread else entry.values.get("name")
 
 
@@ -336,7 +338,7 @@ def _account_set(row: Policy, account: Account | None) -> dict[str, str]:
 
 
 def _followed(row: Policy, schedules: Iterable[Schedule] | None) -> dict[str, str]:
-    """Return the change, in words, where the policy is to follow other schedules than it does."""
+    """Return the change in words if the policy's schedules are to change."""
     if schedules is None:
         return {}
     old = sorted(row.schedules.values_list("name", flat=True)) if row.pk else []
@@ -347,7 +349,7 @@ def _followed(row: Policy, schedules: Iterable[Schedule] | None) -> dict[str, st
 
 
 def _targets_set(row: Policy, targets: Sequence[PolicyTarget]) -> dict[str, str]:
-    """Make these the policy's targets where there are any; return the change in words."""
+    """Make these the policy's targets, unless there are none; return the change in words."""
     old = list(row.targets.order_by("pk"))
     if not targets or not policies.replace_targets(row, targets):
         return {}
@@ -363,7 +365,7 @@ def _action(row: models.Model, fields: Mapping[str, str]) -> str:
 def _change(
     kind: str, name: str, action: str, said: dict[str, str], more: Mapping[str, str] | None = None
 ) -> Change:
-    """Return the change; `more` is what changed beside the row."""
+    """Return the change; `more` are changes outside the row."""
     if more and action == UNCHANGED:
         action = CHANGED
     return Change(kind, name, action, said | dict(more or {}))

@@ -1,6 +1,6 @@
-"""From an entry of the document to the columns of a row; each change in words, by the key that says it.
+"""Copy an entry of the document to the columns of a row, and describe each change by its key.
 
-Nothing here saves, asks the database or tells a mistake.
+Nothing here saves, queries the database or reports a mistake.
 """
 
 from collections.abc import Iterable, Mapping
@@ -11,7 +11,7 @@ from policies.domain.document import fields
 from policies.domain.document.marked import Entry
 from policies.models import PolicyTarget, Schedule
 
-SECRET = "(set)"  # noqa: S105 - what is shown in the place of a secret
+SECRET = "(set)"  # noqa: S105 - shown instead of a secret
 USER = {"email": "email", "superuser": "is_superuser", "active": "is_active"}
 ACCOUNT = {
     "auth": "auth",
@@ -27,7 +27,7 @@ SCHEDULE = {
 }
 POLICY = fields.columns(fields.POLICY)
 TARGET = fields.columns(fields.TARGET)
-# Keys that say a column in another way than by its value.
+# Keys that set a column in another way than by its value.
 _OTHERWISE = {
     "username": "name",
     "secret_access_key": "secret_access_key_env",
@@ -36,36 +36,36 @@ _OTHERWISE = {
     "every_number": "every",
     "every_unit": "every",
 }
-# No column has two keys among these tables; that of a target is asked for with its own table.
+# No column has two keys in these tables; `key_of_target` has the columns of targets.
 _KEYS = {
     column: key for table in (USER, ACCOUNT, SCHEDULE, POLICY) for key, column in table.items()
 }
-# Nobody needs to read them, and outputs are kept.
+# Nobody needs to read these, and the output may be stored.
 _NEVER_SHOWN = {"access_key_id", "secret_access_key"}
 
 
 def key_of(column: str) -> str:
-    """Return the key that says the column of a user, account, schedule or policy."""
+    """Return the key that sets this column of a user, account, schedule or policy."""
     return _OTHERWISE.get(column) or _KEYS.get(column, column)
 
 
 def key_of_target(column: str) -> str:
-    """Return the key that says the column of a target."""
+    """Return the key that sets this column of a target."""
     return next(key for key, of in TARGET.items() if of == column)
 
 
 def unread(entry: Entry, table: Mapping[str, str]) -> set[str]:
-    """Return the table's columns that the entry names and whose values could not be read."""
+    """Return the table's columns that the entry names but whose values could not be read."""
     return {column for key, column in table.items() if entry.is_unread(key)}
 
 
 def unread_of_account(entry: Entry) -> set[str]:
-    """Return the columns that the entry names and whose values were told as wrong."""
+    """Return the columns that the entry names but whose values were reported as wrong."""
     return entry.unread | {column for column, key in _OTHERWISE.items() if key in entry.unread}
 
 
 def unread_of_schedule(entry: Entry) -> set[str]:
-    """Return the columns that the entry names and whose values, or a part of them, could not be read."""
+    """Return the columns that the entry names but whose values could not be read, wholly or in part."""
     every = {"every_number", "every_unit"} if "every" in entry.unread else set()
     return every | ({*SCHEDULE, "disabled"} & entry.unread)
 
@@ -85,7 +85,7 @@ def fill(row: models.Model, entry: Entry, table: Mapping[str, str]) -> dict[str,
 
 
 def fill_schedule(row: Schedule, entry: Entry) -> dict[str, str]:
-    """Set the columns of a schedule; as `fill`. Whoever names cron takes every out, and the other way round."""
+    """Set the columns of a schedule, like `fill`. An entry with cron removes every, and the other way round."""
     before = _when(row) if row.pk else {}
     changes = fill(row, entry, SCHEDULE)
     if "every" in entry.values:
@@ -107,20 +107,20 @@ def _when(row: Schedule) -> dict[str, str]:
 
 
 def target(entry: Entry) -> PolicyTarget:
-    """Return the target that the entry says; its policy is not set yet."""
+    """Return the entry's target; its policy is not set yet."""
     values = {column: entry.get(key) for key, column in TARGET.items()}
     said = {column: value for column, value in values.items() if value is not None}
-    # A list of the document is read as a tuple, which no JSON column keeps as one.
+    # Lists of the document are read as tuples, but a JSON column loads lists.
     return PolicyTarget(**{c: list(v) if isinstance(v, tuple) else v for c, v in said.items()})
 
 
 def shown(old: object, new: object) -> str:
-    """Return a change in words; `old` None: there was nothing."""
+    """Return a change in words; `old` is None if there was no value."""
     return _word(new) if old is None else f"{_word(old)} → {_word(new)}"
 
 
 def listed(targets: Iterable[PolicyTarget]) -> str:
-    """Return targets in words, exclusions included."""
+    """Return targets in words, with their exclusions."""
     return ", ".join(_target_in_words(each) for each in targets)
 
 

@@ -1,6 +1,6 @@
-"""The rows as the document that makes them: `export | apply` changes nothing.
+"""Write the rows as the document that creates them: `export | apply` changes nothing.
 
-Secrets are not in it. What the server itself made (external ids, learned account numbers) is not either.
+It has no secrets, and no values that the server itself made (external ids, learned account numbers).
 """
 
 from collections.abc import Iterable
@@ -17,16 +17,16 @@ from scripts_admin.models import User
 
 HEAD = """\
 # Users, accounts, schedules and policies of this server, for manage.py apply.
-# Passwords and secret access keys are not in here. For a server that does not have them add password_env to users
-# and secret_access_key_env to accounts, and set the variables that they name where apply runs. The same goes for
-# alarm_urls_env of users and policies and ping_url_env of policies, as such URLs hold secrets.
+# It has no passwords and no secret access keys. For a server without them, add password_env to users and
+# secret_access_key_env to accounts, and set the variables that they name where apply runs. Do the same with
+# alarm_urls_env of users and policies and with ping_url_env of policies, as these URLs have secrets in them.
 """
 _WIDTH = 100
 Mapping = dict[str, Any]
 
 
 def export() -> str:
-    """Return the document, as YAML; rows by owner and name."""
+    """Return the document as YAML; rows are sorted by owner and name."""
     document: Mapping = {
         "users": [_user(row) for row in User.objects.order_by("username")],
         "accounts": [_account(row) for row in _owned(Account.objects.defer("secret_access_key"))],

@@ -1,6 +1,6 @@
-"""What the entries of a document refer to, and everything that is told as wrong about them.
+"""The rows and variables that the entries of a document refer to, and all mistakes in these references.
 
-A name that is wrong where it stands is told there, and not again by whoever refers to it.
+A mistake in a name is reported where the name is defined, and not again where it is used.
 """
 
 import re
@@ -14,7 +14,7 @@ from policies.services.document import columns
 from scripts_admin.models import User
 
 USER, ACCOUNT, SCHEDULE, POLICY = "user", "account", "schedule", "policy"
-# Anything else may be the secret itself, written where its variable's name belongs.
+# Anything else may be the secret itself, written in place of the variable's name.
 _VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]{0,63}")
 
 
@@ -22,21 +22,20 @@ class References:
     """The rows and environment variables that one document's entries name, and its mistakes."""
 
     def __init__(self, environment: Mapping[str, str], mistakes: list[Mistake]) -> None:
-        """Keep the mistakes that were told already."""
         self.mistakes = mistakes
         self._environment = environment
-        # Named in the document but wrong there: whoever refers to them is told nothing new. A name
-        # that could not be read might be any.
+        # Named in the document but wrong there: references to them are not reported again. A name
+        # that could not be read might be any name.
         self._spoilt: set[tuple[str, str]] = set()
         self._users: dict[str, User] = {}
 
     def tell(self, entry: Entry, key: str, sentence: str) -> None:
-        """Note a mistake at the key; the entry is not entered."""
+        """Add a mistake at the key; the entry is then not saved."""
         self.mistakes.append(Mistake(entry.where(key), sentence))
         entry.unread.add(key)
 
     def ask(self, entry: Entry, check: Callable[[], None]) -> None:
-        """Tell what the saving rules say, at the keys that say what the columns hold."""
+        """Add the mistakes that the saving rules find, at the keys of the columns."""
         try:
             check()
         except ValidationError as error:
@@ -46,16 +45,16 @@ class References:
                 entry.unread.add(column)
 
     def spoil(self, kind: str, entry: Entry) -> None:
-        """Remember that what the entry names is not there because the entry is wrong."""
+        """Remember that the entry's row is missing because the entry is wrong."""
         owner = f"{entry.values.get('owner', '')}/" if "owner" in entry.places else ""
         self._spoilt.add((kind, f"{owner}{entry.values.get('name', '')}".lower()))
 
     def secret(self, entry: Entry, key: str) -> str:
-        """Return what the variable that the key names holds, or nothing; tells nothing."""
+        """Return the value of the variable that the key names, or ""; reports no mistake."""
         return self._environment.get(entry.values.get(key, ""), "")
 
     def variable(self, entry: Entry, key: str) -> str:
-        """Return what the variable that the key names holds, or nothing; a missing one is told."""
+        """Return the value of the variable that the key names, or ""; a missing variable is a mistake."""
         name, value = entry.values.get(key), self.secret(entry, key)
         if name is None or value:
             return value
@@ -63,14 +62,14 @@ class References:
             sentence = f"The environment variable {name} is not set: set it where apply runs."
         else:
             sentence = (
-                "This names no environment variable that is set: write the variable's name here, and "
-                "the secret into the variable."
+                "This is not the name of an environment variable that is set: write the variable's name here, "
+                "and put the secret into the variable."
             )
         self.tell(entry, key, sentence)
         return ""
 
     def owner(self, entry: Entry) -> User | None:
-        """Return the user whom the entry names as owner."""
+        """Return the user that the entry names as owner."""
         name = entry.values.get("owner")
         if name is None:
             return None
@@ -83,7 +82,7 @@ class References:
         return found
 
     def account(self, entry: Entry, row: Policy, owner: User | None) -> Account | None:
-        """Return the account that the policy's entry names, or the one that the row has where it names none."""
+        """Return the account that the policy's entry names; if it names none, the row's present account."""
         if "account" not in entry.places:
             if row.pk:
                 return row.account
@@ -98,7 +97,7 @@ class References:
         return found
 
     def schedules(self, entry: Entry, owner: User | None) -> list[Schedule] | None:
-        """Return the schedules that the entry names; None where it names none, or one is wrong."""
+        """Return the schedules that the entry names; None if it names none or if one is wrong."""
         if "schedules" not in entry.values or owner is None:
             return None
         found = {row.name: row for row in owner.schedules.all()}
@@ -112,6 +111,6 @@ class References:
         return [found[name] for name, _ in entry.values["schedules"] if name in found]
 
     def _is_spoilt(self, kind: str, owner: User, name: str) -> bool:
-        """Tell whether it is named in the document but wrong there, or may be what could not be read."""
+        """Return whether the document names it but wrongly, or whether it may be a name that could not be read."""
         own = f"{owner.username}/"
         return bool({(kind, f"{own}{name}".lower()), (kind, own)} & self._spoilt)

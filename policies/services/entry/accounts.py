@@ -1,4 +1,4 @@
-"""Accounts as people enter them: the one place of their rules. Admin forms and `apply` both come here."""
+"""The saving rules of accounts, for admin forms and for `apply`."""
 
 import uuid
 from collections.abc import Collection
@@ -11,22 +11,22 @@ from policies.domain.errors import RefusedError
 from policies.models import Account, Run
 from scripts_admin import permissions
 
-# What people enter; the other columns are the server's own and are never written from a form.
+# The columns that people enter; only the server writes the others.
 COLUMNS = ("owner", "name", "auth", "access_key_id", "secret_access_key", "role_arn", "region")
 MAX_KEY_ID = 128
 
 
 def check(account: Account, *, unread: Collection[str] = ()) -> None:
-    """Raise ValidationError, by field, where the account cannot be saved as it is.
+    """Raise ValidationError, by field, if the account cannot be saved as it is.
 
-    Rules that ask a field of `unread` (it was told as wrong already, and is not set) are left out.
+    Rules that need a field of `unread` are skipped: it is not set, and its mistake is already reported.
     """
     wrong: dict[str, str] = {}
     unread = set(unread)
     if "name" not in unread:
         wrong |= _name(account, unread)
     if "region" not in unread and not identifiers.is_region(account.region):
-        wrong["region"] = f"{account.region} is no AWS region: write one such as us-east-1."
+        wrong["region"] = f"{account.region} is not an AWS region: write one such as us-east-1."
     if "auth" not in unread:
         wrong |= _way_in(account, unread)
     if wrong:
@@ -34,9 +34,9 @@ def check(account: Account, *, unread: Collection[str] = ()) -> None:
 
 
 def save(account: Account) -> None:
-    """Save the account; ValidationError, and nothing saved."""
+    """Save the account. On ValidationError nothing is saved."""
     with transaction.atomic():
-        account.external_id = _external_id(account)  # and lock the row
+        account.external_id = _external_id(account)  # this also locks the row
         check(account)
         if account.auth != Account.Auth.KEYS:
             account.secret_access_key = ""
@@ -48,7 +48,7 @@ def save(account: Account) -> None:
 
 
 def _external_id(account: Account) -> str:
-    """Return the stored one, which nothing changes; a role that has none yet gets one of its own."""
+    """Return the stored external id, which never changes. A role without one gets a new one."""
     stored = ""
     if account.pk:
         rows = Account.objects.select_for_update().only("external_id")
@@ -57,7 +57,7 @@ def _external_id(account: Account) -> str:
 
 
 def delete(account: Account) -> None:
-    """Delete the account; RefusedError, and nothing changed, where something needs it."""
+    """Delete the account; RefusedError, and nothing changed, if a run or a policy needs it."""
     with transaction.atomic():
         Account.objects.select_for_update().only("pk").get(pk=account.pk)
         reason = why_not_deleted(account)
@@ -67,7 +67,7 @@ def delete(account: Account) -> None:
 
 
 def why_not_deleted(account: Account) -> str:
-    """Return a sentence where the account cannot be deleted, or nothing."""
+    """Return the reason why the account cannot be deleted, or ""."""
     run = _running(account)
     if run is not None:
         return (
@@ -77,8 +77,8 @@ def why_not_deleted(account: Account) -> str:
     names = sorted(account.policies.values_list("name", flat=True))
     if names:
         return (
-            f"The account {account.name} cannot be deleted, as policies use it: {', '.join(names)}. "
-            "Delete them or give them another account first."
+            f"The account {account.name} cannot be deleted, because policies use it: {', '.join(names)}. "
+            "Delete these policies or give them another account first."
         )
     return ""
 
@@ -92,8 +92,8 @@ def _name(account: Account, unread: set[str]) -> dict[str, str]:
     if not identifiers.is_label(name):
         return {
             "name": (
-                "An account's name is visible text without '/' and without blanks at its ends, "
-                f"{identifiers.LABEL_CHARACTERS} characters at most."
+                "An account's name must be visible text without '/' and without spaces at its ends, "
+                f"at most {identifiers.LABEL_CHARACTERS} characters."
             )
         }
     return _renamed(account) or ({} if "owner" in unread else _taken(account))
@@ -102,7 +102,7 @@ def _name(account: Account, unread: set[str]) -> dict[str, str]:
 def _renamed(account: Account) -> dict[str, str]:
     before = Account.objects.filter(pk=account.pk).defer("secret_access_key").first()
     if before is not None and before.owner_id != account.owner_id:
-        return {"owner": f"The account {before.name} cannot change its owner: make another one."}
+        return {"owner": f"The account {before.name} cannot change its owner: create a new one."}
     if before is not None and before.name != account.name:
         run = _running(before)
         if run is not None:
@@ -119,7 +119,7 @@ def _taken(account: Account) -> dict[str, str]:
     same = Account.objects.filter(owner=account.owner_id).exclude(pk=account.pk)
     if not identifiers.is_one_of(account.name, same.values_list("name", flat=True)):
         return {}
-    return {"name": f"{account.owner} has an account {account.name} already: choose another name."}
+    return {"name": f"{account.owner} already has an account {account.name}: choose another name."}
 
 
 def _way_in(account: Account, unread: set[str]) -> dict[str, str]:
@@ -129,12 +129,12 @@ def _way_in(account: Account, unread: set[str]) -> dict[str, str]:
         return _role(account, unread) | _no_keys(account, unread)
     if account.auth != Account.Auth.INSTANCE:
         known = ", ".join(Account.Auth.values)
-        return {"auth": f"{account.auth} is no way in that this version knows: choose of {known}."}
+        return {"auth": f"This version does not know auth {account.auth}: choose one of {known}."}
     wrong = _no_role(account, unread) | _no_keys(account, unread)
     if "owner" not in unread and not permissions.may_use_server_role(account.owner):
         wrong["auth"] = (
-            f"{account.owner} may not use the server's own role: use access keys (auth: keys) or a role "
-            "(auth: role), or let a superuser give them the permission."
+            f"{account.owner} is not allowed to use the server's own role: use access keys (auth: keys) or a "
+            "role (auth: role), or ask a superuser for the permission."
         )
     return wrong
 
@@ -142,13 +142,13 @@ def _way_in(account: Account, unread: set[str]) -> dict[str, str]:
 def _no_keys(account: Account, unread: set[str]) -> dict[str, str]:
     if "access_key_id" in unread or not account.access_key_id:
         return {}
-    return {"access_key_id": "Only auth: keys has access keys: take them out."}
+    return {"access_key_id": "Only auth: keys has access keys: remove them."}
 
 
 def _no_role(account: Account, unread: set[str]) -> dict[str, str]:
     if "role_arn" in unread or not account.role_arn:
         return {}
-    return {"role_arn": "Only auth: role names a role: take it out, or choose auth: role."}
+    return {"role_arn": "Only auth: role names a role: remove it, or choose auth: role."}
 
 
 def _role(account: Account, unread: set[str]) -> dict[str, str]:
@@ -156,7 +156,7 @@ def _role(account: Account, unread: set[str]) -> dict[str, str]:
         return {}
     return {
         "role_arn": (
-            f"{account.role_arn!r} is no ARN of a role: write one such as "
+            f"{account.role_arn!r} is not the ARN of a role: write one such as "
             "arn:aws:iam::123456789012:role/n2wbackup."
         )
     }
@@ -167,10 +167,10 @@ def _keys(account: Account, unread: set[str]) -> dict[str, str]:
     key = account.access_key_id
     if "access_key_id" not in unread and (not key or key.split() != [key] or len(key) > MAX_KEY_ID):
         wrong["access_key_id"] = (
-            f"Access keys (auth: keys) need an access key id, without blanks and {MAX_KEY_ID} "
-            "characters at most."
+            f"Access keys (auth: keys) need an access key id without spaces, at most {MAX_KEY_ID} "
+            "characters."
         )
-    # A stored one is not looked at: where its key is lost, entering a new one has to go.
+    # The stored secret is not read: if its encryption key is lost, people must still be able to enter a new one.
     kept = "secret_access_key" in account.get_deferred_fields() and (
         Account.objects.filter(pk=account.pk, auth=Account.Auth.KEYS).exists()
     )

@@ -1,4 +1,4 @@
-"""Policies as people enter them: the one place of their rules. Admin forms and `apply` both come here."""
+"""The saving rules of policies, for admin forms and for `apply`."""
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import NamedTuple
@@ -18,14 +18,14 @@ from scripts_admin.domain import names
 from scripts_admin.services import folders
 
 LEFT_FOR_FIRING_SECONDS = 10
-MAX_EXCLUDED_VOLUMES = 40  # AWS's own limit of one CreateSnapshots call
+MAX_EXCLUDED_VOLUMES = 40  # AWS's limit for one CreateSnapshots call
 MAX_SCHEDULES = 20
-# What people enter; the other columns are kept by the runs and are never written from a form.
+# The columns that people enter; only runs write the others.
 COLUMNS = ("owner", "account", "name", *(field.column for field in fields.POLICY))
 
 
 class TargetMistake(NamedTuple):
-    """What is wrong with one field of the target at this place of the list."""
+    """A mistake in one field of the target at this position of the list."""
 
     position: int
     field: str
@@ -33,9 +33,9 @@ class TargetMistake(NamedTuple):
 
 
 def check(policy: Policy, *, unread: Collection[str] = ()) -> None:
-    """Raise ValidationError, by field, where the policy cannot be saved as it is.
+    """Raise ValidationError, by field, if the policy cannot be saved as it is.
 
-    Rules that ask a field of `unread` (it was told as wrong already, and is not set) are left out.
+    Rules that need a field of `unread` are skipped: it is not set, and its mistake is already reported.
     """
     unread = set(unread)
     before = Policy.objects.select_related("owner", "folder").filter(pk=policy.pk).first()
@@ -50,7 +50,7 @@ def check(policy: Policy, *, unread: Collection[str] = ()) -> None:
 
 
 def check_targets(targets: Sequence[PolicyTarget]) -> list[TargetMistake]:
-    """Return everything that is wrong with a policy's targets; AWS is not asked."""
+    """Return all mistakes in a policy's targets; AWS is not asked."""
     found: list[TargetMistake] = []
     first: dict[tuple[str, str], int] = {}
     for index, target in enumerate(targets):
@@ -59,7 +59,7 @@ def check_targets(targets: Sequence[PolicyTarget]) -> list[TargetMistake]:
         if str(target) and key in first:
             field = "instance_id" if target.instance_id else "volume_id"
             sentence = (
-                f"{target} in {target.region} is named twice in this policy: keep one of them."
+                f"{target} in {target.region} appears twice in this policy: remove one of them."
             )
             found.append(TargetMistake(index, field, sentence))
         first.setdefault(key, index)
@@ -67,9 +67,9 @@ def check_targets(targets: Sequence[PolicyTarget]) -> list[TargetMistake]:
 
 
 def save(policy: Policy, schedules: Collection[Schedule] | None = None) -> None:
-    """Save the policy, a new one with its owner's folder, and plan it anew; ValidationError, and nothing saved.
+    """Save the policy and compute its next due time again. On ValidationError nothing is saved.
 
-    `schedules` None: it follows those that it followed.
+    A new policy gets its owner's folder. With `schedules` None it keeps its schedules.
     """
     with transaction.atomic():
         new = not policy.pk
@@ -79,7 +79,7 @@ def save(policy: Policy, schedules: Collection[Schedule] | None = None) -> None:
             policy.save()
         else:
             _lock(policy)
-        # What is due becomes a run first: under that the policy is not renamed.
+        # Due times become runs first; the check below then refuses to rename a policy with an unfinished run.
         with ticking.replanned([policy.pk]):
             check_schedules(policy, schedules or ())
             if not new:
@@ -90,9 +90,9 @@ def save(policy: Policy, schedules: Collection[Schedule] | None = None) -> None:
 
 
 def switch(policy: Policy, *, on: bool) -> None:
-    """Switch the policy on or off, and plan it anew; ValidationError, and nothing changed.
+    """Enable or disable the policy, and compute its next due time again. On ValidationError nothing is changed.
 
-    What else stands in the row stays, whatever the caller's copy of it says.
+    The other columns of the row stay, even if the caller's copy differs.
     """
     with transaction.atomic():
         row = Policy.objects.select_for_update(of=("self",)).get(pk=policy.pk)
@@ -101,21 +101,23 @@ def switch(policy: Policy, *, on: bool) -> None:
 
 
 def check_schedules(policy: Policy, schedules: Iterable[Schedule]) -> None:
-    """Raise ValidationError where the policy cannot follow these schedules."""
+    """Raise ValidationError if the policy cannot follow these schedules."""
     rows = list(schedules)
     strange = [each.name for each in rows if each.owner_id != policy.owner_id]
     if strange:
-        sentence = f"{policy.owner} has no schedule {strange[0]}: use one of the owner's own."
+        sentence = (
+            f"{policy.owner} has no schedule {strange[0]}: use a schedule of the policy's owner."
+        )
         raise ValidationError({"schedules": sentence})
     if len(rows) > MAX_SCHEDULES:
-        sentence = f"These are {len(rows)} schedules, and a policy follows {MAX_SCHEDULES} at most: take some out."
+        sentence = f"These are {len(rows)} schedules, but a policy can follow at most {MAX_SCHEDULES}: remove some."
         raise ValidationError({"schedules": sentence})
 
 
 def replace_targets(policy: Policy, targets: Sequence[PolicyTarget]) -> bool:
-    """Make these the policy's targets, in this order; False where they were so already.
+    """Make these the policy's targets, in this order; False if nothing had to change.
 
-    ValidationError, and nothing changed, where one of them cannot be.
+    ValidationError, and nothing changed, if one of them is wrong or there is none.
     """
     mistakes = check_targets(targets)
     if mistakes or not targets:
@@ -140,7 +142,7 @@ NO_TARGET = "A policy needs at least one instance or volume to back up: add a ta
 
 
 def facts(target: PolicyTarget) -> tuple[object, ...]:
-    """Return what makes two targets the same."""
+    """Return the values by which two targets are compared."""
     return tuple(
         sorted(held) if isinstance(held, list) else held
         for held in (getattr(target, each.column) for each in fields.TARGET)
@@ -148,9 +150,9 @@ def facts(target: PolicyTarget) -> tuple[object, ...]:
 
 
 def delete(policy: Policy) -> None:
-    """Delete the policy, its runs stay; RefusedError, and nothing changed, while one is unfinished.
+    """Delete the policy; its runs stay. While a run is unfinished: RefusedError, and the policy stays.
 
-    What was due until now is accounted for first, also where the policy then stays.
+    Due times until now are accounted for first, even if the policy then stays.
     """
     ticking.settle(policy.pk, clock.now())
     with transaction.atomic():
@@ -162,7 +164,7 @@ def delete(policy: Policy) -> None:
 
 
 def why_not_deleted(policy: Policy) -> str:
-    """Return a sentence where the policy cannot be deleted, or nothing."""
+    """Return the reason why the policy cannot be deleted, or ""."""
     return _while_running(policy, "deleted")
 
 
@@ -186,15 +188,15 @@ def _name(policy: Policy, before: Policy | None, unread: set[str]) -> dict[str, 
     if "." in name:
         return {
             "name": (
-                f"The policy name {name!r} has a dot, where a script's base name ends, so its scripts "
-                "could not be told from another policy's: use '_' or '-' instead."
+                f"The policy name {name!r} has a dot. A script's base name ends at its first dot, so the "
+                "scripts could match another policy's: use '_' or '-' instead."
             )
         }
     if not names.is_policy_name(name):
         return {
             "name": (
-                f"{name!r} cannot be a policy's name: use letters without accents, digits, '_' and '-', "
-                "64 characters at most."
+                f"{name!r} is not a valid policy name: use letters without accents, digits, '_' and '-', "
+                "at most 64 characters."
             )
         }
     if before is not None and before.name != name:
@@ -205,7 +207,7 @@ def _name(policy: Policy, before: Policy | None, unread: set[str]) -> dict[str, 
 
 
 def _taken(policy: Policy) -> dict[str, str]:
-    """Files are found by name in the owner's folder, so the name is unique there and for the owner."""
+    """Scripts are found by name in the owner's folder, so the name must be unique there and for the owner."""
     owner = policy.owner
     in_folder = Q(folder__owner=None) if owner.is_superuser else Q(folder__owner=owner)
     if policy.folder_id:
@@ -217,7 +219,7 @@ def _taken(policy: Policy) -> dict[str, str]:
     where = f"{same.owner}/{same.name}"
     return {
         "name": (
-            f"There is a policy {where} already, whose scripts would have the same names: choose "
+            f"The policy {where} already exists, and its scripts would have the same names: choose "
             "another name."
         )
     }
@@ -228,27 +230,29 @@ def _owner(policy: Policy, before: Policy | None, unread: set[str]) -> dict[str,
     if before is not None and before.owner_id != policy.owner_id:
         return {
             "owner": (
-                f"The policy {before.owner}/{before.name} cannot change its owner, as its scripts lie in "
-                "that owner's folder: make another one."
+                f"The policy {before.owner}/{before.name} cannot change its owner, because its scripts are in "
+                "that owner's folder: create a new one."
             )
         }
-    # Switching it off stays possible.
+    # Disabling it stays possible.
     if before is not None and before.folder.is_root and not owner.is_superuser and policy.enabled:
         return {
             "owner": (
-                f"{owner} is no superuser any more, and the policy's scripts lie in root's folder: switch "
-                "it off and make another one."
+                f"{owner} is no longer a superuser, but this policy's scripts are in root's folder. Disable the "
+                "policy and create a new one."
             )
         }
     if "account" in unread:
         return {}
     if policy.account.owner_id != policy.owner_id:
-        return {"account": f"{owner} has no account {policy.account}: use one of the owner's own."}
+        return {
+            "account": f"{owner} has no account {policy.account}: use an account of the policy's owner."
+        }
     return _server_role(policy, before)
 
 
 def _server_role(policy: Policy, before: Policy | None) -> dict[str, str]:
-    """Switching off what may not run any more stays possible."""
+    """Disabling a policy that is no longer allowed to run stays possible."""
     is_new = before is None or before.account_id != policy.account_id
     if policy.account.auth != Account.Auth.INSTANCE or not (policy.enabled or is_new):
         return {}
@@ -256,8 +260,8 @@ def _server_role(policy: Policy, before: Policy | None) -> dict[str, str]:
         return {}
     return {
         "account": (
-            f"The account {policy.account} uses the server's own role, which {policy.owner} may not: use "
-            "one with access keys or a role, or let a superuser give them the permission."
+            f"The account {policy.account} uses the server's own role, but {policy.owner} is not allowed to: "
+            "use an account with access keys or a role, or ask a superuser for the permission."
         )
     }
 
@@ -267,15 +271,15 @@ def _numbers(policy: Policy, unread: set[str]) -> dict[str, str]:
     for column, (least, most) in fields.RANGES.items():
         value = getattr(policy, column)
         if column not in unread and not least <= value <= most:
-            wrong[column] = f"This is {value} and has to be from {least} to {most}: correct it."
+            wrong[column] = f"This is {value} but must be from {least} to {most}: correct it."
     before, freeze = policy.before_timeout_seconds, policy.max_freeze_seconds
     both = {"before_timeout_seconds", "max_freeze_seconds"}
-    # Told at the timeout, and only where both numbers mean something by themselves.
+    # Reported at the timeout, and only if both numbers are valid by themselves.
     if not both & (unread | wrong.keys()) and before > freeze - LEFT_FOR_FIRING_SECONDS:
         wrong["before_timeout_seconds"] = (
-            f"A before of {before} s leaves {max(freeze - before, 0)} s of max_freeze_seconds ({freeze}) to "
-            f"make the snapshots, and {LEFT_FOR_FIRING_SECONDS} are needed: shorten the timeout, or "
-            "raise max_freeze_seconds."
+            f"A before of {before} s leaves {max(freeze - before, 0)} s of max_freeze_seconds ({freeze}) for "
+            f"the snapshots, but they need {LEFT_FOR_FIRING_SECONDS} s: shorten the timeout, or raise "
+            "max_freeze_seconds."
         )
     return wrong
 
@@ -283,29 +287,38 @@ def _numbers(policy: Policy, unread: set[str]) -> dict[str, str]:
 def _target(target: PolicyTarget) -> Iterator[tuple[str, str]]:
     instance, volume = target.instance_id, target.volume_id
     if bool(instance) == bool(volume):
-        yield "instance_id", "A target is either an instance or a volume: name one of the two."
+        yield (
+            "instance_id",
+            "A target is either an instance or a volume: name exactly one of the two.",
+        )
     elif instance and not identifiers.is_instance_id(instance):
-        yield "instance_id", f"{instance} is no instance id: write i- and 8 or 17 hex digits."
+        yield "instance_id", f"{instance} is not an instance id: write i- and 8 or 17 hex digits."
     elif volume and not identifiers.is_volume_id(volume):
-        yield "volume_id", f"{volume} is no volume id: write vol- and 8 or 17 hex digits."
+        yield "volume_id", f"{volume} is not a volume id: write vol- and 8 or 17 hex digits."
     if not identifiers.is_region(target.region):
-        yield "region", f"{target.region!r} is no AWS region: write one such as us-east-1."
+        yield "region", f"{target.region!r} is not an AWS region: write one such as us-east-1."
     if volume and target.exclude_boot_volume:
-        yield "exclude_boot_volume", f"{volume} is a volume, so there is no boot volume to exclude."
+        yield (
+            "exclude_boot_volume",
+            f"{volume} is a volume, so it has no boot volume to exclude: remove this.",
+        )
     yield from _exclusions(target)
 
 
 def _exclusions(target: PolicyTarget) -> Iterator[tuple[str, str]]:
     field, excluded = "exclude_volume_ids", list(target.exclude_volume_ids)
     if target.volume_id and excluded:
-        yield field, f"{target.volume_id} is a volume, so no volumes of it can be excluded."
+        yield (
+            field,
+            f"{target.volume_id} is a volume, so it has no volumes to exclude: remove them.",
+        )
     if len(excluded) > MAX_EXCLUDED_VOLUMES:
         sentence = (
-            f"{len(excluded)} volumes are excluded, and AWS takes {MAX_EXCLUDED_VOLUMES} at most: name "
-            "the volumes that are wanted as targets instead."
+            f"{len(excluded)} volumes are excluded, but AWS allows at most {MAX_EXCLUDED_VOLUMES}: name the "
+            "volumes to back up as targets instead."
         )
         yield field, sentence
     for volume in sorted({v for v in excluded if not identifiers.is_volume_id(v)}):
-        yield field, f"{volume} is no volume id: write vol- and 8 or 17 hex digits."
+        yield field, f"{volume} is not a volume id: write vol- and 8 or 17 hex digits."
     for volume in sorted({v for v in excluded if excluded.count(v) > 1}):
-        yield field, f"{volume} is excluded twice: keep one of them."
+        yield field, f"{volume} is excluded twice: remove one of them."

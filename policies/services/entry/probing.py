@@ -1,4 +1,4 @@
-"""Does an account work? Each permission that a backup needs is asked for by DryRun; nothing is changed."""
+"""Test an account: ask AWS with DryRun for each permission that a backup needs. Nothing is changed."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -22,22 +22,22 @@ from policies.services.window import credentials
 LISTING = ("DescribeInstances", "DescribeVolumes", "DescribeSnapshots")
 TAGGING = "ec2:CreateTags"
 DENIED = "AccessDenied"
-# What keeps AWS from answering anything else in this region either.
+# After one of these errors, AWS answers no other question in this region either.
 _CLOSED = (CredentialsError, RegionError, UnreachableError, ThrottledError)
 
 
 class Result(StrEnum):
-    """What became of one question."""
+    """The result of one question."""
 
     GRANTED = "granted"
     MISSING = "missing"
-    FAILED = "failed"  # no answer about the permission; the sentence says why
+    FAILED = "failed"  # AWS said nothing about the permission; the sentence says why
     NOT_TRIED = "not tried"
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One permission in one region; a sentence wherever it is not granted."""
+    """One permission in one region; with a sentence unless it is granted."""
 
     permission: str
     region: str
@@ -47,7 +47,7 @@ class Answer:
 
 @dataclass(slots=True)
 class Probe:
-    """All answers about an account, and whom AWS sees; empty where it did not say."""
+    """All answers about an account, and the identity that AWS sees; empty if AWS did not say."""
 
     account: str
     auth: str
@@ -58,18 +58,18 @@ class Probe:
 
     @property
     def is_good(self) -> bool:
-        """Nothing is missing and nothing failed; what could not be tried does not count."""
+        """No permission is missing and no question failed; NOT_TRIED does not count."""
         return not any(each.result in {Result.MISSING, Result.FAILED} for each in self.answers)
 
     @property
     def problems(self) -> list[str]:
-        """The sentences of what is missing or failed, each once."""
+        """The sentences of the missing and failed ones, each only once."""
         bad = {Result.MISSING, Result.FAILED}
         return list(dict.fromkeys(a.sentence for a in self.answers if a.result in bad))
 
 
 def probe(account: Account) -> Probe:
-    """Ask AWS for everything that backups through this account need, in each region that they touch."""
+    """Ask AWS for all that backups with this account need, in each region that they use."""
     report = Probe(f"{account.owner}/{account.name}", account.auth, account.external_id)
     cloud = _enter(account, report)
     if cloud is not None:
@@ -81,7 +81,7 @@ def probe(account: Account) -> Probe:
 
 
 def _enter(account: Account, report: Probe) -> Cloud | None:
-    """Return the account's AWS, and enter in the report who that is; None where nobody gets in."""
+    """Return the account's AWS, and write its identity into the report; None if there is no way in."""
     permission = "sts:AssumeRole" if account.auth == Account.Auth.ROLE else "sts:GetCallerIdentity"
     cloud, sentence = None, ""
     try:
@@ -91,7 +91,7 @@ def _enter(account: Account, report: Probe) -> Cloud | None:
         report.aws_account_id, report.arn = caller.aws_account_id, caller.arn
         result = Result.GRANTED
     except UnreachableError as error:
-        # Only a role needs STS; with anything else EC2 may be reachable all the same.
+        # Only a role needs STS; the other kinds may still reach EC2.
         is_role = account.auth == Account.Auth.ROLE
         cloud = None if is_role else cloud
         result, sentence = (Result.FAILED if is_role else Result.NOT_TRIED), str(error)
@@ -104,7 +104,7 @@ def _enter(account: Account, report: Probe) -> Cloud | None:
 
 
 class _Region:
-    """The questions in one region. The first that no answer can come to ends them."""
+    """The questions in one region. After an error that closes the region, the rest are not tried."""
 
     def __init__(self, cloud: Cloud, region: str, targets: list[PolicyTarget]) -> None:
         self._cloud, self._region, self._targets = cloud, region, targets
@@ -112,7 +112,6 @@ class _Region:
         self._closed = False
 
     def answers(self) -> Iterator[Answer]:
-        """Yield them in the order in which a backup needs them."""
         for action in LISTING:
             yield from self._ask(f"ec2:{action}", self._lists(action))
         yield from self._fires("ec2:CreateSnapshots", "instance")
@@ -132,7 +131,7 @@ class _Region:
         yield from self._ask(permission, lambda: self._cloud.prove(request))
 
     def _tags(self) -> Iterator[Answer]:
-        """Setting tags later is a question of its own: policies allow it by other conditions."""
+        """Setting tags later is a separate question, as IAM policies allow it under other conditions."""
         found, why = self._any("snapshot")
         if found:
             tags = {"n2wbackup:state": "test"}
@@ -142,7 +141,7 @@ class _Region:
             yield self._not_tried(TAGGING, f"{why}{at_creation}")
 
     def _any(self, kind: str) -> tuple[str, str]:
-        """Return the id of something of this kind, or why there is none to try with."""
+        """Return the id of a resource of this kind, or the reason why there is none to try it with."""
         listing = f"ec2:Describe{kind.capitalize()}s"
         if self._closed:
             return "", f"{self._region} does not answer"
@@ -151,7 +150,9 @@ class _Region:
         try:
             found = self._find(kind)
         except BackupError as error:
-            return "", f"something to try it with was not found ({error})".replace(".)", ")")
+            return "", f"the search for something to try it with failed ({error})".replace(
+                ".)", ")"
+            )
         ours = "snapshot of this server" if kind == "snapshot" else kind
         return found, f"there is no {ours} in {self._region} to try it with"
 
@@ -172,14 +173,14 @@ class _Region:
             lacking = error.permission or permission
             yield Answer(lacking, self._region, Result.MISSING, str(error))
             if lacking != permission:
-                yield self._not_tried(permission, f"AWS refused for {lacking} already")
+                yield self._not_tried(permission, f"AWS already refused {lacking}")
         except BackupError as error:
             self._closed = isinstance(error, _CLOSED)
             yield Answer(permission, self._region, Result.FAILED, str(error))
         else:
             self._granted.add(permission)
             if permission.startswith("ec2:CreateSnapshot"):
-                self._granted.add(TAGGING)  # its request bore tags
+                self._granted.add(TAGGING)  # its request had tags
             yield Answer(permission, self._region, Result.GRANTED)
 
     def _not_tried(self, permission: str, why: str) -> Answer:
@@ -188,7 +189,7 @@ class _Region:
 
 
 def _request(region: str, kind: str, name: str) -> FireRequest:
-    """Return what a backup would ask for, tags included, as policies may ask for those."""
+    """Return the request of a backup, with tags, as IAM policies may require them."""
     tags = {
         "Name": "n2wbackup account test",
         "n2wbackup:server": home.server_id(),

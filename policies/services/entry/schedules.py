@@ -1,4 +1,4 @@
-"""Schedules as people enter them: the one place of their rules. Admin forms and `apply` both come here."""
+"""The saving rules of schedules, for admin forms and for `apply`."""
 
 from collections.abc import Callable, Collection
 
@@ -12,7 +12,7 @@ from policies.domain.schedules.schedule import LIMITS, Unit
 from policies.models import Policy, Schedule
 from policies.services.due import rules, ticking
 
-# What people enter.
+# The columns that people enter.
 COLUMNS = (
     "owner",
     "name",
@@ -30,9 +30,9 @@ MAX_CRON = 200
 
 
 def check(row: Schedule, *, unread: Collection[str] = ()) -> None:
-    """Raise ValidationError, by field, where the schedule cannot be saved as it is.
+    """Raise ValidationError, by field, if the schedule cannot be saved as it is.
 
-    Rules that ask a field of `unread` (it was told as wrong already, and is not set) are left out.
+    Rules that need a field of `unread` are skipped: it is not set, and its mistake is already reported.
     """
     unread = set(unread)
     wrong: dict[str, str] = {}
@@ -51,9 +51,9 @@ def check(row: Schedule, *, unread: Collection[str] = ()) -> None:
 
 
 def save(row: Schedule) -> None:
-    """Save the schedule, and plan anew what follows it; ValidationError, and nothing saved.
+    """Save the schedule, and compute the next due times of its policies again. On ValidationError nothing is saved.
 
-    What was due by the old rules until now is accounted for by them.
+    Due times until now are accounted for by the old rules.
     """
     with transaction.atomic():
         check(row)
@@ -74,13 +74,13 @@ def delete(row: Schedule) -> None:
 
 
 def why_not_deleted(row: Schedule) -> str:
-    """Return a sentence where the schedule cannot be deleted, or nothing."""
+    """Return the reason why the schedule cannot be deleted, or ""."""
     names = sorted(row.policies.values_list("name", flat=True))
     if not names:
         return ""
     return (
-        f"The schedule {row.name} cannot be deleted, as policies follow it: {', '.join(names)}. Take it out of "
-        "them first."
+        f"The schedule {row.name} cannot be deleted, because policies follow it: {', '.join(names)}. Remove it "
+        "from these policies first."
     )
 
 
@@ -100,17 +100,18 @@ def _name(row: Schedule, unread: set[str]) -> dict[str, str]:
     if not identifiers.is_label(row.name):
         return {
             "name": (
-                "A schedule's name is visible text without '/' and without blanks at its ends, 64 characters at most."
+                "A schedule's name must be visible text without '/' and without spaces at its ends, at most 64 "
+                "characters."
             )
         }
     if "owner" in unread:
         return {}
     before = Schedule.objects.select_related("owner").filter(pk=row.pk).first()
     if before is not None and before.owner_id != row.owner_id:
-        return {"owner": f"The schedule {before.name} cannot change its owner: make another one."}
+        return {"owner": f"The schedule {before.name} cannot change its owner: create a new one."}
     same = Schedule.objects.filter(owner=row.owner_id).exclude(pk=row.pk)
     if identifiers.is_one_of(row.name, same.values_list("name", flat=True)):
-        return {"name": f"{row.owner} has a schedule {row.name} already: choose another name."}
+        return {"name": f"{row.owner} already has a schedule {row.name}: choose another name."}
     return {}
 
 
@@ -119,33 +120,31 @@ def _when(row: Schedule) -> dict[str, str]:
         named = [field for field in _EVERY if getattr(row, field)]
         if named:
             return {
-                named[0]: "A schedule goes by cron or by every and starting: take one of them out."
+                named[0]: "A schedule has either cron, or every and starting: remove one of them."
             }
         if len(row.cron) > MAX_CRON:
             return {
-                "cron": f"This has {len(row.cron)} characters, and {MAX_CRON} are the most: shorten it."
+                "cron": f"This has {len(row.cron)} characters, but at most {MAX_CRON} are allowed: shorten it."
             }
         return _told("cron", lambda: schedule.check_cron(row.cron))
     if not row.every_number and not row.every_unit:
-        return {"cron": "A schedule has to say when: write cron, or every and starting."}
+        return {"cron": "A schedule must say when: write cron, or every and starting."}
     wrong = _every(row)
     if not row.starting:
         return wrong | {
-            "starting": "every counts from a moment: write starting, such as 2026-12-01T00:00."
+            "starting": "every needs a first time: write starting, such as 2026-12-01T00:00."
         }
     return wrong | _told("starting", lambda: schedule.parse_wall(row.starting))
 
 
 def _every(row: Schedule) -> dict[str, str]:
     if row.every_unit not in LIMITS:
-        return {
-            "every_unit": f"{row.every_unit!r} is nothing to count: the units are {', '.join(Unit)}."
-        }
+        return {"every_unit": f"{row.every_unit!r} is not a unit: the units are {', '.join(Unit)}."}
     most = LIMITS[Unit(row.every_unit)]
     if row.every_number is None or not 1 <= row.every_number <= most:
         return {
             "every_number": (
-                f"This is {row.every_number} and has to be from 1 to {most} {row.every_unit}: correct it."
+                f"This is {row.every_number} but must be from 1 to {most} {row.every_unit}: correct it."
             )
         }
     return {}
@@ -156,16 +155,14 @@ def _ending(row: Schedule) -> None:
     try:
         starting = schedule.parse_wall(row.starting) if row.starting else None
     except ValueError:
-        return  # told at its own place
+        return  # reported at its own field
     if starting and ending < starting:
-        message = (
-            f"It would end ({row.ending}) before it starts ({row.starting}): correct one of them."
-        )
+        message = f"The schedule ends ({row.ending}) before it starts ({row.starting}): correct one of them."
         raise ValueError(message)
 
 
 def _disabled(lines: object) -> list[disabled.DisabledTime]:
     if not isinstance(lines, list) or len(lines) > MAX_DISABLED:
-        message = f"Disabled times are a list of {MAX_DISABLED} at most."
+        message = f"Disabled times must be a list of at most {MAX_DISABLED} entries."
         raise ValueError(message)
     return [disabled.parse(str(line)) for line in lines]

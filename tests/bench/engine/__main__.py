@@ -1,4 +1,4 @@
-"""Ours: whole runs in one warm process, in a thread that is not the first one, as in a worker.
+"""The product: whole runs in one warm process, not in its first thread, as in a worker.
 
 `python -m tests.bench.engine POLICY=INSTANCE[,INSTANCE…] …`: a run of a policy for each line that names it. The
 process must be started as a package: the guards' forkserver would import a plain module into each guard.
@@ -27,7 +27,7 @@ from tests.bench.request import REGION  # noqa: E402
 
 
 def main() -> None:
-    """Set the server up, say that it is, and serve."""
+    """Set the server up, report that it is ready, and serve."""
     call_command("migrate", verbosity=0)
     policies = _policies(dict(argument.split("=") for argument in sys.argv[1:]))
     print("{}", flush=True)
@@ -38,7 +38,7 @@ def main() -> None:
 
 
 def _policies(wanted: dict[str, str]) -> dict[str, Policy]:
-    """Make the owner, the account and a policy for each name; its scripts lie in the folder already."""
+    """Make the owner, the account and a policy for each name; its scripts are already in the folder."""
     owner = User.objects.create(username="bench")
     folder = folders.of(owner)
     account = Account.objects.create(
@@ -58,7 +58,7 @@ def _policies(wanted: dict[str, str]) -> dict[str, Policy]:
 
 
 def _run(policy: Policy) -> dict[str, Any]:
-    """Take a run to its end; return the hold as the engine measured it, in seconds."""
+    """Run a policy to its end; return the hold as the engine measured it, in seconds."""
     policy.refresh_from_db()
     run = here.start_and_keep(policy=policy, trigger=Trigger.MANUAL)
     if run.consistency != Consistency.APPLICATION:

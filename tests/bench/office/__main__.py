@@ -1,4 +1,4 @@
-"""The bench's hand in the server's database: it enters policies, starts runs and tells how they stand.
+"""The bench's access to the server's database: it enters policies, starts runs and reports their states.
 
 `python -m tests.bench.office`: a line of JSON in, {"do": …}, is an order; a line of JSON out is its answer.
 """
@@ -30,7 +30,7 @@ ORDERS: Mapping[str, Callable[..., dict[str, Any]]] = {
 
 
 def main() -> None:
-    """Set the database up, say that it is, and serve."""
+    """Set the database up, report that it is ready, and serve."""
     call_command("migrate", verbosity=0)
     print("{}", flush=True)
     for line in sys.stdin:

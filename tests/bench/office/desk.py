@@ -1,4 +1,4 @@
-"""Orders on policies and runs of a server that is at work meanwhile."""
+"""Orders on policies and runs of a server that is working meanwhile."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -40,16 +40,16 @@ def enter(owner: str, policies: Mapping[str, str]) -> dict[str, Any]:
 
 
 def start(names: Sequence[str]) -> dict[str, Any]:
-    """Run the policies now, as a person would."""
+    """Start runs of the policies now, as a person would."""
     for policy in _called(names).select_related("owner", "account"):
         runs.start(policy=policy, trigger=Trigger.MANUAL)
     return {}
 
 
 def make_due(owners: Sequence[str]) -> dict[str, Any]:
-    """Let all the policies of these owners be due in one and the same moment, which has just passed.
+    """Make all policies of these owners due at the same moment, which has just passed.
 
-    Returns the moment at which the server can know of it, in UNIX seconds.
+    Returns the moment from which the server can see this, in UNIX seconds.
     """
     due_at = datetime.now(UTC).replace(second=0, microsecond=0)
     of_all = Policy.objects.filter(owner__username__in=owners)
@@ -75,7 +75,7 @@ def standing(owners: Sequence[str]) -> dict[str, Any]:
 
 
 def outcome(owners: Sequence[str]) -> dict[str, Any]:
-    """Return what became of the runs: counts by (consistency, who thawed), and when the last was thawed."""
+    """Return the results of the runs: counts by (consistency, thaw_by), and the time of the last thaw."""
     rows = Run.objects.filter(policy__owner__username__in=owners)
     counts = rows.order_by().values_list("consistency", "thaw_by").annotate(Count("pk"))
     afters = PhaseResult.objects.filter(run__in=rows, phase="after")
@@ -87,9 +87,9 @@ def outcome(owners: Sequence[str]) -> dict[str, Any]:
 
 
 def crowd(names: Sequence[str], waiting: int, moving: int) -> dict[str, Any]:
-    """Keep so many runs of these policies on the way.
+    """Keep this many runs of these policies going.
 
-    Where more runs wait than shall, whosoever, the snapshots of those that wait longest are named.
+    If too many runs wait, of any policies, the snapshots of those that wait longest are returned.
     """
     own = Run.objects.unfinished().filter(policy__in=_called(names))
     on_the_way = own.filter(state__in=ON_THE_WAY).count()

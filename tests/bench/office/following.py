@@ -1,4 +1,4 @@
-"""Orders on following snapshots: an hour of polls, on a clock that is turned by hand."""
+"""Orders on following snapshots: an hour of polls, on a clock that the bench sets."""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -19,22 +19,20 @@ MOST_IN_A_CALL = 200
 
 
 class PendingCloud:
-    """An AWS whose snapshots are pending for ever. `asked` has the number of ids of each call."""
+    """An AWS whose snapshots stay pending. `asked` has the number of ids of each call."""
 
     def __init__(self) -> None:
-        """Start unasked."""
         self.asked: list[int] = []
 
     def describe(self, _region: str, snapshot_ids: Sequence[str]) -> dict[str, Snapshot]:
-        """Return them all, pending."""
         self.asked.append(len(snapshot_ids))
         return {one: Snapshot(one, "vol-0", "pending") for one in snapshot_ids}
 
 
 def follow(policy: str, runs: int, each: int) -> dict[str, Any]:
-    """Follow the snapshots of so many runs for an hour.
+    """Follow the snapshots of this many runs for an hour.
 
-    Returns for each poll that made calls: how many snapshots it asked for, and in how many calls.
+    Returns the number of snapshots and the number of calls of each poll that made calls.
     """
     began = clock.now()
     _wait_for(Policy.objects.get(name=policy), runs, each)
@@ -56,7 +54,7 @@ def _wait_for(policy: Policy, runs: int, each: int) -> None:
     now = clock.now()
     waiting = Run.objects.bulk_create(
         Run(
-            # One unfinished run a policy: these runs have outlived theirs.
+            # Without a policy, as if it were deleted: a policy can have only one unfinished run.
             owner=policy.owner,
             account=policy.account,
             policy_name=policy.name,

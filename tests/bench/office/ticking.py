@@ -13,14 +13,13 @@ from policies.tasks import tick as ticks_task
 
 
 def tick(policy: str, policies: int, turns: int) -> dict[str, Any]:
-    """Measure the tick with so many policies, of which none is due; each has a schedule and has been run once."""
+    """Measure the tick with this many policies. None is due; each has a schedule and has run once."""
     _enter(Policy.objects.get(name=policy), policies)
     ticks_task()  # the first one opens the database
     return {"seconds": measured(ticks_task, turns)}
 
 
 def measured(act: Callable[[], object], turns: int) -> list[float]:
-    """Return how long each of the turns took, in seconds."""
     found = []
     for _ in range(turns):
         began = time.perf_counter()

@@ -1,4 +1,4 @@
-"""Windows that stand open, to be weighed: `python -m tests.bench.windows FOLDER NUMBER`; answers in JSON.
+"""Open windows and measure their memory: `python -m tests.bench.windows FOLDER NUMBER`; answers in JSON.
 
 A package, as the guards' forkserver would import a plain module into each guard.
 """
@@ -22,12 +22,12 @@ PRIVATE = ("Private_Clean", "Private_Dirty")
 
 
 def main() -> None:
-    """Open the windows, weigh them at both gates and when before has ended, and let them end."""
+    """Open the windows, measure them at both gates and when before has ended, and let them end."""
     folder, number = Path(sys.argv[1]), int(sys.argv[2])
     script = folder / "script"
     script.write_text(SCRIPT, encoding="utf-8")
     script.chmod(0o755)
-    first = _open(folder, "first", script)  # the guards' parent is there from now on
+    first = _open(folder, "first", script)  # from now on, the guards' parent exists
     first.release()
     wait_until(
         lambda: not linux.is_alive(linux.identify(first.pid)), seconds=SECONDS, what="its end"
@@ -50,7 +50,7 @@ def main() -> None:
 
 
 def _open(folder: Path, name: str, script: Path) -> Guard:
-    """Start a guard whose scripts stand at their gates."""
+    """Start a guard whose scripts wait at their gates."""
     runtime = folder / "runtime" / name
     spooled = spool.create(folder / "spool", name)
     command = {phase: ScriptCommand(phase, (str(script),), SECONDS) for phase in Phase}
@@ -78,12 +78,12 @@ def _open(folder: Path, name: str, script: Path) -> Guard:
 
 
 def _all_memory() -> int:
-    """Return what this process and all below it take together."""
+    """Return the memory of this process and all its descendants together."""
     return sum(processes.memory_bytes(pid).get("Pss", 0) for pid in processes.tree(os.getpid()))
 
 
 def _weigh(guards: Sequence[Guard]) -> list[int]:
-    """Return the private bytes of each window: of its guard and of all that the guard has started."""
+    """Return the private bytes of each window: of its guard and of all processes that the guard has started."""
     return [
         sum(
             found.get(name, 0)

@@ -69,7 +69,7 @@ def test_a_server_that_takes_longer_is_left_to_go_on_and_said_so() -> None:
 def test_nobody_is_sent_a_signal_who_has_not_signed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(drain, "_SIGN_SECONDS", 0.3)
     with _holder("nameless") as server:
-        with pytest.raises(CommandError, match="does not say who it is: find it with `fuser"):
+        with pytest.raises(CommandError, match="but its pid is not in it: find it with `fuser"):
             call_command("drain", stdout=StringIO())
 
         assert server.poll() is None

@@ -63,7 +63,7 @@ def test_a_database_that_is_away_is_told_and_does_not_keep_the_server_from_thawi
 
     assert started == [name]
     assert said.startswith("The database cannot be reached (refused): start it, or correct")
-    assert said.endswith("what is frozen is thawed.\n")
+    assert said.endswith("but frozen applications are thawed.\n")
 
 
 def test_what_is_frozen_is_thawed_although_a_system_check_fails(

@@ -1,4 +1,4 @@
-"""What these tests stand on."""
+"""The fixtures of these tests."""
 
 from tests.policies.fixtures import (
     backup,

@@ -1,4 +1,4 @@
-"""A run as JSON: the names that may not drift."""
+"""A run as JSON: its keys must not change."""
 
 import json
 import re

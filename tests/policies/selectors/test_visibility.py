@@ -1,4 +1,4 @@
-"""What a stranger is not shown does not exist for them."""
+"""For a stranger, rows that they may not see do not exist."""
 
 import pytest
 
@@ -57,18 +57,20 @@ def test_a_folder_is_seen_by_its_owner_and_whom_it_was_shared_with(backup: Backu
         assert permissions.may_run(user, folder)
     assert list(Folder.objects.visible_to(charlie)) == []
     assert not permissions.may_run(charlie, folder)
-    # Running a folder's scripts is one thing, the policies and runs of its owner another.
+    # The right to run a folder's scripts gives no right to see its owner's policies and runs.
     assert not Policy.objects.visible_to(bob).exists()
 
 
 @pytest.mark.parametrize("label", ["policy1", "/policy1", "alice/", ""])
 def test_a_label_that_names_no_policy_is_refused(db: None, label: str) -> None:
-    with pytest.raises(InputError, match="names no policy: write OWNER/NAME"):
+    with pytest.raises(InputError, match="does not name a policy: write OWNER/NAME"):
         labels.policy(label)
 
 
 def test_a_policy_name_with_a_dot_is_explained(db: None) -> None:
-    with pytest.raises(InputError, match="no dot, as a script's base name ends at its first dot"):
+    with pytest.raises(
+        InputError, match="A dot is not allowed, as a script's base name ends at its first dot"
+    ):
         labels.policy("alice/my.policy")
 
 

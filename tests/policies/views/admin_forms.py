@@ -1,4 +1,4 @@
-"""What a browser sends to the admin's pages, and what it reads there."""
+"""The requests of a browser to the admin pages, and the answers."""
 
 import re
 
@@ -23,7 +23,7 @@ def user(name: str, **values: bool) -> User:
 
 
 def policy_form(policy: Policy, *targets: dict[str, str], **values: object) -> dict[str, object]:
-    """Return what the browser would send for the policy with these targets after its own."""
+    """Return the form data for the policy, with these targets after its own."""
     form: dict[str, object] = {
         "owner": policy.owner_id,
         **{name: getattr(policy, name) for name in fields.RANGES},
@@ -45,21 +45,21 @@ def policy_form(policy: Policy, *targets: dict[str, str], **values: object) -> d
 
 
 def schedule_form(owner: User, **values: object) -> dict[str, object]:
-    """Return what the browser would send for a schedule."""
+    """Return the form data for a schedule."""
     empty = dict.fromkeys(schedules.COLUMNS, "")
     form = {"name": "nightly", "cron": "0 2 * * *", "timezone": "Europe/Berlin"}
     return {**empty, "owner": owner.pk, **form, **values}
 
 
 def schedule(owner: User, name: str = "nightly", **columns: object) -> Schedule:
-    """Save a schedule, by cron unless the columns say otherwise."""
+    """Save a schedule, with cron unless the columns say otherwise."""
     made = Schedule(**{"owner": owner, "name": name, "cron": "0 2 * * *", **columns})
     schedules.save(made)
     return made
 
 
 def act(client: Client, page: str, action: str, *rows: Model) -> list[str]:
-    """Choose the rows in the list and have the action done; return what the page says."""
+    """Select the rows in the list and run the action; return the messages on the page."""
     form = {"action": action, "_selected_action": [row.pk for row in rows]}
     response = client.post(f"/admin/policies/{page}/", form, follow=True)
     assert response.status_code == 200

@@ -1,4 +1,4 @@
-"""The three people of the admin's tests: boss may all, alice owns, bob is a stranger on the staff."""
+"""The three people of the admin's tests: boss is a superuser, alice an owner, bob a stranger with staff status."""
 
 import pytest
 from django.contrib.auth.models import Permission
@@ -64,9 +64,9 @@ def run(policy: Policy) -> Run:
 
 @pytest.fixture
 def bob(client: Client) -> User:
-    """Staff with every permission on accounts, schedules, policies, runs, users and groups, logged in.
+    """A staff user with every permission on accounts, schedules, policies, runs, users and groups, logged in.
 
-    But for the server's own role, which is no permission on rows.
+    He has no permission for the server's own role, as that is not a permission on rows.
     """
     user = admin_forms.user("bob", is_staff=True)
     models = ["account", "schedule", "policy", "policytarget", "run", "user", "group", "folder"]

@@ -1,4 +1,4 @@
-"""A page as a browser reads it, and the way there."""
+"""Fetch a page and read it as a browser would."""
 
 from html.parser import HTMLParser
 
@@ -8,7 +8,7 @@ from scripts_admin.models import User
 
 
 class Page(HTMLParser):
-    """What a browser would make of a page: its tags with their attributes, and its text."""
+    """A parsed page: its tags with their attributes, and its text."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -40,7 +40,7 @@ def read(client: Client, path: str) -> Page:
 
 
 def check_can_be_read_aloud(page: Page) -> None:
-    """Assert what a machine that reads aloud needs; and that no style or script is inside."""
+    """Assert that a screen reader can use the page, and that it has no inline style or script."""
     tags = [tag for tag, _ in page.tags]
     assert dict(page.tags)["html"]["lang"] == "en"
     assert tags.count("h1") == tags.count("main") == 1

@@ -26,7 +26,7 @@ def cloud(monkeypatch: pytest.MonkeyPatch) -> MemoryCloud:
 
 
 def probe(client: Client, *accounts: Account) -> list[str]:
-    """Choose the accounts in the list and have them tested; return what the page says."""
+    """Select the accounts in the list and test them; return the messages on the page."""
     form = {"action": "test_accounts", "_selected_action": [a.pk for a in accounts]}
     response = client.post("/admin/policies/account/", form, follow=True)
     return [str(message) for message in response.context["messages"]]
@@ -48,7 +48,7 @@ def test_a_role_shows_its_external_id_and_takes_no_other(client: Client, boss: U
 def test_what_is_no_role_is_told_at_the_field(client: Client, boss: User) -> None:
     response = client.post(ADD, FORM | {"owner": boss.pk, "role_arn": "backup"})
 
-    assert errors(response.content)[0].startswith("&#x27;backup&#x27; is no ARN of a role")
+    assert errors(response.content)[0].startswith("&#x27;backup&#x27; is not the ARN of a role")
     assert not Account.objects.exists()
 
 
@@ -69,7 +69,7 @@ def test_the_servers_own_role_is_for_whom_a_superuser_gave_the_permission(
     form = {"owner": bob.pk, "name": "own", "auth": "instance", "region": "us-east-1"}
 
     told = errors(client.post(ADD, form).content)
-    assert "bob may not use the server&#x27;s own role" in told[0]
+    assert "bob is not allowed to use the server&#x27;s own role" in told[0]
     assert not Account.objects.exists()
     group = Group.objects.create(name="operators")
     group.permissions.add(Permission.objects.get(codename="use_server_role"))
@@ -100,7 +100,7 @@ def test_a_tested_account_says_what_is_missing(
 ) -> None:
     policy.targets.all().delete()
     assert (
-        "alice/lab: nothing is missing, AWS sees arn:aws:iam::123456789012:user/backup."
+        "alice/lab: no permission is missing, AWS sees arn:aws:iam::123456789012:user/backup."
         in probe(client, policy.account)
     )
 
@@ -108,7 +108,7 @@ def test_a_tested_account_says_what_is_missing(
     said = probe(client, policy.account)
 
     assert any("alice/lab: " in s and "permission ec2:DescribeVolumes" in s for s in said)
-    assert not any("nothing is missing" in sentence for sentence in said)
+    assert not any("no permission is missing" in sentence for sentence in said)
 
 
 def test_staff_tests_no_account_of_somebody_else(

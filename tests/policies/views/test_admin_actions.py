@@ -1,4 +1,4 @@
-"""What an operator does to policies and runs in the admin; each needs its right, and reaches only what is theirs."""
+"""Operators' actions on policies and runs in the admin; each needs its permission, and works only on their own rows."""
 
 import pytest
 from django.contrib.admin.models import LogEntry

@@ -1,4 +1,4 @@
-"""Alarms in the admin: URLs go in and never come out, and nobody meets a stranger's."""
+"""Alarms in the admin: stored URLs are never shown, and nobody sees the receivers of a stranger."""
 
 from collections.abc import Iterator
 from ipaddress import ip_network
@@ -88,12 +88,12 @@ def test_a_mistake_is_told_at_its_field_without_the_url(
 @pytest.mark.parametrize(
     ("whose", "sentence"),
     [
-        ((), "These are a user&#x27;s or a policy&#x27;s receivers: choose one of the two."),
+        ((), "Receivers belong to a user or to a policy: choose exactly one of the two."),
         (
             ("user", "policy"),
-            "These are a user&#x27;s or a policy&#x27;s receivers: choose one of the two.",
+            "Receivers belong to a user or to a policy: choose exactly one of the two.",
         ),
-        (("user",), "Only a policy has a ping URL: choose the policy."),
+        (("user",), "Only a policy can have a ping URL: choose a policy, not a user."),
     ],
 )
 def test_they_are_a_users_or_a_policys(

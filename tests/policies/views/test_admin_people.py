@@ -1,4 +1,4 @@
-"""What operating needs of users and groups: rights given, people kept out, passwords set anew."""
+"""Users and groups in the admin: give permissions, lock people out, set new passwords."""
 
 import pytest
 from django.contrib.auth.models import Group, Permission

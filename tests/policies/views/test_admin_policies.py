@@ -32,15 +32,15 @@ def test_a_policy_is_made_with_its_targets_in_its_owners_folder(
     ("values", "target", "told"),
     [
         ({"name": "policy.1"}, {}, "has a dot"),
-        ({"name": "a b"}, {}, "cannot be a policy&#x27;s name"),
+        ({"name": "a b"}, {}, "is not a valid policy name"),
         ({"before_timeout_seconds": 51}, {}, "leaves 9 s"),
-        ({"max_freeze_seconds": 700}, {}, "has to be from 11 to 600"),
-        ({}, {"instance_id": "i-1", "region": "us-east-1"}, "i-1 is no instance id"),
-        ({}, {"instance_id": INSTANCE, "region": "us-east-1"}, "named twice in this policy"),
+        ({"max_freeze_seconds": 700}, {}, "must be from 11 to 600"),
+        ({}, {"instance_id": "i-1", "region": "us-east-1"}, "i-1 is not an instance id"),
+        ({}, {"instance_id": INSTANCE, "region": "us-east-1"}, "appears twice in this policy"),
         (
             {},
             {"volume_id": VOLUME, "region": "us-east-1", "exclude_volume_ids": VOLUME},
-            "no volumes of it can be excluded",
+            "has no volumes to exclude",
         ),
     ],
 )
@@ -163,7 +163,7 @@ def test_a_superuser_is_told_that_a_schedule_is_another_owners(
     response = client.post(url(policy), policy_form(policy, schedules=[strange.pk], retry_count=2))
 
     assert errors(response.content) == [
-        "alice has no schedule strange: use one of the owner&#x27;s own."
+        "alice has no schedule strange: use a schedule of the policy&#x27;s owner."
     ]
     policy.refresh_from_db()
     assert (list(policy.schedules.all()), policy.retry_count) == ([], 0)

@@ -1,4 +1,4 @@
-"""Schedules in the admin, by the saving rules; who is no superuser meets only their own."""
+"""Schedules in the admin, by the saving rules; everyone but a superuser sees only their own."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -43,9 +43,9 @@ def test_a_schedule_is_made_by_cron_or_by_counting(client: Client, boss: User, a
     ("values", "field", "told"),
     [
         ({"cron": "0 2 * *"}, "cron", "has 4 fields"),
-        ({"cron": ""}, "cron", "has to say when"),
-        ({"starting": "2026-12-01T00:00"}, "starting", "by cron or by every"),
-        ({**EVERY, "starting": ""}, "starting", "every counts from a moment"),
+        ({"cron": ""}, "cron", "must say when"),
+        ({"starting": "2026-12-01T00:00"}, "starting", "either cron, or every"),
+        ({**EVERY, "starting": ""}, "starting", "every needs a first time"),
         ({**EVERY, "every_number": 0}, "every_number", "from 1 to"),
         ({"timezone": "Europe/Berln"}, "timezone", "did you mean Europe/Berlin?"),
         ({"timezone": ""}, "timezone", "This field is required."),
@@ -53,7 +53,7 @@ def test_a_schedule_is_made_by_cron_or_by_counting(client: Client, boss: User, a
         ({"disabled": "sat"}, "disabled", "is not a disabled time"),
         ({"disabled": "22:00-06:00\nfunday 1:00-2:00"}, "disabled", "is not a day of the week"),
         ({"name": "a/b"}, "name", "visible text without"),
-        ({"name": "TAKEN"}, "name", "has a schedule TAKEN already"),
+        ({"name": "TAKEN"}, "name", "already has a schedule TAKEN"),
     ],
 )
 def test_what_cannot_be_is_told_once_at_its_field_and_not_saved(
@@ -157,8 +157,8 @@ def test_a_schedule_that_is_followed_is_not_deleted(
     form = {"action": "delete_selected", "_selected_action": made.pk, "post": "yes"}
     also = client.post(LIST, form).content.decode()
 
-    assert "as policies follow it: policy1" in told
-    assert "as policies follow it: policy1" in also
+    assert "because policies follow it: policy1" in told
+    assert "because policies follow it: policy1" in also
     assert list(policy.schedules.all()) == [made]
     policies.save(policy, [])
     client.post(url(made, "delete"), {"post": "yes"})

@@ -1,4 +1,4 @@
-"""The admin, and who has not logged in."""
+"""The admin pages and visitors who are not logged in."""
 
 import pytest
 from django.contrib import admin

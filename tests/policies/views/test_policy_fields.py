@@ -89,7 +89,7 @@ def test_a_number_beyond_its_range_is_told_at_its_key(policy: Policy, field: Set
 
         ((place, sentence),) = caught.value.mistakes
         assert place.field == f"policies[0].{field.key}"
-        assert f"This is {value} and has to be from {field.low} to {field.high}" in sentence
+        assert f"This is {value} but must be from {field.low} to {field.high}" in sentence
 
 
 @pytest.mark.parametrize("field", TABLE)

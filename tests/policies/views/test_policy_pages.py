@@ -1,4 +1,4 @@
-"""The plain pages of policies and schedules: what they show, and to whom."""
+"""The pages of policies and schedules: what they show, and to whom."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -71,8 +71,8 @@ def test_a_policy_shows_its_facts_and_the_next_five_times_by_each_clock(night: P
 
     for word in (
         "lab", admin_forms.INSTANCE, "2, 7 min apart", "one volume was missing",
-        "0 2 * * * (At 02:00 every day), by the clock of Europe/Berlin; not sat sun 00:00-24:00",
-        "every week from 2026-11-01 00:00, until 2026-12-30 00:00, by the clock of UTC",
+        "0 2 * * * (At 02:00 every day), in the time zone Europe/Berlin; disabled sat sun 00:00-24:00",
+        "every week from 2026-11-01 00:00, until 2026-12-30 00:00, in the time zone UTC",
     ):  # fmt: skip
         assert word in seen.text, word
     times = [attrs["datetime"] or "" for tag, attrs in seen.tags if tag == "time"][:5]
@@ -92,7 +92,7 @@ def test_a_policy_that_may_be_frozen_is_an_alarm_on_its_page(night: Policy) -> N
 
     assert "alert" in [attrs.get("role") for _, attrs in seen.tags]
     assert "confirm_thaw alice/policy1" in seen.text
-    assert "administration" not in seen.text.lower()
+    assert "admin pages" not in seen.text.lower()
 
 
 @pytest.mark.parametrize("path", PATHS[:2])
@@ -123,13 +123,13 @@ def test_a_run_shows_its_attempt_retry_and_the_due_times_that_it_stands_for(nigh
     client = page.client_of(night.owner)
 
     seen = page.read(client, f"/runs/{missed.pk}/")
-    assert "Stands for 3 due times, from 2026-11-23" in " ".join(seen.text.split())
+    assert "Covers 3 due times, from 2026-11-23" in " ".join(seen.text.split())
     assert "2026-11-23 12:00:00" in seen.text
     assert "2026-11-25 12:00:00" in seen.text
     assert "/policies/alice/policy1/" in seen.links
     again = page.read(client, f"/runs/{failed.pk}/")
     assert "attempt 2" in again.text
-    assert "To be made again 2026-11-26 12:00:00" in " ".join(again.text.split())
+    assert "Next retry 2026-11-26 12:00:00" in " ".join(again.text.split())
 
 
 @pytest.mark.parametrize("path", PATHS)

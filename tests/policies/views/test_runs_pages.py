@@ -1,4 +1,4 @@
-"""The plain pages of runs: what they show, to whom, and that nothing of a script becomes markup."""
+"""The pages of runs: what they show, to whom, and that a script's output never becomes markup."""
 
 from datetime import UTC, datetime, timedelta
 

@@ -165,7 +165,7 @@ def test_the_command_tells_of_each_receiver_whether_it_worked(
         receivers.save(receivers.of(policy=policy), {"urls": f"{hook.json_url}/{TOKEN}"})
         receivers.save(receivers.of(user=policy.owner), {"urls": f"{broken.json_url}/{TOKEN}"})
 
-        with pytest.raises(CommandError, match=r"^1 of 2 did not take the message\.$"):
+        with pytest.raises(CommandError, match=r"^1 of 2 alarm URLs did not accept the message\.$"):
             call_command("test_alarm", "alice/policy1", stdout=out)
 
     assert hook.titles == ["alice/policy1: test message"]

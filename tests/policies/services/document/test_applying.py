@@ -69,7 +69,7 @@ def _rows() -> list[list[dict[str, Any]]]:
 
 
 def _told(text: str, environment: dict[str, str] | None = None) -> list[str]:
-    """Return the mistakes as LINE:COLUMN: field: sentence, and see that nothing was changed."""
+    """Return the mistakes as LINE:COLUMN: field: sentence, and assert that nothing was changed."""
     before = _rows()
     with pytest.raises(MistakesError) as caught:
         applying.apply(text, ENVIRONMENT if environment is None else environment)
@@ -187,13 +187,15 @@ def test_the_servers_own_role_is_for_superusers() -> None:
         "users: [{name: alice}]\naccounts: [{owner: alice, name: own, auth: instance}]\n"
     )
 
-    assert found.startswith("2:44: accounts[0].auth: alice may not use the server's own role")
+    assert found.startswith(
+        "2:44: accounts[0].auth: alice is not allowed to use the server's own role"
+    )
 
 
 def test_a_policy_name_with_a_dot_is_told_with_the_reason() -> None:
     (told,) = _told(DOCUMENT.replace("policy1", "policy.1"))
 
-    assert told.startswith("8:11: policies[0].name: The policy name 'policy.1' has a dot, where a")
+    assert told.startswith("8:11: policies[0].name: The policy name 'policy.1' has a dot. A script")
 
 
 @pytest.mark.parametrize(
@@ -207,7 +209,7 @@ def test_a_policy_name_with_a_dot_is_told_with_the_reason() -> None:
         ("--- {}\n--- {}\n", "2:1: document: This is not YAML"),
         ("[" * 5000, "1:1: document: This is not YAML"),
         ("", "1:1: document: The document is empty"),
-        ("- a\n", "1:1: document: This has to be a mapping"),
+        ("- a\n", "1:1: document: This must be a mapping"),
     ],
 )
 def test_broken_yaml_is_told_with_line_and_column(text: str, told: str) -> None:
@@ -217,32 +219,36 @@ def test_broken_yaml_is_told_with_line_and_column(text: str, told: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "told"),  # the mistake stands behind the mark »
+    ("old", "new", "told"),  # the mistake is behind the mark »
     [
         ("email:", "»emial:", "users[0].emial: emial is not known here: did you mean email?"),
         ("email:", "»e:", "users[0].e: e is not known here: the keys are name, email, passw"),
-        ("60", "»soon", "policies[0].max_freeze_seconds: This has to be a whole number, not t"),
-        ("60", "»60.5", "policies[0].max_freeze_seconds: This has to be a whole number, not an"),
-        ("60", "»601", "policies[0].max_freeze_seconds: This is 601 and has to be from 11 to"),
-        ("false", "»no", "users[0].superuser: This has to be true or false, not text"),
-        ("name: lab", "name: »7", "accounts[0].name: This has to be text, not a number"),
+        ("60", "»soon", "policies[0].max_freeze_seconds: This must be a whole number, not t"),
+        ("60", "»60.5", "policies[0].max_freeze_seconds: This must be a whole number, not an"),
+        ("60", "»601", "policies[0].max_freeze_seconds: This is 601 but must be from 11 to"),
+        ("false", "»no", "users[0].superuser: This must be true or false, not text"),
+        ("name: lab", "name: »7", "accounts[0].name: This must be text, not a number"),
         ("name: lab", "name: »''", "accounts[0].name: This must not be empty"),
         ("{owner: cpm_user1, name: lab,", "»{owner: cpm_user1,", "accounts[0].name: name is m"),
-        ("[vol-01234567]", "»vol-0", "policies[0].targets[0].exclude_volumes: This has to be a"),
-        ("[vol-01234567]", "[»5]", "policies[0].targets[0].exclude_volumes[0]: This has to be"),
-        ("[vol-01234567]", "»[x]", "policies[0].targets[0].exclude_volumes: x is no volume id"),
-        ("i-0123456789abcdef0", "»i-1", "policies[0].targets[0].instance: i-1 is no instance"),
+        ("[vol-01234567]", "»vol-0", "policies[0].targets[0].exclude_volumes: This must be a"),
+        ("[vol-01234567]", "[»5]", "policies[0].targets[0].exclude_volumes[0]: This must be"),
+        ("[vol-01234567]", "»[x]", "policies[0].targets[0].exclude_volumes: x is not a volume id"),
+        ("i-0123456789abcdef0", "»i-1", "policies[0].targets[0].instance: i-1 is not an instance"),
         ("{volume: vol-0123456789abcdef0,", "»{", "policies[0].targets[1].instance: A target is"),
         ("before: 30", "before: »51", "policies[0].scripts.timeout_seconds.before: A before of"),
         ("before:", "»bevore:", "policies[0].scripts.timeout_seconds.bevore: bevore is not known"),
-        ("after: 20", "after: »0", "policies[0].scripts.timeout_seconds.after: This is 0 and has"),
+        ("after: 20", "after: »0", "policies[0].scripts.timeout_seconds.after: This is 0 but must"),
         ("owner: cpm_user1\n", "owner: »bob\n", "policies[0].owner: There is no user bob"),
         ("account: lab", "account: »lap", "policies[0].account: cpm_user1 has no account lap"),
         ("LAB_SECRET", "»LAB", "accounts[0].secret_access_key_env: The environment variable LAB"),
-        ("auth: keys", "auth: »trust", "accounts[0].auth: trust is no way in that this version kn"),
-        ("us-east-1}\npol", "»here}\npol", "accounts[0].region: here is no AWS region"),
+        (
+            "auth: keys",
+            "auth: »trust",
+            "accounts[0].auth: This version does not know auth trust: ch",
+        ),
+        ("us-east-1}\npol", "»here}\npol", "accounts[0].region: here is not an AWS region"),
         ("one@example.org", "»one", "users[0].email: This is not an e-mail address"),
-        ("name: policy1", "name: p\n    »name: q", "policies[0].name: name is given twice"),
+        ("name: policy1", "name: p\n    »name: q", "policies[0].name: name appears twice"),
     ],
 )
 def test_one_mistake_is_told_once_and_where_it_stands(old: str, new: str, told: str) -> None:
@@ -282,10 +288,10 @@ def test_a_wrong_user_is_not_told_again_at_what_is_theirs() -> None:
 @pytest.mark.parametrize(
     ("more", "told"),
     [
-        ("users:\n- {name: a}\n- {name: a}\n", "3:10: users[1].name: The user a is named twice"),
+        ("users:\n- {name: a}\n- {name: a}\n", "3:10: users[1].name: The user a appears twice"),
         (
             "accounts:\n- &a {owner: boss, name: x, auth: instance}\n- {<<: *a, name: X}\n",
-            "3:18: accounts[1].name: The account boss/X is named twice (first in line 2)",
+            "3:18: accounts[1].name: The account boss/X appears twice (first in line 2)",
         ),
     ],
 )
@@ -354,7 +360,7 @@ def test_the_command_says_what_was_done_and_no_secret(command: Callable[..., str
         "user cpm_user1: unchanged\n"
         "account cpm_user1/lab: unchanged\n"
         "policy cpm_user1/policy1: unchanged\n"
-        "Everything is as the file says: nothing changed.\n"
+        "Everything already matches the file: nothing was changed.\n"
     )
     for text in (dry, first, second):
         assert not any(secret in text for secret in (PASSWORD, SECRET, "AKIAX"))
@@ -377,7 +383,7 @@ def test_the_command_tells_each_mistake_in_a_line_and_fails(
         command(DOCUMENT.replace("60", "601"), err=err)
 
     assert err.getvalue() == (
-        f"{tmp_path}/file.yaml:10:25: policies[0].max_freeze_seconds: This is 601 and has to be from 11 "
+        f"{tmp_path}/file.yaml:10:25: policies[0].max_freeze_seconds: This is 601 but must be from 11 "
         "to 600: correct it.\n"
     )
     assert not User.objects.exists()

@@ -1,4 +1,4 @@
-"""What no database can hold is a mistake with its place, and a secret in the wrong place is not repeated."""
+"""A value that no database can store is reported with its place; a secret in the wrong place is never repeated."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Schedules, retries and who follows what, as code; each mistake told once and where it stands."""
+"""Schedules, retries and the schedules of policies as code; each mistake is reported once and at its place."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -156,7 +156,7 @@ def test_what_was_due_is_accounted_for_before_a_schedule_changes(
 
 MISTAKES = [
     ('"0 2 * * *"', '»"0 2 * *"', "schedules[0].cron: '0 2 * *' has 4 fields"),
-    ('"0 2 * * *"', "»5", "schedules[0].cron: This has to be text, not a number"),
+    ('"0 2 * * *"', "»5", "schedules[0].cron: This must be text, not a number"),
     ("Europe/Berlin", "»Berlin", "schedules[0].timezone: 'Berlin' is not a time zone: did you"),
     ("[sat, sun]", "[sat, sonntag]", "schedules[0].disabled[0]: 'sonntag' is not a day"),
     (
@@ -165,44 +165,44 @@ MISTAKES = [
         "schedules[0].disabled[0]: From 08:00 to 08:00 is an empty span",
     ),
     ('to: "18:00"', "»until: 18:00", "schedules[0].disabled[0].until: until is not known here"),
-    ("{hours: 6}", "»{hours: 6, days: 1}", "schedules[1].every: every counts one unit"),
-    ("{hours: 6}", "»{}", "schedules[1].every: every counts one unit"),
+    ("{hours: 6}", "»{hours: 6, days: 1}", "schedules[1].every: every takes exactly one unit"),
+    ("{hours: 6}", "»{}", "schedules[1].every: every takes exactly one unit"),
     ("{hours: 6}", "{»years: 6}", "schedules[1].every.years: years is not known here"),
-    ("{hours: 6}", "{hours: »six}", "schedules[1].every.hours: This has to be a whole number"),
+    ("{hours: 6}", "{hours: »six}", "schedules[1].every.hours: This must be a whole number"),
     (
         "{hours: 6}",
         "»{hours: 9000}",
-        "schedules[1].every: This is 9000 and has to be from 1 to",
+        "schedules[1].every: This is 9000 but must be from 1 to",
     ),
-    ("{hours: 6}", "»6", "schedules[1].every: This has to be a mapping"),
+    ("{hours: 6}", "»6", "schedules[1].every: This must be a mapping"),
     (
         "starting: 2026-12-01T00:00",
         "starting: »2026-12-01",
         "schedules[1].starting: '2026-12-01' is no",
     ),
-    ("starting: 2026-12-01T00:00, ", "", "schedules[1].starting: every counts from a moment"),
-    ("ending: 2027-12-01", "ending: »2025-12-01", "schedules[1].ending: It would end"),
+    ("starting: 2026-12-01T00:00, ", "", "schedules[1].starting: every needs a first time"),
+    ("ending: 2027-12-01", "ending: »2025-12-01", "schedules[1].ending: The schedule ends"),
     (
         "[nightly, often]",
         "[nightly, »seldom]",
         "policies[0].schedules[1]: alice has no schedule seldom",
     ),
-    ("[nightly, often]", "»nightly", "policies[0].schedules: This has to be a list"),
+    ("[nightly, often]", "»nightly", "policies[0].schedules: This must be a list"),
     (
         "count: 2",
         "count: »11",
-        "policies[0].retries.count: This is 11 and has to be from 0 to 10",
+        "policies[0].retries.count: This is 11 but must be from 0 to 10",
     ),
     (
         "minutes: 5",
         "minutes: »0",
-        "policies[0].retries.minutes: This is 0 and has to be from 1",
+        "policies[0].retries.minutes: This is 0 but must be from 1",
     ),
     ("minutes: 5", "»hours: 5", "policies[0].retries.hours: hours is not known here"),
     (
         "name: often",
         "name: »Nightly",
-        "schedules[1].name: The schedule alice/Nightly is named twice",
+        "schedules[1].name: The schedule alice/Nightly appears twice",
     ),
 ]
 

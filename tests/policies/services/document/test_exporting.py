@@ -1,4 +1,4 @@
-"""The rows as code: applied again they change nothing, and a server without them becomes the same."""
+"""The exported document: applied to the same server it changes nothing; another server becomes the same."""
 
 from contextlib import suppress
 from io import StringIO
@@ -118,7 +118,7 @@ def test_every_key_of_the_document_is_exported_or_a_secret(rows: None) -> None:
 
 
 def keys_of(kind: str) -> list[str]:
-    """Ask for a key that is not there: the sentence lists those that are."""
+    """Name an unknown key: the error lists the known ones."""
     _, mistakes = keys.read(f"{kind}: [{{zzzzzzzz: 1}}]")
     (listed,) = (text for _, text in mistakes if "the keys are" in text)
     return listed.partition("the keys are ")[2].rstrip(".").split(", ")
@@ -134,7 +134,7 @@ def test_the_command_prints_it() -> None:
 
 
 class Names(TestCase):
-    """Whatever may be called so comes back as it was."""
+    """Every allowed name is exported and applied unchanged."""
 
     @given(st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=12))
     @hypothesis_settings(max_examples=50, deadline=None)
@@ -143,7 +143,7 @@ class Names(TestCase):
         row = Schedule(owner=alice, name=name, cron="0 2 * * *")
         try:
             schedules.save(row)
-        except Exception:  # noqa: BLE001 - a name that cannot be
+        except Exception:  # noqa: BLE001 - a name that is not allowed
             return
         policies.save(factories.PolicyFactory.create(owner=alice), [row])
 
@@ -180,7 +180,7 @@ def test_an_account_whose_right_was_withdrawn_is_no_mistake_while_it_stays_as_it
 def test_names_that_a_database_tells_apart_are_not_named_twice(rows: None) -> None:
     owner = User.objects.get(username="dora")
     for name in ("Ä", "ä"):
-        with suppress(ValidationError):  # PostgreSQL has them as one name
+        with suppress(ValidationError):  # PostgreSQL treats them as the same name
             schedules.save(Schedule(owner=owner, name=name, cron="0 2 * * *"))
 
     assert unchanged()

@@ -1,4 +1,4 @@
-"""Accounts that are a role or the server's own: what is stored, who may, and what a run makes of it."""
+"""Accounts with a role or the server's own role: the stored values, the permission, and the use in a run."""
 
 import uuid
 
@@ -87,13 +87,13 @@ def test_the_database_holds_what_each_kind_needs(alice: User, values: dict[str, 
 
 @pytest.mark.parametrize("arn", ["", "backup", "arn:aws:iam::12:role/x", f"{ROLE} ", "*"])
 def test_what_is_no_role_is_refused(alice: User, arn: str) -> None:
-    with pytest.raises(ValidationError, match="is no ARN of a role"):
+    with pytest.raises(ValidationError, match="is not the ARN of a role"):
         a_role(alice, role_arn=arn)
     assert not Account.objects.exists()
 
 
 def test_only_whom_a_superuser_allowed_it_uses_the_servers_own_role(alice: User) -> None:
-    with pytest.raises(ValidationError, match="alice may not use the server's own role"):
+    with pytest.raises(ValidationError, match="alice is not allowed to use the server's own role"):
         an_own(alice)
     assert not Account.objects.exists()
 
@@ -129,10 +129,10 @@ def test_a_policy_may_use_it_only_while_its_owner_may(backup: Backup) -> None:
     on_the_servers_role(backup)
     permissions.set_server_role(backup.policy.owner, given=False)
 
-    with pytest.raises(ValidationError, match="own role, which alice may not"):
+    with pytest.raises(ValidationError, match="own role, but alice is not allowed to"):
         policies.save(backup.policy)
     backup.policy.enabled = False
-    policies.save(backup.policy)  # switching it off stays possible
+    policies.save(backup.policy)  # disabling it stays possible
 
     backup.policy.refresh_from_db()
     assert not backup.policy.enabled
@@ -248,7 +248,7 @@ def test_an_external_id_is_not_entered() -> None:
 
     (mistake,) = caught.value.mistakes
     assert (mistake.place.line, mistake.place.field) == (4, "accounts[1].external_id")
-    assert mistake.sentence.startswith("The external id is made by the server")
+    assert mistake.sentence.startswith("The server makes the external id")
     assert not Account.objects.exists()
 
 

@@ -56,7 +56,7 @@ def _run(policy: Policy, state: State = State.FROZEN) -> Run:
 
 
 def _wrong(policy: Policy) -> dict[str, list[str]]:
-    """Return what is told when the policy is saved, and see that nothing was."""
+    """Return the mistakes that saving the policy reports, and assert that nothing was saved."""
     before = list(Policy.objects.values())
     with pytest.raises(ValidationError) as caught:
         policies.save(policy)
@@ -89,7 +89,7 @@ def test_a_dot_in_a_name_is_refused_with_the_reason(alice: User, account: Accoun
     wrong = _wrong(Policy(owner=alice, account=account, name="policy.1"))
 
     assert list(wrong) == ["name"]
-    assert "has a dot, where a script's base name ends" in wrong["name"][0]
+    assert "has a dot. A script's base name ends" in wrong["name"][0]
 
 
 @pytest.mark.parametrize("name", ["", "a b", "zürich", "a/b", "x" * 65, "policy1\n"])
@@ -102,7 +102,7 @@ def test_a_name_that_no_script_could_bear_is_refused(
 def test_a_name_that_differs_only_in_case_is_refused(policy: Policy) -> None:
     wrong = _wrong(Policy(owner=policy.owner, account=policy.account, name="POLICY1"))
 
-    assert "There is a policy alice/policy1 already" in wrong["name"][0]
+    assert "The policy alice/policy1 already exists" in wrong["name"][0]
 
 
 def test_superusers_share_roots_folder_and_so_its_names() -> None:
@@ -115,7 +115,7 @@ def test_superusers_share_roots_folder_and_so_its_names() -> None:
 
     wrong = _wrong(Policy(owner=other.owner, account=other, name="policy1"))
 
-    assert "There is a policy boss/policy1 already" in wrong["name"][0]
+    assert "The policy boss/policy1 already exists" in wrong["name"][0]
 
 
 def test_a_strangers_account_is_refused(policy: Policy) -> None:
@@ -185,7 +185,7 @@ def test_who_is_no_superuser_any_more_keeps_no_policy_on_roots_scripts(policy: P
     Policy.objects.update(folder=folders.root())
     policy.refresh_from_db()
 
-    assert "lie in root's folder" in _wrong(policy)["owner"][0]
+    assert "are in root's folder" in _wrong(policy)["owner"][0]
 
     policy.enabled = False
     policies.save(policy)
@@ -238,7 +238,7 @@ def test_an_account_that_a_policy_uses_is_not_deleted(policy: Policy) -> None:
 
 
 def test_only_a_superusers_account_uses_the_servers_own_role(alice: User) -> None:
-    with pytest.raises(ValidationError, match="alice may not use the server's own role"):
+    with pytest.raises(ValidationError, match="alice is not allowed to use the server's own role"):
         accounts.save(Account(owner=alice, name="own", auth="instance"))
     assert not Account.objects.exists()
 
@@ -280,7 +280,7 @@ def test_an_owner_is_not_deleted_while_anything_is_theirs(policy: Policy) -> Non
 
 def test_an_owner_of_nothing_is_deleted_with_the_folders_row(alice: User) -> None:
     assert users.why_not_deleted(alice) == ""
-    assert User.objects.filter(username="alice").exists()  # to ask deletes nothing
+    assert User.objects.filter(username="alice").exists()  # asking deletes nothing
 
     users.delete(alice)
 
@@ -330,13 +330,13 @@ def test_a_target_that_aws_could_have_is_taken(target: dict[str, object]) -> Non
 @pytest.mark.parametrize(
     ("target", "told"),
     [
-        ({"instance_id": "i-123"}, "instance_id: i-123 is no instance id"),
-        ({"instance_id": "i-0123456G"}, "instance_id: i-0123456G is no instance id"),
-        ({"instance_id": "", "volume_id": "v-1"}, "volume_id: v-1 is no volume id"),
+        ({"instance_id": "i-123"}, "instance_id: i-123 is not an instance id"),
+        ({"instance_id": "i-0123456G"}, "instance_id: i-0123456G is not an instance id"),
+        ({"instance_id": "", "volume_id": "v-1"}, "volume_id: v-1 is not a volume id"),
         ({"instance_id": ""}, "instance_id: A target is either"),
         ({"volume_id": VOLUME}, "instance_id: A target is either"),
-        ({"region": "us-east"}, "region: 'us-east' is no AWS region"),
-        ({"exclude_volume_ids": ["x"]}, "exclude_volume_ids: x is no volume id"),
+        ({"region": "us-east"}, "region: 'us-east' is not an AWS region"),
+        ({"exclude_volume_ids": ["x"]}, "exclude_volume_ids: x is not a volume id"),
         ({"exclude_volume_ids": [VOLUME] * 2}, f"exclude_volume_ids: {VOLUME} is excluded twice"),
         (
             {"exclude_volume_ids": [f"vol-{number:08x}" for number in range(41)]},
@@ -364,7 +364,7 @@ def test_a_target_is_named_once_in_each_region(policy: Policy) -> None:
     assert policies.check_targets([here, there]) == []
     (mistake,) = policies.check_targets([here, there, here])
     assert (mistake.position, mistake.field) == (2, "instance_id")
-    with pytest.raises(ValidationError, match="named twice"):
+    with pytest.raises(ValidationError, match="appears twice"):
         policies.replace_targets(policy, [here, there, here])
     assert not policy.targets.exists()
 

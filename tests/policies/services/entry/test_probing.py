@@ -1,4 +1,4 @@
-"""Testing an account: which permission is missing, by its name, and what could not be tried."""
+"""The test of an account names each missing permission, and each that could not be tried."""
 
 import json
 from io import StringIO
@@ -23,7 +23,7 @@ ALL = [
 
 
 def snapshot(backup: Backup, region: str = "us-east-1") -> None:
-    """Let there be a snapshot of this server."""
+    """Make a snapshot of this server."""
     volume = backup.cloud.add_volume(region).volume_id
     tags = {"n2wbackup:server": home.server_id()}
     backup.cloud.fire(FireRequest(region, tags, "", volume_id=volume), 10.0)

@@ -1,4 +1,4 @@
-"""The rules of schedules: what cannot be is told by field, and then nothing is changed."""
+"""The rules of schedules: each mistake is reported at its field, and nothing is changed."""
 
 import pytest
 from django.core.exceptions import ValidationError
@@ -47,18 +47,18 @@ def test_a_schedule_by_cron_and_one_that_counts_are_saved(alice: User) -> None:
     [
         ({"name": ""}, "name", "visible text"),
         ({"name": "a/b"}, "name", "without '/'"),
-        ({"name": "x" * 65}, "name", "64 characters at most"),
+        ({"name": "x" * 65}, "name", "at most 64 characters"),
         ({"cron": "0 2 * *"}, "cron", "has 4 fields"),
-        ({"cron": ""}, "cron", "has to say when"),
-        ({"starting": "2026-12-01T00:00"}, "starting", "by cron or by every"),
-        ({"every_number": 2}, "every_number", "by cron or by every"),
+        ({"cron": ""}, "cron", "must say when"),
+        ({"starting": "2026-12-01T00:00"}, "starting", "either cron, or every"),
+        ({"every_number": 2}, "every_number", "either cron, or every"),
         ({"timezone": "europe/berlin"}, "timezone", "did you mean Europe/Berlin?"),
         ({"timezone": "../../etc/passwd"}, "timezone", "is not a time zone"),
         ({"timezone": ""}, "timezone", "is not a time zone"),
         ({"ending": "tomorrow"}, "ending", "is not a date and time"),
         ({"disabled": ["sat"]}, "disabled", "is not a disabled time"),
-        ({"disabled": ["08:00-09:00"] * 51}, "disabled", "a list of 50 at most"),
-        ({"disabled": "sat"}, "disabled", "a list of 50 at most"),
+        ({"disabled": ["08:00-09:00"] * 51}, "disabled", "a list of at most 50"),
+        ({"disabled": "sat"}, "disabled", "a list of at most 50"),
     ],
 )
 def test_what_cannot_be_is_told_at_its_field(
@@ -98,7 +98,7 @@ def test_what_cannot_be_counted_is_told_at_its_field(
 def test_a_name_is_an_owner_s_once_whatever_its_case(alice: User) -> None:
     schedules.save(schedule(alice))
 
-    with pytest.raises(ValidationError, match="alice has a schedule Nightly already"):
+    with pytest.raises(ValidationError, match="alice already has a schedule Nightly"):
         schedules.save(schedule(alice, name="Nightly"))
     schedules.save(schedule(factories.charlie()))
 
@@ -160,7 +160,9 @@ def test_a_policy_follows_so_many_schedules_and_no_more(policy: Policy) -> None:
     for row in rows:
         schedules.save(row)
 
-    with pytest.raises(ValidationError, match="These are 21 schedules, and a policy follows 20"):
+    with pytest.raises(
+        ValidationError, match="These are 21 schedules, but a policy can follow at most 20"
+    ):
         policies.save(policy, rows)
     assert not policy.schedules.exists()
 
