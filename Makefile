@@ -7,8 +7,8 @@ MANAGE := $(PYTHON_OF_VENV) manage.py
 PLAIN := env -u DATABASE_URL -u REDIS_URL
 PYTEST := $(PYTHON_OF_VENV) -m pytest
 # Which IAM actions the simulated AWS was asked for, by all runs of the suite; the last run compares.
-PERMISSIONS := $(CURDIR)/.pytest_cache/aws-permissions
-RECORDED := $(PLAIN) N2W_SIMULATED_AWS_PERMISSIONS=$(PERMISSIONS)
+PERMISSIONS := .pytest_cache/aws-permissions
+RECORDED := $(PLAIN) N2W_SIMULATED_AWS_PERMISSIONS="$(CURDIR)/$(PERMISSIONS)"
 
 # The tests of the parts, which start no server; those of the whole system stand in tests/system.
 TESTS_OF_PARTS := tests/guards tests/bench tests/n2wbackup tests/policies tests/scripts_admin

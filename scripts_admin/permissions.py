@@ -30,14 +30,20 @@ _USE_FOLDER = "use_folder"
 _GRANTS: Mapping[str, Mapping[Deed, str]] = {
     "scripts_admin.folder": dict.fromkeys((Deed.SEE, Deed.CHANGE, Deed.RUN), _USE_FOLDER),
 }
+# The look-ups that lead from a row to its owners, by model; for every other model it is "owner".
+_OWNERS: Mapping[str, tuple[str, ...]] = {
+    "policies.alarmreceivers": ("user", "policy__owner"),
+    "policies.policytarget": ("policy__owner",),
+    "policies.runtarget": ("run__owner",),
+    "policies.phaseresult": ("run__owner",),
+    "policies.runevent": ("run__owner",),
+    "policies.runsnapshot": ("target__run__owner",),
+}
 _SERVER_ROLE_APP, _SERVER_ROLE = "policies", "use_server_role"
 
 
-def visible(rows: Rows, person: AbstractUser, *owners: str) -> Rows:
-    """Return the rows that the person may see.
-
-    `owners`: the look-ups that lead from a row to its owners; without any, "owner".
-    """
+def visible(rows: Rows, person: AbstractUser) -> Rows:
+    """Return the rows that the person may see."""
     if not person.is_active:
         return rows.none()
     grants = _GRANTS.get(rows.model._meta.label_lower)
@@ -47,7 +53,7 @@ def visible(rows: Rows, person: AbstractUser, *owners: str) -> Rows:
     if person.is_superuser:
         return rows
     own = Q(pk__in=())
-    for path in owners or ("owner",):
+    for path in _owners(rows.model._meta.label_lower):
         own |= Q(**{path: person})
     return rows.filter(own)
 
@@ -79,8 +85,21 @@ def _may(deed: Deed, person: AbstractUser, row: Model) -> bool:
     granted = _GRANTS.get(row._meta.label_lower, {}).get(deed)
     if granted is not None:
         return person.has_perm(f"{row._meta.app_label}.{granted}", row)
-    owner: int | None = getattr(row, "owner_id", None)
-    return owner is not None and owner == person.pk
+    paths = _owners(row._meta.label_lower)
+    return any(_reached(row, path) == person.pk for path in paths)
+
+
+def _owners(model: str) -> tuple[str, ...]:
+    return _OWNERS.get(model, ("owner",))
+
+
+def _reached(row: Model, path: str) -> object:
+    """Return the key of the user at the end of the look-up; None if the way there ends before."""
+    *steps, last = path.split("__")
+    found: object = row
+    for step in steps:
+        found = getattr(found, step, None)
+    return getattr(found, f"{last}_id", None)
 
 
 def grant(person: AbstractUser, folder: Model) -> None:

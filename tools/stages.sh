@@ -27,6 +27,11 @@ stage() {
     done < <(grep -E '^(FAILED|ERROR|SKIPPED) |^=+ .*(passed|failed|error|no tests ran).* =+$' "$log")
 }
 
+if [[ $# == 0 ]]; then
+    printf 'Name the make targets to run: tools/stages.sh TARGET…\n' >&2
+    exit 2
+fi
+
 for target in "$@"; do
     stage "$target" make --no-print-directory "$target"
 done

@@ -130,7 +130,7 @@ class PolicyAdmin(Owned):
         form: _Form,
         change: bool,  # noqa: FBT001, ARG002
     ) -> None:
-        """Save by the rules, and compute the next due time again."""
+        """Save, and compute the next due time again."""
         policies.save(obj, form.cleaned_data["schedules"])
 
     def save_formset(

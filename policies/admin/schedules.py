@@ -77,7 +77,7 @@ class ScheduleAdmin(Owned):
         form: _Form,  # noqa: ARG002
         change: bool,  # noqa: FBT001, ARG002
     ) -> None:
-        """Save by the rules, and compute the next due times of its policies again."""
+        """Save, and compute the next due times of its policies again."""
         schedules.save(obj)
 
     def delete_model(self, request: HttpRequest, obj: Schedule) -> None:  # noqa: ARG002 - Django's signature

@@ -28,4 +28,4 @@ class ReceiversQuerySet(models.QuerySet[Row_co]):
 
     def visible_to(self, user: User) -> Self:
         """Return the rows that the user may see: their own, and those of their policies."""
-        return permissions.visible(self, user, "user", "policy__owner")
+        return permissions.visible(self, user)

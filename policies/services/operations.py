@@ -4,13 +4,15 @@ All have one signature. Pages, admin, API and commands call them and have no loo
 own. Each row is handled separately: if one is refused, the others go on.
 """
 
+import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from django.core.exceptions import ValidationError
+from django.core.exceptions import ObjectDoesNotExist, ValidationError
 
 from policies.domain.errors import RefusedError
+from policies.domain.runs import sequence
 from policies.domain.runs.trigger import Trigger
 from policies.models import Policy, Run
 from policies.services import runs
@@ -19,6 +21,7 @@ from policies.services.watch import confirming
 from scripts_admin import permissions
 from scripts_admin.models import User
 
+log = logging.getLogger(__name__)
 Row = TypeVar("Row", Policy, Run)
 
 
@@ -73,7 +76,11 @@ def cancel(found: Iterable[Run], *, by: Actor) -> list[Result]:
 
     def stop(run: Run) -> Result:
         runs.cancel(run, by=by.name)
-        return Result(run, f"cancelled; it is {run.state} now", run=run)
+        if run.cancelled_by != by.name:
+            return Result(run, refusal=f"Run {run.pk} was already cancelled by {run.cancelled_by}.")
+        ended = run.state in sequence.ENDS
+        done = "cancelled" if ended else f"cancelled; it is still {run.state} and ends by itself"
+        return Result(run, done, run=run)
 
     return _each(found, stop, permissions.may_change, by)
 
@@ -112,21 +119,37 @@ def _each(
     may: Callable[[User, Row], bool],
     by: Actor,
 ) -> list[Result]:
-    results = []
-    for row in rows:
-        if by.person is not None and not may(by.person, row):
-            refusal = (
-                f"{_name(row)}: {by.name} is not allowed to do this. Ask the owner or a superuser."
-            )
-            results.append(Result(row, refusal=refusal))
-            continue
-        try:
-            results.append(act(row))
-        except RefusedError as error:
-            results.append(Result(row, refusal=str(error)))
-        except ValidationError as error:
-            results.append(Result(row, refusal=f"{_name(row)}: {' '.join(error.messages)}"))
-    return results
+    return [_one(row, act, may, by) for row in rows]
+
+
+def _one(
+    row: Row,
+    act: Callable[[Row], Result],
+    may: Callable[[User, Row], bool],
+    by: Actor,
+) -> Result:
+    """Do it to one row. Whatever goes wrong is this row's refusal: what was done to others is still reported."""
+    name = _name(row)
+    if by.person is not None and not may(by.person, row):
+        refusal = f"{name}: {by.name} is not allowed to do this. Ask the owner or a superuser."
+        return Result(row, refusal=refusal)
+    try:
+        return act(row)
+    except RefusedError as error:
+        return Result(row, refusal=str(error))
+    except ValidationError as error:
+        return Result(row, refusal=f"{name}: {' '.join(error.messages)}")
+    except ObjectDoesNotExist:
+        return Result(row, refusal=f"{name} was deleted at the same moment. Nothing was changed.")
+    except Exception as error:
+        log.exception("an operation on %s failed", name)
+        return Result(
+            row,
+            refusal=(
+                f"{name}: this failed ({type(error).__name__}) and may be half done. Look at it before you try again; "
+                "the server's log says more."
+            ),
+        )
 
 
 def only(results: list[Result]) -> Result:

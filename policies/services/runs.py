@@ -110,6 +110,9 @@ def _refuse(run: Run) -> Run:
         policy=run.policy, scheduled_for=run.scheduled_for, attempt=run.attempt
     )
     running = Run.objects.unfinished().filter(policy=run.policy).first()
+    if run.policy_id is None or not Policy.objects.filter(pk=run.policy_id).exists():
+        message = f"{run.label} was deleted at the same moment: there is nothing to back up."
+        raise RefusedError(message)
     if running is None or (run.scheduled_for and same.exists()):
         message = (
             f"A run of {run.label} for this due time already exists; no second one was created."

@@ -44,3 +44,11 @@ class ThawBy(StrEnum):
     WORKER = "worker"
     DEADLINE = "deadline"
     LOST = "lost"  # the guard or the watchdog, because the process that kept the window was lost
+
+    @classmethod
+    def of(cls, word: str) -> "ThawBy":
+        """Return who this word names; LOST, an automatic thaw, for a word that only another version knows."""
+        try:
+            return cls(word)
+        except ValueError:
+            return cls.LOST

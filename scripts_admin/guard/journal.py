@@ -25,7 +25,7 @@ Event = dict[str, Any]
 class Attempt:
     """One script's start and end. `at` times are UNIX seconds, `boot` times seconds since boot."""
 
-    phase: Phase
+    phase: str  # a Phase, or a word that only another version knows
     number: int
     process: linux.Process | None = None
     argument: str | None = None
@@ -56,7 +56,7 @@ class Attempt:
 class Journal:
     """What a run's journal says."""
 
-    attempts: dict[tuple[Phase, int], Attempt] = field(default_factory=dict)
+    attempts: dict[tuple[str, int], Attempt] = field(default_factory=dict)
     guard: linux.Process | None = None  # the last one that kept the run
     opened: bool = False
     opened_boot: float | None = None  # seconds since boot
@@ -85,12 +85,12 @@ class Journal:
             return
         if kind == "thaw":
             self.thaw_by, self.thaw_at, self.thaw_boot = (
-                ThawBy(event["by"]),
+                ThawBy.of(event["by"]),
                 event["at"],
                 event["boot"],
             )
             return
-        key = (Phase(event.pop("phase")), event.pop("attempt"))
+        key = (str(event.pop("phase")), event.pop("attempt"))
         attempt = self.attempts.setdefault(key, Attempt(*key))
         if kind == "spawned":
             attempt.process = linux.Process(event["pid"], event["start_ticks"])

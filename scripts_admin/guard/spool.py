@@ -149,19 +149,24 @@ def _parts(raw: Mapping[str, Any]) -> dict[str, Any]:
     """Return scripts and account. The record must have each: a script must never run as root for lack of an account."""
     found: dict[str, Any] = {"format": raw["format"], "identity": None}
     for phase in Phase:
-        found[phase] = _command(raw[phase]) if raw[phase] else None
-    not_run: Mapping[str, str] = raw.get("not_run", {})
-    found["not_run"] = {phase: Outcome.of(not_run[phase]) for phase in Phase if phase in not_run}
+        found[phase] = _command(phase, raw[phase]) if raw[phase] else None
+    found["not_run"] = _not_run(raw.get("not_run"))
     if raw["identity"]:
         known = _known(RunAs, raw["identity"])
         found["identity"] = RunAs(**known | {"groups": tuple(known["groups"])})
     return found
 
 
-def _command(raw: Mapping[str, Any]) -> ScriptCommand:
-    return ScriptCommand(
-        Phase(raw["phase"]), tuple(map(str, raw["paths"])), float(raw["timeout_seconds"])
-    )
+def _command(phase: Phase, raw: Mapping[str, Any]) -> ScriptCommand:
+    """Return a phase's script. Its place in the record names the phase, whatever another version calls it."""
+    return ScriptCommand(phase, tuple(map(str, raw["paths"])), float(raw["timeout_seconds"]))
+
+
+def _not_run(said: object) -> dict[Phase, Outcome]:
+    """Return the outcomes that a thaw can use; what cannot be read must not stand in its way."""
+    if not isinstance(said, dict):
+        return {}
+    return {phase: Outcome.of(said[phase]) for phase in Phase if phase in said}
 
 
 def _known(kind: type[Record | RunAs], raw: Mapping[str, Any]) -> dict[str, Any]:

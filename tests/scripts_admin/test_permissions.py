@@ -6,7 +6,7 @@ from django.db.models import Model
 from guardian.shortcuts import assign_perm
 
 from policies.domain.runs.trigger import Trigger
-from policies.models import Account, AlarmReceivers, Policy, Run, Schedule
+from policies.models import Account, AlarmReceivers, Policy, PolicyTarget, Run, Schedule
 from policies.services import runs
 from scripts_admin import permissions
 from scripts_admin.models import Folder, User
@@ -26,7 +26,12 @@ def rows(policy: Policy) -> list[Model]:
     """Return one row of each kind, all owned by Alice."""
     schedule = Schedule.objects.create(owner=policy.owner, name="nightly", cron="0 2 * * *")
     run = runs.start(policy=policy, trigger=Trigger.MANUAL)
-    return [policy, policy.account, schedule, run, policy.folder]
+    own = AlarmReceivers.objects.create(user=policy.owner, urls="json://a.example.org")
+    of_policy = AlarmReceivers.objects.create(policy=policy, urls="json://b.example.org")
+    target = PolicyTarget.objects.create(policy=policy, instance_id="i-1", region="us-east-1")
+    event = run.events.first()
+    assert event is not None
+    return [policy, policy.account, schedule, run, policy.folder, own, of_policy, target, event]
 
 
 def give_every_permission(user: User) -> User:
@@ -102,3 +107,19 @@ def test_only_superusers_choose_another_owner() -> None:
     chosen = permissions.possible_owners(User.objects.all(), boss)
     assert alice in chosen
     assert gone not in chosen
+
+
+def test_what_may_be_seen_is_what_is_visible(rows: list[Model]) -> None:
+    people = [User.objects.get(username="alice"), factories.charlie()]
+
+    for person in people:
+        for row in rows:
+            seen = permissions.visible(type(row)._default_manager.all(), person)
+            assert permissions.may_see(person, row) == (row in list(seen)), row
+
+
+def test_a_run_whose_owner_is_gone_is_nobodys(policy: Policy) -> None:
+    run = runs.start(policy=policy, trigger=Trigger.MANUAL)
+    run.owner = None
+
+    assert not any(may(policy.owner, run) for may in MAY)

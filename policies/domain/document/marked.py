@@ -186,8 +186,9 @@ def truth(node: Node, _place: Place, _mistakes: Mistakes) -> bool:
 def number(node: Node, _place: Place, _mistakes: Mistakes) -> int:
     """Accept a whole decimal number."""
     if node.tag != f"{_TAG}int" or not node.value.lstrip("+-").isdecimal():
-        what = "another kind of number" if _kind(node) == "a number" else _kind(node)
-        raise WrongError(f"This must be a whole number, not {what}.")
+        if _kind(node) == "a number":
+            raise WrongError("This must be a whole number: write decimal digits only, such as 16.")
+        raise WrongError(f"This must be a whole number, not {_kind(node)}.")
     if len(node.value) > _DIGITS:
         raise WrongError(f"This number has {len(node.value)} digits: write a smaller one.")
     return int(node.value)

@@ -37,5 +37,5 @@ class Command(BaseCommand):
             self.stdout.write(output.as_json(counts))
         else:
             self.stdout.write(
-                f"{started} windows looked at, {open_windows} still open, {sent} messages tried"
+                f"Checked {started} windows; {open_windows} are still open. Tried to send {sent} messages."
             )

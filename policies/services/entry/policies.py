@@ -110,7 +110,7 @@ def check_schedules(policy: Policy, schedules: Iterable[Schedule]) -> None:
         )
         raise ValidationError({"schedules": sentence})
     if len(rows) > MAX_SCHEDULES:
-        sentence = f"These are {len(rows)} schedules, but a policy can follow at most {MAX_SCHEDULES}: remove some."
+        sentence = f"A policy can follow {MAX_SCHEDULES} schedules at most, and this one has {len(rows)}: remove some."
         raise ValidationError({"schedules": sentence})
 
 

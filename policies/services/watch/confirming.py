@@ -9,6 +9,8 @@ from policies.models import Policy, Run
 from policies.services import runs
 from scripts_admin.guard import spool
 
+_CHANGED = "{} changed at the same moment: look at it, and confirm again if necessary."
+
 
 def confirm(policy: Policy, *, by: str) -> None:
     """Remove the mark from the policy. RefusedError, and nothing changed, if nothing may be frozen."""
@@ -19,8 +21,7 @@ def confirm(policy: Policy, *, by: str) -> None:
     text = f"{by} confirmed that it is thawed"
     if thawing is not None:
         if not runs.apply(thawing, Event.CONFIRMED, text, thaw_next_at=None):
-            message = f"Run {thawing.pk} changed at the same moment: look at it, and confirm again if necessary."
-            raise RefusedError(message)
+            raise RefusedError(_CHANGED.format(f"Run {thawing.pk}"))
         # Once the leases are released, after must not run again, so the record must no longer be open.
         spool.settle(home.spool() / str(thawing.pk))
         return
@@ -29,6 +30,10 @@ def confirm(policy: Policy, *, by: str) -> None:
     last = Run.objects.filter(policy=policy).order_by("-created_at").first()
     with transaction.atomic():
         if last is None:
-            marked.update(may_be_frozen_since=None)
-        elif marked.exists() and runs.unmark(last, f"{text}.", now):
-            runs.record(last, text, at=now)
+            done = bool(marked.update(may_be_frozen_since=None))
+        else:
+            done = marked.exists() and runs.unmark(last, f"{text}.", now)
+            if done:
+                runs.record(last, text, at=now)
+    if not done:
+        raise RefusedError(_CHANGED.format(f"{policy.owner}/{policy}"))

@@ -1,9 +1,11 @@
 """Operations: each row separately, only on a user's own rows, one sentence for each."""
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.db import OperationalError
 
 from n2wbackup.lib import clock
 from policies.domain.errors import RefusedError
@@ -11,6 +13,7 @@ from policies.domain.runs.sequence import State
 from policies.domain.runs.trigger import Trigger
 from policies.models import Policy, Run, RunEvent
 from policies.services import operations, runs
+from policies.services.entry import policies as entered
 from policies.services.operations import COMMAND_LINE, Actor, Result
 from tests import factories
 from tests.policies.services.backup import Backup
@@ -101,7 +104,7 @@ def test_the_owner_cancels_a_run_and_the_history_names_them(backup: Backup) -> N
 
     run.refresh_from_db()
     assert (run.state, run.cancelled_by) == (State.CANCELLED, "alice")
-    assert result.sentence == f"Run {run.pk}: cancelled; it is cancelled now."
+    assert result.sentence == f"Run {run.pk}: cancelled."
 
 
 @pytest.mark.parametrize(
@@ -120,3 +123,61 @@ def test_a_policy_is_enabled_and_disabled(backup: Backup, operation: Any, enable
 def test_the_only_result_that_is_a_refusal_is_raised(backup: Backup) -> None:
     with pytest.raises(RefusedError, match="there is nothing to confirm"):
         operations.only(operations.confirm_thaw([backup.policy], by=COMMAND_LINE))
+
+
+def test_what_fails_unexpectedly_is_told_and_what_was_done_before_too(
+    backup: Backup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = factories.PolicyFactory.create(owner=backup.policy.owner, name="other")
+    switch = entered.switch
+
+    def locked(policy: Policy, *, on: bool) -> None:
+        if policy == other:
+            raise OperationalError("database is locked")
+        switch(policy, on=on)
+
+    monkeypatch.setattr(entered, "switch", locked)
+
+    done, failed = operations.disable([backup.policy, other], by=alice(backup))
+
+    assert done.done == "disabled"
+    assert "alice/other: this failed (OperationalError) and may be half done" in failed.refusal
+
+
+@pytest.mark.django_db(transaction=True)  # SQLite looks at foreign keys on commit
+@pytest.mark.parametrize("operation", [operations.back_up, operations.enable, operations.disable])
+def test_a_policy_that_was_deleted_meanwhile_is_said_to_be(
+    backup: Backup, operation: Operation
+) -> None:
+    policy = Policy.objects.get()
+    Policy.objects.all().delete()
+
+    (result,) = operation([policy], by=alice(backup))
+
+    assert "was deleted at the same moment" in result.refusal
+    assert not Run.objects.exists()
+
+
+def test_a_thaw_is_not_confirmed_of_a_mark_that_changed_meanwhile(backup: Backup) -> None:
+    factories.RunFactory.create(policy=backup.policy, state=State.FAILED, ended_at=clock.now())
+    Policy.objects.update(may_be_frozen_since=clock.now())
+    policy = Policy.objects.get()
+    newer = clock.now() + timedelta(seconds=5)
+    Policy.objects.update(may_be_frozen_since=newer)
+
+    (result,) = operations.confirm_thaw([policy], by=alice(backup))
+
+    assert "alice/policy1 changed at the same moment" in result.refusal
+    assert Policy.objects.get().may_be_frozen_since == newer
+    assert not RunEvent.objects.exists()
+
+
+def test_a_run_that_somebody_else_cancelled_is_not_cancelled_twice(backup: Backup) -> None:
+    run = factories.RunFactory.create(
+        policy=backup.policy, state=State.FROZEN, cancelled_by="boss",
+        cancel_requested_at=clock.now(),
+    )  # fmt: skip
+
+    (result,) = operations.cancel([run], by=COMMAND_LINE)
+
+    assert result.refusal == f"Run {run.pk} was already cancelled by boss."

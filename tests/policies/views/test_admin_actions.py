@@ -148,8 +148,8 @@ def test_a_run_is_cancelled_by_who_asked(client: Client, bob: User, own: Policy)
 
     run.refresh_from_db()
     assert (run.state, run.cancelled_by) == (State.CANCELLED, "bob")
-    assert said == [f"Run {run.pk}: cancelled; it is cancelled now."]
-    assert logged()[-1] == ("bob", str(run.pk), "Cancelled; it is cancelled now.")
+    assert said == [f"Run {run.pk}: cancelled."]
+    assert logged()[-1] == ("bob", str(run.pk), "Cancelled.")
     assert "has ended already" in act(client, "run", "cancel_runs", run)[0]
 
 

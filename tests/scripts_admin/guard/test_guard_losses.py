@@ -4,11 +4,13 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
+from threading import Thread
 
 import pytest
 
 from scripts_admin.domain.phases import Outcome, Phase
-from scripts_admin.guard import linux, spool
+from scripts_admin.guard import journal, linux, spool
 from scripts_admin.guard.keeper import Guard, GuardLostError
 from tests.scripts_admin.guard.stage import AT_ONCE, SECONDS, Stage, gone, until
 
@@ -321,3 +323,26 @@ def test_a_record_that_does_not_tell_how_to_thaw_starts_nothing(stage: Stage) ->
 
     until(lambda: not spool.is_held(stage.spooled))
     assert stage.mark("marks") == ""
+
+
+def test_a_process_of_a_phase_that_is_unknown_here_is_ended_before_after_runs(
+    stage: Stage,
+) -> None:
+    """Another version may have run more scripts than this one knows; none may act after the thaw."""
+    stage.script("after", 'kill -0 "$(cat rogue.pid)" && echo alive >seen || echo gone >seen')
+    with subprocess.Popen(["sleep", "60"], start_new_session=True) as rogue:
+        (stage.folder / "rogue.pid").write_text(str(rogue.pid))
+        stage.spool(replace(stage.record(), format=spool.FORMAT + 1))
+        writer = journal.Writer(stage.runtime)
+        found = linux.identify(rogue.pid)
+        writer.write("opened")
+        writer.write(
+            "spawned", phase="before@i-1", attempt=1, pid=found.pid, start_ticks=found.start_ticks
+        )
+        reaper = Thread(target=rogue.wait, daemon=True)
+        reaper.start()
+
+        stage.thaw()
+
+        rogue.kill()
+    assert (stage.folder / "seen").read_text() == "gone\n"

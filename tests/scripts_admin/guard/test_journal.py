@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from scripts_admin.domain.phases import Outcome, Phase
+from scripts_admin.domain.phases import Outcome, Phase, ThawBy
 from scripts_admin.guard import journal, linux
 
 
@@ -131,3 +131,21 @@ def test_text_of_any_kind_survives(tmp_path: Path) -> None:
     assert before is not None
     assert before.stdout == text
     assert all(json.loads(line) for line in (tmp_path / journal.NAME).read_text().splitlines())
+
+
+def test_a_process_of_a_phase_that_is_unknown_here_is_known_all_the_same(tmp_path: Path) -> None:
+    journal.Writer(tmp_path).write("spawned", phase="before@i-1", attempt=1, pid=1, start_ticks=2)
+
+    (attempt,) = journal.read(tmp_path).attempts.values()
+
+    assert attempt.process == linux.Process(1, 2)
+    assert journal.read(tmp_path).afters == []
+
+
+def test_a_thaw_that_somebody_unknown_here_began_counts_as_automatic(tmp_path: Path) -> None:
+    journal.Writer(tmp_path).write("thaw", by="instance")
+
+    known = journal.read(tmp_path)
+
+    assert known.thaw_by is ThawBy.LOST
+    assert known.thaw_boot is not None

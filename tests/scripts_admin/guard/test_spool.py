@@ -212,3 +212,32 @@ def test_nothing_secret_stands_in_the_record_in_the_clear(folder: Path) -> None:
     spool.write(folder, RECORD)
 
     assert json.loads((folder / spool.RECORD).read_text())["masks"] == "sealed"
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"not_run": None},
+        {"not_run": ["complete"]},
+        {"not_run": 7},
+        {"not_run": {"complete": 7, "verify": "not yet known"}},
+        {"after": {"phase": "after@all", "paths": ["/a"], "timeout_seconds": 3}},
+        {"after": {"phase": None, "paths": ["/a"], "timeout_seconds": 3}},
+        {"before": {"phase": "Before", "paths": ["/a"], "timeout_seconds": 3}},
+        {"complete": {"phase": "verify", "paths": ["/a"], "timeout_seconds": 3}},
+    ],
+    ids=str,
+)
+def test_words_that_are_unknown_here_do_not_keep_a_record_from_being_thawed(
+    tmp_path: Path, changed: dict[str, object]
+) -> None:
+    folder = spool.create(tmp_path, "run")
+    spool.write(folder, RECORD)
+    raw = json.loads((folder / spool.RECORD).read_text())
+    (folder / spool.RECORD).write_text(json.dumps(raw | changed))
+
+    found = spool.read(folder)
+
+    assert found.after is not None
+    assert found.after.phase is Phase.AFTER
+    assert found.outcome_of(Phase.COMPLETE, Outcome.MISSING) in Outcome

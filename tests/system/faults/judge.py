@@ -7,11 +7,11 @@ from typing import Any
 
 from n2wbackup.demo.aws import SimulatedSnapshot
 from tests.ground import processes
+from tests.ground.leeway import LEEWAY
 from tests.system.faults.bed import GUARD, Bed
 from tests.system.faults.table import Expected, Fault
 from tests.system.product import Mark
 
-LEEWAY = 3.0  # the tolerance for a machine with other work
 LEFT_SECONDS = 20.0
 FROZEN = "the application is frozen"  # what the page counts
 

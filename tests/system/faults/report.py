@@ -4,8 +4,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 
 from tests.bench import machine as machines
+from tests.ground.leeway import LEEWAY
 from tests.system.faults import every, moments
-from tests.system.faults.judge import FROZEN, LEEWAY, Finding
+from tests.system.faults.judge import FROZEN, Finding
 
 ALONE = (
     "What takes longest is the start of a server, of which as many happen at a time as there are cells. "

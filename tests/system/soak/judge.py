@@ -3,13 +3,13 @@
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 
+from tests.ground.leeway import LEEWAY
 from tests.system.soak import judge_growth
 from tests.system.soak.estate import VOLUMES, Mark
 from tests.system.soak.evidence import Evidence, Run
 from tests.system.soak.faults import FINE, End
 from tests.system.soak.striking import Strike
 
-LEEWAY = 3.0  # what a busy machine may take of what is promised
 MINUTE = 60.0
 CLOCKS_SECONDS = 1.0  # between a mark and a row
 WRITER_SECONDS = (

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 from tests.bench import machine as machines
 from tests.bench import tables
+from tests.ground.leeway import LEEWAY
 from tests.system.soak import faults, judge, judge_growth, watching
 from tests.system.soak.estate import MAX_FREEZE_SECONDS
 from tests.system.soak.judge_growth import MIB, Growth
@@ -88,7 +89,7 @@ def page(soaked: Soaked, about: Mapping[str, str]) -> str:
         limit=watching.LIMIT_SECONDS,
         budget=watching.BUDGET_SECONDS,
         watchdog=watching.WATCHDOG_SECONDS,
-        leeway=watching.LEEWAY,
+        leeway=LEEWAY,
         rounds=allowed.rounds,
         share=allowed.share,
         bytes=allowed.bytes / MIB,

@@ -13,6 +13,12 @@ from tests.system.soak.made_up import T0, lived, struck
 from tests.system.soak.watching import Sample, Stretch
 
 
+@pytest.fixture(autouse=True)
+def as_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Judge as the measurement does, which runs alone on its machine."""
+    monkeypatch.setattr(judge, "LEEWAY", 3.0)
+
+
 @pytest.fixture
 def evidence() -> Evidence:
     return made_up.evidence()

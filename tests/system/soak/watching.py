@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Self
 
 from tests.bench.processes import memory_bytes
+from tests.ground.leeway import LEEWAY
 from tests.system.soak import estate as estates
 from tests.system.soak.estate import AFTER, MAX_FREEZE_SECONDS, Estate
 
@@ -21,7 +22,6 @@ VISIT_SECONDS = 1.0
 # thaw, so that time is not counted. A busy machine may take three times what is promised.
 BUDGET_SECONDS = MAX_FREEZE_SECONDS + AFTER[1]
 WATCHDOG_SECONDS = 10.0
-LEEWAY = 3.0
 LIMIT_SECONDS = BUDGET_SECONDS + LEEWAY * WATCHDOG_SECONDS
 
 

@@ -224,7 +224,7 @@ def test_broken_yaml_is_told_with_line_and_column(text: str, told: str) -> None:
         ("email:", "»emial:", "users[0].emial: emial is not known here: did you mean email?"),
         ("email:", "»e:", "users[0].e: e is not known here: the keys are name, email, passw"),
         ("60", "»soon", "policies[0].max_freeze_seconds: This must be a whole number, not t"),
-        ("60", "»60.5", "policies[0].max_freeze_seconds: This must be a whole number, not an"),
+        ("60", "»60.5", "policies[0].max_freeze_seconds: This must be a whole number: write dec"),
         ("60", "»601", "policies[0].max_freeze_seconds: This is 601 but must be from 11 to"),
         ("false", "»no", "users[0].superuser: This must be true or false, not text"),
         ("name: lab", "name: »7", "accounts[0].name: This must be text, not a number"),
