@@ -78,7 +78,7 @@ check: setup ## Everything that reads the code without running it
 	.venv/bin/deptry .
 	DJANGO_SETTINGS_MODULE=n2wbackup.settings.test $(MANAGE) check
 	DJANGO_SETTINGS_MODULE=n2wbackup.settings.test $(MANAGE) makemigrations --check --dry-run
-	.venv/bin/shellcheck --external-sources --source-path=SCRIPTDIR $(SHELL_SCRIPTS)
+	@.venv/bin/shellcheck --external-sources --source-path=SCRIPTDIR $(SHELL_SCRIPTS)
 
 bench: setup ## Measure hold, load, calls, memory; writes docs/benchmarks.md; ARGS="--only de" for parts
 	$(PYTHON_OF_VENV) -m tests.bench $(ARGS)

@@ -31,6 +31,15 @@ class PolicyForm(_PolicyForm):
             "schedules": "Only the owner's schedules. Without a schedule the policy runs only by hand.",
         }
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - as Django's
+        """Let browsers know the ranges. The saving rules check them, with one sentence for every way in."""
+        super().__init__(*args, **kwargs)
+        for each in document.POLICY:
+            if each.kind == document.Kind.NUMBER and each.column in self.fields:
+                number = self.fields[each.column]
+                number.validators = []
+                number.widget.attrs |= {"min": each.low, "max": each.high}
+
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or self.cleaned_data
         asking.fill(self.instance, cleaned)

@@ -35,6 +35,7 @@ def test_a_policy_is_made_with_its_targets_in_its_owners_folder(
         ({"name": "a b"}, {}, "is not a valid policy name"),
         ({"before_timeout_seconds": 51}, {}, "leaves 9 s"),
         ({"max_freeze_seconds": 700}, {}, "must be from 11 to 600"),
+        ({"max_freeze_seconds": -1}, {}, "must be from 11 to 600"),
         ({}, {"instance_id": "i-1", "region": "us-east-1"}, "i-1 is not an instance id"),
         ({}, {"instance_id": INSTANCE, "region": "us-east-1"}, "appears twice in this policy"),
         (
