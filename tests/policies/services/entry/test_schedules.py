@@ -161,7 +161,7 @@ def test_a_policy_follows_so_many_schedules_and_no_more(policy: Policy) -> None:
         schedules.save(row)
 
     with pytest.raises(
-        ValidationError, match="These are 21 schedules, but a policy can follow at most 20"
+        ValidationError, match="A policy can follow 20 schedules at most, and this one has 21"
     ):
         policies.save(policy, rows)
     assert not policy.schedules.exists()
