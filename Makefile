@@ -49,10 +49,10 @@ ci: ## What .ci/run judges by: set-up, checks and the whole suite
 
 test-sqlite: system-packages
 	mkdir -p $(dir $(PERMISSIONS)) && rm -f $(PERMISSIONS)
-	$(RECORDED) $(PYTEST) -n 2 --thorough $(TESTS_OF_PARTS) tests/contract
+	$(RECORDED) $(PYTEST) -n 3 --thorough $(TESTS_OF_PARTS) tests/contract
 
 test-postgresql: system-packages
-	$(RECORDED) tools/with-postgresql.sh $(PYTEST) -n 2 --only-rows $(TESTS_OF_PARTS)
+	$(RECORDED) tools/with-postgresql.sh $(PYTEST) -n 3 --only-rows $(TESTS_OF_PARTS)
 
 # What a file sets up is set up once, so a worker takes whole files, the longest first. They mostly
 # wait: there are more workers than cores.

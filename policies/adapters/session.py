@@ -4,8 +4,6 @@ import os
 import threading
 from functools import lru_cache
 
-from policies.adapters.clients import Clients
-from policies.adapters.ec2 import Ec2Cloud
 from policies.ports import Cloud, Credentials
 
 _CLOUDS = 64  # clients of a region take about 3 MB; the least recently used are dropped
@@ -24,5 +22,9 @@ def cloud(credentials: Credentials) -> Cloud:
 
 
 @lru_cache(maxsize=_CLOUDS)
-def _cloud(credentials: Credentials, _environment: tuple[tuple[str, str], ...]) -> Ec2Cloud:
+def _cloud(credentials: Credentials, _environment: tuple[tuple[str, str], ...]) -> Cloud:
+    # The SDK takes a fifth of a process's start, and most processes and commands never call AWS.
+    from policies.adapters.clients import Clients  # noqa: PLC0415
+    from policies.adapters.ec2 import Ec2Cloud  # noqa: PLC0415
+
     return Ec2Cloud(Clients(credentials))

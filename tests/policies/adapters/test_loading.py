@@ -1,11 +1,17 @@
 """AWS's times are read quickly, and as the SDK itself would read them."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 from botocore.utils import parse_timestamp
 
 from policies.adapters import loading
+
+ROOT = Path(__file__).resolve().parents[3]
 
 WRITTEN = [
     "2026-11-24T22:10:00.123Z",
@@ -34,3 +40,21 @@ def test_a_session_reads_times_that_way() -> None:
     factory = loading.session().get_component("response_parser_factory")
 
     assert factory.create_parser("ec2")._timestamp_parser is loading.moment
+
+
+def test_a_process_that_does_not_call_aws_does_not_load_the_sdk() -> None:
+    program = (
+        "import sys, django; django.setup(); import policies.tasks, policies.urls; "
+        "print(sorted({'boto3', 'botocore', 'apprise', 'requests'} & set(sys.modules)))"
+    )
+    environment = {
+        "PATH": os.environ["PATH"],
+        "DJANGO_SETTINGS_MODULE": "n2wbackup.settings.test",
+    }
+
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, env=environment, capture_output=True,
+        text=True, check=True,
+    )  # fmt: skip
+
+    assert done.stdout == "[]\n"
