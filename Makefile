@@ -13,13 +13,14 @@ RECORDED := $(PLAIN) N2W_SIMULATED_AWS_PERMISSIONS="$(CURDIR)/$(PERMISSIONS)"
 # The tests of the parts, which start no server; those of the whole system stand in tests/system.
 TESTS_OF_PARTS := tests/guards tests/bench tests/n2wbackup tests/policies tests/scripts_admin
 # What `make test` and CI run, in this order, each whatever became of the others: docs/adr/0032-*.md.
-STAGES := test-sqlite test-postgresql test-system test-faults test-last
+STAGES := test-parts test-system test-last
 # Scripts by their name or by their first line.
 WITH_SCRIPTS := .ci $(wildcard tools docs n2wbackup tests)
 SHELL_SCRIPTS = $(shell { find $(WITH_SCRIPTS) -name '*.sh'; grep -rlE \
 	--exclude='*.py' --exclude='*.md' '^\#!.*[/ ](ba|da)?sh( |$$)' $(WITH_SCRIPTS); } | sort -u)
 
-.PHONY: help setup demo test test-fast coverage ci check bench faults soak lock system-packages $(STAGES)
+.PHONY: help setup demo test test-fast coverage ci check bench faults soak lock system-packages \
+	$(STAGES) test-sqlite test-postgresql
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -47,21 +48,21 @@ coverage: setup ## Which lines the tests of the parts do not reach; htmlcov/ sho
 ci: ## What .ci/run judges by: set-up, checks and the whole suite
 	tools/stages.sh setup check $(STAGES)
 
-test-sqlite: system-packages
+# Half of their time the tests of the parts wait, so both databases have their turn at the same time.
+test-parts: system-packages
 	mkdir -p $(dir $(PERMISSIONS)) && rm -f $(PERMISSIONS)
-	$(RECORDED) $(PYTEST) -n 3 --thorough $(TESTS_OF_PARTS) tests/contract
+	$(MAKE) --no-print-directory --keep-going --output-sync=target -j 2 test-sqlite test-postgresql
+
+test-sqlite: setup
+	$(RECORDED) $(PYTEST) -n 2 --thorough $(TESTS_OF_PARTS) tests/contract
 
 test-postgresql: system-packages
-	$(RECORDED) tools/with-postgresql.sh $(PYTEST) -n 3 --only-rows $(TESTS_OF_PARTS)
+	$(RECORDED) tools/with-postgresql.sh $(PYTEST) -n 2 --only-rows $(TESTS_OF_PARTS)
 
 # What a file sets up is set up once, so a worker takes whole files, the longest first. They mostly
 # wait: there are more workers than cores.
 test-system: system-packages
-	$(RECORDED) $(PYTEST) -n 4 --dist loadfile --no-loadscope-reorder \
-		tests/system --ignore=tests/system/faults --ignore=tests/system/soak
-
-test-faults: system-packages
-	$(RECORDED) $(PYTEST) -n 2 --dist loadfile --no-loadscope-reorder tests/system/faults tests/system/soak
+	$(RECORDED) $(PYTEST) -n 5 --dist loadfile --no-loadscope-reorder tests/system
 
 test-last: setup
 	$(RECORDED) $(PYTEST) tests/last
