@@ -21,7 +21,7 @@ from tests.system.product import LABEL, OWNER, Mark, Product, started
 from tests.system.upgrade import kept as keeping
 from tests.system.upgrade.kept import DATABASES, KEY_ID, SECRET, Kept
 
-pytestmark = [pytest.mark.real, pytest.mark.timeout(600), pytest.mark.lasts(100)]
+pytestmark = [pytest.mark.real, pytest.mark.timeout(600), pytest.mark.lasts(140)]
 
 THAW_SECONDS = END_SECONDS = 180.0
 BEFORE_SECONDS = 3.0  # what before has by the record; past this nothing of it can act any more
