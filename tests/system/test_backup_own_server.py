@@ -9,10 +9,6 @@ from tests.system.product import LABEL, serving
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(600), pytest.mark.lasts(150)]
 
-# Promised is 1 s; a machine with much other work takes its time.
-THAW_SECONDS = 20.0
-WATCHDOG_SECONDS = 60.0  # after 10 s, where it has the processor to itself
-
 
 def test_a_server_that_is_drained_fires_and_thaws_what_is_open() -> None:
     with processes.folder() as folder, serving(folder / "home", folder) as product:
