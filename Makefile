@@ -13,7 +13,7 @@ RECORDED := $(PLAIN) N2W_SIMULATED_AWS_PERMISSIONS="$(CURDIR)/$(PERMISSIONS)"
 # The tests of the parts, which start no server; those of the whole system stand in tests/system.
 TESTS_OF_PARTS := tests/guards tests/bench tests/n2wbackup tests/policies tests/scripts_admin
 # What `make test` and CI run, in this order, each whatever became of the others: docs/adr/0032-*.md.
-STAGES := test-parts test-system test-last
+STAGES := test-parts test-system test-faults test-last
 # Scripts by their name or by their first line.
 WITH_SCRIPTS := .ci $(wildcard tools docs n2wbackup tests)
 SHELL_SCRIPTS = $(shell { find $(WITH_SCRIPTS) -name '*.sh'; grep -rlE \
@@ -54,7 +54,7 @@ test-parts: system-packages
 	$(MAKE) --no-print-directory --keep-going --output-sync=target -j 2 test-sqlite test-postgresql
 
 test-sqlite: setup
-	$(RECORDED) $(PYTEST) -n 2 --thorough $(TESTS_OF_PARTS) tests/contract
+	$(RECORDED) $(PYTEST) -n 3 --thorough $(TESTS_OF_PARTS) tests/contract
 
 test-postgresql: system-packages
 	$(RECORDED) tools/with-postgresql.sh $(PYTEST) -n 2 --only-rows $(TESTS_OF_PARTS)
@@ -62,7 +62,11 @@ test-postgresql: system-packages
 # What a file sets up is set up once, so a worker takes whole files, the longest first. They mostly
 # wait: there are more workers than cores.
 test-system: system-packages
-	$(RECORDED) $(PYTEST) -n 5 --dist loadfile --no-loadscope-reorder tests/system
+	$(RECORDED) $(PYTEST) -n 4 --dist loadfile --no-loadscope-reorder \
+		tests/system --ignore=tests/system/faults --ignore=tests/system/soak
+
+test-faults: system-packages
+	$(RECORDED) $(PYTEST) -n 2 --dist loadfile --no-loadscope-reorder tests/system/faults tests/system/soak
 
 test-last: setup
 	$(RECORDED) $(PYTEST) tests/last

@@ -253,10 +253,10 @@ class Product:
                 own[int(entry.name)] = shown
         return own
 
-    def kill(self, title: str) -> float:
-        """SIGKILL the processes with this title; return when, as UNIX seconds."""
-        pids = self.pids(title)
-        assert pids, self.titles()
+    def kill(self, *titles: str) -> float:
+        """SIGKILL the processes with these titles, all found before the first is killed; return when, in UNIX seconds."""
+        pids = [pid for title in titles for pid in self.pids(title)]
+        assert len(pids) >= len(titles), self.titles()
         at = time.time()
         for pid in pids:
             with contextlib.suppress(ProcessLookupError):

@@ -109,8 +109,7 @@ def test_worker_and_guard_killed_while_frozen_are_followed_by_the_watchdog(
     run = product.start_run()
     product.wait_for_mark("before", "end")
 
-    product.kill("n2wbackup guard")
-    killed_at = product.kill("n2wbackup worker freeze")
+    killed_at = product.kill("n2wbackup worker freeze", "n2wbackup guard")
 
     after = product.wait_for_mark("after", "end")
     assert after.at - killed_at < WATCHDOG_SECONDS

@@ -42,8 +42,7 @@ def test_a_window_on_the_file_system_of_our_own_home_is_thawed(victims: tuple[st
             processes.wait_until(
                 lambda: bool(product.pids("n2wbackup guard")), seconds=60, what="a guard"
             )
-            for victim in victims:
-                product.kill(victim)
+            product.kill(*victims)
 
         after = product.wait_for_mark("after", "end")
 

@@ -7,7 +7,7 @@ from tests.system.faults.judge import Finding
 from tests.system.faults.table import Fault
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(1800), pytest.mark.lasts(300)]
-AT_A_TIME = 4
+AT_A_TIME = 6
 
 
 @pytest.fixture(scope="module")
