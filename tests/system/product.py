@@ -254,7 +254,7 @@ class Product:
         return own
 
     def kill(self, *titles: str) -> float:
-        """SIGKILL the processes with these titles, all found before the first is killed; return when, in UNIX seconds."""
+        """SIGKILL all processes with these titles, once all are found; return when, as UNIX seconds."""
         pids = [pid for title in titles for pid in self.pids(title)]
         assert len(pids) >= len(titles), self.titles()
         at = time.time()
