@@ -42,6 +42,7 @@ def product(hook: Webhook) -> Iterator[Product]:
 @pytest.fixture(autouse=True)
 def clean(product: Product, hook: Webhook) -> None:
     hook.requests.clear()
+    product.marks_file.unlink(missing_ok=True)
     for name in ("go", "fixed"):
         (product.home / name).unlink(missing_ok=True)
     product.scripts(after=HELD.format(path=product.home))
@@ -123,7 +124,6 @@ def test_an_after_that_fails_is_told_while_the_broker_is_away(
 def test_an_after_that_fails_is_told_while_the_database_takes_nothing(
     product: Product, hook: Webhook
 ) -> None:
-    product.marks_file.unlink()
     run = freeze(product)
     with contextlib.closing(sqlite3.connect(product.home / "db.sqlite3")) as database:
         database.execute("PRAGMA busy_timeout = 20000")
