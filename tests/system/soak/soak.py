@@ -21,7 +21,7 @@ LEAD_SECONDS = 15.0  # for the schedule to be entered before it is due
 END_SECONDS = 900.0  # a lost answer is settled after five minutes; what waits for that comes later
 REST_SECONDS = 30.0  # at the end, to see what a server at rest holds
 SHORT_REST_SECONDS = 10.0
-_LEFT_SECONDS = 30.0
+_LEFT_SECONDS = 180.0  # an alarm whose receiver was away is tried again after up to two minutes
 _UNFINISHED = """
     SELECT policy_name, state FROM policies_run
     WHERE state NOT IN ('succeeded', 'partial', 'failed', 'cancelled', 'skipped', 'missed')
