@@ -89,7 +89,7 @@ def policy(found: Policy, ahead: outlook.Outlook) -> Json:
     Settings and targets have the same keys as in the document of `apply`.
     """
     return {
-        "policy": f"{found.owner.username}/{found.name}",
+        "policy": found.label,
         **fields.values(fields.POLICY, found),
         "account": found.account.name,
         "targets": [fields.values(fields.TARGET, target) for target in found.targets.all()],

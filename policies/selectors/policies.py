@@ -61,7 +61,7 @@ def whole() -> OwnedQuerySet[Policy]:
     )
 
 
-class Setting(NamedTuple):
+class SettingRow(NamedTuple):
     """One setting of a policy as a page shows it."""
 
     key: str  # as in the document
@@ -69,11 +69,11 @@ class Setting(NamedTuple):
     words: str
 
 
-def settings(policy: Policy) -> tuple[Setting, ...]:
+def settings(policy: Policy) -> tuple[SettingRow, ...]:
     """Return all settings of a policy, in the order of the document."""
     folder = policy.folder.name
     return tuple(
-        Setting(each.key, each.label, each.in_words(getattr(policy, each.column), folder=folder))
+        SettingRow(each.key, each.label, each.in_words(getattr(policy, each.column), folder=folder))
         for each in fields.POLICY
     )
 
