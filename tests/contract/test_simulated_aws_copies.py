@@ -188,6 +188,8 @@ def test_a_write_between_the_copies_of_a_set_makes_it_torn(
             written.append(images[0].write_bytes(b"after!"))
 
     monkeypatch.setattr(copying, "_copy", copy_and_write)
+    monkeypatch.setattr(copying, "RETRY_SECONDS", 60.0)
+    monkeypatch.setattr(copying, "ANSWER_WAIT_SECONDS", 60.0)
     wanted = 1
     assert copying.take(jobs).torn is False  # copied again, as long as this is cheap
     assert [target.read_bytes() for _, target in jobs] == [b"after!", b"before"]
