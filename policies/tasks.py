@@ -10,6 +10,7 @@ from policies.adapters import broker
 from policies.services.due import hints, retrying, ticking
 from policies.services.following import completing as complete_service
 from policies.services.following import polling, reconciling, tagging
+from policies.services.retention import ages
 from policies.services.window import keeping
 
 POLL_SECONDS = 5
@@ -53,6 +54,12 @@ def replan() -> None:
 def reconcile() -> None:
     """Compare AWS with the rows, and log the differences."""
     reconciling.reconcile()
+
+
+@shared_task(name="policies.tasks.delete_old")
+def delete_old() -> None:
+    """Delete the rows that are too old."""
+    ages.tick()
 
 
 @shared_task(name="policies.tasks.poll")

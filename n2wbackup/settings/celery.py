@@ -92,6 +92,11 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
     "tick": {"task": "policies.tasks.tick", "schedule": 1.0, "options": {"expires": 5}},
     "poll": {"task": "policies.tasks.poll", "schedule": 5.0, "options": {"expires": 10}},
     "replan": {"task": "policies.tasks.replan", "schedule": 3600.0, "options": {"expires": 3000}},
+    "delete_old": {
+        "task": "policies.tasks.delete_old",
+        "schedule": 600.0,
+        "options": {"expires": 500},
+    },
     "reconcile": {
         "task": "policies.tasks.reconcile",
         "schedule": _DAILY,

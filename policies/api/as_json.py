@@ -34,6 +34,8 @@ def run(found: Run) -> Json:
         "retry_at": moment(own.retry_at),
         "freeze_seconds": own.freeze_seconds,
         "hold_seconds": own.hold_seconds,
+        "outputs_deleted_at": moment(own.outputs_deleted_at),
+        "events_deleted_at": moment(own.events_deleted_at),
         "phases": {row.phase: _phase(row) for row in shown.phases},
         "targets": [_target(target) for target in shown.targets],
         "snapshots": [

@@ -70,12 +70,13 @@ class Alarm(models.Model):
     objects = OwnedQuerySet["Alarm"].as_manager()
 
     class Meta:
-        """Indexes for two questions: which is the newest of a kind, and which are to be spread."""
+        """Indexes for three questions: the newest of a kind, those to be spread, and the old ones."""
 
         ordering = ["-pk"]
         indexes = [
             models.Index(fields=["policy", "kind", "-id"], name="alarm_of_policy"),
             models.Index(fields=["kind", "created_at"], name="alarm_of_kind"),
+            models.Index(fields=["created_at"], name="alarm_by_age"),
             models.Index(
                 fields=["not_before"],
                 condition=models.Q(spread_at__isnull=True),

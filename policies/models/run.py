@@ -69,6 +69,9 @@ class Run(models.Model):
     thaw_attempts = models.PositiveIntegerField(default=0)
     thaw_next_at = models.DateTimeField(null=True)
     tags_due = models.BooleanField(default=False)
+    restore_point = models.BooleanField(default=False)  # it ended with a usable snapshot
+    outputs_deleted_at = models.DateTimeField(null=True)  # they were older than N2W_KEEP_DAYS
+    events_deleted_at = models.DateTimeField(null=True)
 
     objects = RunQuerySet["Run"].as_manager()
 
@@ -108,6 +111,22 @@ class Run(models.Model):
                 fields=["retry_at"],
                 condition=models.Q(retry_at__isnull=False),
                 name="run_retry_due",
+            ),
+            # For services/retention: what is old and still there. All ends in `ended_at`.
+            models.Index(
+                fields=["ended_at"],
+                condition=models.Q(outputs_deleted_at=None),
+                name="run_with_outputs",
+            ),
+            models.Index(
+                fields=["ended_at"],
+                condition=models.Q(events_deleted_at=None),
+                name="run_with_events",
+            ),
+            models.Index(
+                fields=["ended_at"],
+                condition=models.Q(restore_point=False),
+                name="run_without_restore_point",
             ),
         ]
 

@@ -82,6 +82,8 @@ class RunRow(NamedTuple):
     retry_at: datetime | None
     freeze_seconds: float | None
     hold_seconds: float | None
+    outputs_deleted_at: datetime | None
+    events_deleted_at: datetime | None
 
 
 class PhaseRow(NamedTuple):

@@ -10,7 +10,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import IntegrityError, transaction
-from django.db.models import F, Q
+from django.db.models import Exists, F, Q
 
 from n2wbackup.lib import clock, home
 from n2wbackup.lib.cas import compare_and_set
@@ -21,7 +21,7 @@ from policies.domain.runs.sequence import Effect, Event, State
 from policies.domain.runs.trigger import Trigger
 from policies.domain.runs.verdict import Consistency
 from policies.domain.schedules.reckoning import Span
-from policies.models import DailyCount, Policy, Run, RunEvent, WindowLease
+from policies.models import DailyCount, Policy, Run, RunEvent, RunSnapshot, WindowLease
 from policies.services.alarms import raising
 from scripts_admin.domain.phases import Outcome, Phase
 
@@ -298,6 +298,8 @@ def _complete(run: Run, _: datetime) -> None:
 def _close(run: Run, now: datetime) -> None:
     """Update the roll-ups, so that no page has to count a million runs."""
     _release(run, now)
+    usable = RunSnapshot.objects.filter(target__run=run, state=RunSnapshot.State.COMPLETED)
+    Run.objects.filter(pk=run.pk).update(restore_point=Exists(usable))
     if run.policy_id is None or run.is_test:
         return
     changes: dict[str, Any] = {"last_run": run}

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 from django.core.management import BaseCommand, CommandError, get_commands, load_command_class
 
+from n2wbackup.settings.ages import AGES
 from policies.domain.document import keys
 from tests.guards import tree
 
@@ -156,3 +157,9 @@ def test_a_command_that_manage_would_refuse_is_found(line: str) -> None:
 def test_a_target_that_make_does_not_have_is_found() -> None:
     assert _wrong_with_make(["make", "demmo", "ARGS=--once"], _targets())
     assert not _wrong_with_make(["make", "demo", "ARGS=--once"], _targets())
+
+
+def test_every_age_stands_in_the_configuration_with_its_default() -> None:
+    told = (tree.ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
+    for age in AGES.values():
+        assert f"| `{age.variable}` | {age.days} | {age.least} |" in told

@@ -213,6 +213,13 @@ def test_a_commit_to_sqlite_is_on_disk_and_writers_wait_for_each_other(tmp_path:
         ("N2W_PORT", "0", "N2W_PORT is '0'"),
         ("N2W_ALARM_NETWORKS", "10.0.0.1/8", "which is not a network: write it like 127.0.0.0/8."),
         ("N2W_RUN_SCRIPTS_AS", "root", "set it to cpmuser, owner or self."),
+        ("N2W_KEEP_OUTPUTS_DAYS", "0", "set it to a number of days from 1 to 36500."),
+        (
+            "N2W_KEEP_COUNTS_DAYS",
+            "100",
+            "N2W_KEEP_COUNTS_DAYS is '100': set it to a number of days from 372",
+        ),
+        ("N2W_KEEP_RUNS_DAYS", "for ever", "N2W_KEEP_RUNS_DAYS is 'for ever'"),
         ("DEBUG", "perhaps", "DEBUG is neither yes nor no: set it to true or false."),
         ("N2W_HOME", "/proc/nowhere", "N2W_HOME is /proc/nowhere, which cannot be created"),
     ],
