@@ -27,8 +27,14 @@ def sqlite(path: Path) -> dict[str, Any]:
     """Return the settings of an SQLite database for several processes; only we can read the file."""
     # Check first: on a frozen disk, creating the file would block even if it exists.
     if not path.exists():
-        with contextlib.suppress(FileExistsError):
-            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+        try:
+            with contextlib.suppress(FileExistsError):
+                os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+        except OSError as error:
+            raise ImproperlyConfigured(
+                f"The SQLite file {path} cannot be created ({error.strerror}): name a file in a folder that "
+                "the server may write to."
+            ) from error
     return {
         "ENGINE": "django.db.backends.sqlite3",
         "NAME": path,
@@ -47,24 +53,29 @@ def sqlite(path: Path) -> dict[str, Any]:
     }
 
 
-def _default() -> dict[str, Any]:
-    url = read("DATABASE_URL")
-    if not url:
-        return sqlite(N2W_HOME / "db.sqlite3")
-    parsed: dict[str, Any] = {}
+def parsed(url: str, name: str = "DATABASE_URL") -> dict[str, Any]:
+    """Return the settings of the database at a URL; `name` is where a person wrote it.
+
+    ImproperlyConfigured, in a sentence without the URL: it may contain a password.
+    """
+    found: dict[str, Any] = {}
     with contextlib.suppress(KeyError, ValueError, ImproperlyConfigured):
-        parsed = Env.db_url_config(url)
-    engine = str(parsed.get("ENGINE", ""))
+        found = Env.db_url_config(url)
+    engine = str(found.get("ENGINE", ""))
     if engine.endswith("sqlite3"):
-        return sqlite(Path(parsed["NAME"]).absolute())
+        return sqlite(Path(found["NAME"]).absolute())
     if not engine.endswith("postgresql"):
-        # The URL contains a password: do not repeat it in the error.
         raise ImproperlyConfigured(
-            "DATABASE_URL is not valid: write postgres://user:password@host:5432/name "
+            f"{name} is not valid: write postgres://user:password@host:5432/name "
             "or sqlite:////path."
         )
     own = {"CONN_MAX_AGE": _KEPT_SECONDS, "CONN_HEALTH_CHECKS": True}
-    return parsed | own | {"OPTIONS": _GIVES_UP | parsed.get("OPTIONS", {})}
+    return found | own | {"OPTIONS": _GIVES_UP | found.get("OPTIONS", {})}
+
+
+def _default() -> dict[str, Any]:
+    url = read("DATABASE_URL")
+    return parsed(url) if url else sqlite(N2W_HOME / "db.sqlite3")
 
 
 DATABASES = {"default": _default()}
