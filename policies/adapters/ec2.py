@@ -1,8 +1,11 @@
 """EC2 as the `Cloud` of policies.ports: all calls of the services to AWS go through here."""
 
+import base64
+import hashlib
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from policies.adapters import firing, limits, translate
 from policies.adapters.clients import CONNECTIONS, Clients
@@ -146,6 +149,16 @@ class Ec2Cloud:
                     for row in page["Volumes"]
                 }
         return found
+
+    def user_data_hash(self, region: str, instance_id: str) -> str:
+        """Return the SHA-256 of the user data, which may contain secrets and is not kept."""
+        call = Call("DescribeInstanceAttribute", instance_id, region)
+        with _told(call):
+            answer = self._clients.reading(call).describe_instance_attribute(
+                InstanceId=instance_id, Attribute="userData"
+            )
+            data = base64.b64decode(answer.get("UserData", {}).get("Value", ""))
+        return hashlib.sha256(data).hexdigest() if data else ""
 
     def caller(self, region: str) -> Caller:
         """Return the caller as AWS sees it; every valid identity may ask for it."""
@@ -321,6 +334,7 @@ def _instance(row: "InstanceTypeDef", aws_account_id: str, region: str) -> Insta
         state=row["State"]["Name"],
         root_volume_id=root,
         volume_ids=(root, *volumes.values()) if root else tuple(volumes.values()),
+        answer=_plain(row),
     )
 
 
@@ -331,4 +345,10 @@ def _volume(row: "VolumeTypeDef", region: str) -> Volume:
         region=region,
         volume_type=row["VolumeType"],
         instance_id=attached[0] if attached else "",
+        answer=_plain(row),
     )
+
+
+def _plain(row: object) -> Any:  # noqa: ANN401 - whatever JSON has
+    """Return what AWS said as JSON values; times are in ISO 8601."""
+    return json.loads(json.dumps(row, default=str))

@@ -3,6 +3,7 @@
 tests/contract/test_cloud.py checks that.
 """
 
+import hashlib
 import itertools
 import re
 import threading
@@ -27,6 +28,7 @@ Method = Literal[
     "tag",
     "instances",
     "volumes",
+    "user_data_hash",
     "caller",
     "may_list",
     "may_tag",
@@ -57,6 +59,7 @@ class MemoryCloud:
         """Start empty."""
         self.calls: list[PortCall] = []
         self.denied: set[str] = set()  # permissions that the account lacks, without their service
+        self.user_data: dict[str, bytes] = {}  # by instance
         self._lock = threading.RLock()
         self._numbers = itertools.count(1)
         self._instances: dict[str, Instance] = {}
@@ -70,7 +73,12 @@ class MemoryCloud:
         """Create a running instance with so many volumes, the root first."""
         instance_id = self._new_id("i")
         ids = tuple(self._add_volume(region, "gp3", instance_id).volume_id for _ in range(volumes))
-        made = Instance(instance_id, region, _ACCOUNT, "running", ids[0], ids)
+        devices = [
+            {"DeviceName": f"/dev/sd{chr(ord('a') + n)}", "Ebs": {"VolumeId": volume_id}}
+            for n, volume_id in enumerate(ids)
+        ]
+        answer = {"InstanceId": instance_id, "BlockDeviceMappings": devices}
+        made = Instance(instance_id, region, _ACCOUNT, "running", ids[0], ids, answer)
         self._instances[instance_id] = made
         return made
 
@@ -79,7 +87,9 @@ class MemoryCloud:
         return self._add_volume(region, volume_type, "")
 
     def _add_volume(self, region: str, volume_type: str, instance_id: str) -> Volume:
-        made = Volume(self._new_id("vol"), region, volume_type, instance_id)
+        volume_id = self._new_id("vol")
+        answer = {"VolumeId": volume_id, "VolumeType": volume_type, "Size": 1}
+        made = Volume(volume_id, region, volume_type, instance_id, answer)
         self._volumes[made.volume_id] = made
         return made
 
@@ -200,6 +210,17 @@ class MemoryCloud:
         self._begin(PortCall("volumes", region, ids=tuple(volume_ids)))
         found = [self._volumes[each] for each in volume_ids if each in self._volumes]
         return {each.volume_id: each for each in found if each.region == region}
+
+    def user_data_hash(self, region: str, instance_id: str) -> str:
+        """Return the hash of what is in `user_data`."""
+        self._begin(PortCall("user_data_hash", region, ids=(instance_id,)))
+        call = Call("DescribeInstanceAttribute", instance_id, region)
+        self._permit(call, call.action)
+        instance = self._instances.get(instance_id)
+        if instance is None or instance.region != region:
+            raise _absent("InvalidInstanceID", "instance ID", call)
+        data = self.user_data.get(instance_id, b"")
+        return hashlib.sha256(data).hexdigest() if data else ""
 
     def caller(self, region: str) -> Caller:
         """Return a user of the only AWS account."""

@@ -78,6 +78,8 @@ def _snapshot(snapshot: SnapshotRow, target: TargetRow) -> Json:
     return {
         "id": snapshot.snapshot_id,
         "volume": snapshot.volume_id,
+        "device": snapshot.device,
+        "size_gib": snapshot.size_gib,
         "instance": target.instance_id,
         "region": target.region,
         "state": snapshot.state,

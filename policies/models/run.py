@@ -144,6 +144,25 @@ class Run(models.Model):
         return self.trigger == Trigger.TEST
 
 
+class Description(models.Model):
+    """What AWS said of an instance and its volumes, or of a volume, when it was backed up.
+
+    It cannot be asked for later, and a restore needs it. All runs that saw the same share the row.
+    """
+
+    digest = models.CharField(max_length=64, primary_key=True)  # SHA-256 of what AWS said
+    resource_id = models.CharField(max_length=32)
+    # {"instance": …, "user_data_sha256": …, "user_data_problem": …, "volumes": {id: …}}
+    document = models.JSONField()
+    last_seen_at = models.DateTimeField()  # to the day
+
+    class Meta:
+        indexes = [models.Index(fields=["last_seen_at"], name="description_by_age")]
+
+    def __str__(self) -> str:
+        return self.resource_id
+
+
 class RunTarget(models.Model):
     """The result of one target of a run."""
 
@@ -160,6 +179,9 @@ class RunTarget(models.Model):
     instance_id = models.CharField(max_length=32, blank=True)
     volume_id = models.CharField(max_length=32, blank=True)
     region = models.CharField(max_length=32)
+    description = models.ForeignKey(
+        Description, on_delete=models.PROTECT, null=True, related_name="targets"
+    )
     exclude_boot_volume = models.BooleanField(default=False)
     exclude_volume_ids = models.JSONField(default=list)
     expected_volume_ids = models.JSONField(default=list)

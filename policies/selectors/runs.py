@@ -8,6 +8,7 @@ from uuid import UUID
 
 from django.db.models import Prefetch
 
+from policies.domain.runs import described
 from policies.domain.runs.verdict import Facts, Target
 from policies.models import PhaseResult, Policy, Run, RunSnapshot, RunTarget
 from policies.models.querysets import RunQuerySet
@@ -55,7 +56,10 @@ def _target_facts(
 def whole() -> RunQuerySet[Run]:
     """Return the runs with everything that pages show, in a fixed number of queries."""
     return Run.objects.prefetch_related(
-        Prefetch("targets", RunTarget.objects.prefetch_related("snapshots")),
+        Prefetch(
+            "targets",
+            RunTarget.objects.select_related("description").prefetch_related("snapshots"),
+        ),
         "phases",
         "events",
     )
@@ -101,10 +105,14 @@ class PhaseRow(NamedTuple):
 
 
 class SnapshotRow(NamedTuple):
+    """A snapshot, and of its volume what AWS said at the time of the backup; device and size may be unknown."""
+
     snapshot_id: str
     volume_id: str
     state: str
     progress: int
+    device: str = ""
+    size_gib: int | None = None
 
 
 class TargetRow(NamedTuple):
@@ -180,6 +188,7 @@ def _phase(phase: str, result: PhaseResult | None) -> PhaseRow:
 
 
 def _target(target: RunTarget) -> TargetRow:
+    document = target.description.document if target.description else {}
     return TargetRow(
         instance_id=target.instance_id,
         volume_id=target.volume_id,
@@ -189,7 +198,14 @@ def _target(target: RunTarget) -> TargetRow:
         reason=target.reason,
         fired_at=target.fired_at,
         snapshots=tuple(
-            SnapshotRow(*(getattr(snapshot, name) for name in SnapshotRow._fields))
+            SnapshotRow(
+                snapshot.snapshot_id,
+                snapshot.volume_id,
+                snapshot.state,
+                snapshot.progress,
+                described.device(document, snapshot.volume_id),
+                described.size_gib(document, snapshot.volume_id),
+            )
             for snapshot in target.snapshots.all()
         ),
     )

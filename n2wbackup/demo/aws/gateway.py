@@ -34,6 +34,7 @@ EC2_ACTIONS: Mapping[str, Action] = {
     "CreateTags": tagging.create_tags,
     "DeleteSnapshot": ec2_snapshots.delete_snapshot,
     "DeleteTags": tagging.delete_tags,
+    "DescribeInstanceAttribute": ec2_instances.describe_instance_attribute,
     "DescribeInstances": ec2_instances.describe_instances,
     "DescribeRegions": ec2_instances.describe_regions,
     "DescribeSnapshots": ec2_snapshots.describe_snapshots,

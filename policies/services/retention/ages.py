@@ -20,11 +20,13 @@ from policies.models import (
     Alarm,
     AlarmDelivery,
     DailyCount,
+    Description,
     PhaseResult,
     Policy,
     Run,
     RunEvent,
     RunSnapshot,
+    RunTarget,
 )
 
 log = logging.getLogger(__name__)
@@ -40,6 +42,7 @@ def tick() -> Mapping[str, int]:
     """Delete what is too old; return the number of runs or rows of each kind."""
     now = clock.now()
     deleted = {kind: _delete(delete, _before(now, kind)) for kind, delete in _KINDS.items()}
+    deleted["descriptions"] = _delete(_descriptions, _before(now, "runs"))
     deleted["sessions"] = _delete(_sessions, now)
     told = {kind: count for kind, count in deleted.items() if count}
     if told:
@@ -83,6 +86,13 @@ def _runs(before: datetime) -> int:
     gone = _first(old.exclude(Exists(existing)).exclude(Exists(shown)))
     Run.objects.filter(pk__in=gone).delete()
     return len(gone)
+
+
+def _descriptions(before: datetime) -> int:
+    """Delete the descriptions that no run refers to any more."""
+    used = RunTarget.objects.filter(description=OuterRef("pk"))
+    old = Description.objects.filter(last_seen_at__lt=before).exclude(Exists(used))
+    return _delete_rows(old.order_by("last_seen_at"))
 
 
 def _counts(before: datetime) -> int:

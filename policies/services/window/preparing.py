@@ -13,9 +13,9 @@ from django.db import transaction
 from n2wbackup.lib import clock, home
 from policies.adapters import session
 from policies.domain.errors import BackupError, ThrottledError
-from policies.models import Account, Policy, PolicyTarget, Run, RunTarget
+from policies.models import Account, Description, Policy, PolicyTarget, Run, RunTarget
 from policies.ports import Cloud, FireRequest, Instance, Volume
-from policies.services.window import credentials, leases, permits, scripts
+from policies.services.window import credentials, descriptions, leases, permits, scripts
 from policies.services.window.scripts import Scripts
 
 PROVED_FOR = timedelta(hours=1)
@@ -61,6 +61,8 @@ class _Resolved:
     types: dict[str, str] = field(default_factory=dict)
     aws_account: str = ""
     problem: str = ""
+    instance: Instance | None = None
+    found: dict[str, Volume] = field(default_factory=dict)
 
     @property
     def resources(self) -> list[str]:
@@ -88,7 +90,7 @@ def prepare(run: Run) -> Plan | Deferred:
     if wait is not None:
         return wait
     plan = Plan(run, policy, cloud, found, problems=[r.problem for r in resolved if r.problem])
-    plan.shots = _enter_targets(run, resolved)
+    plan.shots = _enter_targets(run, resolved, cloud)
     if not run.is_test:
         _warm(cloud, plan.shots)
     return plan
@@ -122,7 +124,8 @@ def _resolve_region(cloud: Cloud, region: str, ones: Sequence[_Resolved]) -> Non
     for one in ones:
         if one.wanted.volume_id:
             _take_volume(one, volumes.get(one.wanted.volume_id), named)
-        one.types = {v: volumes[v].volume_type for v in one.volumes if v in volumes}
+        one.found = {v: volumes[v] for v in one.volumes if v in volumes}
+        one.types = {v: found.volume_type for v, found in one.found.items()}
 
 
 def _take_instance(one: _Resolved, found: Instance | None) -> None:
@@ -135,6 +138,7 @@ def _take_instance(one: _Resolved, found: Instance | None) -> None:
         )
         return
     one.aws_account = found.aws_account_id
+    one.instance = found
     unknown = sorted(set(wanted.exclude_volume_ids) - set(found.volume_ids))
     if unknown:
         one.problem = f"The excluded volume {unknown[0]} is not attached to {where}: remove it from the exclusions."
@@ -258,7 +262,7 @@ def _by_region(good: Sequence[_Resolved]) -> Mapping[str, list[_Resolved]]:
     return found
 
 
-def _enter_targets(run: Run, resolved: Iterable[_Resolved]) -> list[Shot]:
+def _enter_targets(run: Run, resolved: Iterable[_Resolved], cloud: Cloud) -> list[Shot]:
     """Enter the intended calls, before any call is made."""
     run.targets.all().delete()
     shots = []
@@ -271,6 +275,7 @@ def _enter_targets(run: Run, resolved: Iterable[_Resolved]) -> list[Shot]:
             instance_id=one.wanted.instance_id,
             volume_id=one.wanted.volume_id,
             region=one.wanted.region,
+            description=_describe(one, cloud),
             exclude_boot_volume=one.wanted.exclude_boot_volume,
             exclude_volume_ids=one.wanted.exclude_volume_ids,
             expected_volume_ids=list(one.volumes),
@@ -280,6 +285,12 @@ def _enter_targets(run: Run, resolved: Iterable[_Resolved]) -> list[Shot]:
         if not one.problem:
             shots.append(Shot(target, _request(run, one)))
     return shots
+
+
+def _describe(one: _Resolved, cloud: Cloud) -> Description | None:
+    if one.problem:
+        return None
+    return descriptions.enter(cloud, one.wanted.region, one.instance, one.found)
 
 
 def _warm(cloud: Cloud, shots: Sequence[Shot]) -> None:

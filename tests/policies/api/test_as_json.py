@@ -27,7 +27,7 @@ PHASE = [
 TARGET = [
     "instance", "volume", "region", "state", "consistency", "reason", "fired_at", "phases",
 ]  # fmt: skip
-SNAPSHOT = ["id", "volume", "instance", "region", "state", "progress"]
+SNAPSHOT = ["id", "volume", "device", "size_gib", "instance", "region", "state", "progress"]
 EVENT = ["at", "state", "text"]
 
 

@@ -12,7 +12,16 @@ from pytest_django import Settings
 from n2wbackup.lib import clock
 from policies.domain.alarms.messages import AlarmKind
 from policies.domain.runs.sequence import State
-from policies.models import Alarm, AlarmDelivery, DailyCount, PhaseResult, Policy, Run, RunSnapshot
+from policies.models import (
+    Alarm,
+    AlarmDelivery,
+    DailyCount,
+    Description,
+    PhaseResult,
+    Policy,
+    Run,
+    RunSnapshot,
+)
 from policies.selectors.runs import whole
 from policies.services import runs
 from policies.services.retention import ages
@@ -175,6 +184,18 @@ def test_an_alarm_that_is_still_to_be_sent_or_whose_freeze_lasts_stays() -> None
     assert Alarm.objects.filter(pk__in=[pending.pk, told.pk, held.pk]).count() == 3
 
 
+def test_a_description_goes_with_the_last_run_that_refers_to_it() -> None:
+    kept, gone = (
+        Description.objects.create(digest=each, document={}, last_seen_at=ago(401))
+        for each in ("kept", "gone")
+    )
+    run = ended(1)
+    run.targets.update(description=kept)
+    assert left(ages.tick()) == {"descriptions": 1}
+    assert list(Description.objects.all()) == [kept]
+    assert not Description.objects.filter(pk=gone.pk).exists()
+
+
 def test_sessions_go_when_they_have_expired() -> None:
     for key, days in (("old", 1), ("young", -1)):
         Session.objects.create(session_key=key, session_data="", expire_date=ago(days))
@@ -191,7 +212,7 @@ def test_no_tick_reads_the_whole_history() -> None:
     with CaptureQueriesContext(connection) as asked:
         ages.tick()
     questions = [each["sql"] for each in asked if "ORDER BY" in each["sql"]]
-    assert len(questions) == len(DAYS) + 1  # the sessions
+    assert len(questions) == len(DAYS) + 2  # descriptions and sessions
     for question in questions:
         plan = _plan(question)
         assert not [word for word in COSTLY[connection.vendor] if word in plan], plan
