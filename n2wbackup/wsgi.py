@@ -1,4 +1,4 @@
-"""The web application for gunicorn: `n2wbackup.wsgi:application`."""
+"""The web application: `n2wbackup.wsgi:application`."""
 
 import os
 
