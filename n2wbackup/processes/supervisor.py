@@ -136,10 +136,10 @@ def _broker() -> Program:
 
 def _programs() -> list[Program]:
     manage = [sys.executable, "-m", "manage"]
-    web = [sys.executable, "-m", "gunicorn", "-c", "python:n2wbackup.processes.web"]
+    web = [sys.executable, "-m", "n2wbackup.processes.web"]
     return [
         Program("watchdog", [*manage, "watchdog"], _LONGEST_FREEZE_SECONDS, _WATCHDOG),
-        Program("web", [*web, "n2wbackup.wsgi:application"], 30, _WORK),
+        Program("web", web, 30, _WORK),
         Program("beat", [*_celery("beat"), "--loglevel", "INFO"], 10, _WORK),
         # Longer than the longest freeze: a window that is open when we are stopped ends by itself.
         Program("freeze", _worker("freeze", 16), _LONGEST_FREEZE_SECONDS + 30, _WORK),

@@ -26,6 +26,8 @@ __all__ = [
     "N2W_RUN_SCRIPTS_AS",
     "N2W_SCRIPTS_ROOT",
     "N2W_SCRIPT_USER",
+    "N2W_SESSION_IDLE_MINUTES",
+    "N2W_TRUSTED_PROXIES",
     "SECRET_KEY",
 ]
 
@@ -33,6 +35,7 @@ BASE_DIR = Path(__file__).resolve().parents[2]
 
 _env = FileAwareEnv()
 _LAST_PORT = 65535
+_DAY_MINUTES = 1_440
 
 
 def read(name: str, default: str = "") -> str:
@@ -119,16 +122,25 @@ def _run_scripts_as() -> str:
     return value
 
 
-def _alarm_networks() -> list[IPv4Network | IPv6Network]:
+def _networks(name: str) -> list[IPv4Network | IPv6Network]:
     found = []
-    for word in words("N2W_ALARM_NETWORKS", ""):
+    for word in words(name, ""):
         try:
             found.append(ip_network(word))
         except ValueError:
             raise ImproperlyConfigured(
-                f"N2W_ALARM_NETWORKS has {word!r}, which is not a network: write it like 127.0.0.0/8."
+                f"{name} has {word!r}, which is not a network: write it like 127.0.0.0/8."
             ) from None
     return found
+
+
+def _idle_minutes() -> int:
+    text = read("N2W_SESSION_IDLE_MINUTES", "60")
+    if not text.isdecimal() or not 1 <= int(text) <= _DAY_MINUTES:
+        raise ImproperlyConfigured(
+            f"N2W_SESSION_IDLE_MINUTES is {text!r}: set it to a number of minutes from 1 to {_DAY_MINUTES}."
+        )
+    return int(text)
 
 
 DEBUG = flag("DEBUG")
@@ -138,7 +150,10 @@ N2W_RUN_SCRIPTS_AS = _run_scripts_as()
 N2W_SCRIPT_USER = read("N2W_SCRIPT_USER", "cpmuser")
 N2W_PORT = _port()
 # Networks that alarms may reach although they are this machine's own, link-local or a cloud's metadata service.
-N2W_ALARM_NETWORKS = _alarm_networks()
+N2W_ALARM_NETWORKS = _networks("N2W_ALARM_NETWORKS")
+# Proxies whose X-Forwarded-For and X-Forwarded-Proto are believed.
+N2W_TRUSTED_PROXIES = _networks("N2W_TRUSTED_PROXIES")
+N2W_SESSION_IDLE_MINUTES = _idle_minutes()
 SECRET_KEY = _secret("SECRET_KEY", get_random_secret_key)
 # The first key encrypts, all keys decrypt; `manage.py rekey` encrypts old values with the first key.
 N2W_ENCRYPTION_KEYS = _encryption_keys()

@@ -98,8 +98,8 @@ LOGGING: dict[str, Any] = {
         "celery.beat": {"level": "WARNING"},
         # The request middleware logs the same, with the user.
         "django.server": {"handlers": [], "level": "WARNING", "propagate": True},
-        "gunicorn.access": {"handlers": [], "level": "WARNING", "propagate": True},
-        "gunicorn.error": {"handlers": [], "level": "INFO", "propagate": True},
+        # It warns of each request that waits for a thread.
+        "waitress.queue": {"level": "ERROR"},
         "botocore": {"level": "WARNING"},
         "paramiko": {"level": "WARNING"},
     },

@@ -1,5 +1,6 @@
 """Users and their script folders in the database."""
 
+from scripts_admin.models.failed_logins import FailedLogins
 from scripts_admin.models.folder import (
     ROOT,
     Folder,
@@ -11,6 +12,7 @@ from scripts_admin.models.user import User
 
 __all__ = [
     "ROOT",
+    "FailedLogins",
     "Folder",
     "FolderGroupPermission",
     "FolderQuerySet",
