@@ -49,6 +49,8 @@ class Run(models.Model):
         max_length=16, choices=_CONSISTENCIES, default=Consistency.PENDING
     )
     reason = models.TextField(blank=True)
+    # By phase: why its script cannot run. Known before the window, and part of the reason at the end.
+    script_problems = models.JSONField(default=dict, blank=True)
     server = models.CharField(max_length=36, blank=True)  # the server whose spool has the window
     losses = models.PositiveIntegerField(default=0)  # how often its keeper died while preparing
 

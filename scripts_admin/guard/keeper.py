@@ -8,13 +8,15 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from multiprocessing import forkserver
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 from scripts_admin.domain.phases import Outcome, Phase, ThawBy
-from scripts_admin.guard import guard, linux
+from scripts_admin.guard import access, guard, linux
+from scripts_admin.guard.spool import RunAs
 
 START_SECONDS = 10.0
 _PROJECT = Path(guard.__file__).resolve().parents[2]
@@ -31,7 +33,7 @@ class GuardLostError(Exception):
 def warm() -> None:
     """Start the forkserver with the guard preloaded; costs nothing if it already runs."""
     with _starting:
-        _context.set_forkserver_preload([guard.__name__, *_STARTED_WITH])
+        _context.set_forkserver_preload([guard.__name__, access.__name__, *_STARTED_WITH])
         inherited = os.environ.get("PYTHONPATH")
         # The forkserver does not get our sys.path, and ignores the ImportError of a failed preload.
         os.environ["PYTHONPATH"] = os.pathsep.join([str(_PROJECT), *filter(None, [inherited])])
@@ -42,6 +44,15 @@ def warm() -> None:
                 del os.environ["PYTHONPATH"]
             else:
                 os.environ["PYTHONPATH"] = inherited
+
+
+def start(target: Callable[[Connection, RunAs], None], identity: RunAs) -> Connection:
+    """Fork a process beside the guards that runs `target`, and return our end of its pipe. It ends with the pipe."""
+    warm()
+    ours, theirs = _context.Pipe()
+    with theirs:
+        _context.Process(target=target, args=(theirs, identity), daemon=True).start()
+    return ours
 
 
 class Guard:

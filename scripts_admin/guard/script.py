@@ -284,7 +284,7 @@ def _wait_at(gate: int) -> Order | None:
 def _run(record: Record, command: ScriptCommand, order: Order) -> None:
     """Execute the first path that can be executed; if none can, raise the OSError of the first."""
     if record.identity is not None:
-        _become(record.identity)
+        become(record.identity)
     with suppress(OSError):  # the folder may be gone; the copy in the spool still runs
         os.chdir(record.folder)
     problem: OSError | None = None
@@ -303,7 +303,8 @@ def _execute(path: str, record: Record, order: Order) -> NoReturn:
     os.execve(path, [path, *order["arguments"]], environment)
 
 
-def _become(identity: RunAs) -> None:
+def become(identity: RunAs) -> None:
+    """Turn this process into the account, for good."""
     os.setgroups(identity.groups)
     os.setgid(identity.gid)
     os.setuid(identity.uid)

@@ -54,7 +54,7 @@ def record(folder: Path) -> Record | None:
 def _reason(run: Run, known: verdict.Facts) -> str:
     """Return one line with everything that failed."""
     parts = [
-        f"{phase} {outcome}"
+        _of_phase(run, phase, outcome)
         for phase, outcome in (
             (Phase.BEFORE, known.before),
             (Phase.AFTER, known.after),
@@ -66,3 +66,10 @@ def _reason(run: Run, known: verdict.Facts) -> str:
         parts.append(f"the thaw was automatic ({run.thaw_by})")
     parts += [f"{target}: {target.reason}" for target in run.targets.all() if target.reason]
     return "; ".join(parts)
+
+
+def _of_phase(run: Run, phase: Phase, outcome: Outcome) -> str:
+    """Return what became of a phase, and why; a sentence that concerns several phases stands at the first."""
+    why = run.script_problems.get(phase, "")
+    first = next((each for each in Phase if run.script_problems.get(each) == why), phase)
+    return f"{phase} {outcome}: {why}" if why and first == phase else f"{phase} {outcome}"

@@ -80,7 +80,8 @@ def _keep(run: Run, folder: Path, draining: Callable[[], bool]) -> None:
     if isinstance(plan, Deferred):
         runs.apply(run, Event.DEFERRED, plan.reason, not_before=plan.until)
         return
-    for problem in (*plan.scripts.problems, *plan.problems):
+    scripts.tell(run, plan.scripts)
+    for problem in plan.problems:
         runs.record(run, problem)
     if not _is_worth_a_window(plan):
         _end_early(plan)
