@@ -6,6 +6,7 @@ from django.urls import include, path
 
 from n2wbackup import health
 
+admin.autodiscover()
 admin.site.site_header = admin.site.site_title = "n2wbackup administration"
 
 urlpatterns = [

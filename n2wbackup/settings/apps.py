@@ -32,7 +32,7 @@ __all__ = [
 INSTALLED_APPS = [
     "scripts_admin.apps.ScriptsAdminConfig",
     "policies.apps.PoliciesConfig",
-    "django.contrib.admin",
+    "django.contrib.admin.apps.SimpleAdminConfig",  # urls.py loads the pages of the admin
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
