@@ -8,6 +8,9 @@ import sys
 def main() -> None:
     """Run one management command; a broken setting is one sentence and exit code 1."""
     # Imported here: multiprocessing runs the top of this file again in each process that it makes.
+    from n2wbackup.lib import garbage  # noqa: PLC0415
+
+    garbage.leave_modules()
     from django.core.exceptions import ImproperlyConfigured  # noqa: PLC0415
     from django.core.management import execute_from_command_line  # noqa: PLC0415
 

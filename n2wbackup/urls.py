@@ -7,6 +7,8 @@ from django.urls import include, path
 from n2wbackup import health
 from scripts_admin.forms import LoginForm
 
+admin.autodiscover()
+
 urlpatterns = [
     path("admin/", admin.site.urls),
     path("health/live", health.live, name="health-live"),

@@ -19,6 +19,7 @@ from django.conf import settings
 from django.template.loader import render_to_string
 
 from n2wbackup import health
+from n2wbackup.lib import garbage
 from n2wbackup.processes import budgets, notify, titles
 from n2wbackup.processes.connections import Server
 from n2wbackup.wsgi import application
@@ -33,6 +34,7 @@ _OTHER_FILES = 200  # descriptors that are no connections
 def main() -> None:
     """Serve until SIGTERM or SIGINT; then finish what was asked for already, for 20 seconds at most."""
     titles.show("web")
+    garbage.leave_modules()
     _allow_files(budgets.CONNECTIONS + _OTHER_FILES)
     with _listening() as bound:
         server = Server(application, bound, _refusals())

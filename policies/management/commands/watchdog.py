@@ -10,6 +10,7 @@ from django.db import DatabaseError, OperationalError, close_old_connections
 from n2wbackup.lib import home
 from n2wbackup.processes import titles
 from n2wbackup.processes.beside import Beside
+from policies.adapters import queues  # noqa: F401 - an upgrade may remove it while this process runs
 from policies.services.watch import abandoned, post_office
 from policies.services.watch.from_spool import SpoolAlarms
 from scripts_admin.guard import keeper

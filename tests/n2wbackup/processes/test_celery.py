@@ -153,3 +153,19 @@ def test_what_the_guard_imports_brings_neither_django_nor_celery() -> None:
     )
 
     assert found.stdout == "[]\n"
+
+
+def test_a_command_that_only_looks_does_not_load_what_it_does_not_need() -> None:
+    code = (
+        "import sys, django; django.setup()\n"
+        "from django.core.management import load_command_class\n"
+        "load_command_class('policies', 'show_run')\n"
+        "costly = {'boto3', 'celery', 'kombu', 'paramiko', 'redis', 'policies.admin'}\n"
+        "print(sorted(costly & set(sys.modules)))"
+    )
+
+    found = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+
+    assert found.stdout == "[]\n"

@@ -2,7 +2,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("policies", "0005_alarms")]
+    dependencies = [("policies", "0007_descriptions")]
 
     operations = [
         migrations.AddField(
