@@ -91,19 +91,21 @@ def _answer(line: dict[str, Any]) -> None:
 
 
 def _heard(act: Any, url: str) -> str:  # noqa: ANN401 - any function that returns a problem
-    """Return the problem, in one line that shows nothing of the URL."""
+    """Return the problem, in one line that shows nothing of the URL: only the library quotes it."""
     _this.said, _this.forbidden = [], ""
     try:
         problem = act()
     except _WrongUrlError as error:
         return str(error)
     except Exception as error:  # noqa: BLE001 - an error in a library must not lose the answer
-        problem = f"it could not be sent ({type(error).__name__})."
+        return str(_this.forbidden) or f"it could not be sent ({type(error).__name__})."
     if problem and _this.forbidden:
-        problem = _this.forbidden
-    said = redaction.mask(" ".join(problem.split()), addresses.secrets(url))
-    # With the text around it: a part of the URL may be too short to be found by itself.
-    return _AROUND.sub(redaction.MARK, said)[:500]
+        return str(_this.forbidden)
+    if problem and _this.said:
+        said = redaction.mask(" ".join(" ".join(_this.said).split()), addresses.secrets(url))
+        # With the text around it: a part of the URL may be too short to be found by itself.
+        problem = _AROUND.sub(redaction.MARK, said)
+    return str(problem)[:500]
 
 
 def _notify(letter: dict[str, Any]) -> str:
@@ -111,7 +113,7 @@ def _notify(letter: dict[str, Any]) -> str:
     kind = NotifyType.WARNING
     if plugin.notify(title=letter["title"], body=letter["text"], notify_type=kind):
         return ""
-    return _complaint("the receiver did not accept it.")
+    return "the receiver did not accept it."
 
 
 def _plugin(url: str) -> Any:  # noqa: ANN401 - the library names no type for its plugins
@@ -150,10 +152,6 @@ def _asset() -> AppriseAsset:
         allow_templates=False,
         secure_logging=True,
     )
-
-
-def _complaint(otherwise: str) -> str:
-    return " ".join(_this.said) or otherwise
 
 
 def _ping(letter: dict[str, Any]) -> str:

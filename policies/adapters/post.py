@@ -11,6 +11,8 @@ from pathlib import Path
 
 from django.conf import settings
 
+from n2wbackup.lib import terminal
+
 DEADLINE_SECONDS = 45.0
 CHECK_SECONDS = 15.0
 _END_SECONDS = 1.0
@@ -37,9 +39,15 @@ def carry(letters: Sequence[Letter], seconds: float = DEADLINE_SECONDS) -> Mappi
     """
     if not letters:
         return {}
-    lines = _courier({"letters": [asdict(letter) for letter in letters]}, seconds)
-    known = {line["id"]: str(line["problem"]) for line in lines if "id" in line}
+    lines = _courier({"letters": [_harmless(letter) for letter in letters]}, seconds)
+    known = {line["id"]: terminal.line(str(line["problem"])) for line in lines if "id" in line}
     return {letter.id: known.get(letter.id, TOO_LATE) for letter in letters}
+
+
+def _harmless(letter: Letter) -> dict[str, object]:
+    """Return the letter; what others wrote in its title or text does nothing to whoever opens it."""
+    more = {"title": terminal.line(letter.title), "text": terminal.block(letter.text)}
+    return asdict(letter) | more
 
 
 def check(urls: Sequence[str], seconds: float = CHECK_SECONDS) -> list[str]:

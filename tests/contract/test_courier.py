@@ -70,6 +70,21 @@ def test_a_mail_server_gets_a_mail(box: Mailbox) -> None:
     assert "some text" in mail
 
 
+def test_what_others_wrote_acts_on_nobody_who_reads_the_message(
+    hook: Webhook, box: Mailbox
+) -> None:
+    title, text = "policy\n\x1b]0;x\x07", "AWS says \x1b[2J\u202eabc\nnext line"
+
+    post.carry([Letter(1, hook.json_url, title, text), Letter(2, box.url, title, text)])
+
+    ((_, _, body),) = hook.requests
+    assert body["title"] == r"policy\x0a\x1b]0;x\x07"
+    assert body["message"] == "AWS says " + r"\x1b[2J\u202eabc" + "\nnext line"
+    (mail,) = box.mails
+    assert "\x1b" not in mail
+    assert r"Subject: policy\x0a\x1b]0;x\x07" in mail
+
+
 def test_a_ping_is_a_get_and_no_more(hook: Webhook) -> None:
     assert post.carry([Letter(1, f"{hook.url}/{TOKEN}/start?a=b")]) == {1: ""}
 

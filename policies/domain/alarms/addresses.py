@@ -7,7 +7,7 @@ that is not in them could read files, run programs or keep the server waiting.
 import re
 from collections.abc import Iterable, Iterator
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 MOST = 10
 MAX_LENGTH = 2_000
@@ -55,6 +55,7 @@ _ARGUMENTS: dict[str, frozenset[str]] = {
     "splunk": frozenset(["apikey", "entity_id", "route", "routing_key"]),
 }
 SCHEMAS = tuple(_ARGUMENTS)
+_NAMES = frozenset().union(*_ARGUMENTS.values())
 # In all others, a token is in the place of the host.
 _WITH_HOST = frozenset(s for s in SCHEMAS if s.rstrip("s") in {
     "mailto", "json", "xml", "form", "ntfy", "gotify", "mmost", "rocket",
@@ -143,10 +144,10 @@ def masked(url: str) -> str:
 
 
 def secrets(url: str) -> set[str]:
-    """Return the parts of a URL that no text about it may show: all but the schema."""
+    """Return the parts of a URL that no text about it may show: all but the schema and the names of arguments."""
     rest = url.partition("://")[2]
-    pieces = re.split(r"[/?#@:&=,;+]", rest)
-    return {rest, *pieces} - {""}
+    pieces = {piece for part in (rest, unquote(rest)) for piece in re.split(r"[/?#@:&=,;+]", part)}
+    return {rest, *pieces} - {"", *_NAMES}
 
 
 def may_reach(address: str, allowed: Iterable[Network] = ()) -> bool:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from n2wbackup.lib import terminal
 from policies.models import Policy, Run
 from policies.services.window import sealing
 from scripts_admin import linux_accounts, permissions
@@ -32,7 +33,7 @@ class Scripts:
         self.found.pop(phase, None)
         self.not_run[phase] = outcome
         if problem:
-            self.problems.append(problem)
+            self.problems.append(terminal.line(problem))  # it may quote what stands in the script
 
 
 def resolve(run: Run, policy: Policy) -> Scripts:

@@ -29,6 +29,11 @@ def _no_interpreter(backup: Backup, phase: str) -> str:
     return "names the interpreter /no/such/shell, which is not installed"
 
 
+def _a_terminals_interpreter(backup: Backup, phase: str) -> str:
+    backup.script(phase, "").write_text("#!/bin/\x1b[2J\u202e\n")
+    return r"names the interpreter /bin/\\x1b\[2J\\u202e, which is not installed"
+
+
 def _windows_line_ends(backup: Backup, phase: str) -> str:
     backup.script(phase, "").write_bytes(b"#!/bin/bash\r\necho never >> marks\r\n")
     return r"has Windows line ends \(CRLF\)"
@@ -43,7 +48,14 @@ def _ambiguous(backup: Backup, phase: str) -> str:
 
 @pytest.mark.parametrize(
     "spoil",
-    [_not_executable, _no_interpreter_line, _no_interpreter, _windows_line_ends, _ambiguous],
+    [
+        _not_executable,
+        _no_interpreter_line,
+        _no_interpreter,
+        _a_terminals_interpreter,
+        _windows_line_ends,
+        _ambiguous,
+    ],
 )
 def test_an_after_that_cannot_run_keeps_before_from_running(
     backup: Backup, spoil: Callable[[Backup, str], str]
