@@ -26,13 +26,21 @@ _TELLING = (
     "private_key",
     "encryption_key",
 )
+_PROXIES = ("HTTP_PROXY", "HTTPS_PROXY")
+_OF_AMAZON = (
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+    "AWS_CONTAINER_AUTHORIZATION_TOKEN",
+)
 _OF_SEVERAL_LINES = ("exception", "stack")
 
 
 def _known_secrets() -> list[str]:
-    urls = [urlsplit(read(name)).password or "" for name in ("DATABASE_URL", "REDIS_URL")]
-    amazon = [os.environ.get(name, "") for name in ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")]
-    return [SECRET_KEY, *N2W_ENCRYPTION_KEYS, *urls, *map(unquote, urls), *amazon]
+    urls = [read(name) for name in ("DATABASE_URL", "REDIS_URL")]
+    urls += [os.environ.get(name, "") for proxy in _PROXIES for name in (proxy, proxy.lower())]
+    passwords = [urlsplit(url).password or "" for url in urls]
+    amazon = [os.environ.get(name, "") for name in _OF_AMAZON]
+    return [SECRET_KEY, *N2W_ENCRYPTION_KEYS, *passwords, *map(unquote, passwords), *amazon]
 
 
 _secrets = _known_secrets()

@@ -277,11 +277,24 @@ def _check_request(data: bytes, networks: list[reach.Network]) -> None:
     if target.startswith("/"):
         return
     asked = urlsplit(target if "://" in target else f"//{target}").hostname or ""
-    found = []
-    with suppress(OSError):  # only the proxy knows the name
-        found = socket.getaddrinfo(asked, None, type=socket.SOCK_STREAM)
-    for each in found:
-        _check_address(each[4], networks)
+    for address in _resolved(asked):
+        _check_address(address, networks)
+
+
+def _resolved(name: str) -> list[object]:
+    """Return the addresses of the name; none if only the proxy knows it, or nobody answers soon."""
+    found: list[object] = []
+
+    def ask() -> None:
+        with suppress(OSError):
+            found.extend(
+                each[4] for each in socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)
+            )
+
+    asking = threading.Thread(target=ask, daemon=True)
+    asking.start()
+    asking.join(CONNECT_SECONDS)
+    return list(found)
 
 
 def _check_file(path: str, flags: int, readable: tuple[str, ...]) -> None:

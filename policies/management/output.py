@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TextIO, cast
 
-from django.core.management.base import BaseCommand, CommandError, OutputWrapper
+from django.core.management.base import BaseCommand, CommandError, CommandParser, OutputWrapper
 
 from n2wbackup.lib import terminal
 from policies.api.as_json import Json
@@ -40,6 +40,13 @@ class Command(BaseCommand):
         if name in {"stdout", "stderr"} and isinstance(value, OutputWrapper):
             value = _Harmless(cast("TextIO", value._out))  # noqa: SLF001 - it has no other name
         super().__setattr__(name, value)
+
+    def create_parser(self, prog_name: str, subcommand: str, **options: Any) -> CommandParser:  # noqa: ANN401
+        """Let a complaint about an argument quote it harmlessly, too."""
+        parser = super().create_parser(prog_name, subcommand, **options)
+        complain = parser.error
+        parser.error = lambda message: complain(terminal.line(message))  # type: ignore[method-assign]
+        return parser
 
     def execute(self, *args: Any, **options: Any) -> str | None:  # noqa: ANN401 - as Django's own
         """Refuse an argument that is not UTF-8 with a sentence: no name in the database can be that."""

@@ -11,7 +11,7 @@ from ipaddress import ip_network
 import pytest
 from pytest_django import Settings
 
-from policies.adapters import post
+from policies.adapters import courier, post
 from policies.adapters.post import Letter
 from tests.contract.test_courier import NOT_REACHED
 from tests.ground import receivers as ground
@@ -113,3 +113,12 @@ def _listen(proxy: socket.socket, got: list[bytes]) -> None:
         with connection:
             connection.settimeout(40)
             got.append(connection.recv(65536))
+
+
+@pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH", "HEAD", "TRACE"])
+def test_no_request_of_another_kind_leaves(method: str) -> None:
+    with pytest.raises(courier.ForbiddenError, match=f"not allowed to be sent by {method}"):
+        courier._check_request(f"{method} /x HTTP/1.1\r\nHost: a\r\n\r\n".encode(), [])
+
+    courier._check_request(b"POST /x HTTP/1.1\r\nHost: a\r\n\r\n", [])
+    courier._check_request(b'{"a body": "PUT /x HTTP/1.1"}', [])

@@ -176,6 +176,11 @@ def test_a_file_may_have_any_name(db: None, tmp_path: Path) -> None:
         call_command("apply", os.fsdecode(path) + "x")
 
 
+def test_a_complaint_about_an_argument_quotes_it_harmlessly(db: None) -> None:
+    with pytest.raises(CommandError, match=r"unrecognized arguments: \\x1b\[2J\\u202e$"):
+        call_command("show_run", "x", "\x1b[2J\u202e")
+
+
 def test_a_real_terminal_gets_no_traceback(tmp_path: Path) -> None:
     found = subprocess.run(
         [sys.executable, "manage.py", "show_run", b"\xff\x1b[31m"],
