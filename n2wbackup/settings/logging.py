@@ -11,7 +11,7 @@ from urllib.parse import unquote, urlsplit
 
 import structlog
 
-from n2wbackup.lib import redaction
+from n2wbackup.lib import redaction, terminal
 from n2wbackup.settings.env import DEBUG, N2W_ENCRYPTION_KEYS, SECRET_KEY, read
 
 __all__ = ["LOGGING", "LOGGING_CONFIG"]
@@ -26,12 +26,21 @@ _TELLING = (
     "private_key",
     "encryption_key",
 )
+_PROXIES = ("HTTP_PROXY", "HTTPS_PROXY")
+_OF_AMAZON = (
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+    "AWS_CONTAINER_AUTHORIZATION_TOKEN",
+)
+_OF_SEVERAL_LINES = ("exception", "stack")
 
 
 def _known_secrets() -> list[str]:
-    urls = [urlsplit(read(name)).password or "" for name in ("DATABASE_URL", "REDIS_URL")]
-    amazon = [os.environ.get(name, "") for name in ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")]
-    return [SECRET_KEY, *N2W_ENCRYPTION_KEYS, *urls, *map(unquote, urls), *amazon]
+    urls = [read(name) for name in ("DATABASE_URL", "REDIS_URL")]
+    urls += [os.environ.get(name, "") for proxy in _PROXIES for name in (proxy, proxy.lower())]
+    passwords = [urlsplit(url).password or "" for url in urls]
+    amazon = [os.environ.get(name, "") for name in _OF_AMAZON]
+    return [SECRET_KEY, *N2W_ENCRYPTION_KEYS, *passwords, *map(unquote, passwords), *amazon]
 
 
 _secrets = _known_secrets()
@@ -50,6 +59,21 @@ def hide_telling_names(
 def hide_known_secrets(_logger: object, _method: str, line: str) -> str:
     """Mask the server's own secrets everywhere in the finished line."""
     return redaction.mask(line, _secrets)
+
+
+def make_values_harmless(
+    _logger: object, _method: str, event: MutableMapping[str, Any]
+) -> MutableMapping[str, Any]:
+    """Keep each value on its line: what others wrote can neither begin a new line nor act on a terminal."""
+    for name, value in event.items():
+        if isinstance(value, str) and name not in _OF_SEVERAL_LINES:
+            event[name] = terminal.line(value)
+    return event
+
+
+def make_harmless(_logger: object, _method: str, line: str) -> str:
+    """Do the same for the finished line, with the lines of its tracebacks."""
+    return terminal.block(line)
 
 
 _common: list[Any] = [
@@ -83,8 +107,10 @@ LOGGING: dict[str, Any] = {
             "foreign_pre_chain": _common,
             "processors": [
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                make_values_harmless,
                 *_rendering,
                 hide_known_secrets,
+                make_harmless,
             ],
         },
     },

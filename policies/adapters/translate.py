@@ -15,6 +15,7 @@ from http import HTTPStatus
 import botocore.session
 from botocore import exceptions, parsers
 
+from n2wbackup.lib import terminal
 from policies.domain.errors import (
     AnswerLostError,
     AwsError,
@@ -113,7 +114,7 @@ def _quoted(message: str) -> str:
 
 def _harmless(message: str) -> str:
     """Return the words on one line, cut, without anything that looks like a key."""
-    words = _KEY_LIKE.sub("[hidden]", " ".join(message.split())).rstrip(".")
+    words = terminal.line(_KEY_LIKE.sub("[hidden]", " ".join(message.split()))).rstrip(".")
     if len(words) > _QUOTED_CHARACTERS:
         words = words[: _QUOTED_CHARACTERS - 3] + "..."
     return words

@@ -8,6 +8,7 @@ from django.http import HttpRequest
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
+from n2wbackup.lib import terminal
 from policies.admin.owned import Owned, actor, person, tell
 from policies.models import PhaseResult, Policy, Run, RunEvent, RunTarget
 from policies.services import operations
@@ -85,11 +86,11 @@ class PhaseInline(ReadOnly, _PhaseInline):
 
     @admin.display(description="stdout")
     def output(self, result: PhaseResult) -> SafeString:
-        return format_html("<pre>{}</pre>", result.stdout)
+        return format_html("<pre>{}</pre>", terminal.block(result.stdout))
 
     @admin.display(description="stderr")
     def errors(self, result: PhaseResult) -> SafeString:
-        return format_html("<pre>{}</pre>", result.stderr)
+        return format_html("<pre>{}</pre>", terminal.block(result.stderr))
 
 
 class EventInline(ReadOnly, _EventInline):

@@ -1,8 +1,14 @@
-"""Runs, policies and tests of accounts as JSON, for commands and pages. Times are ISO 8601 in UTC."""
+"""Runs, policies and tests of accounts as JSON, for commands and pages.
 
+Times are ISO 8601 in UTC. Every text is harmless for whoever prints it.
+"""
+
+from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any
+from functools import wraps
+from typing import Any, ParamSpec
 
+from n2wbackup.lib import terminal
 from policies.domain.document import fields
 from policies.models import Policy, Run, Schedule
 from policies.selectors import runs
@@ -11,8 +17,19 @@ from policies.services.due import outlook
 from policies.services.entry import probing
 
 Json = dict[str, Any]
+_Given = ParamSpec("_Given")
 
 
+def _harmless(make: Callable[_Given, Json]) -> Callable[_Given, Json]:
+    @wraps(make)
+    def made(*given: _Given.args, **named: _Given.kwargs) -> Json:
+        found: Json = terminal.harmless(make(*given, **named))
+        return found
+
+    return made
+
+
+@_harmless
 def run(found: Run) -> Json:
     """Return a run as plain values; its rows must be prefetched as by `selectors.runs.whole`."""
     shown = runs.detail(found)
@@ -87,6 +104,7 @@ def _snapshot(snapshot: SnapshotRow, target: TargetRow) -> Json:
     }
 
 
+@_harmless
 def policy(found: Policy, ahead: outlook.Outlook) -> Json:
     """Return a policy and its next times as plain values; its rows must be read as by `selectors.policies.whole`.
 
@@ -106,6 +124,7 @@ def policy(found: Policy, ahead: outlook.Outlook) -> Json:
     }
 
 
+@_harmless
 def schedule(found: Schedule) -> Json:
     """Return a schedule's rule as plain values; `when` is in words."""
     return {
@@ -132,6 +151,7 @@ def _last(found: Run | None) -> Json | None:
     }
 
 
+@_harmless
 def probe(found: probing.Probe) -> Json:
     """Return the result of an account's test as plain values."""
     return {

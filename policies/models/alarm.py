@@ -4,6 +4,7 @@ from django.conf import settings
 from django.db import models
 
 from n2wbackup.lib.encrypted import EncryptedTextField
+from n2wbackup.lib.sentences import LinesField, SentenceField
 from policies.domain.alarms.messages import AlarmKind
 from policies.models.policy import Policy
 from policies.models.querysets import OwnedQuerySet, ReceiversQuerySet
@@ -61,7 +62,7 @@ class Alarm(models.Model):
     run = models.ForeignKey(Run, on_delete=models.SET_NULL, null=True, related_name="alarms")
     label = models.CharField(max_length=96)  # "owner/policy" at that time
     title = models.CharField(max_length=255, blank=True)
-    text = models.TextField(blank=True)
+    text = LinesField(blank=True)
     created_at = models.DateTimeField()  # of the first event that it covers
     count = models.PositiveIntegerField(default=1)
     not_before = models.DateTimeField()  # held back until then
@@ -108,7 +109,7 @@ class AlarmDelivery(models.Model):
     next_at = models.DateTimeField()
     # Until then a process is sending it; after that this process counts as dead.
     claimed_until = models.DateTimeField(null=True)
-    reason = models.TextField(blank=True)  # why it is not yet sent, or was given up
+    reason = SentenceField(blank=True)  # why it is not yet sent, or was given up
     ended_at = models.DateTimeField(null=True)
 
     class Meta:

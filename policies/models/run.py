@@ -5,6 +5,7 @@ import uuid
 from django.conf import settings
 from django.db import models
 
+from n2wbackup.lib.sentences import SentenceField
 from policies.domain.runs import sequence
 from policies.domain.runs.trigger import Trigger
 from policies.domain.runs.verdict import Consistency
@@ -48,7 +49,7 @@ class Run(models.Model):
     consistency = models.CharField(
         max_length=16, choices=_CONSISTENCIES, default=Consistency.PENDING
     )
-    reason = models.TextField(blank=True)
+    reason = SentenceField(blank=True)
     # By phase: why its script cannot run. Known before the window, and part of the reason at the end.
     script_problems = models.JSONField(default=dict, blank=True)
     server = models.CharField(max_length=36, blank=True)  # the server whose spool has the window
@@ -191,7 +192,7 @@ class RunTarget(models.Model):
     consistency = models.CharField(
         max_length=16, choices=_CONSISTENCIES, default=Consistency.PENDING
     )
-    reason = models.TextField(blank=True)
+    reason = SentenceField(blank=True)
     fired_at = models.DateTimeField(null=True)  # the call has returned
     returned_before_thaw = models.BooleanField(default=False)
 
@@ -270,7 +271,7 @@ class RunEvent(models.Model):
     run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="events")
     at = models.DateTimeField()
     state = models.CharField(max_length=16, choices=_STATES)
-    text = models.TextField()
+    text = SentenceField()
 
     class Meta:
         ordering = ["at", "pk"]

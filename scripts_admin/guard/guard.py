@@ -3,7 +3,8 @@
 It runs before, reports the outcome to the worker, waits for "thaw" and runs after. When the worker's pipe
 closes or the deadline passes, it thaws by itself, at once, with the right argument. It decides about time in the
 window: its answer to "thaw" says who began the thaw. It holds the run's lock as long as it lives, writes to
-tmpfs only, and imports only the standard library, because it is forked from a preloaded parent.
+tmpfs only, and imports only the standard library and what stands on it alone (the masker), because it is forked
+from a preloaded parent.
 """
 
 import os

@@ -9,16 +9,17 @@ from pathlib import Path
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from n2wbackup.lib import clock, home
 from n2wbackup.processes import serve_lock
+from policies.management import output
 
 _LOOK_SECONDS = 0.1
 _SIGN_SECONDS = 10
 
 
-class Command(BaseCommand):
+class Command(output.Command):
     requires_system_checks = []  # a wrong setting must not stop anybody from thawing or looking
     help = (
         "Ask the server on this N2W_HOME to stop, and wait until it has stopped. It opens no new window; "

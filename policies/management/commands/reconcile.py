@@ -3,14 +3,14 @@
 from dataclasses import asdict
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from policies.management import output
 from policies.services.following import reconciling
 from policies.services.following.reconciling import Reconciliation
 
 
-class Command(BaseCommand):
+class Command(output.Command):
     help = (
         "Compare the snapshots in AWS that bear this server's tag with the runs. A snapshot that a run made but "
         "does not know is entered into the run; the others are listed. In AWS only the tags of entered snapshots "

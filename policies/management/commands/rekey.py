@@ -3,13 +3,14 @@
 import json
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 from django.db import transaction
 
 from n2wbackup.lib import encrypted
+from policies.management import output
 
 
-class Command(BaseCommand):
+class Command(output.Command):
     help = (
         "Encrypt every stored secret again with the first key of N2W_ENCRYPTION_KEYS; after that "
         "you can remove the other keys. All or nothing. Prints the number of secrets, never a secret."

@@ -3,7 +3,7 @@
 import time
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import CommandParser
 
 from policies.api import as_json
 from policies.domain.errors import BackupError
@@ -17,7 +17,7 @@ from policies.services import here, operations
 POLL_SECONDS = 0.2
 
 
-class Command(BaseCommand):
+class Command(output.Command):
     requires_system_checks = []  # a wrong setting must not stop anybody from thawing or looking
     help = (
         "Back a policy up now, through the workers. With --wait or --here, exit 0 only when the run "

@@ -3,19 +3,20 @@
 import logging
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 from django.db import DatabaseError, connection
 
 from n2wbackup import health
 from n2wbackup.lib import home
 from n2wbackup.lib.home import RuntimeFolderError
 from n2wbackup.processes import supervisor
+from policies.management import output
 from policies.services.watch import abandoned
 
 log = logging.getLogger(__name__)
 
 
-class Command(BaseCommand):
+class Command(output.Command):
     help = (
         "Run web, workers, beat, watchdog and (when REDIS_URL is unset) the broker in the "
         "foreground, and restart at once each of them that dies. One server per N2W_HOME. On SIGTERM, "

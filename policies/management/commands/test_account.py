@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from policies.api import as_json
 from policies.management import output
@@ -10,7 +10,7 @@ from policies.selectors import labels
 from policies.services.entry import probing
 
 
-class Command(BaseCommand):
+class Command(output.Command):
     help = (
         "Ask AWS for each permission that an account needs, with DryRun, in its region and in the regions of "
         "its policies' targets. Creates and changes nothing. Exit 0 only when no permission is missing and no "

@@ -2,13 +2,13 @@
 
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from policies.management import output
 from policies.services.alarms import receivers
 
 
-class Command(BaseCommand):
+class Command(output.Command):
     help = (
         "Send one test message now to each alarm URL of a user, or of a policy and its owner, and report the result "
         "of each. Nothing is sent to ping URLs. Exit 0 only when every URL accepted the message."

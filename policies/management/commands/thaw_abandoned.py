@@ -3,7 +3,7 @@
 import time
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import CommandParser
 
 from n2wbackup.lib import home
 from policies.management import output
@@ -13,7 +13,7 @@ from policies.services.watch import abandoned
 PAUSE_SECONDS = 0.1
 
 
-class Command(BaseCommand):
+class Command(output.Command):
     requires_system_checks = []  # a wrong setting must not stop anybody from thawing or looking
     help = (
         "Do one pass of the watchdog: thaw what no process keeps, enter the results into the database, and send "

@@ -4,13 +4,13 @@ import logging
 import time
 from typing import Any
 
-from django.core.management.base import BaseCommand
 from django.db import DatabaseError, OperationalError, close_old_connections
 
 from n2wbackup.lib import home
 from n2wbackup.processes import titles
 from n2wbackup.processes.beside import Beside
 from policies.adapters import queues  # noqa: F401 - an upgrade may remove it while this process runs
+from policies.management import output
 from policies.services.watch import abandoned, post_office
 from policies.services.watch.from_spool import SpoolAlarms
 from scripts_admin.guard import keeper
@@ -21,7 +21,7 @@ TURN_SECONDS = 0.25
 ENTER_SECONDS = 1.0
 
 
-class Command(BaseCommand):
+class Command(output.Command):
     requires_system_checks = []  # a wrong setting must not stop anybody from thawing or looking
     help = "Thaw what a dead worker left frozen, record it in the database, and send alarms. Part of serve."
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from n2wbackup.lib import terminal
 from policies.models import Policy, Run
 from policies.services import runs
 from policies.services.window import sealing
@@ -38,7 +39,7 @@ class Scripts:
         self.found.pop(phase, None)
         self.not_run[phase] = outcome
         if problem:
-            self.problems[phase] = problem
+            self.problems[phase] = terminal.line(problem)  # it may quote what stands in the script
 
     def without_after(self) -> None:
         """Leave out before if after exists but cannot run: nothing could thaw what before freezes."""

@@ -2,8 +2,15 @@
 
 import io
 import logging
+from base64 import b64encode
+from collections.abc import Callable
+from urllib.parse import quote
 
+import pytest
+import structlog
 from django.conf import settings
+
+from n2wbackup.settings import logging as logs
 
 
 def test_a_traceback_never_shows_what_its_frames_held() -> None:
@@ -24,6 +31,35 @@ def test_a_traceback_never_shows_what_its_frames_held() -> None:
     assert "it failed" in written.getvalue()
     assert "ValueError" in written.getvalue()
     assert tenants_secret not in written.getvalue()
+
+
+def test_what_others_wrote_stays_on_its_line_and_acts_on_no_terminal() -> None:
+    event = {"event": "AWS says\n\x1b[2Jroot logged in", "user": "bob\u202e", "count": 1}
+
+    shown = logs.make_values_harmless(None, "info", event)
+    line = structlog.dev.ConsoleRenderer(colors=False)(None, "info", shown)
+
+    assert r"AWS says\x0a\x1b[2Jroot logged in" in line
+    assert r"bob\u202e" in line
+    assert logs.make_harmless(None, "info", "a trace\n\x1b[2J\x7f") == "a trace\n" + r"\x1b[2J\x7f"
+
+
+@pytest.mark.parametrize(
+    "writing",
+    [
+        str,
+        lambda secret: quote(secret, safe=""),
+        lambda secret: b64encode(secret.encode()).decode(),
+    ],
+)
+def test_the_servers_own_secrets_are_masked_in_every_writing(
+    monkeypatch: pytest.MonkeyPatch, writing: Callable[[str], str]
+) -> None:
+    monkeypatch.setattr(logs, "_secrets", ["s3cr3t/of+the=server"])
+
+    line = logs.hide_known_secrets(None, "info", f"to {writing('s3cr3t/of+the=server')}!")
+
+    assert line == "to [masked]!"
 
 
 def _fail(held: str) -> None:

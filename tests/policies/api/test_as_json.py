@@ -52,6 +52,15 @@ def test_a_whole_run_has_the_shape_of_the_contract(backup: Backup) -> None:
     assert json.loads(json.dumps(report)) == report
 
 
+def test_every_text_is_harmless_for_whoever_prints_it(backup: Backup) -> None:
+    backup.scripts(before=r"printf 'one\n\033[2J\302\2332J\342\200\256'; printf '\377' >&2")
+
+    before = backup.report(backup.to_end())["phases"]["before"]
+
+    assert before["stdout"] == "one\n" + r"\x1b[2J\x9b2J\u202e"
+    assert before["stderr"] == "\N{REPLACEMENT CHARACTER}"
+
+
 def times(found: Any) -> list[Any]:
     if isinstance(found, dict):
         own = [found[k] for k in found if re.fullmatch("at|.*_at|.*_for", k)]

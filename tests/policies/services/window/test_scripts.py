@@ -38,6 +38,11 @@ def _no_interpreter(backup: Backup, phase: str) -> str:
     return "names the interpreter /no/such/shell, which is not installed"
 
 
+def _a_terminals_interpreter(backup: Backup, phase: str) -> str:
+    backup.script(phase, "").write_text("#!/bin/\x1b[2J\u202e\n")
+    return r"names the interpreter /bin/\\x1b\[2J\\u202e, which is not installed"
+
+
 def _windows_line_ends(backup: Backup, phase: str) -> str:
     backup.script(phase, "").write_bytes(b"#!/bin/bash\r\necho never >> marks\r\n")
     return r"has Windows line ends \(CRLF\)"
@@ -107,7 +112,17 @@ def _replace(backup: Backup, phase: str) -> Path:
 
 _SPOILT = [
     *(_not_executable, _no_interpreter_line, _no_interpreter, _windows_line_ends, _ambiguous),
-    *(_link_out, _dangling, _loop, _fifo, _folder, _socket, _odd_name, _odd_line),
+    *(
+        _a_terminals_interpreter,
+        _link_out,
+        _dangling,
+        _loop,
+        _fifo,
+        _folder,
+        _socket,
+        _odd_name,
+        _odd_line,
+    ),
 ]
 
 

@@ -1,0 +1,1 @@
+from tests.policies.fixtures import *  # noqa: F403
