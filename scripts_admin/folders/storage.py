@@ -11,9 +11,11 @@ from shutil import which
 
 from django.conf import settings
 
+from n2wbackup.lib import trust
+from n2wbackup.lib.trust import UntrustedError
 from scripts_admin.domain import names
 from scripts_admin.domain.phases import Outcome, Phase
-from scripts_admin.guard.spool import RunAs
+from scripts_admin.guard.spool import COPY_MODE, RunAs
 from scripts_admin.models import Folder
 
 SCRIPT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -41,6 +43,17 @@ def path(folder: Folder) -> Path:
     """Return the folder's path on disk."""
     root = Path(settings.N2W_SCRIPTS_ROOT)
     return root if folder.is_root else root / folder.name
+
+
+def distrust() -> str:
+    """Return a sentence if the root of all script folders can be changed by somebody else, else ""."""
+    try:
+        with trust.folder(Path(settings.N2W_SCRIPTS_ROOT), follow=True):
+            return ""
+    except FileNotFoundError:
+        return ""
+    except UntrustedError as error:
+        return f"No script is run, because {error}"
 
 
 def create(folder: Folder, group: int | None = None) -> Path:
@@ -84,21 +97,23 @@ def find(folder: Folder, phase: Phase, policy: str, identity: RunAs | None) -> F
 def copy(folder: Folder, script: Path, destination: Path, identity: RunAs | None) -> None:
     """Copy a script so that it can run as `identity` even when its folder is gone; the copy is fsynced.
 
-    OSError if the script was replaced by something else after it was checked.
+    The copy is the server's: `identity` may read and run it through its group, and cannot change it. OSError if
+    the script was replaced by something else after it was checked.
     """
     source = _open_inside(folder, script)
     try:
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-        target = os.open(destination, flags, 0o600)
+        with trust.folder(destination.parent) as within:
+            target = os.open(destination.name, flags, 0o600, dir_fd=within)
         try:
             with (
                 os.fdopen(os.dup(source), "rb") as read,
                 os.fdopen(os.dup(target), "wb") as written,
             ):
                 written.write(read.read(MAX_BYTES))
-            os.fchmod(target, 0o500)
             if identity is not None:
-                os.fchown(target, identity.uid, identity.gid)
+                os.fchown(target, -1, identity.gid)
+            os.fchmod(target, COPY_MODE)
             os.fsync(target)
         finally:
             os.close(target)

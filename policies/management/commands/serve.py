@@ -75,6 +75,6 @@ def _thaw_first() -> None:
     """
     try:
         home.keep_temporary_files_in_memory()
-        abandoned.Thawer(home.spool(), home.runtime()).turn()
+        abandoned.Thawer(home.spool(), home.runtime_to_thaw()).turn()
     except Exception:
         log.exception("looking for frozen applications failed; the watchdog tries again")
