@@ -3,6 +3,7 @@
 import os
 import pwd
 from dataclasses import dataclass
+from pathlib import Path
 
 from django.conf import settings
 
@@ -73,12 +74,16 @@ def to_become(account: LinuxAccount) -> RunAs | None:
 
 
 def group_of(folder: Folder) -> int | None:
-    """Return the group that must be able to enter the folder; None if scripts run as the server's own account."""
+    """Return the group that must be able to enter the folder; None if scripts run as the server's own account.
+
+    The pages ask, too, and may run as another account than the workers, to whom the home belongs.
+    """
     try:
-        identity = to_become(script_account(folder))
+        identity = script_account(folder).identity
     except AccountError:
         return None  # the system check reports it; no script is started
-    return identity.gid if identity else None
+    server = Path(settings.N2W_HOME).stat().st_uid
+    return identity.gid if server == 0 and identity.uid != 0 and not runs_as_itself() else None
 
 
 def _account(entry: pwd.struct_passwd) -> LinuxAccount:

@@ -138,9 +138,9 @@ def _looks() -> Iterator[Callable[[], None]]:
         yield partial(_look_at_file, path, private=_NOT_FOR_OTHERS, follow=True)
     database = settings.DATABASES["default"]
     if str(database["ENGINE"]).endswith("sqlite3"):
-        for ending in ("", "-wal", "-shm"):
-            path = Path(f"{database['NAME']}{ending}")
-            yield partial(_look_at_file, path, follow=True)
+        yield partial(_look_at_file, Path(database["NAME"]), follow=True)
+        for ending in ("-wal", "-shm"):  # the pages may have made them, as an account of their own
+            yield partial(_look_at_file, Path(f"{database['NAME']}{ending}"), anybodys=True)
 
 
 def _look_at_folder(path: Path, *, follow: bool = False) -> None:
@@ -148,8 +148,10 @@ def _look_at_folder(path: Path, *, follow: bool = False) -> None:
         pass
 
 
-def _look_at_file(path: Path, *, private: int = 0, follow: bool = False) -> None:
-    with trust.file(path, private=private, follow=follow):
+def _look_at_file(
+    path: Path, *, private: int = 0, follow: bool = False, anybodys: bool = False
+) -> None:
+    with trust.file(path, private=private, follow=follow, anybodys=anybodys):
         pass
 
 

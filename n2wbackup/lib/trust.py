@@ -70,13 +70,15 @@ def file(
     closed: bool = True,
     private: int = 0,
     follow: bool = False,
+    anybodys: bool = False,
 ) -> Iterator[int]:
     """Yield a descriptor that stands for the regular file, and cannot be read. `private`: bits its mode must lack.
 
-    `closed` False: others may write to it, but not own it. Raises UntrustedError, ExposedError, FileNotFoundError.
+    `closed` False: others may write to it, but not own it. `anybodys`: whoever made it in a folder that was judged
+    may own it. Raises UntrustedError, ExposedError, FileNotFoundError.
     """
     with _looked_at(path, within, follow=follow) as (found, status):
-        _judge(path, status, stat.S_IFREG, _WRITE if closed else 0)
+        _judge(path, status, stat.S_IFREG, _WRITE if closed else 0, anybodys=anybodys)
         if status.st_mode & private:
             mode = stat.S_IMODE(status.st_mode)
             raise ExposedError(
@@ -151,9 +153,17 @@ def _looked_at(
         os.close(found)
 
 
-def _judge(path: Path | str, status: os.stat_result, kind: int, forbidden: int) -> None:
+def _judge(
+    path: Path | str,
+    status: os.stat_result,
+    kind: int,
+    forbidden: int,
+    *,
+    anybodys: bool = False,
+) -> None:
     _judge_kind(path, status, kind)
-    _judge_owner(path, status)
+    if not anybodys:
+        _judge_owner(path, status)
     if status.st_mode & forbidden & _others_bits(status):
         raise UntrustedError(
             f"{path} can be written to by other accounts (mode {stat.S_IMODE(status.st_mode):04o})",

@@ -15,7 +15,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.management.utils import get_random_secret_key
 from environ import FileAwareEnv
 
-from n2wbackup.lib import once
+from n2wbackup.lib import once, trust
 from n2wbackup.lib.trust import ExposedError, UntrustedError
 
 __all__ = [
@@ -103,6 +103,11 @@ def _secret(name: str, make: Callable[[], str]) -> str:
         return error.text.strip() or make()  # authentic; every command but a thaw refuses to start
     except UntrustedError:
         return make()  # as above; a thaw goes on with a key that opens nothing
+    except PermissionError as error:
+        owner, own = trust.account(N2W_HOME.stat().st_uid), trust.account(os.geteuid())
+        raise ImproperlyConfigured(
+            f"{path} is for {owner} only, and this command runs as {own}: run it as {owner}."
+        ) from error
     except (OSError, ValueError) as error:
         raise ImproperlyConfigured(
             f"{name} is not set and cannot be stored in {path} ({error}): set {name} or {name}_FILE."

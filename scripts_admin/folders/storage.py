@@ -64,15 +64,21 @@ def create(folder: Folder, group: int | None = None) -> Path:
     root = Path(settings.N2W_SCRIPTS_ROOT)
     if not root.is_dir():
         root.mkdir(parents=True)
-        root.chmod(0o711)  # accounts pass through it to their own folder, but cannot list it
+        # Accounts pass through it to their own folder, but cannot list it.
+        _give(root, 0o711)
     place = path(folder)
     if place.is_dir():
         return place
     place.mkdir()
-    if group is not None:
-        os.chown(place, -1, group)
-    place.chmod(0o2770 if group is not None else 0o700)
+    _give(place, 0o2770 if group is not None else 0o700, group)
     return place
+
+
+def _give(place: Path, mode: int, group: int | None = None) -> None:
+    """Give a new folder to the account that owns the one above, which is not ours if we are the pages."""
+    owner = place.parent.stat().st_uid
+    os.chown(place, -1 if owner == os.geteuid() else owner, -1 if group is None else group)
+    place.chmod(mode)
 
 
 def file_names(folder: Folder) -> list[str]:

@@ -138,6 +138,40 @@ def settle(folder: Path) -> None:
         sync(folder)
 
 
+def confirm(folder: Path) -> None:
+    """Note that a person has thawed the run: after must not run again.
+
+    The pages may not reach the spool. Then the note lies beside it, and the process that would thaw finds it.
+    """
+    settle(folder)
+    if not folder.is_dir():
+        note = _confirmation(folder)
+        note.parent.mkdir(mode=0o700, exist_ok=True)
+        note.touch(mode=0o600)
+
+
+def settle_if_confirmed(folder: Path) -> bool:
+    """Settle a run for which there is a note of `confirm`; tell whether there was one. Only the lock's holder calls.
+
+    A note counts only where nobody but the server's own processes can make one.
+    """
+    note = _confirmation(folder)
+    if not os.path.lexists(note):
+        return False
+    try:
+        with trust.folder(note.parent.parent, follow=True):
+            pass
+    except UntrustedError:
+        return False
+    settle(folder)
+    note.unlink(missing_ok=True)
+    return True
+
+
+def _confirmation(folder: Path) -> Path:
+    return folder.parent.parent / "confirmed" / folder.name
+
+
 def read(folder: Path, name: str = RECORD) -> Record:
     """Return the record; FileNotFoundError if none was written, UnreadableRecordError if it is not sufficient.
 

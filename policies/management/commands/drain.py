@@ -12,6 +12,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from n2wbackup.lib import clock, home
+from n2wbackup.lib.trust import UntrustedError
 from n2wbackup.processes import serve_lock
 
 _LOOK_SECONDS = 0.1
@@ -33,6 +34,12 @@ class Command(BaseCommand):
         parser.add_argument("--json", action="store_true", help="print the result as JSON")
 
     def handle(self, *args: Any, **options: Any) -> None:
+        try:
+            self._drain(options)
+        except UntrustedError as error:
+            raise CommandError(str(error)) from error
+
+    def _drain(self, options: dict[str, Any]) -> None:
         began = clock.boottime()
         deadline = began + options["timeout"]
         path = home.serve_lock()

@@ -108,6 +108,8 @@ class Thawer:
 
     def _attempt(self, folder: Path, lock: int) -> bool:
         """Start the attempt that is due; tell whether one is due now or later."""
+        if spool.settle_if_confirmed(folder):
+            return False
         runtime = self._runtime / folder.name
         record, standing = thaw.look(folder, runtime)
         due = standing.due

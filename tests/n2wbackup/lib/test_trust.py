@@ -5,10 +5,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from django.core.exceptions import ImproperlyConfigured
+from django.core.management import CommandError, call_command
 from pytest_django import Settings
 
 from n2wbackup.lib import home, trust
 from n2wbackup.lib.trust import UntrustedError
+from n2wbackup.processes import serve_lock
+from n2wbackup.settings import env
 from tests.ground import processes, strangers
 
 
@@ -188,3 +192,47 @@ def test_neither_a_fifo_nor_a_device_is_waited_for(tmp_path: Path) -> None:
         trust.text("/dev/zero")
     with pytest.raises(UntrustedError, match="is a folder, not a file"):
         trust.text(tmp_path)
+
+
+def test_a_command_of_another_account_is_told_whose_it_is(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(env, "N2W_HOME", place)
+    monkeypatch.delenv("SECRET_KEY", raising=False)
+    (place / "secrets").chmod(0o700)
+    place.chmod(0o711)
+
+    def ask() -> None:
+        with pytest.raises(ImproperlyConfigured) as told:
+            env._secret("SECRET_KEY", lambda: "made")
+        assert str(told.value) == (
+            f"{place}/secrets/secret-key is for root only, and this command runs as nobody: run it as root."
+        )
+
+    strangers.does(ask)
+
+
+def test_a_thaw_goes_on_with_keys_that_the_start_refuses(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(env, "N2W_HOME", place)
+    monkeypatch.delenv("SECRET_KEY", raising=False)
+    key = place / "secrets" / "secret-key"
+    own = key.read_text().strip()
+
+    key.chmod(0o644)
+    assert env._secret("SECRET_KEY", lambda: "made") == own  # authentic, but not secret any more
+    strangers.gets(key)
+    assert env._secret("SECRET_KEY", lambda: "made") == "made"
+
+
+def test_a_lock_of_somebody_else_names_no_process_to_stop(place: Path) -> None:
+    lock = place / "serve.lock"
+    lock.write_text("1\n")
+    strangers.gets(lock)
+
+    for ask in (serve_lock.held, serve_lock.acquire, serve_lock.share):
+        with pytest.raises(UntrustedError, match="belongs to nobody"):
+            ask(lock)
+    with pytest.raises(CommandError, match=r"serve\.lock belongs to nobody"):
+        call_command("drain")

@@ -187,6 +187,20 @@ def test_what_is_frozen_is_thawed_though_the_home_is_open_to_all_and_complete_is
     assert any("complete is not run, because" in line for line in story(run))
 
 
+def test_in_a_home_that_others_can_change_nobodys_note_ends_a_thaw(backup: Backup) -> None:
+    run = left_frozen(backup)
+    _open_home()
+    note = home.spool().parent / "confirmed" / str(run.pk)
+    note.parent.mkdir()
+    note.touch()
+    for path in (note.parent, note):
+        strangers.gets(path)
+
+    backup.thaw(run)
+
+    assert backup.marks == ["before", "after 1"]
+
+
 def test_a_scripts_root_that_others_can_change_runs_no_script(
     backup: Backup, settings: Settings
 ) -> None:
