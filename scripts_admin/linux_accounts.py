@@ -3,6 +3,7 @@
 import os
 import pwd
 from dataclasses import dataclass
+from pathlib import Path
 
 from django.conf import settings
 
@@ -24,13 +25,18 @@ class LinuxAccount:
     home: str
 
 
+def runs_as_itself() -> bool:
+    """Tell whether scripts run as the server's own account, whichever it is."""
+    return bool(settings.N2W_RUN_SCRIPTS_AS == "self")
+
+
 def script_account(folder: Folder) -> LinuxAccount:
     """Return the account that the folder's scripts run as; AccountError if it does not exist.
 
     Root's folder has no single owner, so its scripts never run as the account of one person.
     """
     mode = settings.N2W_RUN_SCRIPTS_AS
-    if mode == "self":
+    if runs_as_itself():
         return _account(pwd.getpwuid(os.geteuid()))
     shared = mode == "cpmuser" or folder.is_root
     name = settings.N2W_SCRIPT_USER if shared else folder.name
@@ -45,7 +51,16 @@ def script_account(folder: Folder) -> LinuxAccount:
 
 
 def to_become(account: LinuxAccount) -> RunAs | None:
-    """Return the account to switch to, or None if this process already runs as it; AccountError if it cannot switch."""
+    """Return the account to switch to, or None if this process already runs as it; AccountError if it cannot switch.
+
+    Scripts are root's only where the settings say that they run as the server itself.
+    """
+    if account.identity.uid == 0 and not runs_as_itself():
+        message = (
+            f"Scripts must not run as root, and {account.identity.name} has its user id: name another account in "
+            "N2W_SCRIPT_USER, or set N2W_RUN_SCRIPTS_AS=self on a machine of your own."
+        )
+        raise AccountError(message)
     if account.identity.uid == os.geteuid():
         return None
     if os.geteuid() == 0:
@@ -59,12 +74,16 @@ def to_become(account: LinuxAccount) -> RunAs | None:
 
 
 def group_of(folder: Folder) -> int | None:
-    """Return the group that must be able to enter the folder; None if scripts run as the server's own account."""
+    """Return the group that must be able to enter the folder; None if scripts run as the server's own account.
+
+    The pages ask, too, and may run as another account than the workers, to whom the home belongs.
+    """
     try:
-        identity = to_become(script_account(folder))
+        identity = script_account(folder).identity
     except AccountError:
         return None  # the system check reports it; no script is started
-    return identity.gid if identity else None
+    server = Path(settings.N2W_HOME).stat().st_uid
+    return identity.gid if server == 0 and identity.uid != 0 and not runs_as_itself() else None
 
 
 def _account(entry: pwd.struct_passwd) -> LinuxAccount:

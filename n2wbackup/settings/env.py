@@ -5,6 +5,7 @@ A secret may also be in a file: `SECRET_KEY_FILE=/run/secrets/key`. Missing keys
 cannot be read.
 """
 
+import os
 from collections.abc import Callable
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
@@ -14,7 +15,8 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.management.utils import get_random_secret_key
 from environ import FileAwareEnv
 
-from n2wbackup.lib import once
+from n2wbackup.lib import once, trust
+from n2wbackup.lib.trust import ExposedError, UntrustedError
 
 __all__ = [
     "BASE_DIR",
@@ -26,12 +28,16 @@ __all__ = [
     "N2W_RUN_SCRIPTS_AS",
     "N2W_SCRIPTS_ROOT",
     "N2W_SCRIPT_USER",
+    "N2W_SECRET_FILES",
     "N2W_SESSION_IDLE_MINUTES",
     "N2W_TRUSTED_PROXIES",
     "SECRET_KEY",
 ]
 
 BASE_DIR = Path(__file__).resolve().parents[2]
+
+# Files that a variable NAME_FILE names. They are judged when a command starts, not here: a thaw needs none of them.
+N2W_SECRET_FILES = list[Path]()
 
 _env = FileAwareEnv()
 _LAST_PORT = 65535
@@ -40,6 +46,9 @@ _DAY_MINUTES = 1_440
 
 def read(name: str, default: str = "") -> str:
     """Return the variable, or the content of the file in `<name>_FILE`, without blanks around it."""
+    named = os.environ.get(f"{name}_FILE")
+    if named:
+        _note_secret_file(name, Path(named).absolute())
     try:
         return str(_env.str(name, default)).strip()
     except OSError as error:
@@ -47,6 +56,15 @@ def read(name: str, default: str = "") -> str:
             f"{name}_FILE names {error.filename}, which cannot be read ({error.strerror}): "
             "correct the name or the file's permissions."
         ) from error
+
+
+def _note_secret_file(name: str, path: Path) -> None:
+    if path.exists() and not path.is_file():
+        raise ImproperlyConfigured(
+            f"{name}_FILE names {path}, which is not a regular file: put the value into a file."
+        )
+    if path not in N2W_SECRET_FILES:
+        N2W_SECRET_FILES.append(path)
 
 
 def flag(name: str) -> bool:
@@ -83,7 +101,16 @@ def _secret(name: str, make: Callable[[], str]) -> str:
         return given
     path = N2W_HOME / "secrets" / name.lower().replace("_", "-")
     try:
-        return once.text(path, make)
+        return once.text(path, make, secret=True)
+    except ExposedError as error:
+        return error.text.strip() or make()  # authentic; every command but a thaw refuses to start
+    except UntrustedError:
+        return make()  # as above; a thaw goes on with a key that opens nothing
+    except PermissionError as error:
+        owner, own = trust.account(N2W_HOME.stat().st_uid), trust.account(os.geteuid())
+        raise ImproperlyConfigured(
+            f"{path} is for {owner} only, and this command runs as {own}: run it as {owner}."
+        ) from error
     except (OSError, ValueError) as error:
         raise ImproperlyConfigured(
             f"{name} is not set and cannot be stored in {path} ({error}): set {name} or {name}_FILE."

@@ -20,7 +20,7 @@ def start_and_keep(
     *, policy: Policy, trigger: Trigger, test_phase: str = "", test_argument: str = ""
 ) -> Run:
     """Start a run and keep it to its end; no hint is sent, so that no worker takes it first."""
-    thawer = abandoned.Thawer(home.spool(), home.runtime())
+    thawer = abandoned.Thawer(home.spool(), home.runtime_to_thaw())
     with broker.silenced():
         run = runs.start(
             policy=policy, trigger=trigger, test_phase=test_phase, test_argument=test_argument

@@ -9,12 +9,14 @@ from pathlib import Path
 
 from django.conf import settings
 
+from n2wbackup.lib import trust
+from n2wbackup.lib.trust import UntrustedError
 from scripts_admin.domain import names
 from scripts_admin.domain.phases import Outcome, Phase
 from scripts_admin.domain.shown import shown
 from scripts_admin.folders import account, judging
 from scripts_admin.folders.account import Account, AccountLostError
-from scripts_admin.guard.spool import RunAs
+from scripts_admin.guard.spool import COPY_MODE, RunAs
 from scripts_admin.models import Folder
 
 SCRIPT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -57,6 +59,17 @@ def path(folder: Folder) -> Path:
     return root if folder.is_root else root / folder.name
 
 
+def distrust() -> str:
+    """Return a sentence if the root of all script folders can be changed by somebody else, else ""."""
+    try:
+        with trust.folder(Path(settings.N2W_SCRIPTS_ROOT), follow=True):
+            return ""
+    except FileNotFoundError:
+        return ""
+    except UntrustedError as error:
+        return f"No script is run, because {error}"
+
+
 def create(folder: Folder, group: int | None = None) -> Path:
     """Create the folder on disk if it is missing, closed to everyone but the server and `group`.
 
@@ -65,15 +78,21 @@ def create(folder: Folder, group: int | None = None) -> Path:
     root = Path(settings.N2W_SCRIPTS_ROOT)
     if not root.is_dir():
         root.mkdir(parents=True)
-        root.chmod(0o711)  # accounts pass through it to their own folder, but cannot list it
+        # Accounts pass through it to their own folder, but cannot list it.
+        _give(root, 0o711)
     place = path(folder)
     if place.is_dir():
         return place
     place.mkdir()
-    if group is not None:
-        os.chown(place, -1, group)
-    place.chmod(0o2770 if group is not None else 0o700)
+    _give(place, 0o2770 if group is not None else 0o700, group)
     return place
+
+
+def _give(place: Path, mode: int, group: int | None = None) -> None:
+    """Give a new folder to the account that owns the one above, which is not ours if we are the pages."""
+    owner = place.parent.stat().st_uid
+    os.chown(place, -1 if owner == os.geteuid() else owner, -1 if group is None else group)
+    place.chmod(mode)
 
 
 def entries(folder: Folder) -> list[Entry]:
@@ -134,21 +153,23 @@ def _why_not_run(script: Path, asked: Account, environment: Mapping[str, str] | 
 def copy(folder: Folder, script: Path, destination: Path, identity: RunAs | None) -> None:
     """Copy a script so that it can run as `identity` even when its folder is gone; the copy is fsynced.
 
-    OSError if the script was replaced by something else after it was checked.
+    The copy is the server's: `identity` may read and run it through its group, and cannot change it. OSError if
+    the script was replaced by something else after it was checked.
     """
     source = _open_inside(folder, script)
     try:
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-        target = os.open(destination, flags, 0o600)
+        with trust.folder(destination.parent) as within:
+            target = os.open(destination.name, flags, 0o600, dir_fd=within)
         try:
             with (
                 os.fdopen(os.dup(source), "rb") as read,
                 os.fdopen(os.dup(target), "wb") as written,
             ):
                 written.write(read.read(MAX_BYTES))
-            os.fchmod(target, 0o500)
             if identity is not None:
-                os.fchown(target, identity.uid, identity.gid)
+                os.fchown(target, -1, identity.gid)
+            os.fchmod(target, COPY_MODE)
             os.fsync(target)
         finally:
             os.close(target)

@@ -2,18 +2,21 @@
 
 Within the window nothing may be written to a disk, because it may be the frozen one. tmpfs cannot be frozen,
 and it is emptied exactly when the pids in it lose their meaning: at a reboot. There is one writer at a time:
-the process that holds the run's lock.
+the process that holds the run's lock. A journal that somebody else may have written counts as lost.
 """
 
 import errno
 import json
 import os
+import shutil
 import time
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from n2wbackup.lib import trust
+from n2wbackup.lib.trust import UntrustedError
 from scripts_admin.domain.phases import Outcome, Phase, ThawBy
 from scripts_admin.guard import linux
 
@@ -116,8 +119,9 @@ def read_if_there(folder: Path) -> Journal | None:
     """
     journal = Journal()
     try:
-        text = (folder / NAME).read_text(encoding="utf-8")
-    except FileNotFoundError:
+        with trust.folder(folder, closed=False) as within:
+            text = trust.text(folder / NAME, within=within)
+    except (FileNotFoundError, UntrustedError):
         return None
     for line in text.split("\n"):
         with suppress(AttributeError, KeyError, TypeError, ValueError):
@@ -140,14 +144,26 @@ class Writer:
             self._descriptor = os.open(os.devnull, os.O_WRONLY)
             return
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
-        self._descriptor = os.open(folder / NAME, flags, 0o600)
+        with trust.folder(folder) as within:
+            with suppress(FileNotFoundError), trust.file(folder / NAME, within=within):
+                pass
+            flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
+            self._descriptor = os.open(NAME, flags, 0o600, dir_fd=within)
         # A writer that was killed in the middle of a line left no newline: do not append to that line.
         self._torn = os.fstat(self._descriptor).st_size > 0
 
     @classmethod
     def or_none(cls, folder: Path) -> "Writer":
-        """Open the journal, or one that keeps nothing if there is no room: a thaw goes on without a journal."""
+        """Open the journal, or one that keeps nothing if there is no room: a thaw goes on without a journal.
+
+        What cannot be trusted makes room for a new journal: it counted as lost.
+        """
+        try:
+            return cls(folder)
+        except UntrustedError:
+            shutil.rmtree(folder, ignore_errors=True)
+        except OSError:
+            return cls(None)
         try:
             return cls(folder)
         except OSError:

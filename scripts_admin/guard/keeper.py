@@ -65,17 +65,20 @@ class Guard:
         lock: int,
         secrets: Sequence[bytes] = (),
         single: tuple[Phase, str, int] | None = None,
+        *,
+        as_itself: bool = False,
     ) -> None:
         """Start a guard and give it the run's lock; this process no longer holds the lock on return.
 
-        `single`: phase, argument and attempt of one script to run outside a window.
+        `single`: phase, argument and attempt of one script to run outside a window. `as_itself`: the scripts may
+        run as the server's own account even if that is root.
         """
         try:
             warm()
             self._pipe, theirs = _context.Pipe()
             worker = linux.identify(os.getpid())
             orders = guard.Orders(
-                spool_folder, runtime_folder, guard.Lock(lock), worker, tuple(secrets)
+                spool_folder, runtime_folder, guard.Lock(lock), worker, tuple(secrets), as_itself
             )
             target = guard.run_single if single else guard.keep_window
             self._process = _context.Process(target=target, args=(theirs, orders, *(single or ())))

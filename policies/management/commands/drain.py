@@ -12,6 +12,7 @@ from django.conf import settings
 from django.core.management.base import CommandError, CommandParser
 
 from n2wbackup.lib import clock, home
+from n2wbackup.lib.trust import UntrustedError
 from n2wbackup.processes import serve_lock
 from policies.management import output
 
@@ -34,6 +35,12 @@ class Command(output.Command):
         parser.add_argument("--json", action="store_true", help="print the result as JSON")
 
     def handle(self, *args: Any, **options: Any) -> None:
+        try:
+            self._drain(options)
+        except UntrustedError as error:
+            raise CommandError(str(error)) from error
+
+    def _drain(self, options: dict[str, Any]) -> None:
         began = clock.boottime()
         deadline = began + options["timeout"]
         path = home.serve_lock()

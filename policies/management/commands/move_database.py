@@ -6,16 +6,17 @@ from pathlib import Path
 from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from n2wbackup.lib import home, moving
 from n2wbackup.processes import serve_lock
 from n2wbackup.settings import database
 from policies.domain.runs.sequence import State
+from policies.management import output
 from policies.models import Run
 
 
-class Command(BaseCommand):
+class Command(output.Command):
     help = (
         "Copy all rows into an empty database, which gets its tables first. All or nothing; the database in "
         "use stays as it is. Stop the server before, and set DATABASE_URL after."

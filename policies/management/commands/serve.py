@@ -3,6 +3,7 @@
 import logging
 from typing import Any
 
+from django.core.checks import Tags
 from django.core.management.base import CommandError, CommandParser
 from django.db import DatabaseError, connection
 
@@ -14,6 +15,8 @@ from policies.management import output
 from policies.services.watch import abandoned
 
 log = logging.getLogger(__name__)
+
+_RUN_SCRIPTS = {"freeze", "work"}
 
 
 class Command(output.Command):
@@ -36,6 +39,9 @@ class Command(output.Command):
         # Before the system checks: a check that fails must leave nothing frozen.
         if options["only"] is None:
             _thaw_first()
+        elif options["only"] not in _RUN_SCRIPTS:
+            # It neither becomes another account nor needs the script folders, which its sandbox may hide.
+            self.requires_system_checks = [Tags.models]
         return super().execute(*args, **options)
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -76,6 +82,6 @@ def _thaw_first() -> None:
     """
     try:
         home.keep_temporary_files_in_memory()
-        abandoned.Thawer(home.spool(), home.runtime()).turn()
+        abandoned.Thawer(home.spool(), home.runtime_to_thaw()).turn()
     except Exception:
         log.exception("looking for frozen applications failed; the watchdog tries again")

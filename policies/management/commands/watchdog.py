@@ -33,7 +33,7 @@ class Command(output.Command):
         clerk = Beside("watchdog's clerk", _keep_the_rows)
         clerk.keep()
         keeper.warm()
-        thawer = abandoned.Thawer(home.spool(), home.runtime())
+        thawer = abandoned.Thawer(home.spool(), home.runtime_to_thaw())
         while True:
             try:
                 thawer.turn()
@@ -48,7 +48,7 @@ def _keep_the_rows() -> None:
 
     It may hang on a frozen disk or an unreachable database: no process waits for it.
     """
-    post_office.start(SpoolAlarms(home.spool(), home.runtime()))
+    post_office.start(SpoolAlarms(home.spool(), home.runtime_to_thaw()))
     while True:
         try:
             abandoned.enter_all()

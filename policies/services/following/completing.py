@@ -8,6 +8,7 @@ from uuid import UUID
 
 from n2wbackup.lib import clock, home
 from n2wbackup.lib.cas import compare_and_set
+from n2wbackup.lib.trust import UntrustedError
 from policies.domain.runs import verdict
 from policies.domain.runs.sequence import State
 from policies.models import Run
@@ -15,6 +16,7 @@ from policies.selectors.runs import facts
 from policies.services import runs
 from policies.services.window import ending, scripts, sealing
 from policies.services.window.keeping import runtime_folder
+from scripts_admin import linux_accounts
 from scripts_admin.domain.phases import Phase
 from scripts_admin.guard import keeper, spool
 from scripts_admin.guard.keeper import GuardLostError
@@ -28,21 +30,39 @@ LOCK_SECONDS = 3.0
 
 def execute(run_id: UUID) -> None:
     """Run complete and end the run, unless another process is doing so."""
-    folder = spool.create(home.spool(), str(run_id))
-    held = spool.try_lock(folder, spool.KEEPER)
+    try:
+        home.verify()
+        folder = spool.create(home.spool(), str(run_id))
+        held = spool.try_lock(folder, spool.KEEPER)
+    except UntrustedError as error:
+        _end_without(run_id, str(error))
+        return
     if held is None:
         return
     try:
-        run = (
-            Run.objects.select_related("policy__folder", "account")
-            .defer("account__secret_access_key")
-            .filter(pk=run_id)
-            .first()
-        )
-        if run is not None and run.state == State.COMPLETING and not run.complete_started_at:
+        run = _due(run_id)
+        if run is not None:
             _run(run, folder)
     finally:
         os.close(held)
+
+
+def _due(run_id: UUID) -> Run | None:
+    """Return the run if its complete is due."""
+    return (
+        Run.objects.select_related("policy__folder", "account")
+        .defer("account__secret_access_key")
+        .filter(pk=run_id, state=State.COMPLETING, complete_started_at=None)
+        .first()
+    )
+
+
+def _end_without(run_id: UUID, problem: str) -> None:
+    """End the run without complete: what would be executed may be somebody else's."""
+    run = _due(run_id)
+    if run is not None and _claim(run):
+        runs.record(run, f"complete is not run, because {problem}")
+        ending.finish(run, home.spool() / str(run_id))
 
 
 def _run(run: Run, folder: Path) -> None:
@@ -106,7 +126,10 @@ def _run_script(
 ) -> None:
     single = (Phase.COMPLETE, argument, 1)
     try:
-        guard = keeper.Guard(folder, runtime_folder(run.pk), lock, secrets, single)
+        itself = linux_accounts.runs_as_itself()
+        guard = keeper.Guard(
+            folder, runtime_folder(run.pk), lock, secrets, single, as_itself=itself
+        )
         guard.wait_until_done(command.timeout_seconds + ANSWER_SECONDS)
         guard.release()
     except (GuardLostError, OSError):

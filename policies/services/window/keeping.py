@@ -16,6 +16,8 @@ from uuid import UUID
 from django.db import InterfaceError, OperationalError, close_old_connections
 
 from n2wbackup.lib import clock, home
+from n2wbackup.lib.home import RuntimeFolderError
+from n2wbackup.lib.trust import UntrustedError
 from policies.domain.errors import BackupError, ThrottledError
 from policies.domain.runs.sequence import Event
 from policies.models import Policy, Run
@@ -24,6 +26,7 @@ from policies.services.alarms import sealed_urls
 from policies.services.window import entering, preparing, scripts, sealing
 from policies.services.window.preparing import Deferred, Plan
 from policies.services.window.volley import Volley
+from scripts_admin import linux_accounts
 from scripts_admin.domain.phases import FINE, Phase
 from scripts_admin.guard import journal, keeper, linux, spool, thaw
 from scripts_admin.guard.keeper import Guard, GuardLostError
@@ -42,7 +45,12 @@ def execute(run_id: UUID, *, draining: Callable[[], bool] = lambda: False) -> No
     """Take a queued run through its window, if it is still queued and no other process has it."""
     if draining():
         return
-    folder = spool.create(home.spool(), str(run_id))
+    try:
+        home.verify()
+        folder = spool.create(home.spool(), str(run_id))
+    except UntrustedError as error:
+        _refuse(run_id, str(error))
+        return
     held = spool.try_lock(folder, spool.KEEPER)
     if held is None:
         return
@@ -55,8 +63,16 @@ def execute(run_id: UUID, *, draining: Callable[[], bool] = lambda: False) -> No
 
 
 def runtime_folder(run_id: object) -> Path:
-    """Return the run's folder in tmpfs."""
-    return home.runtime() / str(run_id)
+    """Return the run's folder in tmpfs; on disk only where a thaw has no other."""
+    return home.runtime_to_thaw() / str(run_id)
+
+
+def _refuse(run_id: UUID, problem: str) -> None:
+    """End a queued run: what it would execute and believe may be somebody else's."""
+    run = runs.claim(run_id)
+    if run is not None:
+        reason = f"Nothing was frozen or backed up, because {problem}"
+        runs.apply(run, Event.NOTHING_LEFT, reason, reason=reason)
 
 
 def _keep(run: Run, folder: Path, draining: Callable[[], bool]) -> None:
@@ -179,17 +195,21 @@ def _start_guard(plan: Plan, folder: Path, runtime: Path) -> Guard | None:
         with _closed_on_failure(lock):
             record = scripts.spool_record(run, plan.policy, plan.scripts, folder)
             spool.remove(runtime)
+            home.runtime()  # a window needs its journal in memory; only a thaw takes another
             journal.create(runtime)
             sealed_urls.write(folder, plan.policy)
             spool.write(folder, record)
-        guard = keeper.Guard(folder, runtime, lock, sealing.secrets(run.account))
+        itself = linux_accounts.runs_as_itself()
+        guard = keeper.Guard(folder, runtime, lock, sealing.secrets(run.account), as_itself=itself)
         if not guard.wait_until_ready():
             log.warning(
                 "the guard was not preloaded: windows take more time and memory than necessary"
             )
-    except (GuardLostError, OSError) as error:
+    except (GuardLostError, RuntimeFolderError, OSError) as error:
         spool.settle(folder)
-        reason = f"The guard of the window could not be started ({error!r}): nothing was frozen."
+        said = isinstance(error, (RuntimeFolderError, UntrustedError))
+        what = str(error).removesuffix(".") if said else repr(error)
+        reason = f"The guard of the window could not be started ({what}): nothing was frozen."
         runs.apply(run, Event.NOTHING_LEFT, reason, reason=reason)
         return None
     return guard
@@ -241,4 +261,5 @@ def _thaw(plan: Plan, folder: Path, runtime: Path, lock: int) -> Guard | None:
     if standing.due is None:
         os.close(lock)
         return None
-    return thaw.start(folder, runtime, lock, standing.due, secrets)
+    itself = linux_accounts.runs_as_itself()
+    return thaw.start(folder, runtime, lock, standing.due, secrets, as_itself=itself)

@@ -64,6 +64,9 @@ def resolve(run: Run, policy: Policy) -> Scripts:
     if not permissions.may_run(policy.owner, policy.folder):
         problem = f"{policy.owner} is not allowed to use the script folder {policy.folder}: no script is run."
         return _none(scripts, problem)
+    distrust = storage.distrust()
+    if distrust:
+        return _none(scripts, distrust)
     try:
         scripts.account = linux_accounts.script_account(policy.folder)
         scripts.identity = linux_accounts.to_become(scripts.account)
