@@ -8,7 +8,7 @@ from pathlib import Path
 from django.conf import settings
 
 from scripts_admin.guard.spool import RunAs
-from scripts_admin.models import Folder
+from scripts_admin.models import Folder, FormerFolder
 
 MODES = ("cpmuser", "owner", "self")
 
@@ -41,13 +41,27 @@ def script_account(folder: Folder) -> LinuxAccount:
     shared = mode == "cpmuser" or folder.is_root
     name = settings.N2W_SCRIPT_USER if shared else folder.name
     try:
-        return _account(pwd.getpwnam(name))
+        found = _account(pwd.getpwnam(name))
     except KeyError:
         message = (
             f"The Linux account {name} does not exist, so no script can run as it: create it, or set "
             "N2W_RUN_SCRIPTS_AS."
         )
         raise AccountError(message) from None
+    if not shared:
+        _refuse_former(found.identity)
+    return found
+
+
+def _refuse_former(identity: RunAs) -> None:
+    """Raise AccountError if the account was a deleted user's: the kernel knows it by its uid, and so do we."""
+    if FormerFolder.objects.filter(linux_uid=identity.uid).exists():
+        message = (
+            f"The Linux account {identity.name} (uid {identity.uid}) was the account of a deleted user, whose files "
+            "and keys its home may hold, so no script runs as it: remove the account with its home, create it "
+            "again, and then delete its line under Former folders in the admin."
+        )
+        raise AccountError(message)
 
 
 def to_become(account: LinuxAccount) -> RunAs | None:
@@ -76,14 +90,20 @@ def to_become(account: LinuxAccount) -> RunAs | None:
 def group_of(folder: Folder) -> int | None:
     """Return the group that must be able to enter the folder; None if scripts run as the server's own account.
 
-    The pages ask, too, and may run as another account than the workers, to whom the home belongs.
+    AccountError if they can run as nobody. The pages ask, too, and may run as another account than the workers, to
+    whom the home belongs.
     """
-    try:
-        identity = script_account(folder).identity
-    except AccountError:
-        return None  # the system check reports it; no script is started
+    identity = script_account(folder).identity
     server = Path(settings.N2W_HOME).stat().st_uid
     return identity.gid if server == 0 and identity.uid != 0 and not runs_as_itself() else None
+
+
+def uid_of(name: str) -> int | None:
+    """Return the uid of the Linux account with this name, if there is one."""
+    try:
+        return pwd.getpwnam(name).pw_uid
+    except KeyError:
+        return None
 
 
 def _account(entry: pwd.struct_passwd) -> LinuxAccount:

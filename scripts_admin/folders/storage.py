@@ -3,6 +3,7 @@
 import errno
 import os
 import stat
+import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,11 @@ from scripts_admin.guard.spool import COPY_MODE, RunAs
 from scripts_admin.models import Folder
 
 SCRIPT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+FORMER = ".former"  # below the scripts root: the folders of deleted users
+_ROOT_MODE = 0o711  # accounts pass through it to their own folder, but cannot list it
+_OWN_MODE = 0o700
+# The script account may write, or an administrator took that away: both are right.
+_GROUP_MODES = (0o2770, 0o2750)
 MAX_BYTES = 64 * 1024 * 1024  # per script; each run keeps copies of two
 _KINDS = {
     stat.S_IFDIR: "is a folder",
@@ -78,21 +84,68 @@ def create(folder: Folder, group: int | None = None) -> Path:
     root = Path(settings.N2W_SCRIPTS_ROOT)
     if not root.is_dir():
         root.mkdir(parents=True)
-        # Accounts pass through it to their own folder, but cannot list it.
-        _give(root, 0o711)
+        _give(root, _ROOT_MODE)
     place = path(folder)
-    if place.is_dir():
-        return place
-    place.mkdir()
-    _give(place, 0o2770 if group is not None else 0o700, group)
+    if not place.is_dir():
+        place.mkdir(mode=_OWN_MODE)
+        _give(place, _OWN_MODE)
+    mend(folder, group)
     return place
 
 
-def _give(place: Path, mode: int, group: int | None = None) -> None:
+def _give(place: Path, mode: int) -> None:
     """Give a new folder to the account that owns the one above, which is not ours if we are the pages."""
     owner = place.parent.stat().st_uid
-    os.chown(place, -1 if owner == os.geteuid() else owner, -1 if group is None else group)
+    os.chown(place, -1 if owner == os.geteuid() else owner, -1)
     place.chmod(mode)
+
+
+def mend(folder: Folder, group: int | None) -> None:
+    """Give an existing folder the mode and the group that `create` gives; a folder that is missing stays so.
+
+    PermissionError if it is open to everyone and the server may not close it. A folder that is closed
+    enough and belongs to somebody else stays as it is.
+    """
+    try:
+        opened = os.open(path(folder), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return
+    try:
+        _mend(opened, folder, group)
+    except PermissionError:
+        if stat.S_IMODE(os.fstat(opened).st_mode) & stat.S_IWOTH:
+            raise
+    finally:
+        os.close(opened)
+
+
+def _mend(opened: int, folder: Folder, group: int | None) -> None:
+    status = os.fstat(opened)
+    mode = stat.S_IMODE(status.st_mode)
+    if folder.is_root:
+        wanted = (mode | _ROOT_MODE) & ~(stat.S_IROTH | stat.S_IWOTH)
+    elif group is None:
+        wanted = _OWN_MODE
+    else:
+        wanted = mode if mode in _GROUP_MODES else _GROUP_MODES[0]
+        if status.st_gid != group:
+            os.fchown(opened, -1, group)
+    if stat.S_IMODE(os.fstat(opened).st_mode) != wanted:  # a change of the group may take bits away
+        os.fchmod(opened, wanted)
+
+
+def set_aside(folder: Folder) -> Path | None:
+    """Move what is in the folder's place to where only the server can go; None if there is nothing.
+
+    OSError if that failed: then the place still holds it.
+    """
+    place, aside = path(folder), Path(settings.N2W_SCRIPTS_ROOT) / FORMER
+    if folder.is_root or not os.path.lexists(place):
+        return None
+    aside.mkdir(mode=_OWN_MODE, exist_ok=True)
+    _give(aside, _OWN_MODE)
+    target = aside / f"{folder.name}-{uuid.uuid4()}"
+    return place.rename(target)
 
 
 def entries(folder: Folder) -> list[Entry]:

@@ -7,6 +7,7 @@ from scripts_admin.models.folder import (
     FolderGroupPermission,
     FolderQuerySet,
     FolderUserPermission,
+    FormerFolder,
 )
 from scripts_admin.models.user import User
 
@@ -17,5 +18,6 @@ __all__ = [
     "FolderGroupPermission",
     "FolderQuerySet",
     "FolderUserPermission",
+    "FormerFolder",
     "User",
 ]

@@ -19,6 +19,7 @@ from scripts_admin.guard import linux, spool
 from scripts_admin.guard.spool import RunAs, ScriptCommand
 from scripts_admin.linux_accounts import AccountError, LinuxAccount
 from scripts_admin.models import Folder
+from scripts_admin.services import folders
 
 log = logging.getLogger(__name__)
 
@@ -70,8 +71,16 @@ def resolve(run: Run, policy: Policy) -> Scripts:
     try:
         scripts.account = linux_accounts.script_account(policy.folder)
         scripts.identity = linux_accounts.to_become(scripts.account)
+        _make_ready(scripts)
     except AccountError as error:
         return _none(scripts, str(error))
+    except OSError as error:
+        place = shown(str(storage.path(policy.folder)))
+        problem = (
+            f"The script folder {place} could not be closed to others ({error.strerror}), so no script is run: "
+            "correct its owner and its permissions."
+        )
+        return _none(scripts, problem)
     environment = _environment(run, policy, scripts.account)
     with account.of(scripts.identity) as asked:
         for phase in Phase:
@@ -80,6 +89,10 @@ def resolve(run: Run, policy: Policy) -> Scripts:
     if run.is_test:
         _only_tested(scripts, run)
     return scripts
+
+
+def _make_ready(scripts: Scripts) -> None:
+    folders.ready(scripts.folder, scripts.identity.gid if scripts.identity else None)
 
 
 def _none(scripts: Scripts, problem: str) -> Scripts:

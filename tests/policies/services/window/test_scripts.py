@@ -193,6 +193,32 @@ def test_a_folder_that_cannot_be_read_freezes_nothing_and_is_told_once(
     assert run.reason.count("cannot be read by the server (Input/output error)") == 3
 
 
+def test_a_folder_is_closed_to_others_before_its_scripts_are_used(backup: Backup) -> None:
+    backup.scripts()
+    backup.folder.chmod(0o777)
+
+    assert backup.to_end().state == State.SUCCEEDED
+
+    assert backup.folder.stat().st_mode & 0o7777 == 0o700
+
+
+def test_a_folder_that_cannot_be_closed_to_others_runs_no_script(
+    backup: Backup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def denied(*_: object) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    backup.scripts()
+    backup.folder.chmod(0o777)
+    monkeypatch.setattr(os, "fchmod", denied)
+
+    run = backup.to_end()
+
+    assert backup.marks == []
+    assert (run.state, run.consistency) == (State.PARTIAL, "crash")
+    assert run.reason.count("could not be closed to others (Operation not permitted)") == 1
+
+
 def test_something_unforeseen_in_one_phase_concerns_this_phase_alone(
     backup: Backup, monkeypatch: pytest.MonkeyPatch
 ) -> None:
