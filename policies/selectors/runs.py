@@ -102,6 +102,7 @@ class PhaseRow(NamedTuple):
     ended_at: datetime | None = None
     stdout: str = ""
     stderr: str = ""
+    problem: str = ""  # why its script cannot run, known before the window
 
 
 class SnapshotRow(NamedTuple):
@@ -178,13 +179,15 @@ def detail(run: Run) -> RunDetail:
 
 def _phases(run: Run) -> tuple[PhaseRow, ...]:
     first = {result.phase: result for result in run.phases.all() if result.attempt == 1}
-    return tuple(_phase(phase, first.get(phase)) for phase in Phase)
+    problems = run.script_problems
+    return tuple(_phase(phase, first.get(phase), problems.get(phase, "")) for phase in Phase)
 
 
-def _phase(phase: str, result: PhaseResult | None) -> PhaseRow:
+def _phase(phase: str, result: PhaseResult | None, problem: str) -> PhaseRow:
     if result is None:
-        return PhaseRow(phase)
-    return PhaseRow(*(getattr(result, name) for name in PhaseRow._fields))
+        return PhaseRow(phase, problem=problem)
+    columns = (name for name in PhaseRow._fields if name != "problem")
+    return PhaseRow(*(getattr(result, name) for name in columns))._replace(problem=problem)
 
 
 def _target(target: RunTarget) -> TargetRow:

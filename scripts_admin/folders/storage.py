@@ -21,6 +21,7 @@ from scripts_admin.guard.spool import COPY_MODE, RunAs
 from scripts_admin.models import Folder
 
 SCRIPT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_LINTED_BYTES = 1024 * 1024
 FORMER = ".former"  # below the scripts root: the folders of deleted users
 _ROOT_MODE = 0o711  # accounts pass through it to their own folder, but cannot list it
 _OWN_MODE = 0o700
@@ -108,7 +109,10 @@ def mend(folder: Folder, group: int | None) -> None:
     """
     try:
         opened = os.open(path(folder), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    except FileNotFoundError:
+    except (
+        FileNotFoundError,
+        PermissionError,
+    ):  # if it may not be read, the look for scripts says so
         return
     try:
         _mend(opened, folder, group)
@@ -151,8 +155,23 @@ def set_aside(folder: Folder) -> Path | None:
 def entries(folder: Folder) -> list[Entry]:
     """Return everything in the folder that is not ignored, sorted; OSError if the folder cannot be read."""
     place = path(folder)
-    listed = sorted(name for name in os.listdir(place) if not names.is_ignored(name))  # noqa: PTH208 - names only
-    return [Entry(shown(name), why_not_taken(folder, place / name)) for name in listed]
+    found = sorted(name for name in listed(folder) if not names.is_ignored(name))
+    return [Entry(shown(name), why_not_taken(folder, place / name)) for name in found]
+
+
+def listed(folder: Folder) -> list[str]:
+    """Return the names of everything in the folder; none if there is no folder, OSError if it cannot be read."""
+    try:
+        return os.listdir(path(folder))  # noqa: PTH208 - one call; iterdir would make a Path of each name
+    except FileNotFoundError:
+        return []
+
+
+def has_windows_line_ends(folder: Folder, script: Path) -> bool:
+    """Tell whether a script, and no binary, has a line that ends in CRLF; of a long script the beginning is read."""
+    with os.fdopen(_open_inside(folder, script), "rb") as file:
+        text = file.read(_LINTED_BYTES)
+    return text.startswith(b"#!") and b"\r\n" in text
 
 
 def find(
@@ -169,9 +188,7 @@ def find(
     `asked` answers for `identity`, if it was started already. `environment` is the script's.
     """
     try:
-        listed = os.listdir(path(folder))  # noqa: PTH208 - one call; iterdir would make a Path of each name
-    except FileNotFoundError:
-        listed = []
+        found = names.candidates(listed(folder), phase, policy)
     except OSError as error:
         why = f"The script folder {path(folder)} cannot be read by the server ({error.strerror})"
         return Found(
@@ -179,7 +196,6 @@ def find(
             None,
             problem=f"{why}, so {phase} of {policy} is unknown: correct its permissions.",
         )
-    found = names.candidates(listed, phase, policy)
     if not found:
         return Found(phase, Outcome.MISSING)
     said = tuple(map(shown, found))
