@@ -10,6 +10,8 @@ from django.conf import settings
 from scripts_admin.guard.spool import RunAs
 from scripts_admin.models import Folder, FormerFolder
 
+FIRST_PERSON_UID = 1000
+NOBODY_UID = 65534
 MODES = ("cpmuser", "owner", "self")
 
 
@@ -49,12 +51,23 @@ def script_account(folder: Folder) -> LinuxAccount:
         )
         raise AccountError(message) from None
     if not shared:
-        _refuse_former(found.identity)
+        _refuse_others(found.identity)
     return found
 
 
-def _refuse_former(identity: RunAs) -> None:
-    """Raise AccountError if the account was a deleted user's: the kernel knows it by its uid, and so do we."""
+def is_system(uid: int | None) -> bool:
+    """Tell whether this is the uid of a system account, which is no person's."""
+    return uid is not None and (uid < FIRST_PERSON_UID or uid == NOBODY_UID)
+
+
+def _refuse_others(identity: RunAs) -> None:
+    """Raise AccountError if the account has the user's name and is somebody else's: the kernel knows it by its uid."""
+    if is_system(identity.uid):
+        message = (
+            f"The Linux account {identity.name} (uid {identity.uid}) is a system account that was made after the "
+            "user of this name, so no script runs as it: create another user for these policies."
+        )
+        raise AccountError(message)
     if FormerFolder.objects.filter(linux_uid=identity.uid).exists():
         message = (
             f"The Linux account {identity.name} (uid {identity.uid}) was the account of a deleted user, whose files "

@@ -5,7 +5,6 @@ deleted one is somebody else.
 """
 
 import logging
-import pwd
 from functools import partial
 from pathlib import Path
 
@@ -24,8 +23,6 @@ log = logging.getLogger(__name__)
 RESERVED = frozenset(
     {"root", "n2wbackup", "cpmuser", "admin-api", "static", "health", "all", "new"}
 )
-FIRST_PERSON_UID = 1000
-NOBODY_UID = 65534
 
 
 class UserNameError(Exception):
@@ -40,19 +37,11 @@ def check_user_name(name: str) -> None:
             "lower-case letters, digits, '_' or '-', and have at most 31 characters."
         )
         raise UserNameError(message)
-    if name in RESERVED or _is_system_account(name):
+    if name in RESERVED or linux_accounts.is_system(linux_accounts.uid_of(name)):
         message = (
             f"The user name {name!r} belongs to the system or is reserved: choose another name."
         )
         raise UserNameError(message)
-
-
-def _is_system_account(name: str) -> bool:
-    try:
-        uid = pwd.getpwnam(name).pw_uid
-    except KeyError:
-        return False
-    return uid < FIRST_PERSON_UID or uid == NOBODY_UID
 
 
 def root() -> Folder:

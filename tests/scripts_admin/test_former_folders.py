@@ -156,6 +156,9 @@ def test_the_linux_account_of_a_deleted_user_runs_no_script_of_the_next(
 
     accounts["alice"] = 4712  # the administrator made the account anew
     assert linux_accounts.script_account(second).identity.uid == 4712
+    accounts["alice"] = 117  # a package made it; it would have been refused as a user's name
+    with pytest.raises(AccountError, match=r"\(uid 117\) is a system account"):
+        linux_accounts.script_account(second)
     accounts["alice"] = 4711
     FormerFolder.objects.all().delete()
     assert linux_accounts.script_account(second).identity.uid == 4711
