@@ -152,7 +152,7 @@ def test_a_name_that_nobody_can_show_is_a_problem_in_words_that_everybody_can(
 
     why = "has a name that can be neither shown nor stored: rename it."
     assert said == [
-        f"before_p.\\n.sh {why}",
+        f"before_p.\\x0a.sh {why}",
         f"after_p.\\xff.sh {why}",
         f"complete_p.\\u202e.sh {why}",
     ]

@@ -2,7 +2,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("scripts_admin", "0001_initial")]
+    dependencies = [("scripts_admin", "0002_failed_logins")]
 
     operations = [
         migrations.CreateModel(
