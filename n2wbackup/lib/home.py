@@ -159,8 +159,19 @@ def keep_temporary_files_in_memory() -> None:
     """Make this process create its temporary files, such as the forkserver's socket, where no frozen disk blocks it.
 
     They are in a folder of this process, which is locked as long as it lives; folders of dead processes are removed.
+    Where memory has no room for them they are on disk: a thaw must not fail for that.
     """
     parent = runtime_to_thaw()
+    _remove_those_of_the_dead(parent)
+    try:
+        made = _own_temporary(parent)
+    except OSError as error:
+        log.warning("temporary files are on disk for now: %s", error)
+        made = _own_temporary(memory.on_disk(run()))
+    tempfile.tempdir = str(made)
+
+
+def _remove_those_of_the_dead(parent: Path) -> None:
     for left in parent.glob(f"{_TEMPORARY}*"):
         with suppress(OSError):  # it is locked, or another process removed it first
             held = _hold(left)
@@ -168,7 +179,6 @@ def keep_temporary_files_in_memory() -> None:
                 shutil.rmtree(left)
             finally:
                 os.close(held)
-    tempfile.tempdir = str(_own_temporary(parent))
 
 
 def _own_temporary(parent: Path) -> Path:

@@ -64,7 +64,7 @@ def on_disk(run: Path) -> Path:
     It is lost for its readers at a reboot, like the one in memory, because the pids in it mean nothing then.
     """
     boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-    path = run / f"journals-{boot}"
+    path = run / f"boot-{boot[:8]}"  # short: the path of a socket in it must be, too
     path.mkdir(mode=stat.S_IRWXU, exist_ok=True)
     return path
 

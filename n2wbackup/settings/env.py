@@ -84,7 +84,9 @@ def _home() -> Path:
     home = Path(read("N2W_HOME") or BASE_DIR / "var").expanduser().absolute()
     try:
         if not home.is_dir():
-            home.mkdir(parents=True, exist_ok=True)
+            for above in reversed([path for path in home.parents if not path.exists()]):
+                above.mkdir(mode=0o755, exist_ok=True)  # with any umask, only we may write there
+            home.mkdir(exist_ok=True)
             # Regardless of the umask: the accounts that scripts run as may pass through, but not list it.
             home.chmod(0o711)
     except OSError as error:

@@ -1,11 +1,14 @@
+import errno
 import os
 import shutil
 import stat
 import subprocess
 import sys
+import tempfile
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pytest_django import Settings
@@ -99,6 +102,24 @@ def test_a_thaw_has_its_journals_on_disk_where_memory_has_no_place(
     assert folder.is_relative_to(tmp_path / "run")
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     assert home.runtime_to_thaw() == folder
+
+
+def test_a_thaw_has_its_temporary_files_on_disk_where_memory_is_full(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, kept = tempfile.mkdtemp, tempfile.tempdir
+
+    def full(**names: Any) -> str:
+        if str(names["dir"]).startswith("/dev/shm"):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return str(real(**names))
+
+    monkeypatch.setattr(tempfile, "mkdtemp", full)
+    try:
+        home.keep_temporary_files_in_memory()
+        assert Path(str(tempfile.tempdir)).is_relative_to(tmp_path / "run")
+    finally:
+        tempfile.tempdir = kept
 
 
 def test_a_runtime_folder_on_a_disk_is_refused(

@@ -176,6 +176,33 @@ def test_a_link_elsewhere_gives_nobody_the_right_to_write(place: Path) -> None:
     home.verify()
 
 
+def test_the_home_of_a_server_that_is_not_root_is_its_own(place: Path) -> None:
+    for path in (place, *place.rglob("*")):
+        strangers.gets(path)
+
+    def ask() -> None:
+        assert home.problems() == []
+        assert home.runtime().stat().st_uid == strangers.UID
+        home.runtime().rmdir()
+
+    strangers.does(ask)
+
+
+def test_a_home_that_the_settings_make_is_trusted_with_any_umask(
+    place: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = place / "of" / "another" / "server"
+    monkeypatch.setenv("N2W_HOME", str(wanted))
+    umask = os.umask(0)
+    try:
+        settings.N2W_HOME = env._home()
+    finally:
+        os.umask(umask)
+
+    assert wanted == settings.N2W_HOME
+    assert home.problems() == []
+
+
 def test_what_is_not_there_yet_is_no_problem(place: Path) -> None:
     for path in (place / "spool", place / "run"):
         path.rmdir()

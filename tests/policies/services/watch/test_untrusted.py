@@ -14,6 +14,7 @@ from pytest_django import Settings
 from n2wbackup.lib import clock, home, memory
 from policies.domain.runs.sequence import State
 from policies.models import Alarm, Policy, Run, RunTarget
+from policies.services.alarms import sealed_urls
 from policies.services.following import completing
 from policies.services.watch import abandoned
 from policies.services.window import keeping
@@ -296,3 +297,10 @@ def test_another_account_is_told_who_can_thaw(
         "run it as root."
     )
     assert backup.marks == ["before"]
+
+
+def test_urls_that_somebody_else_put_beside_a_record_are_nobodys(backup: Backup) -> None:
+    folder = spool.create(home.spool(), "run")
+    os.mkfifo(folder / sealed_urls.NAME)
+
+    assert sealed_urls.read(folder) == []
