@@ -1,10 +1,14 @@
 """A run's end, decided from its rows. Nothing is executed here."""
 
+import logging
 from pathlib import Path
 
+from n2wbackup.lib import clock, outages
+from n2wbackup.lib.cas import compare_and_set
 from policies.domain.runs import verdict
-from policies.domain.runs.sequence import Event
-from policies.models import Run, RunTarget
+from policies.domain.runs.sequence import Event, State
+from policies.domain.runs.verdict import Consistency
+from policies.models import Run, RunSnapshot, RunTarget
 from policies.selectors.runs import facts
 from policies.services import runs
 from policies.services.window import entering
@@ -13,8 +17,58 @@ from scripts_admin.domain.phases import FINE, Outcome, Phase, ThawBy
 from scripts_admin.guard import journal, spool
 from scripts_admin.guard.spool import Record, UnreadableRecordError
 
+log = logging.getLogger(__name__)
 
-def finish(run: Run, folder: Path) -> None:
+
+def claim_complete(run: Run) -> bool:
+    """Note that complete is about to start; False if it has started, or the run was cancelled meanwhile."""
+    same = Run.objects.filter(pk=run.pk)
+    expected = {
+        "state": State.COMPLETING,
+        "complete_started_at": None,
+        "cancel_requested_at": run.cancel_requested_at,
+    }
+    run.complete_started_at = clock.now()
+    return compare_and_set(same, expected, complete_started_at=run.complete_started_at)
+
+
+def give_up(run: Run, folder: Path, problem: str) -> None:
+    """End a run although its complete, or its end, met an error; complete is not started any more.
+
+    If its rows cannot be judged either, the run ends by what its snapshots are: `partial` or `failed`.
+    """
+    if run.complete_started_at is None and not claim_complete(run):
+        return  # it was cancelled at this moment: the next hint ends it
+    try:
+        finish(run, folder, problem)
+    except outages.AWAY:
+        raise
+    except Exception:
+        log.exception("the end of run %s could not be judged", run.pk)
+        run.refresh_from_db()
+        _end_unjudged(run, problem)
+        spool.remove(folder, runtime_folder(run.pk))
+
+
+def _end_unjudged(run: Run, problem: str) -> None:
+    completed = RunSnapshot.objects.filter(
+        target__run=run, state=RunSnapshot.State.COMPLETED
+    ).exists()
+    end = State.PARTIAL if completed and not run.is_test else State.FAILED
+    if run.cancel_requested_at:
+        end = State.CANCELLED
+    worth = Consistency.CRASH if completed else Consistency.NONE
+    runs.apply(
+        run,
+        Event.COMPLETED,
+        f"ended: {end}",
+        end=end,
+        consistency=worth,
+        reason=_joined(run.reason, problem),
+    )
+
+
+def finish(run: Run, folder: Path, problem: str = "") -> None:
     """End a run after its complete has ended, or if it can never be known whether complete ended."""
     found = record(folder)
     attempt = journal.read(runtime_folder(run.pk)).attempts.get((Phase.COMPLETE, 1))
@@ -37,7 +91,7 @@ def finish(run: Run, folder: Path) -> None:
         f"ended: {end}",
         end=end,
         consistency=verdict.run_consistency(known_facts),
-        reason=run.reason or _reason(run, known_facts),
+        reason=_joined(run.reason or _reason(run, known_facts), problem),
     )
     if ended:
         spool.remove(folder, runtime_folder(run.pk))
@@ -49,6 +103,10 @@ def record(folder: Path) -> Record | None:
         return spool.read_any(folder)
     except (FileNotFoundError, UnreadableRecordError):
         return None
+
+
+def _joined(*reasons: str) -> str:
+    return " ".join(dict.fromkeys(filter(None, reasons)))
 
 
 def _reason(run: Run, known: verdict.Facts) -> str:
