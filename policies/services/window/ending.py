@@ -1,6 +1,7 @@
 """A run's end, decided from its rows. Nothing is executed here."""
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 
 from n2wbackup.lib import clock, outages
@@ -113,16 +114,17 @@ def _reason(run: Run, known: verdict.Facts) -> str:
     """Return one line with everything that failed."""
     parts = [
         _of_phase(run, phase, outcome)
-        for phase, outcome in (
-            (Phase.BEFORE, known.before),
-            (Phase.AFTER, known.after),
-            (Phase.COMPLETE, known.complete),
-        )
-        if outcome not in FINE and not (run.is_test and outcome == Outcome.NOT_RUN)
+        for phase, outcome in _phases(run, known)
+        if outcome not in FINE
     ]
     if run.thaw_by and run.thaw_by != ThawBy.WORKER:
         parts.append(f"the thaw was automatic ({run.thaw_by})")
-    parts += [f"{target}: {target.reason}" for target in run.targets.all() if target.reason]
+    targets = list(run.targets.all())
+    parts += [f"{target}: {target.reason}" for target in targets if target.reason]
+    if run.is_test:
+        parts += _nothing_tested(known)
+    elif not verdict.is_consistent_enough(known):
+        parts += _less_than_required(known, targets)
     return "; ".join(parts)
 
 
@@ -131,3 +133,42 @@ def _of_phase(run: Run, phase: Phase, outcome: Outcome) -> str:
     why = run.script_problems.get(phase, "")
     first = next((each for each in Phase if run.script_problems.get(each) == why), phase)
     return f"{phase} {outcome}: {why}" if why and first == phase else f"{phase} {outcome}"
+
+
+def _phases(run: Run, known: verdict.Facts) -> list[tuple[Phase, Outcome]]:
+    if run.is_test:
+        return list(verdict.tested(known).items())
+    return [
+        (Phase.BEFORE, known.before),
+        (Phase.AFTER, known.after),
+        (Phase.COMPLETE, known.complete),
+    ]
+
+
+def _nothing_tested(known: verdict.Facts) -> list[str]:
+    outcomes = verdict.tested(known)
+    asked = [outcomes[Phase(known.test_phase)]] if known.test_phase else outcomes.values()
+    if any(outcome != Outcome.MISSING for outcome in asked):
+        return []
+    return [f"there is no {known.test_phase} script to test".replace("  ", " ")]
+
+
+def _less_than_required(known: verdict.Facts, targets: Sequence[RunTarget]) -> list[str]:
+    """Say that the policy requires more, and why the run has less, as far as nothing else says it."""
+    parts = ["the snapshots are not application-consistent, which the policy requires"]
+    if known.before == Outcome.MISSING:
+        parts.append("there is no before script")
+    if known.after == Outcome.MISSING:
+        parts.append("there is no after script, which would prove that the application was held")
+    if _scripts_ran(known):
+        parts += [
+            f"{target}: its call returned after the thaw had begun"
+            for target in targets
+            if not target.returned_before_thaw and not target.reason
+        ]
+    return parts
+
+
+def _scripts_ran(known: verdict.Facts) -> bool:
+    """Tell whether both scripts of the window ran and succeeded."""
+    return known.before == known.after == Outcome.SUCCEEDED

@@ -13,6 +13,7 @@ from django.db import transaction
 from n2wbackup.lib import clock, home, storable
 from policies.adapters import session
 from policies.domain.errors import BackupError, ThrottledError
+from policies.domain.runs import verdict
 from policies.models import Account, Description, Policy, PolicyTarget, Run, RunTarget
 from policies.ports import Cloud, FireRequest, Instance, Volume
 from policies.services.window import credentials, descriptions, leases, permits, scripts
@@ -79,6 +80,7 @@ def prepare(run: Run) -> Plan | Deferred:
         raise BackupError(message)
     credentials.refuse_withdrawn(account)
     found = scripts.resolve(run, policy)
+    _require(run, policy, found)
     cloud = session.cloud(credentials.of(account))
     targets = list(policy.targets.all())
     resolved = _resolve(cloud, targets)
@@ -94,6 +96,12 @@ def prepare(run: Run) -> Plan | Deferred:
     if not run.is_test:
         _warm(cloud, plan.shots)
     return plan
+
+
+def _require(run: Run, policy: Policy, found: Scripts) -> None:
+    """Enter what the run needs to succeed, as the policy and its scripts say now."""
+    run.success_requires = verdict.required(policy.success_requires, has_before=found.has_before)
+    Run.objects.filter(pk=run.pk).update(success_requires=run.success_requires)
 
 
 def _resolve(cloud: Cloud, targets: Sequence[PolicyTarget]) -> list[_Resolved]:
