@@ -113,6 +113,11 @@ def is_consistent_enough(facts: Facts) -> bool:
     return facts.required != Consistency.APPLICATION or run_consistency(facts) == facts.required
 
 
+def is_only_crash_consistent(facts: Facts) -> bool:
+    """Tell whether there are usable snapshots, but less consistent ones than the policy requires."""
+    return run_consistency(facts) == Consistency.CRASH and not is_consistent_enough(facts)
+
+
 def end_state(facts: Facts) -> State:
     """Return the state that the run ends in."""
     if facts.cancelled:

@@ -2,7 +2,7 @@
 
 import logging
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 from uuid import UUID
@@ -32,6 +32,7 @@ LOST_ANSWER = timedelta(
 # Young snapshots are checked in each poll, older ones less often: (age from, every n-th poll).
 SLOWER = ((timedelta(minutes=10), 12), (timedelta(minutes=2), 3))
 _HOURS_WITHOUT_POLICY = DEFAULTS["snapshot_timeout_hours"]  # where the policy is deleted meanwhile
+_QUOTED_CHARACTERS = 300
 _FAILED = frozenset({"error", "recoverable"})
 
 
@@ -176,7 +177,7 @@ def _look(
     if isinstance(found, Snapshot):
         one.progress = min(100, max(0, found.progress))
         one.absent_polls, one.absent_since = 0, None
-        one.message = storable.text(found.message)
+        one.message = f'AWS says "{_one_line(found.message)}"' if found.message else ""
         if found.state == "completed":
             one.state, one.progress = states.COMPLETED, 100
         elif found.state in _FAILED:
@@ -247,11 +248,16 @@ def _settle_one(target: RunTarget, found: Sequence[Snapshot], now: datetime) -> 
     whole = {s.volume_id for s in own} == set(target.expected_volume_ids)
     if not own and waited:
         target.state = RunTarget.State.REFUSED
-        target.reason = f"{target.reason} No snapshot of it has the run's tag: none was created."
+        target.reason = (
+            "The answer to the call was lost, and no snapshot has the run's tag: none was created."
+        )
     elif whole or (own and waited):
         target.state = RunTarget.State.FIRED
         target.consistency = Consistency.CRASH
-        target.reason = f"{target.reason} The snapshots were found by their tag."
+        target.reason = (
+            "The answer to the call was lost, but the snapshots were found by their tag: they may have been made after "
+            "the thaw."
+        )
     else:
         return
     target.save(update_fields=["state", "reason", "consistency"])
@@ -296,8 +302,20 @@ def settle(run: Run) -> bool:
 
 def _ended_badly(one: RunSnapshot) -> str:
     """Return the snapshot with its state and the reason that AWS gave for it."""
-    why = f": {one.message.rstrip('.')}" if one.message else ""
+    why = f": {one.message}" if one.message else ""
     return f"{one.snapshot_id} ({one.state}{why})"
+
+
+def _advice(bad: Iterable[RunSnapshot]) -> str:
+    """Return what to do about an error of which AWS tells the cause."""
+    if any("key" in one.message.lower() for one in bad if one.state == RunSnapshot.State.ERROR):
+        return "Allow the account to use the volumes' KMS keys, then run the policy again."
+    return ""
+
+
+def _one_line(message: str) -> str:
+    words = storable.text(" ".join(message.split())).rstrip(".")
+    return words if len(words) <= _QUOTED_CHARACTERS else f"{words[: _QUOTED_CHARACTERS - 3]}..."
 
 
 def _decide(target: RunTarget) -> None:
@@ -308,5 +326,6 @@ def _decide(target: RunTarget) -> None:
     target.state = RunTarget.State.USABLE if whole else RunTarget.State.FAILED
     if bad:
         listed = ", ".join(_ended_badly(snapshot) for snapshot in bad)
-        target.reason = f"{target.reason} Not every snapshot was completed: {listed}.".strip()
+        reason = f"{target.reason} Not every snapshot was completed: {listed}."
+        target.reason = f"{reason} {_advice(bad)}".strip()
     target.save(update_fields=["state", "reason"])
