@@ -5,6 +5,7 @@ from uuid import UUID
 
 from celery import shared_task
 
+from n2wbackup.lib import each
 from n2wbackup.processes.draining import draining
 from policies.adapters import broker
 from policies.services.due import hints, retrying, ticking
@@ -39,9 +40,7 @@ def tag(run_id: str) -> None:
 @shared_task(name="policies.tasks.tick")
 def tick() -> None:
     """Send unclaimed hints again, and start the retries and runs that are due; this may take long."""
-    hints.resend()
-    retrying.tick()
-    ticking.tick()
+    each.turn(hints.resend, retrying.tick, ticking.tick)
 
 
 @shared_task(name="policies.tasks.replan")
@@ -65,5 +64,5 @@ def delete_old() -> None:
 @shared_task(name="policies.tasks.poll")
 def poll() -> None:
     """Follow pending snapshots, and write the tags that are due."""
-    polling.poll(int(time.time()) // POLL_SECONDS)
-    tagging.tag_due()
+    round_number = int(time.time()) // POLL_SECONDS
+    each.turn(lambda: polling.poll(round_number), tagging.tag_due)

@@ -34,7 +34,7 @@ def on_commit(task: str, run_id: UUID) -> None:
 
 
 def send(task: str, run_id: UUID) -> None:
-    """Send the hint now; an unreachable broker is no failure, as a tick sends the hint again."""
+    """Send the hint now. No failure is raised, as a tick sends the hint again; by then its row has changed already."""
     if task not in _silent.get():
         from policies.adapters import queues  # noqa: PLC0415 - most commands send nothing
 

@@ -36,6 +36,7 @@ Method = Literal[
 ]
 _ACCOUNT = "123456789012"
 _EXCLUDED_VOLUMES = 40
+COULD_NOT = "The snapshot could not be completed."
 _HEX = re.compile("[0-9a-f]{8}|[0-9a-f]{17}")
 
 
@@ -86,6 +87,11 @@ class MemoryCloud:
         """Create a volume that is not attached."""
         return self._add_volume(region, volume_type, "")
 
+    def attach(self, volume_id: str, instance_id: str) -> None:
+        """Attach a volume to another instance too, as AWS does with io2 volumes (Multi-Attach)."""
+        found = self._instances[instance_id]
+        self._instances[instance_id] = replace(found, volume_ids=(*found.volume_ids, volume_id))
+
     def _add_volume(self, region: str, volume_type: str, instance_id: str) -> Volume:
         volume_id = self._new_id("vol")
         answer = {"VolumeId": volume_id, "VolumeType": volume_type, "Size": 1}
@@ -105,12 +111,14 @@ class MemoryCloud:
             gone, state="terminated", root_volume_id="", volume_ids=()
         )
 
-    def advance(self, state: Literal["completed", "error"] = "completed") -> None:
-        """End every pending snapshot in this state."""
+    def advance(
+        self, state: Literal["completed", "error"] = "completed", message: str = COULD_NOT
+    ) -> None:
+        """End every pending snapshot in this state; AWS says the message about an error."""
         with self._lock:
             for region, snapshot in list(self._snapshots.values()):
                 if snapshot.state == "pending":
-                    self._keep(region, _ended(snapshot, state))
+                    self._keep(region, _ended(snapshot, state, message))
 
     def delete_snapshot(self, snapshot_id: str) -> None:
         del self._snapshots[snapshot_id]
@@ -327,7 +335,7 @@ def _left(instance: Instance, request: FireRequest, call: Call) -> list[str]:
     return left
 
 
-def _ended(snapshot: Snapshot, state: Literal["completed", "error"]) -> Snapshot:
+def _ended(snapshot: Snapshot, state: Literal["completed", "error"], message: str) -> Snapshot:
     if state == "completed":
         return replace(snapshot, state=state, progress=100)
-    return replace(snapshot, state=state, message="The snapshot could not be completed.")
+    return replace(snapshot, state=state, message=message)

@@ -16,11 +16,13 @@ log = logging.getLogger(__name__)
 
 
 def put(task: str, run_id: UUID) -> None:
-    """Put the hint into its queue; if the broker cannot be reached, log that."""
+    """Put the hint into its queue. No failure is raised, only logged: the row has changed already."""
     try:
         app.send_task(task, args=[str(run_id)], retry=False)
     except OperationalError:
         log.warning("the broker is away; the next tick sends %s of %s again", task, run_id)
+    except Exception:
+        log.exception("%s of %s could not be sent; the next tick sends it again", task, run_id)
 
 
 def holds(task: str) -> bool:
@@ -29,6 +31,6 @@ def holds(task: str) -> bool:
     with app.connection_for_write() as connection:
         try:
             held = queue(connection.default_channel).queue_declare(passive=True)
-        except (OperationalError, ChannelError, RedisError):
+        except (OperationalError, ChannelError, RedisError, OSError):
             return False  # no such list, which means an empty one, or the broker is away
         return bool(held.message_count)

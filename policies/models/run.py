@@ -49,6 +49,8 @@ class Run(models.Model):
     consistency = models.CharField(
         max_length=16, choices=_CONSISTENCIES, default=Consistency.PENDING
     )
+    # What the policy required when the run was prepared: application or crash. Empty: it was not prepared.
+    success_requires = models.CharField(max_length=16, blank=True)
     reason = SentenceField(blank=True)
     # By phase: why its script cannot run. Known before the window, and part of the reason at the end.
     script_problems = models.JSONField(default=dict, blank=True)
@@ -218,6 +220,7 @@ class RunSnapshot(models.Model):
     volume_id = models.CharField(max_length=32)
     state = models.CharField(max_length=16, choices=State.choices, default=State.PENDING)
     progress = models.PositiveSmallIntegerField(default=0)
+    message = models.TextField(blank=True)  # what AWS says about its state, or why it is not known
     created_at = models.DateTimeField()
     absent_since = models.DateTimeField(null=True)
     absent_polls = models.PositiveIntegerField(default=0)

@@ -9,7 +9,7 @@ from uuid import UUID
 from django.db.models import Prefetch
 
 from policies.domain.runs import described
-from policies.domain.runs.verdict import Facts, Target
+from policies.domain.runs.verdict import Consistency, Facts, Target
 from policies.models import PhaseResult, Policy, Run, RunSnapshot, RunTarget
 from policies.models.querysets import RunQuerySet
 from scripts_admin.domain.phases import Outcome, Phase, ThawBy
@@ -31,7 +31,9 @@ def facts(run: Run) -> Facts:
         complete=_outcome(first, Phase.COMPLETE),
         thawed_on_request=run.thaw_by == ThawBy.WORKER,
         cancelled=run.cancel_requested_at is not None,
+        required=Consistency(run.success_requires or Consistency.CRASH),
         is_test=run.is_test,
+        test_phase=run.test_phase,
         targets=tuple(_target_facts(in_time, wanted, made[pk]) for pk, in_time, wanted in targets),
     )
 

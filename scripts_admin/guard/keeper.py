@@ -128,7 +128,7 @@ class Guard:
         return self._process.exitcode is not None
 
     def release(self) -> None:
-        """Close the pipe. In an open window the guard then thaws by itself."""
+        """Close the pipe. In an open window the guard then thaws by itself. A second call does nothing."""
         self._pipe.close()
         self._process.join(0)
 

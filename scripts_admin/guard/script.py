@@ -242,9 +242,11 @@ def _become_script(
         if order is None:
             os._exit(0)
         _run(record, command, order)
-    except OSError as problem:
-        why = str(problem) if isinstance(problem, UntrustedError) else problem.strerror
-        os.write(error, f"{command.name} could not be started: {why}\n".encode())
+    except Exception as problem:  # noqa: BLE001 - such as a NUL in an argument; whoever reads the output must learn it
+        words = problem.strerror if isinstance(problem, OSError) else None
+        why = str(problem) if isinstance(problem, UntrustedError) else words or str(problem)
+        line = f"{command.name} could not be started: {why}\n"
+        os.write(error, line.encode("utf-8", "replace"))
     finally:
         os._exit(_NOT_STARTED)
 

@@ -12,8 +12,10 @@ An older or a newer version may have written a record, because a window can outl
 added to it, with a new FORMAT, but no name here is ever removed or changes its meaning.
 """
 
+import errno
 import fcntl
 import json
+import math
 import os
 import shutil
 import time
@@ -30,6 +32,8 @@ from scripts_admin.domain.phases import Outcome, Phase
 FORMAT = 1
 RECORD, SETTLED = "record.json", "settled.json"
 _LOOK_SECONDS = 0.02
+# The machine lacks something at this moment: the next look may succeed.
+_PASSING = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EINTR, errno.EAGAIN})
 LOCK = "lock"  # its holder may run the run's scripts
 KEEPER = "keeper"  # its holder enters what happened into the database
 _OWN_MODE = 0o600
@@ -186,7 +190,14 @@ def read(folder: Path, name: str = RECORD) -> Record:
         found = Record(**_known(Record, raw) | _parts(raw))
         if found.is_foreign:
             return replace(found, collect_output=False, masks="")
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except (
+        AttributeError,
+        KeyError,
+        OverflowError,
+        RecursionError,
+        TypeError,
+        ValueError,
+    ) as error:
         message = f"its {name} (format {_format(text)}, this version writes {FORMAT}) does not tell how ({error!r})"
         raise UnreadableRecordError(message) from error
     return found
@@ -197,8 +208,15 @@ def _trusted(path: Path) -> str:
         # Others may write to the folder if its mode was changed: they cannot make a file of ours.
         with trust.folder(path.parent, closed=False) as within:
             return trust.text(path, within=within)
+    except FileNotFoundError:
+        raise
     except UntrustedError as error:
         raise UnreadableRecordError(error.fact) from error
+    except OSError as error:
+        if error.errno in _PASSING:
+            raise
+        message = f"its {path.name} cannot be read ({error.strerror})"
+        raise UnreadableRecordError(message) from error
 
 
 def _refuse_another(run: str, folder: Path) -> None:
@@ -209,18 +227,30 @@ def _refuse_another(run: str, folder: Path) -> None:
 def _parts(raw: Mapping[str, Any]) -> dict[str, Any]:
     """Return scripts and account. The record must have each: a script must never run as root for lack of an account."""
     found: dict[str, Any] = {"format": raw["format"], "identity": None}
+    found |= {name: _seconds(raw[name]) for name in ("max_freeze_seconds", "thaw_retry_seconds")}
+    found["environment"] = {str(key): str(value) for key, value in raw["environment"].items()}
+    found["folder"] = str(raw["folder"])
     for phase in Phase:
         found[phase] = _command(phase, raw[phase]) if raw[phase] else None
     found["not_run"] = _not_run(raw.get("not_run"))
     if raw["identity"]:
         known = _known(RunAs, raw["identity"])
-        found["identity"] = RunAs(**known | {"groups": tuple(known["groups"])})
+        groups = tuple(map(int, known["groups"]))
+        found["identity"] = RunAs(str(known["name"]), int(known["uid"]), int(known["gid"]), groups)
+    return found
+
+
+def _seconds(value: object) -> float:
+    found = float(str(value))
+    if not (math.isfinite(found) and found >= 0.0):
+        message = f"{found} is no span"
+        raise ValueError(message)
     return found
 
 
 def _command(phase: Phase, raw: Mapping[str, Any]) -> ScriptCommand:
     """Return a phase's script. Its place in the record names the phase, whatever another version calls it."""
-    return ScriptCommand(phase, tuple(map(str, raw["paths"])), float(raw["timeout_seconds"]))
+    return ScriptCommand(phase, tuple(map(str, raw["paths"])), _seconds(raw["timeout_seconds"]))
 
 
 def _not_run(said: object) -> dict[Phase, Outcome]:

@@ -15,12 +15,14 @@ from uuid import UUID
 from django.db import close_old_connections
 from django.db.models import Q
 
-from n2wbackup.lib import each, home
+from n2wbackup.lib import each, home, outages
 from n2wbackup.lib.trust import UntrustedError
+from policies.domain.runs import sequence
 from policies.domain.runs.sequence import Event, State
 from policies.models import Run
 from policies.services import runs
-from policies.services.window import ending, entering, sealing
+from policies.services.window import defects, ending, entering, sealing
+from policies.services.window.entering import Without
 from scripts_admin import linux_accounts
 from scripts_admin.domain.phases import ThawBy
 from scripts_admin.guard import journal, linux, spool, thaw
@@ -125,12 +127,20 @@ class Thawer:
 def enter_all() -> None:
     """Enter into the rows what happened to this server's runs that no process keeps any longer."""
     close_old_connections()
-    folders = list(spool.folders(home.spool()))
+    folders = [folder for folder in spool.folders(home.spool()) if _is_of_a_run(folder)]
     resting = _resting()
     kept = [f for f in folders if f.name not in resting or (f / spool.RECORD).exists()]
     each.apart(kept, _enter_one, "what became of %s could not be entered")
     lost = _without_spool({folder.name for folder in folders})
-    each.apart(lost, _lost_spool, "run %s, whose spool is gone, could not be ended")
+    each.apart(lost, _end_lost, "run %s, whose spool is gone, could not be ended")
+
+
+def _is_of_a_run(folder: Path) -> bool:
+    """Tell whether the folder's name is a run's id; the server makes no other, but people copy folders."""
+    try:
+        return str(UUID(folder.name)) == folder.name
+    except ValueError:
+        return False
 
 
 def _resting() -> set[str]:
@@ -177,7 +187,7 @@ def _enter_trusted(folder: Path) -> None:
         if run is None:
             _forget(folder, runtime)
         else:
-            _settle(run, folder, runtime)
+            _settle_in_any_case(run, folder, runtime)
     finally:
         os.close(held)
 
@@ -193,6 +203,46 @@ def _forget(folder: Path, runtime: Path) -> None:
         return
     if due is None:
         spool.remove(folder, runtime)
+
+
+def _settle_in_any_case(run: Run, folder: Path, runtime: Path) -> None:
+    """Enter what became of the run; what cannot be entered is left out, and never keeps the run from its end."""
+    try:
+        _settle(run, folder, runtime)
+    except outages.AWAY:
+        raise
+    except Exception as error:
+        run.refresh_from_db()  # the row: a change that was taken back is still in this copy
+        if run.state in sequence.MAY_BE_FROZEN:
+            log.exception("the window of run %s could not be entered whole", run.pk)
+            _enter_less(run, folder, runtime)
+        elif run.state in (State.PREPARING, State.COMPLETING):
+            defects.end(run.pk, error, "ended by the watchdog")
+        else:
+            raise
+
+
+def _enter_less(run: Run, folder: Path, runtime: Path) -> None:
+    """Enter the window without the texts of its scripts, else without its results; else a person has to look."""
+    problem = ""
+    for without in (Without.TEXTS, Without.RESULTS):
+        run.refresh_from_db()
+        try:
+            if run.state == State.FROZEN:
+                entering.lost_shots(run)
+            entering.thaw(run, folder, runtime, without=without)
+        except outages.AWAY:
+            raise
+        except Exception as error:
+            log.exception("the window of run %s could not be entered with less", run.pk)
+            problem = outages.named(error)
+        else:
+            return
+    run.refresh_from_db()
+    reason = (
+        f"The server cannot see whether the run is thawed ({problem}): thaw by hand and confirm it."
+    )
+    _give_up(run, reason)
 
 
 def _settle(run: Run, folder: Path, runtime: Path) -> None:
@@ -218,6 +268,15 @@ def _enter_calls(run: Run, runtime: Path) -> None:
         entering.lost_shots(run)
     else:
         entering.shots(run, runtime, [])
+
+
+def _end_lost(run: Run) -> None:
+    try:
+        _lost_spool(run)
+    except outages.AWAY:
+        raise
+    except Exception as error:  # noqa: BLE001 - a run always ends
+        defects.end(run.pk, error, "ended by the watchdog")
 
 
 def _lost_spool(run: Run) -> None:

@@ -13,9 +13,9 @@ from datetime import timedelta
 from pathlib import Path
 from uuid import UUID
 
-from django.db import InterfaceError, OperationalError, close_old_connections
+from django.db import close_old_connections
 
-from n2wbackup.lib import clock, home
+from n2wbackup.lib import clock, home, outages
 from n2wbackup.lib.home import RuntimeFolderError
 from n2wbackup.lib.trust import UntrustedError
 from policies.domain.errors import BackupError, ThrottledError
@@ -23,7 +23,7 @@ from policies.domain.runs.sequence import Event
 from policies.models import Policy, Run
 from policies.services import runs
 from policies.services.alarms import sealed_urls
-from policies.services.window import entering, preparing, scripts, sealing
+from policies.services.window import defects, entering, preparing, scripts, sealing
 from policies.services.window.preparing import Deferred, Plan
 from policies.services.window.volley import Volley
 from scripts_admin import linux_accounts
@@ -42,24 +42,29 @@ THAW_RESERVE_SECONDS = 2.0  # the calls stop so long before the guard's own dead
 
 
 def execute(run_id: UUID, *, draining: Callable[[], bool] = lambda: False) -> None:
-    """Take a queued run through its window, if it is still queued and no other process has it."""
+    """Take a queued run through its window, if it is still queued and no other process has it.
+
+    An error that no step foresaw ends the run; if the window is open by then, it is thawed first.
+    """
     if draining():
         return
+    held: int | None = None
     try:
         home.verify()
         folder = spool.create(home.spool(), str(run_id))
-    except UntrustedError as error:
-        _refuse(run_id, str(error))
-        return
-    held = spool.try_lock(folder, spool.KEEPER)
-    if held is None:
-        return
-    try:
-        run = runs.claim(run_id)
+        held = spool.try_lock(folder, spool.KEEPER)
+        run = runs.claim(run_id) if held is not None else None
         if run is not None:
             _keep(run, folder, draining)
+    except outages.AWAY:
+        raise
+    except UntrustedError as error:
+        _refuse(run_id, str(error))
+    except Exception as error:  # noqa: BLE001 - a run always ends
+        defects.end(run_id, error, "taken through its window")
     finally:
-        os.close(held)
+        if held is not None:
+            os.close(held)
 
 
 def runtime_folder(run_id: object) -> Path:
@@ -84,14 +89,12 @@ def _keep(run: Run, folder: Path, draining: Callable[[], bool]) -> None:
     except BackupError as error:
         runs.apply(run, Event.NOTHING_LEFT, str(error), reason=str(error))
         return
-    except (InterfaceError, OperationalError) as error:
+    except outages.AWAY as error:
         log.warning("the database was away while run %s was prepared: %s", run.pk, error)
         _insist(lambda: runs.lose(run, "the database was away"))
         return
-    except Exception as error:
-        log.exception("run %s could not be prepared", run.pk)
-        reason = f"The run could not be prepared ({type(error).__name__}): look for the error in the server's log."
-        runs.apply(run, Event.NOTHING_LEFT, reason, reason=reason)
+    except Exception as error:  # noqa: BLE001 - as in `execute`, but the sentence is more exact
+        defects.end(run.pk, error, "prepared")
         return
     if isinstance(plan, Deferred):
         runs.apply(run, Event.DEFERRED, plan.reason, not_before=plan.until)
@@ -143,17 +146,35 @@ def _open(plan: Plan, folder: Path) -> None:
             guard.release()  # cancelled meanwhile; before has not started
             spool.settle(folder)
             return
-        lost = False
+        lost, error = _held(plan, folder, runtime, volley, guard)
+    if error is not None:
+        _insist(lambda: entering.lost_shots(run, entering.broken(error)))
+    why_not = entering.GUARD_LOST if lost else entering.NOT_FIRED
+    _insist(lambda: entering.shots(run, runtime, volley.fired or [], why_not))
+    _insist(lambda: entering.thaw(run, folder, runtime))
+
+
+def _held(
+    plan: Plan, folder: Path, runtime: Path, volley: Volley, guard: Guard
+) -> tuple[bool, Exception | None]:
+    """Hold the window; tell whether its guard was lost, and return an error that no step foresaw.
+
+    After such an error the guard thaws by itself, at once.
+    """
+    lost = False
+    try:
         try:
             _hold(plan.policy, guard, volley)
         except GuardLostError:
             lost = True
             _take_over(plan, folder, runtime, volley, kept_by=guard)
-        finally:
-            guard.release()
-    why_not = entering.GUARD_LOST if lost else entering.NOT_FIRED
-    _insist(lambda: entering.shots(run, runtime, volley.fired or [], why_not))
-    _insist(lambda: entering.thaw(run, folder, runtime))
+    except Exception as error:
+        guard.release()  # first: a line of the log may wait for the frozen disk
+        log.exception("the window of run %s met an error and was thawed", plan.run.pk)
+        return lost, error
+    finally:
+        guard.release()
+    return lost, None
 
 
 def _order(run: Run, guard: Guard) -> bool:
@@ -176,7 +197,7 @@ def _insist(enter: Callable[[], object]) -> None:
     for pause in ENTER_PAUSES_SECONDS:
         try:
             enter()
-        except (InterfaceError, OperationalError) as error:
+        except outages.AWAY as error:
             log.warning("the database is away; the window's results are entered later: %s", error)
             close_old_connections()
             time.sleep(pause)
@@ -189,6 +210,7 @@ def _start_guard(plan: Plan, folder: Path, runtime: Path) -> Guard | None:
     """Return a guard whose scripts wait at their gates; None, and the run ended, if that failed."""
     run = plan.run
     lock = spool.lock_within(folder, LOCK_SECONDS)
+    guard: Guard | None = None
     try:
         if lock is None:
             raise GuardLostError("lock")  # noqa: TRY301 - one exit for every failure here
@@ -205,7 +227,13 @@ def _start_guard(plan: Plan, folder: Path, runtime: Path) -> Guard | None:
             log.warning(
                 "the guard was not preloaded: windows take more time and memory than necessary"
             )
-    except (GuardLostError, RuntimeFolderError, OSError) as error:
+    except Exception as error:
+        if guard is not None:
+            guard.release()  # else it keeps the run's lock and waits for "go"
+        if isinstance(error, outages.AWAY):
+            raise
+        if not isinstance(error, GuardLostError | RuntimeFolderError | OSError):
+            log.exception("the guard of run %s could not be started", run.pk)
         spool.settle(folder)
         said = isinstance(error, (RuntimeFolderError, UntrustedError))
         what = str(error).removesuffix(".") if said else repr(error)

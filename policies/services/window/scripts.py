@@ -34,6 +34,7 @@ class Scripts:
     found: dict[Phase, Path] = field(default_factory=dict)
     not_run: dict[Phase, Outcome] = field(default_factory=dict)
     problems: dict[Phase, str] = field(default_factory=dict)
+    has_before: bool = False  # a file fits before, even if it cannot run; or nobody could look
 
     def leave_out(self, phase: Phase, outcome: Outcome, problem: str = "") -> None:
         """Do not run the phase; it gets this outcome, and the run this problem."""
@@ -85,6 +86,7 @@ def resolve(run: Run, policy: Policy) -> Scripts:
     with account.of(scripts.identity) as asked:
         for phase in Phase:
             _take(scripts, _find(policy, phase, scripts.identity, asked, environment))
+    scripts.has_before = scripts.not_run.get(Phase.BEFORE) != Outcome.MISSING
     scripts.without_after()
     if run.is_test:
         _only_tested(scripts, run)
@@ -98,6 +100,7 @@ def _make_ready(scripts: Scripts) -> None:
 def _none(scripts: Scripts, problem: str) -> Scripts:
     for phase in Phase:
         scripts.leave_out(phase, Outcome.CRASHED, problem)
+    scripts.has_before = True
     return scripts
 
 
