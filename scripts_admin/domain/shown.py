@@ -1,5 +1,7 @@
 """Names and bytes that others chose, as a sentence may hold them."""
 
+from n2wbackup.lib import terminal
+
 LONGEST = 200
 
 
@@ -10,5 +12,6 @@ def shown(raw: bytes | str) -> str:
     """
     given = raw.encode("utf-8", "surrogateescape") if isinstance(raw, str) else raw
     text = given.decode("utf-8", "backslashreplace")
-    safe = "".join(one if one.isprintable() else ascii(one)[1:-1] for one in text)
+    # Stricter than elsewhere: in a name or an interpreter line, an unusual blank is a mistake that nobody sees.
+    safe = terminal.line("".join(one if one.isprintable() else ascii(one)[1:-1] for one in text))
     return safe if len(safe) <= LONGEST else f"{safe[:LONGEST]}…"
