@@ -66,13 +66,15 @@ def make_values_harmless(
 ) -> MutableMapping[str, Any]:
     """Keep each value on its line: what others wrote can neither begin a new line nor act on a terminal."""
     for name, value in event.items():
-        if isinstance(value, str) and name not in _OF_SEVERAL_LINES:
+        if isinstance(value, dict | list):
+            event[name] = terminal.harmless(value)
+        elif isinstance(value, str) and name not in _OF_SEVERAL_LINES:
             event[name] = terminal.line(value)
     return event
 
 
 def make_harmless(_logger: object, _method: str, line: str) -> str:
-    """Do the same for the finished line, with the lines of its tracebacks."""
+    """Do the same for the finished text, with the lines of its tracebacks."""
     return terminal.block(line)
 
 
@@ -85,13 +87,14 @@ _common: list[Any] = [
     hide_telling_names,
 ]
 _rendering: list[Any] = (
-    [structlog.dev.ConsoleRenderer(colors=False)]
+    [make_values_harmless, structlog.dev.ConsoleRenderer(colors=False), make_harmless]
     if DEBUG
     else [
         # Never the local variables of frames: they may contain an account's keys.
         structlog.processors.ExceptionRenderer(
             structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
         ),
+        make_values_harmless,  # JSON escapes the rest: a finished line must not be changed any more
         structlog.processors.JSONRenderer(default=repr),
     ]
 )
@@ -107,10 +110,8 @@ LOGGING: dict[str, Any] = {
             "foreign_pre_chain": _common,
             "processors": [
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                make_values_harmless,
                 *_rendering,
                 hide_known_secrets,
-                make_harmless,
             ],
         },
     },

@@ -10,6 +10,8 @@ def shown(raw: bytes | str) -> str:
 
     A name in a folder and an interpreter line come from whoever wrote them, and a sentence reaches terminals.
     """
-    text = raw if isinstance(raw, str) else raw.decode("utf-8", "surrogateescape")
-    safe = terminal.line(text)
+    given = raw.encode("utf-8", "surrogateescape") if isinstance(raw, str) else raw
+    text = given.decode("utf-8", "backslashreplace")
+    # Stricter than elsewhere: in a name or an interpreter line, an unusual blank is a mistake that nobody sees.
+    safe = "".join(one if one.isprintable() else ascii(one)[1:-1] for one in terminal.line(text))
     return safe if len(safe) <= LONGEST else f"{safe[:LONGEST]}…"

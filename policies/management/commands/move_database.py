@@ -17,6 +17,7 @@ from policies.models import Run
 
 
 class Command(output.Command):
+    paths = ("to",)  # it may name a file
     help = (
         "Copy all rows into an empty database, which gets its tables first. All or nothing; the database in "
         "use stays as it is. Stop the server before, and set DATABASE_URL after."

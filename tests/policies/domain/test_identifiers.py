@@ -30,3 +30,15 @@ def test_a_roles_arn_tells_its_partition(arn: str, partition: str) -> None:
 )
 def test_what_is_no_arn_of_a_role(text: str) -> None:
     assert not identifiers.is_role_arn(text)
+
+
+@pytest.mark.parametrize("text", ["lab", "Zürich 東京", "⚠️ prod"])
+def test_a_label_is_what_people_can_see(text: str) -> None:
+    assert identifiers.is_label(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["", " lab", "a/b", "a\x1b", "a\u202eb", "a\u200bb", "\u3164", "a\u2800", "a\ufe01"]
+)
+def test_a_label_hides_nothing(text: str) -> None:
+    assert not identifiers.is_label(text)

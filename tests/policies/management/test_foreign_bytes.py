@@ -16,7 +16,7 @@ from django.test import Client
 from n2wbackup.lib import clock
 from policies.domain.errors import BackupError, InputError
 from policies.management import output
-from policies.models import PhaseResult, Run, RunEvent
+from policies.models import Description, PhaseResult, Run, RunEvent
 from policies.services import runs
 from scripts_admin.models import User
 from tests import factories
@@ -42,7 +42,15 @@ def run(db: None) -> Run:
         policy=policy, owner=owner, state="failed", ended_at=clock.now()
     )
     Run.objects.filter(pk=found.pk).update(reason=Value(HOSTILE), created_at=clock.now())
-    target = factories.RunTargetFactory.create(run=found)
+    mapping = {"DeviceName": HOSTILE, "Ebs": {"VolumeId": "vol-1"}}
+    description = Description.objects.create(
+        digest="0" * 64,
+        resource_id="i-1",
+        document={"instance": {"BlockDeviceMappings": [mapping]}},
+        last_seen_at=clock.now(),
+    )
+    target = factories.RunTargetFactory.create(run=found, description=description)
+    factories.RunSnapshotFactory.create(target=target)
     type(target).objects.filter(pk=target.pk).update(reason=Value(HOSTILE))
     RunEvent.objects.create(run=found, at=clock.now(), state="failed", text="x")
     RunEvent.objects.filter(run=found).update(text=Value(HOSTILE))
@@ -72,6 +80,7 @@ def test_json_has_them_written_out(run: Run) -> None:
 
     assert acted_on(text) == set()
     assert report["reason"] == report["targets"][0]["reason"] == WRITTEN
+    assert report["snapshots"][0]["device"] == WRITTEN
     assert report["phases"]["before"]["stdout"] == f"one\n{WRITTEN}\n"
     assert acted_on(json.dumps(report, ensure_ascii=False)) == set()
 

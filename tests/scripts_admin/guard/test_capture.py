@@ -6,7 +6,7 @@ from itertools import pairwise
 from urllib.parse import quote
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from n2wbackup.lib import redaction
@@ -100,6 +100,7 @@ def test_memory_stays_bounded_however_much_is_said() -> None:
     assert "bytes cut" in capture.text()
 
 
+@settings(deadline=None)
 @given(
     pieces=st.lists(
         st.sampled_from([SECRET, SECRET[:4], SECRET[4:], b"s", b"plain ", b"\n", b"\xc3\xa4"]),

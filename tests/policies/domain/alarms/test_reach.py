@@ -3,7 +3,7 @@
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from policies.domain.alarms import reach
@@ -82,6 +82,7 @@ def test_a_receiver_behind_a_translator_is_reached(way: str) -> None:
     assert reach.may_reach(WAYS[way](IPv4Address("203.0.113.9")))
 
 
+@settings(deadline=None)
 @given(st.ip_addresses(v=6).map(str))
 def test_every_address_gets_an_answer(address: str) -> None:
     assert reach.may_reach(address) in {True, False}
