@@ -10,11 +10,12 @@ from celery import signals
 from celery.fixups.django import DjangoFixup
 from celery.schedules import crontab
 from django.db import connection
+from kombu.transport import redis
 from setproctitle import getproctitle, setproctitle
 
 from n2wbackup.celery import app
 from n2wbackup.lib import home
-from n2wbackup.processes import draining
+from n2wbackup.processes import draining, places
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -32,6 +33,7 @@ def worker_that_begins(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Do what a worker does before anything else, and undo it at the end."""
     monkeypatch.setattr(sys, "dont_write_bytecode", False)
     monkeypatch.setattr(tempfile, "tempdir", None)
+    monkeypatch.setattr(redis.Channel, "QoS", redis.QoS)
     switched_each = sys.getswitchinterval()
     signals.celeryd_init.send(sender="w", instance=None, conf=None, options=None)
     yield
@@ -135,6 +137,11 @@ def test_a_worker_writes_no_bytecode() -> None:
 @pytest.mark.usefixtures("worker_that_begins")
 def test_a_workers_threads_take_turns_quickly() -> None:
     assert sys.getswitchinterval() == pytest.approx(0.0005)
+
+
+@pytest.mark.usefixtures("worker_that_begins")
+def test_a_worker_keeps_its_places_free() -> None:
+    assert redis.Channel.QoS.__module__ == places.__name__
 
 
 @pytest.mark.usefixtures("worker_that_begins")
