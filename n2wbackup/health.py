@@ -16,7 +16,7 @@ from django.views.decorators.http import require_safe
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-LIVE_PATH = "/health/live"
+LIVE_PATH, READY_PATH = "/health/live", "/health/ready"
 _BROKER_SECONDS = 1
 _Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
