@@ -13,9 +13,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from scripts_admin.domain import env_words, first_bytes, machines
+from scripts_admin.domain import env_words, first_bytes, handlers, machines
 from scripts_admin.domain.env_words import EnvError
 from scripts_admin.domain.first_bytes import Elf, Shebang
+from scripts_admin.domain.handlers import Handler
 from scripts_admin.domain.shown import shown
 from scripts_admin.folders.account import Account
 from scripts_admin.guard.access import Answer, Right
@@ -33,6 +34,7 @@ _OPTIONS = {
     b"zsh": re.compile(rb"--?|[-+][0-9A-Za-bd-mp-rt-z]+|--[a-z-]+"),
 }
 _LOOKED_AT_BY_BASH = 80
+_HANDLERS = Path("/proc/sys/fs/binfmt_misc")
 _COMPATIBLE = Path("/proc/sys/abi/vsyscall32")  # only a kernel that runs i386 has it
 
 
@@ -86,10 +88,13 @@ class _Judge:
         for _ in range(first_bytes.DEEPEST + 1):
             self._must(path, Right.EXECUTE)
             found = self._look(path)
-            if not isinstance(found, Shebang):
+            if not isinstance(found, Shebang | Handler):
                 break
-            self._must(path, Right.READ)
-            argument = found.argument
+            if not (isinstance(found, Handler) and found.gets_an_open_file):
+                self._must(path, Right.READ)
+            if isinstance(found, Handler) and found.is_open:
+                return
+            argument = found.argument if isinstance(found, Shebang) else None
             given = () if argument is None else (argument,)
             path, arguments = self._within(found.interpreter, world), (*given, path, *arguments)
         else:
@@ -142,13 +147,13 @@ class _Judge:
             return f"{named} {self._account.name} may not run: correct the line or its permissions."
         return f"{named} cannot be used ({os.strerror(answer.error)}): correct the line."
 
-    def _look(self, path: bytes) -> Shebang | Elf | None:
+    def _look(self, path: bytes) -> Shebang | Elf | Handler | None:
         """Return what the file is; None if even the server cannot look into it. ENOEXEC is raised."""
         try:
             head = _bytes_of(path, 0, first_bytes.HEAD_BYTES)
         except OSError:
             return None
-        found = first_bytes.read(head)
+        found = handlers.of(path, head, _handlers()) or first_bytes.read(head)
         if found is None:
             raise CannotRunError(f"{self._called(path)} {_why_no_program(head)}", errno.ENOEXEC)
         return found
@@ -294,6 +299,17 @@ def _bytes_of(path: bytes, start: int, size: int) -> bytes:
         return os.pread(descriptor, size, start)
     finally:
         os.close(descriptor)
+
+
+def _handlers() -> Iterator[Handler]:
+    """Yield the handlers that are registered; none where binfmt_misc is not mounted or switched off."""
+    with suppress(OSError):
+        names = set(os.listdir(_HANDLERS)) - {"register", "status"}  # noqa: PTH208 - names only
+        if names and (_HANDLERS / "status").read_bytes().strip() == b"enabled":
+            for name in names:
+                found = handlers.read((_HANDLERS / name).read_bytes())
+                if found is not None:
+                    yield found
 
 
 def _runs_smaller() -> bool:

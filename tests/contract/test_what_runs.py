@@ -64,7 +64,7 @@ def runs(script: Path, identity: RunAs | None) -> bool:
 
 
 def has_body(script: Path) -> bool:
-    return script.read_bytes().endswith(BODY.encode())
+    return script.read_bytes().endswith((BODY.encode(), f"{MARK}\n".encode()))
 
 
 def judged(script: Path, identity: RunAs | None = NOBODY) -> str:
@@ -352,6 +352,60 @@ def test_a_script_on_a_mount_without_exec_is_told(place: Path) -> None:
         assert "is mounted noexec" in agree(put(place, f"#!{mounted}/shell\n{BODY}"))
     finally:
         subprocess.run(["umount", mounted], check=True)
+
+
+@pytest.fixture
+def register(place: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
+    """Register handlers with the kernel for files that only this test has."""
+    mounted = place / "handlers"
+    mounted.mkdir()
+    command = ["mount", "-t", "binfmt_misc", "none", str(mounted)]
+    if subprocess.run(command, check=False, capture_output=True).returncode:
+        pytest.skip("this machine has no binfmt_misc that root may mount")
+    mounted.chmod(0o755)
+    monkeypatch.setattr(judging, "_HANDLERS", mounted)
+    names: list[str] = []
+
+    def add(line: str) -> None:
+        names.append(f"n2w{os.getpid()}x{len(names)}")
+        (mounted / "register").write_text(f":{names[-1]}:{line}")
+
+    try:
+        yield add
+    finally:
+        for name in names:
+            (mounted / name).write_text("-1")
+        subprocess.run(["umount", mounted], check=True)
+
+
+def test_a_registered_handler_runs_what_the_kernel_does_not_know(
+    place: Path, register: Callable[[str], None]
+) -> None:
+    script = put(place, f"N2W1test\n{MARK}\n")
+    named = put(place, f"{MARK}\n", name="before_q.n2wtest")
+    assert "has no interpreter line" in judged(script)
+    assert "has no interpreter line" in judged(named)
+
+    register(r"M::N2W0test:\xff\xff\xff\xf0\xff\xff\xff\xff:/bin/cat:")
+    register("E::n2wtest::/bin/cat:")
+
+    assert agree(script) == ""
+    assert agree(named) == ""
+    script.chmod(0o711)
+    assert "cannot be read by nobody" in agree(script)
+    assert "has no interpreter line" in agree(put(place, f"N2X1test\n{MARK}\n"))
+
+
+def test_a_handler_that_the_account_may_not_start_is_told_unless_the_kernel_holds_it_open(
+    place: Path, register: Callable[[str], None]
+) -> None:
+    shutil.copy("/bin/cat", place / "cat")
+    (place / "cat").chmod(0o700)
+    register(f"M::N2W2test::{place}/cat:")
+    register(f"M::N2W3test::{place}/cat:F")
+
+    assert "which nobody may not run" in agree(put(place, f"N2W2test\n{MARK}\n"))
+    agree(put(place, f"N2W3test\n{MARK}\n"))
 
 
 def test_a_lost_helper_is_told_and_not_taken_for_a_yes(place: Path) -> None:
