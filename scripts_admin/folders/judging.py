@@ -34,6 +34,9 @@ _OPTIONS = {
     b"zsh": re.compile(rb"--?|[-+][0-9A-Za-bd-mp-rt-z]+|--[a-z-]+"),
 }
 _LOOKED_AT_BY_BASH = 80
+# A header can name any place and size; nothing that an exec reads of it is so far, or so large.
+_MOST_BYTES = 4 * 1024 * 1024
+_LAST_START = 2**62
 _HANDLERS = Path("/proc/sys/fs/binfmt_misc")
 _COMPATIBLE = Path("/proc/sys/abi/vsyscall32")  # only a kernel that runs i386 has it
 
@@ -161,14 +164,14 @@ class _Judge:
     def _binary(self, path: bytes, binary: Elf) -> None:
         self._fits(path, binary, errno.ENOEXEC)
         table = _bytes_of(path, binary.table.start, binary.table.size)
+        if len(table) < binary.table.size:
+            raise self._damaged(path)
         span = first_bytes.loader_span(binary, table)
         if span is None:
             return
         loader = first_bytes.loader_name(_bytes_of(path, span.start, span.size))
         if loader is None:
-            raise CannotRunError(
-                f"{self._called(path)} is a damaged program: install it again.", errno.ENOEXEC
-            )
+            raise self._damaged(path)
         answer = self._account.ask([(loader, Right.EXECUTE)])[0]
         if answer.error:
             why = "is not installed" if answer.error == errno.ENOENT else "cannot be used"
@@ -183,6 +186,10 @@ class _Judge:
                 f"{self._called(path)} has a damaged loader: install it again.", errno.ELIBBAD
             )
         self._fits(loader, found, errno.ELIBBAD)
+
+    def _damaged(self, path: bytes) -> CannotRunError:
+        what = f"{self._called(path)} is a damaged program: install it again."
+        return CannotRunError(what, errno.ENOEXEC)
 
     def _fits(self, path: bytes, binary: Elf, error: int) -> None:
         if not machines.runs(binary, platform.machine(), runs_smaller=_runs_smaller()):
@@ -296,7 +303,7 @@ def _bytes_of(path: bytes, start: int, size: int) -> bytes:
     """Read a part of a file; what is no regular file is never waited for."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
     try:
-        return os.pread(descriptor, size, start)
+        return os.pread(descriptor, min(size, _MOST_BYTES), start) if start <= _LAST_START else b""
     finally:
         os.close(descriptor)
 

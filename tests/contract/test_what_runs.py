@@ -267,6 +267,17 @@ def executables() -> Iterator[tuple[str, Callable[[bytearray], None], str]]:
     yield "no program headers", patched(56, struct.pack("<H", 0)), "damaged program"
     yield "no loader", loader(b"/no/such/loader"), "needs the loader /no/such/loader"
     yield "a loader that is none", loader(b"/etc/passwd"), "loader"
+
+    def endless(data: bytearray) -> None:
+        found = first_bytes.read(bytes(data))
+        assert isinstance(found, Elf)
+        for at in range(found.headers_at, found.headers_at + found.table.size, 56):
+            if data[at] == 3:  # PT_INTERP
+                data[at + 32 : at + 40] = b"\xff" * 8
+
+    yield "a loader's name without end", endless, "damaged program"
+    yield "headers at no place of any file", patched(32, b"\xff" * 8), "damaged program"
+    yield "headers behind its end", patched(32, b"\0\0\0\1" + bytes(4)), "damaged program"
     yield "only magic", lambda data: data.__delitem__(slice(4, None)), "damaged program"
 
 
