@@ -24,6 +24,9 @@ from scripts_admin.guard.access import Answer, Right
 _STARTS = 20  # env may start a script that starts env: stop here
 _WITHOUT_PATH = b"/bin:/usr/bin"  # where execvp looks when env took PATH away
 _SEARCH_ON = (errno.EACCES, errno.ENOENT, errno.ENOTDIR)
+# Python's options; -c and -m would take the script's path for a command, and - reads its lines from elsewhere.
+_PYTHON = re.compile(rb"python[0-9.]*")
+_PYTHONS_OPTIONS = re.compile(rb"-(?=.)[bBdEiIOPqRsSuvx]*([WX].+)?")
 # What a shell reads as options, by its real name. Not those that need one more word (-o), run nothing (-n), or take
 # the script's path for a command (-c) or its lines from elsewhere (-s).
 _OPTIONS = {
@@ -273,8 +276,9 @@ def _is_text(path: bytes) -> bool:
 
 
 def _takes(path: bytes, argument: bytes) -> bool:
-    """Tell whether the interpreter takes the argument for options. Only shells are known."""
-    options = _OPTIONS.get(os.path.basename(os.path.realpath(path)))  # noqa: PTH119 - bytes
+    """Tell whether the interpreter takes the argument for options. Only shells and Python are known."""
+    name = os.path.basename(os.path.realpath(path))  # noqa: PTH119 - bytes
+    options = _PYTHONS_OPTIONS if _PYTHON.fullmatch(name) else _OPTIONS.get(name)
     return options is None or bool(options.fullmatch(argument))
 
 

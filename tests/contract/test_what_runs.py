@@ -198,6 +198,16 @@ def test_a_first_line_that_fails_is_judged_so(place: Path, line: bytes) -> None:
     assert said.startswith("before_p.sh ")
 
 
+@pytest.mark.parametrize(
+    "options", ["", "-u", "-uEs", "-", "-W ignore", "-u -E", "-u\r", "-c", "-m", "more"]
+)
+def test_python_gets_one_argument_like_every_interpreter(place: Path, options: str) -> None:
+    python = shutil.which("python3", path=storage.SCRIPT_PATH)
+    assert python is not None
+    said = agree(put(place, f'#!{python} {options}\nprint("{MARK}")\n# {MARK}\n'))
+    assert (said != "") == (options in ("-", "-u -E", "-u\r", "-c", "-m", "more"))
+
+
 @pytest.mark.parametrize("size", range(250, 260))
 def test_a_path_is_cut_where_the_kernel_cuts_it(place: Path, size: int) -> None:
     line = b"#!" + b"/" * (size - 2 - len("bin/bash")) + b"bin/bash"
