@@ -29,6 +29,7 @@ __all__ = [
     "CELERY_WORKER_PREFETCH_MULTIPLIER",
     "CELERY_WORKER_REDIRECT_STDOUTS",
     "N2W_BROKER_SOCKET",
+    "N2W_OWN_QUEUE",
     "N2W_REDIS_URL",
 ]
 
@@ -70,6 +71,8 @@ CELERY_WORKER_REDIRECT_STDOUTS = False
 CELERY_ENABLE_UTC = True
 CELERY_TIMEZONE = "UTC"
 
+# Each server takes what needs its own spool from a queue of its own.
+N2W_OWN_QUEUE = home.queue_of(home.server_id_of(N2W_HOME))
 CELERY_TASK_DEFAULT_QUEUE = "work"
 CELERY_TASK_CREATE_MISSING_QUEUES = False
 CELERY_TASK_ROUTES = {

@@ -55,6 +55,7 @@ class Run(models.Model):
     # By phase: why its script cannot run. Known before the window, and part of the reason at the end.
     script_problems = models.JSONField(default=dict, blank=True)
     server = models.CharField(max_length=36, blank=True)  # the server whose spool has the window
+    server_gone_at = models.DateTimeField(null=True)  # when people were told that it is gone
     losses = models.PositiveIntegerField(default=0)  # how often its keeper died while preparing
 
     created_at = models.DateTimeField()

@@ -10,6 +10,7 @@ from policies.domain.runs.trigger import Trigger
 from policies.models import Policy, Run
 from policies.services import runs
 from policies.services.following import completing, polling, tagging
+from policies.services.servers import copies, heart
 from policies.services.watch import abandoned
 from policies.services.window import keeping
 
@@ -21,7 +22,7 @@ def start_and_keep(
 ) -> Run:
     """Start a run and keep it to its end; no hint is sent, so that no worker takes it first."""
     thawer = abandoned.Thawer(home.spool(), home.runtime_to_thaw())
-    with broker.silenced():
+    with broker.silenced(), heart.beating(copies.enter):
         run = runs.start(
             policy=policy, trigger=trigger, test_phase=test_phase, test_argument=test_argument
         )

@@ -12,6 +12,7 @@ from n2wbackup.lib import home
 from n2wbackup.lib.home import RuntimeFolderError
 from n2wbackup.processes import supervisor
 from policies.management import output
+from policies.services.servers import joining
 from policies.services.watch import abandoned
 
 log = logging.getLogger(__name__)
@@ -73,6 +74,8 @@ class Command(output.Command):
                 f"The database lacks {len(missing)} migrations, first {missing[0]}: "
                 "run `manage.py migrate` first."
             )
+        with output.complaints():
+            joining.check()
 
 
 def _thaw_first() -> None:

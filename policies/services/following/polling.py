@@ -211,7 +211,7 @@ def _look_for_answer(target: RunTarget, now: datetime) -> None:
         return
     try:
         cloud = session.cloud(credentials.of(run.account))
-        found = cloud.of_run(target.region, home.server_id(), str(run.pk))
+        found = cloud.of_run(target.region, run.server or home.server_id(), str(run.pk))
         _settle_one(target, found, now)
     except BackupError as error:
         log.warning("the lost answer of run %s is still open: %s", run.pk, error)

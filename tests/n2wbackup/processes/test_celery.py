@@ -9,6 +9,7 @@ import pytest
 from celery import signals
 from celery.fixups.django import DjangoFixup
 from celery.schedules import crontab
+from django.conf import settings
 from django.db import connection
 from kombu.transport import redis
 from setproctitle import getproctitle, setproctitle
@@ -62,7 +63,7 @@ def test_each_task_goes_to_its_queue(task: str, queue: str) -> None:
 
 
 def test_a_queue_that_nobody_reads_is_an_error() -> None:
-    assert set(app.amqp.queues) == {"freeze", "tick", "work"}
+    assert set(app.amqp.queues) == {"freeze", "tick", "work", settings.N2W_OWN_QUEUE}
     with pytest.raises(Exception, match="elsewhere"):
         app.amqp.router.route({"queue": "elsewhere"}, "policies.tasks.freeze")
 
