@@ -221,7 +221,7 @@ class RunSnapshot(models.Model):
     volume_id = models.CharField(max_length=32)
     state = models.CharField(max_length=16, choices=State.choices, default=State.PENDING)
     progress = models.PositiveSmallIntegerField(default=0)
-    message = models.TextField(blank=True)  # what AWS says about its state, or why it is not known
+    message = SentenceField(blank=True)  # what AWS says about its state, or why it is not known
     created_at = models.DateTimeField()
     absent_since = models.DateTimeField(null=True)
     absent_polls = models.PositiveIntegerField(default=0)

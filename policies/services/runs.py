@@ -12,7 +12,7 @@ from uuid import UUID
 from django.db import IntegrityError, transaction
 from django.db.models import Exists, F, Q
 
-from n2wbackup.lib import clock, each, home, storable
+from n2wbackup.lib import clock, each, home
 from n2wbackup.lib.cas import compare_and_set
 from policies.adapters import broker
 from policies.domain.errors import RefusedError
@@ -195,8 +195,6 @@ def apply(
         message = f"{event} needs the end state"
         raise ValueError(message)
     now = clock.now()
-    if "reason" in changes:
-        changes["reason"] = storable.text(changes["reason"])
     if state in sequence.ENDS:
         changes = {"ended_at": now, "consistency": Consistency.NONE} | changes
     # With the server: a run that another one has taken over is in other hands, whatever its state.
@@ -248,9 +246,7 @@ def _beside(what: str, act: Callable[[], object], run: Run) -> None:
 
 def record(run: Run, text: str, *, at: datetime | None = None, state: str = "") -> None:
     """Add a line to the run's history; `at` is when it happened."""
-    RunEvent.objects.create(
-        run=run, at=at or clock.now(), state=state or run.state, text=storable.text(text)
-    )
+    RunEvent.objects.create(run=run, at=at or clock.now(), state=state or run.state, text=text)
 
 
 def cancel(run: Run, *, by: str) -> None:

@@ -66,7 +66,7 @@ def _enter_shot(one: Fired, in_time: bool) -> None:  # noqa: FBT001 - read at it
     target.state = RunTarget.State.FIRED if one.snapshots else RunTarget.State.REFUSED
     if one.lost:
         target.state = RunTarget.State.UNKNOWN
-    target.reason = storable.text(one.problem)
+    target.reason = one.problem
     target.fired_at = moment(one.returned_at) if one.snapshots else None
     target.returned_before_thaw = in_time and bool(one.snapshots)
     target.save()

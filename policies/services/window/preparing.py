@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 
 from django.db import transaction
 
-from n2wbackup.lib import clock, home, storable
+from n2wbackup.lib import clock, home
 from policies.adapters import session
 from policies.domain.errors import BackupError, ThrottledError
 from policies.domain.runs import verdict
@@ -331,7 +331,7 @@ def _enter_targets(run: Run, resolved: Iterable[_Resolved], cloud: Cloud) -> lis
             exclude_volume_ids=one.wanted.exclude_volume_ids,
             expected_volume_ids=list(one.volumes),
             state=state,
-            reason=storable.text(one.problem),
+            reason=one.problem,
         )
         if not one.problem:
             shots.append(Shot(target, _request(run, one)))
