@@ -18,7 +18,7 @@ STAGES := test-parts test-system test-faults test-last
 # Scripts by their name or by their first line.
 WITH_SCRIPTS := .ci $(wildcard tools docs n2wbackup tests)
 SHELL_SCRIPTS = $(shell { find $(WITH_SCRIPTS) -name '*.sh'; grep -rlE \
-	--exclude='*.py' --exclude='*.md' '^\#!.*[/ ](ba|da)?sh( |$$)' $(WITH_SCRIPTS); } | sort -u)
+	--exclude='*.py' --exclude='*.pyc' --exclude='*.md' '^\#!.*[/ ](ba|da)?sh( |$$)' $(WITH_SCRIPTS); } | sort -u)
 
 .PHONY: help setup demo test test-fast coverage ci check bench faults soak servers lock system-packages \
 	$(STAGES) test-sqlite test-postgresql
