@@ -2,14 +2,14 @@
 
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import CommandParser
 
 from policies.api import as_json
 from policies.management import output
 from policies.selectors import servers
 
 
-class Command(BaseCommand):
+class Command(output.Command):
     requires_system_checks = []  # a wrong setting must not stop anybody from thawing or looking
     help = "List the servers that work on this database: which are alive, and what differs between them."
 
