@@ -102,7 +102,8 @@ def test_a_unit_that_runs_no_script_cannot_reach_what_a_thaw_executes_and_believ
 
     assert unit["ProtectSystem"] == "strict"
     assert unit["NoNewPrivileges"] == "yes"
-    assert "-/cpmdata/spool" in unit["InaccessiblePaths"].split()
+    assert "/cpmdata/spool" in unit["InaccessiblePaths"].split()  # if it is missing, the unit fails
+    assert "mkdir" in unit["ExecStartPre"]
 
 
 def test_the_pages_do_not_run_as_root() -> None:
