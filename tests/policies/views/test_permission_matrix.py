@@ -75,6 +75,12 @@ admin/scripts_admin/folder/<path:object_id>/change/       L     L     L     F   
 admin/scripts_admin/folder/<path:object_id>/delete/       L     L     L     F     F     F     F
 admin/scripts_admin/folder/<path:object_id>/history/      L     L     L     A     A     R     R
 admin/scripts_admin/folder/add/                           L     L     L     F     F     F     F
+admin/scripts_admin/formerfolder/                         L     L     L     F     F     F     W
+admin/scripts_admin/formerfolder/<path:object_id>/        L     L     L     R     R     R     R
+admin/scripts_admin/formerfolder/<path:object_id>/change/ L     L     L     F     F     F     R
+admin/scripts_admin/formerfolder/<path:object_id>/delete/ L     L     L     F     F     F     W
+admin/scripts_admin/formerfolder/<path:object_id>/history/ L     L     L     F     F     F     R
+admin/scripts_admin/formerfolder/add/                     L     L     L     F     F     F     F
 admin/scripts_admin/user/                                 L     L     L     F     F     F     W
 admin/scripts_admin/user/<id>/password/                   L     L     L     F     F     F     W
 admin/scripts_admin/user/<path:object_id>/                L     L     L     R     R     R     R
