@@ -21,7 +21,7 @@ from n2wbackup.lib import clock
 from policies.domain.alarms.messages import AlarmKind
 from policies.domain.runs.sequence import State
 from policies.domain.runs.trigger import Trigger
-from policies.models import Account, Alarm, AlarmReceivers, Policy, Run
+from policies.models import Account, Alarm, AlarmReceivers, Policy, Run, Server
 from policies.services.entry import policies
 from scripts_admin.models import Folder, FormerFolder, User
 from scripts_admin.services import users
@@ -115,6 +115,13 @@ def _rows(alice: User, unused: User) -> dict[str, models.Model]:
         "policy": policy,
         "run": run,
         "schedule": admin_forms.schedule(alice),
+        "server": Server.objects.create(
+            id="6f1c3c0e-0000-4000-8000-000000000001",
+            host="one",
+            version="1",
+            first_seen_at=clock.now(),
+            heartbeat_at=clock.now(),
+        ),
         "user": unused,
     }
 
