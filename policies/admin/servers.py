@@ -25,7 +25,7 @@ class ServerAdmin(ReadOnly, _Admin):
         *("first_seen_at", "heartbeat_at", "stopped_at", "gone_at", "removed_at"),
     )
 
-    def has_view_permission(self, request: HttpRequest, _obj: object = None) -> bool:
+    def has_view_permission(self, request: HttpRequest, obj: object = None) -> bool:  # noqa: ARG002 - Django passes it by name
         return request.user.has_perm("policies.view_server")
 
     def has_module_permission(self, request: HttpRequest) -> bool:

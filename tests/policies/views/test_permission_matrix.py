@@ -68,6 +68,12 @@ admin/policies/schedule/<path:object_id>/change/          L     L     L     F   
 admin/policies/schedule/<path:object_id>/delete/          L     L     L     F     A     W     W
 admin/policies/schedule/<path:object_id>/history/         L     L     L     A     A     R     R
 admin/policies/schedule/add/                              L     L     L     F     R     W     W
+admin/policies/server/                                    L     L     L     F     R     R     R
+admin/policies/server/<path:object_id>/                   L     L     L     R     R     R     R
+admin/policies/server/<path:object_id>/change/            L     L     L     F     R     R     R
+admin/policies/server/<path:object_id>/delete/            L     L     L     F     F     F     F
+admin/policies/server/<path:object_id>/history/           L     L     L     F     R     R     R
+admin/policies/server/add/                                L     L     L     F     F     F     F
 admin/r/<path:content_type_id>/<path:object_id>/          L     L     L     N     N     N     N
 admin/scripts_admin/folder/                               L     L     L     F     R     R     R
 admin/scripts_admin/folder/<path:object_id>/              L     L     L     R     R     R     R
@@ -75,6 +81,12 @@ admin/scripts_admin/folder/<path:object_id>/change/       L     L     L     F   
 admin/scripts_admin/folder/<path:object_id>/delete/       L     L     L     F     F     F     F
 admin/scripts_admin/folder/<path:object_id>/history/      L     L     L     A     A     R     R
 admin/scripts_admin/folder/add/                           L     L     L     F     F     F     F
+admin/scripts_admin/formerfolder/                         L     L     L     F     F     F     W
+admin/scripts_admin/formerfolder/<path:object_id>/        L     L     L     R     R     R     R
+admin/scripts_admin/formerfolder/<path:object_id>/change/ L     L     L     F     F     F     R
+admin/scripts_admin/formerfolder/<path:object_id>/delete/ L     L     L     F     F     F     W
+admin/scripts_admin/formerfolder/<path:object_id>/history/ L     L     L     F     F     F     R
+admin/scripts_admin/formerfolder/add/                     L     L     L     F     F     F     F
 admin/scripts_admin/user/                                 L     L     L     F     F     F     W
 admin/scripts_admin/user/<id>/password/                   L     L     L     F     F     F     W
 admin/scripts_admin/user/<path:object_id>/                L     L     L     R     R     R     R
