@@ -1,6 +1,9 @@
 """The clouds that the contract suites run against."""
 
+import shutil
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -20,3 +23,12 @@ def simulated_aws(simulated_aws_process: SimulatedAws) -> Iterator[SimulatedAws]
     """A simulated AWS, as new: AWS's own limits, snapshots pend for 0.3 s."""
     yield simulated_aws_process
     simulated_aws_process.reset()
+
+
+@pytest.fixture
+def place() -> Iterator[Path]:
+    """Give a folder that every account may enter; pytest's own are closed."""
+    made = Path(tempfile.mkdtemp(prefix="n2wbackup-runs-"))
+    made.chmod(0o755)
+    yield made
+    shutil.rmtree(made)
