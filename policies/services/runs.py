@@ -26,6 +26,8 @@ from policies.services.alarms import raising
 from scripts_admin.domain.phases import Outcome, Phase
 
 MAX_LOSSES = 5
+WAITS_TOO_LONG = timedelta(minutes=15)
+SKIPPED_IN_A_ROW = 3
 # No run is deferred for longer. A row with a later time was written before the clock was set back.
 LONGEST_DEFERRAL = timedelta(minutes=15)
 
@@ -126,7 +128,17 @@ def _refuse(run: Run) -> Run:
         raise RefusedError(message)
     reason = f"Run {running.pk} of the same policy had not ended at the due time."
     _enter_ended(run, State.SKIPPED, reason)
+    _tell_of_skipping(run, running)
     return run
+
+
+def _tell_of_skipping(run: Run, running: Run) -> None:
+    """Raise an alarm if one run made the policy skip several due times; disabled times are no reason for one."""
+    skipped = Run.objects.filter(policy=run.policy, state=State.SKIPPED, due_until=None)
+    count = skipped.filter(created_at__gte=running.created_at).count()
+    if count >= SKIPPED_IN_A_ROW:
+        now = run.created_at
+        _beside("the alarm", lambda: raising.skipped(run, running, count, now), run)
 
 
 def may_be_claimed(run_id: UUID) -> bool:
@@ -155,7 +167,7 @@ def claim(run_id: UUID) -> Run | None:
         taken = apply(
             run,
             Event.CLAIMED,
-            "a worker took the run",
+            "a worker took the run" if is_first else "",  # once, however often it has to wait
             server=home.server_id(),
             started_at=run.started_at or now,
             not_before=None,
@@ -205,7 +217,8 @@ def apply(
             return False
         for name, value in {"state": state, **changes}.items():
             setattr(run, name, value)
-        record(run, text, at=at or now)
+        if text:
+            record(run, text, at=at or now)
         for effect in step.effects:
             _EFFECTS[effect](run, now)
     return True
@@ -242,6 +255,27 @@ def _beside(what: str, act: Callable[[], object], run: Run) -> None:
             act()
 
     each.apart([run], apart, f"{what} of run %s failed; the run goes on without")
+
+
+def wait(run: Run, reason: str, until: datetime) -> None:
+    """Let a queued run wait; its reason enters the history once. Does nothing if the run is no longer queued."""
+    now = clock.now()
+    told, since = run.waiting_for, run.waiting_since or now
+    changes = {"not_before": until, "waiting_for": reason, "waiting_since": since}
+    if not compare_and_set(Run.objects.filter(pk=run.pk), {"state": State.QUEUED}, **changes):
+        return
+    run.waiting_for, run.waiting_since = reason, since
+    if reason != told:
+        record(run, reason, at=now)
+    tell_of_waiting(run)
+
+
+def tell_of_waiting(run: Run) -> None:
+    """Raise an alarm, once, if the run has waited for too long."""
+    now = clock.now()
+    since = run.waiting_since
+    if since is not None and now - since >= WAITS_TOO_LONG and not run.is_test:
+        _beside("the alarm", lambda: raising.waits_too_long(run, since, now), run)
 
 
 def record(run: Run, text: str, *, at: datetime | None = None, state: str = "") -> None:
