@@ -26,7 +26,6 @@ from policies.services.alarms import raising
 from scripts_admin.domain.phases import Outcome, Phase
 
 MAX_LOSSES = 5
-WAITS_TOO_LONG = timedelta(minutes=15)
 SKIPPED_IN_A_ROW = 3
 # No run is deferred for longer. A row with a later time was written before the clock was set back.
 LONGEST_DEFERRAL = timedelta(minutes=15)
@@ -138,7 +137,7 @@ def _tell_of_skipping(run: Run, running: Run) -> None:
     count = skipped.filter(created_at__gte=running.created_at).count()
     if count >= SKIPPED_IN_A_ROW:
         now = run.created_at
-        _beside("the alarm", lambda: raising.skipped(run, running, count, now), run)
+        beside("the alarm", lambda: raising.skipped(run, running, count, now), run)
 
 
 def may_be_claimed(run_id: UUID) -> bool:
@@ -173,7 +172,7 @@ def claim(run_id: UUID) -> Run | None:
             not_before=None,
         )
         if taken and is_first:
-            _beside("the ping", lambda: raising.started(run, now), run)
+            beside("the ping", lambda: raising.started(run, now), run)
     return run if taken else None
 
 
@@ -247,7 +246,7 @@ def lose(run: Run, why: str) -> None:
     apply(run, Event.NOTHING_LEFT, reason, reason=reason, losses=losses)
 
 
-def _beside(what: str, act: Callable[[], object], run: Run) -> None:
+def beside(what: str, act: Callable[[], object], run: Run) -> None:
     """Do what belongs to a change but must not prevent it: if it fails, its rows are taken back, and the log has it."""
 
     def apart(_: Run) -> None:
@@ -255,27 +254,6 @@ def _beside(what: str, act: Callable[[], object], run: Run) -> None:
             act()
 
     each.apart([run], apart, f"{what} of run %s failed; the run goes on without")
-
-
-def wait(run: Run, reason: str, until: datetime) -> None:
-    """Let a queued run wait; its reason enters the history once. Does nothing if the run is no longer queued."""
-    now = clock.now()
-    told, since = run.waiting_for, run.waiting_since or now
-    changes = {"not_before": until, "waiting_for": reason, "waiting_since": since}
-    if not compare_and_set(Run.objects.filter(pk=run.pk), {"state": State.QUEUED}, **changes):
-        return
-    run.waiting_for, run.waiting_since = reason, since
-    if reason != told:
-        record(run, reason, at=now)
-    tell_of_waiting(run)
-
-
-def tell_of_waiting(run: Run) -> None:
-    """Raise an alarm, once, if the run has waited for too long."""
-    now = clock.now()
-    since = run.waiting_since
-    if since is not None and now - since >= WAITS_TOO_LONG and not run.is_test:
-        _beside("the alarm", lambda: raising.waits_too_long(run, since, now), run)
 
 
 def record(run: Run, text: str, *, at: datetime | None = None, state: str = "") -> None:
@@ -325,7 +303,7 @@ def _mark(run: Run, now: datetime) -> None:
     is_new = bool(rows.update(may_be_frozen_since=run.ordered_at or now))
     marked = Policy.objects.values_list("may_be_frozen_since", flat=True)
     since = marked.filter(pk=run.policy_id).first() or now
-    _beside("the alarm", lambda: raising.may_be_frozen(run, since, now, is_new=is_new), run)
+    beside("the alarm", lambda: raising.may_be_frozen(run, since, now, is_new=is_new), run)
 
 
 def _unmark(run: Run, now: datetime) -> None:
@@ -339,7 +317,7 @@ def unmark(run: Run, how: str, now: datetime) -> bool:
     rows = Policy.objects.filter(pk=run.policy_id, may_be_frozen_since__isnull=False)
     if not rows.update(may_be_frozen_since=None):
         return False
-    _beside("the alarm", lambda: raising.thawed(run, how, now), run)
+    beside("the alarm", lambda: raising.thawed(run, how, now), run)
     return True
 
 
@@ -347,7 +325,7 @@ def _unmark_if_thawed(run: Run, now: datetime) -> None:
     how = f"after has succeeded in run {run.pk}: {run.label} is thawed."
     thawed = run.phases.filter(phase=Phase.AFTER, outcome=Outcome.SUCCEEDED).exists()
     if not (thawed and unmark(run, how, now)):
-        _beside("the alarm", lambda: raising.thawed_late(run, now), run)
+        beside("the alarm", lambda: raising.thawed_late(run, now), run)
 
 
 def _tag(run: Run, _: datetime) -> None:
@@ -370,9 +348,9 @@ def _close(run: Run, now: datetime) -> None:
     if run.state == State.SUCCEEDED:
         changes["last_success_at"] = now
     Policy.objects.filter(pk=run.policy_id).update(**changes)
-    _beside("the retry", lambda: _ask_for_retry(run, now), run)
-    _beside("the alarm", lambda: raising.ended(run, now), run)
-    _beside("the count", lambda: _count(run, now), run)
+    beside("the retry", lambda: _ask_for_retry(run, now), run)
+    beside("the alarm", lambda: raising.ended(run, now), run)
+    beside("the count", lambda: _count(run, now), run)
 
 
 def _count(run: Run, now: datetime) -> None:

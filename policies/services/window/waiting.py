@@ -4,11 +4,14 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from n2wbackup.lib import clock
+from n2wbackup.lib.cas import compare_and_set
 from policies.domain.runs.sequence import Event, State
 from policies.models import Policy, Run, RunTarget
 from policies.services import runs
+from policies.services.alarms import raising
 from policies.services.window import leases, permits
 
+TOO_LONG = timedelta(minutes=15)  # then an alarm says so
 # The pause grows with the time that a run has waited: most windows are over soon.
 SHORTEST, LONGEST = timedelta(seconds=1), timedelta(seconds=10)
 
@@ -21,7 +24,7 @@ def holds_back(run_id: UUID) -> bool:
     now = clock.now()
     reason = _why(run, run.policy, now)
     if reason:
-        runs.wait(run, reason, now + pause(run, now))
+        _wait(run, reason, now + pause(run, now))
     return bool(reason)
 
 
@@ -45,7 +48,27 @@ def defer(run: Run, reason: str, until: datetime, waits_on: dict[str, object]) -
         waits_on=waits_on or run.waits_on,
     )
     if deferred:
-        runs.tell_of_waiting(run)
+        _tell(run)
+
+
+def _wait(run: Run, reason: str, until: datetime) -> None:
+    """Let a queued run wait; its reason enters the history once. Does nothing if the run is no longer queued."""
+    now = clock.now()
+    told, since = run.waiting_for, run.waiting_since or now
+    changes = {"not_before": until, "waiting_for": reason, "waiting_since": since}
+    if not compare_and_set(Run.objects.filter(pk=run.pk), {"state": State.QUEUED}, **changes):
+        return
+    run.waiting_for, run.waiting_since = reason, since
+    if reason != told:
+        runs.record(run, reason, at=now)
+    _tell(run)
+
+
+def _tell(run: Run) -> None:
+    """Raise an alarm, once, if the run has waited for too long."""
+    now, since = clock.now(), run.waiting_since
+    if since is not None and now - since >= TOO_LONG and not run.is_test:
+        runs.beside("the alarm", lambda: raising.waits_too_long(run, since, now), run)
 
 
 def _why(run: Run, policy: Policy, now: datetime) -> str:

@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("policies", "0010_success_requires"),
+        ("policies", "0011_servers"),
     ]
 
     operations = [
