@@ -24,6 +24,7 @@ __all__ = [
     "N2W_ALARM_NETWORKS",
     "N2W_ENCRYPTION_KEYS",
     "N2W_HOME",
+    "N2W_OTHERS_WAIT_MINUTES",
     "N2W_PORT",
     "N2W_RUN_SCRIPTS_AS",
     "N2W_SCRIPTS_ROOT",
@@ -183,6 +184,15 @@ def _idle_minutes() -> int:
     return int(text)
 
 
+def _others_wait_minutes() -> int:
+    text = read("N2W_OTHERS_WAIT_MINUTES", "10")
+    if not text.isdecimal() or not 1 <= int(text) <= _DAY_MINUTES:
+        raise ImproperlyConfigured(
+            f"N2W_OTHERS_WAIT_MINUTES is {text!r}: set it to a number of minutes from 1 to {_DAY_MINUTES}."
+        )
+    return int(text)
+
+
 DEBUG = flag("DEBUG")
 N2W_HOME = _home()
 N2W_SCRIPTS_ROOT = Path(read("N2W_SCRIPTS_ROOT") or N2W_HOME / "scripts").expanduser().absolute()
@@ -198,6 +208,8 @@ N2W_ALARM_NETWORKS = _networks("N2W_ALARM_NETWORKS")
 # Proxies whose X-Forwarded-For and X-Forwarded-Proto are believed.
 N2W_TRUSTED_PROXIES = _networks("N2W_TRUSTED_PROXIES")
 N2W_SESSION_IDLE_MINUTES = _idle_minutes()
+# How long an owner's failed thaw makes the runs of other owners wait.
+N2W_OTHERS_WAIT_MINUTES = _others_wait_minutes()
 SECRET_KEY = _secret("SECRET_KEY", get_random_secret_key)
 # The first key encrypts, all keys decrypt; `manage.py rekey` encrypts old values with the first key.
 N2W_ENCRYPTION_KEYS = _encryption_keys()

@@ -60,6 +60,9 @@ class Run(models.Model):
 
     created_at = models.DateTimeField()
     not_before = models.DateTimeField(null=True)  # queued until then
+    waiting_for = SentenceField(blank=True)  # what its history has said that it waits for
+    waiting_since = models.DateTimeField(null=True)
+    waits_on = models.JSONField(default=dict)  # the resources and volumes that AWS named last
     dispatched_at = models.DateTimeField(null=True)  # last hint to a worker; a hint may get lost
     started_at = models.DateTimeField(null=True)
     ordered_at = models.DateTimeField(null=True)  # written just before the window

@@ -26,6 +26,7 @@ from policies.services.alarms import raising
 from scripts_admin.domain.phases import Outcome, Phase
 
 MAX_LOSSES = 5
+SKIPPED_IN_A_ROW = 3
 # No run is deferred for longer. A row with a later time was written before the clock was set back.
 LONGEST_DEFERRAL = timedelta(minutes=15)
 
@@ -126,7 +127,17 @@ def _refuse(run: Run) -> Run:
         raise RefusedError(message)
     reason = f"Run {running.pk} of the same policy had not ended at the due time."
     _enter_ended(run, State.SKIPPED, reason)
+    _tell_of_skipping(run, running)
     return run
+
+
+def _tell_of_skipping(run: Run, running: Run) -> None:
+    """Raise an alarm if one run made the policy skip several due times; disabled times are no reason for one."""
+    skipped = Run.objects.filter(policy=run.policy, state=State.SKIPPED, due_until=None)
+    count = skipped.filter(created_at__gte=running.created_at).count()
+    if count >= SKIPPED_IN_A_ROW:
+        now = run.created_at
+        beside("the alarm", lambda: raising.skipped(run, running, count, now), run)
 
 
 def may_be_claimed(run_id: UUID) -> bool:
@@ -155,13 +166,13 @@ def claim(run_id: UUID) -> Run | None:
         taken = apply(
             run,
             Event.CLAIMED,
-            "a worker took the run",
+            "a worker took the run" if is_first else "",  # once, however often it has to wait
             server=home.server_id(),
             started_at=run.started_at or now,
             not_before=None,
         )
         if taken and is_first:
-            _beside("the ping", lambda: raising.started(run, now), run)
+            beside("the ping", lambda: raising.started(run, now), run)
     return run if taken else None
 
 
@@ -205,7 +216,8 @@ def apply(
             return False
         for name, value in {"state": state, **changes}.items():
             setattr(run, name, value)
-        record(run, text, at=at or now)
+        if text:
+            record(run, text, at=at or now)
         for effect in step.effects:
             _EFFECTS[effect](run, now)
     return True
@@ -234,7 +246,7 @@ def lose(run: Run, why: str) -> None:
     apply(run, Event.NOTHING_LEFT, reason, reason=reason, losses=losses)
 
 
-def _beside(what: str, act: Callable[[], object], run: Run) -> None:
+def beside(what: str, act: Callable[[], object], run: Run) -> None:
     """Do what belongs to a change but must not prevent it: if it fails, its rows are taken back, and the log has it."""
 
     def apart(_: Run) -> None:
@@ -291,7 +303,7 @@ def _mark(run: Run, now: datetime) -> None:
     is_new = bool(rows.update(may_be_frozen_since=run.ordered_at or now))
     marked = Policy.objects.values_list("may_be_frozen_since", flat=True)
     since = marked.filter(pk=run.policy_id).first() or now
-    _beside("the alarm", lambda: raising.may_be_frozen(run, since, now, is_new=is_new), run)
+    beside("the alarm", lambda: raising.may_be_frozen(run, since, now, is_new=is_new), run)
 
 
 def _unmark(run: Run, now: datetime) -> None:
@@ -305,7 +317,7 @@ def unmark(run: Run, how: str, now: datetime) -> bool:
     rows = Policy.objects.filter(pk=run.policy_id, may_be_frozen_since__isnull=False)
     if not rows.update(may_be_frozen_since=None):
         return False
-    _beside("the alarm", lambda: raising.thawed(run, how, now), run)
+    beside("the alarm", lambda: raising.thawed(run, how, now), run)
     return True
 
 
@@ -313,7 +325,7 @@ def _unmark_if_thawed(run: Run, now: datetime) -> None:
     how = f"after has succeeded in run {run.pk}: {run.label} is thawed."
     thawed = run.phases.filter(phase=Phase.AFTER, outcome=Outcome.SUCCEEDED).exists()
     if not (thawed and unmark(run, how, now)):
-        _beside("the alarm", lambda: raising.thawed_late(run, now), run)
+        beside("the alarm", lambda: raising.thawed_late(run, now), run)
 
 
 def _tag(run: Run, _: datetime) -> None:
@@ -336,9 +348,9 @@ def _close(run: Run, now: datetime) -> None:
     if run.state == State.SUCCEEDED:
         changes["last_success_at"] = now
     Policy.objects.filter(pk=run.policy_id).update(**changes)
-    _beside("the retry", lambda: _ask_for_retry(run, now), run)
-    _beside("the alarm", lambda: raising.ended(run, now), run)
-    _beside("the count", lambda: _count(run, now), run)
+    beside("the retry", lambda: _ask_for_retry(run, now), run)
+    beside("the alarm", lambda: raising.ended(run, now), run)
+    beside("the count", lambda: _count(run, now), run)
 
 
 def _count(run: Run, now: datetime) -> None:

@@ -19,6 +19,8 @@ class AlarmKind(StrEnum):
     FAILED = "failed"
     PARTIAL = "partial"
     MISSED = "missed"
+    WAITS_TOO_LONG = "waits_too_long"
+    SKIPPED = "skipped"
     RECOVERED = "recovered"
     PING_START = "ping_start"
     PING_SUCCESS = "ping_success"
@@ -34,6 +36,8 @@ TROUBLE = frozenset(
         AlarmKind.FAILED,
         AlarmKind.PARTIAL,
         AlarmKind.MISSED,
+        AlarmKind.WAITS_TOO_LONG,
+        AlarmKind.SKIPPED,
     }
 )
 _FREEZE = frozenset({AlarmKind.MAY_BE_FROZEN, AlarmKind.RECOVERED})
@@ -139,6 +143,24 @@ def missed(label: str, run: str, reason: str) -> Message:
     return Message(
         f"{label}: backup missed",
         f"{label} was not backed up when it was due. {reason}\nDetails: manage.py show_run {run}",
+    )
+
+
+def waits_too_long(label: str, run: str, why: str, since: datetime) -> Message:
+    """Report a backup that is due and cannot begin."""
+    return Message(
+        f"{label}: backup waits",
+        f"Run {run} of {label} has waited since {_words(since)}: it {why}. There is no new backup until it begins.\n"
+        f"Details: manage.py show_run {run}",
+    )
+
+
+def skipped(label: str, run: str, state: str, count: int) -> Message:
+    """Report due times without a backup, because an earlier run has not ended."""
+    return Message(
+        f"{label}: {count} backups skipped in a row",
+        f"{count} due times of {label} were skipped, because run {run} has not ended ({state}). Look at what it waits "
+        f"for, and cancel it if nothing is to be expected of it.\nDetails: manage.py show_run {run}",
     )
 
 

@@ -70,6 +70,20 @@ def thawed_late(run: Run, now: datetime) -> None:
         _raise(run, AlarmKind.THAWED_LATE, message, now)
 
 
+def waits_too_long(run: Run, since: datetime, now: datetime) -> None:
+    """Report, once, that a run has waited for too long."""
+    if Alarm.objects.filter(run=run, kind=AlarmKind.WAITS_TOO_LONG).exists():
+        return
+    message = messages.waits_too_long(run.label, str(run.pk), run.waiting_for, since)
+    _raise(run, AlarmKind.WAITS_TOO_LONG, message, now)
+
+
+def skipped(run: Run, running: Run, count: int, now: datetime) -> None:
+    """Report that a policy has skipped several due times in a row, because one of its runs has not ended."""
+    message = messages.skipped(run.label, str(running.pk), running.state, count)
+    _raise(run, AlarmKind.SKIPPED, message, now)
+
+
 def ended(run: Run, now: datetime) -> None:
     """Report the end of a run; not for tests."""
     state = State(run.state)
@@ -112,7 +126,8 @@ def _take_along(run: Run, now: datetime) -> str:
 
     They would else be sent after their recovery.
     """
-    mine = Alarm.objects.filter(policy=run.policy_id, kind__in=_ENDED.values())
+    late = (AlarmKind.WAITS_TOO_LONG, AlarmKind.SKIPPED)
+    mine = Alarm.objects.filter(policy=run.policy_id, kind__in=[*_ENDED.values(), *late])
     held = mine.filter(spread_at=None, not_before__gt=now)
     untold = sum(held.values_list("count", flat=True))
     held.delete()

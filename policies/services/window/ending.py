@@ -126,7 +126,7 @@ def _reason(run: Run, known: verdict.Facts) -> str:
     parts += [f"{target}: {target.reason}" for target in targets if target.reason]
     if run.is_test:
         parts += _nothing_tested(known)
-    elif verdict.is_only_crash_consistent(known):
+    elif verdict.is_only_crash_consistent(known) and verdict.scripts_were_fine(known):
         parts += _less_than_required(known, targets)
     return "; ".join(parts)
 

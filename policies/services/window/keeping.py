@@ -23,7 +23,7 @@ from policies.domain.runs.sequence import Event
 from policies.models import Policy, Run
 from policies.services import runs
 from policies.services.alarms import sealed_urls
-from policies.services.window import defects, entering, preparing, scripts, sealing
+from policies.services.window import defects, entering, preparing, scripts, sealing, waiting
 from policies.services.window.preparing import Deferred, Plan
 from policies.services.window.volley import Volley
 from scripts_admin import linux_accounts
@@ -50,6 +50,8 @@ def execute(run_id: UUID, *, draining: Callable[[], bool] = lambda: False) -> No
     if draining() or not runs.may_be_claimed(run_id):
         return
     try:
+        if waiting.holds_back(run_id):
+            return
         home.verify()
         # The lock first: the clerk must not take a run that was claimed a moment ago for one without a keeper.
         # If another server wins the claim, the clerk removes what was made here.
@@ -98,7 +100,7 @@ def _keep(run: Run, folder: Path, draining: Callable[[], bool]) -> None:
         defects.end(run.pk, error, "prepared")
         return
     if isinstance(plan, Deferred):
-        runs.apply(run, Event.DEFERRED, plan.reason, not_before=plan.until)
+        waiting.defer(run, plan.reason, plan.until, plan.waits_on)
         return
     scripts.tell(run, plan.scripts)
     for problem in plan.problems:
@@ -118,7 +120,7 @@ def _throttled(run: Run, sentence: str) -> None:
     """Let the run wait if AWS only throttles; nothing is frozen yet."""
     now = clock.now()
     if now - run.created_at < THROTTLED_FOR:
-        runs.apply(run, Event.DEFERRED, sentence, not_before=now + THROTTLED_PAUSE)
+        waiting.defer(run, sentence, now + THROTTLED_PAUSE, {})
     else:
         runs.apply(run, Event.NOTHING_LEFT, sentence, reason=sentence)
 
@@ -187,6 +189,8 @@ def _order(run: Run, guard: Guard) -> bool:
             "the window opens",
             expected={"cancel_requested_at": None},
             ordered_at=clock.now(),
+            waiting_for="",
+            waiting_since=None,
         )
     except BaseException:
         guard.release()  # else the guard waits for "go" as long as a reference to the error exists

@@ -1,26 +1,106 @@
 """Window leases: two windows never overlap on one instance or volume, across policies and owners."""
 
-from collections.abc import Sequence
+from collections.abc import Collection
+from datetime import datetime, timedelta
+from typing import NamedTuple
 
+from django.conf import settings
 from django.db import IntegrityError, transaction
 
 from n2wbackup.lib import clock
+from policies.domain.document.fields import DEFAULTS
+from policies.domain.runs import sequence
 from policies.models import Run, WindowLease
+from scripts_admin.domain.phases import Phase
 
 
-def take(run: Run, resources: Sequence[str]) -> Run | None:
-    """Take all the leases or none; return None if taken, else the run that holds one of them.
+class Held(NamedTuple):
+    """A resource that another run holds."""
+
+    resource: str  # region:id
+    by: Run
+
+
+class Taken(NamedTuple):
+    """The result of taking leases.
+
+    `waits_for`: none is taken, as another run holds this one. `beside`: all others are taken; a run of another
+    owner has held this one for too long, and the caller must not freeze it.
+    """
+
+    waits_for: Held | None = None
+    beside: Held | None = None
+
+
+def take(run: Run, resources: Collection[str]) -> Taken:
+    """Take all the leases that nobody holds, or none.
 
     One transaction and a sorted order ensure that two runs cannot wait for each other.
     """
-    now = clock.now()
-    rows = [WindowLease(resource=name, run=run, taken_at=now) for name in sorted(set(resources))]
+    wanted, now = set(resources), clock.now()
+    held = _held(run, wanted)
+    waits_for = _first_that_counts(held, run, now)
+    if waits_for is not None:
+        return Taken(waits_for)
+    free = sorted(wanted - {one.resource for one in held})
     try:
         with transaction.atomic():
             WindowLease.objects.filter(run=run).delete()
-            WindowLease.objects.bulk_create(rows)
-    except IntegrityError:
-        held = WindowLease.objects.select_related("run").filter(resource__in=resources)
-        lease = held.exclude(run=run).first()
-        return lease.run if lease else run
-    return None
+            WindowLease.objects.bulk_create(
+                [WindowLease(resource=name, run=run, taken_at=now) for name in free]
+            )
+    except IntegrityError:  # another run was faster
+        return Taken(next(iter(_held(run, set(free))), Held(free[0], run)))
+    return Taken(beside=held[0] if held else None)
+
+
+def holder(run: Run, resources: Collection[str], now: datetime) -> Held | None:
+    """Return the resource that the run would have to wait for now; changes nothing."""
+    return _first_that_counts(_held(run, set(resources)), run, now)
+
+
+def in_words(run: Run, held: Held) -> str:
+    """Return what the run waits for; of another owner's run it says nothing but that."""
+    resource = held.resource.partition(":")[2]
+    if _is_of_the_same_owner(run, held.by):
+        return f"waits for run {held.by.pk} of {held.by.label}, which has reserved {resource}"
+    return f"waits for another owner's run, which has reserved {resource}"
+
+
+def beside_in_words(held: Held) -> str:
+    """Return why before and after are not run while another owner's after is repeated."""
+    return (
+        f"Another owner's run has kept {held.resource.partition(':')[2]} since its thaw failed, for longer than this "
+        f"server lets others wait ({settings.N2W_OTHERS_WAIT_MINUTES} min): this run goes on without before and after, "
+        "because their application may be frozen, and may be thawed at any time."
+    )
+
+
+def _held(run: Run, resources: Collection[str]) -> list[Held]:
+    rows = WindowLease.objects.select_related("run__policy").filter(resource__in=resources)
+    return [Held(row.resource, row.run) for row in rows.exclude(run=run).order_by("resource")]
+
+
+def _first_that_counts(held: Collection[Held], run: Run, now: datetime) -> Held | None:
+    return next((one for one in held if not _is_outlasted(one.by, run, now)), None)
+
+
+def _is_outlasted(held_by: Run, run: Run, now: datetime) -> bool:
+    """Tell whether another owner's window has been waited for as long as the server lets anybody wait.
+
+    That time begins when its thaw failed for the first time, or should have begun. No policy's setting changes it.
+    """
+    if _is_of_the_same_owner(run, held_by) or held_by.state not in sequence.MAY_BE_FROZEN:
+        return False
+    first = held_by.phases.filter(phase=Phase.AFTER, attempt=1).values_list("ended_at", flat=True)
+    since = next(iter(first), None)
+    if since is None and held_by.ordered_at is not None:
+        policy = held_by.policy
+        freeze = policy.max_freeze_seconds if policy else DEFAULTS["max_freeze_seconds"]
+        since = held_by.ordered_at + timedelta(seconds=freeze)
+    limit = timedelta(minutes=settings.N2W_OTHERS_WAIT_MINUTES)
+    return since is not None and now - since >= limit
+
+
+def _is_of_the_same_owner(run: Run, other: Run) -> bool:
+    return run.owner_id is not None and run.owner_id == other.owner_id

@@ -63,6 +63,15 @@ def pending_limit_reached(volume_types: Mapping[str, str]) -> dict[str, int]:
     return full
 
 
+def pending_in_words(volume_types: Mapping[str, str]) -> str:
+    """Return what a run with these volumes waits for; "" if none has too many pending snapshots."""
+    full = pending_limit_reached(volume_types) if volume_types else {}
+    if not full:
+        return ""
+    volume, count = min(full.items())
+    return f"waits for pending snapshots of {volume}: {count} is the most that AWS allows"
+
+
 def _volumes_free_at(volumes: Sequence[str], now: datetime) -> datetime | None:
     # A fire in the future was entered before the clock was set back: its age is unknown.
     lately = (now - VOLUME_PAUSE + timedelta(microseconds=1), now + clock.SKEW)

@@ -18,13 +18,12 @@ from policies.models import Account, Description, Policy, PolicyTarget, Run, Run
 from policies.ports import Cloud, FireRequest, Instance, Volume
 from policies.services import runs
 from policies.services.servers import copies
-from policies.services.window import credentials, descriptions, leases, permits, scripts
+from policies.services.window import credentials, descriptions, leases, permits, scripts, waiting
 from policies.services.window.scripts import Scripts
 
 PROVED_FOR = timedelta(hours=1)
 # The time from the renewal to the end of the last call: leases, permits, connections, the guard's start.
 RENEW_MARGIN_SECONDS = 120
-LEASE_PAUSE = timedelta(seconds=1)
 
 
 class TakenOverError(BackupError):
@@ -37,6 +36,8 @@ class Deferred:
 
     until: datetime
     reason: str
+    # What it waits on, so that it need not ask AWS again while it waits.
+    waits_on: dict[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +111,7 @@ def prepare(run: Run) -> Plan | Deferred:
     good = [r for r in resolved if not r.problem]
     if good and not run.is_test:
         cloud.renew(policy.max_freeze_seconds + RENEW_MARGIN_SECONDS)
-    wait = _reserve(run, account, good)
+    wait = _reserve(run, account, good, found)
     if wait is not None:
         return wait
     plan = Plan(run, policy, cloud, found, problems=[r.problem for r in resolved if r.problem])
@@ -267,24 +268,27 @@ def _fingerprint(account: Account, targets: Iterable[PolicyTarget]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _reserve(run: Run, account: Account, good: Sequence[_Resolved]) -> Deferred | None:
+def _reserve(
+    run: Run, account: Account, good: Sequence[_Resolved], found: Scripts
+) -> Deferred | None:
     """Take the leases, then the permits; None if all are taken, else how long the run waits."""
-    holder = leases.take(run, [name for one in good for name in one.resources])
-    if holder is not None:
-        reason = (
-            f"waits for run {holder.pk} of {holder.label}, which has reserved one of its resources"
-        )
-        return Deferred(clock.now() + LEASE_PAUSE, reason)
-    if run.is_test:
-        return None
+    now = clock.now()
+    resources = [name for one in good for name in one.resources]
     types: dict[str, str] = {}
     for one in good:
         types |= one.types
-    full = permits.pending_limit_reached(types)
+    waits_on: dict[str, object] = {"resources": resources, "types": types}
+    taken = leases.take(run, resources)
+    if taken.waits_for is not None:
+        reason = leases.in_words(run, taken.waits_for)
+        return Deferred(now + waiting.pause(run, now), reason, waits_on)
+    if taken.beside is not None:
+        found.freeze_nothing(leases.beside_in_words(taken.beside))
+    if run.is_test:
+        return None
+    full = permits.pending_in_words(types)
     if full:
-        volume, count = min(full.items())
-        reason = f"waits for pending snapshots of {volume}: {count} is the most that AWS allows"
-        return Deferred(clock.now() + permits.PENDING_PAUSE, reason)
+        return Deferred(now + permits.PENDING_PAUSE, full, waits_on)
     return _permit(account, _by_region(good))
 
 

@@ -43,6 +43,12 @@ class Scripts:
         if problem:
             self.problems[phase] = terminal.line(problem)  # it may quote what stands in the script
 
+    def freeze_nothing(self, problem: str) -> None:
+        """Leave out before and after, as far as there are scripts for them."""
+        for phase in (Phase.BEFORE, Phase.AFTER):
+            if phase in self.found:
+                self.leave_out(phase, Outcome.NOT_RUN, problem)
+
     def without_after(self) -> None:
         """Leave out before if after exists but cannot run: nothing could thaw what before freezes."""
         lost = self.not_run.get(Phase.AFTER, Outcome.MISSING) != Outcome.MISSING

@@ -19,7 +19,7 @@ from policies.domain.errors import (
 from policies.domain.runs.sequence import State
 from policies.models import FirePermits, PolicyTarget, RunTarget, VolumeFire, WindowLease
 from policies.services.window import permits
-from policies.services.window.preparing import LEASE_PAUSE
+from policies.services.window.waiting import SHORTEST
 from tests import factories
 from tests.policies.services.backup import (
     Backup,
@@ -245,8 +245,8 @@ def test_a_run_waits_for_the_lease_of_another_owners_run(backup: Backup) -> None
 
     assert run.state == State.QUEUED
     assert run.not_before is not None
-    assert timedelta() < run.not_before - clock.now() <= LEASE_PAUSE
-    assert f"waits for run {other.pk}" in story(run)[-1]
+    assert timedelta() < run.not_before - clock.now() <= SHORTEST
+    assert story(run)[-1] == f"waits for another owner's run, which has reserved {volume}"
     assert list(WindowLease.objects.values_list("run", flat=True)) == [other.pk]
     assert backup.marks == []
     WindowLease.objects.all().delete()
@@ -286,14 +286,16 @@ def test_a_volume_is_fired_at_again_after_fifteen_seconds(backup: Backup) -> Non
 
 
 def test_a_run_waits_for_the_rate_of_its_account_and_region(backup: Backup) -> None:
-    FirePermits.objects.create(bucket="123456789012:us-east-1", tokens=0.0, filled_at=clock.now())
+    FirePermits.objects.create(
+        bucket="123456789012:us-east-1", tokens=-200.0, filled_at=clock.now()
+    )
 
     run = backup.window()
 
     assert run.state == State.QUEUED
     assert story(run)[-1] == "waits for the rate that AWS allows in us-east-1"
     assert not VolumeFire.objects.exists()
-    with after(2):
+    with after(90):
         assert backup.window(run).state == State.WAITING
 
 
@@ -302,7 +304,9 @@ def test_permits_of_two_regions_are_taken_together_or_not_at_all(backup: Backup)
     factories.PolicyTargetFactory.create(
         policy=backup.policy, instance_id=elsewhere.instance_id, region="eu-west-1"
     )
-    FirePermits.objects.create(bucket="123456789012:eu-west-1", tokens=0.0, filled_at=clock.now())
+    FirePermits.objects.create(
+        bucket="123456789012:eu-west-1", tokens=-200.0, filled_at=clock.now()
+    )
 
     run = backup.window()
 
