@@ -8,9 +8,9 @@ from datetime import timedelta
 from typing import Any, NoReturn
 
 import pytest
-from celery import current_app
 from django.db import OperationalError
 
+from n2wbackup.celery import app
 from n2wbackup.lib import each
 from policies.adapters import session
 from policies.adapters.memory import MemoryCloud
@@ -96,7 +96,7 @@ STEPS: list[tuple[object, str]] = [
     (runs, "_ask_for_retry"),
     (runs, "_count"),
     (tagging, "facts"),
-    (current_app, "send_task"),
+    (app, "send_task"),
 ]
 # Without these nothing can be decided: a run waits until they work again.
 WAITING_FOR = {"_decided"}
@@ -310,6 +310,6 @@ def test_each_step_of_a_turn_has_its_turn() -> None:
 def test_an_unreachable_broker_changes_nothing_of_a_run(
     backup: Backup, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(current_app, "send_task", _raising(RuntimeError("no broker")))
+    monkeypatch.setattr(app, "send_task", _raising(RuntimeError("no broker")))
 
     assert backup.to_end().state == State.SUCCEEDED
