@@ -62,6 +62,7 @@ class Run(models.Model):
     not_before = models.DateTimeField(null=True)  # queued until then
     dispatched_at = models.DateTimeField(null=True)  # last hint to a worker; a hint may get lost
     started_at = models.DateTimeField(null=True)
+    spooled_at = models.DateTimeField(null=True)  # written just before the record in the spool
     ordered_at = models.DateTimeField(null=True)  # written just before the window
     fired_at = models.DateTimeField(null=True)
     ended_at = models.DateTimeField(null=True)
