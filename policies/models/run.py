@@ -65,6 +65,7 @@ class Run(models.Model):
     waits_on = models.JSONField(default=dict)  # the resources and volumes that AWS named last
     dispatched_at = models.DateTimeField(null=True)  # last hint to a worker; a hint may get lost
     started_at = models.DateTimeField(null=True)
+    spooled_at = models.DateTimeField(null=True)  # written just before the record in the spool
     ordered_at = models.DateTimeField(null=True)  # written just before the window
     fired_at = models.DateTimeField(null=True)
     ended_at = models.DateTimeField(null=True)

@@ -169,6 +169,7 @@ def claim(run_id: UUID) -> Run | None:
             "a worker took the run" if is_first else "",  # once, however often it has to wait
             server=home.server_id(),
             started_at=run.started_at or now,
+            spooled_at=None,
             not_before=None,
         )
         if taken and is_first:
@@ -230,6 +231,16 @@ def lock(run: Run) -> bool:
     """
     same = Run.objects.select_for_update(of=("self",))
     return bool(same.filter(pk=run.pk, state=run.state, server=run.server).values_list("pk"))
+
+
+def note_spool(run: Run) -> bool:
+    """Note that the spool is about to have the run's record; False if the run is in other hands by now.
+
+    From then on, this server runs after when it comes back from a crash, although nothing was frozen: its
+    memory is lost. So no other server may open a window of the run before that.
+    """
+    same = Run.objects.filter(pk=run.pk)
+    return compare_and_set(same, {"state": run.state, "server": run.server}, spooled_at=clock.now())
 
 
 def lose(run: Run, why: str) -> None:

@@ -248,6 +248,9 @@ def _enter_less(run: Run, folder: Path, runtime: Path) -> None:
 
 def _settle(run: Run, folder: Path, runtime: Path) -> None:
     if run.state == State.PREPARING:
+        # Its window was never ordered, so nothing is left to thaw, whatever a lost journal suggests. And no after
+        # may follow once another server has the run.
+        spool.settle(folder)
         runs.lose(run, "its worker died")
     elif run.state in (State.FROZEN, State.THAWING):
         if run.state == State.FROZEN:

@@ -44,7 +44,10 @@ def _adopt(server: str, now: datetime, run: Run) -> bool:
     return gone is not None and _STEPS[State(run.state)](run, gone, now)
 
 
-def _queue_again(run: Run, server: Server, _: datetime) -> bool:
+def _queue_again(run: Run, server: Server, now: datetime) -> bool:
+    """Queue it at once if its server has no record of it; else that server would thaw it first when it is back."""
+    if run.spooled_at is not None and not _has_waited(server, now):
+        return False
     runs.lose(run, f"server {server} is gone")
     return True
 

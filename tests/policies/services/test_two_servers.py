@@ -4,8 +4,8 @@ from datetime import timedelta
 
 import pytest
 import time_machine
-from celery import current_app
 
+from n2wbackup.celery import app
 from n2wbackup.lib import clock, home
 from policies.domain.errors import AnswerLostError
 from policies.domain.runs.sequence import Event, State
@@ -32,7 +32,7 @@ def queues(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
     def send(task: str, **options: object) -> None:
         sent.append((task.rpartition(".")[2], getattr(options.get("queue"), "name", "")))
 
-    monkeypatch.setattr(current_app, "send_task", send)
+    monkeypatch.setattr(app, "send_task", send)
     return sent
 
 

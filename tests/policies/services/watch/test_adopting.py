@@ -14,11 +14,12 @@ from policies.services import runs
 from policies.services.following import completing, polling
 from policies.services.servers import heart
 from policies.services.watch import abandoned, adopting, confirming
-from policies.services.window import ending
+from policies.services.window import ending, keeping
 from scripts_admin.guard import spool
 from tests import factories
 from tests.policies.services.backup import Backup, outcomes, state, story, target
 from tests.policies.services.elsewhere import Elsewhere
+from tests.policies.services.losses import dying, leave_and_die
 from tests.scripts_admin.guard.stage import until
 
 LOST = AnswerLostError("No answer came from CreateSnapshots: it may have been done.")
@@ -76,6 +77,29 @@ def test_a_run_of_which_nothing_was_frozen_is_queued_again(
     # The first server comes back, in the middle of its preparation.
     assert not runs.apply(stale, Event.ORDERED, "the window opens")
     assert backup.marks == ["before", "after 1", "complete 1"]
+
+
+def test_a_run_whose_server_would_thaw_it_first_waits_for_that(
+    backup: Backup, gone: Server, elsewhere: Elsewhere
+) -> None:
+    run = backup.start()
+    with dying(run) as patch:
+        patch.setattr(keeping, "_order", lambda _, guard: leave_and_die(guard))
+        keeping.execute(run.pk)
+    assert (state(run), (backup.spooled(run) / spool.RECORD).exists()) == (State.PREPARING, True)
+
+    assert adopt(elsewhere) == 0
+    assert adopt(elsewhere, minutes=14) == 0
+    assert state(run) == State.PREPARING
+
+    # Its server comes back, without its memory, and thaws before it looks at the rows.
+    spool.remove(home.runtime() / str(run.pk))
+    heart.beat()
+    backup.thaw(run)
+    assert state(run) == State.QUEUED
+    assert backup.marks == ["after 0"]
+    assert not (backup.spooled(run) / spool.RECORD).exists()
+    assert abandoned.Thawer(home.spool(), home.runtime()).turn() == 0
 
 
 @pytest.mark.parametrize("run_state", [State.QUEUED, State.WAITING])
