@@ -1,0 +1,3 @@
+"""The server: settings, processes, and what its two apps share."""
+
+VERSION = "0.2.0.dev0"

@@ -11,6 +11,7 @@ from typing import TypeVar
 
 from django.core.exceptions import ObjectDoesNotExist, ValidationError
 
+from n2wbackup.lib import trouble
 from policies.domain.errors import RefusedError
 from policies.domain.runs import sequence
 from policies.domain.runs.trigger import Trigger
@@ -136,20 +137,22 @@ def _one(
     try:
         return act(row)
     except RefusedError as error:
-        return Result(row, refusal=str(error))
+        refusal = str(error)
     except ValidationError as error:
-        return Result(row, refusal=f"{name}: {' '.join(error.messages)}")
+        refusal = f"{name}: {' '.join(error.messages)}"
     except ObjectDoesNotExist:
-        return Result(row, refusal=f"{name} was deleted at the same moment. Nothing was changed.")
+        refusal = f"{name} was deleted at the same moment. Nothing was changed."
     except Exception as error:
-        log.exception("an operation on %s failed", name)
-        return Result(
-            row,
-            refusal=(
-                f"{name}: this failed ({type(error).__name__}) and may be half done. Look at it before you try again; "
+        # Only this machine's people may know where the home and the database are.
+        said = trouble.sentence(error) if by.person is None else ""
+        if not said:
+            log.exception("an operation on %s failed", name)
+            said = (
+                f"this failed ({type(error).__name__}) and may be half done. Look at it before you try again; "
                 "the server's log says more."
-            ),
-        )
+            )
+        refusal = f"{name}: {said}"
+    return Result(row, refusal=refusal)
 
 
 def only(results: list[Result]) -> Result:

@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+from django.core.checks import Tags
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import transaction
 
@@ -10,6 +11,8 @@ from n2wbackup.lib import encrypted
 
 
 class Command(BaseCommand):
+    # It runs no script: whether scripts can run here is the business of the programs that do.
+    requires_system_checks = [Tags.models]
     help = (
         "Encrypt every stored secret again with the first key of N2W_ENCRYPTION_KEYS; after that "
         "you can remove the other keys. All or nothing. Prints the number of secrets, never a secret."

@@ -7,7 +7,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError, connection
 
 from n2wbackup import health
-from n2wbackup.lib import home
+from n2wbackup.lib import home, trouble
 from n2wbackup.lib.home import RuntimeFolderError
 from n2wbackup.processes import supervisor
 from policies.services.watch import abandoned
@@ -57,15 +57,11 @@ class Command(BaseCommand):
         except DatabaseError as error:
             # Thawing needs no database, so this error must not prevent the watchdog.
             self.stderr.write(
-                f"The database cannot be reached ({error}): start it, or correct DATABASE_URL. "
-                "Until then there are no backups, but frozen applications are thawed."
+                f"{trouble.of_database(error)} Until then there are no backups, but frozen applications are thawed."
             )
             return
         if missing:
-            raise CommandError(
-                f"The database lacks {len(missing)} migrations, first {missing[0]}: "
-                "run `manage.py migrate` first."
-            )
+            raise CommandError(trouble.not_migrated(missing))
 
 
 def _thaw_first() -> None:

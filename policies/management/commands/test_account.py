@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django.core.checks import Tags
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from policies.api import as_json
@@ -11,6 +12,8 @@ from policies.services.entry import probing
 
 
 class Command(BaseCommand):
+    # It runs no script: whether scripts can run here is the business of the programs that do.
+    requires_system_checks = [Tags.models]
     help = (
         "Ask AWS for each permission that an account needs, with DryRun, in its region and in the regions of "
         "its policies' targets. Creates and changes nothing. Exit 0 only when no permission is missing and no "

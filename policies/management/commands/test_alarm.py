@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django.core.checks import Tags
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from policies.management import output
@@ -9,6 +10,8 @@ from policies.services.alarms import receivers
 
 
 class Command(BaseCommand):
+    # It runs no script: whether scripts can run here is the business of the programs that do.
+    requires_system_checks = [Tags.models]
     help = (
         "Send one test message now to each alarm URL of a user, or of a policy and its owner, and report the result "
         "of each. Nothing is sent to ping URLs. Exit 0 only when every URL accepted the message."

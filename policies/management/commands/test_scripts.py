@@ -50,15 +50,5 @@ class Command(BaseCommand):
             )
             found = labels.run(str(run.pk))
             report = as_json.run(found)
-            if options["json"]:
-                self.stdout.write(output.as_json(report))
-            else:
-                self.stdout.write(output.report(report))
-                self._show_outputs(report)
+            self.stdout.write(output.as_json(report) if options["json"] else output.report(report))
             check_end(report, followed=True)
-
-    def _show_outputs(self, report: as_json.Json) -> None:
-        for phase, result in report["phases"].items():
-            for stream in ("stdout", "stderr"):
-                if result[stream]:
-                    self.stdout.write(f"--- {phase} {stream}\n{result[stream].rstrip()}")

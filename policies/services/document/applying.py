@@ -11,6 +11,7 @@ from functools import partial
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, OperationalError, models, transaction
 
+from n2wbackup.lib import trouble
 from policies.domain.document import keys
 from policies.domain.document.marked import Entry, Mistake, Place
 from policies.domain.errors import InputError
@@ -74,9 +75,7 @@ def apply(text: str, environment: Mapping[str, str], *, dry_run: bool = False) -
             else:
                 _make_folders(application.folders)
     except OperationalError as error:
-        raise InputError(
-            f"The database refused the changes ({error}), so nothing was changed: apply the document again."
-        ) from error
+        raise InputError(f"{trouble.of_database(error)} Nothing was changed.") from error
     except IntegrityError:
         raise InputError(
             "The same users, accounts, schedules or policies were changed by someone else at the same time, so "

@@ -1,0 +1,75 @@
+"""The command line, as `manage.py` and as `n2w`: one place turns trouble of the surroundings into a sentence.
+
+Whatever a command meets, the person at the keyboard gets one sentence and no traceback when a setting is wrong, the
+database is not migrated, broken, read-only or away, the disk is full, or Ctrl-C was pressed. Other errors are bugs and
+keep their traceback.
+"""
+
+import os
+import sys
+from collections.abc import Sequence
+
+from django.core.checks import Tags
+from django.core.exceptions import ImproperlyConfigured
+from django.core.management import ManagementUtility, get_commands
+from django.core.management.base import BaseCommand
+
+from n2wbackup import VERSION
+
+INTERRUPTED = 130  # as shells report a command that SIGINT ended
+_APPS = ("policies", "scripts_admin")
+
+
+class _Utility(ManagementUtility):
+    def fetch_command(self, subcommand: str) -> BaseCommand:
+        command = super().fetch_command(subcommand)
+        if subcommand in ours():
+            command.get_version = lambda: VERSION  # type: ignore[method-assign]
+        elif subcommand == "createsuperuser":
+            # It only writes a row. The programs that run scripts check whether scripts can run here.
+            command.requires_system_checks = [Tags.models]
+        return command
+
+
+def ours() -> list[str]:
+    """Return the names of the product's own commands."""
+    return sorted(name for name, app in get_commands().items() if app in _APPS)
+
+
+def main(words: Sequence[str]) -> None:
+    """Run the command line `words`, program name first. Leaves with SystemExit unless the command succeeded."""
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "n2wbackup.settings")
+    if list(words[1:]) in (["--version"], ["version"]):
+        sys.stdout.write(f"{VERSION}\n")  # before any setting is read
+        return
+    try:
+        _Utility(list(words)).execute()
+        sys.stdout.flush()
+    except ImproperlyConfigured as error:
+        sys.exit(f"The settings are wrong: {error}")
+    except KeyboardInterrupt:
+        sys.stderr.write("Interrupted.\n")
+        sys.exit(INTERRUPTED)
+    except BrokenPipeError:
+        _leave_the_pipe()
+    except Exception as error:
+        said = _sentence(error)
+        if not said:
+            raise
+        sys.exit(said)
+
+
+def _sentence(error: Exception) -> str:
+    # Late: most commands never need it, and the settings may be the trouble.
+    from n2wbackup.lib import trouble  # noqa: PLC0415
+
+    try:
+        return trouble.sentence(error)
+    except ImproperlyConfigured as wrong:
+        return f"The settings are wrong: {wrong}"
+
+
+def _leave_the_pipe() -> None:
+    """End in silence when the reader (`| head`) has gone; Python would complain once more at its exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(1)
