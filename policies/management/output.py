@@ -123,6 +123,19 @@ def policy(report: Json) -> str:
     return "\n".join(lines)
 
 
+def policy_line(report: Json) -> str:
+    """Return one line of a list of policies."""
+    last = report["last_run"]
+    ahead = [report["next_run_times"][0] if report["next_run_times"] else report["next_run_note"]]
+    if report["may_be_frozen_since"]:
+        ahead.append(f"MAY BE FROZEN since {report['may_be_frozen_since']}")
+    state = "enabled" if report["enabled"] else "disabled"
+    return (
+        f"{report['policy']:32}  {state:8}  last {last['state'] if last else '-':10}  "
+        f"next {'  '.join(ahead)}"
+    )
+
+
 def probe(report: Json) -> str:
     """Return an account's test as text for people."""
     lines = [

@@ -14,6 +14,7 @@ from django.core.exceptions import ObjectDoesNotExist, ValidationError
 from n2wbackup.lib import trouble
 from policies.domain.errors import RefusedError
 from policies.domain.runs import sequence
+from policies.domain.runs.sequence import State
 from policies.domain.runs.trigger import Trigger
 from policies.models import Policy, Run
 from policies.services import runs
@@ -79,11 +80,22 @@ def cancel(found: Iterable[Run], *, by: Actor) -> list[Result]:
         runs.cancel(run, by=by.name)
         if run.cancelled_by != by.name:
             return Result(run, refusal=f"Run {run.pk} was already cancelled by {run.cancelled_by}.")
-        ended = run.state in sequence.ENDS
-        done = "cancelled" if ended else f"cancelled; it is still {run.state} and ends by itself"
-        return Result(run, done, run=run)
+        return Result(run, _cancelled(run.state), run=run)
 
     return _each(found, stop, permissions.may_change, by)
+
+
+def _cancelled(state: str) -> str:
+    if state in sequence.ENDS:
+        return "cancelled"
+    if state == State.THAWING:
+        return (
+            "cancelled; its application may still be frozen: after is repeated until it succeeds, "
+            "and then the run ends by itself"
+        )
+    if state in sequence.MAY_BE_FROZEN:
+        return "cancelled; its application is frozen now: after thaws it, and then the run ends by itself"
+    return f"cancelled; it is still {state} and ends by itself"
 
 
 def confirm_thaw(policies: Iterable[Policy], *, by: Actor) -> list[Result]:

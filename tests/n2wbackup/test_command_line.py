@@ -2,6 +2,10 @@
 
 import json
 import os
+import pty
+import select
+import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -18,6 +22,8 @@ CALLS: dict[str, str] = {
     "cancel_run": f"cancel_run {RUN}",
     "confirm_thaw": "confirm_thaw alice/shop",
     "export": "export",
+    "doctor": "doctor",
+    "list_policies": "list_policies",
     "list_runs": "list_runs",
     "rekey": "rekey",
     "reconcile": "reconcile",
@@ -32,7 +38,7 @@ CALLS: dict[str, str] = {
     "thaw_abandoned": "thaw_abandoned",
 }
 # They do without the database of this home.
-WITHOUT_DATABASE = {"demo", "drain", "watchdog"}
+WITHOUT_DATABASE = {"completion", "demo", "drain", "watchdog"}
 
 # Each command in a child of one process that has read the settings once.
 ALL = """
@@ -126,6 +132,8 @@ def test_every_command_on_a_home_without_tables_names_the_home_and_what_to_do(
     names, answers = ask_all(home, tmp_path)
 
     assert set(names) == set(CALLS) | WITHOUT_DATABASE
+    shown = str(answers.pop("doctor")[1])  # a line for each check
+    assert f"of the home {home} is not migrated" in shown
     for name, (code, out, err) in answers.items():
         assert code == 1, (name, out, err)
         assert out == "", name
@@ -141,6 +149,7 @@ def test_every_command_on_a_file_that_is_no_database_says_so(tmp_path: Path) -> 
 
     # serve starts without its database, so that it can thaw.
     answers = ask_all(home, tmp_path, without="serve")[1]
+    assert "is not a usable SQLite database" in str(answers.pop("doctor")[1])
 
     for name, (code, out, err) in answers.items():
         assert code == 1, (name, out, err)
@@ -237,3 +246,104 @@ def test_a_reader_that_goes_away_is_no_trouble(tmp_path: Path) -> None:
     )
 
     assert found.stderr == ""
+
+
+def n2w(at: Path, *words: str, **more: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [ROOT / "n2w", *words],
+        cwd=at,
+        env=environment(at / "home", **more),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def test_n2w_shows_the_products_commands_only(tmp_path: Path) -> None:
+    found = n2w(tmp_path, "--help")
+
+    shown = {line.split()[0] for line in found.stdout.splitlines() if line.startswith("  ")}
+    assert shown == set(CALLS) | WITHOUT_DATABASE | {"migrate", "createsuperuser", "changepassword"}
+    assert all(len(line) < 120 for line in found.stdout.splitlines())
+
+
+def test_n2w_works_by_a_link_from_anywhere_and_calls_itself_n2w(tmp_path: Path) -> None:
+    (tmp_path / "linked").symlink_to(ROOT / "n2w")
+
+    found = subprocess.run(
+        [tmp_path / "linked", "show_run", "--help"],
+        cwd=tmp_path,
+        env=environment(tmp_path / "home"),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+    assert found.stdout.startswith("usage: n2w show_run "), found.stderr
+
+
+def test_a_command_that_is_nearly_right_is_suggested(tmp_path: Path) -> None:
+    found = n2w(tmp_path, "list_polices")
+
+    assert found.returncode == 1
+    assert "Did you mean list_policies?" in found.stderr
+
+
+COMPLETE = """
+complete_words() { COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _n2w; echo "${COMPREPLY[@]}"; }
+complete_words n2w list_
+complete_words n2w run_policy --w
+complete_words n2w test_scripts alice/shop --phase ""
+complete_words python manage.py show_r
+"""
+
+
+def test_bash_completes_commands_options_and_choices(tmp_path: Path) -> None:
+    script = n2w(tmp_path, "completion", "bash")
+    assert script.returncode == 0, script.stderr
+
+    found = subprocess.run(
+        ["bash", "-c", f"{script.stdout}\n{COMPLETE}"],
+        env={"PATH": os.environ["PATH"], "HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert found.stdout.splitlines() == [
+        "list_policies list_runs",
+        "--wait",
+        "before after complete",
+        "show_run",
+    ], found.stderr
+
+
+@pytest.mark.skipif(shutil.which("zsh") is None, reason="zsh is not installed")
+def test_zsh_completes_what_is_typed(tmp_path: Path) -> None:
+    (tmp_path / "script").write_text(n2w(tmp_path, "completion", "zsh").stdout)
+    pid, terminal = pty.fork()
+    if not pid:
+        os.environ["HOME"] = str(tmp_path)
+        os.execvp("zsh", ["zsh", "-f", "-i"])
+    try:
+        os.write(terminal, f"cd {tmp_path}; source ./script; echo rea''dy\n".encode())
+        read_until(terminal, b"ready\r")
+        os.write(terminal, b"n2w list_ru\t--li\t")
+
+        assert read_until(terminal, b"--limit")
+    finally:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        os.close(terminal)
+
+
+def read_until(terminal: int, wanted: bytes) -> bytes:
+    """Return all that the terminal showed, once it shows what is wanted."""
+    shown = b""
+    while wanted not in shown:
+        assert select.select([terminal], [], [], 60)[0], shown
+        shown += os.read(terminal, 4096)
+    return shown

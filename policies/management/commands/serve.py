@@ -3,10 +3,11 @@
 import logging
 from typing import Any
 
+from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError, connection
 
-from n2wbackup import health
+from n2wbackup import VERSION, health
 from n2wbackup.lib import home, trouble
 from n2wbackup.lib.home import RuntimeFolderError
 from n2wbackup.processes import supervisor
@@ -17,8 +18,8 @@ log = logging.getLogger(__name__)
 
 class Command(BaseCommand):
     help = (
-        "Run web, workers, beat, watchdog and (when REDIS_URL is unset) the broker in the "
-        "foreground, and restart at once each of them that dies. One server per N2W_HOME. On SIGTERM, "
+        "Run the whole server in the foreground. It is web, workers, beat, watchdog and (when REDIS_URL is unset) "
+        "the broker, and each of them that dies is restarted at once. One server per N2W_HOME. On SIGTERM, "
         "SIGINT or SIGHUP the server opens no new window, fires and thaws the open ones, and exits with "
         "0. First of all it thaws what an earlier server left frozen, even if it cannot start itself."
     )
@@ -45,11 +46,20 @@ class Command(BaseCommand):
         connection.close()
         try:
             if only is None:
-                supervisor.run()
+                supervisor.run(before=self._announce)
             else:
                 supervisor.become(only)
         except (supervisor.CannotServeError, RuntimeFolderError, OSError) as error:
             raise CommandError(str(error)) from error
+
+    def _announce(self) -> None:
+        self.stdout.write(
+            f"n2wbackup {VERSION} serves the home {settings.N2W_HOME}\n"
+            f"pages    http://127.0.0.1:{settings.N2W_PORT}/\n"
+            f"logs     {home.logs()}\n"
+            f"stop it  with Ctrl-C here, or `manage.py drain`: open windows are fired and thawed first"
+        )
+        self.stdout.flush()  # this process becomes another program
 
     def _refuse_unmigrated(self) -> None:
         try:

@@ -15,7 +15,7 @@ class Command(BaseCommand):
     # It runs no script: whether scripts can run here is the business of the programs that do.
     requires_system_checks = [Tags.models]
     help = (
-        "Ask AWS for each permission that an account needs, with DryRun, in its region and in the regions of "
+        "Ask AWS for each permission that an account needs, with DryRun. In its region and in the regions of "
         "its policies' targets. Creates and changes nothing. Exit 0 only when no permission is missing and no "
         "question failed."
     )

@@ -13,7 +13,7 @@ class Command(BaseCommand):
     # It runs no script: whether scripts can run here is the business of the programs that do.
     requires_system_checks = [Tags.models]
     help = (
-        "Send one test message now to each alarm URL of a user, or of a policy and its owner, and report the result "
+        "Send one test message now to each alarm URL of a user, or of a policy and its owner. Reports the result "
         "of each. Nothing is sent to ping URLs. Exit 0 only when every URL accepted the message."
     )
 

@@ -8,9 +8,8 @@ from policies.api import as_json
 from policies.domain.errors import InputError
 from policies.domain.runs.trigger import Trigger
 from policies.management import output
-from policies.management.commands.run_policy import check_end
+from policies.management.commands.run_policy import check_end, keep_here, sayer
 from policies.selectors import labels
-from policies.services import here
 from scripts_admin.domain.phases import Phase
 
 
@@ -42,9 +41,10 @@ class Command(BaseCommand):
                     "--argument needs --phase after or --phase complete: before gets no argument."
                 )
                 raise InputError(message)
-            run = here.start_and_keep(
-                policy=labels.policy(options["policy"]),
-                trigger=Trigger.TEST,
+            run = keep_here(
+                labels.policy(options["policy"]),
+                sayer(self, as_json=options["json"]),
+                Trigger.TEST,
                 test_phase=phase,
                 test_argument=argument,
             )

@@ -16,8 +16,8 @@ PAUSE_SECONDS = 0.1
 class Command(BaseCommand):
     requires_system_checks = []  # a wrong setting must not stop anybody from thawing or looking
     help = (
-        "Do one pass of the watchdog: thaw what no process keeps, enter the results into the database, and send "
-        "alarms."
+        "Do one pass of the watchdog: thaw what no process keeps. Then enter the results into the database, and "
+        "send alarms."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:

@@ -1,9 +1,12 @@
 """What `serve` checks before it starts anything."""
 
 import tempfile
+from collections.abc import Callable
+from functools import partial
 from io import StringIO
 
 import pytest
+from django.conf import settings
 from django.core.management import CommandError, call_command
 from django.core.management.base import SystemCheckError
 from django.db import OperationalError
@@ -19,10 +22,15 @@ def started(monkeypatch: pytest.MonkeyPatch, db: None) -> list[str]:
     """Return the list of what was started; nothing really starts."""
     names: list[str] = []
     monkeypatch.setattr(tempfile, "tempdir", None)  # serve moves its temporary folder
-    monkeypatch.setattr(supervisor, "run", lambda: names.append("all"))
+    monkeypatch.setattr(supervisor, "run", partial(_start_all, names))
     monkeypatch.setattr(supervisor, "become", names.append)
     monkeypatch.setattr("policies.management.commands.serve.connection.close", lambda: None)
     return names
+
+
+def _start_all(names: list[str], before: Callable[[], None]) -> None:
+    before()
+    names.append("all")
 
 
 def serve(*words: str) -> str:
@@ -84,3 +92,22 @@ def test_what_is_frozen_is_thawed_although_a_system_check_fails(
 
 def _nobody(name: str) -> None:
     raise KeyError(name)
+
+
+def test_serve_says_its_address_its_home_and_how_to_stop_it(
+    started: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    serve()
+
+    said = capsys.readouterr().out
+    assert f"serves the home {settings.N2W_HOME}\n" in said
+    assert f"pages    http://127.0.0.1:{settings.N2W_PORT}/\n" in said
+    assert "stop it  with Ctrl-C here, or `manage.py drain`" in said
+
+
+def test_one_program_of_the_server_announces_nothing(
+    started: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    serve("--only", "freeze")
+
+    assert capsys.readouterr().out == ""
