@@ -138,7 +138,7 @@ def _by(at: datetime, zone: tzinfo, form: str) -> str:
 
 def _beside(utc: datetime, form: str, zone: str) -> str:
     known = _known(zone)
-    if known is None or zone == "UTC":
+    if known is None or zone in clock.UTC_NAMES:
         return ""
     local = utc.astimezone(known)
     if local.date() != utc.date():

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from difflib import get_close_matches
 
-_ALIKE = 0.7
+_ALIKE = 0.6
 
 
 def hint(given: str, known: Iterable[str]) -> str:

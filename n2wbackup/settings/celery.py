@@ -7,8 +7,8 @@ from urllib.parse import quote
 from celery.schedules import crontab
 from kombu import Queue
 
-from n2wbackup.lib import home
-from n2wbackup.settings.env import N2W_HOME, read
+from n2wbackup.settings import addresses
+from n2wbackup.settings.env import read, runtime_folder
 
 __all__ = [
     "CELERY_ACCEPT_CONTENT",
@@ -39,11 +39,14 @@ __all__ = [
 ]
 
 # Empty: `serve` starts an embedded Valkey.
-N2W_REDIS_URL = read("REDIS_URL")
+_named = addresses.broker(read("REDIS_URL")) if read("REDIS_URL") else None
+N2W_REDIS_URL = _named.url if _named else ""
 # In memory: the broker never waits for a frozen disk, and the path is short enough for a socket.
-N2W_BROKER_SOCKET = home.runtime_of(N2W_HOME) / "broker.sock"
+N2W_BROKER_SOCKET = runtime_folder() / "broker.sock"
 
-CELERY_BROKER_URL = N2W_REDIS_URL or f"redis+socket://{quote(str(N2W_BROKER_SOCKET))}"
+CELERY_BROKER_URL = (
+    _named.queue_url if _named else f"redis+socket://{quote(str(N2W_BROKER_SOCKET))}"
+)
 # A worker waits for its broker without limit. A sender gives up soon, because a tick sends again; it also
 # gives up soon if the broker accepts the connection and does not answer.
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True

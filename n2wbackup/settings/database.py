@@ -6,12 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
-from environ import Env
 
-from n2wbackup.settings.env import N2W_HOME, read
+from n2wbackup.settings import addresses
+from n2wbackup.settings.env import N2W_HOME, cure, read
 
 __all__ = ["DATABASES"]
 
+_FORM = "write postgres://user:password@host:5432/name or sqlite:////path"
+_POSTGRESQL = {"postgres", "postgresql", "psql", "pgsql", "postgresql+psycopg"}
 _KEPT_SECONDS = 60  # how long a connection is kept; opening one costs ten times as much as a query
 # Options of libpq, which waits for minutes by default: a host that does not answer counts as away.
 _GIVES_UP = {
@@ -27,8 +29,13 @@ def sqlite(path: Path) -> dict[str, Any]:
     """Return the settings of an SQLite database for several processes; only we can read the file."""
     # Check first: on a frozen disk, creating the file would block even if it exists.
     if not path.exists():
-        with contextlib.suppress(FileExistsError):
-            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+        try:
+            with contextlib.suppress(FileExistsError):
+                os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+        except OSError as error:
+            raise ImproperlyConfigured(
+                f"The database {path} cannot be created ({error.strerror}): {cure(error)}."
+            ) from error
     return {
         "ENGINE": "django.db.backends.sqlite3",
         "NAME": path,
@@ -51,20 +58,49 @@ def _default() -> dict[str, Any]:
     url = read("DATABASE_URL")
     if not url:
         return sqlite(N2W_HOME / "db.sqlite3")
-    parsed: dict[str, Any] = {}
-    with contextlib.suppress(KeyError, ValueError, ImproperlyConfigured):
-        parsed = Env.db_url_config(url)
-    engine = str(parsed.get("ENGINE", ""))
-    if engine.endswith("sqlite3"):
-        return sqlite(Path(parsed["NAME"]).absolute())
-    if not engine.endswith("postgresql"):
-        # The URL contains a password: do not repeat it in the error.
+    found = addresses.parts("DATABASE_URL", url, _FORM)
+    if found.scheme in {"sqlite", "sqlite3"}:
+        return _sqlite_of(found)
+    if found.scheme not in _POSTGRESQL:
+        raise ImproperlyConfigured(f"DATABASE_URL has the scheme {found.scheme[:20]!r}: {_FORM}.")
+    return _postgresql(found)
+
+
+def _sqlite_of(found: addresses.Parts) -> dict[str, Any]:
+    # Three slashes: a path from the present folder; four: an absolute one.
+    path = Path(found.path.removeprefix("/"))
+    if found.host or not path.name:
+        raise ImproperlyConfigured(f"DATABASE_URL names no file: {_FORM}.")
+    return sqlite(path.absolute())
+
+
+def _postgresql(found: addresses.Parts) -> dict[str, Any]:
+    options = dict(found.options)
+    host, name = options.pop("host", found.host), found.path.removeprefix("/")
+    if not name or "/" in name:
         raise ImproperlyConfigured(
-            "DATABASE_URL is not valid: write postgres://user:password@host:5432/name "
-            "or sqlite:////path."
+            "DATABASE_URL must end in the name of one database; the folder of a unix socket stands encoded in place "
+            f"of the host, as in postgres://user:password@%2Frun%2Fpostgresql/n2w. In general: {_FORM}."
         )
-    own = {"CONN_MAX_AGE": _KEPT_SECONDS, "CONN_HEALTH_CHECKS": True}
-    return parsed | own | {"OPTIONS": _GIVES_UP | parsed.get("OPTIONS", {})}
+    if "options" in options:
+        raise ImproperlyConfigured(
+            "DATABASE_URL sets options of the session, which a pool such as pgbouncer does not keep: set them in "
+            "PostgreSQL, with ALTER ROLE … SET …."
+        )
+    return {
+        "ENGINE": "django.db.backends.postgresql",
+        "NAME": name,
+        "USER": found.user,
+        "PASSWORD": found.password,
+        "HOST": host,
+        "PORT": found.port or "",
+        "CONN_MAX_AGE": _KEPT_SECONDS,
+        "CONN_HEALTH_CHECKS": True,
+        # A pool in transaction mode (pgbouncer) may give each transaction another session, and a cursor of the
+        # server would be lost; nothing here reads so many rows that it needs one. Django prepares no statement.
+        "DISABLE_SERVER_SIDE_CURSORS": True,
+        "OPTIONS": _GIVES_UP | options,
+    }
 
 
 DATABASES = {"default": _default()}
