@@ -1,4 +1,4 @@
-"""The Celery application: `python -m celery -A n2wbackup worker`.
+"""The Celery application: its settings that are objects of Celery, and what its programs do at their moments.
 
 The package `n2wbackup` itself does not import this module, because the guard imports the package and
 must stay small.
@@ -9,10 +9,12 @@ import sys
 from typing import Any
 
 from celery import Celery, signals
+from celery.schedules import crontab
 from django.db import close_old_connections
+from kombu import Queue
 
 from n2wbackup.lib import home
-from n2wbackup.processes import draining, titles
+from n2wbackup.processes import draining, places, titles
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "n2wbackup.settings")
 
@@ -20,6 +22,24 @@ SWITCH_SECONDS = 0.0005  # with Python's default of 5 ms, a few switches would t
 
 app = Celery("n2wbackup")
 app.config_from_object("django.conf:settings", namespace="CELERY")
+app.conf.task_queues = [Queue("freeze"), Queue("tick"), Queue("work")]
+# A few ticks, and no entry per policy: each tick asks the database what is due. An expired tick is dropped
+# unread, so a worker that was away does not find many old ticks.
+app.conf.beat_schedule = {
+    "tick": {"task": "policies.tasks.tick", "schedule": 1.0, "options": {"expires": 5}},
+    "poll": {"task": "policies.tasks.poll", "schedule": 5.0, "options": {"expires": 10}},
+    "replan": {"task": "policies.tasks.replan", "schedule": 3600.0, "options": {"expires": 3000}},
+    "delete_old": {
+        "task": "policies.tasks.delete_old",
+        "schedule": 600.0,
+        "options": {"expires": 500},
+    },
+    "reconcile": {
+        "task": "policies.tasks.reconcile",
+        "schedule": crontab(hour="4", minute="17"),
+        "options": {"expires": 3600},
+    },
+}
 app.autodiscover_tasks()
 
 
@@ -44,6 +64,12 @@ def _take_turns_quickly(**_: Any) -> None:  # noqa: ANN401
 def _keep_temporary_files_in_memory(**_: Any) -> None:  # noqa: ANN401
     """Keep the forkserver's socket in memory, where no frozen disk blocks it and no clean-up removes it."""
     home.keep_temporary_files_in_memory()
+
+
+@signals.celeryd_init.connect(weak=False)
+def _keep_places_free(**_: Any) -> None:  # noqa: ANN401
+    """Keep a worker from standing still after its broker was away."""
+    places.keep_free()
 
 
 @signals.task_prerun.connect(weak=False)

@@ -98,10 +98,10 @@ def _first_sentence(text: str) -> str:
 
 def _sentence(error: Exception) -> str:
     # Late: most commands never need it, and the settings may be the trouble.
-    from n2wbackup.lib import trouble  # noqa: PLC0415
+    from n2wbackup.lib import terminal, trouble  # noqa: PLC0415
 
     try:
-        return trouble.sentence(error)
+        return terminal.line(trouble.sentence(error))
     except ImproperlyConfigured as wrong:
         return f"The settings are wrong: {wrong}"
 

@@ -1,9 +1,16 @@
-"""The web application for gunicorn: `n2wbackup.wsgi:application`."""
+"""The web application: `n2wbackup.wsgi:application`."""
 
 import os
+from importlib import import_module
 
+from django.conf import settings
 from django.core.wsgi import get_wsgi_application
+
+from n2wbackup import proxies
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "n2wbackup.settings")
 
-application = get_wsgi_application()
+application = proxies.believed(get_wsgi_application(), settings.N2W_TRUSTED_PROXIES)
+# Now, and not while the first person waits for an answer.
+import_module("n2wbackup.urls")
+import_module("policies.adapters.queues")

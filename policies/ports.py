@@ -6,7 +6,7 @@ Regions are AWS region names, ids AWS ids, spans seconds. Every method may raise
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,10 @@ class Caller:
 
 @dataclass(frozen=True, slots=True)
 class Instance:
-    """An EC2 instance and the EBS volumes attached to it; the root volume is one of them."""
+    """An EC2 instance and the EBS volumes attached to it; the root volume is one of them.
+
+    `answer`: everything that DescribeInstances says of it.
+    """
 
     instance_id: str
     region: str
@@ -40,16 +43,20 @@ class Instance:
     state: str
     root_volume_id: str
     volume_ids: tuple[str, ...]
+    answer: Mapping[str, Any] = field(
+        default_factory=dict, repr=False, compare=False
+    )  # JSON values
 
 
 @dataclass(frozen=True, slots=True)
 class Volume:
-    """An EBS volume; `instance_id` is empty if it is not attached."""
+    """An EBS volume; `instance_id` is empty if it is not attached. `answer` as in Instance."""
 
     volume_id: str
     region: str
     volume_type: str
     instance_id: str
+    answer: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +123,9 @@ class Instances(Protocol):
 
     def volumes(self, region: str, volume_ids: Sequence[str]) -> dict[str, Volume]:
         """Return the volumes that exist, by id."""
+
+    def user_data_hash(self, region: str, instance_id: str) -> str:
+        """Return the SHA-256 of the instance's user data in hexadecimal; empty if it has none."""
 
 
 class Permissions(Protocol):

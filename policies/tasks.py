@@ -5,11 +5,13 @@ from uuid import UUID
 
 from celery import shared_task
 
+from n2wbackup.lib import each
 from n2wbackup.processes.draining import draining
 from policies.adapters import broker
 from policies.services.due import hints, retrying, ticking
 from policies.services.following import completing as complete_service
 from policies.services.following import polling, reconciling, tagging
+from policies.services.retention import ages
 from policies.services.window import keeping
 
 POLL_SECONDS = 5
@@ -38,9 +40,7 @@ def tag(run_id: str) -> None:
 @shared_task(name="policies.tasks.tick")
 def tick() -> None:
     """Send unclaimed hints again, and start the retries and runs that are due; this may take long."""
-    hints.resend()
-    retrying.tick()
-    ticking.tick()
+    each.turn(hints.resend, retrying.tick, ticking.tick)
 
 
 @shared_task(name="policies.tasks.replan")
@@ -55,8 +55,14 @@ def reconcile() -> None:
     reconciling.reconcile()
 
 
+@shared_task(name="policies.tasks.delete_old")
+def delete_old() -> None:
+    """Delete the rows that are too old."""
+    ages.tick()
+
+
 @shared_task(name="policies.tasks.poll")
 def poll() -> None:
     """Follow pending snapshots, and write the tags that are due."""
-    polling.poll(int(time.time()) // POLL_SECONDS)
-    tagging.tag_due()
+    round_number = int(time.time()) // POLL_SECONDS
+    each.turn(lambda: polling.poll(round_number), tagging.tag_due)

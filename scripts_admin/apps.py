@@ -3,7 +3,7 @@
 from importlib import import_module
 
 from django.apps import AppConfig
-from django.core.checks import register
+from django.core.checks import Tags, register
 
 
 class ScriptsAdminConfig(AppConfig):
@@ -17,3 +17,4 @@ class ScriptsAdminConfig(AppConfig):
         checks = import_module("scripts_admin.checks")
         register(checks.script_account)
         register(checks.scripts_root)
+        register(checks.trusted, Tags.models)  # the tag that `apply` and `export` ask for, too

@@ -11,6 +11,7 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error
 from django.core.checks import Warning as CheckWarning
 
+from n2wbackup.lib import home
 from scripts_admin import linux_accounts
 from scripts_admin.models import ROOT, Folder
 
@@ -36,6 +37,12 @@ def script_account(app_configs: Sequence[AppConfig] | None, **_: Any) -> list[Ch
     except linux_accounts.AccountError as error:
         return [_cannot_run(str(error))]
     return []
+
+
+def trusted(app_configs: Sequence[AppConfig] | None, **_: Any) -> list[CheckMessage]:  # noqa: ANN401, ARG001 - Django's signature of a check
+    """Check that nobody else can have changed what the server executes and believes: E004."""
+    hint = "Until then no backup starts; what is frozen is thawed all the same."
+    return [Error(found, hint=hint, id="scripts_admin.E004") for found in home.problems()]
 
 
 def scripts_root(app_configs: Sequence[AppConfig] | None, **_: Any) -> list[CheckMessage]:  # noqa: ANN401, ARG001 - Django's signature of a check

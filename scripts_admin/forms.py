@@ -1,12 +1,12 @@
 """Forms of users."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from django.contrib.auth.forms import AdminUserCreationForm, UserChangeForm
+from django.contrib.auth.forms import AdminUserCreationForm, AuthenticationForm, UserChangeForm
 from django.core.exceptions import ValidationError
 
 from scripts_admin.models import User
-from scripts_admin.services import users
+from scripts_admin.services import logins, users
 
 if TYPE_CHECKING:
     _NewUser = AdminUserCreationForm[User]
@@ -37,3 +37,26 @@ class UserForm(_User):
     class Meta:
         model = User
         fields = ("email", "first_name", "last_name", "is_active", "is_staff", "is_superuser")
+
+
+class LoginForm(AuthenticationForm):
+    """Name and password. After some failures the next try has to wait, even with the right password."""
+
+    def clean(self) -> dict[str, Any]:
+        name = str(self.cleaned_data.get("username") or "")
+        address = str(self.request.META.get("REMOTE_ADDR", "")) if self.request else ""
+        if not name or not self.cleaned_data.get("password"):
+            return super().clean()
+        wait = logins.begin(name, address)
+        if wait:
+            logins.note_failure(name, address, f"too many failures, {wait} s to wait")
+            raise ValidationError(
+                f"There were too many failed logins. Try again in {wait} second{'s' * (wait != 1)}."
+            )
+        try:
+            cleaned = super().clean()
+        except ValidationError:
+            logins.note_failure(name, address, "wrong name or password, or the user is inactive")
+            raise
+        logins.succeeded(name, address)
+        return cleaned

@@ -1,14 +1,18 @@
 """What every test stands on: Django where it is needed, the order of the tests, their options."""
 
+import gc
 import os
 from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 
+from n2wbackup.lib import garbage
 from tests.suite import imports, order, rows
 
 SETTINGS = "n2wbackup.settings.test"
+
+garbage.leave_modules()
 
 
 def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
@@ -54,3 +58,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         others = [item for item in items if not rows.uses_rows(item)]
         config.hook.pytest_deselected(items=others)
         items[:] = [item for item in items if rows.uses_rows(item)]
+
+
+def pytest_collection_finish() -> None:
+    """Spare the modules and the tests each search for garbage: they stay to the end."""
+    gc.freeze()

@@ -47,6 +47,7 @@ class PolicyFactory(DjangoModelFactory[Policy]):
     name = factory.Sequence(lambda n: f"policy{n}")
     folder = factory.LazyAttribute(lambda made: folders.of(made.owner))
     account = factory.LazyAttribute(lambda made: AccountFactory.create(owner=made.owner))
+    retry_count = 0  # a failed run stays the last one
 
 
 class PolicyTargetFactory(DjangoModelFactory[PolicyTarget]):

@@ -14,7 +14,7 @@ from django.utils.safestring import SafeString, mark_safe
 from django.utils.text import slugify
 from django.utils.timesince import timesince
 
-from n2wbackup.lib import clock
+from n2wbackup.lib import clock, terminal
 
 register = template.Library()
 
@@ -24,6 +24,12 @@ SECOND = "%H:%M:%S"
 MINUTE = "%H:%M"
 _MINUTE_SECONDS = 60
 _HOUR_SECONDS = 3_600
+
+
+@register.filter
+def harmless(text: str) -> str:
+    """Write out what a browser would act on instead of showing it (changes of direction, invisible characters)."""
+    return terminal.block(text)
 
 
 def _component(file: str, **context: object) -> SafeString:

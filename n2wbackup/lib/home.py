@@ -1,32 +1,42 @@
 """The server's folders and its id. Every folder of `N2W_HOME` is named here."""
 
 import fcntl
+import logging
 import os
 import shutil
-import stat
 import tempfile
 import uuid
+from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 from django.conf import settings
 
-from n2wbackup.lib import once
+from n2wbackup.lib import memory, once, trust
+from n2wbackup.lib.memory import RuntimeFolderError
+from n2wbackup.lib.trust import UntrustedError
 
+__all__ = ["RuntimeFolderError", "UntrustedError"]
+
+log = logging.getLogger(__name__)
 _TEMPORARY = "tmp-"
-_MEMORY = Path("/dev/shm")  # noqa: S108 - not a temporary file: the folder's owner, kind and file system are checked
-
-
-class RuntimeFolderError(RuntimeError):
-    """The folder in memory cannot be used; the text says why and what to do."""
+_NAMED_BY_THE_PLACE = uuid.UUID("5f2c7c55-6a0f-4c8f-9a39-6a5b8d2a9c11")
+# Of a file that a variable names, its group may read it: how container platforms hand out secrets.
+_NOT_FOR_OTHERS = 0o027
+_told = set[Path]()  # folders on disk that are in the log already
 
 
 def server_id() -> str:
     """Return the UUID of this server as text; it is created once, in `N2W_HOME/server-id`.
 
-    It marks snapshots and runs as ours, so it belongs to the data and not to the machine.
+    It marks snapshots and runs as ours, so it belongs to the data and not to the machine. Where something else
+    is in the file's place, no run begins (`verify`), and those that end need an id all the same.
     """
-    return server_id_of(settings.N2W_HOME)
+    try:
+        return server_id_of(settings.N2W_HOME)
+    except UntrustedError:
+        return _id_of_the_place(settings.N2W_HOME)
 
 
 def server_id_of(home: Path) -> str:
@@ -67,31 +77,101 @@ def serve_lock() -> Path:
 
 
 def runtime() -> Path:
-    """Return a folder in memory that only we can enter, and where no frozen disk blocks us.
+    """Return the folder in memory that only we can enter, and where no frozen disk blocks us.
 
-    It is created if missing, and lost at a reboot. Raises RuntimeFolderError if its name belongs to something
-    that is not our own folder, or if it would not be in memory.
+    It is created if missing, and lost at a reboot. Raises RuntimeFolderError if memory has no place for it.
     """
-    path = runtime_of(settings.N2W_HOME)
+    return memory.folder(settings.N2W_HOME, _name_in_memory(settings.N2W_HOME))
+
+
+def runtime_to_thaw() -> Path:
+    """As `runtime`; but where memory has no place, the folder is on disk: a thaw must not fail for that."""
     try:
-        path.mkdir(mode=0o700)
-    except FileExistsError:
+        return runtime()
+    except (RuntimeFolderError, OSError) as error:
+        path = memory.on_disk(run())
+        if path not in _told:
+            log.warning("the journals of thaws are on disk for now: %s", error)
+        _told.add(path)
+        return path
+
+
+def verify() -> None:
+    """Raise UntrustedError for the first thing under `N2W_HOME` that somebody else could have made or changed.
+
+    A few system calls for each; call it before each use of what the home holds. A thaw does not: it judges each
+    record for itself.
+    """
+    for look in _looks():
+        with suppress(FileNotFoundError):
+            look()
+
+
+def problems() -> list[str]:
+    """Return a sentence for everything that `verify` would refuse."""
+    found = []
+    for look in _looks():
+        try:
+            look()
+        except FileNotFoundError:
+            continue
+        except UntrustedError as error:
+            found.append(str(error))
+        except OSError as error:
+            found.append(f"{error.filename} cannot be judged ({error.strerror}): correct its mode.")
+    return list(dict.fromkeys(found))
+
+
+def _looks() -> Iterator[Callable[[], None]]:
+    place: Path = settings.N2W_HOME
+    yield partial(trust.judge_way, place)
+    yield partial(_look_at_folder, place, follow=True)
+    for name in ("spool", "run", "secrets"):
+        yield partial(_look_at_folder, place / name)
+    for path in (place / "logs", Path(settings.N2W_SCRIPTS_ROOT)):
+        yield partial(_look_at_folder, path, follow=True)
+    yield partial(_look_at_file, place / "server-id")
+    yield partial(_look_at_file, serve_lock())
+    for name in ("secret-key", "n2w-encryption-keys"):
+        yield partial(_look_at_file, place / "secrets" / name, private=trust.PRIVATE)
+    for path in settings.N2W_SECRET_FILES:
+        yield partial(_look_at_file, path, private=_NOT_FOR_OTHERS, follow=True)
+    database = settings.DATABASES["default"]
+    if str(database["ENGINE"]).endswith("sqlite3"):
+        yield partial(_look_at_file, Path(database["NAME"]), follow=True)
+        for ending in ("-wal", "-shm"):  # the pages may have made them, as an account of their own
+            yield partial(_look_at_file, Path(f"{database['NAME']}{ending}"), anybodys=True)
+
+
+def _look_at_folder(path: Path, *, follow: bool = False) -> None:
+    with trust.folder(path, follow=follow):
         pass
-    except OSError as error:
-        raise RuntimeFolderError(
-            f"The folder {path} cannot be created ({error.strerror}): "
-            f"mount a tmpfs on {_MEMORY} that the server may write to."
-        ) from error
-    _check_runtime(path)
-    return path
+
+
+def _look_at_file(
+    path: Path, *, private: int = 0, follow: bool = False, anybodys: bool = False
+) -> None:
+    with trust.file(path, private=private, follow=follow, anybodys=anybodys):
+        pass
 
 
 def keep_temporary_files_in_memory() -> None:
     """Make this process create its temporary files, such as the forkserver's socket, where no frozen disk blocks it.
 
     They are in a folder of this process, which is locked as long as it lives; folders of dead processes are removed.
+    Where memory has no room for them they are on disk: a thaw must not fail for that.
     """
-    parent = runtime()
+    parent = runtime_to_thaw()
+    _remove_those_of_the_dead(parent)
+    try:
+        made = _own_temporary(parent)
+    except OSError as error:
+        log.warning("temporary files are on disk for now: %s", error)
+        made = _own_temporary(memory.on_disk(run()))
+    tempfile.tempdir = str(made)
+
+
+def _remove_those_of_the_dead(parent: Path) -> None:
     for left in parent.glob(f"{_TEMPORARY}*"):
         with suppress(OSError):  # it is locked, or another process removed it first
             held = _hold(left)
@@ -99,7 +179,6 @@ def keep_temporary_files_in_memory() -> None:
                 shutil.rmtree(left)
             finally:
                 os.close(held)
-    tempfile.tempdir = str(_own_temporary(parent))
 
 
 def _own_temporary(parent: Path) -> Path:
@@ -126,8 +205,20 @@ def _hold(folder: Path) -> int:
 
 
 def runtime_of(home: Path) -> Path:
-    """Return the path of the folder in memory for the data under `home`, without creating it."""
-    return _MEMORY / f"n2wbackup-{server_id_of(home)}"
+    """Return the path of the folder in memory for the data under `home`; it may not be there yet."""
+    return memory.expected(home, _name_in_memory(home))
+
+
+def _name_in_memory(home: Path) -> str:
+    """Return the server's id. Where it cannot be read or trusted, a thaw still needs a name that all agree on."""
+    try:
+        return server_id_of(home)
+    except (OSError, ValueError):
+        return _id_of_the_place(home)
+
+
+def _id_of_the_place(home: Path) -> str:
+    return str(uuid.uuid5(_NAMED_BY_THE_PLACE, str(home)))
 
 
 def _private(name: str, mode: int = 0o700) -> Path:
@@ -137,36 +228,3 @@ def _private(name: str, mode: int = 0o700) -> Path:
         path.mkdir(mode=mode, parents=True, exist_ok=True)
         path.chmod(mode)  # regardless of the umask
     return path
-
-
-def _check_runtime(path: Path) -> None:
-    found = path.lstat()
-    if not stat.S_ISDIR(found.st_mode):
-        raise RuntimeFolderError(
-            f"{path} is a link or a file, not our folder: somebody else created it. "
-            "Remove it and start again."
-        )
-    if found.st_uid != os.geteuid():
-        raise RuntimeFolderError(
-            f"{path} belongs to user id {found.st_uid}, but we are {os.geteuid()}: "
-            "run every command of this server as the same user, or remove the folder."
-        )
-    if stat.S_IMODE(found.st_mode) != stat.S_IRWXU:
-        path.chmod(stat.S_IRWXU)
-    kind = _file_system(found.st_dev)
-    if kind != "tmpfs":
-        raise RuntimeFolderError(
-            f"{path} is on {kind}, not in memory, where a frozen disk cannot block the server: "
-            f"mount a tmpfs on {_MEMORY}."
-        )
-
-
-def _file_system(device: int) -> str:
-    """Return the type of the mounted file system with this device number, as the kernel names it."""
-    wanted = f"{os.major(device)}:{os.minor(device)}"
-    mounts = Path("/proc/self/mountinfo").read_bytes().decode(errors="surrogateescape")
-    for line in mounts.splitlines():
-        mount, _, source = line.partition(" - ")
-        if mount.split()[2] == wanted:
-            return source.split()[0]
-    return "an unknown file system"

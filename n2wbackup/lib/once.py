@@ -6,18 +6,22 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+from n2wbackup.lib import trust
 
-def text(path: Path, make: Callable[[], str]) -> str:
+
+def text(path: Path, make: Callable[[], str], *, secret: bool = False) -> str:
     """Return the content of `path`; if it does not exist, write `make()` into it first.
 
     The file gets mode 600 and is on disk when this returns. If several processes race, one of them wins
-    and all return its text: the file appears only with its whole content. Raises OSError, and
-    ValueError if the file is empty (somebody else broke it: nothing is overwritten).
+    and all return its text: the file appears only with its whole content. Raises OSError, and ValueError if the
+    file is empty (somebody else broke it: nothing is overwritten). UntrustedError if it is no regular file; for
+    a `secret` also if it is somebody else's, and ExposedError if others can read it.
     """
     if not path.exists():
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         _write(path, make())
-    found = path.read_text(encoding="utf-8").strip()
+    read = trust.text(path, private=trust.PRIVATE) if secret else trust.text_of_anybody(path)
+    found = read.strip()
     if not found:
         raise ValueError(
             f"{path} is empty: restore it from a backup, or remove it so that a new one is created."

@@ -4,9 +4,12 @@ import logging
 from datetime import timedelta
 from typing import Any
 
-from celery import beat
+from celery import Celery, beat
+from celery.apps.beat import Beat
+from django.conf import settings
+from django.utils.log import configure_logging
 
-__all__ = ["Scheduler"]
+__all__ = ["Scheduler", "run"]
 
 log = logging.getLogger(__name__)
 # The times of beat and its tick differ by less; a clock that is slewed never goes back.
@@ -36,3 +39,19 @@ class Scheduler(beat.Scheduler):
 def _is_ahead(entry: beat.ScheduleEntry) -> bool:
     """Tell whether the entry's last sending is in the future."""
     return entry.last_run_at is not None and entry.last_run_at > entry.default_now() + LEEWAY
+
+
+def run(app: Celery) -> None:
+    """Send what the schedule of this Celery application says, until told to stop."""
+    _Beat(app=app, quiet=True, loglevel="INFO").run()
+
+
+class _Beat(Beat):
+    """Celery's beat without the tasks and Django's applications: it sends names alone."""
+
+    app: Celery
+
+    def init_loader(self) -> None:
+        """Set up what Django would have set up: the logs."""
+        configure_logging(settings.LOGGING_CONFIG, settings.LOGGING)
+        self.app.finalize()

@@ -3,7 +3,7 @@
 The kernel frees the lock when the process that holds it dies, in whatever way. A supervisor holds it
 alone, and writes its pid into the file so that `drain` knows which process to stop. Programs that a
 service manager runs one by one share the lock: no supervisor can start beside them, and none of them is
-the server.
+the server. UntrustedError if the file is somebody else's, who could hold it or name any process.
 """
 
 import contextlib
@@ -11,6 +11,8 @@ import fcntl
 import os
 import time
 from pathlib import Path
+
+from n2wbackup.lib import trust
 
 # A process that only checks holds the lock for microseconds; it must not be taken for a server.
 _ASKED_SECONDS = 0.2
@@ -41,7 +43,7 @@ def sign(descriptor: int) -> None:
 def held(path: Path) -> bool:
     """Return whether a process holds the lock alone now."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = _opened(path, os.O_RDONLY)
     except FileNotFoundError:
         return False
     try:
@@ -70,12 +72,14 @@ def holder(path: Path) -> int | None:
     if not held(path):
         return None
     with contextlib.suppress(ValueError, FileNotFoundError):
-        return int(path.read_text(encoding="utf-8"))
+        return int(trust.text(path))
     return None
 
 
 def _taken(path: Path, kind: int) -> int | None:
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    with contextlib.suppress(FileExistsError):
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    descriptor = _opened(path, os.O_RDWR)
     until = time.monotonic() + _ASKED_SECONDS
     while True:
         try:
@@ -87,3 +91,8 @@ def _taken(path: Path, kind: int) -> int | None:
             time.sleep(_LOOK_SECONDS)
         else:
             return descriptor
+
+
+def _opened(path: Path, flags: int) -> int:
+    with trust.file(path) as found:
+        return trust.opened(found, flags)

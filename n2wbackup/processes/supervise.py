@@ -1,34 +1,50 @@
 """The process that restarts all others: `python -m n2wbackup.processes.supervise LOCK CONF`.
 
-It is supervisor's own daemon with four changes: it looks for dead children twenty times a second, a
-child can be ended from its first moment, it never waits for the disk of its logs, and it holds the
-lock of `N2W_HOME` (the open descriptor LOCK) as long as it lives. No Django here: this process must
+It is supervisor's own daemon with five changes: it looks for dead children twenty times a second, a
+child can be ended from its first moment, it never waits for the disk of its logs, it kills a web
+process that does not answer (so that it is started again), and it holds the lock of `N2W_HOME` (the
+open descriptor LOCK) as long as it lives. No Django here: this process must
 not fail.
 """
 
+import contextlib
 import os
 import signal
 import sys
+import time
+from collections.abc import Callable
 from typing import Any
 
 from setproctitle import setproctitle
 from supervisor import supervisord
+from supervisor.medusa import asyncore_25 as asyncore
 from supervisor.options import ServerOptions
 
-from n2wbackup.processes import log_files, serve_lock
+from n2wbackup.processes import log_files, serve_lock, vigil
 
 # A dead child is noticed when its output ends, or by polling if a grandchild keeps the output open.
 _LOOK_SECONDS = 0.05
+_WEB = "web"
+_SILENT = (
+    f"The web process has not answered /health/live for {vigil.SILENT_SECONDS:.0f} s: "
+    "it is killed and started again."
+)
 _TAKEN = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP)
 
 
 class _Options(ServerOptions):  # type: ignore[misc] # supervisor has no annotations
     """Supervisor's options, with a poller that never sleeps long and a fork that loses no signal."""
 
-    def __init__(self) -> None:
+    def __init__(self, look: Callable[[], None] = lambda: None) -> None:
+        """`look` is called in each turn."""
         super().__init__()
         poll = self.poller.poll
-        self.poller.poll = lambda timeout: poll(min(timeout, _LOOK_SECONDS))
+
+        def turn(timeout: float) -> Any:  # noqa: ANN401 - what supervisor's pollers return
+            look()
+            return poll(min(timeout, _LOOK_SECONDS))
+
+        self.poller.poll = turn
 
     def fork(self) -> int:
         """Fork a child that SIGTERM ends at once, even before it has executed its program.
@@ -46,6 +62,26 @@ class _Options(ServerOptions):  # type: ignore[misc] # supervisor has no annotat
         return pid
 
 
+class _Web:
+    """The web process among supervisor's own; without a pid while it does not run."""
+
+    def __init__(self, daemon: supervisord.Supervisor) -> None:
+        self._daemon = daemon
+
+    def _process(self) -> Any:  # noqa: ANN401 - supervisor has no annotations
+        groups = self._daemon.process_groups.values()
+        return next((group.processes[_WEB] for group in groups if _WEB in group.processes), None)
+
+    @property
+    def pid(self) -> int | None:
+        process = self._process()
+        return (process.pid or None) if process is not None else None
+
+    def kill_hard(self) -> None:
+        # Not supervisor's own `kill`: what is ended by that is not started again.
+        self._process().signal(signal.SIGKILL)
+
+
 def main(lock: int, conf: str) -> None:
     """Run every program of `conf` until SIGTERM, SIGINT or SIGHUP, and return when all have ended.
 
@@ -56,12 +92,23 @@ def main(lock: int, conf: str) -> None:
     serve_lock.sign(lock)
     setproctitle("n2wbackup serve")
     log_files.install()
-    options: Any = _Options()
+    ear = vigil.Ear()
+    vigil.invite(ear)
+    watch = vigil.Vigil(ear)
+
+    def look() -> None:
+        if watch.look(web, time.monotonic()):
+            options.logger.warn(_SILENT)  # noqa: G010 - supervisor has its own loggers
+
+    options: Any = _Options(look)
     options.realize(["--nodaemon", "--configuration", conf])
     options.first = True
     options.test = False
     # Once, not in supervisor's loop: SIGHUP (the terminal was closed) ends everything in order, without a restart.
-    supervisord.go(options)
+    daemon = supervisord.Supervisor(options)
+    web = _Web(daemon)
+    with contextlib.suppress(asyncore.ExitNow):
+        daemon.main()
     options.close_logger()
     log_files.finish()
 

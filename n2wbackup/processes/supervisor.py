@@ -140,15 +140,16 @@ def _broker() -> Program:
 
 def _programs() -> list[Program]:
     manage = [sys.executable, "-m", "manage"]
-    web = [sys.executable, "-m", "gunicorn", "-c", "python:n2wbackup.processes.web"]
+    web = [sys.executable, "-m", "n2wbackup.processes.web"]
+    celery = [sys.executable, "-m", "n2wbackup"]
     return [
         Program("watchdog", [*manage, "watchdog"], _LONGEST_FREEZE_SECONDS, _WATCHDOG),
-        Program("web", [*web, "n2wbackup.wsgi:application"], 30, _WORK),
-        Program("beat", [*_celery("beat"), "--loglevel", "INFO"], 10, _WORK),
+        Program("web", web, 30, _WORK),
+        Program("beat", [*celery, "beat"], 10, _WORK),
         # Longer than the longest freeze: a window that is open when we are stopped ends by itself.
-        Program("freeze", _worker("freeze", 16), _LONGEST_FREEZE_SECONDS + 30, _WORK),
-        Program("tick", _worker("tick", 1), 30, _WORK),
-        Program("work", _worker("work", 8), _LONGEST_FREEZE_SECONDS, _WORK),
+        Program("freeze", [*celery, "worker", "freeze", "16"], _LONGEST_FREEZE_SECONDS + 30, _WORK),
+        Program("tick", [*celery, "worker", "tick", "1"], 30, _WORK),
+        Program("work", [*celery, "worker", "work", "8"], _LONGEST_FREEZE_SECONDS, _WORK),
     ]
 
 
@@ -205,19 +206,6 @@ def _program(program: Program, command: str) -> str:
         f"stdout_logfile_backups={_LOG_BACKUPS}",
     ]
     return "\n".join(lines) + "\n"
-
-
-def _celery(*words: str) -> list[str]:
-    # As a module: each process that a worker starts would import the script in bin/ again.
-    return [sys.executable, "-m", "celery", "--app", "n2wbackup", "--quiet", *words]
-
-
-def _worker(queue: str, threads: int) -> list[str]:
-    return [
-        *_celery("worker", "--queues", queue, "--hostname", f"{queue}@%h"),
-        *("--pool", "threads", "--concurrency", str(threads), "--loglevel", "INFO"),
-        *("--without-gossip", "--without-mingle", "--without-heartbeat"),
-    ]
 
 
 def _escaped(text: str | Path) -> str:
@@ -288,5 +276,7 @@ def _environment(extra: Mapping[str, str] | None) -> dict[str, str]:
         # Writing a .pyc to a frozen disk would block the process that has to thaw it.
         "PYTHONDONTWRITEBYTECODE": "1",
         "PYTHONUNBUFFERED": "1",
+        # `serve` itself has checked the settings: otherwise each worker would load all pages to do so, too.
+        "CELERY_SKIP_CHECKS": "1",
         **(extra or {}),
     }

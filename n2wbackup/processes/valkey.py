@@ -19,7 +19,7 @@ def write_settings() -> Path:
     """Write the broker's settings file and return its path. Raises RuntimeFolderError, OSError."""
     folder = home.runtime()
     path = home.run() / "valkey.conf"
-    path.write_text(text(settings.N2W_BROKER_SOCKET, folder), encoding="utf-8")
+    path.write_text(text(folder / settings.N2W_BROKER_SOCKET.name, folder), encoding="utf-8")
     return path
 
 

@@ -32,7 +32,7 @@ __all__ = [
 INSTALLED_APPS = [
     "scripts_admin.apps.ScriptsAdminConfig",
     "policies.apps.PoliciesConfig",
-    "django.contrib.admin",
+    "n2wbackup.apps.AdministrationConfig",  # Django's admin
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -43,12 +43,16 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "n2wbackup.middleware.add_headers",
+    "csp.middleware.CSPMiddleware",
     "django.middleware.security.SecurityMiddleware",
+    "n2wbackup.middleware.refuse_null",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "n2wbackup.middleware.end_idle_sessions",
     "django_structlog.middlewares.RequestMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",

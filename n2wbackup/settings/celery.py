@@ -1,18 +1,13 @@
 """The queue. It carries hints only: each task claims its row, and a lost message is sent again."""
 
 import sys
-from typing import Any
 from urllib.parse import quote
-
-from celery.schedules import crontab
-from kombu import Queue
 
 from n2wbackup.settings import addresses
 from n2wbackup.settings.env import read, runtime_folder
 
 __all__ = [
     "CELERY_ACCEPT_CONTENT",
-    "CELERY_BEAT_SCHEDULE",
     "CELERY_BEAT_SCHEDULER",
     "CELERY_BROKER_CONNECTION_MAX_RETRIES",
     "CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP",
@@ -26,7 +21,6 @@ __all__ = [
     "CELERY_TASK_DEFAULT_QUEUE",
     "CELERY_TASK_IGNORE_RESULT",
     "CELERY_TASK_PUBLISH_RETRY",
-    "CELERY_TASK_QUEUES",
     "CELERY_TASK_ROUTES",
     "CELERY_TASK_SERIALIZER",
     "CELERY_TIMEZONE",
@@ -79,7 +73,6 @@ CELERY_WORKER_REDIRECT_STDOUTS = False
 CELERY_ENABLE_UTC = True
 CELERY_TIMEZONE = "UTC"
 
-CELERY_TASK_QUEUES = [Queue("freeze"), Queue("tick"), Queue("work")]
 CELERY_TASK_DEFAULT_QUEUE = "work"
 CELERY_TASK_CREATE_MISSING_QUEUES = False
 CELERY_TASK_ROUTES = {
@@ -88,18 +81,5 @@ CELERY_TASK_ROUTES = {
     "*": {"queue": "work"},
 }
 
-# A few ticks, and no entry per policy: each tick asks the database what is due. An expired tick is dropped
-# unread, so a worker that was away does not find many old ticks.
-_DAILY = crontab(hour="4", minute="17")
-CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
-    "tick": {"task": "policies.tasks.tick", "schedule": 1.0, "options": {"expires": 5}},
-    "poll": {"task": "policies.tasks.poll", "schedule": 5.0, "options": {"expires": 10}},
-    "replan": {"task": "policies.tasks.replan", "schedule": 3600.0, "options": {"expires": 3000}},
-    "reconcile": {
-        "task": "policies.tasks.reconcile",
-        "schedule": _DAILY,
-        "options": {"expires": 3600},
-    },
-}
 # Beat's schedule is kept in memory: there is no file to write, to lock or to break.
 CELERY_BEAT_SCHEDULER = "n2wbackup.processes.beat:Scheduler"

@@ -34,7 +34,7 @@ def sqlite(path: Path) -> dict[str, Any]:
                 os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
         except OSError as error:
             raise ImproperlyConfigured(
-                f"The database {path} cannot be created ({error.strerror}): {cure(error)}."
+                f"The SQLite file {path} cannot be created ({error.strerror}): {cure(error)}."
             ) from error
     return {
         "ENGINE": "django.db.backends.sqlite3",
@@ -54,37 +54,43 @@ def sqlite(path: Path) -> dict[str, Any]:
     }
 
 
+def parsed(url: str, name: str = "DATABASE_URL") -> dict[str, Any]:
+    """Return the settings of the database at a URL; `name` is where a person wrote it.
+
+    ImproperlyConfigured, in a sentence without the URL: it may contain a password.
+    """
+    found = addresses.parts(name, url, _FORM)
+    if found.scheme in {"sqlite", "sqlite3"}:
+        return _sqlite_of(found, name)
+    if found.scheme not in _POSTGRESQL:
+        raise ImproperlyConfigured(f"{name} has the scheme {found.scheme[:20]!r}: {_FORM}.")
+    return _postgresql(found, name)
+
+
 def _default() -> dict[str, Any]:
     url = read("DATABASE_URL")
-    if not url:
-        return sqlite(N2W_HOME / "db.sqlite3")
-    found = addresses.parts("DATABASE_URL", url, _FORM)
-    if found.scheme in {"sqlite", "sqlite3"}:
-        return _sqlite_of(found)
-    if found.scheme not in _POSTGRESQL:
-        raise ImproperlyConfigured(f"DATABASE_URL has the scheme {found.scheme[:20]!r}: {_FORM}.")
-    return _postgresql(found)
+    return parsed(url) if url else sqlite(N2W_HOME / "db.sqlite3")
 
 
-def _sqlite_of(found: addresses.Parts) -> dict[str, Any]:
+def _sqlite_of(found: addresses.Parts, name: str) -> dict[str, Any]:
     # Three slashes: a path from the present folder; four: an absolute one.
     path = Path(found.path.removeprefix("/"))
     if found.host or not path.name:
-        raise ImproperlyConfigured(f"DATABASE_URL names no file: {_FORM}.")
+        raise ImproperlyConfigured(f"{name} names no file: {_FORM}.")
     return sqlite(path.absolute())
 
 
-def _postgresql(found: addresses.Parts) -> dict[str, Any]:
+def _postgresql(found: addresses.Parts, setting: str) -> dict[str, Any]:
     options = dict(found.options)
     host, name = options.pop("host", found.host), found.path.removeprefix("/")
     if not name or "/" in name:
         raise ImproperlyConfigured(
-            "DATABASE_URL must end in the name of one database; the folder of a unix socket stands encoded in place "
+            f"{setting} must end in the name of one database; the folder of a unix socket stands encoded in place "
             f"of the host, as in postgres://user:password@%2Frun%2Fpostgresql/n2w. In general: {_FORM}."
         )
     if "options" in options:
         raise ImproperlyConfigured(
-            "DATABASE_URL sets options of the session, which a pool such as pgbouncer does not keep: set them in "
+            f"{setting} sets options of the session, which a pool such as pgbouncer does not keep: set them in "
             "PostgreSQL, with ALTER ROLE … SET …."
         )
     return {

@@ -16,7 +16,8 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.management.utils import get_random_secret_key
 from environ import FileAwareEnv
 
-from n2wbackup.lib import home, once
+from n2wbackup.lib import home, once, trust
+from n2wbackup.lib.trust import ExposedError, UntrustedError
 
 __all__ = [
     "BASE_DIR",
@@ -28,17 +29,27 @@ __all__ = [
     "N2W_RUN_SCRIPTS_AS",
     "N2W_SCRIPTS_ROOT",
     "N2W_SCRIPT_USER",
+    "N2W_SECRET_FILES",
+    "N2W_SESSION_IDLE_MINUTES",
+    "N2W_TRUSTED_PROXIES",
     "SECRET_KEY",
 ]
 
 BASE_DIR = Path(__file__).resolve().parents[2]
 
+# Files that a variable NAME_FILE names. They are judged when a command starts, not here: a thaw needs none of them.
+N2W_SECRET_FILES = list[Path]()
+
 _env = FileAwareEnv()
 _LAST_PORT = 65535
+_DAY_MINUTES = 1_440
 
 
 def read(name: str, default: str = "") -> str:
     """Return the variable, or the content of the file in `<name>_FILE`, without blanks around it."""
+    named = os.environ.get(f"{name}_FILE")
+    if named:
+        _note_secret_file(name, Path(named).absolute())
     try:
         found = str(_env.str(name, default)).strip()
     except OSError as error:
@@ -94,6 +105,15 @@ def runtime_folder() -> Path:
         raise ImproperlyConfigured(str(error)) from error
 
 
+def _note_secret_file(name: str, path: Path) -> None:
+    if path.exists() and not path.is_file():
+        raise ImproperlyConfigured(
+            f"{name}_FILE names {path}, which is not a regular file: put the value into a file."
+        )
+    if path not in N2W_SECRET_FILES:
+        N2W_SECRET_FILES.append(path)
+
+
 def flag(name: str) -> bool:
     """Return whether the variable says yes; unset means no, every other value is an error."""
     value = read(name, "false").lower()
@@ -113,7 +133,9 @@ def _home() -> Path:
         raise ImproperlyConfigured(f"N2W_HOME is {found}, which is not a folder: set it to one.")
     try:
         if not found.is_dir():
-            found.mkdir(parents=True, exist_ok=True)
+            for above in reversed([path for path in found.parents if not path.exists()]):
+                above.mkdir(mode=0o755, exist_ok=True)  # with any umask, only we may write there
+            found.mkdir(exist_ok=True)
             # Regardless of the umask: the accounts that scripts run as may pass through, but not list it.
             found.chmod(0o711)
     except OSError as error:
@@ -130,7 +152,16 @@ def _secret(name: str, make: Callable[[], str]) -> str:
         return given
     path = N2W_HOME / "secrets" / name.lower().replace("_", "-")
     try:
-        return once.text(path, make)
+        return once.text(path, make, secret=True)
+    except ExposedError as error:
+        return error.text.strip() or make()  # authentic; every command but a thaw refuses to start
+    except UntrustedError:
+        return make()  # as above; a thaw goes on with a key that opens nothing
+    except PermissionError as error:
+        owner, own = trust.account(N2W_HOME.stat().st_uid), trust.account(os.geteuid())
+        raise ImproperlyConfigured(
+            f"{path} is for {owner} only, and this command runs as {own}: run it as {owner}."
+        ) from error
     except (OSError, ValueError) as error:
         raise ImproperlyConfigured(
             f"{name} is not set and cannot be stored in {path} ({error}): set {name} or {name}_FILE."
@@ -173,16 +204,25 @@ def _run_scripts_as() -> str:
     return value
 
 
-def _alarm_networks() -> list[IPv4Network | IPv6Network]:
+def _networks(name: str) -> list[IPv4Network | IPv6Network]:
     found = []
-    for word in words("N2W_ALARM_NETWORKS", ""):
+    for word in words(name, ""):
         try:
             found.append(ip_network(word))
         except ValueError:
             raise ImproperlyConfigured(
-                f"N2W_ALARM_NETWORKS has {word!r}, which is not a network: write it like 127.0.0.0/8."
+                f"{name} has {word!r}, which is not a network: write it like 127.0.0.0/8."
             ) from None
     return found
+
+
+def _idle_minutes() -> int:
+    text = read("N2W_SESSION_IDLE_MINUTES", "60")
+    if not text.isdecimal() or not 1 <= int(text) <= _DAY_MINUTES:
+        raise ImproperlyConfigured(
+            f"N2W_SESSION_IDLE_MINUTES is {text!r}: set it to a number of minutes from 1 to {_DAY_MINUTES}."
+        )
+    return int(text)
 
 
 DEBUG = flag("DEBUG")
@@ -192,7 +232,10 @@ N2W_RUN_SCRIPTS_AS = _run_scripts_as()
 N2W_SCRIPT_USER = read("N2W_SCRIPT_USER", "cpmuser")
 N2W_PORT = _port()
 # Networks that alarms may reach although they are this machine's own, link-local or a cloud's metadata service.
-N2W_ALARM_NETWORKS = _alarm_networks()
+N2W_ALARM_NETWORKS = _networks("N2W_ALARM_NETWORKS")
+# Proxies whose X-Forwarded-For and X-Forwarded-Proto are believed.
+N2W_TRUSTED_PROXIES = _networks("N2W_TRUSTED_PROXIES")
+N2W_SESSION_IDLE_MINUTES = _idle_minutes()
 SECRET_KEY = _secret("SECRET_KEY", get_random_secret_key)
 # The first key encrypts, all keys decrypt; `manage.py rekey` encrypts old values with the first key.
 N2W_ENCRYPTION_KEYS = _encryption_keys()

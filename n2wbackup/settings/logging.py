@@ -11,7 +11,7 @@ from urllib.parse import unquote, urlsplit
 
 import structlog
 
-from n2wbackup.lib import redaction
+from n2wbackup.lib import redaction, terminal
 from n2wbackup.settings.env import DEBUG, N2W_ENCRYPTION_KEYS, SECRET_KEY, read
 
 __all__ = ["LOGGING", "LOGGING_CONFIG"]
@@ -26,12 +26,21 @@ _TELLING = (
     "private_key",
     "encryption_key",
 )
+_PROXIES = ("HTTP_PROXY", "HTTPS_PROXY")
+_OF_AMAZON = (
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+    "AWS_CONTAINER_AUTHORIZATION_TOKEN",
+)
+_OF_SEVERAL_LINES = ("exception", "stack")
 
 
 def _known_secrets() -> list[str]:
-    urls = [urlsplit(read(name)).password or "" for name in ("DATABASE_URL", "REDIS_URL")]
-    amazon = [os.environ.get(name, "") for name in ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")]
-    return [SECRET_KEY, *N2W_ENCRYPTION_KEYS, *urls, *map(unquote, urls), *amazon]
+    urls = [read(name) for name in ("DATABASE_URL", "REDIS_URL")]
+    urls += [os.environ.get(name, "") for proxy in _PROXIES for name in (proxy, proxy.lower())]
+    passwords = [urlsplit(url).password or "" for url in urls]
+    amazon = [os.environ.get(name, "") for name in _OF_AMAZON]
+    return [SECRET_KEY, *N2W_ENCRYPTION_KEYS, *passwords, *map(unquote, passwords), *amazon]
 
 
 _secrets = _known_secrets()
@@ -52,6 +61,23 @@ def hide_known_secrets(_logger: object, _method: str, line: str) -> str:
     return redaction.mask(line, _secrets)
 
 
+def make_values_harmless(
+    _logger: object, _method: str, event: MutableMapping[str, Any]
+) -> MutableMapping[str, Any]:
+    """Keep each value on its line: what others wrote can neither begin a new line nor act on a terminal."""
+    for name, value in event.items():
+        if isinstance(value, dict | list):
+            event[name] = terminal.harmless(value)
+        elif isinstance(value, str) and name not in _OF_SEVERAL_LINES:
+            event[name] = terminal.line(value)
+    return event
+
+
+def make_harmless(_logger: object, _method: str, line: str) -> str:
+    """Do the same for the finished text, with the lines of its tracebacks."""
+    return terminal.block(line)
+
+
 _common: list[Any] = [
     structlog.contextvars.merge_contextvars,
     structlog.stdlib.add_logger_name,
@@ -61,13 +87,14 @@ _common: list[Any] = [
     hide_telling_names,
 ]
 _rendering: list[Any] = (
-    [structlog.dev.ConsoleRenderer(colors=False)]
+    [make_values_harmless, structlog.dev.ConsoleRenderer(colors=False), make_harmless]
     if DEBUG
     else [
         # Never the local variables of frames: they may contain an account's keys.
         structlog.processors.ExceptionRenderer(
             structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
         ),
+        make_values_harmless,  # JSON escapes the rest: a finished line must not be changed any more
         structlog.processors.JSONRenderer(default=repr),
     ]
 )
@@ -98,8 +125,8 @@ LOGGING: dict[str, Any] = {
         "celery.beat": {"level": "WARNING"},
         # The request middleware logs the same, with the user.
         "django.server": {"handlers": [], "level": "WARNING", "propagate": True},
-        "gunicorn.access": {"handlers": [], "level": "WARNING", "propagate": True},
-        "gunicorn.error": {"handlers": [], "level": "INFO", "propagate": True},
+        # It warns of each request that waits for a thread.
+        "waitress.queue": {"level": "ERROR"},
         "botocore": {"level": "WARNING"},
         "paramiko": {"level": "WARNING"},
     },

@@ -1,5 +1,6 @@
 """All settings in one namespace. To find one: each import below is a subject and a file."""
 
+from n2wbackup.settings.ages import *
 from n2wbackup.settings.apps import *
 from n2wbackup.settings.celery import *
 from n2wbackup.settings.database import *

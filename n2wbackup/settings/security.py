@@ -1,16 +1,24 @@
-"""Security headers and cookies for the browser, and the host names that we answer."""
+"""Security headers and cookies for the browser, and the host names and sizes of requests that we answer."""
 
+from n2wbackup.processes import budgets
 from n2wbackup.settings import addresses
 from n2wbackup.settings.env import DEBUG, words
 
 __all__ = [
     "ALLOWED_HOSTS",
+    "CONTENT_SECURITY_POLICY",
     "CSRF_COOKIE_SECURE",
     "CSRF_TRUSTED_ORIGINS",
+    "DATA_UPLOAD_MAX_MEMORY_SIZE",
+    "FILE_UPLOAD_HANDLERS",
+    "FILE_UPLOAD_MAX_MEMORY_SIZE",
+    "IPWARE_META_PRECEDENCE_ORDER",
+    "PERMISSIONS_POLICY",
     "SECURE_CONTENT_TYPE_NOSNIFF",
     "SECURE_CROSS_ORIGIN_OPENER_POLICY",
     "SECURE_HSTS_SECONDS",
     "SECURE_REFERRER_POLICY",
+    "SESSION_COOKIE_AGE",
     "SESSION_COOKIE_HTTPONLY",
     "SESSION_COOKIE_SAMESITE",
     "SESSION_COOKIE_SECURE",
@@ -30,6 +38,8 @@ _behind_tls = bool(_public_hosts) and not DEBUG
 SESSION_COOKIE_SECURE = _behind_tls
 CSRF_COOKIE_SECURE = _behind_tls
 SESSION_COOKIE_HTTPONLY = True
+# A working day: then everybody logs in again. Idle sessions end earlier, see N2W_SESSION_IDLE_MINUTES.
+SESSION_COOKIE_AGE = 12 * 3_600
 SESSION_COOKIE_SAMESITE = "Lax"
 # The proxy that ends TLS speaks plain HTTP to us: trust its public host names.
 CSRF_TRUSTED_ORIGINS = [
@@ -40,3 +50,30 @@ SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "same-origin"
 SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
+# No inline script, no inline style, nothing from elsewhere: our pages and Django's admin need none of it.
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": ["'none'"],
+        "script-src": ["'self'"],
+        "style-src": ["'self'"],
+        "img-src": ["'self'"],
+        "font-src": ["'self'"],
+        "connect-src": ["'self'"],
+        "form-action": ["'self'"],
+        "frame-ancestors": ["'none'"],
+        "base-uri": ["'none'"],
+    }
+}
+PERMISSIONS_POLICY = ", ".join(
+    f"{feature}=()"
+    for feature in (
+        *("accelerometer", "camera", "display-capture", "geolocation", "gyroscope"),
+        *("magnetometer", "microphone", "midi", "payment", "usb"),
+    )
+)
+# No part of a request is put into a temporary file: its disk may be frozen, or full.
+FILE_UPLOAD_HANDLERS = ["django.core.files.uploadhandler.MemoryFileUploadHandler"]
+FILE_UPLOAD_MAX_MEMORY_SIZE = budgets.BODY_BYTES
+DATA_UPLOAD_MAX_MEMORY_SIZE = budgets.BODY_BYTES
+# In the logs: n2wbackup.proxies has set the address already, and every other header is a mere claim.
+IPWARE_META_PRECEDENCE_ORDER = ("REMOTE_ADDR",)

@@ -1,8 +1,11 @@
 """EC2 as the `Cloud` of policies.ports: all calls of the services to AWS go through here."""
 
+import base64
+import hashlib
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from policies.adapters import firing, limits, translate
 from policies.adapters.clients import CONNECTIONS, Clients
@@ -101,7 +104,7 @@ class Ec2Cloud:
                 .get_paginator("describe_snapshots")
                 .paginate(OwnerIds=["self"], Filters=filters, PaginationConfig=_PAGES)
             )
-            return [_snapshot(row) for page in pages for row in page["Snapshots"]]
+            return [_snapshot(row) for page in pages for row in page.get("Snapshots", [])]
 
     def tag(self, region: str, snapshot_ids: Sequence[str], tags: Mapping[str, str]) -> None:
         """Set the tags on the snapshots; in each batch of 200, on all or none."""
@@ -121,12 +124,13 @@ class Ec2Cloud:
                     .get_paginator("describe_instances")
                     .paginate(Filters=[_filter("instance-id", batch)], PaginationConfig=_PAGES)
                 )
-                for reservation in (each for page in pages for each in page["Reservations"]):
-                    for row in reservation["Instances"]:
-                        if row["State"]["Name"] != "terminated":
-                            found[row["InstanceId"]] = _instance(
-                                row, reservation["OwnerId"], region
-                            )
+                for reservation in (
+                    each for page in pages for each in page.get("Reservations", [])
+                ):
+                    for row in reservation.get("Instances", []):
+                        made = _instance(row, reservation.get("OwnerId", ""), region)
+                        if made.state != "terminated":
+                            found[made.instance_id] = made
         return found
 
     def volumes(self, region: str, volume_ids: Sequence[str]) -> dict[str, Volume]:
@@ -143,9 +147,19 @@ class Ec2Cloud:
                 found |= {
                     row["VolumeId"]: _volume(row, region)
                     for page in pages
-                    for row in page["Volumes"]
+                    for row in page.get("Volumes", [])
                 }
         return found
+
+    def user_data_hash(self, region: str, instance_id: str) -> str:
+        """Return the SHA-256 of the user data, which may contain secrets and is not kept."""
+        call = Call("DescribeInstanceAttribute", instance_id, region)
+        with _told(call):
+            answer = self._clients.reading(call).describe_instance_attribute(
+                InstanceId=instance_id, Attribute="userData"
+            )
+            data = base64.b64decode(answer.get("UserData", {}).get("Value", ""))
+        return hashlib.sha256(data).hexdigest() if data else ""
 
     def caller(self, region: str) -> Caller:
         """Return the caller as AWS sees it; every valid identity may ask for it."""
@@ -185,8 +199,9 @@ class Ec2Cloud:
                 .get_paginator("describe_instances")
                 .paginate(Filters=[_filter("instance-state-name", states)], PaginationConfig=_PAGES)
             )
-            reservations = (each for page in pages for each in page["Reservations"])
-            return next((row["InstanceId"] for of in reservations for row in of["Instances"]), "")
+            reservations = (each for page in pages for each in page.get("Reservations", []))
+            rows = (row for of in reservations for row in of.get("Instances", []))
+            return next((row["InstanceId"] for row in rows), "")
 
     def any_volume(self, region: str) -> str:
         """Return the id of any volume, or an empty string."""
@@ -197,7 +212,7 @@ class Ec2Cloud:
                 .get_paginator("describe_volumes")
                 .paginate(PaginationConfig=_PAGES)
             )
-            return next((row["VolumeId"] for page in pages for row in page["Volumes"]), "")
+            return next((row["VolumeId"] for page in pages for row in page.get("Volumes", [])), "")
 
     def any_snapshot(self, region: str, server: str) -> str:
         """Return the id of any snapshot with this server's tag, or an empty string."""
@@ -260,14 +275,15 @@ def _create(client: "EC2Client", request: FireRequest, *, dry_run: bool) -> list
             TagSpecifications=tags,
             DryRun=dry_run,
         )
-        return [_snapshot(snapshot)]
+        return [_snapshot({**snapshot, "VolumeId": request.volume_id})]
     answer = client.create_snapshots(
         InstanceSpecification=_specification(request),
         Description=description,
         TagSpecifications=tags,
         DryRun=dry_run,
     )
-    return [_snapshot(row) for row in answer["Snapshots"]]
+    # A row without its volume cannot be told from the others: as without an answer, its tag has to tell.
+    return [_snapshot({**row, "VolumeId": row["VolumeId"]}) for row in answer["Snapshots"]]
 
 
 def _specification(request: FireRequest) -> "InstanceSpecificationTypeDef":
@@ -296,31 +312,36 @@ def _filter(name: str, values: Sequence[str]) -> "FilterTypeDef":
 
 
 def _snapshot(row: "SnapshotTypeDef | SnapshotInfoTypeDef | SnapshotResponseTypeDef") -> Snapshot:
+    """Return AWS's row. Only its id is required: without a state, the snapshot is still pending."""
     progress = row.get("Progress", "").rstrip("%")
     return Snapshot(
         snapshot_id=row["SnapshotId"],
-        volume_id=row["VolumeId"],
-        state=row["State"],
-        progress=int(progress) if progress.isdigit() else 0,
+        volume_id=row.get("VolumeId", ""),
+        state=row.get("State", "pending"),
+        progress=int(progress) if progress.isdecimal() else 0,
         message=str(row.get("StateMessage", "")),
-        tags={tag["Key"]: tag["Value"] for tag in row.get("Tags", [])},
+        tags={tag["Key"]: tag.get("Value", "") for tag in row.get("Tags", []) if "Key" in tag},
     )
 
 
 def _instance(row: "InstanceTypeDef", aws_account_id: str, region: str) -> Instance:
-    volumes = {
-        each["DeviceName"]: each["Ebs"]["VolumeId"]
+    """Return AWS's row. An instance without a state is there; a device without a name is no root."""
+    attached = [
+        (each.get("DeviceName", ""), each["Ebs"]["VolumeId"])
         for each in row.get("BlockDeviceMappings", [])
-        if "Ebs" in each
-    }
-    root = volumes.pop(row.get("RootDeviceName", ""), "")
+        if "VolumeId" in each.get("Ebs", {})
+    ]
+    device = row.get("RootDeviceName", "")
+    root = next((volume for name, volume in attached if name and name == device), "")
+    others = tuple(volume for _, volume in attached if volume != root)
     return Instance(
         instance_id=row["InstanceId"],
         region=region,
         aws_account_id=aws_account_id,
-        state=row["State"]["Name"],
+        state=row.get("State", {}).get("Name", ""),
         root_volume_id=root,
-        volume_ids=(root, *volumes.values()) if root else tuple(volumes.values()),
+        volume_ids=(root, *others) if root else others,
+        answer=_plain(row),
     )
 
 
@@ -329,6 +350,12 @@ def _volume(row: "VolumeTypeDef", region: str) -> Volume:
     return Volume(
         volume_id=row["VolumeId"],
         region=region,
-        volume_type=row["VolumeType"],
+        volume_type=row.get("VolumeType", ""),
         instance_id=attached[0] if attached else "",
+        answer=_plain(row),
     )
+
+
+def _plain(row: object) -> Any:  # noqa: ANN401 - whatever JSON has
+    """Return what AWS said as JSON values; times are in ISO 8601."""
+    return json.loads(json.dumps(row, default=str))

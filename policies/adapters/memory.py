@@ -3,6 +3,7 @@
 tests/contract/test_cloud.py checks that.
 """
 
+import hashlib
 import itertools
 import re
 import threading
@@ -27,6 +28,7 @@ Method = Literal[
     "tag",
     "instances",
     "volumes",
+    "user_data_hash",
     "caller",
     "may_list",
     "may_tag",
@@ -34,6 +36,7 @@ Method = Literal[
 ]
 _ACCOUNT = "123456789012"
 _EXCLUDED_VOLUMES = 40
+COULD_NOT = "The snapshot could not be completed."
 _HEX = re.compile("[0-9a-f]{8}|[0-9a-f]{17}")
 
 
@@ -57,6 +60,7 @@ class MemoryCloud:
         """Start empty."""
         self.calls: list[PortCall] = []
         self.denied: set[str] = set()  # permissions that the account lacks, without their service
+        self.user_data: dict[str, bytes] = {}  # by instance
         self._lock = threading.RLock()
         self._numbers = itertools.count(1)
         self._instances: dict[str, Instance] = {}
@@ -70,7 +74,12 @@ class MemoryCloud:
         """Create a running instance with so many volumes, the root first."""
         instance_id = self._new_id("i")
         ids = tuple(self._add_volume(region, "gp3", instance_id).volume_id for _ in range(volumes))
-        made = Instance(instance_id, region, _ACCOUNT, "running", ids[0], ids)
+        devices = [
+            {"DeviceName": f"/dev/sd{chr(ord('a') + n)}", "Ebs": {"VolumeId": volume_id}}
+            for n, volume_id in enumerate(ids)
+        ]
+        answer = {"InstanceId": instance_id, "BlockDeviceMappings": devices}
+        made = Instance(instance_id, region, _ACCOUNT, "running", ids[0], ids, answer)
         self._instances[instance_id] = made
         return made
 
@@ -78,8 +87,15 @@ class MemoryCloud:
         """Create a volume that is not attached."""
         return self._add_volume(region, volume_type, "")
 
+    def attach(self, volume_id: str, instance_id: str) -> None:
+        """Attach a volume to another instance too, as AWS does with io2 volumes (Multi-Attach)."""
+        found = self._instances[instance_id]
+        self._instances[instance_id] = replace(found, volume_ids=(*found.volume_ids, volume_id))
+
     def _add_volume(self, region: str, volume_type: str, instance_id: str) -> Volume:
-        made = Volume(self._new_id("vol"), region, volume_type, instance_id)
+        volume_id = self._new_id("vol")
+        answer = {"VolumeId": volume_id, "VolumeType": volume_type, "Size": 1}
+        made = Volume(volume_id, region, volume_type, instance_id, answer)
         self._volumes[made.volume_id] = made
         return made
 
@@ -95,12 +111,14 @@ class MemoryCloud:
             gone, state="terminated", root_volume_id="", volume_ids=()
         )
 
-    def advance(self, state: Literal["completed", "error"] = "completed") -> None:
-        """End every pending snapshot in this state."""
+    def advance(
+        self, state: Literal["completed", "error"] = "completed", message: str = COULD_NOT
+    ) -> None:
+        """End every pending snapshot in this state; AWS says the message about an error."""
         with self._lock:
             for region, snapshot in list(self._snapshots.values()):
                 if snapshot.state == "pending":
-                    self._keep(region, _ended(snapshot, state))
+                    self._keep(region, _ended(snapshot, state, message))
 
     def delete_snapshot(self, snapshot_id: str) -> None:
         del self._snapshots[snapshot_id]
@@ -200,6 +218,17 @@ class MemoryCloud:
         self._begin(PortCall("volumes", region, ids=tuple(volume_ids)))
         found = [self._volumes[each] for each in volume_ids if each in self._volumes]
         return {each.volume_id: each for each in found if each.region == region}
+
+    def user_data_hash(self, region: str, instance_id: str) -> str:
+        """Return the hash of what is in `user_data`."""
+        self._begin(PortCall("user_data_hash", region, ids=(instance_id,)))
+        call = Call("DescribeInstanceAttribute", instance_id, region)
+        self._permit(call, call.action)
+        instance = self._instances.get(instance_id)
+        if instance is None or instance.region != region:
+            raise _absent("InvalidInstanceID", "instance ID", call)
+        data = self.user_data.get(instance_id, b"")
+        return hashlib.sha256(data).hexdigest() if data else ""
 
     def caller(self, region: str) -> Caller:
         """Return a user of the only AWS account."""
@@ -306,7 +335,7 @@ def _left(instance: Instance, request: FireRequest, call: Call) -> list[str]:
     return left
 
 
-def _ended(snapshot: Snapshot, state: Literal["completed", "error"]) -> Snapshot:
+def _ended(snapshot: Snapshot, state: Literal["completed", "error"], message: str) -> Snapshot:
     if state == "completed":
         return replace(snapshot, state=state, progress=100)
-    return replace(snapshot, state=state, message="The snapshot could not be completed.")
+    return replace(snapshot, state=state, message=message)

@@ -11,12 +11,16 @@ from pathlib import Path
 
 from django.conf import settings
 
+from n2wbackup.lib import terminal
+
 DEADLINE_SECONDS = 45.0
 CHECK_SECONDS = 15.0
 _END_SECONDS = 1.0
 _ROOT = Path(__file__).resolve().parents[2]
 # Enough to reach the network. HOME does not exist: requests would send passwords of a .netrc to a tenant's host.
-_KEPT = ("LANG", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR")
+_KEPT = ("LANG", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
+# The trusted CAs, for webhooks and pings (requests) and for mail (OpenSSL): what is set for one holds for both.
+_CAS = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR")
 TOO_LATE = "it took too long; this attempt was stopped."
 
 
@@ -37,9 +41,15 @@ def carry(letters: Sequence[Letter], seconds: float = DEADLINE_SECONDS) -> Mappi
     """
     if not letters:
         return {}
-    lines = _courier({"letters": [asdict(letter) for letter in letters]}, seconds)
-    known = {line["id"]: str(line["problem"]) for line in lines if "id" in line}
+    lines = _courier({"letters": [_harmless(letter) for letter in letters]}, seconds)
+    known = {line["id"]: terminal.line(str(line["problem"])) for line in lines if "id" in line}
     return {letter.id: known.get(letter.id, TOO_LATE) for letter in letters}
+
+
+def _harmless(letter: Letter) -> dict[str, object]:
+    """Return the letter; what others wrote in its title or text does nothing to whoever opens it."""
+    more = {"title": terminal.line(letter.title), "text": terminal.block(letter.text)}
+    return asdict(letter) | more
 
 
 def check(urls: Sequence[str], seconds: float = CHECK_SECONDS) -> list[str]:
@@ -89,4 +99,21 @@ def _lines(said: str) -> Iterable[dict[str, object]]:
 def _environment() -> dict[str, str]:
     kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
     kept |= {n.lower(): os.environ[n.lower()] for n in _KEPT if n.lower() in os.environ}
-    return {"PATH": "/usr/bin:/bin", "HOME": "/nonexistent", **kept}
+    return {"PATH": "/usr/bin:/bin", "HOME": "/nonexistent", **kept, **_trusted(os.environ)}
+
+
+def _trusted(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables for the trusted CAs; a bundle may be a file, or a folder with hashed names."""
+    named = {
+        name: str(Path(environment[name]).absolute())  # the courier has another working folder
+        for name in _CAS
+        if environment.get(name)
+    }
+    of_requests = named.get("REQUESTS_CA_BUNDLE") or named.get("CURL_CA_BUNDLE")
+    folder = named.get("SSL_CERT_DIR")
+    if of_requests and Path(of_requests).is_dir():
+        folder = folder or of_requests
+    file = named.get("SSL_CERT_FILE") or (of_requests if of_requests != folder else None)
+    bundle = of_requests or file or folder
+    found = {"REQUESTS_CA_BUNDLE": bundle, "SSL_CERT_FILE": file, "SSL_CERT_DIR": folder}
+    return {name: value for name, value in found.items() if value}

@@ -13,6 +13,7 @@ from http import HTTPStatus
 
 from botocore import exceptions, parsers
 
+from n2wbackup.lib import terminal
 from policies.adapters import denials, loading
 from policies.domain.errors import (
     AnswerLostError,
@@ -112,7 +113,7 @@ def _quoted(message: str) -> str:
 
 def _harmless(message: str) -> str:
     """Return the words on one line, cut, without anything that looks like a key."""
-    words = _KEY_LIKE.sub("[hidden]", " ".join(message.split())).rstrip(".")
+    words = terminal.line(_KEY_LIKE.sub("[hidden]", " ".join(message.split()))).rstrip(".")
     if len(words) > _QUOTED_CHARACTERS:
         words = words[: _QUOTED_CHARACTERS - 3] + "..."
     return words

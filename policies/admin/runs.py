@@ -8,8 +8,9 @@ from django.http import HttpRequest
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
+from n2wbackup.lib import terminal
 from policies.admin.owned import Owned, actor, person, tell
-from policies.models import PhaseResult, Policy, Run, RunEvent, RunSnapshot, RunTarget
+from policies.models import PhaseResult, Policy, Run, RunEvent, RunTarget
 from policies.services import operations
 
 if TYPE_CHECKING:
@@ -31,16 +32,16 @@ class ReadOnly:
     extra = 0
     can_delete = False
 
-    def has_add_permission(self, _request: HttpRequest, _obj: object = None) -> bool:
+    def has_add_permission(self, request: HttpRequest, obj: object = None) -> bool:  # noqa: ARG002 - Django passes them by name
         return False
 
-    def has_change_permission(self, _request: HttpRequest, _obj: object = None) -> bool:
+    def has_change_permission(self, request: HttpRequest, obj: object = None) -> bool:  # noqa: ARG002 - Django passes them by name
         return False
 
-    def has_delete_permission(self, _request: HttpRequest, _obj: object = None) -> bool:
+    def has_delete_permission(self, request: HttpRequest, obj: object = None) -> bool:  # noqa: ARG002 - Django passes them by name
         return False
 
-    def has_view_permission(self, request: HttpRequest, _obj: object = None) -> bool:
+    def has_view_permission(self, request: HttpRequest, obj: object = None) -> bool:  # noqa: ARG002 - Django passes them by name
         """The right to see runs covers their parts too."""
         return request.user.has_perm("policies.view_run")
 
@@ -61,12 +62,13 @@ class RunTargetInline(ReadOnly, _RunTargetInline):
     )
     readonly_fields = ("made",)
 
+    def get_queryset(self, request: HttpRequest) -> models.QuerySet[RunTarget]:
+        """Read the snapshots of all targets in one query."""
+        return super().get_queryset(request).prefetch_related("snapshots")
+
     @admin.display(description="snapshots")
     def made(self, target: RunTarget) -> SafeString:
-        lines = (
-            (s.snapshot_id, s.volume_id, s.state, s.progress)
-            for s in RunSnapshot.objects.filter(target=target)
-        )
+        lines = ((s.snapshot_id, s.volume_id, s.state, s.progress) for s in target.snapshots.all())
         return format_html_join("", "<div>{} of {}: {} ({} %)</div>", lines)
 
 
@@ -84,11 +86,11 @@ class PhaseInline(ReadOnly, _PhaseInline):
 
     @admin.display(description="stdout")
     def output(self, result: PhaseResult) -> SafeString:
-        return format_html("<pre>{}</pre>", result.stdout)
+        return format_html("<pre>{}</pre>", terminal.block(result.stdout))
 
     @admin.display(description="stderr")
     def errors(self, result: PhaseResult) -> SafeString:
-        return format_html("<pre>{}</pre>", result.stderr)
+        return format_html("<pre>{}</pre>", terminal.block(result.stderr))
 
 
 class EventInline(ReadOnly, _EventInline):

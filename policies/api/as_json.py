@@ -1,8 +1,14 @@
-"""Runs, policies and tests of accounts as JSON, for commands and pages. Times are ISO 8601 in UTC."""
+"""Runs, policies and tests of accounts as JSON, for commands and pages.
 
+Times are ISO 8601 in UTC. Every text is harmless for whoever prints it.
+"""
+
+from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any
+from functools import wraps
+from typing import Any, ParamSpec
 
+from n2wbackup.lib import terminal
 from policies.domain.document import fields
 from policies.models import Policy, Run, Schedule
 from policies.selectors import runs
@@ -11,8 +17,19 @@ from policies.services.due import outlook
 from policies.services.entry import probing
 
 Json = dict[str, Any]
+_Given = ParamSpec("_Given")
 
 
+def _harmless(make: Callable[_Given, Json]) -> Callable[_Given, Json]:
+    @wraps(make)
+    def made(*given: _Given.args, **named: _Given.kwargs) -> Json:
+        found: Json = terminal.harmless(make(*given, **named))
+        return found
+
+    return made
+
+
+@_harmless
 def run(found: Run) -> Json:
     """Return a run as plain values; its rows must be prefetched as by `selectors.runs.whole`."""
     shown = runs.detail(found)
@@ -34,6 +51,8 @@ def run(found: Run) -> Json:
         "retry_at": moment(own.retry_at),
         "freeze_seconds": own.freeze_seconds,
         "hold_seconds": own.hold_seconds,
+        "outputs_deleted_at": moment(own.outputs_deleted_at),
+        "events_deleted_at": moment(own.events_deleted_at),
         "phases": {row.phase: _phase(row) for row in shown.phases},
         "targets": [_target(target) for target in shown.targets],
         "snapshots": [
@@ -76,6 +95,8 @@ def _snapshot(snapshot: SnapshotRow, target: TargetRow) -> Json:
     return {
         "id": snapshot.snapshot_id,
         "volume": snapshot.volume_id,
+        "device": snapshot.device,
+        "size_gib": snapshot.size_gib,
         "instance": target.instance_id,
         "region": target.region,
         "state": snapshot.state,
@@ -83,6 +104,7 @@ def _snapshot(snapshot: SnapshotRow, target: TargetRow) -> Json:
     }
 
 
+@_harmless
 def policy(found: Policy, ahead: outlook.Outlook) -> Json:
     """Return a policy and its next times as plain values; its rows must be read as by `selectors.policies.whole`.
 
@@ -102,6 +124,7 @@ def policy(found: Policy, ahead: outlook.Outlook) -> Json:
     }
 
 
+@_harmless
 def schedule(found: Schedule) -> Json:
     """Return a schedule's rule as plain values; `when` is in words."""
     return {
@@ -128,6 +151,7 @@ def _last(found: Run | None) -> Json | None:
     }
 
 
+@_harmless
 def probe(found: probing.Probe) -> Json:
     """Return the result of an account's test as plain values."""
     return {

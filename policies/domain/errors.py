@@ -1,8 +1,17 @@
 """Errors for people: each text says what failed, on what, and what to do next."""
 
+from n2wbackup.lib import terminal
+
 
 class BackupError(Exception):
-    """A failure that a person can act on; its text is one sentence for them."""
+    """A failure that a person can act on; its text is one sentence for them.
+
+    Words of AWS, of a script or of a user in it are harmless for whoever reads it.
+    """
+
+    def __init__(self, message: str = "") -> None:
+        """Keep the sentence."""
+        super().__init__(terminal.line(message))
 
 
 class InputError(BackupError):

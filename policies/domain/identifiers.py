@@ -3,6 +3,8 @@
 import re
 from collections.abc import Iterable
 
+from n2wbackup.lib import terminal
+
 _INSTANCE = re.compile(r"i-(?:[0-9a-f]{8}|[0-9a-f]{17})")
 _VOLUME = re.compile(r"vol-(?:[0-9a-f]{8}|[0-9a-f]{17})")
 # Every partition of AWS, and a region of its own that no account can disable.
@@ -41,7 +43,8 @@ LABEL_CHARACTERS = 64
 
 def is_label(text: str) -> bool:
     """Tell whether the text is a valid name for people: visible, and fit for OWNER/NAME."""
-    visible = text.isprintable() and text == text.strip() and "/" not in text
+    seen = text.isprintable() and text == terminal.line(text)  # some blanks count as letters
+    visible = seen and text == text.strip() and "/" not in text
     return visible and 0 < len(text) <= LABEL_CHARACTERS
 
 

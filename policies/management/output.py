@@ -1,15 +1,70 @@
 """What the commands print: JSON with --json, else a few plain lines; an error is one sentence."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any, TextIO, cast
 
-from django.core.management.base import CommandError
+from django.core.management.base import BaseCommand, CommandError, CommandParser, OutputWrapper
 
+from n2wbackup.lib import terminal
 from policies.api.as_json import Json
 from policies.domain.errors import BackupError
 
 LAST_LINES = 20  # of each output of a script, in texts for people
+_Style = Callable[[str], str]
+
+
+class _Harmless(OutputWrapper):
+    """Prints what any terminal shows as it is written, in the letters that it has."""
+
+    def write(  # type: ignore[override] # Django's own has more arguments than a file's
+        self, msg: str = "", style_func: _Style | None = None, ending: str | None = None
+    ) -> None:
+        """Print the text with whatever a terminal would act on written out."""
+        text = terminal.block(str(msg))
+        encoding = getattr(self, "encoding", None) or "utf-8"
+        text = text.encode(encoding, "backslashreplace").decode(encoding)
+        super().write(text, style_func, ending)
+
+
+class Command(BaseCommand):
+    """A command of the product: what it prints is harmless for a terminal, and its arguments are text.
+
+    `paths` names the arguments that may be any bytes.
+    """
+
+    paths: tuple[str, ...] = ()
+
+    def __setattr__(self, name: str, value: object) -> None:
+        """Wrap whatever Django sets as the command's output."""
+        if name in {"stdout", "stderr"} and isinstance(value, OutputWrapper):
+            value = _Harmless(cast("TextIO", value._out))  # noqa: SLF001 - it has no other name
+        super().__setattr__(name, value)
+
+    def create_parser(self, prog_name: str, subcommand: str, **options: Any) -> CommandParser:  # noqa: ANN401
+        """Let a complaint about an argument quote it harmlessly, too."""
+        parser = super().create_parser(prog_name, subcommand, **options)
+        complain = parser.error
+        parser.error = lambda message: complain(terminal.line(message))  # type: ignore[method-assign]
+        return parser
+
+    def execute(self, *args: Any, **options: Any) -> str | None:  # noqa: ANN401 - as Django's own
+        """Refuse an argument that is not UTF-8 with a sentence: no name in the database can be that."""
+        for name, value in options.items():
+            if isinstance(value, str) and name not in self.paths and not _is_text(value):
+                raise CommandError(
+                    f"The argument {terminal.line(value)} is not UTF-8 text: write it again, in UTF-8."
+                )
+        return super().execute(*args, **options)
+
+
+def _is_text(value: str) -> bool:
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 @contextmanager
@@ -22,7 +77,7 @@ def complaints() -> Iterator[None]:
 
 
 def as_json(value: Json) -> str:
-    return json.dumps(value, indent=2, ensure_ascii=False)
+    return json.dumps(terminal.harmless(value), indent=2, ensure_ascii=False)
 
 
 def one_line(run: Json) -> str:

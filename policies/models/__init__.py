@@ -5,7 +5,7 @@ from policies.models.alarm import Alarm, AlarmDelivery, AlarmReceivers
 from policies.models.policy import Policy, PolicyTarget
 from policies.models.resources import FirePermits, VolumeFire, WindowLease
 from policies.models.rollup import DailyCount
-from policies.models.run import PhaseResult, Run, RunEvent, RunSnapshot, RunTarget
+from policies.models.run import Description, PhaseResult, Run, RunEvent, RunSnapshot, RunTarget
 from policies.models.schedule import Schedule
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "AlarmDelivery",
     "AlarmReceivers",
     "DailyCount",
+    "Description",
     "FirePermits",
     "PhaseResult",
     "Policy",

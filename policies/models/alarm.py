@@ -4,6 +4,7 @@ from django.conf import settings
 from django.db import models
 
 from n2wbackup.lib.encrypted import EncryptedTextField
+from n2wbackup.lib.sentences import LinesField, SentenceField
 from policies.domain.alarms.messages import AlarmKind
 from policies.models.policy import Policy
 from policies.models.querysets import OwnedQuerySet, ReceiversQuerySet
@@ -61,7 +62,7 @@ class Alarm(models.Model):
     run = models.ForeignKey(Run, on_delete=models.SET_NULL, null=True, related_name="alarms")
     label = models.CharField(max_length=96)  # "owner/policy" at that time
     title = models.CharField(max_length=255, blank=True)
-    text = models.TextField(blank=True)
+    text = LinesField(blank=True)
     created_at = models.DateTimeField()  # of the first event that it covers
     count = models.PositiveIntegerField(default=1)
     not_before = models.DateTimeField()  # held back until then
@@ -70,12 +71,13 @@ class Alarm(models.Model):
     objects = OwnedQuerySet["Alarm"].as_manager()
 
     class Meta:
-        """Indexes for two questions: which is the newest of a kind, and which are to be spread."""
+        """Indexes for three questions: the newest of a kind, those to be spread, and the old ones."""
 
         ordering = ["-pk"]
         indexes = [
             models.Index(fields=["policy", "kind", "-id"], name="alarm_of_policy"),
             models.Index(fields=["kind", "created_at"], name="alarm_of_kind"),
+            models.Index(fields=["created_at"], name="alarm_by_age"),
             models.Index(
                 fields=["not_before"],
                 condition=models.Q(spread_at__isnull=True),
@@ -107,7 +109,7 @@ class AlarmDelivery(models.Model):
     next_at = models.DateTimeField()
     # Until then a process is sending it; after that this process counts as dead.
     claimed_until = models.DateTimeField(null=True)
-    reason = models.TextField(blank=True)  # why it is not yet sent, or was given up
+    reason = SentenceField(blank=True)  # why it is not yet sent, or was given up
     ended_at = models.DateTimeField(null=True)
 
     class Meta:

@@ -4,7 +4,7 @@ from django.conf import settings
 from django.db import models
 from django.db.models.functions import Lower
 
-from policies.domain.document.fields import DEFAULTS
+from policies.domain.document.fields import CHOICES, DEFAULTS
 from policies.models.account import Account
 from policies.models.querysets import OwnedQuerySet
 from policies.models.schedule import Schedule
@@ -22,6 +22,9 @@ class Policy(models.Model):
     account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="policies")
     name = models.CharField(max_length=64)
     enabled = models.BooleanField(default=DEFAULTS["enabled"])
+    success_requires = models.CharField(
+        max_length=16, choices=CHOICES["success_requires"], default=DEFAULTS["success_requires"]
+    )
     max_freeze_seconds = models.PositiveIntegerField(default=DEFAULTS["max_freeze_seconds"])
     scripts_enabled = models.BooleanField(default=DEFAULTS["scripts_enabled"])
     collect_output = models.BooleanField(default=DEFAULTS["collect_output"])

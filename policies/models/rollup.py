@@ -19,6 +19,7 @@ class DailyCount(models.Model):
                 fields=["policy", "day", "state"], name="one_count_of_a_day_and_state"
             ),
         ]
+        indexes = [models.Index(fields=["day"], name="count_of_day")]
 
     def __str__(self) -> str:
         return f"{self.day} {self.state}: {self.runs}"

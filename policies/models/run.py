@@ -5,6 +5,7 @@ import uuid
 from django.conf import settings
 from django.db import models
 
+from n2wbackup.lib.sentences import SentenceField
 from policies.domain.runs import sequence
 from policies.domain.runs.trigger import Trigger
 from policies.domain.runs.verdict import Consistency
@@ -48,7 +49,11 @@ class Run(models.Model):
     consistency = models.CharField(
         max_length=16, choices=_CONSISTENCIES, default=Consistency.PENDING
     )
-    reason = models.TextField(blank=True)
+    # What the policy required when the run was prepared: application or crash. Empty: it was not prepared.
+    success_requires = models.CharField(max_length=16, blank=True)
+    reason = SentenceField(blank=True)
+    # By phase: why its script cannot run. Known before the window, and part of the reason at the end.
+    script_problems = models.JSONField(default=dict, blank=True)
     server = models.CharField(max_length=36, blank=True)  # the server whose spool has the window
     losses = models.PositiveIntegerField(default=0)  # how often its keeper died while preparing
 
@@ -69,6 +74,9 @@ class Run(models.Model):
     thaw_attempts = models.PositiveIntegerField(default=0)
     thaw_next_at = models.DateTimeField(null=True)
     tags_due = models.BooleanField(default=False)
+    restore_point = models.BooleanField(default=False)  # it ended with a usable snapshot
+    outputs_deleted_at = models.DateTimeField(null=True)  # they were older than N2W_KEEP_DAYS
+    events_deleted_at = models.DateTimeField(null=True)
 
     objects = RunQuerySet["Run"].as_manager()
 
@@ -109,6 +117,22 @@ class Run(models.Model):
                 condition=models.Q(retry_at__isnull=False),
                 name="run_retry_due",
             ),
+            # For services/retention: what is old and still there. All ends in `ended_at`.
+            models.Index(
+                fields=["ended_at"],
+                condition=models.Q(outputs_deleted_at=None),
+                name="run_with_outputs",
+            ),
+            models.Index(
+                fields=["ended_at"],
+                condition=models.Q(events_deleted_at=None),
+                name="run_with_events",
+            ),
+            models.Index(
+                fields=["ended_at"],
+                condition=models.Q(restore_point=False),
+                name="run_without_restore_point",
+            ),
         ]
 
     def __str__(self) -> str:
@@ -123,6 +147,25 @@ class Run(models.Model):
     def is_test(self) -> bool:
         """A test runs its scripts and makes no snapshots."""
         return self.trigger == Trigger.TEST
+
+
+class Description(models.Model):
+    """What AWS said of an instance and its volumes, or of a volume, when it was backed up.
+
+    It cannot be asked for later, and a restore needs it. All runs that saw the same share the row.
+    """
+
+    digest = models.CharField(max_length=64, primary_key=True)  # SHA-256 of what AWS said
+    resource_id = models.CharField(max_length=32)
+    # {"instance": …, "user_data_sha256": …, "user_data_problem": …, "volumes": {id: …}}
+    document = models.JSONField()
+    last_seen_at = models.DateTimeField()  # to the day
+
+    class Meta:
+        indexes = [models.Index(fields=["last_seen_at"], name="description_by_age")]
+
+    def __str__(self) -> str:
+        return self.resource_id
 
 
 class RunTarget(models.Model):
@@ -141,6 +184,9 @@ class RunTarget(models.Model):
     instance_id = models.CharField(max_length=32, blank=True)
     volume_id = models.CharField(max_length=32, blank=True)
     region = models.CharField(max_length=32)
+    description = models.ForeignKey(
+        Description, on_delete=models.PROTECT, null=True, related_name="targets"
+    )
     exclude_boot_volume = models.BooleanField(default=False)
     exclude_volume_ids = models.JSONField(default=list)
     expected_volume_ids = models.JSONField(default=list)
@@ -148,7 +194,7 @@ class RunTarget(models.Model):
     consistency = models.CharField(
         max_length=16, choices=_CONSISTENCIES, default=Consistency.PENDING
     )
-    reason = models.TextField(blank=True)
+    reason = SentenceField(blank=True)
     fired_at = models.DateTimeField(null=True)  # the call has returned
     returned_before_thaw = models.BooleanField(default=False)
 
@@ -174,6 +220,7 @@ class RunSnapshot(models.Model):
     volume_id = models.CharField(max_length=32)
     state = models.CharField(max_length=16, choices=State.choices, default=State.PENDING)
     progress = models.PositiveSmallIntegerField(default=0)
+    message = models.TextField(blank=True)  # what AWS says about its state, or why it is not known
     created_at = models.DateTimeField()
     absent_since = models.DateTimeField(null=True)
     absent_polls = models.PositiveIntegerField(default=0)
@@ -227,7 +274,7 @@ class RunEvent(models.Model):
     run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="events")
     at = models.DateTimeField()
     state = models.CharField(max_length=16, choices=_STATES)
-    text = models.TextField()
+    text = SentenceField()
 
     class Meta:
         ordering = ["at", "pk"]

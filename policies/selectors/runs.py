@@ -8,7 +8,8 @@ from uuid import UUID
 
 from django.db.models import Prefetch
 
-from policies.domain.runs.verdict import Facts, Target
+from policies.domain.runs import described
+from policies.domain.runs.verdict import Consistency, Facts, Target
 from policies.models import PhaseResult, Policy, Run, RunSnapshot, RunTarget
 from policies.models.querysets import RunQuerySet
 from scripts_admin.domain.phases import Outcome, Phase, ThawBy
@@ -30,7 +31,9 @@ def facts(run: Run) -> Facts:
         complete=_outcome(first, Phase.COMPLETE),
         thawed_on_request=run.thaw_by == ThawBy.WORKER,
         cancelled=run.cancel_requested_at is not None,
+        required=Consistency(run.success_requires or Consistency.CRASH),
         is_test=run.is_test,
+        test_phase=run.test_phase,
         targets=tuple(_target_facts(in_time, wanted, made[pk]) for pk, in_time, wanted in targets),
     )
 
@@ -55,7 +58,10 @@ def _target_facts(
 def whole() -> RunQuerySet[Run]:
     """Return the runs with everything that pages show, in a fixed number of queries."""
     return Run.objects.prefetch_related(
-        Prefetch("targets", RunTarget.objects.prefetch_related("snapshots")),
+        Prefetch(
+            "targets",
+            RunTarget.objects.select_related("description").prefetch_related("snapshots"),
+        ),
         "phases",
         "events",
     )
@@ -82,6 +88,8 @@ class RunRow(NamedTuple):
     retry_at: datetime | None
     freeze_seconds: float | None
     hold_seconds: float | None
+    outputs_deleted_at: datetime | None
+    events_deleted_at: datetime | None
 
 
 class PhaseRow(NamedTuple):
@@ -96,13 +104,18 @@ class PhaseRow(NamedTuple):
     ended_at: datetime | None = None
     stdout: str = ""
     stderr: str = ""
+    problem: str = ""  # why its script cannot run, known before the window
 
 
 class SnapshotRow(NamedTuple):
+    """A snapshot, and of its volume what AWS said at the time of the backup; device and size may be unknown."""
+
     snapshot_id: str
     volume_id: str
     state: str
     progress: int
+    device: str = ""
+    size_gib: int | None = None
 
 
 class TargetRow(NamedTuple):
@@ -168,16 +181,19 @@ def detail(run: Run) -> RunDetail:
 
 def _phases(run: Run) -> tuple[PhaseRow, ...]:
     first = {result.phase: result for result in run.phases.all() if result.attempt == 1}
-    return tuple(_phase(phase, first.get(phase)) for phase in Phase)
+    problems = run.script_problems
+    return tuple(_phase(phase, first.get(phase), problems.get(phase, "")) for phase in Phase)
 
 
-def _phase(phase: str, result: PhaseResult | None) -> PhaseRow:
+def _phase(phase: str, result: PhaseResult | None, problem: str) -> PhaseRow:
     if result is None:
-        return PhaseRow(phase)
-    return PhaseRow(*(getattr(result, name) for name in PhaseRow._fields))
+        return PhaseRow(phase, problem=problem)
+    columns = (name for name in PhaseRow._fields if name != "problem")
+    return PhaseRow(*(getattr(result, name) for name in columns))._replace(problem=problem)
 
 
 def _target(target: RunTarget) -> TargetRow:
+    document = target.description.document if target.description else {}
     return TargetRow(
         instance_id=target.instance_id,
         volume_id=target.volume_id,
@@ -187,7 +203,14 @@ def _target(target: RunTarget) -> TargetRow:
         reason=target.reason,
         fired_at=target.fired_at,
         snapshots=tuple(
-            SnapshotRow(*(getattr(snapshot, name) for name in SnapshotRow._fields))
+            SnapshotRow(
+                snapshot.snapshot_id,
+                snapshot.volume_id,
+                snapshot.state,
+                snapshot.progress,
+                described.device(document, snapshot.volume_id),
+                described.size_gib(document, snapshot.volume_id),
+            )
             for snapshot in target.snapshots.all()
         ),
     )

@@ -30,7 +30,7 @@ def start_and_keep(
 
     `started` gets the new run. Once `is_stopped` says so, the run is cancelled: what is frozen is thawed first.
     """
-    thawer = abandoned.Thawer(home.spool(), home.runtime())
+    thawer = abandoned.Thawer(home.spool(), home.runtime_to_thaw())
     with broker.silenced():
         run = runs.start(
             policy=policy, trigger=trigger, test_phase=test_phase, test_argument=test_argument

@@ -10,9 +10,9 @@ from typing import Any
 from uuid import UUID
 
 from django.db import IntegrityError, transaction
-from django.db.models import F, Q
+from django.db.models import Exists, F, Q
 
-from n2wbackup.lib import clock, home
+from n2wbackup.lib import clock, each, home, storable
 from n2wbackup.lib.cas import compare_and_set
 from policies.adapters import broker
 from policies.domain.errors import RefusedError
@@ -21,7 +21,7 @@ from policies.domain.runs.sequence import Effect, Event, State
 from policies.domain.runs.trigger import Trigger
 from policies.domain.runs.verdict import Consistency
 from policies.domain.schedules.reckoning import Span
-from policies.models import DailyCount, Policy, Run, RunEvent, WindowLease
+from policies.models import DailyCount, Policy, Run, RunEvent, RunSnapshot, WindowLease
 from policies.services.alarms import raising
 from scripts_admin.domain.phases import Outcome, Phase
 
@@ -151,7 +151,7 @@ def claim(run_id: UUID) -> Run | None:
             not_before=None,
         )
         if taken and is_first:
-            raising.started(run, now)
+            _beside("the ping", lambda: raising.started(run, now), run)
     return run if taken else None
 
 
@@ -185,6 +185,8 @@ def apply(
         message = f"{event} needs the end state"
         raise ValueError(message)
     now = clock.now()
+    if "reason" in changes:
+        changes["reason"] = storable.text(changes["reason"])
     if state in sequence.ENDS:
         changes = {"ended_at": now, "consistency": Consistency.NONE} | changes
     comparison = {"state": run.state} | dict(expected or {})
@@ -214,9 +216,21 @@ def lose(run: Run, why: str) -> None:
     apply(run, Event.NOTHING_LEFT, reason, reason=reason, losses=losses)
 
 
+def _beside(what: str, act: Callable[[], object], run: Run) -> None:
+    """Do what belongs to a change but must not prevent it: if it fails, its rows are taken back, and the log has it."""
+
+    def apart(_: Run) -> None:
+        with transaction.atomic():
+            act()
+
+    each.apart([run], apart, f"{what} of run %s failed; the run goes on without")
+
+
 def record(run: Run, text: str, *, at: datetime | None = None, state: str = "") -> None:
     """Add a line to the run's history; `at` is when it happened."""
-    RunEvent.objects.create(run=run, at=at or clock.now(), state=state or run.state, text=text)
+    RunEvent.objects.create(
+        run=run, at=at or clock.now(), state=state or run.state, text=storable.text(text)
+    )
 
 
 def cancel(run: Run, *, by: str) -> None:
@@ -261,7 +275,7 @@ def _mark(run: Run, now: datetime) -> None:
     is_new = bool(rows.update(may_be_frozen_since=run.ordered_at or now))
     marked = Policy.objects.values_list("may_be_frozen_since", flat=True)
     since = marked.filter(pk=run.policy_id).first() or now
-    raising.may_be_frozen(run, since, now, is_new=is_new)
+    _beside("the alarm", lambda: raising.may_be_frozen(run, since, now, is_new=is_new), run)
 
 
 def _unmark(run: Run, now: datetime) -> None:
@@ -275,7 +289,7 @@ def unmark(run: Run, how: str, now: datetime) -> bool:
     rows = Policy.objects.filter(pk=run.policy_id, may_be_frozen_since__isnull=False)
     if not rows.update(may_be_frozen_since=None):
         return False
-    raising.thawed(run, how, now)
+    _beside("the alarm", lambda: raising.thawed(run, how, now), run)
     return True
 
 
@@ -283,7 +297,7 @@ def _unmark_if_thawed(run: Run, now: datetime) -> None:
     how = f"after has succeeded in run {run.pk}: {run.label} is thawed."
     thawed = run.phases.filter(phase=Phase.AFTER, outcome=Outcome.SUCCEEDED).exists()
     if not (thawed and unmark(run, how, now)):
-        raising.thawed_late(run, now)
+        _beside("the alarm", lambda: raising.thawed_late(run, now), run)
 
 
 def _tag(run: Run, _: datetime) -> None:
@@ -298,16 +312,22 @@ def _complete(run: Run, _: datetime) -> None:
 def _close(run: Run, now: datetime) -> None:
     """Update the roll-ups, so that no page has to count a million runs."""
     _release(run, now)
+    usable = RunSnapshot.objects.filter(target__run=run, state=RunSnapshot.State.COMPLETED)
+    Run.objects.filter(pk=run.pk).update(restore_point=Exists(usable))
     if run.policy_id is None or run.is_test:
         return
     changes: dict[str, Any] = {"last_run": run}
     if run.state == State.SUCCEEDED:
         changes["last_success_at"] = now
     Policy.objects.filter(pk=run.policy_id).update(**changes)
-    _ask_for_retry(run, now)
-    raising.ended(run, now)
+    _beside("the retry", lambda: _ask_for_retry(run, now), run)
+    _beside("the alarm", lambda: raising.ended(run, now), run)
+    _beside("the count", lambda: _count(run, now), run)
+
+
+def _count(run: Run, now: datetime) -> None:
     count, made = DailyCount.objects.get_or_create(
-        policy_id=run.policy_id, day=now.date(), state=run.state, defaults={"runs": run.due_count}
+        policy=run.policy, day=now.date(), state=run.state, defaults={"runs": run.due_count}
     )
     if not made:
         DailyCount.objects.filter(pk=count.pk).update(runs=F("runs") + run.due_count)

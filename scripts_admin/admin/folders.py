@@ -1,16 +1,18 @@
-"""Folders in the admin, read-only."""
+"""Folders in the admin: those of users read-only, those of deleted users until a superuser forgets them."""
 
 from typing import TYPE_CHECKING
 
 from django.contrib import admin
 from django.http import HttpRequest
 
-from scripts_admin.models import Folder, FolderQuerySet, User
+from scripts_admin import permissions
+from scripts_admin.models import Folder, FolderQuerySet, FormerFolder, User
 
 if TYPE_CHECKING:
     _FolderAdmin = admin.ModelAdmin[Folder]
-else:  # it is not generic at run time
-    _FolderAdmin = admin.ModelAdmin
+    _FormerAdmin = admin.ModelAdmin[FormerFolder]
+else:  # they are not generic at run time
+    _FolderAdmin = _FormerAdmin = admin.ModelAdmin
 
 
 @admin.register(Folder)
@@ -31,4 +33,29 @@ class FolderAdmin(_FolderAdmin):
         return False
 
     def has_delete_permission(self, request: HttpRequest, obj: Folder | None = None) -> bool:  # noqa: ARG002
+        return False
+
+
+@admin.register(FormerFolder)
+class FormerFolderAdmin(_FormerAdmin):
+    """What deleted users left, for superusers. Deleting a line forgets it; the files stay where they are."""
+
+    list_display = ("name", "deleted_at", "place", "linux_uid")
+    fields = ("name", "deleted_at", "is_set_aside", "place", "linux_uid")
+    ordering = ("-deleted_at",)
+
+    def has_module_permission(self, request: HttpRequest) -> bool:
+        return permissions.may_manage_people(request.user)
+
+    def has_view_permission(self, request: HttpRequest, obj: FormerFolder | None = None) -> bool:  # noqa: ARG002
+        return permissions.may_manage_people(request.user)
+
+    def has_delete_permission(self, request: HttpRequest, obj: FormerFolder | None = None) -> bool:
+        """Only once its files are set aside: until then the line keeps them from a new user of the name."""
+        return permissions.may_manage_people(request.user) and (obj is None or obj.is_set_aside)
+
+    def has_add_permission(self, request: HttpRequest) -> bool:  # noqa: ARG002 - Django's signature
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: FormerFolder | None = None) -> bool:  # noqa: ARG002
         return False

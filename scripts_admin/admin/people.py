@@ -34,16 +34,16 @@ class OnlySuperusers:
     def has_module_permission(self, request: HttpRequest) -> bool:
         return permissions.may_manage_people(request.user)
 
-    def has_view_permission(self, request: HttpRequest, _obj: object = None) -> bool:
+    def has_view_permission(self, request: HttpRequest, obj: object = None) -> bool:  # noqa: ARG002 - Django passes them by name
         return permissions.may_manage_people(request.user)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return permissions.may_manage_people(request.user)
 
-    def has_change_permission(self, request: HttpRequest, _obj: object = None) -> bool:
+    def has_change_permission(self, request: HttpRequest, obj: object = None) -> bool:  # noqa: ARG002 - Django passes them by name
         return permissions.may_manage_people(request.user)
 
-    def has_delete_permission(self, request: HttpRequest, _obj: object = None) -> bool:
+    def has_delete_permission(self, request: HttpRequest, obj: object = None) -> bool:  # noqa: ARG002 - Django passes them by name
         return permissions.may_manage_people(request.user)
 
 

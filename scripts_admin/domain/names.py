@@ -21,15 +21,13 @@ def is_user_name(name: str) -> bool:
 
 
 def is_ignored(file_name: str) -> bool:
-    """Tell whether the file is hidden, unprintable, or left behind by an editor or a package manager.
+    """Tell whether the file is hidden, or left behind by an editor or a package manager."""
+    return file_name.startswith(".") or file_name.endswith(IGNORED_ENDINGS)
 
-    A name that is not UTF-8, or has control characters, can be neither shown nor stored.
-    """
-    return (
-        file_name.startswith(".")
-        or file_name.endswith(IGNORED_ENDINGS)
-        or not file_name.isprintable()
-    )
+
+def is_showable(file_name: str) -> bool:
+    """Tell whether the name is UTF-8 without control characters; every other can be neither shown nor stored."""
+    return file_name.isprintable()
 
 
 def base_name(phase: Phase, policy: str) -> str:
@@ -38,7 +36,7 @@ def base_name(phase: Phase, policy: str) -> str:
 
 
 def belongs(file_name: str, phase: Phase, policy: str) -> bool:
-    """Tell whether a regular file of this name is the policy's script for the phase (case-sensitive)."""
+    """Tell whether an entry of this name is the policy's script for the phase (case-sensitive)."""
     base, dot, rest = file_name.partition(".")
     return (
         base == base_name(phase, policy) and bool(dot) and bool(rest) and not is_ignored(file_name)

@@ -3,31 +3,46 @@
 import errno
 import os
 import stat
-from collections.abc import Callable, Iterator
+import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from shutil import which
 
 from django.conf import settings
 
+from n2wbackup.lib import trust
+from n2wbackup.lib.trust import UntrustedError
 from scripts_admin.domain import names
 from scripts_admin.domain.phases import Outcome, Phase
-from scripts_admin.guard.spool import RunAs
+from scripts_admin.domain.shown import shown
+from scripts_admin.folders import account, judging
+from scripts_admin.folders.account import Account, AccountLostError
+from scripts_admin.guard.spool import COPY_MODE, RunAs
 from scripts_admin.models import Folder
 
 SCRIPT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-_HEAD_BYTES = 512
+_LINTED_BYTES = 1024 * 1024
+FORMER = ".former"  # below the scripts root: the folders of deleted users
+_ROOT_MODE = 0o711  # accounts pass through it to their own folder, but cannot list it
+_OWN_MODE = 0o700
+# The script account may write, or an administrator took that away: both are right.
+_GROUP_MODES = (0o2770, 0o2750)
 MAX_BYTES = 64 * 1024 * 1024  # per script; each run keeps copies of two
-_ELF = b"\x7fELF"
+_KINDS = {
+    stat.S_IFDIR: "is a folder",
+    stat.S_IFIFO: "is a named pipe",
+    stat.S_IFSOCK: "is a socket",
+    stat.S_IFCHR: "is a device",
+    stat.S_IFBLK: "is a device",
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
     """What a folder has for one phase of one policy.
 
-    `outcome` is None if there is exactly one script, else `missing` or `ambiguous`. `problem` is a
-    sentence if the script is there but cannot run.
+    `outcome` is None if something there fits the phase alone, else `missing` or `ambiguous`. `problem` is a
+    sentence if it is there but cannot be taken or cannot run. `names` are as a page may show them.
     """
 
     phase: Phase
@@ -37,10 +52,29 @@ class Found:
     problem: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """An entry of a folder, with its name as a page may show it; `problem` is a sentence if it cannot be a script."""
+
+    name: str
+    problem: str = ""
+
+
 def path(folder: Folder) -> Path:
     """Return the folder's path on disk."""
     root = Path(settings.N2W_SCRIPTS_ROOT)
     return root if folder.is_root else root / folder.name
+
+
+def distrust() -> str:
+    """Return a sentence if the root of all script folders can be changed by somebody else, else ""."""
+    try:
+        with trust.folder(Path(settings.N2W_SCRIPTS_ROOT), follow=True):
+            return ""
+    except FileNotFoundError:
+        return ""
+    except UntrustedError as error:
+        return f"No script is run, because {error}"
 
 
 def create(folder: Folder, group: int | None = None) -> Path:
@@ -51,59 +85,169 @@ def create(folder: Folder, group: int | None = None) -> Path:
     root = Path(settings.N2W_SCRIPTS_ROOT)
     if not root.is_dir():
         root.mkdir(parents=True)
-        root.chmod(0o711)  # accounts pass through it to their own folder, but cannot list it
+        _give(root, _ROOT_MODE)
     place = path(folder)
-    if place.is_dir():
-        return place
-    place.mkdir()
-    if group is not None:
-        os.chown(place, -1, group)
-    place.chmod(0o2770 if group is not None else 0o700)
+    if not place.is_dir():
+        place.mkdir(mode=_OWN_MODE)
+        _give(place, _OWN_MODE)
+    mend(folder, group)
     return place
 
 
-def file_names(folder: Folder) -> list[str]:
-    """Return the names of the regular files, sorted; links that stay inside the folder count."""
-    return sorted(entry.name for entry in _scripts(folder))
+def _give(place: Path, mode: int) -> None:
+    """Give a new folder to the account that owns the one above, which is not ours if we are the pages."""
+    owner = place.parent.stat().st_uid
+    os.chown(place, -1 if owner == os.geteuid() else owner, -1)
+    place.chmod(mode)
 
 
-def find(folder: Folder, phase: Phase, policy: str, identity: RunAs | None) -> Found:
-    """Find the phase's script, and whether it can run as `identity` (None: as this process)."""
-    mine = partial(names.belongs, phase=phase, policy=policy)
-    found = names.candidates((entry.name for entry in _scripts(folder, mine)), phase, policy)
+def mend(folder: Folder, group: int | None) -> None:
+    """Give an existing folder the mode and the group that `create` gives; a folder that is missing stays so.
+
+    PermissionError if it is open to everyone and the server may not close it. A folder that is closed
+    enough and belongs to somebody else stays as it is.
+    """
+    try:
+        opened = os.open(path(folder), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except (
+        FileNotFoundError,
+        PermissionError,
+    ):  # if it may not be read, the look for scripts says so
+        return
+    try:
+        _mend(opened, folder, group)
+    except PermissionError:
+        if stat.S_IMODE(os.fstat(opened).st_mode) & stat.S_IWOTH:
+            raise
+    finally:
+        os.close(opened)
+
+
+def _mend(opened: int, folder: Folder, group: int | None) -> None:
+    status = os.fstat(opened)
+    mode = stat.S_IMODE(status.st_mode)
+    if folder.is_root:
+        wanted = (mode | _ROOT_MODE) & ~(stat.S_IROTH | stat.S_IWOTH)
+    elif group is None:
+        wanted = _OWN_MODE
+    else:
+        wanted = mode if mode in _GROUP_MODES else _GROUP_MODES[0]
+        if status.st_gid != group:
+            os.fchown(opened, -1, group)
+    if stat.S_IMODE(os.fstat(opened).st_mode) != wanted:  # a change of the group may take bits away
+        os.fchmod(opened, wanted)
+
+
+def set_aside(folder: Folder) -> Path | None:
+    """Move what is in the folder's place to where only the server can go; None if there is nothing.
+
+    OSError if that failed: then the place still holds it.
+    """
+    place, aside = path(folder), Path(settings.N2W_SCRIPTS_ROOT) / FORMER
+    if folder.is_root or not os.path.lexists(place):
+        return None
+    aside.mkdir(mode=_OWN_MODE, exist_ok=True)
+    _give(aside, _OWN_MODE)
+    target = aside / f"{folder.name}-{uuid.uuid4()}"
+    return place.rename(target)
+
+
+def entries(folder: Folder) -> list[Entry]:
+    """Return everything in the folder that is not ignored, sorted; OSError if the folder cannot be read."""
+    place = path(folder)
+    found = sorted(name for name in listed(folder) if not names.is_ignored(name))
+    return [Entry(shown(name), why_not_taken(folder, place / name)) for name in found]
+
+
+def listed(folder: Folder) -> list[str]:
+    """Return the names of everything in the folder; none if there is no folder, OSError if it cannot be read."""
+    try:
+        return os.listdir(path(folder))  # noqa: PTH208 - one call; iterdir would make a Path of each name
+    except FileNotFoundError:
+        return []
+
+
+def has_windows_line_ends(folder: Folder, script: Path) -> bool:
+    """Tell whether a script, and no binary, has a line that ends in CRLF; of a long script the beginning is read."""
+    with os.fdopen(_open_inside(folder, script), "rb") as file:
+        text = file.read(_LINTED_BYTES)
+    return text.startswith(b"#!") and b"\r\n" in text
+
+
+def find(
+    folder: Folder,
+    phase: Phase,
+    policy: str,
+    identity: RunAs | None,
+    *,
+    asked: Account | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> Found:
+    """Find the phase's script, and whether it can run as `identity` (None: as this process).
+
+    `asked` answers for `identity`, if it was started already. `environment` is the script's.
+    """
+    try:
+        found = names.candidates(listed(folder), phase, policy)
+    except OSError as error:
+        why = f"The script folder {path(folder)} cannot be read by the server ({error.strerror})"
+        return Found(
+            phase,
+            None,
+            problem=f"{why}, so {phase} of {policy} is unknown: correct its permissions.",
+        )
     if not found:
         return Found(phase, Outcome.MISSING)
+    said = tuple(map(shown, found))
     if len(found) > 1:
-        listed = ", ".join(found)
-        problem = f"More than one file fits {phase} of {policy}, so none is run: keep only one of {listed}."
-        return Found(phase, Outcome.AMBIGUOUS, names=tuple(found), problem=problem)
+        problem = f"More than one file fits {phase} of {policy}, so none is run: keep only one of {', '.join(said)}."
+        return Found(phase, Outcome.AMBIGUOUS, names=said, problem=problem)
     script = path(folder) / found[0]
-    return Found(phase, None, script, tuple(found), _why_not(folder, script, identity))
+    problem = why_not_taken(folder, script)
+    if not problem and asked is not None:
+        problem = _why_not_run(script, asked, environment)
+    elif not problem:
+        with account.of(identity) as own:
+            problem = _why_not_run(script, own, environment)
+    return Found(phase, None, script, said, problem)
+
+
+def _why_not_run(script: Path, asked: Account, environment: Mapping[str, str] | None) -> str:
+    try:
+        return judging.why_not(script, asked, environment or {"PATH": SCRIPT_PATH})
+    except AccountLostError:
+        return f"{shown(script.name)} could not be checked as {asked.name}: start the run again."
 
 
 def copy(folder: Folder, script: Path, destination: Path, identity: RunAs | None) -> None:
     """Copy a script so that it can run as `identity` even when its folder is gone; the copy is fsynced.
 
-    OSError if the script was replaced by something else after it was checked.
+    The copy is the server's: `identity` may read and run it through its group, and cannot change it. OSError if
+    the script was replaced by something else after it was checked.
     """
     source = _open_inside(folder, script)
     try:
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-        target = os.open(destination, flags, 0o600)
+        with trust.folder(destination.parent) as within:
+            target = os.open(destination.name, flags, 0o600, dir_fd=within)
         try:
             with (
                 os.fdopen(os.dup(source), "rb") as read,
                 os.fdopen(os.dup(target), "wb") as written,
             ):
                 written.write(read.read(MAX_BYTES))
-            os.fchmod(target, 0o500)
             if identity is not None:
-                os.fchown(target, identity.uid, identity.gid)
+                os.fchown(target, -1, identity.gid)
+            os.fchmod(target, COPY_MODE)
             os.fsync(target)
         finally:
             os.close(target)
     finally:
         os.close(source)
+
+
+class _NotTakenError(PermissionError):
+    """An entry that is no script, whatever its permissions say; `strerror` says what it is."""
 
 
 def _open_inside(folder: Folder, script: Path) -> int:
@@ -115,102 +259,47 @@ def _open_inside(folder: Folder, script: Path) -> int:
         script, os.O_PATH | os.O_CLOEXEC
     )  # does not open the file yet: a device must not notice
     try:
-        real, home = Path(f"/proc/self/fd/{found}").readlink(), path(folder).resolve()
-        status = os.fstat(found)
-        inside = real.parent == home if folder.is_root else real.is_relative_to(home)
-        if not inside or not stat.S_ISREG(status.st_mode) or status.st_size > MAX_BYTES:
-            raise PermissionError(
-                errno.EACCES, "it is not a regular file in its folder", str(script)
-            )
+        wrong = _what_else(folder, found)
+        if wrong:
+            raise _NotTakenError(errno.EACCES, wrong, str(script))
         return os.open(f"/proc/self/fd/{found}", os.O_RDONLY | os.O_CLOEXEC)
     finally:
         os.close(found)
 
 
-def _scripts(
-    folder: Folder, wanted: Callable[[str], bool] = lambda _: True
-) -> Iterator[os.DirEntry[str]]:
-    """Yield the entries that may be scripts; entries whose names are not wanted are never opened."""
-    place = path(folder)
-    try:
-        entries = list(os.scandir(place))
-    except OSError:  # no folder, or an unreadable one: none of its scripts can run
-        return
-    for entry in entries:
-        if (
-            wanted(entry.name)
-            and entry.is_file()
-            and (not entry.is_symlink() or _stays_inside(entry, folder, place))
-        ):
-            yield entry
-
-
-def _stays_inside(link: os.DirEntry[str], folder: Folder, place: Path) -> bool:
-    """Tell whether a link's target is in the same folder; root's folder has other people's folders below it."""
-    target = Path(link.path).resolve()
-    home = place.resolve()
-    return target.parent == home if folder.is_root else target.is_relative_to(home)
-
-
-def _why_not(folder: Folder, script: Path, identity: RunAs | None) -> str:
-    """Return a sentence that says why the script cannot run, or "" if it can."""
-    name = script.name
-    closed = _closed_to(script, identity)
-    if closed is not None:
-        return f"{_who(identity)} may not enter {closed}, so {name} cannot run: give it the x permission there."
-    try:
-        with os.fdopen(_open_inside(folder, script), "rb") as file:
-            status, head = os.fstat(file.fileno()), file.read(_HEAD_BYTES)
-    except OSError as error:
-        return f"{name} cannot be read by the server ({error.strerror}): change its permissions."
-    if not _may(status, identity, stat.S_IXOTH):
-        return f"{name} is not executable for {_who(identity)}: run chmod +x on it."
-    if not head.startswith(_ELF) and not _may(status, identity, stat.S_IROTH):
-        return f"{name} cannot be read by {_who(identity)}, but its interpreter must read it: run chmod +r on it."
-    if os.statvfs(script).f_flag & os.ST_NOEXEC:
-        return f"{name} is on a file system that is mounted noexec: move the scripts, or remount it with exec."
-    return _wrong_start(name, head)
-
-
-def _closed_to(script: Path, identity: RunAs | None) -> Path | None:
-    """Return the first folder on the script's path, from the top, that the account may not enter."""
-    if (os.geteuid() if identity is None else identity.uid) == 0:
-        return None
-    way = reversed(script.resolve().parents)
-    return next((place for place in way if not _may(place.stat(), identity, stat.S_IXOTH)), None)
-
-
-def _wrong_start(name: str, head: bytes) -> str:
-    if head.startswith(_ELF):
-        return ""
-    line = head.split(b"\n", 1)[0]
-    if not line.startswith(b"#!"):
-        return f"{name} has no interpreter line: begin it with #!/bin/bash or similar."
-    if line.endswith(b"\r"):
-        return f"{name} has Windows line ends (CRLF), so its interpreter is not found: convert it to LF."
-    words = line[2:].decode("utf-8", "replace").split()
-    if not words or not os.access(words[0], os.X_OK):
-        interpreter = words[0] if words else "(none)"
-        return f"{name} names the interpreter {interpreter}, which is not installed: install it or correct the line."
-    program = next((word for word in words[1:] if not word.startswith("-") and "=" not in word), "")
-    if Path(words[0]).name == "env" and program and not which(program, path=SCRIPT_PATH):
-        return f"{name} names the interpreter {program}, which is not in {SCRIPT_PATH}: install it there."
+def _what_else(folder: Folder, found: int) -> str:
+    """Return what an opened entry is if it is not a regular file inside the folder, else ""."""
+    real, home = Path(f"/proc/self/fd/{found}").readlink(), path(folder).resolve()
+    inside = real.parent == home if folder.is_root else real.is_relative_to(home)
+    status = os.fstat(found)
+    if not inside:
+        return "is a link that leads out of its folder"
+    if not stat.S_ISREG(status.st_mode):
+        return (
+            f"{_KINDS.get(stat.S_IFMT(status.st_mode), 'is something else')} and not a regular file"
+        )
+    if status.st_size > MAX_BYTES:
+        return f"is not a regular file of a script: it is larger than {MAX_BYTES // 1024**2} MiB"
     return ""
 
 
-def _may(status: os.stat_result, identity: RunAs | None, right: int) -> bool:
-    """Tell whether the file's mode gives the account's class (owner, group, others) a right: S_IROTH or S_IXOTH."""
-    uid = os.geteuid() if identity is None else identity.uid
-    groups = (
-        {os.getegid(), *os.getgroups()} if identity is None else {identity.gid, *identity.groups}
-    )
-    mode = status.st_mode
-    if uid == 0:
-        return right == stat.S_IROTH or bool(mode & (right | right << 3 | right << 6))
-    if uid == status.st_uid:
-        return bool(mode & right << 6)
-    return bool(mode & (right << 3 if status.st_gid in groups else right))
+def why_not_taken(folder: Folder, script: Path) -> str:
+    """Return a sentence that says why an entry cannot be a script, whoever runs it, or "" if it can."""
+    name = shown(script.name)
+    if not names.is_showable(script.name):
+        return f"{name} has a name that can be neither shown nor stored: rename it."
+    try:
+        os.close(_open_inside(folder, script))
+    except OSError as error:
+        if isinstance(error, _NotTakenError):
+            return f"{name} {error.strerror}, so it is not run: put a regular file in its place."
+        return f"{name} {_unreadable(script, error)}"
+    return ""
 
 
-def _who(identity: RunAs | None) -> str:
-    return "the server's account" if identity is None else identity.name
+def _unreadable(script: Path, error: OSError) -> str:
+    if script.is_symlink() and error.errno == errno.ELOOP:
+        return "is a link that leads back to itself, so it is not run: put a regular file in its place."
+    if script.is_symlink() and error.errno in (errno.ENOENT, errno.ENOTDIR):
+        return "is a link to a file that does not exist, so it is not run: correct or remove it."
+    return f"cannot be read by the server ({error.strerror}): change its permissions."

@@ -3,10 +3,10 @@
 from collections import deque
 from collections.abc import Sequence
 
+from n2wbackup.lib import redaction
+
 LIMIT_BYTES = 1024 * 1024
 REPEATED_LIMIT_BYTES = 16 * 1024
-MASK = b"[masked]"
-SHORTEST = 4  # shorter values are not secrets, and masking every "k" would destroy the text
 
 
 class Capture:
@@ -17,9 +17,8 @@ class Capture:
     """
 
     def __init__(self, secrets: Sequence[bytes] = (), limit: int = LIMIT_BYTES) -> None:
-        """`secrets` are the literal values to mask."""
-        self._secrets = sorted((s for s in secrets if len(s) >= SHORTEST), key=len, reverse=True)
-        self._held = b""
+        """`secrets` are the values to mask, in every writing that redaction knows."""
+        self._stream = redaction.masker(tuple(secrets)).stream()
         self._head = bytearray()
         self._tail: deque[bytes] = deque()
         self._tail_size = 0
@@ -28,33 +27,19 @@ class Capture:
 
     def feed(self, chunk: bytes) -> None:
         """Add what was read; the last bytes are held back, because a secret may begin there."""
-        data = self._masked(self._held + chunk)
-        keep = self._possible_start(data)
-        self._held = data[len(data) - keep :]
-        self._store(data[: len(data) - keep])
+        self._store(self._stream.feed(chunk))
 
     def text(self) -> str:
-        """Return what is kept so far; bytes that are not UTF-8 are replaced."""
-        tail = b"".join(self._tail) + self._held
-        if not self._cut:
-            return (bytes(self._head) + tail).decode("utf-8", "replace")
-        mark = f"\n[… {self._cut} bytes cut …]\n"
-        return self._head.decode("utf-8", "replace") + mark + tail.decode("utf-8", "replace")
-
-    def _masked(self, data: bytes) -> bytes:
-        for secret in self._secrets:
-            data = data.replace(secret, MASK)
-        return data
-
-    def _possible_start(self, data: bytes) -> int:
-        """Return how many of the last bytes could be the beginning of a secret."""
-        longest = 0
-        for secret in self._secrets:
-            for size in range(min(len(secret) - 1, len(data)), longest, -1):
-                if data.endswith(secret[:size]):
-                    longest = size
-                    break
-        return longest
+        """Return what is kept so far, as it was written; only bytes that are not UTF-8 are replaced."""
+        rest = self._stream.rest()
+        room = self._half - len(self._head)
+        head, tail = bytes(self._head) + rest[:room], b"".join(self._tail) + rest[room:]
+        excess = max(0, len(tail) - self._half)
+        cut = self._cut + excess
+        if not cut:
+            return (head + tail).decode("utf-8", "replace")
+        mark = f"\n[… {cut} bytes cut …]\n"
+        return head.decode("utf-8", "replace") + mark + tail[excess:].decode("utf-8", "replace")
 
     def _store(self, data: bytes) -> None:
         room = self._half - len(self._head)

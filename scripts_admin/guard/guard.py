@@ -3,7 +3,8 @@
 It runs before, reports the outcome to the worker, waits for "thaw" and runs after. When the worker's pipe
 closes or the deadline passes, it thaws by itself, at once, with the right argument. It decides about time in the
 window: its answer to "thaw" says who began the thaw. It holds the run's lock as long as it lives, writes to
-tmpfs only, and imports only the standard library, because it is forked from a preloaded parent.
+tmpfs only, and imports only the standard library and what stands on it alone (the masker), because it is forked
+from a preloaded parent.
 """
 
 import os
@@ -12,7 +13,7 @@ import signal
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 from multiprocessing.reduction import DupFd
 from pathlib import Path
@@ -57,7 +58,8 @@ def _receive_lock(sent: _Detachable) -> Lock:
 class Orders:
     """Where a guard finds its run. `lock` holds the run's flock; `secrets` are masked in outputs.
 
-    `worker` is the process that gave the orders: when it dies, its window is thawed.
+    `worker` is the process that gave the orders: when it dies, its window is thawed. `as_itself`: scripts may run
+    as the server's own account even if that is root (N2W_RUN_SCRIPTS_AS=self).
     """
 
     spool_folder: Path
@@ -65,6 +67,7 @@ class Orders:
     lock: Lock
     worker: linux.Process
     secrets: tuple[bytes, ...] = ()
+    as_itself: bool = False
 
 
 def keep_window(pipe: Connection, orders: Orders) -> None:
@@ -119,7 +122,16 @@ def _settle_in(orders: Orders) -> tuple[spool.Record, int]:
     for stream in (0, 1, 2):
         os.dup2(null, stream)
     setproctitle(f"n2wbackup guard {orders.spool_folder.name}")
-    return spool.read_any(orders.spool_folder), lock
+    return _with_account(spool.read_any(orders.spool_folder), orders), lock
+
+
+def _with_account(record: spool.Record, orders: Orders) -> spool.Record:
+    """Return the record; where it would run scripts as root, and must not, they get an account that nobody can become.
+
+    Such a script fails to start, and the journal says why.
+    """
+    uid = os.geteuid() if record.identity is None else record.identity.uid
+    return record if uid or orders.as_itself else replace(record, identity=spool.NO_ACCOUNT)
 
 
 def _tell(pipe: Connection, what: str, value: object) -> None:

@@ -2,23 +2,29 @@
 
 Within the window nothing may be written to a disk, because it may be the frozen one. tmpfs cannot be frozen,
 and it is emptied exactly when the pids in it lose their meaning: at a reboot. There is one writer at a time:
-the process that holds the run's lock.
+the process that holds the run's lock. A journal that somebody else may have written counts as lost.
 """
 
 import errno
 import json
+import math
 import os
+import shutil
 import time
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from n2wbackup.lib import trust
+from n2wbackup.lib.trust import UntrustedError
 from scripts_admin.domain.phases import Outcome, Phase, ThawBy
 from scripts_admin.guard import linux
 
 NAME = "journal"
 Event = dict[str, Any]
+_LATEST = 1e11  # UNIX seconds, far in the future
 
 
 @dataclass(slots=True)
@@ -76,32 +82,74 @@ class Journal:
         return sorted(found, key=lambda attempt: attempt.number)
 
     def take(self, event: Event) -> None:
-        kind = event.pop("event")
+        """Take one line; KeyError, TypeError or ValueError, and nothing of it is taken, if it is not one of ours."""
+        kind = event["event"]
         if kind == "opened":
-            self.opened, self.opened_boot = True, event.get("boot")
-            return
-        if kind == "kept":
-            self.guard = linux.Process(event["pid"], event["start_ticks"])
-            return
-        if kind == "thaw":
+            boot = event.get("boot")
+            self.opened, self.opened_boot = True, None if boot is None else _seconds(boot)
+        elif kind == "kept":
+            self.guard = _process(event)
+        elif kind == "thaw":
             self.thaw_by, self.thaw_at, self.thaw_boot = (
-                ThawBy.of(event["by"]),
-                event["at"],
-                event["boot"],
+                ThawBy.of(str(event["by"])),
+                _seconds(event["at"]),
+                _seconds(event["boot"]),
             )
-            return
-        key = (str(event.pop("phase")), event.pop("attempt"))
-        attempt = self.attempts.setdefault(key, Attempt(*key))
-        if kind == "spawned":
-            attempt.process = linux.Process(event["pid"], event["start_ticks"])
-        elif kind == "ordered":
-            attempt.ordered_at, attempt.ordered_boot = event["at"], event["boot"]
-            attempt.argument, attempt.script = event["argument"], event["script"]
-        elif kind == "ended":
-            attempt.ended_at, attempt.ended_boot = event["at"], event["boot"]
-            attempt.outcome, attempt.exit_code = Outcome.of(event["outcome"]), event["exit_code"]
-        elif kind == "output":
-            attempt.stdout, attempt.stderr = event["stdout"], event["stderr"]
+        elif kind in _OF_AN_ATTEMPT:
+            key = (str(event["phase"]), int(event["attempt"]))
+            values = _OF_AN_ATTEMPT[kind](event)
+            attempt = self.attempts.setdefault(key, Attempt(*key))
+            for name, value in values.items():
+                setattr(attempt, name, value)
+
+
+def _seconds(value: object) -> float:
+    """Return a time that can be reckoned with; ValueError for one that no clock shows."""
+    found = float(str(value))
+    if not (math.isfinite(found) and 0.0 <= found <= _LATEST):
+        message = f"{found} is no time"
+        raise ValueError(message)
+    return found
+
+
+def _process(event: Event) -> linux.Process:
+    return linux.Process(int(event["pid"]), int(event["start_ticks"]))
+
+
+def _spawned(event: Event) -> Event:
+    return {"process": _process(event)}
+
+
+def _ordered(event: Event) -> Event:
+    argument = event["argument"]
+    return {
+        "ordered_at": _seconds(event["at"]),
+        "ordered_boot": _seconds(event["boot"]),
+        "argument": None if argument is None else str(argument),
+        "script": str(event["script"]),
+    }
+
+
+def _ended(event: Event) -> Event:
+    code = event["exit_code"]
+    return {
+        "ended_at": _seconds(event["at"]),
+        "ended_boot": _seconds(event["boot"]),
+        "outcome": Outcome.of(str(event["outcome"])),
+        "exit_code": None if code is None else int(code),
+    }
+
+
+def _output(event: Event) -> Event:
+    return {"stdout": str(event["stdout"]), "stderr": str(event["stderr"])}
+
+
+_OF_AN_ATTEMPT: Mapping[str, Callable[[Event], Event]] = {
+    "spawned": _spawned,
+    "ordered": _ordered,
+    "ended": _ended,
+    "output": _output,
+}
 
 
 def read(folder: Path) -> Journal:
@@ -116,11 +164,12 @@ def read_if_there(folder: Path) -> Journal | None:
     """
     journal = Journal()
     try:
-        text = (folder / NAME).read_text(encoding="utf-8")
-    except FileNotFoundError:
+        with trust.folder(folder, closed=False) as within:
+            text = trust.text(folder / NAME, within=within)
+    except (FileNotFoundError, UntrustedError):
         return None
     for line in text.split("\n"):
-        with suppress(AttributeError, KeyError, TypeError, ValueError):
+        with suppress(AttributeError, KeyError, OverflowError, TypeError, ValueError):
             journal.take(json.loads(line))
     return journal
 
@@ -140,14 +189,26 @@ class Writer:
             self._descriptor = os.open(os.devnull, os.O_WRONLY)
             return
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
-        self._descriptor = os.open(folder / NAME, flags, 0o600)
+        with trust.folder(folder) as within:
+            with suppress(FileNotFoundError), trust.file(folder / NAME, within=within):
+                pass
+            flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
+            self._descriptor = os.open(NAME, flags, 0o600, dir_fd=within)
         # A writer that was killed in the middle of a line left no newline: do not append to that line.
         self._torn = os.fstat(self._descriptor).st_size > 0
 
     @classmethod
     def or_none(cls, folder: Path) -> "Writer":
-        """Open the journal, or one that keeps nothing if there is no room: a thaw goes on without a journal."""
+        """Open the journal, or one that keeps nothing if there is no room: a thaw goes on without a journal.
+
+        What cannot be trusted makes room for a new journal: it counted as lost.
+        """
+        try:
+            return cls(folder)
+        except UntrustedError:
+            shutil.rmtree(folder, ignore_errors=True)
+        except OSError:
+            return cls(None)
         try:
             return cls(folder)
         except OSError:

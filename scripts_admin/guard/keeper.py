@@ -8,13 +8,15 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from multiprocessing import forkserver
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 from scripts_admin.domain.phases import Outcome, Phase, ThawBy
-from scripts_admin.guard import guard, linux
+from scripts_admin.guard import access, guard, linux
+from scripts_admin.guard.spool import RunAs
 
 START_SECONDS = 10.0
 _PROJECT = Path(guard.__file__).resolve().parents[2]
@@ -31,7 +33,7 @@ class GuardLostError(Exception):
 def warm() -> None:
     """Start the forkserver with the guard preloaded; costs nothing if it already runs."""
     with _starting:
-        _context.set_forkserver_preload([guard.__name__, *_STARTED_WITH])
+        _context.set_forkserver_preload([guard.__name__, access.__name__, *_STARTED_WITH])
         inherited = os.environ.get("PYTHONPATH")
         # The forkserver does not get our sys.path, and ignores the ImportError of a failed preload.
         os.environ["PYTHONPATH"] = os.pathsep.join([str(_PROJECT), *filter(None, [inherited])])
@@ -44,6 +46,15 @@ def warm() -> None:
                 os.environ["PYTHONPATH"] = inherited
 
 
+def start(target: Callable[[Connection, RunAs], None], identity: RunAs) -> Connection:
+    """Fork a process beside the guards that runs `target`, and return our end of its pipe. It ends with the pipe."""
+    warm()
+    ours, theirs = _context.Pipe()
+    with theirs:
+        _context.Process(target=target, args=(theirs, identity), daemon=True).start()
+    return ours
+
+
 class Guard:
     """A started guard. Every method that waits has a limit and raises GuardLostError past it."""
 
@@ -54,17 +65,20 @@ class Guard:
         lock: int,
         secrets: Sequence[bytes] = (),
         single: tuple[Phase, str, int] | None = None,
+        *,
+        as_itself: bool = False,
     ) -> None:
         """Start a guard and give it the run's lock; this process no longer holds the lock on return.
 
-        `single`: phase, argument and attempt of one script to run outside a window.
+        `single`: phase, argument and attempt of one script to run outside a window. `as_itself`: the scripts may
+        run as the server's own account even if that is root.
         """
         try:
             warm()
             self._pipe, theirs = _context.Pipe()
             worker = linux.identify(os.getpid())
             orders = guard.Orders(
-                spool_folder, runtime_folder, guard.Lock(lock), worker, tuple(secrets)
+                spool_folder, runtime_folder, guard.Lock(lock), worker, tuple(secrets), as_itself
             )
             target = guard.run_single if single else guard.keep_window
             self._process = _context.Process(target=target, args=(theirs, orders, *(single or ())))
@@ -114,7 +128,7 @@ class Guard:
         return self._process.exitcode is not None
 
     def release(self) -> None:
-        """Close the pipe. In an open window the guard then thaws by itself."""
+        """Close the pipe. In an open window the guard then thaws by itself. A second call does nothing."""
         self._pipe.close()
         self._process.join(0)
 

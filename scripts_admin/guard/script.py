@@ -11,13 +11,16 @@ import selectors
 import signal
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import NoReturn, TypedDict
 
+from n2wbackup.lib import trust
+from n2wbackup.lib.trust import UntrustedError
 from scripts_admin.domain.phases import Outcome, Phase
 from scripts_admin.guard import linux
 from scripts_admin.guard.capture import LIMIT_BYTES, Capture
 from scripts_admin.guard.journal import Writer
-from scripts_admin.guard.spool import Record, RunAs, ScriptCommand
+from scripts_admin.guard.spool import NO_ACCOUNT, Record, RunAs, ScriptCommand
 
 READ_BYTES = 65536
 TERM_GRACE_SECONDS = 1.0  # from TERM to KILL; the application may be frozen during this time
@@ -239,8 +242,11 @@ def _become_script(
         if order is None:
             os._exit(0)
         _run(record, command, order)
-    except OSError as problem:
-        os.write(error, f"{command.name} could not be started: {problem.strerror}\n".encode())
+    except Exception as problem:  # noqa: BLE001 - such as a NUL in an argument; whoever reads the output must learn it
+        words = problem.strerror if isinstance(problem, OSError) else None
+        why = str(problem) if isinstance(problem, UntrustedError) else words or str(problem)
+        line = f"{command.name} could not be started: {why}\n"
+        os.write(error, line.encode("utf-8", "replace"))
     finally:
         os._exit(_NOT_STARTED)
 
@@ -266,8 +272,9 @@ def _rehearse(record: Record, command: ScriptCommand) -> None:
     order: Order = {"arguments": ["1"], "environment": {"N2W_PHASE": command.phase}}
     with suppress(OSError):
         _execute(os.devnull, record, json.loads(json.dumps(order)))
-    with suppress(OSError):
-        _check_inside(command.paths[0], record.folder)
+    for number, path in enumerate(command.paths):
+        with suppress(OSError):
+            _check(path, record, number)
 
 
 def _wait_at(gate: int) -> Order | None:
@@ -284,14 +291,13 @@ def _wait_at(gate: int) -> Order | None:
 def _run(record: Record, command: ScriptCommand, order: Order) -> None:
     """Execute the first path that can be executed; if none can, raise the OSError of the first."""
     if record.identity is not None:
-        _become(record.identity)
+        become(record.identity)
     with suppress(OSError):  # the folder may be gone; the copy in the spool still runs
         os.chdir(record.folder)
     problem: OSError | None = None
     for number, path in enumerate(command.paths):
         try:
-            if number == 0:
-                _check_inside(path, record.folder)
+            _check(path, record, number)
             _execute(path, record, order)
         except OSError as raised:
             problem = problem or raised
@@ -303,7 +309,20 @@ def _execute(path: str, record: Record, order: Order) -> NoReturn:
     os.execve(path, [path, *order["arguments"]], environment)
 
 
-def _become(identity: RunAs) -> None:
+def _check(path: str, record: Record, number: int) -> None:
+    if number == 0:
+        _check_inside(path, record.folder)
+    else:
+        _check_copy(path)
+
+
+def become(identity: RunAs) -> None:
+    """Turn this process into the account, for good."""
+    if identity == NO_ACCOUNT:
+        raise UntrustedError(
+            "its record names no account, and scripts run as root only with N2W_RUN_SCRIPTS_AS=self",
+            "thaw by hand and confirm it",
+        )
     os.setgroups(identity.groups)
     os.setgid(identity.gid)
     os.setuid(identity.uid)
@@ -314,3 +333,18 @@ def _check_inside(path: str, folder: str) -> None:
     inside = os.path.realpath(folder)
     if os.path.commonpath([os.path.realpath(path), inside]) != inside:
         raise PermissionError(errno.EACCES, "it is a link that leads out of its folder")
+
+
+def _check_copy(path: str) -> None:
+    """Refuse a copy that anybody but the server can have changed.
+
+    This process is the script's account by now: a former release gave the copies to it, in a folder of the server's.
+    """
+    place = Path(path)
+    try:
+        with trust.folder(place.parent) as within, trust.file(place, within=within):
+            pass
+    except UntrustedError:
+        raise UntrustedError(
+            f"another account may have changed its copy {path}", "thaw by hand and confirm it"
+        ) from None

@@ -5,12 +5,17 @@ frozen. The process that may run the run's scripts holds `<spool>/<run>/lock`; a
 holder is dead. Within a window this folder is only read, with O_RDONLY: its disk may be the frozen one, and
 even opening a file for writing would block.
 
+Whoever reads it judges what it reads (`n2wbackup.lib.trust`): a record of somebody else's is no record. One that
+cannot be trusted concerns only its run.
+
 An older or a newer version may have written a record, because a window can outlive an upgrade. So names may be
 added to it, with a new FORMAT, but no name here is ever removed or changes its meaning.
 """
 
+import errno
 import fcntl
 import json
+import math
 import os
 import shutil
 import time
@@ -20,13 +25,19 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
+from n2wbackup.lib import trust
+from n2wbackup.lib.trust import UntrustedError
 from scripts_admin.domain.phases import Outcome, Phase
 
 FORMAT = 1
 RECORD, SETTLED = "record.json", "settled.json"
 _LOOK_SECONDS = 0.02
+# The machine lacks something at this moment: the next look may succeed.
+_PASSING = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EINTR, errno.EAGAIN})
 LOCK = "lock"  # its holder may run the run's scripts
 KEEPER = "keeper"  # its holder enters what happened into the database
+_OWN_MODE = 0o600
+COPY_MODE = 0o550  # root's, and of the group of the account that runs it: no script can change it
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +48,9 @@ class RunAs:
     uid: int
     gid: int
     groups: tuple[int, ...]
+
+
+NO_ACCOUNT = RunAs("", -1, -1, ())  # scripts must run as an account, and the record names none
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +115,8 @@ class UnreadableRecordError(Exception):
 def write(folder: Path, record: Record, name: str = RECORD) -> None:
     """Write the record durably: after the return, a power cut cannot destroy it."""
     temporary = folder / f".{RECORD}"
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    temporary.unlink(missing_ok=True)
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _OWN_MODE)
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         json.dump(asdict(record), file)
         file.flush()
@@ -127,39 +142,115 @@ def settle(folder: Path) -> None:
         sync(folder)
 
 
+def confirm(folder: Path) -> None:
+    """Note that a person has thawed the run: after must not run again.
+
+    The pages may not reach the spool. Then the note lies beside it, and the process that would thaw finds it.
+    """
+    settle(folder)
+    if not folder.is_dir():
+        note = _confirmation(folder)
+        note.parent.mkdir(mode=0o700, exist_ok=True)
+        note.touch(mode=0o600)
+
+
+def settle_if_confirmed(folder: Path) -> bool:
+    """Settle a run for which there is a note of `confirm`; tell whether there was one. Only the lock's holder calls.
+
+    A note counts only where nobody but the server's own processes can make one.
+    """
+    note = _confirmation(folder)
+    if not os.path.lexists(note):
+        return False
+    try:
+        with trust.folder(note.parent.parent, follow=True):
+            pass
+    except UntrustedError:
+        return False
+    settle(folder)
+    note.unlink(missing_ok=True)
+    return True
+
+
+def _confirmation(folder: Path) -> Path:
+    return folder.parent.parent / "confirmed" / folder.name
+
+
 def read(folder: Path, name: str = RECORD) -> Record:
     """Return the record; FileNotFoundError if none was written, UnreadableRecordError if it is not sufficient.
 
-    From a record of another version, take only the names that this version knows. Its outputs are not kept:
-    this version may not know which values to mask in them.
+    It is not sufficient if somebody else may have written it, or if it is the record of another run. From a
+    record of another version, take only the names that this version knows. Its outputs are not kept: this
+    version may not know which values to mask in them.
     """
-    text = (folder / name).read_text(encoding="utf-8", errors="replace")
+    text = _trusted(folder / name)
     try:
         raw = json.loads(text)
+        _refuse_another(raw["run"], folder)
         found = Record(**_known(Record, raw) | _parts(raw))
         if found.is_foreign:
             return replace(found, collect_output=False, masks="")
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except (
+        AttributeError,
+        KeyError,
+        OverflowError,
+        RecursionError,
+        TypeError,
+        ValueError,
+    ) as error:
         message = f"its {name} (format {_format(text)}, this version writes {FORMAT}) does not tell how ({error!r})"
         raise UnreadableRecordError(message) from error
     return found
 
 
+def _trusted(path: Path) -> str:
+    try:
+        # Others may write to the folder if its mode was changed: they cannot make a file of ours.
+        with trust.folder(path.parent, closed=False) as within:
+            return trust.text(path, within=within)
+    except FileNotFoundError:
+        raise
+    except UntrustedError as error:
+        raise UnreadableRecordError(error.fact) from error
+    except OSError as error:
+        if error.errno in _PASSING:
+            raise
+        message = f"its {path.name} cannot be read ({error.strerror})"
+        raise UnreadableRecordError(message) from error
+
+
+def _refuse_another(run: str, folder: Path) -> None:
+    if run != folder.name:
+        raise UnreadableRecordError(f"{folder} has the record of another run, {run}")
+
+
 def _parts(raw: Mapping[str, Any]) -> dict[str, Any]:
     """Return scripts and account. The record must have each: a script must never run as root for lack of an account."""
     found: dict[str, Any] = {"format": raw["format"], "identity": None}
+    found |= {name: _seconds(raw[name]) for name in ("max_freeze_seconds", "thaw_retry_seconds")}
+    found["environment"] = {str(key): str(value) for key, value in raw["environment"].items()}
+    found["folder"] = str(raw["folder"])
     for phase in Phase:
         found[phase] = _command(phase, raw[phase]) if raw[phase] else None
     found["not_run"] = _not_run(raw.get("not_run"))
     if raw["identity"]:
         known = _known(RunAs, raw["identity"])
-        found["identity"] = RunAs(**known | {"groups": tuple(known["groups"])})
+        groups = tuple(map(int, known["groups"]))
+        found["identity"] = RunAs(str(known["name"]), int(known["uid"]), int(known["gid"]), groups)
+    return found
+
+
+def _seconds(value: object) -> float:
+    found = float(str(value))
+    if not (math.isfinite(found) and found >= 0.0):
+        message = f"{found} is no span"
+        raise ValueError(message)
     return found
 
 
 def _command(phase: Phase, raw: Mapping[str, Any]) -> ScriptCommand:
     """Return a phase's script. Its place in the record names the phase, whatever another version calls it."""
-    return ScriptCommand(phase, tuple(map(str, raw["paths"])), float(raw["timeout_seconds"]))
+    return ScriptCommand(phase, tuple(map(str, raw["paths"])), _seconds(raw["timeout_seconds"]))
 
 
 def _not_run(said: object) -> dict[Phase, Outcome]:
@@ -181,15 +272,22 @@ def _format(text: str) -> object:
 
 
 def create(spool: Path, run: str) -> Path:
-    """Create the run's folder and its lock file; they do not yet say that anything may be frozen."""
+    """Create the run's folder and its lock file; they do not yet say that anything may be frozen.
+
+    UntrustedError if somebody else made the folder, or may write to it.
+    """
     folder = spool / run
     if not folder.is_dir():
         folder.mkdir(parents=True, exist_ok=True)
         folder.chmod(
             0o711
         )  # regardless of the umask: script accounts pass through it to their copies
-    for name in (LOCK, KEEPER):
-        os.close(os.open(folder / name, os.O_RDONLY | os.O_CREAT, 0o600))
+    with trust.folder(folder) as within:
+        for name in (LOCK, KEEPER):
+            flags = os.O_RDONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+            os.close(os.open(name, flags, _OWN_MODE, dir_fd=within))
+            with trust.file(folder / name, within=within):
+                pass
     return folder
 
 
@@ -204,10 +302,14 @@ def read_any(folder: Path) -> Record:
 def try_lock(folder: Path, name: str = LOCK) -> int | None:
     """Return a descriptor that holds one of the run's locks, or None if a living process holds it.
 
-    FileNotFoundError if the folder is gone. The descriptor does not survive exec. Closing it, or dying, frees
-    the lock unless a guard has a duplicate of it.
+    FileNotFoundError if the folder is gone, UntrustedError if folder or lock is somebody else's. The descriptor
+    does not survive exec. Closing it, or dying, frees the lock unless a guard has a duplicate of it.
     """
-    descriptor = os.open(folder / name, os.O_RDONLY)
+    with (
+        trust.folder(folder, closed=False) as within,
+        trust.file(folder / name, within=within, closed=False) as found,
+    ):
+        descriptor = trust.opened(found)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -242,7 +344,7 @@ def is_held(folder: Path, name: str = LOCK) -> bool:
 def folders(spool: Path) -> Iterator[Path]:
     """Yield the folder of every run in the spool."""
     with suppress(FileNotFoundError):
-        yield from sorted(path for path in spool.iterdir() if (path / LOCK).exists())
+        yield from sorted(path for path in spool.iterdir() if os.path.lexists(path / LOCK))
 
 
 def open_windows(spool: Path) -> Iterator[Path]:
@@ -252,7 +354,7 @@ def open_windows(spool: Path) -> Iterator[Path]:
     """
     with suppress(FileNotFoundError):
         for name in sorted(os.listdir(spool)):  # noqa: PTH208 - iterdir would make a Path of each name
-            if os.path.exists(f"{spool}/{name}/{RECORD}"):  # noqa: PTH110 - as above
+            if os.path.lexists(f"{spool}/{name}/{RECORD}"):
                 yield spool / name
 
 

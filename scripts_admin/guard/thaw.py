@@ -118,7 +118,9 @@ def start(
     lock: int,
     due: NextAttempt,
     secrets: tuple[bytes, ...] = (),
+    *,
+    as_itself: bool = False,
 ) -> keeper.Guard:
     """Start the attempt in a new guard, which gets the run's lock; return at once."""
     single = (Phase.AFTER, due.argument, due.attempt)
-    return keeper.Guard(spool_folder, runtime_folder, lock, secrets, single)
+    return keeper.Guard(spool_folder, runtime_folder, lock, secrets, single, as_itself=as_itself)

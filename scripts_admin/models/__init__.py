@@ -1,19 +1,23 @@
 """Users and their script folders in the database."""
 
+from scripts_admin.models.failed_logins import FailedLogins
 from scripts_admin.models.folder import (
     ROOT,
     Folder,
     FolderGroupPermission,
     FolderQuerySet,
     FolderUserPermission,
+    FormerFolder,
 )
 from scripts_admin.models.user import User
 
 __all__ = [
     "ROOT",
+    "FailedLogins",
     "Folder",
     "FolderGroupPermission",
     "FolderQuerySet",
     "FolderUserPermission",
+    "FormerFolder",
     "User",
 ]

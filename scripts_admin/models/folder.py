@@ -48,6 +48,20 @@ class Folder(models.Model):
         return self.owner_id is None
 
 
+class FormerFolder(models.Model):
+    """What a deleted user left under a name. Whoever gets the name later is somebody else."""
+
+    name = models.CharField(max_length=31, db_index=True)
+    deleted_at = models.DateTimeField()
+    is_set_aside = models.BooleanField("set aside", default=False)
+    place = models.CharField("files", max_length=4096, blank=True)  # empty: nothing was left
+    # The Linux account of this name at that time: its home may still hold the user's files and keys.
+    linux_uid = models.BigIntegerField("Linux uid", null=True, blank=True)
+
+    def __str__(self) -> str:
+        return self.name
+
+
 class FolderUserPermission(UserObjectPermissionBase):
     """Guardian's permissions of users, with a real foreign key."""
 

@@ -1,19 +1,28 @@
-"""Folders: created with their owner, who gets the permission through guardian."""
+"""Folders: created with their owner, who gets the permission through guardian; set aside when the owner goes.
 
-import pwd
+A folder belongs to its row, and not to whoever has its name: a user who is created again under the name of a
+deleted one is somebody else.
+"""
+
+import logging
+from functools import partial
+from pathlib import Path
 
 from django.db import transaction
 
-from scripts_admin import permissions
+from n2wbackup.lib import clock
+from scripts_admin import linux_accounts, permissions
 from scripts_admin.domain import names
-from scripts_admin.models import ROOT, Folder, User
+from scripts_admin.folders import storage
+from scripts_admin.linux_accounts import AccountError
+from scripts_admin.models import ROOT, Folder, FormerFolder, User
+
+log = logging.getLogger(__name__)
 
 # Names that already mean something else in a path, on a page or to the system.
 RESERVED = frozenset(
     {"root", "n2wbackup", "cpmuser", "admin-api", "static", "health", "all", "new"}
 )
-FIRST_PERSON_UID = 1000
-NOBODY_UID = 65534
 
 
 class UserNameError(Exception):
@@ -28,19 +37,11 @@ def check_user_name(name: str) -> None:
             "lower-case letters, digits, '_' or '-', and have at most 31 characters."
         )
         raise UserNameError(message)
-    if name in RESERVED or _is_system_account(name):
+    if name in RESERVED or linux_accounts.is_system(linux_accounts.uid_of(name)):
         message = (
             f"The user name {name!r} belongs to the system or is reserved: choose another name."
         )
         raise UserNameError(message)
-
-
-def _is_system_account(name: str) -> bool:
-    try:
-        uid = pwd.getpwnam(name).pw_uid
-    except KeyError:
-        return False
-    return uid < FIRST_PERSON_UID or uid == NOBODY_UID
 
 
 def root() -> Folder:
@@ -58,3 +59,55 @@ def of(user: User) -> Folder:
     if made:
         permissions.grant(user, folder)
     return folder
+
+
+def on_disk(folder: Folder) -> Path:
+    """Create the folder on disk if it is missing, and keep a deleted user's files out of it; OSError if this fails."""
+    _set_aside_former(folder)
+    try:
+        group = linux_accounts.group_of(folder)
+    except AccountError:  # the system check reports it; no script is started
+        place = storage.path(folder)
+        return place if place.is_dir() else storage.create(folder)
+    return storage.create(folder, group)
+
+
+def ready(folder: Folder, group: int | None) -> None:
+    """Give the folder its mode and group before its scripts are used; OSError if it is not safe to use."""
+    _set_aside_former(folder)
+    storage.mend(folder, group)
+
+
+def retire(folder: Folder) -> None:
+    """Delete the row of a folder whose user is being deleted; its files are set aside after the commit."""
+    former = FormerFolder.objects.create(
+        name=folder.name, deleted_at=clock.now(), linux_uid=linux_accounts.uid_of(folder.name)
+    )
+    transaction.on_commit(partial(_retired, folder, former.pk))
+    Folder.objects.filter(pk=folder.pk).delete()
+
+
+def _retired(folder: Folder, former: int) -> None:
+    """Set the files aside, unless a new user of the name was faster. If that fails, the new user's creation does it."""
+    try:
+        _move(folder, former)
+    except OSError:
+        log.exception("the script folder of the deleted user %s could not be set aside", folder)
+
+
+def _set_aside_former(folder: Folder) -> None:
+    left = FormerFolder.objects.filter(name=folder.name, is_set_aside=False)
+    for former in left.values_list("pk", flat=True):
+        _move(folder, former)
+
+
+@transaction.atomic
+def _move(folder: Folder, former: int) -> None:
+    row = (
+        FormerFolder.objects.select_for_update().filter(pk=former, is_set_aside=False).first()
+    )  # the lock: whoever comes second finds it done, and leaves the new folder alone
+    if row is None:
+        return
+    place = storage.set_aside(folder)
+    row.place, row.is_set_aside = str(place or ""), True
+    row.save(update_fields=["place", "is_set_aside"])

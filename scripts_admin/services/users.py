@@ -7,7 +7,6 @@ from django.core.validators import MaxLengthValidator, validate_email
 from django.db import transaction
 from django.db.models import ProtectedError
 
-from scripts_admin import linux_accounts
 from scripts_admin.folders import storage
 from scripts_admin.models import Folder, User
 from scripts_admin.services import folders
@@ -57,7 +56,7 @@ def enter(user: User) -> Folder:
 def make_folder(folder: Folder) -> Path:
     """Create the folder on disk if it is missing; ValidationError if this fails."""
     try:
-        return storage.create(folder, linux_accounts.group_of(folder))
+        return folders.on_disk(folder)
     except OSError as error:
         raise ValidationError(
             f"The script folder {storage.path(folder)} cannot be created ({error.strerror}): "
@@ -86,7 +85,7 @@ def delete(user: User) -> None:
     """Delete the user and the row of their folder; on UserInUseError nothing is changed.
 
     Policies and accounts protect their owner from deletion, and an unfinished run protects its policy: so a
-    user with an unfinished run cannot be deleted. The files in the folder stay on disk.
+    user with an unfinished run cannot be deleted. The files in the folder are set aside: nobody inherits them.
     """
     with transaction.atomic():
         _delete(user)
@@ -95,7 +94,8 @@ def delete(user: User) -> None:
 def _delete(user: User) -> None:
     key = user.pk
     try:
-        Folder.objects.filter(owner=user).delete()
+        for folder in Folder.objects.filter(owner=user):
+            folders.retire(folder)
         User.objects.filter(pk=key).delete()
     except ProtectedError as error:
         names = sorted({f"{kept._meta.verbose_name} {kept}" for kept in error.protected_objects})

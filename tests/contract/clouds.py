@@ -32,6 +32,7 @@ class Ground(Protocol):
     cloud: Cloud
 
     def add_instance(self, volumes: int) -> tuple[str, ...]: ...
+    def add_instance_with_user_data(self, data: str) -> str: ...
     def add_terminated(self) -> str: ...
     def add_volume(self) -> str: ...
     def settle(self, state: Literal["completed", "error"]) -> None: ...
@@ -48,6 +49,11 @@ class MemoryGround:
     def add_instance(self, volumes: int) -> tuple[str, ...]:
         made = self.memory.add_instance(REGION, volumes)
         return (made.instance_id, *made.volume_ids)
+
+    def add_instance_with_user_data(self, data: str) -> str:
+        instance_id = self.memory.add_instance(REGION).instance_id
+        self.memory.user_data[instance_id] = data.encode()
+        return instance_id
 
     def add_terminated(self) -> str:
         instance_id = self.memory.add_instance(REGION).instance_id
@@ -84,6 +90,9 @@ class SimulatedGround:
     def add_instance(self, volumes: int) -> tuple[str, ...]:
         made = self.aws.add_instance(REGION, [VolumeSpec()] * volumes)
         return (made.instance_id, *made.volume_ids)
+
+    def add_instance_with_user_data(self, data: str) -> str:
+        return self.aws.add_instance(REGION, user_data=data).instance_id
 
     def add_terminated(self) -> str:
         return self.aws.add_instance(REGION, state="terminated").instance_id

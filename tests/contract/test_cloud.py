@@ -1,6 +1,8 @@
 """One suite for every `Cloud`: the one in memory, and EC2's against a simulated AWS."""
 
 import dataclasses
+import hashlib
+import json
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,7 @@ from policies.domain.errors import (
     ThrottledError,
     UnreachableError,
 )
+from policies.domain.runs import described
 from policies.ports import FireRequest, Snapshot
 from tests.contract.clouds import (
     REGION,
@@ -74,6 +77,36 @@ def test_an_instance_is_not_found_in_another_region(ground: Ground) -> None:
 
     assert ground.cloud.instances("eu-west-1", [instance_id]) == {}
     assert ground.cloud.volumes("eu-west-1", [volume_id]) == {}
+
+
+def test_what_aws_says_of_an_instance_and_its_volumes_is_given_whole(ground: Ground) -> None:
+    instance_id, *volume_ids = ground.add_instance(volumes=2)
+
+    instance = ground.cloud.instances(REGION, [instance_id])[instance_id]
+    volumes = ground.cloud.volumes(REGION, volume_ids)
+
+    assert instance.answer["InstanceId"] == instance_id
+    document = {"instance": instance.answer, "volumes": {v: volumes[v].answer for v in volume_ids}}
+    assert json.loads(json.dumps(document)) == document
+    devices = [described.device(document, each) for each in volume_ids]
+    assert all(each.startswith("/dev/") for each in devices)
+    assert len(set(devices)) == 2
+    assert [described.size_gib(document, each) for each in volume_ids] == [1, 1]
+
+
+def test_user_data_are_given_as_their_hash(ground: Ground) -> None:
+    without, *_ = ground.add_instance(volumes=1)
+    with_some = ground.add_instance_with_user_data("#!/bin/sh\nPASSWORD=geheim \u00e9\n")
+
+    assert ground.cloud.user_data_hash(REGION, without) == ""
+    expected = hashlib.sha256("#!/bin/sh\nPASSWORD=geheim \u00e9\n".encode()).hexdigest()
+    assert ground.cloud.user_data_hash(REGION, with_some) == expected
+
+
+@pytest.mark.parametrize("wrong", ["i-0123456789abcdef0", "nonsense"])
+def test_user_data_of_an_instance_that_is_absent_are_refused(ground: Ground, wrong: str) -> None:
+    with pytest.raises(NotFoundError, match=wrong):
+        ground.cloud.user_data_hash(REGION, wrong)
 
 
 def test_volumes_say_what_they_are_attached_to(ground: Ground) -> None:

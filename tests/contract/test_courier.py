@@ -23,6 +23,7 @@ from tests.ground.receivers import Mailbox, Webhook
 
 TOKEN = "t0psecret-token"
 ANY = "0.0.0.0"  # noqa: S104 - nothing is bound
+TEAMS = "triggers/manual/paths/invoke?api-version=1&sp=%2Ftriggers%2Fmanual%2Frun&sv=1.0&sig=KODuebWbDGYFr0z0eu"
 KNOWN = """
 import json
 from apprise.manager_plugins import NotificationManager
@@ -68,6 +69,21 @@ def test_a_mail_server_gets_a_mail(box: Mailbox) -> None:
     (mail,) = box.mails
     assert "Subject: a title" in mail
     assert "some text" in mail
+
+
+def test_what_others_wrote_acts_on_nobody_who_reads_the_message(
+    hook: Webhook, box: Mailbox
+) -> None:
+    title, text = "policy\n\x1b]0;x\x07", "AWS says \x1b[2J\u202eabc\nnext line"
+
+    post.carry([Letter(1, hook.json_url, title, text), Letter(2, box.url, title, text)])
+
+    ((_, _, body),) = hook.requests
+    assert body["title"] == r"policy\x0a\x1b]0;x\x07"
+    assert body["message"] == "AWS says " + r"\x1b[2J\u202eabc" + "\nnext line"
+    (mail,) = box.mails
+    assert "\x1b" not in mail
+    assert r"Subject: policy\x0a\x1b]0;x\x07" in mail
 
 
 def test_a_ping_is_a_get_and_no_more(hook: Webhook) -> None:
@@ -157,6 +173,22 @@ def test_the_metadata_service_is_not_reached(address: str) -> None:
         ("vapid://a@b.org/c@d.org?keyfile=/etc/passwd", "alarms cannot be sent by vapid://"),
         ("https://hooks.example.org/x", "alarms cannot be sent by https://: write one of "),
         (
+            "https://hooks.slack.com/services/T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ?template=/etc/passwd",
+            "slack:// does not allow template here: remove it.",
+        ),
+        ("json://example.org/x?+Host=a", "json:// does not allow the header "),
+        ("json://example.org/x?+%48ost%20=a", "json:// does not allow the header "),
+        ("xmls://example.org/x?%2BMetadata-Flavor=Google", "xmls:// does not allow the header "),
+        (
+            "form://example.org/x?+X-aws-ec2-metadata-token-ttl-seconds=60",
+            "form:// does not allow the header ",
+        ),
+        (
+            "json://example.org/x?method=PUT",
+            "json:// sends by POST and by nothing else: remove method.",
+        ),
+        ("xml://example.org/x?METHOD=get", "xml:// sends by POST and by nothing else"),
+        (
             "slack://T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ?template=/etc/passwd",
             "slack:// does not allow template here: remove it.",
         ),
@@ -193,11 +225,36 @@ def test_what_is_fine_is_fine() -> None:
         "mailtos://user:password@example.org?to=ops@example.org&name=n2w",
         "slack://T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ/#ops",
         "sns://AHIAJGNT76XIMXDBIJYA/bu1dHSdO22pfaaVy/us-east-1/12223334444",
-        "jsons://user:password@example.org:8443/path?method=PUT&+X-Token=abc&-a=b&:c=d",
+        "jsons://user:password@example.org:8443/path?method=POST&+X-Token=abc&-a=b&:c=d",
         "discord://123456789012345678/abcdefghijklmnopqrstuvwxyz",
     ]
 
     assert post.check(urls) == [""] * len(urls)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://hooks.slack.com/services/T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ",
+        "https://discord.com/api/webhooks/123456789012345678/abcdefghijklmnopqrstuvwxyz",
+        "https://discordapp.com/api/webhooks/123456789012345678/abcdefghijklmnopqrstuvwxyz",
+        f"https://prod-12.westeurope.logic.azure.com:443/workflows/{'6' * 32}/{TEAMS}",
+        f"https://default6.8d.environment.api.powerplatform.com/powerautomate/automations/direct/workflows/6/{TEAMS}",
+        "https://chat.googleapis.com/v1/spaces/AAAA/messages?key=abcdefg&token=hijk",
+        f"https://webexapis.com/v1/webhooks/incoming/{'Y2lz' * 20}",
+        "https://ntfy.sh/mytopic",
+        "https://media.guilded.gg/webhooks/417429632418316298/AAAA",
+        "https://open.larksuite.com/open-apis/bot/v2/hook/abcdef-1234",
+        "https://qyapi.weixin.qq.com/cgi-bin/webhook/send?key=abcdef",
+        "https://alert.victorops.com/integrations/generic/20131114/alert/abcd/route",
+        "https://maker.ifttt.com/use/abcdefg/event",
+        f"https://api.flock.com/hooks/sendMessage/{'a' * 24}",
+    ],
+)
+def test_a_services_own_https_address_is_taken(url: str) -> None:
+    assert addresses.mistakes([url]) == []
+    assert post.check([url]) == [""]
+    assert addresses.masked(url).startswith("https://")
 
 
 def test_every_kind_of_url_is_known_to_the_library() -> None:

@@ -2,6 +2,7 @@
 
 import json
 import socketserver
+import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,16 +18,17 @@ class Webhook:
     port: int = 0
     status: int = 200
     hangs: threading.Event | None = None  # it answers once this is set
+    tls: ssl.SSLContext | None = None
     requests: list[tuple[str, str, dict[str, Any]]] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"http{'s' if self.tls else ''}://127.0.0.1:{self.port}"
 
     @property
     def json_url(self) -> str:
-        return f"json://127.0.0.1:{self.port}"
+        return f"json{'s' if self.tls else ''}://127.0.0.1:{self.port}"
 
     @property
     def titles(self) -> list[str]:
@@ -70,6 +72,8 @@ def webhook(**answers: Any) -> Iterator[Webhook]:
 
     with Server(("127.0.0.1", 0), Handler) as server:
         hook.port = server.server_address[1]
+        if hook.tls is not None:
+            server.socket = hook.tls.wrap_socket(server.socket, server_side=True)
         thread = threading.Thread(target=server.serve_forever, daemon=True)
         thread.start()
         try:
@@ -87,17 +91,21 @@ class Mailbox:
 
     port: int = 0
     refuses: bool = False
+    tls: ssl.SSLContext | None = None  # from the first byte on
     mails: list[str] = field(default_factory=list)
 
     @property
     def url(self) -> str:
-        return f"mailto://127.0.0.1:{self.port}?from=server@example.org&to=ops@example.org&mode=insecure"
+        kind, mode = ("mailtos", "ssl") if self.tls else ("mailto", "insecure")
+        return (
+            f"{kind}://127.0.0.1:{self.port}?from=server@example.org&to=ops@example.org&mode={mode}"
+        )
 
 
 @contextmanager
-def mailbox(*, refuses: bool = False) -> Iterator[Mailbox]:
+def mailbox(*, refuses: bool = False, tls: ssl.SSLContext | None = None) -> Iterator[Mailbox]:
     """Run a mail server with as much of SMTP as is needed to accept a mail."""
-    box = Mailbox(refuses=refuses)
+    box = Mailbox(refuses=refuses, tls=tls)
 
     class Handler(socketserver.StreamRequestHandler):
         def handle(self) -> None:
@@ -122,6 +130,8 @@ def mailbox(*, refuses: bool = False) -> Iterator[Mailbox]:
 
     with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
         server.daemon_threads = True
+        if tls is not None:
+            server.socket = tls.wrap_socket(server.socket, server_side=True)
         box.port = server.server_address[1]
         thread = threading.Thread(target=server.serve_forever, daemon=True)
         thread.start()

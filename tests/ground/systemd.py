@@ -3,7 +3,9 @@
 import contextlib
 import os
 import secrets
+import stat
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -28,6 +30,12 @@ mount --bind /etc /etc && mount -o remount,bind,ro /etc
 parent=$(dirname "$AT")
 mount -t tmpfs -o mode=755 tmpfs "$parent"
 mkdir "$AT" && mount --bind "$CHECKOUT" "$AT"
+# A unit that does not run as root executes Python, which may be in a folder that only root enters.
+if [ -n "$CLOSED" ]; then
+    mkdir "$parent/python" && mount --bind "$PREFIX" "$parent/python"
+    mount -t tmpfs -o mode=755 tmpfs "$CLOSED"
+    mkdir -p "$PREFIX" && mount --bind "$parent/python" "$PREFIX"
+fi
 mount -t tmpfs -o mode=755 tmpfs /run
 mkdir -p /run/systemd/system
 cp -r "$UNITS"/. /run/systemd/system
@@ -96,6 +104,8 @@ def booted(units: Path, unit: str, *, checkout: Path, at: Path, log: Path) -> It
             "UNIT": unit,
             "CHECKOUT": str(checkout),
             "AT": str(at),
+            "PREFIX": sys.base_prefix,
+            "CLOSED": _closed(Path(sys.base_prefix)),
         }
         enter = "for group; do echo $$ >$group/cgroup.procs; done"
         inner = ["setpriv", "--pdeathsig", "KILL", "unshare", *_SPACES, "sh", "-euc", '"$BOOT"']
@@ -113,6 +123,12 @@ def booted(units: Path, unit: str, *, checkout: Path, at: Path, log: Path) -> It
             # The kernel ends a whole name space with its first process, which ends with unshare.
             process.kill()
             process.wait()
+
+
+def _closed(place: Path) -> str:
+    """Return the folder on the way that only root enters; empty if there is none."""
+    way = [*reversed(place.parents), place]
+    return next((str(each) for each in way if not each.stat().st_mode & stat.S_IXOTH), "")
 
 
 def _mode() -> str:

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 import pytest
 from django.core.management import BaseCommand, CommandError, get_commands, load_command_class
 
-from policies.domain.document import keys
+from n2wbackup.settings.ages import AGES
+from policies.domain.document import fields, keys
 from tests.guards import tree
 
 APPS = ("n2wbackup", "policies", "scripts_admin")
@@ -156,3 +157,23 @@ def test_a_command_that_manage_would_refuse_is_found(line: str) -> None:
 def test_a_target_that_make_does_not_have_is_found() -> None:
     assert _wrong_with_make(["make", "demmo", "ARGS=--once"], _targets())
     assert not _wrong_with_make(["make", "demo", "ARGS=--once"], _targets())
+
+
+@pytest.mark.parametrize("field", fields.POLICY, ids=lambda field: field.key)
+def test_every_setting_of_a_policy_stands_in_the_configuration(field: fields.Setting) -> None:
+    told = (tree.ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
+    if field.kind == fields.Kind.NUMBER:
+        assert (
+            f"| `{field.key}` | {field.default:,} | {field.low:,}\N{EN DASH}{field.high:,} |"
+            in told
+        )
+    elif field.kind == fields.Kind.TRUTH:
+        assert f"| `{field.key}` | `{str(field.default).lower()}` | |" in told
+    else:
+        assert f"| `{field.key}` |" in told
+
+
+def test_every_age_stands_in_the_configuration_with_its_default() -> None:
+    told = (tree.ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
+    for age in AGES.values():
+        assert f"| `{age.variable}` | {age.days} | {age.least} |" in told

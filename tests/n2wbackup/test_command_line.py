@@ -23,8 +23,10 @@ CALLS: dict[str, str] = {
     "confirm_thaw": "confirm_thaw alice/shop",
     "export": "export",
     "doctor": "doctor",
+    "lint_scripts": "lint_scripts alice",
     "list_policies": "list_policies",
     "list_runs": "list_runs",
+    "move_database": "move_database --to sqlite:///{file}.sqlite3",
     "rekey": "rekey",
     "reconcile": "reconcile",
     "recover": "recover",
@@ -37,6 +39,8 @@ CALLS: dict[str, str] = {
     "test_scripts": "test_scripts alice/shop",
     "thaw_abandoned": "thaw_abandoned",
 }
+# They tell how many windows they looked after, in any case.
+COUNTS = {"recover", "thaw_abandoned"}
 # They do without the database of this home.
 WITHOUT_DATABASE = {"completion", "demo", "drain", "watchdog"}
 
@@ -136,7 +140,7 @@ def test_every_command_on_a_home_without_tables_names_the_home_and_what_to_do(
     assert f"of the home {home} is not migrated" in shown
     for name, (code, out, err) in answers.items():
         assert code == 1, (name, out, err)
-        assert out == "", name
+        assert out == "" or name in COUNTS, name
         assert is_one_sentence(str(err)), (name, err)
         assert f"of the home {home} is not migrated" in str(err), (name, err)
         assert "run `manage.py migrate`, or set N2W_HOME" in str(err), name

@@ -17,7 +17,7 @@ def root(settings: Settings, tmp_path: Path) -> Path:
 
 def _run_as(settings: Settings, mode: str, user: str = "") -> list[CheckMessage]:
     settings.N2W_RUN_SCRIPTS_AS = mode
-    settings.N2W_SCRIPT_USER = user or pwd.getpwuid(os.geteuid()).pw_name
+    settings.N2W_SCRIPT_USER = user
     return checks.script_account(None)
 
 
@@ -27,7 +27,17 @@ def _ids(found: list[CheckMessage]) -> list[str | None]:
 
 
 def test_scripts_that_run_as_an_account_that_is_there_are_fine(settings: Settings) -> None:
-    assert _run_as(settings, "cpmuser") == []
+    assert _run_as(settings, "cpmuser", "nobody") == []
+
+
+def test_scripts_never_run_as_root_unless_they_run_as_the_server_itself(settings: Settings) -> None:
+    (found,) = _run_as(settings, "cpmuser", "root")
+
+    assert _ids([found]) == ["scripts_admin.E001"]
+    assert found.msg == (
+        "Scripts must not run as root, and root has its user id: name another account in N2W_SCRIPT_USER, or set "
+        "N2W_RUN_SCRIPTS_AS=self on a machine of your own."
+    )
 
 
 def test_an_account_that_is_not_there_is_an_error_that_names_it(settings: Settings) -> None:

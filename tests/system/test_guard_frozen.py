@@ -21,7 +21,7 @@ import sys, threading, time
 from pathlib import Path
 from scripts_admin.guard import keeper, spool
 folder, runtime, disk = map(Path, sys.argv[2:])
-guard = keeper.Guard(folder, runtime, spool.try_lock(folder))
+guard = keeper.Guard(folder, runtime, spool.try_lock(folder), as_itself=True)
 guard.wait_until_ready()
 guard.go()
 guard.before(10)

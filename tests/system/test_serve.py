@@ -15,10 +15,11 @@ from pathlib import Path
 
 import pytest
 
+from n2wbackup.processes import vigil
 from tests.ground import processes
 
 ROOT = Path(__file__).resolve().parents[2]
-pytestmark = pytest.mark.lasts(60)
+pytestmark = pytest.mark.lasts(130)
 TITLES = {
     "n2wbackup web",
     "n2wbackup beat",
@@ -183,6 +184,22 @@ def test_what_is_killed_is_started_again_at_once(server: Server, title: str) -> 
     )
     # Wait until it is stable: a program that dies in its first second is restarted only after a pause.
     time.sleep(1.5)
+
+
+def test_pages_that_do_not_answer_are_started_again(server: Server) -> None:
+    stopped = server.pid_of("n2wbackup web")
+    assert stopped is not None
+
+    os.kill(stopped, signal.SIGSTOP)
+    processes.wait_until(
+        lambda: server.pid_of("n2wbackup web") not in {None, stopped} and _answers(server),
+        seconds=vigil.SILENT_SECONDS + START_SECONDS,
+        what="pages that answer",
+        pause=0.5,
+    )
+
+    log = (server.home / "logs" / "supervisor.log").read_text()
+    assert "The web process has not answered /health/live for 60 s" in log
 
 
 def _children(server: Server) -> set[int]:

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from n2wbackup.demo.aws.server import run
+from n2wbackup.lib import garbage
 
 
 def main() -> None:
@@ -16,6 +16,9 @@ def main() -> None:
     )
     parser.add_argument("--parent-fd", type=int, help="the server ends when this pipe is closed")
     given = parser.parse_args()
+    garbage.leave_modules()
+    from n2wbackup.demo.aws.server import run  # noqa: PLC0415 - moto makes very many objects
+
     run(given.port, given.state, given.ready_fd, given.parent_fd)
 
 

@@ -2,7 +2,7 @@
 
 import json
 import uuid
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from http import HTTPStatus
@@ -61,7 +61,15 @@ def _xml(value: object) -> str:
     return escape(str(value))
 
 
-def ec2(action: str, content: Mapping[str, object]) -> Answer:
+def without(content: object, names: Collection[str]) -> object:
+    """Return the content without these members, at any depth."""
+    if isinstance(content, Mapping):
+        kept = {name: inner for name, inner in content.items() if name not in names}
+        return {name: without(inner, names) for name, inner in kept.items()}
+    return [without(inner, names) for inner in content] if isinstance(content, list) else content
+
+
+def ec2(action: str, content: object) -> Answer:
     """Return EC2's XML: members of a mapping by name, of a list as `item`; None is left out."""
     body = (
         f'<?xml version="1.0" encoding="UTF-8"?>\n<{action}Response xmlns="{EC2_NAMESPACE}">'

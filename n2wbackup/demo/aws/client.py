@@ -189,6 +189,7 @@ class SimulatedAws:
         name: str = "",
         folder: Path | None = None,
         state: str = "running",
+        user_data: str = "",
     ) -> SimulatedInstance:
         """Create an instance: the first volume is its root; with a `folder`, SSM manages it.
 
@@ -201,6 +202,7 @@ class SimulatedAws:
             name=name,
             folder=folder,
             state=state,
+            user_data=user_data,
         )
         return SimulatedInstance(made["instance_id"], made["region"], tuple(made["volume_ids"]))
 

@@ -59,7 +59,7 @@ def _add_instance(simulator: Simulator, given: Given) -> dict[str, Any]:
         msg = f"{folder} cannot be used as an instance: it is not a folder."
         raise ValueError(msg)
     made = simulator.inventory.add_instance(
-        given["region"], specs, given["name"], given["state"], folder
+        given["region"], specs, given["name"], given["state"], folder, given["user_data"]
     )
     if folder is not None:
         simulator.permissions.note_agent()  # the agent registers when the instance boots

@@ -110,6 +110,19 @@ def _instance(instance: Instance, tags: dict[str, str]) -> dict[str, object]:
     }
 
 
+def describe_instance_attribute(simulator: Simulator, call: ApiCall) -> dict[str, object]:
+    """Return the user data, in base64 as it was given; other attributes are not simulated."""
+    instance_id, attribute = call.text("InstanceId"), call.text("Attribute")
+    refuse_malformed_instance(instance_id)
+    instance = simulator.inventory.instance(call.region, instance_id)
+    if attribute != "userData":
+        raise ApiError("Unsupported", f"The attribute {attribute} is not simulated.")
+    simulator.refuse_dry_run(call)
+    data = instance.user_data
+    given = {"value": data.as_bytes().decode()} if data else {}
+    return {"instanceId": instance.id, "userData": given}
+
+
 def describe_volumes(simulator: Simulator, call: ApiCall) -> dict[str, object]:
     wanted = filters.parse(call)
     ids = call.values("VolumeId")

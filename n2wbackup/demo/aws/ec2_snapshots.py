@@ -129,12 +129,11 @@ def _created(snapshot: Snapshot) -> dict[str, object]:
 
 
 def _described(snapshot: Snapshot) -> dict[str, object]:
-    state = snapshot.state()
     return {
         "snapshotId": snapshot.snapshot_id,
         "volumeId": snapshot.source.volume_id,
-        "status": state,
-        "statusMessage": "The snapshot could not be completed." if state == "error" else None,
+        "status": snapshot.state(),
+        "statusMessage": snapshot.message(),
         "startTime": snapshot.of.created_at,
         "progress": f"{snapshot.progress()}%",
         "ownerId": ACCOUNT_ID,

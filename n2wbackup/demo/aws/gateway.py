@@ -34,6 +34,7 @@ EC2_ACTIONS: Mapping[str, Action] = {
     "CreateTags": tagging.create_tags,
     "DeleteSnapshot": ec2_snapshots.delete_snapshot,
     "DeleteTags": tagging.delete_tags,
+    "DescribeInstanceAttribute": ec2_instances.describe_instance_attribute,
     "DescribeInstances": ec2_instances.describe_instances,
     "DescribeRegions": ec2_instances.describe_regions,
     "DescribeSnapshots": ec2_snapshots.describe_snapshots,
@@ -127,7 +128,9 @@ class Gateway:
                 raise faults.rate_exceeded(call)
         if call.service == "ec2" and call.action in EC2_ACTIONS:
             actions = FAILING_ACTIONS if fails else EC2_ACTIONS
-            return answers.ec2(call.action, actions[call.action](simulator, call))
+            content = actions[call.action](simulator, call)
+            left_out = simulator.options.left_out_fields
+            return answers.ec2(call.action, answers.without(content, left_out))
         if call.service == "ssm" and call.action in SSM_ACTIONS:
             return answers.ssm(SSM_ACTIONS[call.action](simulator, call))
         if call.service == "sts" and call.action in STS_ACTIONS:

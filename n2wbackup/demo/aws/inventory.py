@@ -12,6 +12,7 @@ from pathlib import Path
 
 from moto.core.exceptions import ServiceException
 from moto.core.models import DEFAULT_ACCOUNT_ID
+from moto.core.types import Base64EncodedString
 from moto.ec2.models import EC2Backend, ec2_backends
 from moto.ec2.models.elastic_block_store import Snapshot as MotoSnapshot
 from moto.ec2.models.elastic_block_store import Volume
@@ -54,7 +55,13 @@ class Inventory:
         return ec2_backends[ACCOUNT_ID][region]
 
     def add_instance(
-        self, region: str, volumes: list[VolumeSpec], name: str, state: str, folder: Path | None
+        self,
+        region: str,
+        volumes: list[VolumeSpec],
+        name: str,
+        state: str,
+        folder: Path | None,
+        user_data: str,
     ) -> SimulatedInstance:
         """Create an instance; the first volume is its root, and SSM uses `folder` as its disk."""
         with self.lock:
@@ -62,7 +69,7 @@ class Inventory:
             reservation = backend.run_instances(
                 IMAGE_ID,
                 1,
-                None,
+                Base64EncodedString.from_raw_string(user_data) if user_data else None,
                 [],
                 instance_type="t3.micro",
                 is_instance_type_default=False,

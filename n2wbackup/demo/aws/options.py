@@ -21,6 +21,8 @@ class OptionChanges(TypedDict, total=False):
     role_seconds: float
     ssm_delivery_seconds: float
     ssm_unknown_seconds: float
+    kms_denied: bool
+    left_out_fields: Sequence[str]
 
 
 def _buckets() -> dict[str, tuple[float, float]]:
@@ -44,6 +46,9 @@ class Options:
     - `role_seconds`: how long an assumed role's keys are valid, whatever was requested; 0: as requested.
     - `ssm_delivery_seconds`: from SendCommand until the script starts.
     - `ssm_unknown_seconds`: from SendCommand until GetCommandInvocation knows of it.
+    - `kms_denied`: snapshots of encrypted volumes turn to `error`, with their sets. AWS asks KMS only after the
+      call has been answered.
+    - `left_out_fields`: fields of EC2's answers that are left out wherever they appear, by their names in the XML.
     """
 
     pending_seconds: float = 2.0
@@ -59,6 +64,8 @@ class Options:
     role_seconds: float = 0.0
     ssm_delivery_seconds: float = 0.05
     ssm_unknown_seconds: float = 0.2
+    kms_denied: bool = False
+    left_out_fields: Sequence[str] = ()
 
     def changed(self, changes: Mapping[str, Any]) -> "Options":
         """Return the options with the changes; ValueError with the names of unknown options."""

@@ -18,6 +18,7 @@ from n2wbackup.demo.aws.options import Options
 
 SLOW_TYPES = frozenset({"st1", "sc1"})
 _COMPLETE = 100
+KEY_NOT_ACCESSIBLE = "Given key ID is not accessible"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,7 @@ class SnapshotSet:
     pending_seconds: float
     hidden_seconds: float
     fails: bool
+    key_denied: bool
     copies: CopySet | None = None  # None while the copies are being made
 
 
@@ -77,6 +79,14 @@ class Snapshot:
         if waited < self.of.pending_seconds or copies is None or copies.state == "copying":
             return "pending"
         return "error" if self.of.fails or copies.state == "failed" else "completed"
+
+    def message(self) -> str | None:
+        """Return AWS's words for an error; the set of a volume whose key is denied fails with it, without words."""
+        if self.state() != "error":
+            return None
+        if not self.of.key_denied:
+            return "The snapshot could not be completed."
+        return KEY_NOT_ACCESSIBLE if self.source.encrypted else None
 
     def progress(self) -> int:
         """Return the percentage: it grows while the snapshot is pending, and stays unchanged after an error."""
@@ -110,6 +120,7 @@ class Snapshots:
         Either all or, with AWS's error, none. The limits are checked and the snapshots added under one
         lock; the copies are made outside of it, so that sets do not wait for each other.
         """
+        key_denied = options.kms_denied and any(source.encrypted for source, _ in sources)
         with self._lock:
             self._refuse_beyond_limits([source for source, _ in sources], options)
             of = SnapshotSet(
@@ -118,7 +129,8 @@ class Snapshots:
                 created=time.monotonic(),
                 pending_seconds=options.pending_seconds,
                 hidden_seconds=options.eventual_consistency_seconds,
-                fails=request.fails,
+                fails=request.fails or key_denied,
+                key_denied=key_denied,
             )
             made = [self._enter(of, request, source, tags) for source, tags in sources]
         jobs = []

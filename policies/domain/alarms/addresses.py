@@ -6,8 +6,7 @@ that is not in them could read files, run programs or keep the server waiting.
 
 import re
 from collections.abc import Iterable, Iterator
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 MOST = 10
 MAX_LENGTH = 2_000
@@ -16,9 +15,25 @@ _KEY = re.compile(r"[a-z_-]{1,20}")
 _HOST = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]*")
 # Headers, payload and query of webhooks are named by a first character.
 _FREE = {"+": "headers", "-": "query", ":": "payload"}
+# Headers that decide where a request ends or where it comes from, or that a metadata service waits for.
+_NOT_YOURS = frozenset(
+    {
+        *("connection", "content-length", "expect", "forwarded", "host", "keep-alive", "te"),
+        *("trailer", "transfer-encoding", "upgrade", "via"),
+        *("x-http-method", "x-method-override", "x-real-ip"),
+    }
+)
+_NOT_YOURS_BEGIN = (
+    "metadata", "proxy-", "x-aws-", "x-forwarded", "x-google-metadata", "x-http-method-", "x-metadata",
+    "x-original-", "x-rewrite-",
+)  # fmt: skip
+_HEADER = re.compile(r"[A-Za-z0-9-]{1,64}")
 _EVERYWHERE = frozenset({"format", "overflow", "verify"})
 _MAIL = frozenset(["bcc", "cc", "from", "mode", "name", "pass", "reply", "smtp", "to", "user"])
-_WEBHOOK = frozenset({"method", *_FREE})
+_WEBHOOK = frozenset(_FREE)
+_TEAMS = frozenset(
+    ["api-version", "id", "image", "powerautomate", "pa", "route", "sig", "sp", "sv", "ver", "wrap"]
+)
 _ARGUMENTS: dict[str, frozenset[str]] = {
     "mailto": _MAIL,
     "mailtos": _MAIL,
@@ -30,9 +45,8 @@ _ARGUMENTS: dict[str, frozenset[str]] = {
     "forms": _WEBHOOK,
     "slack": frozenset(["blocks", "footer", "image", "mode", "timestamp", "to", "token"]),
     "discord": frozenset(["avatar", "fields", "footer", "image", "thread", "tts"]),
-    "workflows": frozenset(
-        ["api-version", "id", "image", "powerautomate", "pa", "route", "sig", "ver", "wrap"]
-    ),
+    "workflows": _TEAMS,
+    "workflow": _TEAMS,
     "tgram": frozenset(["content", "image", "mdv", "preview", "silent", "thread", "to", "topic"]),
     "sns": frozenset(["access", "region", "secret", "to"]),
     "ses": frozenset(["access", "bcc", "cc", "from", "name", "region", "reply", "secret", "to"]),
@@ -53,17 +67,19 @@ _ARGUMENTS: dict[str, frozenset[str]] = {
     "zulip": frozenset(["to", "token"]),
     "signl4": frozenset(["alerting_scenario", "filtering", "location", "service"]),
     "splunk": frozenset(["apikey", "entity_id", "route", "routing_key"]),
+    "flock": frozenset(),
+    "guilded": frozenset(["avatar", "fields", "footer", "image", "thread", "tts"]),
+    "ifttt": frozenset(),
+    "lark": frozenset(),
+    "wecombot": frozenset(),
 }
 SCHEMAS = tuple(_ARGUMENTS)
+_WEBHOOKS = frozenset(schema for schema, names in _ARGUMENTS.items() if names == _WEBHOOK)
+_NAMES = frozenset().union(*_ARGUMENTS.values())
 # In all others, a token is in the place of the host.
 _WITH_HOST = frozenset(s for s in SCHEMAS if s.rstrip("s") in {
     "mailto", "json", "xml", "form", "ntfy", "gotify", "mmost", "rocket",
 })  # fmt: skip
-# Besides the link-local addresses, clouds give out the server's own credentials at these.
-_METADATA = frozenset({ip_address("fd00:ec2::254"), ip_address("100.100.100.200")})
-
-_THIS_NETWORK = ip_network("0.0.0.0/8")
-Network = IPv4Network | IPv6Network
 
 
 def split(text: str) -> list[str]:
@@ -90,21 +106,44 @@ def _wrong(url: str) -> Iterator[str]:
         yield "it is not a URL: write one such as mailtos://…, jsons://… or slack://…."
     elif match[1].lower() not in _ARGUMENTS:
         kind = match[1].lower()
-        hint = " Webhooks are written as json:// and jsons://." if kind in {"http", "https"} else ""
-        yield f"alarms cannot be sent by {kind}://: write one of {', '.join(SCHEMAS)}.{hint}"
+        if kind != "https":  # it may be the address of a service, as the service shows it
+            yield unknown(kind)
+
+
+def unknown(kind: str) -> str:
+    """Return the sentence for a kind of URL that is not on the list."""
+    web = kind in {"http", "https"}
+    hint = " Webhooks of your own are written as json:// and jsons://." if web else ""
+    return f"alarms cannot be sent by {kind}://: write one of {', '.join(SCHEMAS)}.{hint}"
 
 
 def refused(schema: str, keys: Iterable[str]) -> str:
     """Return a sentence if a URL of this kind may not have one of these arguments, else nothing."""
     if schema not in _ARGUMENTS:
-        return f"alarms cannot be sent by {schema}://: write one of {', '.join(SCHEMAS)}."
+        return unknown(schema)
     allowed = _ARGUMENTS[schema] | _EVERYWHERE
     for key in keys:
         if key[:1] in _FREE.keys() & allowed or key.lower() in allowed:
+            if key[:1] == "+" and schema in _WEBHOOKS and not _is_free(key[1:]):
+                return f"{schema}:// does not allow the header {_told(key[1:])}: remove it."
             continue
+        if key.lower() == "method" and schema in _WEBHOOKS:
+            return f"{schema}:// sends by POST and by nothing else: remove method."
         name = key if _KEY.fullmatch(key) else "one of the arguments"  # it may be part of a secret
         return f"{schema}:// does not allow {name} here: remove it."
     return ""
+
+
+def _is_free(header: str) -> bool:
+    """Tell whether a webhook may have a header of this name."""
+    name = header.lower()
+    return bool(_HEADER.fullmatch(name)) and not (
+        name in _NOT_YOURS or name.startswith(_NOT_YOURS_BEGIN)
+    )
+
+
+def _told(header: str) -> str:
+    return header if _HEADER.fullmatch(header) else "with this name"
 
 
 def ping_mistake(url: str) -> str:
@@ -118,8 +157,8 @@ def ping_mistake(url: str) -> str:
         return "The ping URL is not a URL: write one such as https://hc.example.org/ping/…."
     if not fine or url.split() != [url] or not url.isprintable() or len(url) > MAX_LENGTH:
         return "A ping URL begins with https:// or http:// and names a host: correct it."
-    if parts.username is not None or parts.fragment:
-        return "A ping URL has no user, password or #fragment: remove them."
+    if parts.fragment:
+        return "A ping URL has no #fragment: remove it."
     return ""
 
 
@@ -143,37 +182,7 @@ def masked(url: str) -> str:
 
 
 def secrets(url: str) -> set[str]:
-    """Return the parts of a URL that no text about it may show: all but the schema."""
+    """Return the parts of a URL that no text about it may show: all but the schema and the names of arguments."""
     rest = url.partition("://")[2]
-    pieces = re.split(r"[/?#@:&=,;+]", rest)
-    return {rest, *pieces} - {""}
-
-
-def may_reach(address: str, allowed: Iterable[Network] = ()) -> bool:
-    """Tell whether messages may be sent to the IP address: not to this machine or a cloud's metadata service."""
-    try:
-        found = _plain(ip_address(address.partition("%")[0]))
-    except ValueError:
-        return False
-    if any(found.version == network.version and found in network for network in allowed):
-        return True
-    return not (
-        found in _METADATA
-        or found.is_loopback
-        or found.is_link_local
-        or found.is_unspecified
-        or found.is_multicast
-        or (isinstance(found, IPv4Address) and (found.is_reserved or found in _THIS_NETWORK))
-    )
-
-
-def _plain(address: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
-    """Return the IPv4 address inside an IPv6 address (mapped, 6to4, NAT64), or the address itself."""
-    if isinstance(address, IPv4Address):
-        return address
-    if address.ipv4_mapped is not None:
-        return address.ipv4_mapped
-    if address.sixtofour is not None:
-        return address.sixtofour
-    nat64 = ip_network("64:ff9b::/96")
-    return IPv4Address(int(address) & 0xFFFFFFFF) if address in nat64 else address
+    pieces = {piece for part in (rest, unquote(rest)) for piece in re.split(r"[/?#@:&=,;+]", part)}
+    return {rest, *pieces} - {"", *_NAMES}

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from enum import StrEnum, auto
 from typing import Any
 
+from policies.domain.runs.verdict import Required
+
 DAY_SECONDS = 86_400
 
 
@@ -17,6 +19,7 @@ class Kind(StrEnum):
 
     NUMBER = auto()
     TRUTH = auto()
+    CHOICE = auto()
     TEXT = auto()
     TEXTS = auto()
 
@@ -45,10 +48,11 @@ class Setting(Field):
     """A field with a default, a label and a help text.
 
     A number is from `low` to `high`, both included, and is shown with its unit. A truth is shown as one of its two
-    `words`, in which {folder} becomes the name of the policy's folder.
+    `words`, in which {folder} becomes the name of the policy's folder. A choice is one of `choices`, each with the
+    words that show it.
     """
 
-    default: int
+    default: int | str
     label: str
     help: str
     group: Group
@@ -56,8 +60,11 @@ class Setting(Field):
     high: int = 0
     unit: str = ""
     words: tuple[str, str] = ("yes", "no")
+    choices: tuple[tuple[str, str], ...] = ()
 
-    def in_words(self, value: int, *, folder: str) -> str:
+    def in_words(self, value: int | str, *, folder: str) -> str:
+        if self.kind == Kind.CHOICE:
+            return dict(self.choices).get(str(value), str(value))
         if self.kind == Kind.TRUTH:
             return self.words[0 if value else 1].format(folder=folder)
         return f"{value} {self.unit}".rstrip()
@@ -65,7 +72,7 @@ class Setting(Field):
     @property
     def hint(self) -> str:
         """Return the text below the form's field: the help, and the range of a number."""
-        if self.kind == Kind.TRUTH:
+        if self.kind != Kind.NUMBER:
             return self.help
         unit = f" {self.unit}" if self.unit else ""
         return f"{self.help} From {self.low} to {self.high}{unit}."
@@ -82,12 +89,26 @@ POLICY = (
         group=Group.MAIN,
     ),
     Setting(
+        key="success_requires",
+        column="success_requires",
+        kind=Kind.CHOICE,
+        choices=(
+            (Required.AUTO.value, "application if the policy has a before script, else crash"),
+            (Required.APPLICATION.value, "application"),
+            (Required.CRASH.value, "crash"),
+        ),
+        default=Required.AUTO.value,
+        label="Success requires",
+        help="The consistency that the snapshots need for the run to succeed. With less it ends as partial.",
+        group=Group.MAIN,
+    ),
+    Setting(
         key="retries.count",
         column="retry_count",
         kind=Kind.NUMBER,
         low=0,
         high=10,
-        default=0,
+        default=2,
         label="Retries of a failed run",
         help="How often a failed run is repeated.",
         group=Group.WHEN,
@@ -215,7 +236,8 @@ TARGET = (
     Field("exclude_volumes", "exclude_volume_ids", Kind.TEXTS),
 )
 
-DEFAULTS = {field.column: field.default for field in POLICY}
+DEFAULTS: dict[str, Any] = {field.column: field.default for field in POLICY}
+CHOICES = {field.column: field.choices for field in POLICY if field.kind == Kind.CHOICE}
 RANGES = {field.column: (field.low, field.high) for field in POLICY if field.kind == Kind.NUMBER}
 
 

@@ -16,6 +16,7 @@ from policies.domain.schedules.schedule import Unit
 _KINDS = {
     Kind.NUMBER: marked.number,
     Kind.TRUTH: marked.truth,
+    Kind.CHOICE: marked.text,
     Kind.TEXT: marked.text,
     Kind.TEXTS: marked.list_of(marked.text),
 }

@@ -60,6 +60,7 @@ class Event(StrEnum):
     SETTLED = "settled"  # every snapshot is completed or failed
     COMPLETED = "completed"  # complete has ended, or is not run
     CANCEL = "cancel"
+    BROKEN = "broken"  # an error that would come again keeps it from being claimed
 
 
 class Effect(StrEnum):
@@ -87,6 +88,7 @@ TABLE: Mapping[tuple[State, Event], Step] = MappingProxyType(
     {
         (S.QUEUED, E.CLAIMED): Step(S.PREPARING),
         (S.QUEUED, E.CANCEL): Step(S.CANCELLED, (F.CLOSE,)),
+        (S.QUEUED, E.BROKEN): Step(S.FAILED, (F.CLOSE,)),
         (S.PREPARING, E.DEFERRED): Step(S.QUEUED, (F.RELEASE,)),
         (S.PREPARING, E.LOST): Step(S.QUEUED, (F.RELEASE,)),
         (S.PREPARING, E.NOTHING_LEFT): Step(S.COMPLETING, (F.RELEASE, F.COMPLETE)),

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from policies.domain.runs.sequence import State
-from scripts_admin.domain.phases import FINE, Outcome
+from scripts_admin.domain.phases import FINE, Outcome, Phase
 
 
 class Consistency(StrEnum):
@@ -14,6 +14,14 @@ class Consistency(StrEnum):
     APPLICATION = "application"
     CRASH = "crash"
     NONE = "none"
+
+
+class Required(StrEnum):
+    """What a policy asks of its snapshots' consistency, so that a run succeeds."""
+
+    AUTO = "auto"  # application where there is a before script, else crash
+    APPLICATION = "application"
+    CRASH = "crash"
 
 
 _RANK = (Consistency.NONE, Consistency.CRASH, Consistency.APPLICATION)
@@ -39,8 +47,17 @@ class Facts:
         False  # the worker asked for the thaw; it was no deadline, loss or later attempt
     )
     cancelled: bool = False
+    required: Consistency = Consistency.CRASH
     is_test: bool = False  # a test enters only the targets that failed
+    test_phase: str = ""  # a test of one phase; before is followed by after
     targets: tuple[Target, ...] = field(default_factory=tuple)
+
+
+def required(wish: str, *, has_before: bool) -> Consistency:
+    """Return the consistency that a run needs to succeed; `has_before`: a file fits before, whatever it is worth."""
+    if wish == Required.APPLICATION or (wish == Required.AUTO and has_before):
+        return Consistency.APPLICATION
+    return Consistency.CRASH
 
 
 def scripts_were_fine(facts: Facts) -> bool:
@@ -91,17 +108,54 @@ def run_consistency(facts: Facts) -> Consistency:
     return min(found, key=_RANK.index, default=Consistency.NONE)
 
 
+def is_consistent_enough(facts: Facts) -> bool:
+    """Tell whether the run reached the consistency that its policy requires."""
+    return facts.required != Consistency.APPLICATION or run_consistency(facts) == facts.required
+
+
+def is_only_crash_consistent(facts: Facts) -> bool:
+    """Tell whether there are usable snapshots, but less consistent ones than the policy requires."""
+    return run_consistency(facts) == Consistency.CRASH and not is_consistent_enough(facts)
+
+
 def end_state(facts: Facts) -> State:
     """Return the state that the run ends in."""
     if facts.cancelled:
         return State.CANCELLED
-    scripts_fine = scripts_were_fine(facts) and facts.complete in FINE
     if facts.is_test:
-        tested = (facts.before, facts.after, facts.complete)
-        fine = all(o in FINE or o == Outcome.NOT_RUN for o in tested)
-        return State.SUCCEEDED if fine and not facts.targets else State.FAILED
+        return State.SUCCEEDED if _was_tested_well(facts) else State.FAILED
     if not any(target.usable for target in facts.targets):
         return State.FAILED
-    if scripts_fine and all(target.whole for target in facts.targets):
+    fine = scripts_were_fine(facts) and facts.complete in FINE
+    if fine and all(target.whole for target in facts.targets) and is_consistent_enough(facts):
         return State.SUCCEEDED
     return State.PARTIAL
+
+
+def tested(facts: Facts) -> dict[Phase, Outcome]:
+    """Return the phases that the test was to run, with their outcomes; a phase without a row has not been run."""
+    outcomes = {
+        Phase.BEFORE: facts.before,
+        Phase.AFTER: facts.after,
+        Phase.COMPLETE: facts.complete,
+    }
+    if not facts.test_phase:
+        return outcomes
+    asked = {Phase(facts.test_phase)}
+    if Phase.BEFORE in asked:
+        asked.add(Phase.AFTER)
+    return {phase: outcome for phase, outcome in outcomes.items() if phase in asked}
+
+
+def _was_tested_well(facts: Facts) -> bool:
+    """Tell whether the test did what it was asked to: positive facts only, never the absence of bad ones."""
+    ran = tested(facts)
+    asked = ran[Phase(facts.test_phase)] if facts.test_phase else Outcome.SUCCEEDED
+    had_window = set(ran) != {Phase.COMPLETE}
+    return (
+        asked == Outcome.SUCCEEDED
+        and Outcome.SUCCEEDED in ran.values()
+        and all(outcome in FINE for outcome in ran.values())
+        and (facts.thawed_on_request or not had_window)
+        and not facts.targets
+    )

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from django.core.checks import Tags
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from policies.api.as_json import Json
 from policies.domain.document.marked import Mistake
@@ -15,13 +15,14 @@ from policies.services.document import applying
 from policies.services.document.applying import UNCHANGED, Change, MistakesError
 
 
-class Command(BaseCommand):
+class Command(output.Command):
     help = (
         "Create and change users, accounts, schedules and policies as a YAML file says. All or nothing: every "
         "mistake is reported as FILE:LINE:COLUMN: field: sentence, and then nothing is changed. "
         "Everything that the file does not name stays as it is; nothing is deleted. Applying the same file again "
         "changes nothing. Passwords and secrets are read from the environment variables that the file names."
     )
+    paths = ("file",)
     # It only writes rows. The programs that run scripts check whether scripts can run here.
     requires_system_checks = [Tags.models]
 

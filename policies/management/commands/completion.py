@@ -2,12 +2,13 @@
 
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import CommandParser
 
 from n2wbackup import completion
+from policies.management import output
 
 
-class Command(BaseCommand):
+class Command(output.Command):
     requires_system_checks = []  # it looks at nothing but the commands
     help = "Print what completes commands and options in bash or zsh. Use: source <(n2w completion bash)."
 

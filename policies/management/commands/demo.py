@@ -3,13 +3,14 @@
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from n2wbackup.demo import place, playground
 from n2wbackup.demo.aws import SimulatorError
+from policies.management import output
 
 
-class Command(BaseCommand):
+class Command(output.Command):
     help = (
         "Run the whole product with a sample application and a simulated AWS. It has its own folder "
         "(demo, under N2W_HOME), which is removed at the end. Ctrl-C ends it. With --once: make one "

@@ -2,13 +2,13 @@
 
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from n2wbackup import doctor
 from policies.management import output
 
 
-class Command(BaseCommand):
+class Command(output.Command):
     requires_system_checks = []  # what they find is among its lines
     help = (
         "Check versions, home, account, database, broker, processes, disk and permissions. Each line is ok, or says "

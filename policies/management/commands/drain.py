@@ -9,16 +9,18 @@ from pathlib import Path
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from n2wbackup.lib import clock, home
+from n2wbackup.lib.trust import UntrustedError
 from n2wbackup.processes import serve_lock
+from policies.management import output
 
 _LOOK_SECONDS = 0.1
 _SIGN_SECONDS = 10
 
 
-class Command(BaseCommand):
+class Command(output.Command):
     requires_system_checks = []  # a wrong setting must not stop anybody from thawing or looking
     help = (
         "Ask the server on this N2W_HOME to stop, and wait until it has stopped. It opens no new window; "
@@ -33,6 +35,12 @@ class Command(BaseCommand):
         parser.add_argument("--json", action="store_true", help="print the result as JSON")
 
     def handle(self, *args: Any, **options: Any) -> None:
+        try:
+            self._drain(options)
+        except UntrustedError as error:
+            raise CommandError(str(error)) from error
+
+    def _drain(self, options: dict[str, Any]) -> None:
         began = clock.boottime()
         deadline = began + options["timeout"]
         path = home.serve_lock()

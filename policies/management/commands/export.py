@@ -3,12 +3,12 @@
 from typing import Any
 
 from django.core.checks import Tags
-from django.core.management.base import BaseCommand
 
+from policies.management import output
 from policies.services.document import exporting
 
 
-class Command(BaseCommand):
+class Command(output.Command):
     help = (
         "Print users, accounts, schedules and policies as the YAML that apply reads. Passwords, secret access keys, "
         "alarm URLs and ping URLs are left out. Applied to the same server, it changes nothing."

@@ -3,7 +3,7 @@
 from argparse import ArgumentTypeError
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import CommandParser
 
 from policies.api import as_json
 from policies.management import output
@@ -23,7 +23,7 @@ def _limit(text: str) -> int:
     return int(text)
 
 
-class Command(BaseCommand):
+class Command(output.Command):
     requires_system_checks = []  # a wrong setting must not stop anybody from thawing or looking
     help = "List the newest runs, newest first."
 

@@ -4,14 +4,14 @@ from dataclasses import asdict
 from typing import Any
 
 from django.core.checks import Tags
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from policies.management import output
 from policies.services.following import reconciling
 from policies.services.following.reconciling import Reconciliation
 
 
-class Command(BaseCommand):
+class Command(output.Command):
     # It runs no script: whether scripts can run here is the business of the programs that do.
     requires_system_checks = [Tags.models]
     help = (

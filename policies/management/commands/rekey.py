@@ -4,13 +4,14 @@ import json
 from typing import Any
 
 from django.core.checks import Tags
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 from django.db import transaction
 
 from n2wbackup.lib import encrypted
+from policies.management import output
 
 
-class Command(BaseCommand):
+class Command(output.Command):
     # It runs no script: whether scripts can run here is the business of the programs that do.
     requires_system_checks = [Tags.models]
     help = (

@@ -3,7 +3,7 @@
 import sys
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import CommandParser
 
 from n2wbackup.command_line import INTERRUPTED
 from policies.api import as_json
@@ -17,7 +17,7 @@ from policies.selectors import labels
 from policies.services import here, operations
 
 
-class Command(BaseCommand):
+class Command(output.Command):
     requires_system_checks = []  # a wrong setting must not stop anybody from thawing or looking
     help = (
         "Back a policy up now, through the workers. With --wait or --here, print the run's id first and what "
@@ -54,7 +54,7 @@ class Command(BaseCommand):
             check_end(report, followed=options["wait"] or options["here"])
 
 
-def sayer(command: BaseCommand, *, as_json: bool) -> Say:
+def sayer(command: output.Command, *, as_json: bool) -> Say:
     """Return what says a line at once; with --json on standard error, as standard output is the answer's."""
 
     def say(line: str) -> None:

@@ -4,19 +4,23 @@ import logging
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.checks import Tags
+from django.core.management.base import CommandError, CommandParser
 from django.db import DatabaseError, connection
 
 from n2wbackup import VERSION, health
 from n2wbackup.lib import home, trouble
 from n2wbackup.lib.home import RuntimeFolderError
 from n2wbackup.processes import supervisor
+from policies.management import output
 from policies.services.watch import abandoned
 
 log = logging.getLogger(__name__)
 
+_RUN_SCRIPTS = {"freeze", "work"}
 
-class Command(BaseCommand):
+
+class Command(output.Command):
     help = (
         "Run the whole server in the foreground. It is web, workers, beat, watchdog and (when REDIS_URL is unset) "
         "the broker, and each of them that dies is restarted at once. One server per N2W_HOME. On SIGTERM, "
@@ -36,6 +40,9 @@ class Command(BaseCommand):
         # Before the system checks: a check that fails must leave nothing frozen.
         if options["only"] is None:
             _thaw_first()
+        elif options["only"] not in _RUN_SCRIPTS:
+            # It neither becomes another account nor needs the script folders, which its sandbox may hide.
+            self.requires_system_checks = [Tags.models]
         return super().execute(*args, **options)
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -81,6 +88,6 @@ def _thaw_first() -> None:
     """
     try:
         home.keep_temporary_files_in_memory()
-        abandoned.Thawer(home.spool(), home.runtime()).turn()
+        abandoned.Thawer(home.spool(), home.runtime_to_thaw()).turn()
     except Exception:
         log.exception("looking for frozen applications failed; the watchdog tries again")

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import CommandParser
 
 from policies.api import as_json
 from policies.management import output
@@ -10,7 +10,7 @@ from policies.selectors import labels, policies
 from policies.services.due import outlook
 
 
-class Command(BaseCommand):
+class Command(output.Command):
     requires_system_checks = []  # a wrong setting must not stop anybody from thawing or looking
     help = "Show a policy: what it backs up, when it runs next, and how its last run ended."
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 from django.core.checks import Tags
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from policies.api import as_json
 from policies.management import output
@@ -11,7 +11,7 @@ from policies.selectors import labels
 from policies.services.entry import probing
 
 
-class Command(BaseCommand):
+class Command(output.Command):
     # It runs no script: whether scripts can run here is the business of the programs that do.
     requires_system_checks = [Tags.models]
     help = (

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import CommandParser
 
 from policies.api import as_json
 from policies.domain.errors import InputError
@@ -13,7 +13,7 @@ from policies.selectors import labels
 from scripts_admin.domain.phases import Phase
 
 
-class Command(BaseCommand):
+class Command(output.Command):
     requires_system_checks = []  # a wrong setting must not stop anybody from thawing or looking
     help = (
         "Run a policy's scripts as a backup would and check the permissions in AWS, but make no snapshot. "

@@ -4,12 +4,13 @@ import logging
 import time
 from typing import Any
 
-from django.core.management.base import BaseCommand
 from django.db import DatabaseError, OperationalError, close_old_connections
 
 from n2wbackup.lib import home
 from n2wbackup.processes import titles
 from n2wbackup.processes.beside import Beside
+from policies.adapters import queues  # noqa: F401 - an upgrade may remove it while this process runs
+from policies.management import output
 from policies.services.watch import abandoned, post_office
 from policies.services.watch.from_spool import SpoolAlarms
 from scripts_admin.guard import keeper
@@ -20,7 +21,7 @@ TURN_SECONDS = 0.25
 ENTER_SECONDS = 1.0
 
 
-class Command(BaseCommand):
+class Command(output.Command):
     requires_system_checks = []  # a wrong setting must not stop anybody from thawing or looking
     help = "Thaw what a dead worker left frozen, record it in the database, and send alarms. Part of serve."
 
@@ -32,7 +33,7 @@ class Command(BaseCommand):
         clerk = Beside("watchdog's clerk", _keep_the_rows)
         clerk.keep()
         keeper.warm()
-        thawer = abandoned.Thawer(home.spool(), home.runtime())
+        thawer = abandoned.Thawer(home.spool(), home.runtime_to_thaw())
         while True:
             try:
                 thawer.turn()
@@ -47,7 +48,7 @@ def _keep_the_rows() -> None:
 
     It may hang on a frozen disk or an unreachable database: no process waits for it.
     """
-    post_office.start(SpoolAlarms(home.spool(), home.runtime()))
+    post_office.start(SpoolAlarms(home.spool(), home.runtime_to_thaw()))
     while True:
         try:
             abandoned.enter_all()

@@ -29,7 +29,6 @@ log = logging.getLogger(__name__)
 # After this, the process that claimed a message is dead: a courier is killed long before.
 CLAIM = timedelta(seconds=post.DEADLINE_SECONDS * 2 + 30)
 TOGETHER = addresses.MOST * 2
-KEPT = timedelta(days=90)
 SUPERSEDED = "a newer message took its place"
 _PENDING = AlarmDelivery.State.PENDING
 _URGENT = Q(alarm__kind=AlarmKind.MAY_BE_FROZEN)
@@ -297,9 +296,3 @@ def told() -> set[UUID]:
     open_ones = (_is_due(clock.now()) & Q(spread_at=None)) | Q(pk__in=untried.values("alarm"))
     found = rows.exclude(open_ones).exclude(run=None).values_list("run", flat=True)
     return set(found)
-
-
-def forget_old() -> None:
-    """Remove alarms older than KEPT with nothing left to send."""
-    old = Alarm.objects.filter(not_before__lt=clock.now() - KEPT)
-    old.exclude(deliveries__state=_PENDING).delete()

@@ -8,8 +8,9 @@ import logging
 import os
 from pathlib import Path
 
-from n2wbackup.lib import encrypted
+from n2wbackup.lib import encrypted, trust
 from n2wbackup.lib.encrypted import DecryptionError
+from n2wbackup.lib.trust import UntrustedError
 from policies.models import Policy
 from policies.services.alarms import receivers
 
@@ -35,9 +36,10 @@ def write(folder: Path, policy: Policy) -> None:
 
 
 def read(folder: Path) -> list[list[str]]:
-    """Return the URLs of each receiver; none if there is no receiver, or the key is lost."""
+    """Return the URLs of each receiver; none if there is no receiver, the key is lost, or it is a stranger's file."""
     try:
-        found: list[list[str]] = json.loads(encrypted.unseal((folder / NAME).read_text()))
-    except (FileNotFoundError, DecryptionError, ValueError):
+        text = trust.text(folder / NAME)
+        found: list[list[str]] = json.loads(encrypted.unseal(text))
+    except (FileNotFoundError, UntrustedError, DecryptionError, ValueError):
         return []
     return found

@@ -44,7 +44,7 @@ def check(policy: Policy, *, unread: Collection[str] = ()) -> None:
         wrong |= _name(policy, before, unread)
     if "owner" not in unread:
         wrong |= _owner(policy, before, unread)
-    wrong |= _numbers(policy, unread)
+    wrong |= _numbers(policy, unread) | _choices(policy, unread)
     if wrong:
         raise ValidationError(wrong)
 
@@ -281,6 +281,17 @@ def _numbers(policy: Policy, unread: set[str]) -> dict[str, str]:
             f"the snapshots, but they need {LEFT_FOR_FIRING_SECONDS} s: shorten the timeout, or raise "
             "max_freeze_seconds."
         )
+    return wrong
+
+
+def _choices(policy: Policy, unread: set[str]) -> dict[str, str]:
+    wrong = {}
+    for column, choices in fields.CHOICES.items():
+        value, allowed = getattr(policy, column), [choice for choice, _ in choices]
+        if column not in unread and value not in allowed:
+            wrong[column] = (
+                f"This is {value!r} but must be one of {', '.join(allowed)}: correct it."
+            )
     return wrong
 
 

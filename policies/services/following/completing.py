@@ -6,15 +6,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from uuid import UUID
 
-from n2wbackup.lib import clock, home
-from n2wbackup.lib.cas import compare_and_set
+from n2wbackup.lib import home, outages
+from n2wbackup.lib.trust import UntrustedError
 from policies.domain.runs import verdict
 from policies.domain.runs.sequence import State
 from policies.models import Run
 from policies.selectors.runs import facts
 from policies.services import runs
-from policies.services.window import ending, scripts, sealing
+from policies.services.window import defects, ending, scripts, sealing
 from policies.services.window.keeping import runtime_folder
+from scripts_admin import linux_accounts
 from scripts_admin.domain.phases import Phase
 from scripts_admin.guard import keeper, spool
 from scripts_admin.guard.keeper import GuardLostError
@@ -27,22 +28,45 @@ LOCK_SECONDS = 3.0
 
 
 def execute(run_id: UUID) -> None:
-    """Run complete and end the run, unless another process is doing so."""
-    folder = spool.create(home.spool(), str(run_id))
-    held = spool.try_lock(folder, spool.KEEPER)
-    if held is None:
-        return
+    """Run complete and end the run, unless another process is doing so.
+
+    An error that no step foresaw ends the run as well.
+    """
+    held: int | None = None
     try:
-        run = (
-            Run.objects.select_related("policy__folder", "account")
-            .defer("account__secret_access_key")
-            .filter(pk=run_id)
-            .first()
-        )
-        if run is not None and run.state == State.COMPLETING and not run.complete_started_at:
+        home.verify()
+        folder = spool.create(home.spool(), str(run_id))
+        held = spool.try_lock(folder, spool.KEEPER)
+        run = _due(run_id) if held is not None else None
+        if run is not None:
             _run(run, folder)
+    except outages.AWAY:
+        raise
+    except UntrustedError as error:
+        _end_without(run_id, str(error))
+    except Exception as error:  # noqa: BLE001 - a run always ends
+        defects.end(run_id, error, "completed")
     finally:
-        os.close(held)
+        if held is not None:
+            os.close(held)
+
+
+def _due(run_id: UUID) -> Run | None:
+    """Return the run if its complete is due."""
+    return (
+        Run.objects.select_related("policy__folder", "account")
+        .defer("account__secret_access_key")
+        .filter(pk=run_id, state=State.COMPLETING, complete_started_at=None)
+        .first()
+    )
+
+
+def _end_without(run_id: UUID, problem: str) -> None:
+    """End the run without complete: what would be executed may be somebody else's."""
+    run = _due(run_id)
+    if run is not None and ending.claim_complete(run):
+        runs.record(run, f"complete is not run, because {problem}")
+        ending.finish(run, home.spool() / str(run_id))
 
 
 def _run(run: Run, folder: Path) -> None:
@@ -55,7 +79,7 @@ def _run(run: Run, folder: Path) -> None:
         argument = _argument(run)
         secrets = sealing.secrets(run.account)
         # The row first: after a crash it shows that complete may have run, and complete never runs again.
-        if not _claim(run):
+        if not ending.claim_complete(run):
             return
         if record is not None and record.complete is not None:
             runs.record(run, f"complete started with {argument}")
@@ -63,18 +87,6 @@ def _run(run: Run, folder: Path) -> None:
     finally:
         os.close(lock)
     ending.finish(run, folder)
-
-
-def _claim(run: Run) -> bool:
-    """Note that complete is about to start; False if it has started, or the run was cancelled meanwhile."""
-    same = Run.objects.filter(pk=run.pk)
-    expected = {
-        "state": State.COMPLETING,
-        "complete_started_at": None,
-        "cancel_requested_at": run.cancel_requested_at,
-    }
-    run.complete_started_at = clock.now()
-    return compare_and_set(same, expected, complete_started_at=run.complete_started_at)
 
 
 def _argument(run: Run) -> str:
@@ -106,7 +118,10 @@ def _run_script(
 ) -> None:
     single = (Phase.COMPLETE, argument, 1)
     try:
-        guard = keeper.Guard(folder, runtime_folder(run.pk), lock, secrets, single)
+        itself = linux_accounts.runs_as_itself()
+        guard = keeper.Guard(
+            folder, runtime_folder(run.pk), lock, secrets, single, as_itself=itself
+        )
         guard.wait_until_done(command.timeout_seconds + ANSWER_SECONDS)
         guard.release()
     except (GuardLostError, OSError):

@@ -2,14 +2,15 @@
 
 import logging
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
+from uuid import UUID
 
 from django.db import transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
-from n2wbackup.lib import clock, each, home
+from n2wbackup.lib import clock, each, home, outages, storable
 from policies.adapters import session
 from policies.domain.document.fields import DEFAULTS
 from policies.domain.errors import BackupError
@@ -18,7 +19,7 @@ from policies.domain.runs.verdict import Consistency
 from policies.models import Account, Run, RunSnapshot, RunTarget
 from policies.ports import Snapshot
 from policies.services import runs
-from policies.services.window import credentials, entering
+from policies.services.window import credentials, defects, entering
 
 log = logging.getLogger(__name__)
 
@@ -31,6 +32,7 @@ LOST_ANSWER = timedelta(
 # Young snapshots are checked in each poll, older ones less often: (age from, every n-th poll).
 SLOWER = ((timedelta(minutes=10), 12), (timedelta(minutes=2), 3))
 _HOURS_WITHOUT_POLICY = DEFAULTS["snapshot_timeout_hours"]  # where the policy is deleted meanwhile
+_QUOTED_CHARACTERS = 300
 _FAILED = frozenset({"error", "recoverable"})
 
 
@@ -43,17 +45,17 @@ def poll(round_number: int = 0) -> None:
         .select_related("target__run__account", "target__run__policy")
         .defer("target__run__account__secret_access_key")
     )
-    groups: dict[tuple[Account, str], list[RunSnapshot]] = defaultdict(list)
+    groups: dict[tuple[Account | None, str], list[RunSnapshot]] = defaultdict(list)
     for snapshot in pending:
         run = snapshot.target.run
-        if run.account is not None and _is_due(snapshot, now, round_number):
+        if _is_due(snapshot, now, round_number):
             groups[run.account, snapshot.target.region].append(snapshot)
     for (account, region), ones in groups.items():
         try:
             _poll_group(account, region, ones, now)
         except Exception:
             log.exception("the snapshots of %s in %s could not be followed", account, region)
-    each.apart(_decided(), settle, "run %s could not be settled")
+    each.apart(_decided(), _settle_in_any_case, "run %s could not be settled")
 
 
 def _decided() -> QuerySet[Run]:
@@ -75,26 +77,73 @@ def _is_due(snapshot: RunSnapshot, now: datetime, round_number: int) -> bool:
     return round_number % every == 0
 
 
-def _poll_group(account: Account, region: str, ones: Sequence[RunSnapshot], now: datetime) -> None:
+def _poll_group(
+    account: Account | None, region: str, ones: Sequence[RunSnapshot], now: datetime
+) -> None:
     for start in range(0, len(ones), BATCH):
-        batch = ones[start : start + BATCH]
-        try:
-            cloud = session.cloud(credentials.of(account))
-            found = cloud.describe(region, [one.snapshot_id for one in batch])
-        except BackupError as error:
-            log.warning("snapshots in %s could not be polled: %s", region, error)
-            found = None
-        _enter(batch, found, now)
+        _poll_batch(account, region, ones[start : start + BATCH], now)
+
+
+def _poll_batch(
+    account: Account | None, region: str, batch: Sequence[RunSnapshot], now: datetime
+) -> None:
+    """Ask AWS and enter its answer. If that fails by an error of ours, ask for each run alone: it may be one run's."""
+    try:
+        _enter(batch, _described(account, region, batch), now)
+    except outages.AWAY:
+        raise
+    except Exception as error:
+        log.exception("%s snapshots in %s could not be followed", len(batch), region)
+        of_run: dict[UUID, list[RunSnapshot]] = defaultdict(list)
+        for one in batch:
+            of_run[one.target.run_id].append(one)
+        if len(of_run) == 1:
+            _enter_as_absent(batch, error, now)
+            return
+        for ones in of_run.values():
+            _poll_batch(account, region, ones, now)
+
+
+def _enter_as_absent(batch: Sequence[RunSnapshot], error: Exception, now: datetime) -> None:
+    """Count a poll of one run that failed by an error of ours; after some of them its snapshots have failed."""
+    why = f"the server could not follow it ({outages.named(error)}): look at the server's log"
+    try:
+        _enter(batch, {}, now, problem=why)
+    except outages.AWAY:
+        raise
+    except Exception as again:  # noqa: BLE001 - a run always ends
+        defects.end(batch[0].target.run_id, again, "followed")
+
+
+def _described(
+    account: Account | None, region: str, batch: Sequence[RunSnapshot]
+) -> Mapping[str, Snapshot] | None:
+    """Return AWS's answer; None if there is none."""
+    if account is None:
+        return None
+    try:
+        cloud = session.cloud(credentials.of(account))
+        return cloud.describe(region, [one.snapshot_id for one in batch])
+    except BackupError as error:
+        log.warning("snapshots in %s could not be polled: %s", region, error)
+        return None
 
 
 def _enter(
-    batch: Sequence[RunSnapshot], found: Mapping[str, Snapshot] | None, now: datetime
+    batch: Sequence[RunSnapshot],
+    found: Mapping[str, Snapshot] | None,
+    now: datetime,
+    *,
+    problem: str = "",
 ) -> None:
-    """Enter the results of a poll, equal changes together; `found` is None if the poll failed."""
+    """Enter the results of a poll, equal changes together; `found` is None if AWS did not answer.
+
+    `problem` says why our own error kept the answer away: it counts like an absent snapshot.
+    """
     changed: dict[tuple[_Seen, _Seen], list[int]] = defaultdict(list)
     for one in batch:
         before = _seen(one)
-        _look(one, found.get(one.snapshot_id) if found is not None else one, now)
+        _look(one, found.get(one.snapshot_id) if found is not None else one, now, problem)
         if _seen(one) != before:
             changed[before, _seen(one)].append(one.pk)
     with transaction.atomic():
@@ -111,19 +160,24 @@ class _Seen(NamedTuple):
     progress: int
     absent_polls: int
     absent_since: datetime | None
+    message: str
 
 
 def _seen(one: RunSnapshot) -> _Seen:
-    return _Seen(one.state, one.progress, one.absent_polls, one.absent_since)
+    return _Seen(one.state, one.progress, one.absent_polls, one.absent_since, one.message)
 
 
-def _look(one: RunSnapshot, found: Snapshot | RunSnapshot | None, now: datetime) -> None:
+def _look(
+    one: RunSnapshot, found: Snapshot | RunSnapshot | None, now: datetime, problem: str = ""
+) -> None:
     """Change the snapshot according to AWS's answer; `found` is a RunSnapshot if there was no answer."""
     states = RunSnapshot.State
     policy = one.target.run.policy
     limit = timedelta(hours=policy.snapshot_timeout_hours if policy else _HOURS_WITHOUT_POLICY)
     if isinstance(found, Snapshot):
-        one.progress, one.absent_polls, one.absent_since = found.progress, 0, None
+        one.progress = min(100, max(0, found.progress))
+        one.absent_polls, one.absent_since = 0, None
+        one.message = f'AWS says "{_one_line(found.message)}"' if found.message else ""
         if found.state == "completed":
             one.state, one.progress = states.COMPLETED, 100
         elif found.state in _FAILED:
@@ -133,7 +187,8 @@ def _look(one: RunSnapshot, found: Snapshot | RunSnapshot | None, now: datetime)
         if one.absent_since is None or one.absent_since > now + clock.SKEW:
             one.absent_since = now  # a time in the future is from before the clock was set back
         if one.absent_polls >= ABSENT_POLLS and now - one.absent_since >= ABSENT_FOR:
-            one.state = states.MISSING
+            one.state = states.ERROR if problem else states.MISSING
+            one.message = problem
     if one.state == states.PENDING and now - one.created_at >= limit:
         one.state = states.TIMED_OUT
 
@@ -152,15 +207,27 @@ def settle_lost_answers(now: datetime) -> None:
 def _look_for_answer(target: RunTarget, now: datetime) -> None:
     run = target.run
     if run.account is None:
+        _give_lost_answer_up(target, now)
         return
     try:
         cloud = session.cloud(credentials.of(run.account))
         found = cloud.of_run(target.region, home.server_id(), str(run.pk))
+        _settle_one(target, found, now)
     except BackupError as error:
         log.warning("the lost answer of run %s is still open: %s", run.pk, error)
         _give_lost_answer_up(target, now)
-        return
-    _settle_one(target, found, now)
+    except outages.AWAY:
+        raise
+    except Exception as error:
+        log.exception("the lost answer of run %s could not be looked for", run.pk)
+        if now - _asked_at(run, now) >= LOST_ANSWER:
+            why = f"The snapshots could not be looked for ({outages.named(error)}): look at the server's log."
+            _refuse(target, f"{target.reason} {why}")
+
+
+def _refuse(target: RunTarget, reason: str) -> None:
+    rows = RunTarget.objects.filter(pk=target.pk, state=RunTarget.State.UNKNOWN)
+    rows.update(state=RunTarget.State.REFUSED, reason=reason)
 
 
 def _give_lost_answer_up(target: RunTarget, now: datetime) -> None:
@@ -170,9 +237,7 @@ def _give_lost_answer_up(target: RunTarget, now: datetime) -> None:
         hours=run.policy.snapshot_timeout_hours if run.policy else _HOURS_WITHOUT_POLICY
     )
     if now - run.created_at >= limit:
-        target.state = RunTarget.State.REFUSED
-        target.reason = f"{target.reason} AWS could not be reached before the snapshot timeout."
-        target.save(update_fields=["state", "reason"])
+        _refuse(target, f"{target.reason} AWS could not be reached before the snapshot timeout.")
 
 
 @transaction.atomic
@@ -183,11 +248,16 @@ def _settle_one(target: RunTarget, found: Sequence[Snapshot], now: datetime) -> 
     whole = {s.volume_id for s in own} == set(target.expected_volume_ids)
     if not own and waited:
         target.state = RunTarget.State.REFUSED
-        target.reason = f"{target.reason} No snapshot of it has the run's tag: none was created."
+        target.reason = (
+            "The answer to the call was lost, and no snapshot has the run's tag: none was created."
+        )
     elif whole or (own and waited):
         target.state = RunTarget.State.FIRED
         target.consistency = Consistency.CRASH
-        target.reason = f"{target.reason} The snapshots were found by their tag."
+        target.reason = (
+            "The answer to the call was lost, but the snapshots were found by their tag: they may have been made after "
+            "the thaw."
+        )
     else:
         return
     target.save(update_fields=["state", "reason", "consistency"])
@@ -205,6 +275,16 @@ def _asked_at(run: Run, now: datetime) -> datetime:
     return now
 
 
+def _settle_in_any_case(run: Run) -> bool:
+    try:
+        return settle(run)
+    except outages.AWAY:
+        raise
+    except Exception as error:  # noqa: BLE001 - a run always ends
+        defects.end(run.pk, error, "judged by its snapshots")
+        return True
+
+
 def settle(run: Run) -> bool:
     """Send a waiting run to complete if every target is decided; True if it was sent."""
     if run.cancel_requested_at is None and _open_targets(run.targets.all()).exists():
@@ -220,13 +300,32 @@ def settle(run: Run) -> bool:
     return runs.apply(run, Event.SETTLED, text, dispatched_at=clock.now())
 
 
+def _ended_badly(one: RunSnapshot) -> str:
+    """Return the snapshot with its state and the reason that AWS gave for it."""
+    why = f": {one.message}" if one.message else ""
+    return f"{one.snapshot_id} ({one.state}{why})"
+
+
+def _advice(bad: Iterable[RunSnapshot]) -> str:
+    """Return what to do about an error of which AWS tells the cause."""
+    if any("key" in one.message.lower() for one in bad if one.state == RunSnapshot.State.ERROR):
+        return "Allow the account to use the volumes' KMS keys, then run the policy again."
+    return ""
+
+
+def _one_line(message: str) -> str:
+    words = storable.text(" ".join(message.split())).rstrip(".")
+    return words if len(words) <= _QUOTED_CHARACTERS else f"{words[: _QUOTED_CHARACTERS - 3]}..."
+
+
 def _decide(target: RunTarget) -> None:
     states = RunSnapshot.State
     bad = [s for s in target.snapshots.all() if s.state != states.COMPLETED]
     made = {s.volume_id for s in target.snapshots.all()}
     whole = not bad and made == set(target.expected_volume_ids)
     target.state = RunTarget.State.USABLE if whole else RunTarget.State.FAILED
-    if bad and not target.reason:
-        listed = ", ".join(f"{s.snapshot_id} ({s.state})" for s in bad)
-        target.reason = f"Not every snapshot was completed: {listed}."
+    if bad:
+        listed = ", ".join(_ended_badly(snapshot) for snapshot in bad)
+        reason = f"{target.reason} Not every snapshot was completed: {listed}."
+        target.reason = f"{reason} {_advice(bad)}".strip()
     target.save(update_fields=["state", "reason"])

@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from uuid import UUID
 
-from n2wbackup.lib import each
+from n2wbackup.lib import each, outages
 from n2wbackup.lib.cas import compare_and_set
 from policies.adapters import session
 from policies.domain.errors import BackupError, NotFoundError
@@ -13,13 +13,39 @@ from policies.domain.runs import sequence
 from policies.models import Run, RunSnapshot
 from policies.ports import Cloud
 from policies.selectors.runs import facts
+from policies.services import runs
 from policies.services.window import credentials
 
 log = logging.getLogger(__name__)
 
 
 def tag(run_id: UUID) -> None:
-    """Write the tags of the run's snapshots from the rows; tags that fail stay due."""
+    """Write the tags of the run's snapshots from the rows.
+
+    Tags that AWS does not take stay due. An error of ours would come each time: it is logged, told in the run's
+    history, and these tags are not tried again.
+    """
+    try:
+        _tag(run_id)
+    except outages.AWAY:
+        raise
+    except Exception as error:
+        log.exception("the tags of run %s could not be written", run_id)
+        _give_up(run_id, error)
+
+
+def _give_up(run_id: UUID, error: Exception) -> None:
+    run = Run.objects.filter(pk=run_id, tags_due=True).first()
+    if run is not None and compare_and_set(
+        Run.objects.filter(pk=run_id), {"tags_due": True}, tags_due=False
+    ):
+        named = outages.named(error)
+        runs.record(
+            run, f"the snapshots' tags could not be written ({named}): look at the server's log"
+        )
+
+
+def _tag(run_id: UUID) -> None:
     run = (
         Run.objects.select_related("account")
         .defer("account__secret_access_key")

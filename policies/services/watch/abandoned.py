@@ -15,11 +15,15 @@ from uuid import UUID
 from django.db import close_old_connections
 from django.db.models import Q
 
-from n2wbackup.lib import each, home
+from n2wbackup.lib import each, home, outages
+from n2wbackup.lib.trust import UntrustedError
+from policies.domain.runs import sequence
 from policies.domain.runs.sequence import Event, State
 from policies.models import Run
 from policies.services import runs
-from policies.services.window import ending, entering, sealing
+from policies.services.window import defects, ending, entering, sealing
+from policies.services.window.entering import Without
+from scripts_admin import linux_accounts
 from scripts_admin.domain.phases import ThawBy
 from scripts_admin.guard import journal, linux, spool, thaw
 from scripts_admin.guard.keeper import Guard
@@ -50,6 +54,10 @@ class Thawer:
             self._guards.remove(guard)
         return not self._guards
 
+    def untrusted(self) -> int:
+        """Return how many open windows cannot be thawed from here; the log says why."""
+        return len(self._unreadable)
+
     def standing(self) -> int:
         """Return how many windows are open now, without touching them."""
         return sum(1 for _ in spool.open_windows(self._spool))
@@ -60,9 +68,19 @@ class Thawer:
         folders = list(spool.open_windows(self._spool))
         for gone in self._late_at.keys() - set(folders):
             del self._late_at[gone]
+        self._unreadable &= set(folders)
         return sum(self._look(folder) for folder in folders)
 
     def _look(self, folder: Path) -> bool:
+        try:
+            return self._look_into(folder)
+        except Exception as error:  # noqa: BLE001 - one run's error must not keep another frozen
+            if folder not in self._unreadable:
+                log.error("run %s cannot be thawed from its spool: %s", folder.name, error)  # noqa: TRY400
+            self._unreadable.add(folder)
+            return True
+
+    def _look_into(self, folder: Path) -> bool:
         try:
             lock = spool.try_lock(folder)
         except FileNotFoundError:
@@ -73,11 +91,6 @@ class Thawer:
             return True  # a live process is at it
         try:
             return self._attempt(folder, lock)
-        except Exception as error:  # noqa: BLE001 - one run's error must not keep another frozen
-            if folder not in self._unreadable:
-                log.error("run %s cannot be thawed from its spool: %r", folder.name, error)  # noqa: TRY400
-            self._unreadable.add(folder)
-            return True
         finally:
             # The guard has its own copy by now. If there is no guard, a lock kept here would look like a live one.
             with suppress(OSError):
@@ -97,25 +110,37 @@ class Thawer:
 
     def _attempt(self, folder: Path, lock: int) -> bool:
         """Start the attempt that is due; tell whether one is due now or later."""
+        if spool.settle_if_confirmed(folder):
+            return False
         runtime = self._runtime / folder.name
         record, standing = thaw.look(folder, runtime)
         due = standing.due
         if due is None or due.at > linux.boottime():
             return due is not None
         secrets = sealing.unseal(record.masks)
-        self._guards.append(thaw.start(folder, runtime, os.dup(lock), due, secrets))
+        itself = linux_accounts.runs_as_itself()
+        own = os.dup(lock)
+        self._guards.append(thaw.start(folder, runtime, own, due, secrets, as_itself=itself))
         return True
 
 
 def enter_all() -> None:
     """Enter into the rows what happened to this server's runs that no process keeps any longer."""
     close_old_connections()
-    folders = list(spool.folders(home.spool()))
+    folders = [folder for folder in spool.folders(home.spool()) if _is_of_a_run(folder)]
     resting = _resting()
     kept = [f for f in folders if f.name not in resting or (f / spool.RECORD).exists()]
     each.apart(kept, _enter_one, "what became of %s could not be entered")
     lost = _without_spool({folder.name for folder in folders})
-    each.apart(lost, _lost_spool, "run %s, whose spool is gone, could not be ended")
+    each.apart(lost, _end_lost, "run %s, whose spool is gone, could not be ended")
+
+
+def _is_of_a_run(folder: Path) -> bool:
+    """Tell whether the folder's name is a run's id; the server makes no other, but people copy folders."""
+    try:
+        return str(UUID(folder.name)) == folder.name
+    except ValueError:
+        return False
 
 
 def _resting() -> set[str]:
@@ -140,6 +165,15 @@ def enter(run_id: UUID) -> None:
 
 def _enter_one(folder: Path) -> None:
     try:
+        _enter_trusted(folder)
+    except UntrustedError as error:
+        run = Run.objects.select_related("policy").filter(pk=folder.name).first()
+        if run is not None and run.state in (State.FROZEN, State.THAWING):
+            _give_up_untrusted(run, error.fact)
+
+
+def _enter_trusted(folder: Path) -> None:
+    try:
         held = spool.try_lock(folder, spool.KEEPER)
     except FileNotFoundError:
         return  # the run ended meanwhile, and its spool was removed
@@ -149,11 +183,11 @@ def _enter_one(folder: Path) -> None:
         if spool.is_held(folder):
             return
         run = Run.objects.select_related("policy").filter(pk=folder.name).first()
-        runtime = home.runtime() / folder.name
+        runtime = home.runtime_to_thaw() / folder.name
         if run is None:
             _forget(folder, runtime)
         else:
-            _settle(run, folder, runtime)
+            _settle_in_any_case(run, folder, runtime)
     finally:
         os.close(held)
 
@@ -171,6 +205,46 @@ def _forget(folder: Path, runtime: Path) -> None:
         spool.remove(folder, runtime)
 
 
+def _settle_in_any_case(run: Run, folder: Path, runtime: Path) -> None:
+    """Enter what became of the run; what cannot be entered is left out, and never keeps the run from its end."""
+    try:
+        _settle(run, folder, runtime)
+    except outages.AWAY:
+        raise
+    except Exception as error:
+        run.refresh_from_db()  # the row: a change that was taken back is still in this copy
+        if run.state in sequence.MAY_BE_FROZEN:
+            log.exception("the window of run %s could not be entered whole", run.pk)
+            _enter_less(run, folder, runtime)
+        elif run.state in (State.PREPARING, State.COMPLETING):
+            defects.end(run.pk, error, "ended by the watchdog")
+        else:
+            raise
+
+
+def _enter_less(run: Run, folder: Path, runtime: Path) -> None:
+    """Enter the window without the texts of its scripts, else without its results; else a person has to look."""
+    problem = ""
+    for without in (Without.TEXTS, Without.RESULTS):
+        run.refresh_from_db()
+        try:
+            if run.state == State.FROZEN:
+                entering.lost_shots(run)
+            entering.thaw(run, folder, runtime, without=without)
+        except outages.AWAY:
+            raise
+        except Exception as error:
+            log.exception("the window of run %s could not be entered with less", run.pk)
+            problem = outages.named(error)
+        else:
+            return
+    run.refresh_from_db()
+    reason = (
+        f"The server cannot see whether the run is thawed ({problem}): thaw by hand and confirm it."
+    )
+    _give_up(run, reason)
+
+
 def _settle(run: Run, folder: Path, runtime: Path) -> None:
     if run.state == State.PREPARING:
         runs.lose(run, "its worker died")
@@ -180,10 +254,7 @@ def _settle(run: Run, folder: Path, runtime: Path) -> None:
         try:
             entering.thaw(run, folder, runtime)
         except UnreadableRecordError as error:
-            _give_up(
-                run,
-                f"The server cannot thaw the run, because {error}: thaw by hand and confirm it.",
-            )
+            _give_up_untrusted(run, str(error))
     elif run.state == State.COMPLETING and run.complete_started_at:
         ending.finish(run, folder)
     elif run.ended_at is not None:
@@ -199,6 +270,15 @@ def _enter_calls(run: Run, runtime: Path) -> None:
         entering.shots(run, runtime, [])
 
 
+def _end_lost(run: Run) -> None:
+    try:
+        _lost_spool(run)
+    except outages.AWAY:
+        raise
+    except Exception as error:  # noqa: BLE001 - a run always ends
+        defects.end(run.pk, error, "ended by the watchdog")
+
+
 def _lost_spool(run: Run) -> None:
     """End a run that has lost its spool: no process here can thaw it, and the run's history says so."""
     if run.state == State.PREPARING:
@@ -211,6 +291,12 @@ def _lost_spool(run: Run) -> None:
         )
     elif run.state == State.COMPLETING and run.complete_started_at:
         ending.finish(run, home.spool() / str(run.pk))
+
+
+def _give_up_untrusted(run: Run, why: str) -> None:
+    if run.state == State.FROZEN:
+        entering.lost_shots(run)
+    _give_up(run, f"The server cannot thaw the run, because {why}: thaw by hand and confirm it.")
 
 
 def _give_up(run: Run, reason: str) -> None:

@@ -23,7 +23,7 @@ def confirm(policy: Policy, *, by: str) -> None:
         if not runs.apply(thawing, Event.CONFIRMED, text, thaw_next_at=None):
             raise RefusedError(_CHANGED.format(f"Run {thawing.pk}"))
         # Once the leases are released, after must not run again, so the record must no longer be open.
-        spool.settle(home.spool() / str(thawing.pk))
+        spool.confirm(home.spool() / str(thawing.pk))
         return
     now = clock.now()
     marked = Policy.objects.filter(pk=policy.pk, may_be_frozen_since=policy.may_be_frozen_since)

@@ -19,6 +19,7 @@ from policies.services.alarms import sealed_urls
 from policies.services.alarms.delivering import signed
 from scripts_admin.domain.phases import Outcome
 from scripts_admin.guard import journal, linux, spool, thaw
+from scripts_admin.guard.spool import UnreadableRecordError
 
 log = logging.getLogger(__name__)
 
@@ -104,7 +105,7 @@ class SpoolAlarms:
         window = self._windows.setdefault(folder.name, _Window(now))
         if now < max(window.first_seen + LOOK_SECONDS, window.next_at):
             return
-        record, standing = thaw.look(folder, self._runtime / folder.name)
+        record, standing = _seen(folder, self._runtime / folder.name)
         if not standing.failing:
             if window.done:
                 self._thawed(folder.name, window)
@@ -122,8 +123,11 @@ class SpoolAlarms:
                 self.telling = frozenset()
 
     @staticmethod
-    def _note(window: _Window, record: spool.Record, runtime: Path, now: float) -> None:
-        """Note since when the window has a problem: after has failed, or is late."""
+    def _note(window: _Window, record: spool.Record | None, runtime: Path, now: float) -> None:
+        """Note since when the window has a problem: after has failed, or is late, or nobody can read what to do."""
+        if record is None:
+            window.bad_at = min(window.bad_at, now)
+            return
         known = journal.read_if_there(runtime)
         if known is not None and any(after.ended_boot is not None for after in known.afters):
             window.bad_at = min(window.bad_at, now)
@@ -147,7 +151,7 @@ class SpoolAlarms:
         since = datetime.fromtimestamp((folder / spool.RECORD).stat().st_mtime, tz=UTC)
         message = messages.seen_in_the_spool(window.label, since, folder.name, given_up=given_up)
         for number, urls in enumerate(window.groups):
-            if not thaw.look(folder, self._runtime / folder.name)[1].failing:
+            if not _seen(folder, self._runtime / folder.name)[1].failing:
                 return  # thawed while another receiver got the alarm
             if number not in window.done and _carry(urls, message):
                 window.done.add(number)
@@ -168,6 +172,19 @@ def _carry(urls: list[str], message: messages.Message) -> bool:
     return not any(problems.values())
 
 
+def _seen(folder: Path, runtime: Path) -> tuple[spool.Record | None, thaw.Standing]:
+    """Return the record and the state of a window. A record that cannot be read is a thaw that fails."""
+    try:
+        return thaw.look(folder, runtime)
+    except UnreadableRecordError:
+        if spool.is_held(folder):  # its guard read it, and thaws
+            return None, thaw.Standing(Outcome.INTERRUPTED)
+        return None, thaw.Standing(Outcome.INTERRUPTED, given_up=True, failing=True)
+
+
 def _label(folder: Path) -> str:
-    environment = spool.read_any(folder).environment
-    return f"{environment['N2W_OWNER']}/{environment['N2W_POLICY']}"
+    """Return "owner/policy", as far as the record names them."""
+    with suppress(KeyError, UnreadableRecordError):
+        environment = spool.read_any(folder).environment
+        return f"{environment['N2W_OWNER']}/{environment['N2W_POLICY']}"
+    return f"run {folder.name}"

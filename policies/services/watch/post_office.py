@@ -23,7 +23,6 @@ ORDINARY = 3  # the other slots are for 'may be frozen' alarms only
 ORDINARY_OF_ONE = 1
 URGENT_OF_ONE = 2
 TURN_SECONDS = 1.0
-_FORGET_TURNS = 3600
 
 
 class Outbox:
@@ -80,15 +79,7 @@ def _send(batch: Batch) -> None:
 def start(spooled: SpoolAlarms) -> None:
     """Send for ever, in threads that end with the process."""
     outbox = Outbox(spooled)
-    turns = [0]
-
-    def from_rows() -> None:
-        outbox.turn()
-        if turns[0] % _FORGET_TURNS == 0:
-            delivering.forget_old()
-        turns[0] += 1
-
-    for name, turn in (("outbox", from_rows), ("spool alarms", spooled.turn)):
+    for name, turn in (("outbox", outbox.turn), ("spool alarms", spooled.turn)):
         threading.Thread(target=_for_ever, args=(turn,), name=name, daemon=True).start()
 
 

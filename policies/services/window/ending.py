@@ -1,10 +1,15 @@
 """A run's end, decided from its rows. Nothing is executed here."""
 
+import logging
+from collections.abc import Sequence
 from pathlib import Path
 
+from n2wbackup.lib import clock, outages
+from n2wbackup.lib.cas import compare_and_set
 from policies.domain.runs import verdict
-from policies.domain.runs.sequence import Event
-from policies.models import Run, RunTarget
+from policies.domain.runs.sequence import Event, State
+from policies.domain.runs.verdict import Consistency
+from policies.models import Run, RunSnapshot, RunTarget
 from policies.selectors.runs import facts
 from policies.services import runs
 from policies.services.window import entering
@@ -13,8 +18,58 @@ from scripts_admin.domain.phases import FINE, Outcome, Phase, ThawBy
 from scripts_admin.guard import journal, spool
 from scripts_admin.guard.spool import Record, UnreadableRecordError
 
+log = logging.getLogger(__name__)
 
-def finish(run: Run, folder: Path) -> None:
+
+def claim_complete(run: Run) -> bool:
+    """Note that complete is about to start; False if it has started, or the run was cancelled meanwhile."""
+    same = Run.objects.filter(pk=run.pk)
+    expected = {
+        "state": State.COMPLETING,
+        "complete_started_at": None,
+        "cancel_requested_at": run.cancel_requested_at,
+    }
+    run.complete_started_at = clock.now()
+    return compare_and_set(same, expected, complete_started_at=run.complete_started_at)
+
+
+def give_up(run: Run, folder: Path, problem: str) -> None:
+    """End a run although its complete, or its end, met an error; complete is not started any more.
+
+    If its rows cannot be judged either, the run ends by what its snapshots are: `partial` or `failed`.
+    """
+    if run.complete_started_at is None and not claim_complete(run):
+        return  # it was cancelled at this moment: the next hint ends it
+    try:
+        finish(run, folder, problem)
+    except outages.AWAY:
+        raise
+    except Exception:
+        log.exception("the end of run %s could not be judged", run.pk)
+        run.refresh_from_db()
+        _end_unjudged(run, problem)
+        spool.remove(folder, runtime_folder(run.pk))
+
+
+def _end_unjudged(run: Run, problem: str) -> None:
+    completed = RunSnapshot.objects.filter(
+        target__run=run, state=RunSnapshot.State.COMPLETED
+    ).exists()
+    end = State.PARTIAL if completed and not run.is_test else State.FAILED
+    if run.cancel_requested_at:
+        end = State.CANCELLED
+    worth = Consistency.CRASH if completed else Consistency.NONE
+    runs.apply(
+        run,
+        Event.COMPLETED,
+        f"ended: {end}",
+        end=end,
+        consistency=worth,
+        reason=_joined(run.reason, problem),
+    )
+
+
+def finish(run: Run, folder: Path, problem: str = "") -> None:
     """End a run after its complete has ended, or if it can never be known whether complete ended."""
     found = record(folder)
     attempt = journal.read(runtime_folder(run.pk)).attempts.get((Phase.COMPLETE, 1))
@@ -37,7 +92,7 @@ def finish(run: Run, folder: Path) -> None:
         f"ended: {end}",
         end=end,
         consistency=verdict.run_consistency(known_facts),
-        reason=run.reason or _reason(run, known_facts),
+        reason=_joined(run.reason or _reason(run, known_facts), problem),
     )
     if ended:
         spool.remove(folder, runtime_folder(run.pk))
@@ -51,18 +106,69 @@ def record(folder: Path) -> Record | None:
         return None
 
 
+def _joined(*reasons: str) -> str:
+    return " ".join(dict.fromkeys(filter(None, reasons)))
+
+
 def _reason(run: Run, known: verdict.Facts) -> str:
     """Return one line with everything that failed."""
     parts = [
-        f"{phase} {outcome}"
-        for phase, outcome in (
-            (Phase.BEFORE, known.before),
-            (Phase.AFTER, known.after),
-            (Phase.COMPLETE, known.complete),
-        )
-        if outcome not in FINE and not (run.is_test and outcome == Outcome.NOT_RUN)
+        _of_phase(run, phase, outcome)
+        for phase, outcome in _phases(run, known)
+        if outcome not in FINE
     ]
     if run.thaw_by and run.thaw_by != ThawBy.WORKER:
         parts.append(f"the thaw was automatic ({run.thaw_by})")
-    parts += [f"{target}: {target.reason}" for target in run.targets.all() if target.reason]
+    targets = list(run.targets.all())
+    parts += [f"{target}: {target.reason}" for target in targets if target.reason]
+    if run.is_test:
+        parts += _nothing_tested(known)
+    elif verdict.is_only_crash_consistent(known):
+        parts += _less_than_required(known, targets)
     return "; ".join(parts)
+
+
+def _of_phase(run: Run, phase: Phase, outcome: Outcome) -> str:
+    """Return what became of a phase, and why; a sentence that concerns several phases stands at the first."""
+    why = run.script_problems.get(phase, "")
+    first = next((each for each in Phase if run.script_problems.get(each) == why), phase)
+    return f"{phase} {outcome}: {why}" if why and first == phase else f"{phase} {outcome}"
+
+
+def _phases(run: Run, known: verdict.Facts) -> list[tuple[Phase, Outcome]]:
+    if run.is_test:
+        return list(verdict.tested(known).items())
+    return [
+        (Phase.BEFORE, known.before),
+        (Phase.AFTER, known.after),
+        (Phase.COMPLETE, known.complete),
+    ]
+
+
+def _nothing_tested(known: verdict.Facts) -> list[str]:
+    outcomes = verdict.tested(known)
+    asked = [outcomes[Phase(known.test_phase)]] if known.test_phase else outcomes.values()
+    if any(outcome != Outcome.MISSING for outcome in asked):
+        return []
+    return [f"there is no {known.test_phase} script to test".replace("  ", " ")]
+
+
+def _less_than_required(known: verdict.Facts, targets: Sequence[RunTarget]) -> list[str]:
+    """Say that the policy requires more, and why the run has less, as far as nothing else says it."""
+    parts = ["the snapshots are not application-consistent, which the policy requires"]
+    if known.before == Outcome.MISSING:
+        parts.append("there is no before script")
+    if known.after == Outcome.MISSING:
+        parts.append("there is no after script, which would prove that the application was held")
+    if _scripts_ran(known):
+        parts += [
+            f"{target}: its call returned after the thaw had begun"
+            for target in targets
+            if not target.returned_before_thaw and not target.reason
+        ]
+    return parts
+
+
+def _scripts_ran(known: verdict.Facts) -> bool:
+    """Tell whether both scripts of the window ran and succeeded."""
+    return known.before == known.after == Outcome.SUCCEEDED

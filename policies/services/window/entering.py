@@ -6,12 +6,13 @@ if that worker died.
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from enum import Enum, auto
 from pathlib import Path
 from typing import Any
 
 from django.db import transaction
 
-from n2wbackup.lib import clock
+from n2wbackup.lib import clock, outages, storable
 from policies.domain.runs.sequence import Event, State
 from policies.domain.runs.verdict import window_consistency
 from policies.models import PhaseResult, Run, RunSnapshot, RunTarget
@@ -30,6 +31,14 @@ GUARD_LOST = "No snapshot was fired, because the guard of the window was lost fi
 LOST_WINDOW = (
     "The server lost the run before it entered the calls; it looks for their snapshots by tag."
 )
+
+
+class Without(Enum):
+    """What is left out where it cannot be entered: a run must not stay frozen in its row for the sake of a text."""
+
+    NOTHING = auto()
+    TEXTS = auto()  # the outputs and the names of the scripts
+    RESULTS = auto()  # everything but the run's state; its scripts then count as not run
 
 
 def shots(run: Run, runtime: Path, fired: Sequence[Fired], why_not: str = NOT_FIRED) -> None:
@@ -55,7 +64,7 @@ def _enter_shot(one: Fired, in_time: bool) -> None:  # noqa: FBT001 - read at it
     target.state = RunTarget.State.FIRED if one.snapshots else RunTarget.State.REFUSED
     if one.lost:
         target.state = RunTarget.State.UNKNOWN
-    target.reason = one.problem
+    target.reason = storable.text(one.problem)
     target.fired_at = moment(one.returned_at) if one.snapshots else None
     target.returned_before_thaw = in_time and bool(one.snapshots)
     target.save()
@@ -89,14 +98,22 @@ def _shot_text(one: Fired) -> str:
     return f"{one.shot.target}: {len(one.snapshots)} snapshots fired"
 
 
-def lost_shots(run: Run) -> None:
-    """Mark the results of the calls as unknown; a search by tag decides them later."""
-    run.targets.filter(state=RunTarget.State.PLANNED).update(
-        state=RunTarget.State.UNKNOWN, reason=LOST_WINDOW
+def broken(error: Exception) -> str:
+    """Return the sentence for calls that may have been made when an error ended their window."""
+    return (
+        f"The server met an error in the window ({outages.named(error)}) and thawed at once; it looks for the "
+        "snapshots by tag."
     )
 
 
-def thaw(run: Run, folder: Path, runtime: Path) -> bool:
+def lost_shots(run: Run, why: str = LOST_WINDOW) -> None:
+    """Mark the results of the calls as unknown; a search by tag decides them later."""
+    run.targets.filter(state=RunTarget.State.PLANNED).update(
+        state=RunTarget.State.UNKNOWN, reason=why
+    )
+
+
+def thaw(run: Run, folder: Path, runtime: Path, *, without: Without = Without.NOTHING) -> bool:
     """Enter the state of the thaw; False if another process is thawing, or has entered it.
 
     The run goes on to waiting, or stays in thawing with the time of the next attempt.
@@ -107,27 +124,35 @@ def thaw(run: Run, folder: Path, runtime: Path) -> bool:
     record, standing = thaws.look(folder, runtime)
     event, text = _event(standing)
     new = _new_results(run, record, journal, standing.before)
-    if event in (Event.THAW_FAILED, Event.THAW_REPEATS) and not any(
-        row.phase == Phase.AFTER and row.started_at for row in new
-    ):
+    if without == Without.TEXTS:
+        new = [_bare(row) for row in new]
+    attempts = max((row.attempt for row in new), default=run.thaw_attempts)
+    if standing.due is not None and not _has_started(run, new, attempts, without):
         return False  # the attempt that is due has not started yet
     with transaction.atomic():
-        _enter_results(run, new)
+        if without != Without.RESULTS:
+            _enter_results(run, new)
         entered = runs.apply(
             run,
             event,
             text,
             expected={"thaw_attempts": run.thaw_attempts},
-            thaw_attempts=max((row.attempt for row in new), default=run.thaw_attempts),
+            thaw_attempts=attempts,
             thaw_by=_thaw_by(journal, standing),
             thaw_next_at=_next_at(standing),
             **_spans(journal),
         )
-        if entered:
+        if entered and without != Without.RESULTS:
             _judge_targets(run)
     if entered and standing.due is None:
         spool.settle(folder)
     return entered
+
+
+def _has_started(run: Run, new: Sequence[PhaseResult], attempts: int, without: Without) -> bool:
+    """Tell whether an attempt has been made that the rows do not have; without results they never have it."""
+    is_new = any(row.phase == Phase.AFTER and row.started_at for row in new)
+    return is_new and (without != Without.RESULTS or attempts > run.thaw_attempts)
 
 
 def _thaw_by(journal: Journal, standing: thaws.Standing) -> str:
@@ -186,6 +211,11 @@ def _new_results(
     return new
 
 
+def _bare(row: PhaseResult) -> PhaseResult:
+    row.script = row.stdout = row.stderr = ""
+    return row
+
+
 def _enter_results(run: Run, new: Sequence[PhaseResult]) -> None:
     PhaseResult.objects.bulk_create(new)
     for row in new:
@@ -210,11 +240,11 @@ def _result(
         outcome=outcome,
         exit_code=attempt.exit_code,
         argument=attempt.argument or "",
-        script=attempt.script or (command.name if command else ""),
+        script=storable.text(attempt.script or (command.name if command else "")),
         started_at=moment(attempt.ordered_at),
         ended_at=moment(attempt.ended_at),
-        stdout=attempt.stdout.replace("\0", "�"),
-        stderr=attempt.stderr.replace("\0", "�"),
+        stdout=storable.text(attempt.stdout),
+        stderr=storable.text(attempt.stderr),
     )
 
 

@@ -13,17 +13,20 @@ from datetime import timedelta
 from pathlib import Path
 from uuid import UUID
 
-from django.db import InterfaceError, OperationalError, close_old_connections
+from django.db import close_old_connections
 
-from n2wbackup.lib import clock, home
+from n2wbackup.lib import clock, home, outages
+from n2wbackup.lib.home import RuntimeFolderError
+from n2wbackup.lib.trust import UntrustedError
 from policies.domain.errors import BackupError, ThrottledError
 from policies.domain.runs.sequence import Event
 from policies.models import Policy, Run
 from policies.services import runs
 from policies.services.alarms import sealed_urls
-from policies.services.window import entering, preparing, scripts, sealing
+from policies.services.window import defects, entering, preparing, scripts, sealing
 from policies.services.window.preparing import Deferred, Plan
 from policies.services.window.volley import Volley
+from scripts_admin import linux_accounts
 from scripts_admin.domain.phases import FINE, Phase
 from scripts_admin.guard import journal, keeper, linux, spool, thaw
 from scripts_admin.guard.keeper import Guard, GuardLostError
@@ -39,24 +42,42 @@ THAW_RESERVE_SECONDS = 2.0  # the calls stop so long before the guard's own dead
 
 
 def execute(run_id: UUID, *, draining: Callable[[], bool] = lambda: False) -> None:
-    """Take a queued run through its window, if it is still queued and no other process has it."""
+    """Take a queued run through its window, if it is still queued and no other process has it.
+
+    An error that no step foresaw ends the run; if the window is open by then, it is thawed first.
+    """
     if draining():
         return
-    folder = spool.create(home.spool(), str(run_id))
-    held = spool.try_lock(folder, spool.KEEPER)
-    if held is None:
-        return
+    held: int | None = None
     try:
-        run = runs.claim(run_id)
+        home.verify()
+        folder = spool.create(home.spool(), str(run_id))
+        held = spool.try_lock(folder, spool.KEEPER)
+        run = runs.claim(run_id) if held is not None else None
         if run is not None:
             _keep(run, folder, draining)
+    except outages.AWAY:
+        raise
+    except UntrustedError as error:
+        _refuse(run_id, str(error))
+    except Exception as error:  # noqa: BLE001 - a run always ends
+        defects.end(run_id, error, "taken through its window")
     finally:
-        os.close(held)
+        if held is not None:
+            os.close(held)
 
 
 def runtime_folder(run_id: object) -> Path:
-    """Return the run's folder in tmpfs."""
-    return home.runtime() / str(run_id)
+    """Return the run's folder in tmpfs; on disk only where a thaw has no other."""
+    return home.runtime_to_thaw() / str(run_id)
+
+
+def _refuse(run_id: UUID, problem: str) -> None:
+    """End a queued run: what it would execute and believe may be somebody else's."""
+    run = runs.claim(run_id)
+    if run is not None:
+        reason = f"Nothing was frozen or backed up, because {problem}"
+        runs.apply(run, Event.NOTHING_LEFT, reason, reason=reason)
 
 
 def _keep(run: Run, folder: Path, draining: Callable[[], bool]) -> None:
@@ -68,19 +89,18 @@ def _keep(run: Run, folder: Path, draining: Callable[[], bool]) -> None:
     except BackupError as error:
         runs.apply(run, Event.NOTHING_LEFT, str(error), reason=str(error))
         return
-    except (InterfaceError, OperationalError) as error:
+    except outages.AWAY as error:
         log.warning("the database was away while run %s was prepared: %s", run.pk, error)
         _insist(lambda: runs.lose(run, "the database was away"))
         return
-    except Exception as error:
-        log.exception("run %s could not be prepared", run.pk)
-        reason = f"The run could not be prepared ({type(error).__name__}): look for the error in the server's log."
-        runs.apply(run, Event.NOTHING_LEFT, reason, reason=reason)
+    except Exception as error:  # noqa: BLE001 - as in `execute`, but the sentence is more exact
+        defects.end(run.pk, error, "prepared")
         return
     if isinstance(plan, Deferred):
         runs.apply(run, Event.DEFERRED, plan.reason, not_before=plan.until)
         return
-    for problem in (*plan.scripts.problems, *plan.problems):
+    scripts.tell(run, plan.scripts)
+    for problem in plan.problems:
         runs.record(run, problem)
     if not _is_worth_a_window(plan):
         _end_early(plan)
@@ -126,17 +146,35 @@ def _open(plan: Plan, folder: Path) -> None:
             guard.release()  # cancelled meanwhile; before has not started
             spool.settle(folder)
             return
-        lost = False
+        lost, error = _held(plan, folder, runtime, volley, guard)
+    if error is not None:
+        _insist(lambda: entering.lost_shots(run, entering.broken(error)))
+    why_not = entering.GUARD_LOST if lost else entering.NOT_FIRED
+    _insist(lambda: entering.shots(run, runtime, volley.fired or [], why_not))
+    _insist(lambda: entering.thaw(run, folder, runtime))
+
+
+def _held(
+    plan: Plan, folder: Path, runtime: Path, volley: Volley, guard: Guard
+) -> tuple[bool, Exception | None]:
+    """Hold the window; tell whether its guard was lost, and return an error that no step foresaw.
+
+    After such an error the guard thaws by itself, at once.
+    """
+    lost = False
+    try:
         try:
             _hold(plan.policy, guard, volley)
         except GuardLostError:
             lost = True
             _take_over(plan, folder, runtime, volley, kept_by=guard)
-        finally:
-            guard.release()
-    why_not = entering.GUARD_LOST if lost else entering.NOT_FIRED
-    _insist(lambda: entering.shots(run, runtime, volley.fired or [], why_not))
-    _insist(lambda: entering.thaw(run, folder, runtime))
+    except Exception as error:
+        guard.release()  # first: a line of the log may wait for the frozen disk
+        log.exception("the window of run %s met an error and was thawed", plan.run.pk)
+        return lost, error
+    finally:
+        guard.release()
+    return lost, None
 
 
 def _order(run: Run, guard: Guard) -> bool:
@@ -159,7 +197,7 @@ def _insist(enter: Callable[[], object]) -> None:
     for pause in ENTER_PAUSES_SECONDS:
         try:
             enter()
-        except (InterfaceError, OperationalError) as error:
+        except outages.AWAY as error:
             log.warning("the database is away; the window's results are entered later: %s", error)
             close_old_connections()
             time.sleep(pause)
@@ -172,23 +210,34 @@ def _start_guard(plan: Plan, folder: Path, runtime: Path) -> Guard | None:
     """Return a guard whose scripts wait at their gates; None, and the run ended, if that failed."""
     run = plan.run
     lock = spool.lock_within(folder, LOCK_SECONDS)
+    guard: Guard | None = None
     try:
         if lock is None:
             raise GuardLostError("lock")  # noqa: TRY301 - one exit for every failure here
         with _closed_on_failure(lock):
             record = scripts.spool_record(run, plan.policy, plan.scripts, folder)
             spool.remove(runtime)
+            home.runtime()  # a window needs its journal in memory; only a thaw takes another
             journal.create(runtime)
             sealed_urls.write(folder, plan.policy)
             spool.write(folder, record)
-        guard = keeper.Guard(folder, runtime, lock, sealing.secrets(run.account))
+        itself = linux_accounts.runs_as_itself()
+        guard = keeper.Guard(folder, runtime, lock, sealing.secrets(run.account), as_itself=itself)
         if not guard.wait_until_ready():
             log.warning(
                 "the guard was not preloaded: windows take more time and memory than necessary"
             )
-    except (GuardLostError, OSError) as error:
+    except Exception as error:
+        if guard is not None:
+            guard.release()  # else it keeps the run's lock and waits for "go"
+        if isinstance(error, outages.AWAY):
+            raise
+        if not isinstance(error, GuardLostError | RuntimeFolderError | OSError):
+            log.exception("the guard of run %s could not be started", run.pk)
         spool.settle(folder)
-        reason = f"The guard of the window could not be started ({error!r}): nothing was frozen."
+        said = isinstance(error, (RuntimeFolderError, UntrustedError))
+        what = str(error).removesuffix(".") if said else repr(error)
+        reason = f"The guard of the window could not be started ({what}): nothing was frozen."
         runs.apply(run, Event.NOTHING_LEFT, reason, reason=reason)
         return None
     return guard
@@ -240,4 +289,5 @@ def _thaw(plan: Plan, folder: Path, runtime: Path, lock: int) -> Guard | None:
     if standing.due is None:
         os.close(lock)
         return None
-    return thaw.start(folder, runtime, lock, standing.due, secrets)
+    itself = linux_accounts.runs_as_itself()
+    return thaw.start(folder, runtime, lock, standing.due, secrets, as_itself=itself)

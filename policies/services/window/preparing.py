@@ -10,12 +10,13 @@ from datetime import datetime, timedelta
 
 from django.db import transaction
 
-from n2wbackup.lib import clock, home
+from n2wbackup.lib import clock, home, storable
 from policies.adapters import session
 from policies.domain.errors import BackupError, ThrottledError
-from policies.models import Account, Policy, PolicyTarget, Run, RunTarget
+from policies.domain.runs import verdict
+from policies.models import Account, Description, Policy, PolicyTarget, Run, RunTarget
 from policies.ports import Cloud, FireRequest, Instance, Volume
-from policies.services.window import credentials, leases, permits, scripts
+from policies.services.window import credentials, descriptions, leases, permits, scripts
 from policies.services.window.scripts import Scripts
 
 PROVED_FOR = timedelta(hours=1)
@@ -57,16 +58,24 @@ class _Resolved:
     """AWS's data on one target; `problem` is a sentence if it cannot be backed up."""
 
     wanted: PolicyTarget
-    volumes: tuple[str, ...] = ()
+    volumes: tuple[str, ...] = ()  # those that this target's call fires
+    own: tuple[str, ...] = ()  # these, and those that another target's call fires
+    root: str = ""
     types: dict[str, str] = field(default_factory=dict)
     aws_account: str = ""
     problem: str = ""
+    instance: Instance | None = None
+    found: dict[str, Volume] = field(default_factory=dict)
 
     @property
     def resources(self) -> list[str]:
         region = self.wanted.region
         own = [self.wanted.instance_id] if self.wanted.instance_id else []
         return [f"{region}:{name}" for name in (*own, *self.volumes)]
+
+    @property
+    def fired_elsewhere(self) -> tuple[str, ...]:
+        return tuple(volume for volume in self.own if volume not in self.volumes)
 
 
 def prepare(run: Run) -> Plan | Deferred:
@@ -77,10 +86,13 @@ def prepare(run: Run) -> Plan | Deferred:
         raise BackupError(message)
     credentials.refuse_withdrawn(account)
     found = scripts.resolve(run, policy)
+    _require(run, policy, found)
     cloud = session.cloud(credentials.of(account))
     targets = list(policy.targets.all())
     resolved = _resolve(cloud, targets)
+    _share(resolved)
     _prove(run, policy, account, cloud, resolved)
+    _share(resolved)  # a target that may not be fired leaves its volumes to the others
     good = [r for r in resolved if not r.problem]
     if good and not run.is_test:
         cloud.renew(policy.max_freeze_seconds + RENEW_MARGIN_SECONDS)
@@ -88,10 +100,16 @@ def prepare(run: Run) -> Plan | Deferred:
     if wait is not None:
         return wait
     plan = Plan(run, policy, cloud, found, problems=[r.problem for r in resolved if r.problem])
-    plan.shots = _enter_targets(run, resolved)
+    plan.shots = _enter_targets(run, resolved, cloud)
     if not run.is_test:
         _warm(cloud, plan.shots)
     return plan
+
+
+def _require(run: Run, policy: Policy, found: Scripts) -> None:
+    """Enter what the run needs to succeed, as the policy and its scripts say now."""
+    run.success_requires = verdict.required(policy.success_requires, has_before=found.has_before)
+    Run.objects.filter(pk=run.pk).update(success_requires=run.success_requires)
 
 
 def _resolve(cloud: Cloud, targets: Sequence[PolicyTarget]) -> list[_Resolved]:
@@ -121,8 +139,22 @@ def _resolve_region(cloud: Cloud, region: str, ones: Sequence[_Resolved]) -> Non
     volumes = cloud.volumes(region, sorted(named | alone)) if named | alone else {}
     for one in ones:
         if one.wanted.volume_id:
-            _take_volume(one, volumes.get(one.wanted.volume_id), named)
-        one.types = {v: volumes[v].volume_type for v in one.volumes if v in volumes}
+            _take_volume(one, volumes.get(one.wanted.volume_id))
+        one.found = {v: volumes[v] for v in one.own if v in volumes}
+        one.types = {v: found.volume_type for v, found in one.found.items()}
+
+
+def _share(resolved: Iterable[_Resolved]) -> None:
+    """Give each volume to one target only, as it is fired once: instances first, in the policy's order.
+
+    A target with a problem is not fired, so it takes no volume.
+    """
+    taken: set[tuple[str, str]] = set()
+    for one in sorted(resolved, key=lambda one: not one.wanted.instance_id):
+        region = one.wanted.region
+        if not one.problem:
+            one.volumes = tuple(v for v in one.own if (region, v) not in taken)
+            taken |= {(region, volume) for volume in one.own}
 
 
 def _take_instance(one: _Resolved, found: Instance | None) -> None:
@@ -135,6 +167,7 @@ def _take_instance(one: _Resolved, found: Instance | None) -> None:
         )
         return
     one.aws_account = found.aws_account_id
+    one.instance = found
     unknown = sorted(set(wanted.exclude_volume_ids) - set(found.volume_ids))
     if unknown:
         one.problem = f"The excluded volume {unknown[0]} is not attached to {where}: remove it from the exclusions."
@@ -146,20 +179,21 @@ def _take_instance(one: _Resolved, found: Instance | None) -> None:
     else:
         boot = {found.root_volume_id} if wanted.exclude_boot_volume else set()
         left_out = set(wanted.exclude_volume_ids) | boot
-        one.volumes = tuple(v for v in found.volume_ids if v not in left_out)
-        if not one.volumes:
+        one.own = tuple(v for v in found.volume_ids if v not in left_out)
+        one.volumes, one.root = one.own, found.root_volume_id
+        if not one.own:
             one.problem = f"No volume of {where} is left to back up: exclude fewer of them."
 
 
-def _take_volume(one: _Resolved, found: Volume | None, named: set[str]) -> None:
+def _take_volume(one: _Resolved, found: Volume | None) -> None:
     wanted = one.wanted
     if found is None:
         one.problem = (
             f"The volume {wanted.volume_id} in {wanted.region} does not exist for this account: correct its id "
             "or region, or remove it from the policy."
         )
-    elif wanted.volume_id not in named:  # else it counts once, with its instance
-        one.volumes = (wanted.volume_id,)
+    else:
+        one.own = one.volumes = (wanted.volume_id,)
 
 
 def _request(run: Run, one: _Resolved) -> FireRequest:
@@ -178,8 +212,11 @@ def _request(run: Run, one: _Resolved) -> FireRequest:
         description=f"n2wbackup {run.label} run {run.pk}",
         instance_id=wanted.instance_id,
         volume_id=wanted.volume_id,
-        exclude_boot_volume=wanted.exclude_boot_volume,
-        exclude_volume_ids=tuple(wanted.exclude_volume_ids),
+        exclude_boot_volume=wanted.exclude_boot_volume or one.root in one.fired_elsewhere,
+        exclude_volume_ids=(
+            *wanted.exclude_volume_ids,
+            *(volume for volume in one.fired_elsewhere if volume != one.root),
+        ),
     )
 
 
@@ -258,7 +295,7 @@ def _by_region(good: Sequence[_Resolved]) -> Mapping[str, list[_Resolved]]:
     return found
 
 
-def _enter_targets(run: Run, resolved: Iterable[_Resolved]) -> list[Shot]:
+def _enter_targets(run: Run, resolved: Iterable[_Resolved], cloud: Cloud) -> list[Shot]:
     """Enter the intended calls, before any call is made."""
     run.targets.all().delete()
     shots = []
@@ -271,15 +308,22 @@ def _enter_targets(run: Run, resolved: Iterable[_Resolved]) -> list[Shot]:
             instance_id=one.wanted.instance_id,
             volume_id=one.wanted.volume_id,
             region=one.wanted.region,
+            description=_describe(one, cloud),
             exclude_boot_volume=one.wanted.exclude_boot_volume,
             exclude_volume_ids=one.wanted.exclude_volume_ids,
             expected_volume_ids=list(one.volumes),
             state=state,
-            reason=one.problem,
+            reason=storable.text(one.problem),
         )
         if not one.problem:
             shots.append(Shot(target, _request(run, one)))
     return shots
+
+
+def _describe(one: _Resolved, cloud: Cloud) -> Description | None:
+    if one.problem:
+        return None
+    return descriptions.enter(cloud, one.wanted.region, one.instance, one.found)
 
 
 def _warm(cloud: Cloud, shots: Sequence[Shot]) -> None:

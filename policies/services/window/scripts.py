@@ -1,19 +1,27 @@
 """A run's scripts: find them, check them, copy them to the spool, and describe them for the guard."""
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from n2wbackup.lib import terminal
 from policies.models import Policy, Run
+from policies.services import runs
 from policies.services.window import sealing
 from scripts_admin import linux_accounts, permissions
 from scripts_admin.domain.phases import Outcome, Phase
-from scripts_admin.folders import storage
+from scripts_admin.domain.shown import shown
+from scripts_admin.folders import account, storage
+from scripts_admin.folders.account import Account
 from scripts_admin.folders.storage import Found
 from scripts_admin.guard import linux, spool
 from scripts_admin.guard.spool import RunAs, ScriptCommand
 from scripts_admin.linux_accounts import AccountError, LinuxAccount
 from scripts_admin.models import Folder
+from scripts_admin.services import folders
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
@@ -25,14 +33,24 @@ class Scripts:
     identity: RunAs | None = None
     found: dict[Phase, Path] = field(default_factory=dict)
     not_run: dict[Phase, Outcome] = field(default_factory=dict)
-    problems: list[str] = field(default_factory=list)
+    problems: dict[Phase, str] = field(default_factory=dict)
+    has_before: bool = False  # a file fits before, even if it cannot run; or nobody could look
 
     def leave_out(self, phase: Phase, outcome: Outcome, problem: str = "") -> None:
-        """Do not run the phase; it gets this outcome."""
+        """Do not run the phase; it gets this outcome, and the run this problem."""
         self.found.pop(phase, None)
         self.not_run[phase] = outcome
         if problem:
-            self.problems.append(problem)
+            self.problems[phase] = terminal.line(problem)  # it may quote what stands in the script
+
+    def without_after(self) -> None:
+        """Leave out before if after exists but cannot run: nothing could thaw what before freezes."""
+        lost = self.not_run.get(Phase.AFTER, Outcome.MISSING) != Outcome.MISSING
+        if lost and Phase.BEFORE in self.found:
+            self.leave_out(Phase.BEFORE, Outcome.NOT_RUN, _BEFORE_NOT_RUN)
+
+
+_BEFORE_NOT_RUN = "before is not run, because after could not thaw what before freezes."
 
 
 def resolve(run: Run, policy: Policy) -> Scripts:
@@ -48,27 +66,63 @@ def resolve(run: Run, policy: Policy) -> Scripts:
     if not permissions.may_run(policy.owner, policy.folder):
         problem = f"{policy.owner} is not allowed to use the script folder {policy.folder}: no script is run."
         return _none(scripts, problem)
+    distrust = storage.distrust()
+    if distrust:
+        return _none(scripts, distrust)
     try:
         scripts.account = linux_accounts.script_account(policy.folder)
         scripts.identity = linux_accounts.to_become(scripts.account)
+        _make_ready(scripts)
     except AccountError as error:
         return _none(scripts, str(error))
-    for phase in Phase:
-        _take(scripts, storage.find(policy.folder, phase, policy.name, scripts.identity))
-    if scripts.not_run.get(Phase.AFTER, Outcome.MISSING) != Outcome.MISSING:
-        problem = "before is not run, because after could not thaw what before freezes."
-        if Phase.BEFORE in scripts.found:
-            scripts.leave_out(Phase.BEFORE, Outcome.NOT_RUN, problem)
+    except OSError as error:
+        place = shown(str(storage.path(policy.folder)))
+        problem = (
+            f"The script folder {place} could not be closed to others ({error.strerror}), so no script is run: "
+            "correct its owner and its permissions."
+        )
+        return _none(scripts, problem)
+    environment = _environment(run, policy, scripts.account)
+    with account.of(scripts.identity) as asked:
+        for phase in Phase:
+            _take(scripts, _find(policy, phase, scripts.identity, asked, environment))
+    scripts.has_before = scripts.not_run.get(Phase.BEFORE) != Outcome.MISSING
+    scripts.without_after()
     if run.is_test:
         _only_tested(scripts, run)
     return scripts
 
 
+def _make_ready(scripts: Scripts) -> None:
+    folders.ready(scripts.folder, scripts.identity.gid if scripts.identity else None)
+
+
 def _none(scripts: Scripts, problem: str) -> Scripts:
-    scripts.problems.append(problem)
     for phase in Phase:
-        scripts.leave_out(phase, Outcome.CRASHED)
+        scripts.leave_out(phase, Outcome.CRASHED, problem)
+    scripts.has_before = True
     return scripts
+
+
+def _find(
+    policy: Policy,
+    phase: Phase,
+    identity: RunAs | None,
+    asked: Account,
+    environment: Mapping[str, str],
+) -> Found:
+    """Look for a phase's script. Whatever one entry of a folder brings about, it concerns its own phase alone."""
+    try:
+        return storage.find(
+            policy.folder, phase, policy.name, identity, asked=asked, environment=environment
+        )
+    except Exception as error:
+        log.exception("the scripts of %s could not be looked at", policy)
+        problem = (
+            f"The script of {phase} could not be looked at ({type(error).__name__}), so it is not run: look for "
+            "the error in the server's log."
+        )
+        return Found(phase, None, problem=problem)
 
 
 def _take(scripts: Scripts, found: Found) -> None:
@@ -76,6 +130,17 @@ def _take(scripts: Scripts, found: Found) -> None:
         scripts.found[found.phase] = found.path
     else:
         scripts.leave_out(found.phase, found.outcome or Outcome.CRASHED, found.problem)
+
+
+def tell(run: Run, scripts: Scripts) -> None:
+    """Enter what is wrong with the scripts: as events, and for the reason of the run. Nothing may be frozen yet."""
+    known, run.script_problems = run.script_problems, dict(scripts.problems)
+    if run.script_problems == known:
+        return
+    for said in dict.fromkeys(scripts.problems.values()):
+        if said not in known.values():
+            runs.record(run, said)
+    Run.objects.filter(pk=run.pk).update(script_problems=run.script_problems)
 
 
 def _only_tested(scripts: Scripts, run: Run) -> None:
@@ -96,15 +161,12 @@ def spool_record(run: Run, policy: Policy, scripts: Scripts, folder: Path) -> sp
         Phase.AFTER: policy.after_timeout_seconds,
         Phase.COMPLETE: policy.complete_timeout_seconds,
     }
+    copies = _copied(scripts, folder)
+    tell(run, scripts)
     commands: dict[Phase, ScriptCommand] = {}
     for phase, path in scripts.found.items():
-        paths = [str(path)]
-        if phase != Phase.BEFORE:
-            copy = folder / phase
-            copy.unlink(missing_ok=True)
-            storage.copy(scripts.folder, path, copy, scripts.identity)
-            paths.append(str(copy))
-        commands[phase] = ScriptCommand(phase, tuple(paths), float(timeouts[phase]))
+        paths = (str(path), *map(str, copies.get(phase, ())))
+        commands[phase] = ScriptCommand(phase, paths, float(timeouts[phase]))
     return spool.Record(
         run=str(run.pk),
         boot=linux.boot_id(),
@@ -120,6 +182,26 @@ def spool_record(run: Run, policy: Policy, scripts: Scripts, folder: Path) -> sp
         collect_output=policy.collect_output,
         masks=sealing.seal(run.account),
     )
+
+
+def _copied(scripts: Scripts, folder: Path) -> Mapping[Phase, Sequence[Path]]:
+    """Copy after and complete to the spool folder; a phase whose file was replaced meanwhile is left out."""
+    copies: dict[Phase, Sequence[Path]] = {}
+    for phase in (Phase.AFTER, Phase.COMPLETE):
+        path = scripts.found.get(phase)
+        if path is None:
+            continue
+        copy = folder / phase
+        try:
+            copy.unlink(missing_ok=True)
+            storage.copy(scripts.folder, path, copy, scripts.identity)
+        except OSError as error:
+            why = f"{shown(path.name)} could not be copied ({error.strerror}), so it is not run: look at the file."
+            scripts.leave_out(phase, Outcome.CRASHED, why)
+        else:
+            copies[phase] = (copy,)
+    scripts.without_after()
+    return copies
 
 
 def _environment(run: Run, policy: Policy, account: LinuxAccount | None) -> Mapping[str, str]:

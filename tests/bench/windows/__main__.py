@@ -71,7 +71,7 @@ def _open(folder: Path, name: str, script: Path) -> Guard:
     lock = spool.try_lock(spooled)
     if lock is None:
         raise RuntimeError("Somebody else holds the lock of a window that was just made.")
-    guard = Guard(spooled, runtime, lock)
+    guard = Guard(spooled, runtime, lock, as_itself=True)
     if not guard.wait_until_ready():
         raise RuntimeError("The guard was not preloaded: it would weigh more than in the server.")
     return guard

@@ -1,16 +1,19 @@
+import errno
 import os
 import shutil
 import stat
 import subprocess
 import sys
+import tempfile
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pytest_django import Settings
 
-from n2wbackup.lib import home
+from n2wbackup.lib import home, memory
 
 
 @pytest.fixture(autouse=True)
@@ -74,42 +77,57 @@ def test_the_runtime_folder_is_closed_again_when_somebody_opened_it() -> None:
     assert stat.S_IMODE(home.runtime().stat().st_mode) == 0o700
 
 
-def test_a_link_in_place_of_the_runtime_folder_is_refused(tmp_path: Path) -> None:
+def test_what_somebody_else_put_under_its_name_is_left_alone(tmp_path: Path) -> None:
+    taken = home.runtime_of(tmp_path)
     trap = tmp_path / "trap"
     trap.mkdir(mode=0o755)
-    home.runtime_of(tmp_path).symlink_to(trap)
+    taken.symlink_to(trap)
 
-    with pytest.raises(home.RuntimeFolderError, match="a link or a file, not our folder"):
-        home.runtime()
+    folder = home.runtime()
 
+    assert folder != taken
+    assert folder.name.startswith(f"{taken.name}.")
     assert stat.S_IMODE(trap.stat().st_mode) == 0o755
+    folder.rmdir()
+    taken.unlink()
 
 
-def test_a_file_in_place_of_the_runtime_folder_is_refused(tmp_path: Path) -> None:
-    home.runtime_of(tmp_path).touch()
+def test_a_thaw_has_its_journals_on_disk_where_memory_has_no_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(memory, "PUBLIC", tmp_path / "missing")
 
-    with pytest.raises(home.RuntimeFolderError, match="a link or a file, not our folder"):
-        home.runtime()
+    folder = home.runtime_to_thaw()
+
+    assert folder.is_relative_to(tmp_path / "run")
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    assert home.runtime_to_thaw() == folder
 
 
-def test_a_runtime_folder_of_somebody_else_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    mode_before = 0o755
-    home.runtime().chmod(mode_before)
-    monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
+def test_a_thaw_has_its_temporary_files_on_disk_where_memory_is_full(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, kept = tempfile.mkdtemp, tempfile.tempdir
 
-    with pytest.raises(home.RuntimeFolderError, match="belongs to user id"):
-        home.runtime()
+    def full(**names: Any) -> str:
+        if str(names["dir"]).startswith("/dev/shm"):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return str(real(**names))
 
-    monkeypatch.undo()
-    assert stat.S_IMODE(home.runtime_of(_home()).stat().st_mode) == mode_before
+    monkeypatch.setattr(tempfile, "mkdtemp", full)
+    try:
+        home.keep_temporary_files_in_memory()
+        assert Path(str(tempfile.tempdir)).is_relative_to(tmp_path / "run")
+    finally:
+        tempfile.tempdir = kept
 
 
 def test_a_runtime_folder_on_a_disk_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if home._file_system(tmp_path.stat().st_dev) == "tmpfs":
+    if memory.file_system(tmp_path.stat().st_dev) == "tmpfs":
         pytest.skip("the tests' own temporary folder is in memory")
-    monkeypatch.setattr(home, "_MEMORY", tmp_path)
+    monkeypatch.setattr(memory, "PUBLIC", tmp_path)
 
     with pytest.raises(home.RuntimeFolderError, match="not in memory"):
         home.runtime()
@@ -118,7 +136,7 @@ def test_a_runtime_folder_on_a_disk_is_refused(
 def test_a_runtime_folder_that_cannot_be_made_says_what_to_do(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(home, "_MEMORY", tmp_path / "missing")
+    monkeypatch.setattr(memory, "PUBLIC", tmp_path / "missing")
 
     with pytest.raises(home.RuntimeFolderError, match="mount a tmpfs"):
         home.runtime()
@@ -132,7 +150,7 @@ TEMPORARY = """
 import os, sys, tempfile, time
 import django
 django.setup()
-from n2wbackup.lib import home
+from n2wbackup.lib import home, memory
 
 home.keep_temporary_files_in_memory()
 print(tempfile.mkdtemp(), flush=True)

@@ -220,6 +220,13 @@ def test_a_commit_to_sqlite_is_on_disk_and_writers_wait_for_each_other(tmp_path:
         ("N2W_ENCRYPTION_KEYS", ",", "N2W_ENCRYPTION_KEYS has no key in it"),
         ("ALLOWED_HOSTS", "https://b.example.org", "write only the host name, b.example.org"),
         ("DEBUG", "maybe", "DEBUG is neither yes nor no: set it to true or false."),
+        ("N2W_KEEP_OUTPUTS_DAYS", "0", "set it to a number of days from 1 to 36500."),
+        (
+            "N2W_KEEP_COUNTS_DAYS",
+            "100",
+            "N2W_KEEP_COUNTS_DAYS is '100': set it to a number of days from 372",
+        ),
+        ("N2W_KEEP_RUNS_DAYS", "for ever", "N2W_KEEP_RUNS_DAYS is 'for ever'"),
         ("DEBUG", "perhaps", "DEBUG is neither yes nor no: set it to true or false."),
         ("N2W_HOME", "/proc/nowhere", "N2W_HOME is /proc/nowhere, which cannot be created"),
     ],

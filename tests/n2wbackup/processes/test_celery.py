@@ -83,6 +83,7 @@ def test_ticks_expire_before_they_crowd() -> None:
         "policies.tasks.tick": (1.0, 5),
         "policies.tasks.poll": (5.0, 10),
         "policies.tasks.replan": (3600.0, 3000),
+        "policies.tasks.delete_old": (600.0, 500),
         "policies.tasks.reconcile": (crontab(hour="4", minute="17"), 3600),
     }
 
@@ -145,6 +146,22 @@ def test_what_the_guard_imports_brings_neither_django_nor_celery() -> None:
     code = (
         "import sys, n2wbackup.lib.clock, n2wbackup.lib.redaction, n2wbackup.processes.titles\n"
         "print(sorted({'django', 'celery', 'kombu'} & set(sys.modules)))"
+    )
+
+    found = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+
+    assert found.stdout == "[]\n"
+
+
+def test_a_command_that_only_looks_does_not_load_what_it_does_not_need() -> None:
+    code = (
+        "import sys, django; django.setup()\n"
+        "from django.core.management import load_command_class\n"
+        "load_command_class('policies', 'show_run')\n"
+        "costly = {'boto3', 'celery', 'kombu', 'paramiko', 'redis', 'policies.admin'}\n"
+        "print(sorted(costly & set(sys.modules)))"
     )
 
     found = subprocess.run(

@@ -1,6 +1,7 @@
 """The units in deploy/systemd match the supervisor: the two ways to run one server must not drift apart."""
 
 import configparser
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ from pytest_django import Settings
 
 from n2wbackup.lib import home
 from n2wbackup.processes import supervisor
+from tests.ground import components
 
 UNITS = Path(__file__).resolve().parents[3] / "deploy" / "systemd"
 PARTS = ("watchdog", *supervisor.SINGLE)
@@ -69,18 +71,46 @@ def test_whose_guards_thaw_is_ended_alone_and_whatever_dies_is_started_again() -
     assert whole["Service"]["TimeoutStopSec"] == "infinity"
 
 
-def test_no_unit_shuts_scripts_in_and_the_others_are_shut_in_alike() -> None:
-    words = ("Protect", "Private", "Restrict", "NoNew", "Capability", "System", "Lock")
+SHUT_IN = sorted(set(PARTS) - set(WITH_GUARDS))
 
-    def sandbox(name: str) -> dict[str, str]:
-        unit = read(name)["Service"]
-        return {key: value for key, value in unit.items() if key.startswith(words)}
+
+def test_no_unit_shuts_scripts_in() -> None:
+    words = ("Protect", "Private", "Restrict", "NoNew", "Capability", "System", "Lock", "User")
 
     for name in (*(f"n2wbackup-{part}.service" for part in WITH_GUARDS), "n2wbackup.service"):
-        assert sandbox(name) == {}
-    plain = [sandbox(f"n2wbackup-{part}.service") for part in set(PARTS) - set(WITH_GUARDS)]
-    assert all(each == plain[0] for each in plain)
-    assert plain[0]["NoNewPrivileges"] == "yes"
+        assert [key for key in read(name)["Service"] if key.startswith(words)] == []
+
+
+@pytest.mark.parametrize("part", SHUT_IN)
+def test_a_unit_that_runs_no_script_is_exposed_by_2_of_10_at_most(part: str) -> None:
+    analyze = components.program("systemd-analyze")
+    unit = UNITS / f"n2wbackup-{part}.service"
+
+    words = ["security", "--offline=true", "--threshold=20", "--no-pager", str(unit)]
+    done = subprocess.run([analyze, *words], capture_output=True, text=True, check=False)
+
+    if "Unknown" in done.stderr or "unrecognized" in done.stderr:
+        pytest.skip("this systemd-analyze cannot judge a file")
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr
+
+
+@pytest.mark.parametrize("part", SHUT_IN)
+def test_a_unit_that_runs_no_script_cannot_reach_what_a_thaw_executes_and_believes(
+    part: str,
+) -> None:
+    unit = read(f"n2wbackup-{part}.service")["Service"]
+
+    assert unit["ProtectSystem"] == "strict"
+    assert unit["NoNewPrivileges"] == "yes"
+    assert "-/cpmdata/spool" in unit["InaccessiblePaths"].split()
+
+
+def test_the_pages_do_not_run_as_root() -> None:
+    unit = read("n2wbackup-web.service")["Service"]
+
+    assert unit["User"] == "n2wbackup"
+    assert unit["ReadOnlyPaths"].split() == ["-/cpmdata/secrets", "-/cpmdata/server-id"]
+    assert "CAP_SETUID" not in unit["CapabilityBoundingSet"]
 
 
 def test_who_opens_windows_is_stopped_first_and_what_closes_them_last() -> None:

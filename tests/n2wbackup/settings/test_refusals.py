@@ -62,15 +62,6 @@ def test_an_empty_file_of_a_secret_is_refused_and_no_key_is_made(tmp_path: Path)
     assert not (tmp_path / "home" / "secrets" / "secret-key").exists()
 
 
-def test_a_home_whose_id_is_damaged_is_one_sentence(tmp_path: Path) -> None:
-    (tmp_path / "server-id").write_text("garbage\n")
-
-    said = test_settings._refusal(N2W_HOME=str(tmp_path))
-
-    assert "server-id does not contain a UUID: restore it from a backup" in said
-    assert said.count("\n") == 1
-
-
 def test_a_home_that_is_a_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "home").write_text("")
 

@@ -4,21 +4,21 @@ from collections.abc import Iterator
 from uuid import uuid4
 
 import pytest
-from celery import current_app
 from kombu.exceptions import OperationalError
 
+from n2wbackup.celery import app
 from policies.adapters import broker as dispatch
 
 
 @pytest.fixture
 def broker() -> Iterator[None]:
     """Give the broker empty queues, before and after."""
-    with current_app.connection_for_write() as connection:
-        for queue in current_app.amqp.queues.values():
+    with app.connection_for_write() as connection:
+        for queue in app.amqp.queues.values():
             queue(connection.default_channel).declare()
             queue(connection.default_channel).purge()
         yield
-        for queue in current_app.amqp.queues.values():
+        for queue in app.amqp.queues.values():
             queue(connection.default_channel).purge()
 
 
@@ -35,7 +35,7 @@ def test_a_broker_that_is_away_holds_nothing(monkeypatch: pytest.MonkeyPatch) ->
     def away(*_: object, **__: object) -> None:
         raise OperationalError("away")
 
-    with current_app.connection_for_write() as connection:
+    with app.connection_for_write() as connection:
         channel = type(connection.default_channel)
     monkeypatch.setattr(channel, "queue_declare", away)
 

@@ -19,7 +19,7 @@ TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}\+00:00")
 RUN = [
     "id", "policy", "trigger", "attempt", "state", "consistency", "reason", "scheduled_for",
     "due_count", "due_until", "started_at", "fired_at", "ended_at", "retry_at", "freeze_seconds",
-    "hold_seconds", "phases", "targets", "snapshots", "events",
+    "hold_seconds", "outputs_deleted_at", "events_deleted_at", "phases", "targets", "snapshots", "events",
 ]  # fmt: skip
 PHASE = [
     "outcome", "exit_code", "argument", "script", "started_at", "ended_at", "stdout", "stderr",
@@ -27,7 +27,7 @@ PHASE = [
 TARGET = [
     "instance", "volume", "region", "state", "consistency", "reason", "fired_at", "phases",
 ]  # fmt: skip
-SNAPSHOT = ["id", "volume", "instance", "region", "state", "progress"]
+SNAPSHOT = ["id", "volume", "device", "size_gib", "instance", "region", "state", "progress"]
 EVENT = ["at", "state", "text"]
 
 
@@ -50,6 +50,15 @@ def test_a_whole_run_has_the_shape_of_the_contract(backup: Backup) -> None:
     assert (before["argument"], before["script"]) == ("", "before_policy1.sh")
     assert report["phases"]["after"]["argument"] == "1"
     assert json.loads(json.dumps(report)) == report
+
+
+def test_every_text_is_harmless_for_whoever_prints_it(backup: Backup) -> None:
+    backup.scripts(before=r"printf 'one\n\033[2J\302\2332J\342\200\256'; printf '\377' >&2")
+
+    before = backup.report(backup.to_end())["phases"]["before"]
+
+    assert before["stdout"] == "one\n" + r"\x1b[2J\x9b2J\u202e"
+    assert before["stderr"] == "\N{REPLACEMENT CHARACTER}"
 
 
 def times(found: Any) -> list[Any]:

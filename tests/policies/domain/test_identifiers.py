@@ -84,3 +84,15 @@ def test_what_is_no_secret_is_told_without_it(text: str) -> None:
 )
 def test_an_arn_of_something_else_says_what_it_names(arn: str, what: str) -> None:
     assert identifiers.why_no_role_arn(arn) == what
+
+
+@pytest.mark.parametrize("text", ["lab", "Zürich 東京", "⚠️ prod"])
+def test_a_label_is_what_people_can_see(text: str) -> None:
+    assert identifiers.is_label(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["", " lab", "a/b", "a\x1b", "a\u202eb", "a\u200bb", "\u3164", "a\u2800", "a\ufe01"]
+)
+def test_a_label_hides_nothing(text: str) -> None:
+    assert not identifiers.is_label(text)

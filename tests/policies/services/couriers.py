@@ -3,7 +3,6 @@
 What a courier may not do, and that it is ended where it takes too long, is the contract suite's business.
 """
 
-import logging
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -17,8 +16,7 @@ def within(job: dict[str, Any], _seconds: float) -> Iterable[dict[str, object]]:
     """Do what the job says, in threads, as the program does."""
     from policies.adapters import courier  # noqa: PLC0415  # reads a library that few tests need
 
-    logger = logging.getLogger("apprise")
-    logger.handlers, logger.propagate = [courier._Ear(logging.WARNING)], False
+    courier.listen()
     checked: list[dict[str, object]] = [
         {"problem": courier._heard(lambda url=url: courier._plugin(url) and "", url)}
         for url in job.get("check", [])

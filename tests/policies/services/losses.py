@@ -37,7 +37,9 @@ def stop_guard_and_die(guard: Guard, *_: object) -> NoReturn:
     leave_and_die(guard)
 
 
-def drop_lock_and_die(_folder: Path, _runtime: Path, lock: int, *_: object) -> NoReturn:
+def drop_lock_and_die(
+    _folder: Path, _runtime: Path, lock: int, *_: object, **__: object
+) -> NoReturn:
     """Die, and have the kernel close the lock, as it does for a process."""
     os.close(lock)
     raise DiedError

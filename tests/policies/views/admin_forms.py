@@ -26,7 +26,7 @@ def policy_form(policy: Policy, *targets: dict[str, str], **values: object) -> d
     """Return the form data for the policy, with these targets after its own."""
     form: dict[str, object] = {
         "owner": policy.owner_id,
-        **{name: getattr(policy, name) for name in fields.RANGES},
+        **{name: getattr(policy, name) for name in (*fields.RANGES, *fields.CHOICES)},
         "name": policy.name,
         "account": policy.account_id,
         "enabled": "on",

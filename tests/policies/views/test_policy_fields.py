@@ -25,11 +25,13 @@ NUMBERS = [
 PAGE = "/policies/alice/policy1/"
 
 
-def other(field: Setting) -> int:
-    return field.default + 1 if field.kind == Kind.NUMBER else not field.default
+def other(field: Setting) -> int | str:
+    if field.kind == Kind.CHOICE:
+        return next(choice for choice, _ in field.choices if choice != field.default)
+    return int(field.default) + 1 if field.kind == Kind.NUMBER else not field.default
 
 
-def document(field: Setting, value: int) -> str:
+def document(field: Setting, value: int | str) -> str:
     said = fields.nested([field], lambda _: value)
     return json.dumps({"policies": [{"owner": "alice", "name": "policy1", **said}]})
 
@@ -40,13 +42,21 @@ def held(tree: dict[str, Any], key: str) -> Any:
     return tree
 
 
-def test_the_table_has_every_number_and_truth_that_people_enter_and_the_models_defaults() -> None:
+def test_the_table_has_every_setting_that_people_enter_and_the_models_defaults() -> None:
     found = {
         column.name: (type(column), column.default)
         for column in Policy._meta.concrete_fields
-        if column.editable and isinstance(column, models.BooleanField | models.PositiveIntegerField)
+        if column.editable
+        and (
+            isinstance(column, models.BooleanField | models.PositiveIntegerField)
+            or getattr(column, "choices", None)
+        )
     }
-    kinds = {Kind.NUMBER: models.PositiveIntegerField, Kind.TRUTH: models.BooleanField}
+    kinds = {
+        Kind.NUMBER: models.PositiveIntegerField,
+        Kind.TRUTH: models.BooleanField,
+        Kind.CHOICE: models.CharField,
+    }
 
     assert found == {each.column: (kinds[each.kind], each.default) for each in fields.POLICY}
 
@@ -60,7 +70,7 @@ def test_the_table_of_targets_has_every_column_that_people_enter() -> None:
 
 @pytest.mark.parametrize("field", NUMBERS)
 def test_a_default_is_within_its_range(field: Setting) -> None:
-    assert field.low <= field.default <= field.high
+    assert field.low <= int(field.default) <= field.high
 
 
 @pytest.mark.parametrize("field", TABLE)
@@ -90,6 +100,17 @@ def test_a_number_beyond_its_range_is_told_at_its_key(policy: Policy, field: Set
         ((place, sentence),) = caught.value.mistakes
         assert place.field == f"policies[0].{field.key}"
         assert f"This is {value} but must be from {field.low} to {field.high}" in sentence
+
+
+def test_a_choice_that_is_none_is_told_at_its_key(policy: Policy) -> None:
+    (field,) = [field for field in fields.POLICY if field.kind == Kind.CHOICE]
+
+    with pytest.raises(applying.MistakesError) as caught:
+        applying.apply(document(field, "perfect"), {})
+
+    ((place, sentence),) = caught.value.mistakes
+    assert place.field == "policies[0].success_requires"
+    assert "This is 'perfect' but must be one of auto, application, crash: correct it." in sentence
 
 
 @pytest.mark.parametrize("field", TABLE)
@@ -125,4 +146,4 @@ def test_words_name_the_unit_or_what_is_done(policy: Policy) -> None:
     assert rows["max_freeze_seconds"] == "77 s"
     assert rows["scripts.collect_output"] == "not kept"
     assert rows["scripts.enabled"] == "run, from the folder alice"
-    assert rows["retries.count"] == "0"
+    assert rows["retries.count"] == "2"

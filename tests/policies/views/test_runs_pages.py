@@ -207,7 +207,20 @@ def test_many_runs_and_snapshots_cost_as_many_queries_as_one(
     client = page.client_of(policy.owner)
     runs = [_filled(_run(policy, created_at=NIGHT + timedelta(days=n))) for n in range(5)]
 
+    client.get("/")  # the first page of a session notes when it began
+
     with django_assert_num_queries(QUERIES_OF_A_LIST):
         client.get("/runs/")
     with django_assert_num_queries(QUERIES_OF_A_RUN):
         client.get(f"/runs/{runs[0].pk}/")
+
+
+def test_the_page_says_beside_a_phase_why_its_script_could_not_run(
+    client: Client, alice: User, policy: Policy
+) -> None:
+    run = _run(policy, script_problems={"after": "after_nightly.sh is <a> folder."})
+    client.force_login(alice)
+
+    text = client.get(f"/runs/{run.pk}/").content.decode()
+
+    assert text.count("after_nightly.sh is &lt;a&gt; folder.") == 1

@@ -120,7 +120,7 @@ class Stage:
     def guard(self, single: tuple[Phase, str, int] | None = None) -> Guard:
         lock = spool.try_lock(self.spooled)
         assert lock is not None
-        return Guard(self.spooled, self.runtime, lock, (SECRET,), single)
+        return Guard(self.spooled, self.runtime, lock, (SECRET,), single, as_itself=True)
 
     def standing(self) -> thaw.Standing:
         return thaw.look(self.spooled, self.runtime)[1]
@@ -133,7 +133,7 @@ class Stage:
         until(lambda: linux.boottime() >= due.at)
         lock = spool.try_lock(self.spooled)
         assert lock is not None
-        guard = thaw.start(self.spooled, self.runtime, lock, due, (SECRET,))
+        guard = thaw.start(self.spooled, self.runtime, lock, due, (SECRET,), as_itself=True)
         guard.wait_until_done(SECONDS)
         guard.release()
         until(lambda: not spool.is_held(self.spooled))

@@ -84,7 +84,7 @@ import sys, time
 from pathlib import Path
 from scripts_admin.guard import keeper, spool
 folder, runtime = map(Path, sys.argv[1:])
-guard = keeper.Guard(folder, runtime, spool.try_lock(folder))
+guard = keeper.Guard(folder, runtime, spool.try_lock(folder), as_itself=True)
 guard.wait_until_ready()
 guard.go()
 guard.before(10)

@@ -135,6 +135,8 @@ def _truths(bed: Bed, run: str, shown: dict[str, Any]) -> Iterator[str]:
         for phase in ("before", "after"):
             if shown["phases"][phase]["outcome"] != "succeeded":
                 yield f"{phase} did not succeed, and the run is called application"
+    elif shown["state"] == "succeeded":
+        yield "the run is only crash-consistent, and succeeded"
     elif thaw_by not in {"", "worker"} and "automatic" not in shown["reason"]:
         yield f"the reason does not tell that the thaw was automatic: {shown['reason']!r}"
 

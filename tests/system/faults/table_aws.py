@@ -8,7 +8,7 @@ from tests.system.faults.table import FINE, Expected, Fault, Strike
 NO_WINDOW = Expected("", "failed", "none", fires=0, afters=0)
 NOT_MADE = Expected("1", "failed", "none", fires=0)
 NOBODY_KNOWS = Expected("1", "failed", "none", fires=0, unknown_answer=True)
-FOUND = Expected("1", "succeeded", "crash", reason="found by their tag")
+FOUND = Expected("1", "partial", "crash", reason="found by their tag")
 HALF = Expected("1", "partial", "crash")
 HANG_SECONDS = 3600.0
 # No window is begun with credentials that end sooner than two minutes after it must be over.

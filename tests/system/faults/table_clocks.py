@@ -18,21 +18,6 @@ from tests.system.faults.table_stores import say_again
 from tests.system.product import ROOT
 
 EVERY = {moment.name: FINE for moment in moments.ALL}
-WORKER = (
-    "celery",
-    "--app",
-    "n2wbackup",
-    "--quiet",
-    "worker",
-    "--queues",
-    "freeze",
-    "--hostname",
-    "second@%h",
-    "--pool",
-    "threads",
-    "--concurrency",
-    "4",
-)
 
 
 def _jump(offset: str) -> Strike:
@@ -65,7 +50,7 @@ def _second(*words: str) -> Strike:
         bed.others.add(process.pid)
         bed.helpers.callback(bed.others.discard, process.pid)
         bed.helpers.callback(processes.stop, process)
-        title = f"n2wbackup {'watchdog' if 'watchdog' in words else words[4]}".encode()
+        title = f"n2wbackup {words[1]}".encode()
         bed.wait_until(lambda: bed.shows(process.pid).startswith(title.decode()), "the second one")
 
     return prepare
@@ -102,12 +87,12 @@ FAULTS = (
     Fault(
         "two beats",
         {"waiting": FINE},
-        prepare=_second("celery", "--app", "n2wbackup", "--quiet", "beat"),
+        prepare=_second("n2wbackup", "beat"),
     ),
     Fault(
         "two workers are given the same run many times",
         EVERY,
-        prepare=_second(*WORKER),
+        prepare=_second("n2wbackup", "worker", "freeze", "4"),
         strike=say_again,
         promised=1.0,
         quick="preparing",

@@ -14,7 +14,7 @@ AUTOMATIC = "automatic"
 # before had not ended: it is ended, and after comes a second time.
 CUT = Expected("0", "failed", "none", fires=0, afters=2, unknown_answer=True)
 NOT_FIRED = Expected("1", "failed", "none", fires=0, unknown_answer=True, reason=AUTOMATIC)
-LATE = Expected("1", "succeeded", "crash", reason=AUTOMATIC)
+LATE = Expected("1", "partial", "crash", reason=AUTOMATIC)
 AFTER_LOST = Expected("1", "partial", "crash", afters=2, reason="after interrupted")
 COMPLETE_LOST = Expected("1", "partial", "application", "1", reason="complete interrupted")
 REBOOTED = {
@@ -155,7 +155,7 @@ FAULTS = (
             "between": NOT_FIRED,
             "call": LATE,
             "returned": LATE,
-            "after": Expected("1", "succeeded", "crash"),
+            "after": Expected("1", "partial", "crash"),
         },
         strike=lambda bed, _: bed.kill(WORKERS),
         promised=1.0,

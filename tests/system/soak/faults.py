@@ -15,12 +15,11 @@ from tests.system.soak.estate import Estate
 # How a run may end: its state and its consistency.
 End = tuple[str, str]
 FINE: End = ("succeeded", "application")
-LATE: End = ("succeeded", "crash")
-HALF: End = ("partial", "crash")
+LATE: End = ("partial", "crash")
 COMPLETE_LOST: End = ("partial", "application")
 NOTHING: End = ("failed", "none")
 THAWED_BY_GUARD = frozenset({LATE, NOTHING})
-ANYTHING = frozenset({LATE, HALF, COMPLETE_LOST, NOTHING})
+ANYTHING = frozenset({LATE, COMPLETE_LOST, NOTHING})
 
 FREEZER, WORKER, TICKER = (
     "n2wbackup worker freeze",

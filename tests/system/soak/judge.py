@@ -159,6 +159,8 @@ def _untrue(run: Run, marks: list[Mark]) -> Iterator[str]:
     fine = {run.phases.get(phase) for phase in ("before", "after")} == {"succeeded"}
     if run.consistency == "application" and (is_automatic or not fine):
         yield f"thawed by {run.thaw_by}, {run.phases}, and it is called application"
+    if run.state == "succeeded" and run.consistency != "application":
+        yield "it succeeded with less than its policy requires"
     yield from _untrue_phases(run, marks)
     yield from _untrue_snapshots(run, marks)
 

@@ -45,6 +45,7 @@ def retagged(evidence: Evidence) -> None:
 def thawed_late(evidence: Evidence) -> None:
     run = first(evidence)
     run.thaw_by, run.consistency, run.reason = "lost", "crash", "the thaw was automatic (lost)"
+    run.state = "partial"
     marks = first_marks(evidence)
     marks[:] = [dataclasses.replace(m, argument="0") if m.phase == "complete" else m for m in marks]
     retagged(evidence)

@@ -74,6 +74,8 @@ class Kept:
             path.chmod(0o711)
         for path in window.iterdir():
             path.chmod(0o500 if path.name in PHASES else 0o600)
+        for path in (home / "server-id", *(home / "secrets").iterdir()):
+            path.chmod(0o600)
 
     def load(self, home: Path, url: str, fill: Mapping[str, str]) -> None:
         """Put the rows into the empty database."""

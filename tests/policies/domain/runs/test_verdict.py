@@ -119,10 +119,63 @@ def test_a_cancelled_run_is_cancelled_whatever_it_has_made() -> None:
 
 
 def test_a_test_succeeds_when_what_it_tried_did() -> None:
-    test = Facts(is_test=True, after=Outcome.SUCCEEDED, before=Outcome.MISSING)
+    test = replace(FINE, is_test=True, targets=())
 
     assert verdict.end_state(test) == State.SUCCEEDED
     assert verdict.end_state(replace(test, after=Outcome.FAILED)) == State.FAILED
     assert verdict.end_state(replace(test, complete=Outcome.TIMED_OUT)) == State.FAILED
     assert verdict.end_state(replace(test, targets=(NOTHING,))) == State.FAILED
+    assert verdict.end_state(replace(test, thawed_on_request=False)) == State.FAILED
     assert verdict.run_consistency(test) == Consistency.NONE
+
+
+@pytest.mark.parametrize("phase", ["", "before", "after", "complete"])
+def test_a_test_of_which_nothing_bad_is_known_has_failed_as_nothing_good_is(phase: str) -> None:
+    assert verdict.end_state(Facts(is_test=True, test_phase=phase)) == State.FAILED
+    gone = Outcome.MISSING
+    test = Facts(gone, gone, gone, thawed_on_request=True, is_test=True, test_phase=phase)
+    assert verdict.end_state(test) == State.FAILED
+
+
+@pytest.mark.parametrize("phase", ["before", "after", "complete"])
+def test_a_test_of_one_phase_asks_for_no_other_but_after_follows_before(phase: str) -> None:
+    before, after, complete = (
+        Outcome.SUCCEEDED if one == phase else Outcome.NOT_RUN for one in phases.Phase
+    )
+    test = Facts(before, after, complete, thawed_on_request=True, is_test=True, test_phase=phase)
+
+    expected = State.FAILED if phase == "before" else State.SUCCEEDED
+    assert verdict.end_state(test) == expected
+    assert verdict.end_state(replace(test, after=Outcome.SUCCEEDED)) == State.SUCCEEDED
+
+
+@pytest.mark.parametrize(
+    ("wish", "has_before", "expected"),
+    [
+        ("auto", True, Consistency.APPLICATION),
+        ("auto", False, Consistency.CRASH),
+        ("application", False, Consistency.APPLICATION),
+        ("crash", True, Consistency.CRASH),
+    ],
+)
+def test_a_before_script_requires_application_unless_the_policy_says_otherwise(
+    wish: str, *, has_before: bool, expected: Consistency
+) -> None:
+    assert verdict.required(wish, has_before=has_before) == expected
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        replace(FINE, targets=(GOOD, LATE)),
+        replace(FINE, thawed_on_request=False),
+        replace(FINE, after=Outcome.MISSING),
+    ],
+)
+def test_whole_sets_that_are_only_crash_consistent_are_partial_where_more_is_required(
+    facts: Facts,
+) -> None:
+    assert verdict.end_state(facts) == State.SUCCEEDED
+    asked = replace(facts, required=Consistency.APPLICATION)
+    assert verdict.end_state(asked) == State.PARTIAL
+    assert verdict.complete_argument(asked) == verdict.complete_argument(facts)

@@ -239,19 +239,6 @@ def test_a_url_that_cannot_be_decrypted_keeps_no_other_receiver_from_being_told(
     assert "N2W_ENCRYPTION_KEYS" in lost.reason
 
 
-def test_old_alarms_are_forgotten_and_those_on_their_way_are_not(policy: Policy) -> None:
-    fail(policy)
-    delivering.spread()
-    tell("json://127.0.0.1:1/x", policy=policy)
-    freeze(policy)
-    delivering.spread()
-
-    with time_machine.travel(clock.now() + delivering.KEPT + timedelta(days=1)):
-        delivering.forget_old()
-
-    assert [alarm.kind for alarm in Alarm.objects.all()] == ["may_be_frozen"]
-
-
 def test_a_run_counts_as_told_once_each_receiver_was_tried(policy: Policy, hook: Webhook) -> None:
     tell(f"{hook.json_url}/x", policy=policy)
     freeze(policy)

@@ -210,7 +210,7 @@ def test_a_lost_answer_is_adopted_by_its_tag(backup: Backup) -> None:
     run = backup.complete(backup.settle(run))
 
     # Nobody knows whether they were created before the thaw.
-    assert (run.state, run.consistency) == (State.SUCCEEDED, "crash")
+    assert (run.state, run.consistency) == (State.PARTIAL, "crash")
     assert "found by their tag" in run.reason
     assert len(backup.calls("fire")) == 1
 
@@ -314,3 +314,43 @@ def test_settling_tells_the_history(backup: Backup, waiting: Run) -> None:
     backup.settle(waiting)
 
     assert story(waiting)[-1] == "every snapshot is completed or failed"
+
+
+KEY_DENIED = "Given key ID is not accessible"
+
+
+def test_what_aws_says_of_a_failed_snapshot_stands_in_the_reason(
+    backup: Backup, waiting: Run
+) -> None:
+    backup.cloud.advance("error", f"{KEY_DENIED}.\n")
+
+    run = backup.complete(backup.settle(waiting))
+
+    first, second = snapshots_of(run)
+    assert run.reason == (
+        f"{backup.instance.instance_id}: Not every snapshot was completed: {first} (error: AWS says "
+        f'"{KEY_DENIED}"), {second} (error: AWS says "{KEY_DENIED}"). Allow the account to use the volumes\' KMS '
+        "keys, then run the policy again."
+    )
+
+
+def test_what_aws_says_is_kept_short_and_storable(backup: Backup, waiting: Run) -> None:
+    backup.cloud.advance("error", "a\0b " + "c" * 10_000)
+
+    run = backup.complete(backup.settle(waiting))
+
+    assert "a�b ccc" in run.reason
+    assert len(run.reason) < 1_000
+
+
+def test_a_lost_answers_text_gives_way_to_what_aws_has_told_since(backup: Backup) -> None:
+    run = lost(backup, done=True)
+    backup.settle(run)
+    assert "No answer came" not in target(run).reason
+    backup.cloud.advance("error", KEY_DENIED)
+
+    run = backup.complete(backup.settle(run))
+
+    assert "No answer came" not in run.reason
+    assert "found by their tag" in run.reason
+    assert KEY_DENIED in run.reason

@@ -5,8 +5,8 @@ from uuid import UUID
 
 import pytest
 import time_machine
-from celery import current_app
 
+from n2wbackup.celery import app
 from n2wbackup.lib import clock
 from policies import tasks
 from policies.domain.errors import NotFoundError, ThrottledError
@@ -56,7 +56,7 @@ def test_completes_own_task_tells_the_end_and_sends_no_other_hint(
     backup: Backup, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sent: list[str] = []
-    monkeypatch.setattr(current_app, "send_task", lambda name, **_: sent.append(name))
+    monkeypatch.setattr(app, "send_task", lambda name, **_: sent.append(name))
     backup.scripts()
     run = backup.window()
     backup.cloud.advance()

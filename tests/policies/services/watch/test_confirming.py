@@ -1,12 +1,17 @@
 """A person's confirmation that an application is thawed."""
 
-import pytest
+from datetime import timedelta
+from pathlib import Path
 
-from n2wbackup.lib import clock
+import pytest
+import time_machine
+
+from n2wbackup.lib import clock, home
 from policies.domain.errors import RefusedError
 from policies.domain.runs.sequence import State
 from policies.models import Policy, WindowLease
 from policies.services.watch import abandoned, confirming
+from scripts_admin.guard import spool
 from tests import factories
 from tests.policies.services.backup import Backup, state, story
 
@@ -41,6 +46,30 @@ def test_a_word_ends_the_repetitions_of_after(backup: Backup) -> None:
     backup.cloud.advance()
     assert backup.complete(backup.settle(run)).state == State.PARTIAL
     assert backup.marks[-1] == "complete 0"
+
+
+def test_a_word_that_comes_where_the_spool_is_out_of_reach_ends_the_repetitions_too(
+    backup: Backup, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    backup.scripts(after="exit 1")
+    run = backup.window()
+    backup.policy.refresh_from_db()
+    hidden = home.spool().rename(tmp_path / "hidden")  # as the sandbox of the pages shows it
+    home.spool()
+
+    confirming.confirm(backup.policy, by="bob")
+
+    home.spool().rmdir()
+    hidden.rename(home.spool())
+    note = home.spool().parent / "confirmed" / str(run.pk)
+    assert note.exists()
+    thawer = abandoned.Thawer(home.spool(), home.runtime())
+    with time_machine.travel(clock.now() + timedelta(hours=1)):
+        assert thawer.turn() == 0
+    assert thawer.reap()
+    assert not note.exists()
+    assert (backup.spooled(run) / spool.SETTLED).exists()
+    assert backup.marks == ["before", "after 1"]
 
 
 def test_a_word_takes_the_mark_of_a_thaw_that_was_given_up(backup: Backup) -> None:

@@ -308,7 +308,7 @@ def test_a_snapshot_that_came_after_the_deadline_is_never_consistent(
     run = backup.to_end()
 
     assert backup.marks == ["before", "after 1", "complete 0"]
-    assert (run.state, run.consistency) == (State.SUCCEEDED, "crash")
+    assert (run.state, run.consistency) == (State.PARTIAL, "crash")
     assert run.thaw_by == "deadline"
     assert "automatic (deadline)" in run.reason
 

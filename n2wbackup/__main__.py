@@ -1,0 +1,49 @@
+"""The programs of Celery: `python -m n2wbackup beat`, and `python -m n2wbackup worker QUEUE THREADS`.
+
+Celery's own command line would load all its commands and a shell into each program. This is the
+`__main__` of a package, because multiprocessing does not run such a file again in the guards.
+"""
+
+import logging
+import platform
+import sys
+
+
+def main(program: str, *words: str) -> int:
+    """Run the program until it is told to stop; return its exit code."""
+    from n2wbackup.lib import garbage  # noqa: PLC0415 - before all that is large
+
+    garbage.leave_modules()
+    return beat() if program == "beat" else worker(*words)
+
+
+def beat() -> int:
+    """Send what the schedule says."""
+    from n2wbackup.celery import app  # noqa: PLC0415
+    from n2wbackup.processes import beat as at  # noqa: PLC0415
+
+    at.run(app)
+    return 0
+
+
+def worker(queue: str, threads: str) -> int:
+    """Do the tasks of one queue, in threads."""
+    from n2wbackup.celery import app  # noqa: PLC0415
+
+    made = app.Worker(
+        hostname=f"{queue}@{platform.node()}",
+        queues=[queue],
+        pool_cls="threads",
+        concurrency=int(threads),
+        loglevel=logging.INFO,
+        quiet=True,
+        without_gossip=True,
+        without_mingle=True,
+        without_heartbeat=True,
+    )
+    made.start()
+    return made.exitcode or 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))

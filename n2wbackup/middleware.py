@@ -1,0 +1,69 @@
+"""What holds for every page: refusals, headers, and the end of an idle session."""
+
+from collections.abc import Callable
+
+from django.conf import settings
+from django.contrib.auth import SESSION_KEY, logout
+from django.core.exceptions import SuspiciousOperation
+from django.http import HttpRequest, HttpResponse
+
+from n2wbackup.lib import clock
+
+Page = Callable[[HttpRequest], HttpResponse]
+
+ENDED = "session_ended"  # tells the login page why the person has to log in again
+_BEGAN, _SEEN = "began_at", "seen_at"
+_NOTED_EVERY_SECONDS = 60  # a write for each page would be too much
+
+
+def refuse_null(get_response: Page) -> Page:
+    """Refuse a zero byte in an address: no row can contain one, and PostgreSQL would break the page."""
+
+    def page(request: HttpRequest) -> HttpResponse:
+        if "\0" in request.path or "%00" in request.META.get("QUERY_STRING", ""):
+            raise SuspiciousOperation("the address contains a zero byte")
+        return get_response(request)
+
+    return page
+
+
+def add_headers(get_response: Page) -> Page:
+    """Add the headers that Django does not know.
+
+    HSTS is added to every answer: behind a proxy that ends TLS, Django sees plain HTTP and would leave it out.
+    Browsers ignore it in an answer that came over plain HTTP.
+    """
+
+    def page(request: HttpRequest) -> HttpResponse:
+        response = get_response(request)
+        response.headers.setdefault("Permissions-Policy", settings.PERMISSIONS_POLICY)
+        if settings.SECURE_HSTS_SECONDS:
+            value = f"max-age={settings.SECURE_HSTS_SECONDS}"
+            response.headers.setdefault("Strict-Transport-Security", value)
+        return response
+
+    return page
+
+
+def end_idle_sessions(get_response: Page) -> Page:
+    """Log a person out who has not asked for a page for long, or who logged in very long ago."""
+
+    def page(request: HttpRequest) -> HttpResponse:
+        if SESSION_KEY in request.session:
+            now = int(clock.now().timestamp())
+            if _is_over(request, now):
+                logout(request)
+                request.session[ENDED] = True
+            elif abs(now - request.session.get(_SEEN, 0)) >= _NOTED_EVERY_SECONDS:
+                request.session[_SEEN] = now
+                request.session.setdefault(_BEGAN, now)
+                request.session.pop(ENDED, None)
+        return get_response(request)
+
+    return page
+
+
+def _is_over(request: HttpRequest, now: int) -> bool:
+    seen, began = request.session.get(_SEEN, now), request.session.get(_BEGAN, now)
+    idle = now - seen > settings.N2W_SESSION_IDLE_MINUTES * 60
+    return bool(idle or now - began > settings.SESSION_COOKIE_AGE)

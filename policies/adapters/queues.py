@@ -1,0 +1,36 @@
+"""The broker's queues, by Celery.
+
+Celery takes a tenth of a second to load. So `broker` loads this module with the first hint; processes
+that stay load it at their start.
+"""
+
+import logging
+from uuid import UUID
+
+from kombu.exceptions import ChannelError, OperationalError
+from redis.exceptions import RedisError
+
+from n2wbackup.celery import app
+
+log = logging.getLogger(__name__)
+
+
+def put(task: str, run_id: UUID) -> None:
+    """Put the hint into its queue. No failure is raised, only logged: the row has changed already."""
+    try:
+        app.send_task(task, args=[str(run_id)], retry=False)
+    except OperationalError:
+        log.warning("the broker is away; the next tick sends %s of %s again", task, run_id)
+    except Exception:
+        log.exception("%s of %s could not be sent; the next tick sends it again", task, run_id)
+
+
+def holds(task: str) -> bool:
+    """Tell whether the task's queue has hints that no worker has taken."""
+    queue = app.amqp.router.route({}, task)["queue"]
+    with app.connection_for_write() as connection:
+        try:
+            held = queue(connection.default_channel).queue_declare(passive=True)
+        except (OperationalError, ChannelError, RedisError, OSError):
+            return False  # no such list, which means an empty one, or the broker is away
+        return bool(held.message_count)

@@ -1,0 +1,59 @@
+"""Whether the scripts of policies can run: asked at any time, with the answers that a run would get."""
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from policies.domain.errors import InputError
+from policies.models import Policy
+from scripts_admin import linux_accounts
+from scripts_admin.folders import linting, storage
+from scripts_admin.folders.linting import Level, Remark
+from scripts_admin.linux_accounts import AccountError
+from scripts_admin.models import Folder, User
+
+
+@dataclass(frozen=True, slots=True)
+class Linted:
+    """A folder and what is wrong in it; `problem` is a sentence if none of its scripts can run."""
+
+    folder: str
+    policies: list[str]
+    problem: str = ""
+    remarks: list[Remark] = field(default_factory=list)
+
+    @property
+    def is_fine(self) -> bool:
+        """Tell whether every script can run; warnings do not count."""
+        return not self.problem and all(each.level != Level.ERROR for each in self.remarks)
+
+
+def everything(owner: str = "") -> list[Linted]:
+    """Look at the scripts of every policy, or of one owner's; InputError if there is no such user."""
+    rows = Policy.objects.select_related("folder").filter(scripts_enabled=True)
+    if owner:
+        if not User.objects.filter(username=owner).exists():
+            message = f"There is no user {owner}: give the name of a user who owns policies."
+            raise InputError(message)
+        rows = rows.filter(owner__username=owner)
+    found: Mapping[Folder, list[str]] = defaultdict(list)
+    for policy in rows.order_by("folder__name", "name"):
+        found[policy.folder].append(policy.name)
+    return [_folder(folder, policies) for folder, policies in found.items()]
+
+
+def _folder(folder: Folder, policies: list[str]) -> Linted:
+    try:
+        account = linux_accounts.script_account(folder)
+        identity = linux_accounts.to_become(account)
+    except AccountError as error:
+        return Linted(folder.name, policies, str(error))
+    environment = {
+        "PATH": storage.SCRIPT_PATH,
+        "LANG": "C.UTF-8",
+        "HOME": account.home,
+        "USER": account.identity.name,
+    }
+    return Linted(
+        folder.name, policies, remarks=linting.look(folder, policies, identity, environment)
+    )

@@ -1,0 +1,135 @@
+"""Old rows are deleted, a few at a time, so that no window waits for the database.
+
+How old is old: `n2wbackup/settings/ages.py`. A run with snapshots that may still exist is a restore
+point; it stays with its targets and snapshots.
+"""
+
+import logging
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.contrib.sessions.models import Session
+from django.db import transaction
+from django.db.models import Exists, F, OuterRef, Q, QuerySet
+
+from n2wbackup.lib import clock
+from policies.models import (
+    Alarm,
+    AlarmDelivery,
+    DailyCount,
+    Description,
+    PhaseResult,
+    Policy,
+    Run,
+    RunEvent,
+    RunSnapshot,
+    RunTarget,
+)
+
+log = logging.getLogger(__name__)
+
+RUNS_AT_ONCE = 50  # one transaction; a run has about twenty rows
+ROWS_AT_ONCE = 500
+TURNS = 20  # at most so many transactions of a kind per tick
+
+_EXISTING = [RunSnapshot.State.PENDING, RunSnapshot.State.COMPLETED, RunSnapshot.State.TIMED_OUT]
+
+
+def tick() -> Mapping[str, int]:
+    """Delete what is too old; return the number of runs or rows of each kind."""
+    now = clock.now()
+    deleted = {kind: _delete(delete, _before(now, kind)) for kind, delete in _KINDS.items()}
+    deleted["descriptions"] = _delete(_descriptions, _before(now, "runs"))
+    deleted["sessions"] = _delete(_sessions, now)
+    told = {kind: count for kind, count in deleted.items() if count}
+    if told:
+        log.info("deleted because of their age: %s", told)
+    return deleted
+
+
+def _before(now: datetime, kind: str) -> datetime:
+    return now - timedelta(days=settings.N2W_KEEP_DAYS[kind])
+
+
+def _delete(delete: Callable[[datetime], int], before: datetime) -> int:
+    """Repeat a deletion until nothing is left or the tick has done enough; return the sum."""
+    total = 0
+    for _ in range(TURNS):
+        with transaction.atomic():
+            count = delete(before)
+        if not count:
+            break
+        total += count
+    return total
+
+
+def _outputs(before: datetime) -> int:
+    """Delete what the scripts of old runs printed; their results stay."""
+    old = _first(Run.objects.filter(ended_at__lt=before, outputs_deleted_at=None))
+    PhaseResult.objects.filter(run__in=old).update(stdout="", stderr="")
+    return Run.objects.filter(pk__in=old).update(outputs_deleted_at=clock.now())
+
+
+def _events(before: datetime) -> int:
+    old = _first(Run.objects.filter(ended_at__lt=before, events_deleted_at=None))
+    RunEvent.objects.filter(run__in=old).delete()
+    return Run.objects.filter(pk__in=old).update(events_deleted_at=clock.now())
+
+
+def _runs(before: datetime) -> int:
+    existing = RunSnapshot.objects.filter(target__run=OuterRef("pk"), state__in=_EXISTING)
+    shown = Policy.objects.filter(last_run=OuterRef("pk"))
+    old = Run.objects.filter(ended_at__lt=before, restore_point=False)
+    gone = _first(old.exclude(Exists(existing)).exclude(Exists(shown)))
+    Run.objects.filter(pk__in=gone).delete()
+    return len(gone)
+
+
+def _descriptions(before: datetime) -> int:
+    """Delete the descriptions that no run refers to any more."""
+    used = RunTarget.objects.filter(description=OuterRef("pk"))
+    old = Description.objects.filter(last_seen_at__lt=before).exclude(Exists(used))
+    return _delete_rows(old.order_by("last_seen_at"))
+
+
+def _counts(before: datetime) -> int:
+    old = DailyCount.objects.filter(day__lt=before.date()).order_by("day")
+    return _delete_rows(old)
+
+
+def _alarms(before: datetime) -> int:
+    """Delete old alarms that are sent; the newest of a policy stays, as the next one depends on it."""
+    pending = AlarmDelivery.objects.filter(alarm=OuterRef("pk"), state=AlarmDelivery.State.PENDING)
+    newer = Alarm.objects.filter(policy=OuterRef("policy"), pk__gt=OuterRef("pk"))
+    old = Alarm.objects.filter(created_at__lt=before, spread_at__isnull=False)
+    old = old.exclude(policy__may_be_frozen_since__lte=F("created_at")).exclude(Exists(pending))
+    gone = old.filter(Q(policy=None) | Q(Exists(newer)))
+    return _delete_rows(gone.order_by("created_at"))
+
+
+def _sessions(before: datetime) -> int:
+    """Delete the sessions that have expired."""
+    return _delete_rows(Session.objects.filter(expire_date__lt=before).order_by("expire_date"))
+
+
+def _first(rows: QuerySet[Run]) -> list[UUID]:
+    """Return the keys of the runs that ended first."""
+    return list(rows.order_by("ended_at").values_list("pk", flat=True)[:RUNS_AT_ONCE])
+
+
+def _delete_rows(rows: QuerySet[Any]) -> int:
+    keys = list(rows.values_list("pk", flat=True)[:ROWS_AT_ONCE])
+    QuerySet(rows.model).filter(pk__in=keys).delete()
+    return len(keys)
+
+
+_KINDS: Mapping[str, Callable[[datetime], int]] = {
+    "outputs": _outputs,
+    "events": _events,
+    "runs": _runs,
+    "counts": _counts,
+    "alarms": _alarms,
+}

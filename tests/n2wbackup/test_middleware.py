@@ -1,0 +1,141 @@
+"""Headers of every answer, zero bytes in addresses, and the end of an idle session."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+import pytest
+import time_machine
+from django.test import Client
+from pytest_django import Settings
+
+from scripts_admin.models import User
+
+pytestmark = pytest.mark.django_db
+IDLE = timedelta(minutes=60)
+
+
+@pytest.fixture
+def time() -> Iterator[time_machine.Traveller]:
+    with time_machine.travel("2026-12-01T10:00:00Z", tick=False) as traveller:
+        yield traveller
+
+
+@pytest.fixture
+def client(time: time_machine.Traveller) -> Client:
+    client = Client()
+    client.force_login(User.objects.create(username="alice"))
+    return client
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/login/", "/runs/", "/no-such-page/", "/health/live", "/admin/", "/static/n2wbackup.css"],
+)
+def test_every_answer_has_the_headers(client: Client, path: str) -> None:
+    answer = client.get(path)
+
+    policy = answer["Content-Security-Policy"]
+    assert "default-src 'none'" in policy
+    assert "script-src 'self'" in policy
+    assert "frame-ancestors 'none'" in policy
+    assert "unsafe" not in policy
+    assert "*" not in policy
+    assert "camera=()" in answer["Permissions-Policy"]
+    if not path.startswith("/static/"):
+        assert answer["X-Content-Type-Options"] == "nosniff"
+    answer.close()
+
+
+def test_hsts_is_told_behind_a_proxy_that_ends_tls(client: Client, settings: Settings) -> None:
+    assert "Strict-Transport-Security" not in client.get("/login/")
+
+    settings.SECURE_HSTS_SECONDS = 31_536_000
+
+    assert Client().get("/login/")["Strict-Transport-Security"] == "max-age=31536000"
+
+
+@pytest.mark.parametrize(
+    "path", ["/policies/a%00/b/", "/runs/?page=%00", "/admin/?q=a%00", "/login/?next=%00"]
+)
+def test_a_zero_byte_in_an_address_is_refused(client: Client, path: str) -> None:
+    answer = client.get(path)
+
+    assert answer.status_code == 400
+    assert b"The request was not understood" in answer.content
+
+
+def test_an_idle_session_ends_and_the_login_page_says_why(
+    client: Client, time: time_machine.Traveller
+) -> None:
+    assert client.get("/runs/").status_code == 200
+    time.shift(IDLE + timedelta(minutes=2))
+
+    answer = client.get("/runs/", follow=True)
+
+    assert answer.redirect_chain == [("/login/?next=/runs/", 302)]
+    assert b"Your session has ended" in answer.content
+    assert client.get("/runs/").status_code == 302
+
+
+def test_a_session_that_is_used_goes_on(client: Client, time: time_machine.Traveller) -> None:
+    for _ in range(10):
+        assert client.get("/runs/").status_code == 200
+        time.shift(IDLE - timedelta(minutes=2))
+
+
+def test_no_session_is_longer_than_a_working_day(
+    client: Client, time: time_machine.Traveller
+) -> None:
+    for _ in range(12 * 4):
+        assert client.get("/runs/").status_code == 200
+        time.shift(timedelta(minutes=15))
+
+    time.shift(timedelta(minutes=1))
+
+    assert client.get("/runs/").status_code == 302
+
+
+def test_a_new_login_after_the_end_is_a_new_session(
+    client: Client, time: time_machine.Traveller
+) -> None:
+    client.get("/runs/")
+    time.shift(timedelta(hours=13))
+    client.get("/runs/")
+    client.force_login(User.objects.get())
+
+    assert client.get("/runs/").status_code == 200
+    assert b"Your session has ended" not in client.get("/login/").content
+
+
+def test_a_session_is_written_once_a_minute_and_not_for_each_page(
+    client: Client, time: time_machine.Traveller
+) -> None:
+    client.get("/runs/")
+    assert "sessionid" not in client.get("/runs/").cookies
+
+    time.shift(61)
+
+    assert "sessionid" in client.get("/runs/").cookies
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "sentence"),
+    [
+        ("/no-such-page/", 404, "The page does not exist, or it belongs to another user."),
+        ("/runs/00000000-0000-0000-0000-000000000000/", 404, "There is no such page"),
+    ],
+)
+def test_an_error_has_a_page_that_says_what_to_do(
+    client: Client, path: str, status: int, sentence: str
+) -> None:
+    answer = client.get(path)
+
+    assert answer.status_code == status
+    assert sentence in answer.content.decode()
+
+
+def test_a_form_without_its_token_is_explained() -> None:
+    answer = Client(enforce_csrf_checks=True).post("/login/", {"username": "a", "password": "b"})
+
+    assert answer.status_code == 403
+    assert b"Reload the page and send the form again." in answer.content

@@ -1,0 +1,115 @@
+"""What lint says of scripts without running one, and what the command makes of it."""
+
+import json
+from io import StringIO
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command
+from pytest_django import Settings
+
+from policies.domain.errors import InputError
+from policies.models import Policy
+from policies.services.entry import linting
+from tests.policies.services.backup import Backup, is_one_sentence
+
+
+def texts() -> list[tuple[str, str]]:
+    return [(r.level, r.text) for each in linting.everything() for r in each.remarks]
+
+
+def lint(*arguments: str) -> str:
+    out = StringIO()
+    call_command("lint_scripts", *arguments, stdout=out)
+    return out.getvalue()
+
+
+def test_good_scripts_get_no_remark_and_none_is_run(backup: Backup) -> None:
+    backup.scripts()
+
+    assert "nothing is wrong with the scripts of policy1" in lint()
+    assert backup.marks == []
+
+
+def test_windows_line_ends_behind_a_good_first_line_are_a_warning_and_no_refusal(
+    backup: Backup,
+) -> None:
+    path = backup.script("before", "")
+    path.write_bytes(b"#!/bin/bash\necho a\r\necho b >> marks\r\n")
+
+    (found,) = texts()
+
+    assert found[0] == "warning"
+    assert "before_policy1.sh has Windows line ends (CRLF) behind its first line" in found[1]
+    assert is_one_sentence(found[1])
+    assert "warning: " in lint()
+
+
+def test_what_a_run_would_refuse_is_an_error(backup: Backup) -> None:
+    backup.scripts()
+    (backup.folder / "after_policy1.sh").unlink()
+    (backup.folder / "after_policy1.sh").symlink_to("/etc/passwd")
+    backup.script("complete", "").write_text("#!/usr/bin/env bash -e\n")
+
+    found = texts()
+
+    assert [level for level, _ in found] == ["error", "error"]
+    assert "is a link that leads out of its folder" in found[0][1]
+    assert "names the interpreter bash -e, which is not in" in found[1][1]
+    with pytest.raises(CommandError, match="Not every script of alice can run"):
+        lint()
+
+
+@pytest.mark.parametrize(
+    "name", ["Before_policy1.sh", "before_POLICY1.sh", "before_policy1", "before_policy1."]
+)
+def test_a_name_that_nearly_fits_a_phase_without_a_script_is_a_warning(
+    backup: Backup, name: str
+) -> None:
+    backup.script("before", "").rename(backup.folder / name)
+
+    (found,) = texts()
+
+    assert found[0] == "warning"
+    assert found[1].startswith(f"{name} is not before of policy1, because ")
+
+
+def test_an_odd_name_reaches_no_terminal_as_it_is(backup: Backup) -> None:
+    backup.script("before", "").rename(backup.folder / "before_policy1.\x1b[31m\udcff")
+
+    with pytest.raises(CommandError):
+        lint()
+    (found,) = texts()
+    assert found[1].startswith(r"before_policy1.\x1b[31m\xff has a name")
+
+
+def test_an_account_that_is_not_there_is_said_once(backup: Backup, settings: Settings) -> None:
+    settings.N2W_RUN_SCRIPTS_AS, settings.N2W_SCRIPT_USER = "cpmuser", "no-such-account"
+
+    (found,) = linting.everything()
+
+    assert "The Linux account no-such-account does not exist" in found.problem
+    assert not found.is_fine
+
+
+def test_only_the_owners_policies_with_scripts_are_judged(backup: Backup) -> None:
+    assert [each.policies for each in linting.everything("alice")] == [["policy1"]]
+    with pytest.raises(InputError, match="There is no user bob"):
+        linting.everything("bob")
+    Policy.objects.update(scripts_enabled=False)
+    assert lint() == "No policy runs scripts.\n"
+
+
+def test_json_has_every_remark(backup: Backup) -> None:
+    backup.script("before", "").chmod(0o644)
+    out = StringIO()
+    with pytest.raises(CommandError):
+        call_command("lint_scripts", "alice", "--json", stdout=out)
+
+    said: Any = json.loads(out.getvalue())
+
+    (remark,) = said["folders"][0]["remarks"]
+    assert remark["phase"] == "before"
+    assert remark["level"] == "error"
+    assert remark["files"] == ["before_policy1.sh"]
+    assert "is not executable for" in remark["text"]
