@@ -20,7 +20,7 @@ WITH_SCRIPTS := .ci n2w $(wildcard tools docs n2wbackup tests)
 SHELL_SCRIPTS = $(shell { find $(WITH_SCRIPTS) -name '*.sh'; grep -rlE \
 	--exclude='*.py' --exclude='*.md' '^\#!.*[/ ](ba|da)?sh( |$$)' $(WITH_SCRIPTS); } | sort -u)
 
-.PHONY: help setup packages demo test test-fast coverage ci check bench faults soak lock system-packages \
+.PHONY: help setup packages demo test test-fast coverage ci check bench faults soak servers lock system-packages \
 	$(STAGES) test-sqlite test-postgresql
 
 help: ## Show this list
@@ -102,6 +102,10 @@ faults: packages ## Strike at runs with every fault in every moment; writes docs
 
 soak: packages ## Half an hour of many policies and a fault every ten seconds; writes docs/soak.md; ARGS="--seed 7"
 	$(PLAIN) $(PYTHON_OF_VENV) -m tests.system.soak $(ARGS)
+
+servers: packages ## Two servers on one database, 100 policies due at once, kills on both sides; ARGS="--policies 40"
+	tools/system-packages.sh
+	$(PLAIN) $(PYTHON_OF_VENV) -m tests.system.servers $(ARGS)
 
 lock: packages ## Pin the newest fitting versions of requirements*.in, with hashes
 	@tools/lock.sh

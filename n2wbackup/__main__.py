@@ -27,12 +27,14 @@ def beat() -> int:
 
 
 def worker(queue: str, threads: str) -> int:
-    """Do the tasks of one queue, in threads."""
+    """Do the tasks of one queue, in threads; the worker of `work` also does what needs this server's spool."""
+    from django.conf import settings  # noqa: PLC0415
+
     from n2wbackup.celery import app  # noqa: PLC0415
 
     made = app.Worker(
         hostname=f"{queue}@{platform.node()}",
-        queues=[queue],
+        queues=[queue, settings.N2W_OWN_QUEUE] if queue == "work" else [queue],
         pool_cls="threads",
         concurrency=int(threads),
         loglevel=logging.INFO,

@@ -10,6 +10,7 @@ from typing import Any
 
 from celery import Celery, signals
 from celery.schedules import crontab
+from django.conf import settings
 from django.db import close_old_connections
 from kombu import Queue
 
@@ -22,7 +23,9 @@ SWITCH_SECONDS = 0.0005  # with Python's default of 5 ms, a few switches would t
 
 app = Celery("n2wbackup")
 app.config_from_object("django.conf:settings", namespace="CELERY")
-app.conf.task_queues = [Queue("freeze"), Queue("tick"), Queue("work")]
+# Each server takes what needs its own spool from a queue of its own.
+shared = [Queue("freeze"), Queue("tick"), Queue("work")]
+app.conf.task_queues = [*shared, Queue(settings.N2W_OWN_QUEUE)]
 # A few ticks, and no entry per policy: each tick asks the database what is due. An expired tick is dropped
 # unread, so a worker that was away does not find many old ticks.
 app.conf.beat_schedule = {
@@ -82,7 +85,8 @@ def _let_go_of_broken_connections(**_: Any) -> None:  # noqa: ANN401
 @signals.worker_ready.connect(weak=False)
 def _show_worker(sender: Any, **_: Any) -> None:  # noqa: ANN401
     """Set the title again: Celery has overwritten it."""
-    titles.show(f"worker {','.join(sorted(sender.app.amqp.queues.consume_from))}")
+    shared = set(sender.app.amqp.queues.consume_from) - {settings.N2W_OWN_QUEUE}
+    titles.show(f"worker {','.join(sorted(shared))}")
 
 
 @signals.beat_init.connect(weak=False)

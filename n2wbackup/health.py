@@ -14,7 +14,7 @@ from django.views.decorators.http import require_safe
 
 from n2wbackup.lib import trouble
 
-LIVE_PATH = "/health/live"
+LIVE_PATH, READY_PATH = "/health/live", "/health/ready"
 _BROKER_SECONDS = 1
 _Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 

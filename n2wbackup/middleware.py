@@ -1,13 +1,18 @@
-"""What holds for every page: refusals, headers, and the end of an idle session."""
+"""What holds for every page: refusals, headers, the end of an idle session, and each person's share of the threads."""
 
+import threading
+from collections import Counter
 from collections.abc import Callable
 
 from django.conf import settings
 from django.contrib.auth import SESSION_KEY, logout
 from django.core.exceptions import SuspiciousOperation
 from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
 
+from n2wbackup import health
 from n2wbackup.lib import clock
+from n2wbackup.processes import budgets
 
 Page = Callable[[HttpRequest], HttpResponse]
 
@@ -67,3 +72,34 @@ def _is_over(request: HttpRequest, now: int) -> bool:
     seen, began = request.session.get(_SEEN, now), request.session.get(_BEGAN, now)
     idle = now - seen > settings.N2W_SESSION_IDLE_MINUTES * 60
     return bool(idle or now - began > settings.SESSION_COOKIE_AGE)
+
+
+def share_threads(get_response: Page) -> Page:
+    """Let one person, or all who are not logged in, have half of the threads at most; others still get their pages.
+
+    Health has a share of its own: a balancer must not hear from it that somebody asks for many pages.
+    """
+    counting, working = threading.Lock(), Counter[str]()
+
+    def page(request: HttpRequest) -> HttpResponse:
+        who = _whose_share(request)
+        with counting:
+            is_too_much = working[who] >= budgets.THREADS // 2
+            working[who] += not is_too_much
+        if is_too_much:
+            return render(request, "429.html", status=429)
+        try:
+            return get_response(request)
+        finally:
+            with counting:
+                working[who] -= 1
+                if not working[who]:
+                    del working[who]
+
+    return page
+
+
+def _whose_share(request: HttpRequest) -> str:
+    if request.path == health.READY_PATH:
+        return request.path
+    return str(request.session.get(SESSION_KEY, ""))

@@ -12,9 +12,11 @@ from policies.services.due import hints, retrying, ticking
 from policies.services.following import completing as complete_service
 from policies.services.following import polling, reconciling, tagging
 from policies.services.retention import ages
+from policies.services.servers import turns
 from policies.services.window import keeping
 
 POLL_SECONDS = 5
+RECONCILE_SECONDS = 12 * 3600
 
 
 @shared_task(name="policies.tasks.freeze")
@@ -52,7 +54,8 @@ def replan() -> None:
 @shared_task(name="policies.tasks.reconcile")
 def reconcile() -> None:
     """Compare AWS with the rows, and log the differences."""
-    reconciling.reconcile()
+    if turns.take("reconcile", RECONCILE_SECONDS):
+        reconciling.reconcile()
 
 
 @shared_task(name="policies.tasks.delete_old")
@@ -64,5 +67,6 @@ def delete_old() -> None:
 @shared_task(name="policies.tasks.poll")
 def poll() -> None:
     """Follow pending snapshots, and write the tags that are due."""
-    round_number = int(time.time()) // POLL_SECONDS
-    each.turn(lambda: polling.poll(round_number), tagging.tag_due)
+    if turns.take("poll", POLL_SECONDS - 1):  # beat may be a little early
+        round_number = int(time.time()) // POLL_SECONDS
+        each.turn(lambda: polling.poll(round_number), tagging.tag_due)

@@ -1,5 +1,7 @@
 """Secrets at rest: a text field whose column has a Fernet token, never the text."""
 
+import hashlib
+import hmac
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -149,3 +151,12 @@ def _keys() -> MultiFernet:
 @lru_cache(maxsize=4)
 def _cipher(keys: tuple[str, ...]) -> MultiFernet:
     return MultiFernet([Fernet(key) for key in keys])
+
+
+def fingerprints() -> list[str]:
+    """Return a fingerprint of each key, the encrypting one first; they tell whether two servers have the same."""
+    return [_fingerprint(key) for key in settings.N2W_ENCRYPTION_KEYS]
+
+
+def _fingerprint(key: str) -> str:
+    return hmac.new(key.encode(), b"n2wbackup key", hashlib.sha256).hexdigest()[:16]

@@ -52,6 +52,11 @@ def server_id_of(home: Path) -> str:
         ) from error
 
 
+def queue_of(server: str) -> str:
+    """Return the name of the queue with the hints that only this server can use, as they need its spool."""
+    return f"server-{server}"
+
+
 def spool() -> Path:
     """Return `N2W_HOME/spool`, the folder of the records needed to thaw runs.
 

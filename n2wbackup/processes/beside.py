@@ -19,6 +19,7 @@ __all__ = ["Beside"]
 log = logging.getLogger(__name__)
 AGAIN_SECONDS = 1.0  # between two starts
 _PR_SET_PDEATHSIG = 1
+_LOOK_SECONDS = 0.05
 
 
 class Beside:
@@ -46,6 +47,15 @@ class Beside:
         self._pid = os.fork()
         if not self._pid:
             self._become(parent)
+
+    def end(self, seconds: float) -> None:
+        """Ask the child to end, and wait so long at most; it is killed with this process anyway."""
+        if not self._pid:
+            return
+        os.kill(self._pid, signal.SIGTERM)
+        until = time.monotonic() + seconds
+        while os.waitpid(self._pid, os.WNOHANG) == (0, 0) and time.monotonic() < until:
+            time.sleep(_LOOK_SECONDS)
 
     def _become(self, parent: int) -> NoReturn:
         try:

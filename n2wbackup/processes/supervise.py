@@ -1,4 +1,4 @@
-"""The process that restarts all others: `python -m n2wbackup.processes.supervise LOCK CONF`.
+"""The process that restarts all others: `python -m n2wbackup.processes.supervise LOCK CONF NOTIFY`.
 
 It is supervisor's own daemon with five changes: it looks for dead children twenty times a second, a
 child can be ended from its first moment, it never waits for the disk of its logs, it kills a web
@@ -13,6 +13,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from setproctitle import setproctitle
@@ -82,8 +83,10 @@ class _Web:
         self._process().signal(signal.SIGKILL)
 
 
-def main(lock: int, conf: str) -> None:
+def main(lock: int, conf: str, notify: str) -> None:
     """Run every program of `conf` until SIGTERM, SIGINT or SIGHUP, and return when all have ended.
+
+    `notify` is the path of the socket on which the web process reports.
 
     Groups are stopped one after another, the highest priority first; the programs of a group at
     once.
@@ -92,8 +95,8 @@ def main(lock: int, conf: str) -> None:
     serve_lock.sign(lock)
     setproctitle("n2wbackup serve")
     log_files.install()
-    ear = vigil.Ear()
-    vigil.invite(ear)
+    ear = vigil.Ear(Path(notify))
+    ear.invite()
     watch = vigil.Vigil(ear)
 
     def look() -> None:
@@ -114,5 +117,5 @@ def main(lock: int, conf: str) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), sys.argv[2])
+    main(int(sys.argv[1]), sys.argv[2], sys.argv[3])
     os._exit(0)  # do not let Python flush its files: their disk may be frozen

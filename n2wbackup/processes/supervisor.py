@@ -246,7 +246,9 @@ def _command(lock: int, extra_programs: Sequence[Program]) -> list[str]:
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         file.write(text)
     path = Path(temporary).replace(home.run() / "supervisor.conf")
-    return [sys.executable, "-m", "n2wbackup.processes.supervise", str(lock), str(path)]
+    notify = home.runtime() / "notify"
+    supervise = [sys.executable, "-m", "n2wbackup.processes.supervise"]
+    return [*supervise, str(lock), str(path), str(notify)]
 
 
 def _refuse_taken_port() -> None:

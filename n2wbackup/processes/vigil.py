@@ -6,11 +6,11 @@ of requests makes it silent, because its loop answers `/health/live` itself.
 """
 
 import os
-import secrets
 import socket
 import struct
 from collections.abc import Iterator
 from contextlib import suppress
+from pathlib import Path
 from typing import Protocol
 
 SILENT_SECONDS = 60.0
@@ -31,14 +31,19 @@ class Watched(Protocol):
 
 
 class Ear:
-    """The socket of the reports. Its name cannot be guessed, and the kernel says who has sent a message."""
+    """The socket of the reports; the kernel says who has sent a message."""
 
-    def __init__(self) -> None:
-        name = f"n2wbackup-{secrets.token_hex(16)}"
+    def __init__(self, path: Path) -> None:
+        """`path` is in a folder that only we can enter: others could flood the socket, and reports would be lost."""
+        path.unlink(missing_ok=True)
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
-        self._socket.bind(f"\0{name}")
-        self.address = f"@{name}"
+        self._socket.bind(str(path))
+        self._path = path
+
+    def invite(self) -> None:
+        """Tell the processes that we start where they report."""
+        os.environ["NOTIFY_SOCKET"] = str(self._path)
 
     def senders(self) -> set[int]:
         """Return the processes that have reported since the last question. Never waits."""
@@ -82,8 +87,3 @@ class Vigil:
         self._heard_at = now
         watched.kill_hard()
         return True
-
-
-def invite(ear: Ear) -> None:
-    """Tell the processes that we start where they report."""
-    os.environ["NOTIFY_SOCKET"] = ear.address

@@ -4,7 +4,7 @@ import sys
 from urllib.parse import quote
 
 from n2wbackup.settings import addresses
-from n2wbackup.settings.env import read, runtime_folder
+from n2wbackup.settings.env import own_queue, read, runtime_folder
 
 __all__ = [
     "CELERY_ACCEPT_CONTENT",
@@ -29,6 +29,7 @@ __all__ = [
     "CELERY_WORKER_PREFETCH_MULTIPLIER",
     "CELERY_WORKER_REDIRECT_STDOUTS",
     "N2W_BROKER_SOCKET",
+    "N2W_OWN_QUEUE",
     "N2W_REDIS_URL",
 ]
 
@@ -73,6 +74,8 @@ CELERY_WORKER_REDIRECT_STDOUTS = False
 CELERY_ENABLE_UTC = True
 CELERY_TIMEZONE = "UTC"
 
+# Each server takes what needs its own spool from a queue of its own.
+N2W_OWN_QUEUE = own_queue()
 CELERY_TASK_DEFAULT_QUEUE = "work"
 CELERY_TASK_CREATE_MISSING_QUEUES = False
 CELERY_TASK_ROUTES = {

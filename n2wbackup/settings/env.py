@@ -30,6 +30,8 @@ __all__ = [
     "N2W_SCRIPTS_ROOT",
     "N2W_SCRIPT_USER",
     "N2W_SECRET_FILES",
+    "N2W_SERVER_GONE_SECONDS",
+    "N2W_SERVER_WAIT_SECONDS",
     "N2W_SESSION_IDLE_MINUTES",
     "N2W_TRUSTED_PROXIES",
     "SECRET_KEY",
@@ -103,6 +105,14 @@ def runtime_folder() -> Path:
         ) from error
     except ValueError as error:  # it says what to do
         raise ImproperlyConfigured(str(error)) from error
+
+
+def own_queue() -> str:
+    """Return the queue of this server. Without a readable id nothing is taken from it, but a thaw goes on."""
+    try:
+        return home.queue_of(home.server_id_of(N2W_HOME))
+    except (OSError, ValueError):
+        return home.queue_of("unknown")
 
 
 def _note_secret_file(name: str, path: Path) -> None:
@@ -195,6 +205,15 @@ def _port() -> int:
     return int(text)
 
 
+def _seconds(name: str, default: int, least: int) -> int:
+    text = read(name, str(default))
+    if not text.isdecimal() or int(text) < least:
+        raise ImproperlyConfigured(
+            f"{name} is {text!r}: set it to whole seconds, at least {least}."
+        )
+    return int(text)
+
+
 def _run_scripts_as() -> str:
     value = read("N2W_RUN_SCRIPTS_AS", "cpmuser")
     if value not in {"cpmuser", "owner", "self"}:
@@ -231,6 +250,10 @@ N2W_SCRIPTS_ROOT = folder("N2W_SCRIPTS_ROOT", N2W_HOME / "scripts")
 N2W_RUN_SCRIPTS_AS = _run_scripts_as()
 N2W_SCRIPT_USER = read("N2W_SCRIPT_USER", "cpmuser")
 N2W_PORT = _port()
+# A server whose heartbeat has stopped for so long is gone. What only that server can finish waits for it for
+# the second time, from then on.
+N2W_SERVER_GONE_SECONDS = _seconds("N2W_SERVER_GONE_SECONDS", 60, 10)
+N2W_SERVER_WAIT_SECONDS = _seconds("N2W_SERVER_WAIT_SECONDS", 900, 0)
 # Networks that alarms may reach although they are this machine's own, link-local or a cloud's metadata service.
 N2W_ALARM_NETWORKS = _networks("N2W_ALARM_NETWORKS")
 # Proxies whose X-Forwarded-For and X-Forwarded-Proto are believed.

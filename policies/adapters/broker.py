@@ -28,21 +28,24 @@ def silenced(tasks: AbstractSet[str] = EVERY) -> Iterator[None]:
         _silent.reset(token)
 
 
-def on_commit(task: str, run_id: UUID) -> None:
+def on_commit(task: str, run_id: UUID, server: str = "") -> None:
     """Send the hint after the transaction has committed."""
-    transaction.on_commit(partial(send, task, run_id))
+    transaction.on_commit(partial(send, task, run_id, server))
 
 
-def send(task: str, run_id: UUID) -> None:
-    """Send the hint now. No failure is raised, as a tick sends the hint again; by then its row has changed already."""
+def send(task: str, run_id: UUID, server: str = "") -> None:
+    """Send the hint now: to the server that alone can use it, or to whichever takes it first.
+
+    No failure is raised, as a tick sends the hint again; by then its row has changed already.
+    """
     if task not in _silent.get():
         from policies.adapters import queues  # noqa: PLC0415 - most commands send nothing
 
-        queues.put(task, run_id)
+        queues.put(task, run_id, server)
 
 
-def is_behind(task: str) -> bool:
+def is_behind(task: str, server: str = "") -> bool:
     """Tell whether hints for such tasks wait in the broker: then the workers are busy, and no hint is lost."""
     from policies.adapters import queues  # noqa: PLC0415 - most commands do not ask
 
-    return queues.holds(task)
+    return queues.holds(task, server)

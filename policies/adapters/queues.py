@@ -5,32 +5,40 @@ that stay load it at their start.
 """
 
 import logging
+from typing import Any
 from uuid import UUID
 
+from kombu import Queue
 from kombu.exceptions import ChannelError, OperationalError
 from redis.exceptions import RedisError
 
 from n2wbackup.celery import app
+from n2wbackup.lib import home
 
 log = logging.getLogger(__name__)
 
 
-def put(task: str, run_id: UUID) -> None:
-    """Put the hint into its queue. No failure is raised, only logged: the row has changed already."""
+def put(task: str, run_id: UUID, server: str = "") -> None:
+    """Put the hint into its queue, or the server's own. No failure is raised, only logged: the row has changed."""
     try:
-        app.send_task(task, args=[str(run_id)], retry=False)
+        app.send_task(task, args=[str(run_id)], retry=False, **_where(server))
     except OperationalError:
         log.warning("the broker is away; the next tick sends %s of %s again", task, run_id)
     except Exception:
         log.exception("%s of %s could not be sent; the next tick sends it again", task, run_id)
 
 
-def holds(task: str) -> bool:
-    """Tell whether the task's queue has hints that no worker has taken."""
-    queue = app.amqp.router.route({}, task)["queue"]
+def holds(task: str, server: str = "") -> bool:
+    """Tell whether the task's queue, or the server's own, has hints that no worker has taken."""
+    queue = app.amqp.router.route(_where(server), task)["queue"]
     with app.connection_for_write() as connection:
         try:
             held = queue(connection.default_channel).queue_declare(passive=True)
         except (OperationalError, ChannelError, RedisError, OSError):
             return False  # no such list, which means an empty one, or the broker is away
         return bool(held.message_count)
+
+
+def _where(server: str) -> dict[str, Any]:
+    """Return Celery's option for the queue; another server's is none that this one knows by its name."""
+    return {"queue": Queue(home.queue_of(server))} if server else {}

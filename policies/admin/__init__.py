@@ -1,5 +1,5 @@
-"""Importing this package registers accounts, alarms, schedules, policies and runs; Django does it."""
+"""Importing this package registers accounts, alarms, schedules, policies, runs and servers; Django does it."""
 
-from policies.admin import accounts, alarms, policies, runs, schedules
+from policies.admin import accounts, alarms, policies, runs, schedules, servers
 
-__all__ = ["accounts", "alarms", "policies", "runs", "schedules"]
+__all__ = ["accounts", "alarms", "policies", "runs", "schedules", "servers"]

@@ -13,6 +13,7 @@ from policies.domain.document import fields
 from policies.models import Policy, Run, Schedule
 from policies.selectors import runs
 from policies.selectors.runs import PhaseRow, SnapshotRow, TargetRow
+from policies.selectors.servers import ServerRow
 from policies.services.due import outlook
 from policies.services.entry import probing
 
@@ -62,6 +63,16 @@ def run(found: Run) -> Json:
             {"at": moment(event.at), "state": event.state, "text": event.text}
             for event in shown.events
         ],
+    }
+
+
+def server(row: ServerRow) -> Json:
+    """Return a server as plain values."""
+    return {
+        **row._asdict(),
+        "first_seen_at": moment(row.first_seen_at),
+        "heartbeat_at": moment(row.heartbeat_at),
+        "problems": list(row.problems),
     }
 
 

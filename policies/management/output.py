@@ -204,3 +204,13 @@ def probe(report: Json) -> str:
         if each["result"] == "not tried":
             lines.append(f"             {each['sentence']}")
     return "\n".join(lines)
+
+
+def server(report: Json) -> str:
+    """Return a server as text for people: one line, and one for each problem."""
+    here = " (here)" if report["is_here"] else ""
+    line = (
+        f"{report['id']}  {report['state']:7}  {report['heartbeat_at']}  {report['version']:12}  "
+        f"{report['unfinished']:3} runs  {report['host']}{here}"
+    )
+    return "\n".join([line, *(f"  {problem}" for problem in report["problems"])])

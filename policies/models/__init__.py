@@ -7,6 +7,7 @@ from policies.models.resources import FirePermits, VolumeFire, WindowLease
 from policies.models.rollup import DailyCount
 from policies.models.run import Description, PhaseResult, Run, RunEvent, RunSnapshot, RunTarget
 from policies.models.schedule import Schedule
+from policies.models.server import ScriptCopy, Server, Turn
 
 __all__ = [
     "Account",
@@ -24,6 +25,9 @@ __all__ = [
     "RunSnapshot",
     "RunTarget",
     "Schedule",
+    "ScriptCopy",
+    "Server",
+    "Turn",
     "VolumeFire",
     "WindowLease",
 ]

@@ -55,6 +55,7 @@ class Run(models.Model):
     # By phase: why its script cannot run. Known before the window, and part of the reason at the end.
     script_problems = models.JSONField(default=dict, blank=True)
     server = models.CharField(max_length=36, blank=True)  # the server whose spool has the window
+    server_gone_at = models.DateTimeField(null=True)  # when people were told that it is gone
     losses = models.PositiveIntegerField(default=0)  # how often its keeper died while preparing
 
     created_at = models.DateTimeField()
@@ -220,7 +221,7 @@ class RunSnapshot(models.Model):
     volume_id = models.CharField(max_length=32)
     state = models.CharField(max_length=16, choices=State.choices, default=State.PENDING)
     progress = models.PositiveSmallIntegerField(default=0)
-    message = models.TextField(blank=True)  # what AWS says about its state, or why it is not known
+    message = SentenceField(blank=True)  # what AWS says about its state, or why it is not known
     created_at = models.DateTimeField()
     absent_since = models.DateTimeField(null=True)
     absent_polls = models.PositiveIntegerField(default=0)

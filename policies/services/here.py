@@ -11,6 +11,7 @@ from policies.domain.runs.trigger import Trigger
 from policies.models import Policy, Run
 from policies.services import runs
 from policies.services.following import completing, polling, tagging
+from policies.services.servers import copies, heart
 from policies.services.watch import abandoned
 from policies.services.window import keeping
 
@@ -31,7 +32,7 @@ def start_and_keep(
     `started` gets the new run. Once `is_stopped` says so, the run is cancelled: what is frozen is thawed first.
     """
     thawer = abandoned.Thawer(home.spool(), home.runtime_to_thaw())
-    with broker.silenced():
+    with broker.silenced(), heart.beating(copies.enter):
         run = runs.start(
             policy=policy, trigger=trigger, test_phase=test_phase, test_argument=test_argument
         )

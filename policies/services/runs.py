@@ -12,7 +12,7 @@ from uuid import UUID
 from django.db import IntegrityError, transaction
 from django.db.models import Exists, F, Q
 
-from n2wbackup.lib import clock, each, home, storable
+from n2wbackup.lib import clock, each, home
 from n2wbackup.lib.cas import compare_and_set
 from policies.adapters import broker
 from policies.domain.errors import RefusedError
@@ -129,6 +129,16 @@ def _refuse(run: Run) -> Run:
     return run
 
 
+def may_be_claimed(run_id: UUID) -> bool:
+    """Tell whether it makes sense to claim the run: without this, each lost race would leave a folder behind."""
+    return Run.objects.filter(~waiting(clock.now()), pk=run_id, state=State.QUEUED).exists()
+
+
+def is_here(run: Run) -> bool:
+    """Tell whether this server has the run's spool and processes, or no server has."""
+    return run.server in {"", home.server_id()}
+
+
 def claim(run_id: UUID) -> Run | None:
     """Take a queued run whose time has come; None if another process has it, or it must wait."""
     now = clock.now()
@@ -185,11 +195,10 @@ def apply(
         message = f"{event} needs the end state"
         raise ValueError(message)
     now = clock.now()
-    if "reason" in changes:
-        changes["reason"] = storable.text(changes["reason"])
     if state in sequence.ENDS:
         changes = {"ended_at": now, "consistency": Consistency.NONE} | changes
-    comparison = {"state": run.state} | dict(expected or {})
+    # With the server: a run that another one has taken over is in other hands, whatever its state.
+    comparison = {"state": run.state, "server": run.server} | dict(expected or {})
     with transaction.atomic():
         row = Run.objects.filter(pk=run.pk)
         if not compare_and_set(row, comparison, state=state, **changes):
@@ -200,6 +209,15 @@ def apply(
         for effect in step.effects:
             _EFFECTS[effect](run, now)
     return True
+
+
+def lock(run: Run) -> bool:
+    """Lock the run's row until the end of the transaction; False if the run is in other hands by now.
+
+    For rows that belong to a run and are written without a change of its state.
+    """
+    same = Run.objects.select_for_update(of=("self",))
+    return bool(same.filter(pk=run.pk, state=run.state, server=run.server).values_list("pk"))
 
 
 def lose(run: Run, why: str) -> None:
@@ -228,9 +246,7 @@ def _beside(what: str, act: Callable[[], object], run: Run) -> None:
 
 def record(run: Run, text: str, *, at: datetime | None = None, state: str = "") -> None:
     """Add a line to the run's history; `at` is when it happened."""
-    RunEvent.objects.create(
-        run=run, at=at or clock.now(), state=state or run.state, text=storable.text(text)
-    )
+    RunEvent.objects.create(run=run, at=at or clock.now(), state=state or run.state, text=text)
 
 
 def cancel(run: Run, *, by: str) -> None:
@@ -306,7 +322,7 @@ def _tag(run: Run, _: datetime) -> None:
 
 
 def _complete(run: Run, _: datetime) -> None:
-    broker.on_commit(broker.COMPLETE, run.pk)
+    broker.on_commit(broker.COMPLETE, run.pk, run.server)
 
 
 def _close(run: Run, now: datetime) -> None:

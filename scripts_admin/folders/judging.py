@@ -13,9 +13,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from scripts_admin.domain import env_words, first_bytes, machines
+from scripts_admin.domain import env_words, first_bytes, handlers, machines
 from scripts_admin.domain.env_words import EnvError
 from scripts_admin.domain.first_bytes import Elf, Shebang
+from scripts_admin.domain.handlers import Handler
 from scripts_admin.domain.shown import shown
 from scripts_admin.folders.account import Account
 from scripts_admin.guard.access import Answer, Right
@@ -23,6 +24,9 @@ from scripts_admin.guard.access import Answer, Right
 _STARTS = 20  # env may start a script that starts env: stop here
 _WITHOUT_PATH = b"/bin:/usr/bin"  # where execvp looks when env took PATH away
 _SEARCH_ON = (errno.EACCES, errno.ENOENT, errno.ENOTDIR)
+# Python's options; -c and -m would take the script's path for a command, and - reads its lines from elsewhere.
+_PYTHON = re.compile(rb"python[0-9.]*")
+_PYTHONS_OPTIONS = re.compile(rb"-(?=.)[bBdEiIOPqRsSuvx]*([WX].+)?")
 # What a shell reads as options, by its real name. Not those that need one more word (-o), run nothing (-n), or take
 # the script's path for a command (-c) or its lines from elsewhere (-s).
 _OPTIONS = {
@@ -33,6 +37,10 @@ _OPTIONS = {
     b"zsh": re.compile(rb"--?|[-+][0-9A-Za-bd-mp-rt-z]+|--[a-z-]+"),
 }
 _LOOKED_AT_BY_BASH = 80
+# A header can name any place and size; nothing that an exec reads of it is so far, or so large.
+_MOST_BYTES = 4 * 1024 * 1024
+_LAST_START = 2**62
+_HANDLERS = Path("/proc/sys/fs/binfmt_misc")
 _COMPATIBLE = Path("/proc/sys/abi/vsyscall32")  # only a kernel that runs i386 has it
 
 
@@ -86,10 +94,13 @@ class _Judge:
         for _ in range(first_bytes.DEEPEST + 1):
             self._must(path, Right.EXECUTE)
             found = self._look(path)
-            if not isinstance(found, Shebang):
+            if not isinstance(found, Shebang | Handler):
                 break
-            self._must(path, Right.READ)
-            argument = found.argument
+            if not (isinstance(found, Handler) and found.gets_an_open_file):
+                self._must(path, Right.READ)
+            if isinstance(found, Handler) and found.is_open:
+                return
+            argument = found.argument if isinstance(found, Shebang) else None
             given = () if argument is None else (argument,)
             path, arguments = self._within(found.interpreter, world), (*given, path, *arguments)
         else:
@@ -142,13 +153,13 @@ class _Judge:
             return f"{named} {self._account.name} may not run: correct the line or its permissions."
         return f"{named} cannot be used ({os.strerror(answer.error)}): correct the line."
 
-    def _look(self, path: bytes) -> Shebang | Elf | None:
+    def _look(self, path: bytes) -> Shebang | Elf | Handler | None:
         """Return what the file is; None if even the server cannot look into it. ENOEXEC is raised."""
         try:
             head = _bytes_of(path, 0, first_bytes.HEAD_BYTES)
         except OSError:
             return None
-        found = first_bytes.read(head)
+        found = handlers.of(path, head, _handlers()) or first_bytes.read(head)
         if found is None:
             raise CannotRunError(f"{self._called(path)} {_why_no_program(head)}", errno.ENOEXEC)
         return found
@@ -156,14 +167,14 @@ class _Judge:
     def _binary(self, path: bytes, binary: Elf) -> None:
         self._fits(path, binary, errno.ENOEXEC)
         table = _bytes_of(path, binary.table.start, binary.table.size)
+        if len(table) < binary.table.size:
+            raise self._damaged(path)
         span = first_bytes.loader_span(binary, table)
         if span is None:
             return
         loader = first_bytes.loader_name(_bytes_of(path, span.start, span.size))
         if loader is None:
-            raise CannotRunError(
-                f"{self._called(path)} is a damaged program: install it again.", errno.ENOEXEC
-            )
+            raise self._damaged(path)
         answer = self._account.ask([(loader, Right.EXECUTE)])[0]
         if answer.error:
             why = "is not installed" if answer.error == errno.ENOENT else "cannot be used"
@@ -178,6 +189,10 @@ class _Judge:
                 f"{self._called(path)} has a damaged loader: install it again.", errno.ELIBBAD
             )
         self._fits(loader, found, errno.ELIBBAD)
+
+    def _damaged(self, path: bytes) -> CannotRunError:
+        what = f"{self._called(path)} is a damaged program: install it again."
+        return CannotRunError(what, errno.ENOEXEC)
 
     def _fits(self, path: bytes, binary: Elf, error: int) -> None:
         if not machines.runs(binary, platform.machine(), runs_smaller=_runs_smaller()):
@@ -261,8 +276,9 @@ def _is_text(path: bytes) -> bool:
 
 
 def _takes(path: bytes, argument: bytes) -> bool:
-    """Tell whether the interpreter takes the argument for options. Only shells are known."""
-    options = _OPTIONS.get(os.path.basename(os.path.realpath(path)))  # noqa: PTH119 - bytes
+    """Tell whether the interpreter takes the argument for options. Only shells and Python are known."""
+    name = os.path.basename(os.path.realpath(path))  # noqa: PTH119 - bytes
+    options = _PYTHONS_OPTIONS if _PYTHON.fullmatch(name) else _OPTIONS.get(name)
     return options is None or bool(options.fullmatch(argument))
 
 
@@ -291,9 +307,20 @@ def _bytes_of(path: bytes, start: int, size: int) -> bytes:
     """Read a part of a file; what is no regular file is never waited for."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
     try:
-        return os.pread(descriptor, size, start)
+        return os.pread(descriptor, min(size, _MOST_BYTES), start) if start <= _LAST_START else b""
     finally:
         os.close(descriptor)
+
+
+def _handlers() -> Iterator[Handler]:
+    """Yield the handlers that are registered; none where binfmt_misc is not mounted or switched off."""
+    with suppress(OSError):
+        names = set(os.listdir(_HANDLERS)) - {"register", "status"}  # noqa: PTH208 - names only
+        if names and (_HANDLERS / "status").read_bytes().strip() == b"enabled":
+            for name in names:
+                found = handlers.read((_HANDLERS / name).read_bytes())
+                if found is not None:
+                    yield found
 
 
 def _runs_smaller() -> bool:

@@ -1,6 +1,7 @@
 """The script folders on disk. Only this module opens them, and it never follows a path out of a folder."""
 
 import errno
+import hashlib
 import os
 import stat
 import uuid
@@ -303,3 +304,33 @@ def _unreadable(script: Path, error: OSError) -> str:
     if script.is_symlink() and error.errno in (errno.ENOENT, errno.ENOTDIR):
         return "is a link to a file that does not exist, so it is not run: correct or remove it."
     return f"cannot be read by the server ({error.strerror}): change its permissions."
+
+
+def digests(folder: Folder) -> dict[str, str]:
+    """Return a digest of each file of the folder: of its content, and of who may execute it."""
+    place = path(folder)
+    try:
+        listed = os.listdir(place)  # noqa: PTH208 - names only
+    except OSError:
+        return {}
+    wanted = (n for n in listed if names.is_showable(n) and not names.is_ignored(n))
+    return {name: _digest(folder, place / name) for name in wanted if not (place / name).is_dir()}
+
+
+_digests: dict[
+    Path, tuple[tuple[int, ...], str]
+] = {}  # with what the file was like when it was read
+
+
+def _digest(folder: Folder, script: Path) -> str:
+    try:
+        found = script.stat()
+        like = (found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+        known = _digests.get(script)
+        if known is None or known[0] != like:
+            with os.fdopen(_open_inside(folder, script), "rb") as file:
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
+            known = _digests[script] = (like, f"{digest[:32]} {found.st_mode & 0o111:03o}")
+    except OSError as error:
+        return f"not taken: {error.strerror}"
+    return known[1]

@@ -291,6 +291,27 @@ def create(spool: Path, run: str) -> Path:
     return folder
 
 
+def keep(spool: Path, run: str) -> tuple[Path, int | None]:
+    """Create the run's folder, and return it with the keeper's lock; None if a living process holds that.
+
+    A folder that is removed meanwhile is created again: a lock in a removed folder excludes nobody.
+    """
+    while True:
+        with suppress(FileNotFoundError):
+            folder = create(spool, run)
+            held = try_lock(folder, KEEPER)
+            if held is None or _is_at(folder / KEEPER, held):
+                return folder, held
+            os.close(held)
+
+
+def _is_at(path: Path, descriptor: int) -> bool:
+    """Tell whether the open file is still the one with this path."""
+    with suppress(FileNotFoundError):
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    return False
+
+
 def read_any(folder: Path) -> Record:
     """Return the record, whether or not anything is left to thaw."""
     try:

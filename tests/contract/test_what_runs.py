@@ -64,7 +64,7 @@ def runs(script: Path, identity: RunAs | None) -> bool:
 
 
 def has_body(script: Path) -> bool:
-    return script.read_bytes().endswith(BODY.encode())
+    return script.read_bytes().endswith((BODY.encode(), f"{MARK}\n".encode()))
 
 
 def judged(script: Path, identity: RunAs | None = NOBODY) -> str:
@@ -198,6 +198,16 @@ def test_a_first_line_that_fails_is_judged_so(place: Path, line: bytes) -> None:
     assert said.startswith("before_p.sh ")
 
 
+@pytest.mark.parametrize(
+    "options", ["", "-u", "-uEs", "-", "-W ignore", "-u -E", "-u\r", "-c", "-m", "more"]
+)
+def test_python_gets_one_argument_like_every_interpreter(place: Path, options: str) -> None:
+    python = shutil.which("python3", path=storage.SCRIPT_PATH)
+    assert python is not None
+    said = agree(put(place, f'#!{python} {options}\nprint("{MARK}")\n# {MARK}\n'))
+    assert (said != "") == (options in ("-", "-u -E", "-u\r", "-c", "-m", "more"))
+
+
 @pytest.mark.parametrize("size", range(250, 260))
 def test_a_path_is_cut_where_the_kernel_cuts_it(place: Path, size: int) -> None:
     line = b"#!" + b"/" * (size - 2 - len("bin/bash")) + b"bin/bash"
@@ -267,6 +277,17 @@ def executables() -> Iterator[tuple[str, Callable[[bytearray], None], str]]:
     yield "no program headers", patched(56, struct.pack("<H", 0)), "damaged program"
     yield "no loader", loader(b"/no/such/loader"), "needs the loader /no/such/loader"
     yield "a loader that is none", loader(b"/etc/passwd"), "loader"
+
+    def endless(data: bytearray) -> None:
+        found = first_bytes.read(bytes(data))
+        assert isinstance(found, Elf)
+        for at in range(found.headers_at, found.headers_at + found.table.size, 56):
+            if data[at] == 3:  # PT_INTERP
+                data[at + 32 : at + 40] = b"\xff" * 8
+
+    yield "a loader's name without end", endless, "damaged program"
+    yield "headers at no place of any file", patched(32, b"\xff" * 8), "damaged program"
+    yield "headers behind its end", patched(32, b"\0\0\0\1" + bytes(4)), "damaged program"
     yield "only magic", lambda data: data.__delitem__(slice(4, None)), "damaged program"
 
 
@@ -352,6 +373,60 @@ def test_a_script_on_a_mount_without_exec_is_told(place: Path) -> None:
         assert "is mounted noexec" in agree(put(place, f"#!{mounted}/shell\n{BODY}"))
     finally:
         subprocess.run(["umount", mounted], check=True)
+
+
+@pytest.fixture
+def register(place: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
+    """Register handlers with the kernel for files that only this test has."""
+    mounted = place / "handlers"
+    mounted.mkdir()
+    command = ["mount", "-t", "binfmt_misc", "none", str(mounted)]
+    if subprocess.run(command, check=False, capture_output=True).returncode:
+        pytest.skip("this machine has no binfmt_misc that root may mount")
+    mounted.chmod(0o755)
+    monkeypatch.setattr(judging, "_HANDLERS", mounted)
+    names: list[str] = []
+
+    def add(line: str) -> None:
+        names.append(f"n2w{os.getpid()}x{len(names)}")
+        (mounted / "register").write_text(f":{names[-1]}:{line}")
+
+    try:
+        yield add
+    finally:
+        for name in names:
+            (mounted / name).write_text("-1")
+        subprocess.run(["umount", mounted], check=True)
+
+
+def test_a_registered_handler_runs_what_the_kernel_does_not_know(
+    place: Path, register: Callable[[str], None]
+) -> None:
+    script = put(place, f"N2W1test\n{MARK}\n")
+    named = put(place, f"{MARK}\n", name="before_q.n2wtest")
+    assert "has no interpreter line" in judged(script)
+    assert "has no interpreter line" in judged(named)
+
+    register(r"M::N2W0test:\xff\xff\xff\xf0\xff\xff\xff\xff:/bin/cat:")
+    register("E::n2wtest::/bin/cat:")
+
+    assert agree(script) == ""
+    assert agree(named) == ""
+    script.chmod(0o711)
+    assert "cannot be read by nobody" in agree(script)
+    assert "has no interpreter line" in agree(put(place, f"N2X1test\n{MARK}\n"))
+
+
+def test_a_handler_that_the_account_may_not_start_is_told_unless_the_kernel_holds_it_open(
+    place: Path, register: Callable[[str], None]
+) -> None:
+    shutil.copy("/bin/cat", place / "cat")
+    (place / "cat").chmod(0o700)
+    register(f"M::N2W2test::{place}/cat:")
+    register(f"M::N2W3test::{place}/cat:F")
+
+    assert "which nobody may not run" in agree(put(place, f"N2W2test\n{MARK}\n"))
+    agree(put(place, f"N2W3test\n{MARK}\n"))
 
 
 def test_a_lost_helper_is_told_and_not_taken_for_a_yes(place: Path) -> None:

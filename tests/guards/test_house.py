@@ -42,7 +42,7 @@ MUST_STAND = {
 MAY_STAND = {".editorconfig", "CONTRIBUTING.md", "static"}
 TARGETS = {
     *("help", "setup", "demo", "test", "test-fast", "coverage", "ci"),
-    *("check", "bench", "faults", "soak", "lock"),
+    *("check", "bench", "faults", "soak", "servers", "lock"),
 }
 MAKEFILE = (tree.ROOT / "Makefile").read_text()
 

@@ -1,14 +1,23 @@
 """Headers of every answer, zero bytes in addresses, and the end of an idle session."""
 
+import threading
 from collections.abc import Iterator
+from contextlib import ExitStack
 from datetime import timedelta
 
 import pytest
 import time_machine
-from django.test import Client
+from django.contrib.auth import SESSION_KEY
+from django.http import HttpRequest, HttpResponse
+from django.test import Client, RequestFactory
 from pytest_django import Settings
 
+from n2wbackup import middleware
+from n2wbackup.processes import budgets
+from policies.selectors import runs
 from scripts_admin.models import User
+from tests.ground import processes
+from tests.ground.leeway import LEEWAY
 
 pytestmark = pytest.mark.django_db
 IDLE = timedelta(minutes=60)
@@ -139,3 +148,73 @@ def test_a_form_without_its_token_is_explained() -> None:
 
     assert answer.status_code == 403
     assert b"Reload the page and send the form again." in answer.content
+
+
+def test_a_page_that_breaks_says_so_and_shows_nothing_of_it(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(**_: object) -> None:
+        raise RuntimeError("a secret")
+
+    monkeypatch.setattr(runs, "recent", broken)
+    client.raise_request_exception = False
+
+    answer = client.get("/runs/")
+
+    assert answer.status_code == 500
+    assert b"Backups do not depend on it and continue." in answer.content
+    assert b"secret" not in answer.content
+
+
+def test_what_a_person_may_not_do_is_explained(client: Client) -> None:
+    User.objects.update(is_staff=True)
+
+    answer = client.get("/admin/policies/policy/")
+
+    assert answer.status_code == 403
+    assert b"Your user lacks the permission, so nothing was changed." in answer.content
+
+
+def test_another_host_name_is_refused_with_a_page(client: Client) -> None:
+    answer = client.get("/login/", headers={"host": "evil.example"})
+
+    assert answer.status_code == 400
+    assert b"The request was not understood" in answer.content
+
+
+class Pages:
+    """Pages that come only when they may, behind the middleware."""
+
+    def __init__(self) -> None:
+        self.may_end = threading.Event()
+        self.working: list[str] = []
+        self.page = middleware.share_threads(self._work)
+
+    def _work(self, request: HttpRequest) -> HttpResponse:
+        self.working.append(request.path)
+        self.may_end.wait(LEEWAY)
+        return HttpResponse("page")
+
+    def get(self, who: str = "", path: str = "/runs/") -> int:
+        request = RequestFactory().get(path)
+        request.session = {SESSION_KEY: who} if who else {}  # type: ignore[assignment] # all that is read
+        return self.page(request).status_code
+
+
+@pytest.mark.parametrize("greedy", ["1", ""])
+def test_nobody_gets_more_than_half_of_the_threads(greedy: str) -> None:
+    pages, share = Pages(), budgets.THREADS // 2
+    with ExitStack() as stack:
+        for _ in range(share):
+            thread = threading.Thread(target=pages.get, args=(greedy,))
+            thread.start()
+            stack.callback(thread.join)
+        stack.callback(pages.may_end.set)
+        processes.wait_until(lambda: len(pages.working) == share, seconds=LEEWAY, what="work")
+
+        assert pages.get(greedy) == 429
+        pages.may_end.set()
+        assert pages.get("2") == 200
+        assert pages.get(greedy, "/health/ready") == 200
+
+    assert pages.get(greedy) == 200

@@ -17,7 +17,9 @@ from tests import factories
 from tests.ground import receivers as ground
 from tests.ground.receivers import Webhook
 from tests.policies.services import couriers
+from tests.policies.services import elsewhere as servers
 from tests.policies.services.backup import Backup
+from tests.policies.services.elsewhere import Elsewhere
 
 
 @pytest.fixture(autouse=True)
@@ -50,6 +52,16 @@ def backup(db: None, cloud: MemoryCloud) -> Backup:
     instance = cloud.add_instance()
     factories.PolicyTargetFactory.create(policy=policy, instance_id=instance.instance_id)
     return Backup(policy, cloud, instance, storage.create(policy.folder))
+
+
+@pytest.fixture
+def elsewhere(
+    tmp_path_factory: pytest.TempPathFactory, own_home: Path, settings: Settings
+) -> Iterator[Elsewhere]:
+    """Give another server on the same database."""
+    assert own_home == settings.N2W_HOME
+    with servers.made(tmp_path_factory.mktemp("elsewhere") / "home", settings) as other:
+        yield other
 
 
 @pytest.fixture

@@ -84,6 +84,20 @@ def may_be_frozen(label: str, since: datetime, run: str, *, given_up: bool) -> M
     )
 
 
+def server_gone(label: str, since: datetime, run: str, server: str) -> Message:
+    """Ask for a thaw of what only a server that is gone could thaw, with the steps."""
+    return Message(
+        f"{label} MAY BE FROZEN since {_words(since)}: server {server} is gone",
+        f"The application of {label} may be frozen since {_words(since)}: server {server} is gone, and only it can "
+        f"run after of run {run}.\n"
+        "1. Start that server again: first of all it thaws what it left frozen. Another message tells of the thaw.\n"
+        "2. If it cannot be started at once, thaw the application by hand, with the commands of after, and check "
+        "that it works.\n"
+        f"3. Then confirm it on another server: manage.py confirm_thaw {label}\n"
+        "For more help, see docs/troubleshooting.md.",
+    )
+
+
 def seen_in_the_spool(label: str, since: datetime, run: str, *, given_up: bool) -> Message:
     """Return the same message for a case that the database could not record."""
     plain = may_be_frozen(label, since, run, given_up=given_up)

@@ -57,6 +57,7 @@ class Event(StrEnum):
     THAW_FAILED = "thaw_failed"
     CONFIRMED = "confirmed"  # a person confirms that it is thawed
     GIVEN_UP = "given_up"  # no attempt to thaw is left
+    SERVER_GONE = "server_gone"  # the only server that can thaw it is gone
     SETTLED = "settled"  # every snapshot is completed or failed
     COMPLETED = "completed"  # complete has ended, or is not run
     CANCEL = "cancel"
@@ -101,6 +102,10 @@ TABLE: Mapping[tuple[State, Event], Step] = MappingProxyType(
         (S.FROZEN, E.THAW_REPEATS): Step(S.THAWING, (F.TAG,)),
         (S.FROZEN, E.THAW_FAILED): Step(S.THAWING, (F.MARK, F.TAG)),
         (S.FROZEN, E.GIVEN_UP): Step(S.WAITING, (F.MARK, F.RELEASE, F.TAG)),
+        # It stays in its server's hands, which thaws first of all when it comes back.
+        (S.FROZEN, E.SERVER_GONE): Step(S.FROZEN, (F.MARK,)),
+        (S.FROZEN, E.CONFIRMED): Step(S.WAITING, (F.RELEASE, F.UNMARK, F.TAG)),
+        (S.THAWING, E.SERVER_GONE): Step(S.THAWING, (F.MARK,)),
         (S.THAWING, E.CANCEL): Step(S.THAWING),
         (S.THAWING, E.THAWED): Step(S.WAITING, (F.RELEASE, F.UNMARK_IF_THAWED)),
         (S.THAWING, E.THAW_REPEATS): Step(S.THAWING),

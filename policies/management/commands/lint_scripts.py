@@ -4,17 +4,17 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from policies.management import output
 from policies.services.entry import linting
 from policies.services.entry.linting import Linted
 
 
-class Command(BaseCommand):
+class Command(output.Command):
     help = (
-        "Judge the scripts of all policies, or of one owner's, as the kernel would for the account that runs them. "
-        "Nothing is run. Exit 0 only if every script can run; warnings do not count."
+        "Judge the scripts of all policies, or of one owner's. They are judged as the kernel would for the account "
+        "that runs them. Nothing is run. Exit 0 only if every script can run; warnings do not count."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:

@@ -13,6 +13,7 @@ from n2wbackup.lib import home, trouble
 from n2wbackup.lib.home import RuntimeFolderError
 from n2wbackup.processes import supervisor
 from policies.management import output
+from policies.services.servers import joining
 from policies.services.watch import abandoned
 
 log = logging.getLogger(__name__)
@@ -79,6 +80,8 @@ class Command(output.Command):
             return
         if missing:
             raise CommandError(trouble.not_migrated(missing))
+        with output.complaints():
+            joining.check()
 
 
 def _thaw_first() -> None:

@@ -1,17 +1,20 @@
 """Thaw what no process keeps and send alarms, in a loop. Thawing needs neither broker nor database."""
 
 import logging
-import time
+import signal
+import threading
+from collections.abc import Callable
 from typing import Any
 
 from django.db import DatabaseError, OperationalError, close_old_connections
 
-from n2wbackup.lib import home
+from n2wbackup.lib import clock, home
 from n2wbackup.processes import titles
 from n2wbackup.processes.beside import Beside
 from policies.adapters import queues  # noqa: F401 - an upgrade may remove it while this process runs
 from policies.management import output
-from policies.services.watch import abandoned, post_office
+from policies.services.servers import copies, heart
+from policies.services.watch import abandoned, adopting, post_office
 from policies.services.watch.from_spool import SpoolAlarms
 from scripts_admin.guard import keeper
 
@@ -19,6 +22,8 @@ log = logging.getLogger(__name__)
 
 TURN_SECONDS = 0.25
 ENTER_SECONDS = 1.0
+COMPARE_SECONDS = 10.0
+STOP_SECONDS = 5.0  # for the last heartbeat
 
 
 class Command(output.Command):
@@ -26,7 +31,7 @@ class Command(output.Command):
     help = "Thaw what a dead worker left frozen, record it in the database, and send alarms. Part of serve."
 
     def handle(self, **_options: Any) -> None:
-        """Loop until the process is ended."""
+        """Loop until SIGTERM."""
         titles.show("watchdog")
         home.keep_temporary_files_in_memory()
         # Before the forkserver, as the child needs nothing of it.
@@ -34,29 +39,53 @@ class Command(output.Command):
         clerk.keep()
         keeper.warm()
         thawer = abandoned.Thawer(home.spool(), home.runtime_to_thaw())
-        while True:
+        leaving = _leaving()
+        while not leaving.is_set():
             try:
                 thawer.turn()
             except Exception:
                 log.exception("one turn of the watchdog failed; the next one follows")
             clerk.keep()
-            time.sleep(TURN_SECONDS)
+            leaving.wait(TURN_SECONDS)
+        clerk.end(STOP_SECONDS)
+
+
+def _leaving() -> threading.Event:
+    """Return an event that SIGTERM sets."""
+    leaving = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: leaving.set())
+    return leaving
 
 
 def _keep_the_rows() -> None:
-    """Send alarms, and enter what happened into the database.
+    """Send alarms, look after the other servers, and enter what happened into the database.
 
     It may hang on a frozen disk or an unreachable database: no process waits for it.
     """
+    leaving, others = _leaving(), heart.Others()
     post_office.start(SpoolAlarms(home.spool(), home.runtime_to_thaw()))
-    while True:
-        try:
-            abandoned.enter_all()
-        except (DatabaseError, OperationalError) as error:
-            log.warning("the database cannot be reached; what happened is entered later: %s", error)
-            close_old_connections()
-        except Exception:
-            log.exception(
-                "entering what happened into the database failed; the next turn tries again"
-            )
-        time.sleep(ENTER_SECONDS)
+    # In a thread of its own: a frozen disk must not make this server look dead.
+    with heart.beating(lambda: _look_after(others)):
+        compare_at = 0.0
+        while not leaving.is_set():
+            _enter(abandoned.enter_all)
+            if clock.boottime() >= compare_at:
+                _enter(copies.enter)
+                compare_at = clock.boottime() + COMPARE_SECONDS
+            leaving.wait(ENTER_SECONDS)
+    heart.stop()
+
+
+def _look_after(others: heart.Others) -> None:
+    others.look()
+    adopting.adopt()
+
+
+def _enter(what: Callable[[], object]) -> None:
+    try:
+        what()
+    except (DatabaseError, OperationalError) as error:
+        log.warning("the database cannot be reached; what happened is entered later: %s", error)
+        close_old_connections()
+    except Exception:
+        log.exception("entering what happened into the database failed; the next turn tries again")

@@ -15,13 +15,13 @@ from django.db import transaction
 from django.db.models import Case, F, Q, QuerySet, When
 from django.db.models.functions import Coalesce
 
-from n2wbackup.lib import clock, each
+from n2wbackup.lib import clock, each, home
 from n2wbackup.lib.cas import compare_and_set
 from n2wbackup.lib.encrypted import DecryptionError
 from policies.adapters import post
 from policies.domain.alarms import addresses, messages
 from policies.domain.alarms.messages import AlarmKind
-from policies.models import Alarm, AlarmDelivery
+from policies.models import Alarm, AlarmDelivery, Server
 from policies.services.alarms import receivers
 
 log = logging.getLogger(__name__)
@@ -53,6 +53,10 @@ def spread(ignored: Collection[UUID] = (), waiting: Collection[UUID] = ()) -> in
     """
     now = clock.now()
     due = Alarm.objects.filter(_is_due(now), spread_at=None).order_by("not_before", "pk")
+    # The server that has the window may have sent it already, from the spool.
+    elsewhere = Server.objects.filter(gone_at=None, stopped_at=None, removed_at=None)
+    others = elsewhere.exclude(pk=home.server_id()).values_list("pk", flat=True)
+    due = due.exclude(kind=AlarmKind.MAY_BE_FROZEN, run__server__in=others)
     if waiting:
         due = due.exclude(kind=AlarmKind.MAY_BE_FROZEN, run__in=waiting)
     rows = due.values_list("pk", flat=True)

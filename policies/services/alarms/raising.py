@@ -11,8 +11,8 @@ from django.db.models import F, QuerySet
 from n2wbackup.lib.cas import compare_and_set
 from policies.domain.alarms import messages
 from policies.domain.alarms.messages import AlarmKind, Message
-from policies.domain.runs.sequence import State
-from policies.models import Alarm, AlarmReceivers, Run
+from policies.domain.runs.sequence import MAY_BE_FROZEN, State
+from policies.models import Alarm, AlarmReceivers, Run, Server
 from scripts_admin.domain.phases import Phase, ThawBy
 
 _ENDED = {
@@ -38,6 +38,11 @@ def started(run: Run, now: datetime) -> None:
 
 def may_be_frozen(run: Run, since: datetime, now: datetime, *, is_new: bool) -> None:
     """Report that an application may be frozen; at once if the freeze `is_new`, as that is no repetition."""
+    if run.server_gone_at is not None:
+        server = Server.objects.filter(pk=run.server).first()
+        message = messages.server_gone(run.label, since, str(run.pk), str(server or run.server))
+        _raise(run, AlarmKind.MAY_BE_FROZEN, message, now, at_once=run.state in MAY_BE_FROZEN)
+        return
     given_up = run.state != State.THAWING
     message = messages.may_be_frozen(run.label, since, str(run.pk), given_up=given_up)
     _raise(run, AlarmKind.MAY_BE_FROZEN, message, now, at_once=is_new)

@@ -30,14 +30,19 @@ def _resend_queued(now: datetime) -> int:
 
 
 def _resend_completing(now: datetime) -> int:
+    """Send each run to the server that has its spool, as only that one can complete it."""
     rows = Run.objects.filter(state=State.COMPLETING, complete_started_at=None)
-    return _send(rows.filter(_lost(rows, broker.COMPLETE, now)), broker.COMPLETE, now)
+    sent = 0
+    for server in set(rows.values_list("server", flat=True)):
+        its = rows.filter(server=server)
+        sent += _send(its.filter(_lost(its, broker.COMPLETE, now, server)), broker.COMPLETE, now)
+    return sent
 
 
-def _lost(rows: QuerySet[Run], task: str, now: datetime) -> Q:
+def _lost(rows: QuerySet[Run], task: str, now: datetime, server: str = "") -> Q:
     """Match the runs that may have lost their hint; asks the broker only if some are late."""
     late = _sent_before(now - PATIENCE) | Q(dispatched_at__gt=now + clock.SKEW)
-    if rows.filter(late).exists() and broker.is_behind(task):
+    if rows.filter(late).exists() and broker.is_behind(task, server):
         return _sent_before(now - BUSY_PATIENCE) | Q(dispatched_at__gt=now + clock.SKEW)
     return late
 
@@ -48,9 +53,9 @@ def _sent_before(moment: datetime) -> Q:
 
 def _send(rows: QuerySet[Run], task: str, now: datetime) -> int:
     sent = 0
-    for pk, dispatched_at in rows.values_list("pk", "dispatched_at"):
+    for pk, dispatched_at, server in rows.values_list("pk", "dispatched_at", "server"):
         same = Run.objects.filter(pk=pk)
         if compare_and_set(same, {"dispatched_at": dispatched_at}, dispatched_at=now):
-            broker.send(task, pk)
+            broker.send(task, pk, server if task == broker.COMPLETE else "")
             sent += 1
     return sent

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from uuid import UUID
 
+from django.db import transaction
+
 from n2wbackup.lib import home, outages
 from n2wbackup.lib.trust import UntrustedError
 from policies.domain.runs import verdict
@@ -28,15 +30,16 @@ LOCK_SECONDS = 3.0
 
 
 def execute(run_id: UUID) -> None:
-    """Run complete and end the run, unless another process is doing so.
+    """Run complete and end the run, unless another process is doing so, or another server has its spool.
 
     An error that no step foresaw ends the run as well.
     """
     held: int | None = None
+    if _due(run_id) is None:
+        return
     try:
         home.verify()
-        folder = spool.create(home.spool(), str(run_id))
-        held = spool.try_lock(folder, spool.KEEPER)
+        folder, held = spool.keep(home.spool(), str(run_id))
         run = _due(run_id) if held is not None else None
         if run is not None:
             _run(run, folder)
@@ -52,13 +55,14 @@ def execute(run_id: UUID) -> None:
 
 
 def _due(run_id: UUID) -> Run | None:
-    """Return the run if its complete is due."""
-    return (
+    """Return the run if its complete has not started and this server is the one to run it."""
+    run = (
         Run.objects.select_related("policy__folder", "account")
         .defer("account__secret_access_key")
         .filter(pk=run_id, state=State.COMPLETING, complete_started_at=None)
         .first()
     )
+    return run if run is not None and runs.is_here(run) else None
 
 
 def _end_without(run_id: UUID, problem: str) -> None:
@@ -78,12 +82,15 @@ def _run(run: Run, folder: Path) -> None:
         record = ending.record(folder)
         argument = _argument(run)
         secrets = sealing.secrets(run.account)
+        command = record.complete if record is not None else None
         # The row first: after a crash it shows that complete may have run, and complete never runs again.
-        if not ending.claim_complete(run):
-            return
-        if record is not None and record.complete is not None:
-            runs.record(run, f"complete started with {argument}")
-            _run_script(run, folder, os.dup(lock), argument, record.complete, secrets)
+        with transaction.atomic():
+            if not ending.claim_complete(run):
+                return
+            if command is not None:
+                runs.record(run, f"{ending.COMPLETE_STARTED} {argument}")
+        if command is not None:
+            _run_script(run, folder, os.dup(lock), argument, command, secrets)
     finally:
         os.close(lock)
     ending.finish(run, folder)

@@ -10,7 +10,7 @@ from uuid import UUID
 from django.db import transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
-from n2wbackup.lib import clock, each, home, outages, storable
+from n2wbackup.lib import clock, each, home, outages
 from policies.adapters import session
 from policies.domain.document.fields import DEFAULTS
 from policies.domain.errors import BackupError
@@ -211,7 +211,7 @@ def _look_for_answer(target: RunTarget, now: datetime) -> None:
         return
     try:
         cloud = session.cloud(credentials.of(run.account))
-        found = cloud.of_run(target.region, home.server_id(), str(run.pk))
+        found = cloud.of_run(target.region, run.server or home.server_id(), str(run.pk))
         _settle_one(target, found, now)
     except BackupError as error:
         log.warning("the lost answer of run %s is still open: %s", run.pk, error)
@@ -314,7 +314,7 @@ def _advice(bad: Iterable[RunSnapshot]) -> str:
 
 
 def _one_line(message: str) -> str:
-    words = storable.text(" ".join(message.split())).rstrip(".")
+    words = " ".join(message.split()).rstrip(".")
     return words if len(words) <= _QUOTED_CHARACTERS else f"{words[: _QUOTED_CHARACTERS - 3]}..."
 
 

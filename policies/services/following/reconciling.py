@@ -1,6 +1,7 @@
-"""AWS compared with the rows: a snapshot with this server's tag but no row is adopted into its run, or listed.
+"""AWS compared with the rows: a snapshot with our tag but no row is adopted into its run, or listed.
 
-This reads in AWS and writes to the rows only. It asks AWS for no snapshot without this server's UUID.
+Ours is the tag of this server and of each other server that has worked on this database. This reads in AWS
+and writes to the rows only. It asks AWS for no snapshot without the UUID of one of these servers.
 """
 
 import logging
@@ -70,10 +71,11 @@ def reconcile() -> Reconciliation:
     Leaves unfinished runs to the polls. A second call changes nothing.
     """
     report, seen, found_of = Reconciliation(), set[str](), dict[str, Finding]()
+    servers = _servers()
     for place in _places():
         try:
             cloud = session.cloud(credentials.of(place.account))
-            found = cloud.of_server(place.region, home.server_id())
+            found = [one for server in servers for one in cloud.of_server(place.region, server)]
         except BackupError as error:
             report.problems.append(f"{place.label} in {place.region}: {error}")
             continue
@@ -86,6 +88,12 @@ def reconcile() -> Reconciliation:
     report.findings, report.seen = list(found_of.values()), len(seen)
     _tell(report)
     return report
+
+
+def _servers() -> list[str]:
+    """Return every server that has worked on this database: what another one made is neither stray nor gone."""
+    worked = Run.objects.exclude(server="").order_by().values_list("server", flat=True).distinct()
+    return sorted({home.server_id(), *worked})
 
 
 def _places() -> Iterator[_Place]:

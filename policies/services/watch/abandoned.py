@@ -15,7 +15,7 @@ from uuid import UUID
 from django.db import close_old_connections
 from django.db.models import Q
 
-from n2wbackup.lib import each, home, outages
+from n2wbackup.lib import clock, each, home, outages
 from n2wbackup.lib.trust import UntrustedError
 from policies.domain.runs import sequence
 from policies.domain.runs.sequence import Event, State
@@ -24,7 +24,7 @@ from policies.services import runs
 from policies.services.window import defects, ending, entering, sealing
 from policies.services.window.entering import Without
 from scripts_admin import linux_accounts
-from scripts_admin.domain.phases import ThawBy
+from scripts_admin.domain.phases import Outcome, ThawBy
 from scripts_admin.guard import journal, linux, spool, thaw
 from scripts_admin.guard.keeper import Guard
 from scripts_admin.guard.spool import UnreadableRecordError
@@ -184,7 +184,7 @@ def _enter_trusted(folder: Path) -> None:
             return
         run = Run.objects.select_related("policy").filter(pk=folder.name).first()
         runtime = home.runtime_to_thaw() / folder.name
-        if run is None:
+        if run is None or not runs.is_here(run):
             _forget(folder, runtime)
         else:
             _settle_in_any_case(run, folder, runtime)
@@ -193,8 +193,9 @@ def _enter_trusted(folder: Path) -> None:
 
 
 def _forget(folder: Path, runtime: Path) -> None:
-    """Remove the spool of a run that has no row (the database was restored), once nothing is due.
+    """Remove the spool of a run that is not this server's, once nothing is due.
 
+    Another server was faster or has taken it over, or it has no row (the database was restored).
     Keeps a record that it cannot read, for a version that can; the watchdog's log names it.
     """
     try:
@@ -257,10 +258,28 @@ def _settle(run: Run, folder: Path, runtime: Path) -> None:
             _give_up_untrusted(run, str(error))
     elif run.state == State.COMPLETING and run.complete_started_at:
         ending.finish(run, folder)
+    elif run.server_gone_at is not None and _is_still_to_thaw(run, folder, runtime):
+        pass  # the run went on while this server was gone; what it left frozen is thawed all the same
     elif run.ended_at is not None:
         spool.remove(folder, runtime)
     else:
         spool.settle(folder)
+
+
+def _is_still_to_thaw(run: Run, folder: Path, runtime: Path) -> bool:
+    """Tell whether the watchdog still has to thaw a run that was given up; report it when it has thawed."""
+    if not (folder / spool.RECORD).exists():
+        return False
+    try:
+        standing = thaw.look(folder, runtime)[1]
+    except UnreadableRecordError:
+        return False
+    afters = journal.read(runtime).afters
+    if standing.due is None and afters and afters[-1].settled == Outcome.SUCCEEDED:
+        how = f"The server of run {run.pk} is back, and after has succeeded: {run.label} is thawed."
+        runs.unmark(run, how, clock.now())
+        runs.record(run, "the server is back, and after has succeeded")
+    return standing.due is not None
 
 
 def _enter_calls(run: Run, runtime: Path) -> None:

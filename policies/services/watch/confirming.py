@@ -1,12 +1,14 @@
 """A person's confirmation that an application is thawed: it is audited, and it ends the retries of after."""
 
 from django.db import transaction
+from django.db.models import Q
 
 from n2wbackup.lib import clock, home
 from policies.domain.errors import RefusedError
 from policies.domain.runs.sequence import Event, State
 from policies.models import Policy, Run
 from policies.services import runs
+from policies.services.window import entering
 from scripts_admin.guard import spool
 
 _CHANGED = "{} changed at the same moment: look at it, and confirm again if necessary."
@@ -14,16 +16,19 @@ _CHANGED = "{} changed at the same moment: look at it, and confirm again if nece
 
 def confirm(policy: Policy, *, by: str) -> None:
     """Remove the mark from the policy. RefusedError, and nothing changed, if nothing may be frozen."""
-    thawing = Run.objects.filter(policy=policy, state=State.THAWING).first()
+    mine = Run.objects.filter(policy=policy)
+    left = Q(state=State.FROZEN, server_gone_at__isnull=False)  # its server cannot thaw it
+    thawing = mine.filter(Q(state=State.THAWING) | left).first()
     if policy.may_be_frozen_since is None and thawing is None:
         message = f"{policy.owner}/{policy} is not marked as frozen; there is nothing to confirm."
         raise RefusedError(message)
     text = f"{by} confirmed that it is thawed"
     if thawing is not None:
-        if not runs.apply(thawing, Event.CONFIRMED, text, thaw_next_at=None):
-            raise RefusedError(_CHANGED.format(f"Run {thawing.pk}"))
-        # Once the leases are released, after must not run again, so the record must no longer be open.
-        spool.confirm(home.spool() / str(thawing.pk))
+        _confirm_run(thawing, text)
+        # Once the leases are released, after must not run again, so the record must no longer be open. If another
+        # server has it, that one settles it as soon as it sees the row.
+        if runs.is_here(thawing):
+            spool.confirm(home.spool() / str(thawing.pk))
         return
     now = clock.now()
     marked = Policy.objects.filter(pk=policy.pk, may_be_frozen_since=policy.may_be_frozen_since)
@@ -37,3 +42,12 @@ def confirm(policy: Policy, *, by: str) -> None:
                 runs.record(last, text, at=now)
     if not done:
         raise RefusedError(_CHANGED.format(f"{policy.owner}/{policy}"))
+
+
+@transaction.atomic
+def _confirm_run(run: Run, text: str) -> None:
+    was_frozen = run.state == State.FROZEN
+    if not runs.apply(run, Event.CONFIRMED, text, thaw_next_at=None, server_gone_at=None):
+        raise RefusedError(_CHANGED.format(f"Run {run.pk}"))
+    if was_frozen:
+        entering.lost_shots(run)

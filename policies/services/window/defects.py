@@ -24,7 +24,7 @@ def end(run_id: UUID, error: Exception, done: str) -> None:
     """
     log.error("run %s could not be %s", run_id, done, exc_info=error)
     run = Run.objects.select_related("policy").filter(pk=run_id).first()
-    if run is None or run.state in sequence.ENDS:
+    if run is None or run.state in sequence.ENDS or _is_elsewhere(run):
         return
     reason = sentence(error, done)
     match State(run.state):
@@ -42,3 +42,9 @@ def end(run_id: UUID, error: Exception, done: str) -> None:
 def sentence(error: Exception, done: str) -> str:
     """Return the sentence for the run's reason."""
     return f"The run could not be {done} ({outages.named(error)}): look for the error in the server's log."
+
+
+def _is_elsewhere(run: Run) -> bool:
+    """Tell whether another server works on the run by now: it was taken over, and the error is not its own."""
+    at_work = run.state in (State.PREPARING, State.COMPLETING)
+    return at_work and not runs.is_here(run)

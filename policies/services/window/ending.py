@@ -20,12 +20,15 @@ from scripts_admin.guard.spool import Record, UnreadableRecordError
 
 log = logging.getLogger(__name__)
 
+COMPLETE_STARTED = "complete started with"  # in the run's history, before its argument
+
 
 def claim_complete(run: Run) -> bool:
     """Note that complete is about to start; False if it has started, or the run was cancelled meanwhile."""
     same = Run.objects.filter(pk=run.pk)
     expected = {
         "state": State.COMPLETING,
+        "server": run.server,
         "complete_started_at": None,
         "cancel_requested_at": run.cancel_requested_at,
     }

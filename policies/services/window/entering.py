@@ -46,6 +46,8 @@ def shots(run: Run, runtime: Path, fired: Sequence[Fired], why_not: str = NOT_FI
     journal = journals.read(runtime)
     on_request = journal.thaw_by == ThawBy.WORKER and journal.thaw_boot is not None
     with transaction.atomic():
+        if not runs.lock(run):
+            return  # whoever has the run now looks for its snapshots by tag
         for one in fired:
             _enter_shot(one, on_request and one.returned_boot <= (journal.thaw_boot or 0.0))
         left = run.targets.filter(state=RunTarget.State.PLANNED)
@@ -64,7 +66,7 @@ def _enter_shot(one: Fired, in_time: bool) -> None:  # noqa: FBT001 - read at it
     target.state = RunTarget.State.FIRED if one.snapshots else RunTarget.State.REFUSED
     if one.lost:
         target.state = RunTarget.State.UNKNOWN
-    target.reason = storable.text(one.problem)
+    target.reason = one.problem
     target.fired_at = moment(one.returned_at) if one.snapshots else None
     target.returned_before_thaw = in_time and bool(one.snapshots)
     target.save()

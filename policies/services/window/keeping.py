@@ -46,13 +46,14 @@ def execute(run_id: UUID, *, draining: Callable[[], bool] = lambda: False) -> No
 
     An error that no step foresaw ends the run; if the window is open by then, it is thawed first.
     """
-    if draining():
-        return
     held: int | None = None
+    if draining() or not runs.may_be_claimed(run_id):
+        return
     try:
         home.verify()
-        folder = spool.create(home.spool(), str(run_id))
-        held = spool.try_lock(folder, spool.KEEPER)
+        # The lock first: the clerk must not take a run that was claimed a moment ago for one without a keeper.
+        # If another server wins the claim, the clerk removes what was made here.
+        folder, held = spool.keep(home.spool(), str(run_id))
         run = runs.claim(run_id) if held is not None else None
         if run is not None:
             _keep(run, folder, draining)

@@ -10,12 +10,14 @@ from datetime import datetime, timedelta
 
 from django.db import transaction
 
-from n2wbackup.lib import clock, home, storable
+from n2wbackup.lib import clock, home
 from policies.adapters import session
 from policies.domain.errors import BackupError, ThrottledError
 from policies.domain.runs import verdict
 from policies.models import Account, Description, Policy, PolicyTarget, Run, RunTarget
 from policies.ports import Cloud, FireRequest, Instance, Volume
+from policies.services import runs
+from policies.services.servers import copies
 from policies.services.window import credentials, descriptions, leases, permits, scripts
 from policies.services.window.scripts import Scripts
 
@@ -23,6 +25,10 @@ PROVED_FOR = timedelta(hours=1)
 # The time from the renewal to the end of the last call: leases, permits, connections, the guard's start.
 RENEW_MARGIN_SECONDS = 120
 LEASE_PAUSE = timedelta(seconds=1)
+
+
+class TakenOverError(BackupError):
+    """The run was cancelled, or another server has it now: nothing of it may be prepared here, nor ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,13 +85,21 @@ class _Resolved:
 
 
 def prepare(run: Run) -> Plan | Deferred:
-    """Resolve, prove, lease and permit. Enters the run's targets; a target that fails is left out."""
+    """Resolve, prove, lease and permit. Enters the run's targets; a target that fails is left out.
+
+    Raises TakenOverError if the run is no longer in this process's hands.
+    """
     policy, account = run.policy, run.account
     if policy is None or account is None:
         message = "The policy or its account was deleted: nothing can be backed up."
         raise BackupError(message)
     credentials.refuse_withdrawn(account)
     found = scripts.resolve(run, policy)
+    strange = copies.problem(policy)
+    if strange and copies.may_still_come(run):
+        return Deferred(clock.now() + copies.PAUSE, strange)
+    if strange:
+        found = scripts.refused(policy, strange)
     _require(run, policy, found)
     cloud = session.cloud(credentials.of(account))
     targets = list(policy.targets.all())
@@ -200,7 +214,7 @@ def _request(run: Run, one: _Resolved) -> FireRequest:
     wanted = one.wanted
     tags = {
         "Name": f"{run.label} {wanted}",
-        "n2wbackup:server": home.server_id(),
+        "n2wbackup:server": run.server or home.server_id(),
         "n2wbackup:run": str(run.pk),
         "n2wbackup:policy": run.policy_name,
         "n2wbackup:owner": run.owner_name,
@@ -295,8 +309,12 @@ def _by_region(good: Sequence[_Resolved]) -> Mapping[str, list[_Resolved]]:
     return found
 
 
+@transaction.atomic
 def _enter_targets(run: Run, resolved: Iterable[_Resolved], cloud: Cloud) -> list[Shot]:
     """Enter the intended calls, before any call is made."""
+    if not runs.lock(run):
+        message = "The run was cancelled or taken over while it was prepared."
+        raise TakenOverError(message)
     run.targets.all().delete()
     shots = []
     for one in resolved:
@@ -313,7 +331,7 @@ def _enter_targets(run: Run, resolved: Iterable[_Resolved], cloud: Cloud) -> lis
             exclude_volume_ids=one.wanted.exclude_volume_ids,
             expected_volume_ids=list(one.volumes),
             state=state,
-            reason=storable.text(one.problem),
+            reason=one.problem,
         )
         if not one.problem:
             shots.append(Shot(target, _request(run, one)))

@@ -125,6 +125,11 @@ def _find(
         return Found(phase, None, problem=problem)
 
 
+def refused(policy: Policy, problem: str) -> Scripts:
+    """Return what a run gets whose scripts must not be run for this reason."""
+    return _none(Scripts(policy.folder), problem)
+
+
 def _take(scripts: Scripts, found: Found) -> None:
     if found.path is not None and not found.problem:
         scripts.found[found.phase] = found.path

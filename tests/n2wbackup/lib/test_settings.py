@@ -339,3 +339,23 @@ def test_a_database_that_takes_connections_and_says_nothing_is_given_up(tmp_path
 
     assert found.returncode == 1
     assert "OperationalError: connection timeout expired" in found.stderr
+
+
+@pytest.mark.parametrize("value", ["0", "1441", "an hour", "-5", "1.5"])
+def test_a_wrong_idle_time_is_refused(tmp_path: Path, value: str) -> None:
+    refused = _refusal(N2W_HOME=str(tmp_path), N2W_SESSION_IDLE_MINUTES=value)
+
+    assert f"N2W_SESSION_IDLE_MINUTES is '{value}': set it to a number of minutes" in refused
+
+
+def test_a_proxy_that_is_no_address_is_refused(tmp_path: Path) -> None:
+    refused = _refusal(N2W_HOME=str(tmp_path), N2W_TRUSTED_PROXIES="proxy.example.org")
+
+    assert "N2W_TRUSTED_PROXIES has 'proxy.example.org', which is not a network" in refused
+
+
+def test_no_proxy_is_trusted_unless_it_is_named(tmp_path: Path) -> None:
+    assert _read("N2W_TRUSTED_PROXIES", N2W_HOME=str(tmp_path)) == [[]]
+    assert _read(
+        "N2W_TRUSTED_PROXIES", N2W_HOME=str(tmp_path), N2W_TRUSTED_PROXIES="127.0.0.1, fd00::/8"
+    ) == [["127.0.0.1/32", "fd00::/8"]]

@@ -9,12 +9,14 @@ import pytest
 from celery import signals
 from celery.fixups.django import DjangoFixup
 from celery.schedules import crontab
+from django.conf import settings
 from django.db import connection
+from kombu.transport import redis
 from setproctitle import getproctitle, setproctitle
 
 from n2wbackup.celery import app
 from n2wbackup.lib import home
-from n2wbackup.processes import draining
+from n2wbackup.processes import draining, places
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -32,6 +34,7 @@ def worker_that_begins(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Do what a worker does before anything else, and undo it at the end."""
     monkeypatch.setattr(sys, "dont_write_bytecode", False)
     monkeypatch.setattr(tempfile, "tempdir", None)
+    monkeypatch.setattr(redis.Channel, "QoS", redis.QoS)
     switched_each = sys.getswitchinterval()
     signals.celeryd_init.send(sender="w", instance=None, conf=None, options=None)
     yield
@@ -60,7 +63,7 @@ def test_each_task_goes_to_its_queue(task: str, queue: str) -> None:
 
 
 def test_a_queue_that_nobody_reads_is_an_error() -> None:
-    assert set(app.amqp.queues) == {"freeze", "tick", "work"}
+    assert set(app.amqp.queues) == {"freeze", "tick", "work", settings.N2W_OWN_QUEUE}
     with pytest.raises(Exception, match="elsewhere"):
         app.amqp.router.route({"queue": "elsewhere"}, "policies.tasks.freeze")
 
@@ -135,6 +138,11 @@ def test_a_worker_writes_no_bytecode() -> None:
 @pytest.mark.usefixtures("worker_that_begins")
 def test_a_workers_threads_take_turns_quickly() -> None:
     assert sys.getswitchinterval() == pytest.approx(0.0005)
+
+
+@pytest.mark.usefixtures("worker_that_begins")
+def test_a_worker_keeps_its_places_free() -> None:
+    assert redis.Channel.QoS.__module__ == places.__name__
 
 
 @pytest.mark.usefixtures("worker_that_begins")

@@ -8,6 +8,7 @@ import kombu
 import pytest
 from kombu import Queue
 from kombu.message import Message
+from kombu.transport import redis
 
 from n2wbackup.processes import places
 from tests.ground import processes, valkey
@@ -16,7 +17,8 @@ log = logging.getLogger(__name__)
 
 
 @pytest.fixture(autouse=True)
-def kept_free() -> None:
+def kept_free(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(redis.Channel, "QoS", redis.QoS)
     places.keep_free()
 
 

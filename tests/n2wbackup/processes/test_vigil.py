@@ -38,10 +38,13 @@ class Stage:
 
 @pytest.fixture
 def ear(monkeypatch: pytest.MonkeyPatch) -> Iterator[vigil.Ear]:
-    made = vigil.Ear()
-    monkeypatch.setenv("NOTIFY_SOCKET", made.address)
-    yield made
-    made.close()
+    monkeypatch.setenv("NOTIFY_SOCKET", "")
+    with processes.folder("n2wbackup-vigil-") as folder:
+        (folder / "notify").touch()  # left by an earlier server
+        made = vigil.Ear(folder / "notify")
+        made.invite()
+        yield made
+        made.close()
 
 
 @pytest.fixture

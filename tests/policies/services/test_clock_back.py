@@ -33,7 +33,9 @@ def ahead() -> Iterator[time_machine.Traveller]:
 @pytest.fixture
 def sent(monkeypatch: pytest.MonkeyPatch) -> list[object]:
     found: list[object] = []
-    monkeypatch.setattr("policies.adapters.broker.send", lambda _task, run_id: found.append(run_id))
+    monkeypatch.setattr(
+        "policies.adapters.broker.send", lambda _task, run_id, _server="": found.append(run_id)
+    )
     return found
 
 

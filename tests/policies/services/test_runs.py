@@ -305,7 +305,8 @@ def test_a_hint_that_got_lost_is_sent_again_after_ten_seconds(
 ) -> None:
     sent: list[object] = []
     monkeypatch.setattr(
-        "policies.adapters.broker.send", lambda task, run_id: sent.append((task, run_id))
+        "policies.adapters.broker.send",
+        lambda task, run_id, _server="": sent.append((task, run_id)),
     )
     run = backup.start()
 
@@ -321,9 +322,11 @@ def test_while_the_broker_still_holds_hints_none_is_sent_again_for_a_minute(
 ) -> None:
     sent: list[object] = []
     asked: list[str] = []
-    monkeypatch.setattr("policies.adapters.broker.send", lambda task, run_id: sent.append(run_id))
+    monkeypatch.setattr(
+        "policies.adapters.broker.send", lambda task, run_id, _server="": sent.append(run_id)
+    )
 
-    def is_behind(task: str) -> bool:
+    def is_behind(task: str, _server: str = "") -> bool:
         asked.append(task)
         return True
 
@@ -345,7 +348,8 @@ def test_a_completing_run_that_nobody_took_is_sent_again_and_one_at_work_is_not(
 ) -> None:
     sent: list[object] = []
     monkeypatch.setattr(
-        "policies.adapters.broker.send", lambda task, run_id: sent.append((task, run_id))
+        "policies.adapters.broker.send",
+        lambda task, run_id, _server="": sent.append((task, run_id)),
     )
     run = factories.RunFactory.create(policy=backup.policy, state=State.COMPLETING)
 

@@ -188,7 +188,7 @@ class RowMachine(RuleBasedStateMachine):
 def test_of_two_that_know_a_run_never_do_both_win(
     db: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("policies.adapters.broker.send", lambda _task, _run_id: None)
+    monkeypatch.setattr("policies.adapters.broker.send", lambda _task, _run_id, _server="": None)
     assert connection.in_atomic_block
     run_state_machine_as_test(
         RowMachine,

@@ -241,3 +241,27 @@ def test_words_that_are_unknown_here_do_not_keep_a_record_from_being_thawed(
     assert found.after is not None
     assert found.after.phase is Phase.AFTER
     assert found.outcome_of(Phase.COMPLETE, Outcome.MISSING) in Outcome
+
+
+def test_a_folder_that_is_removed_while_its_keeper_lock_is_awaited_is_created_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[Path] = []
+    take = spool.try_lock
+
+    def remove_first(folder: Path, name: str = spool.LOCK) -> int | None:
+        held = take(folder, name)
+        tried.append(folder)
+        if len(tried) == 1:
+            spool.remove(folder)
+        return held
+
+    with monkeypatch.context() as patch:
+        patch.setattr(spool, "try_lock", remove_first)
+        folder, held = spool.keep(tmp_path, "run")
+
+    assert len(tried) == 2
+    assert held is not None
+    assert spool.is_held(folder, spool.KEEPER)
+    assert spool.keep(tmp_path, "run") == (folder, None)
+    os.close(held)

@@ -9,7 +9,7 @@ import time_machine
 from pytest_django import Settings
 
 from n2wbackup.lib import clock
-from policies.models import Alarm, AlarmDelivery, Policy
+from policies.models import Alarm, AlarmDelivery, Policy, Run, Server
 from policies.services.alarms import delivering
 from policies.services.watch.from_spool import SpoolAlarms
 from policies.services.watch.post_office import Outbox
@@ -263,3 +263,20 @@ def test_what_the_library_says_stays_in_the_courier(
     out, err = capfd.readouterr()
     assert TOKEN not in caplog.text + out + err + AlarmDelivery.objects.get().reason
     assert len(hook.requests) == 1
+
+
+def test_that_something_may_be_frozen_is_sent_by_the_server_that_may_have_sent_it_already(
+    policy: Policy, hook: Webhook
+) -> None:
+    tell(f"{hook.json_url}/x", policy=policy)
+    freeze(policy)
+    now = clock.now()
+    server = Server.objects.create(
+        pk="another", host="web1", version="1", first_seen_at=now, heartbeat_at=now
+    )
+    Run.objects.update(server=server.pk)
+
+    assert delivering.spread() == 0
+
+    Server.objects.update(gone_at=now)  # nobody is left there to send it
+    assert delivering.spread() == 1

@@ -339,7 +339,7 @@ def test_what_aws_says_is_kept_short_and_storable(backup: Backup, waiting: Run) 
 
     run = backup.complete(backup.settle(waiting))
 
-    assert "a�b ccc" in run.reason
+    assert r"a\x00b ccc" in run.reason
     assert len(run.reason) < 1_000
 
 

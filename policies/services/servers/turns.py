@@ -1,0 +1,19 @@
+"""Turns: of the ticks of several beats, one in each span of time is taken; the others would only cost AWS calls."""
+
+from datetime import timedelta
+
+from django.db.models import Q
+
+from n2wbackup.lib import clock
+from policies.models import Turn
+
+
+def take(name: str, seconds: float) -> bool:
+    """Take the tick unless it was taken in the last seconds; of several processes, one takes it."""
+    now = clock.now()
+    _, is_new = Turn.objects.get_or_create(pk=name, defaults={"taken_at": now})
+    if is_new:
+        return True
+    # A turn of the future was taken before the clock was set back.
+    free = Q(taken_at__lte=now - timedelta(seconds=seconds)) | Q(taken_at__gt=now + clock.SKEW)
+    return bool(Turn.objects.filter(free, pk=name).update(taken_at=now))

@@ -1,0 +1,365 @@
+"""The world of the permission matrix: people, one row of Alice's for each page, and what a form of it would change."""
+
+import contextlib
+import copy
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from html.parser import HTMLParser
+from typing import Any
+
+from django.apps import apps
+from django.contrib import admin
+from django.contrib.auth.models import Group, Permission
+from django.contrib.sessions.models import Session
+from django.db import connection, models, transaction
+from django.test import Client
+from django.urls import URLPattern, URLResolver, get_resolver
+
+from n2wbackup.lib import clock
+from policies.domain.alarms.messages import AlarmKind
+from policies.domain.runs.sequence import State
+from policies.domain.runs.trigger import Trigger
+from policies.models import Account, Alarm, AlarmReceivers, Policy, Run
+from policies.services.entry import policies
+from scripts_admin.models import Folder, User
+from scripts_admin.services import users
+from tests.policies.views import admin_forms
+
+PASSWORD = "correct horse battery"
+NEW = "better horse battery"
+WHO = ("nobody", "owner", "other", "staff", "rights", "owning", "boss")
+_READING = ("SELECT", "SAVEPOINT", "RELEASE", "ROLLBACK")
+METHODS = ("get", "put", "delete", "post")
+_SENT = ("test_accounts", "test_alarms")  # they ask AWS and send messages, and change nothing
+
+
+@dataclass(frozen=True)
+class World:
+    """`clients`: one for each of WHO. `rows`: what the addresses of each model name."""
+
+    clients: Mapping[str, Client]
+    rows: Mapping[str, models.Model]
+    people: Mapping[str, User]
+    forms: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+
+    @cached_property
+    def untouched(self) -> str:
+        """The digest from before anything was done: each try is undone."""
+        return digest()
+
+
+def made() -> World:
+    """Make the rows. Alice owns them; with staff status and all permissions she is `owning`, without she is `owner`."""
+    names = ("alice", "carol", "dora", "bob", "anna", "boss")
+    people = {name: User(username=name) for name in names}
+    for name in ("dora", "bob", "boss"):
+        people[name].is_staff = True
+    people["boss"].is_superuser = True
+    for person in people.values():
+        person.set_password(PASSWORD)
+        users.save(person)
+    rights = Permission.objects.exclude(codename="use_server_role")
+    people["bob"].user_permissions.set(rights)
+    rows = _rows(people["alice"], people["anna"])
+    logins = {
+        "owner": "alice",
+        "other": "carol",
+        "staff": "dora",
+        "rights": "bob",
+        "owning": "alice",
+        "boss": "boss",
+    }
+    clients = {"nobody": Client(raise_request_exception=False)}
+    for who, name in logins.items():
+        clients[who] = Client(raise_request_exception=False)
+        clients[who].force_login(people[name])
+        clients[who].get("/")  # the first page of a session notes when it began
+    return World(clients, rows, people)
+
+
+def _rows(alice: User, unused: User) -> dict[str, models.Model]:
+    keys = {"access_key_id": "AKIAIOSFODNN7EXAMPLE", "secret_access_key": admin_forms.SECRET}
+    lab, spare = (Account.objects.create(owner=alice, name=n, **keys) for n in ("lab", "spare"))
+    policy, busy = (Policy(owner=alice, account=lab, name=name) for name in ("policy1", "busy"))
+    policies.save(policy)
+    policies.save(busy)
+    run = Run.objects.create(
+        policy=busy,
+        owner=alice,
+        account=lab,
+        policy_name=busy.name,
+        owner_name=alice.username,
+        trigger=Trigger.MANUAL,
+        state=State.QUEUED,
+        created_at=clock.now(),
+    )
+    alarm = Alarm.objects.create(
+        kind=AlarmKind.FAILED,
+        owner=alice,
+        label="alice/busy",
+        title="a",
+        created_at=clock.now(),
+        not_before=clock.now(),
+    )
+    return {
+        "account": spare,
+        "alarm": alarm,
+        "alarmreceivers": AlarmReceivers.objects.create(policy=policy, urls="json://example.org"),
+        "folder": Folder.objects.get(owner=alice),
+        "group": Group.objects.create(name="operators"),
+        "policy": policy,
+        "run": run,
+        "schedule": admin_forms.schedule(alice),
+        "user": unused,
+    }
+
+
+def routes() -> list[str]:
+    """Return every address that the server knows, as its pattern."""
+    return sorted(_walk(get_resolver(), ""))
+
+
+def _walk(resolver: URLResolver, prefix: str) -> Iterator[str]:
+    for pattern in resolver.url_patterns:
+        route = prefix + str(pattern.pattern)
+        if isinstance(pattern, URLPattern):
+            yield route
+        else:
+            yield from _walk(pattern, route)
+
+
+def group(route: str) -> str:
+    """Return the part of the addresses that are tried together: a model of the admin, or all others."""
+    parts = route.split("/")
+    return "/".join(parts[:3]) if parts[0] == "admin" and len(parts) > 3 else "pages"
+
+
+def path(world: World, route: str) -> str:
+    """Return an address of the route, for the row of Alice's."""
+    parts = route.split("/")
+    row = world.rows.get(parts[2]) if len(parts) > 2 and parts[0] == "admin" else None
+    filled = route
+    for name, value in {
+        "<path:object_id>": str(row.pk) if row else "1",
+        "<id>": str(row.pk) if row else "1",
+        "<path:content_type_id>": "1",
+        "<str:owner>": "alice",
+        "<str:name>": "policy1",
+        "<uuid:run_id>": str(world.rows["run"].pk),
+        "^(?P<app_label>scripts_admin|auth|policies)/$": "policies/",
+        "(?P<url>.*)$": "no/such/page/",
+    }.items():
+        filled = filled.replace(name, value)
+    return f"/{filled}{_ASKED.get(route, '')}"
+
+
+_ASKED = {"admin/autocomplete/": "?app_label=policies&model_name=run&field_name=policy&term="}
+
+
+def forms(world: World, route: str) -> list[dict[str, Any]]:
+    """Return forms that would change something, if the person may send them."""
+    if route not in world.forms:
+        parts = route.split("/")
+        of_a_model = parts[0] == "admin" and len(parts) > 3 and parts[2] in world.rows
+        world.forms[route] = (
+            _of_a_model(world, parts[2], parts[-2], path(world, route))
+            if of_a_model
+            else [_OF_PAGES.get(route, {})]
+        )
+    return world.forms[route]
+
+
+_OF_PAGES: dict[str, dict[str, Any]] = {
+    "login/": {"username": "carol", "password": ""},
+    "admin/password_change/": {
+        "old_password": PASSWORD,
+        "new_password1": NEW,
+        "new_password2": NEW,
+    },
+}
+_OF_MODELS: dict[str, dict[str, Any]] = {
+    "password": {"usable_password": "true", "password1": NEW, "password2": NEW},
+    "delete": {"post": "yes"},
+}
+
+
+def _of_a_model(world: World, kind: str, page: str, address: str) -> list[dict[str, Any]]:
+    if page in _OF_MODELS:
+        return [_OF_MODELS[page]]
+    if page not in {"add", "change"}:
+        return _actions(world, kind)
+    row = world.rows[kind]
+    if isinstance(row, Policy):
+        if page == "add":
+            row = Policy(owner=row.owner, account=row.account, name="new")
+        return [admin_forms.policy_form(row, _TARGET, max_freeze_seconds=51)]
+    more = _added(world, kind) if page == "add" else _CHANGED.get(kind, {})
+    return [_filled(world, address) | more]
+
+
+_TARGET = {"instance_id": admin_forms.INSTANCE, "volume_id": "", "region": "us-east-1"}
+_CHANGED: dict[str, dict[str, Any]] = {
+    "account": {"region": "eu-west-1"},
+    "alarmreceivers": {"new_urls": "json://example.com"},
+    "group": {"name": "renamed"},
+    "schedule": {"cron": "0 4 * * *"},
+    "user": {"email": "new@example.org"},
+}
+
+
+def _added(world: World, kind: str) -> dict[str, Any]:
+    alice = world.people["alice"]
+    if kind == "schedule":
+        return admin_forms.schedule_form(alice, name="new")
+    added: dict[str, dict[str, Any]] = {
+        "account": {
+            "owner": alice.pk,
+            "name": "new",
+            "auth": "keys",
+            "region": "us-east-1",
+            "access_key_id": "AKIAIOSFODNN7EXAMPLE",
+            "new_secret": admin_forms.SECRET,
+        },
+        "alarmreceivers": {"user": alice.pk, "new_urls": "json://example.com"},
+        "group": {"name": "new"},
+        "user": {
+            "username": "newone",
+            "usable_password": "true",
+            "password1": NEW,
+            "password2": NEW,
+        },
+    }
+    return added.get(kind, {})
+
+
+def _actions(world: World, kind: str) -> list[dict[str, Any]]:
+    row = world.rows[kind]
+    own = [str(name) for name in admin.site.get_model_admin(type(row)).actions or ()]
+    return [
+        {"action": action, "_selected_action": [row.pk], "post": "yes"}
+        for action in ("delete_selected", *own)
+        if action not in _SENT
+    ]
+
+
+class _Form(HTMLParser):
+    """What a browser would send of a page's form if nobody changed it."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.values: dict[str, Any] = {}
+        self._select = self._textarea = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        found = dict(attrs)
+        name, value = found.get("name") or "", found.get("value") or ""
+        if tag == "input" and name and ("checked" in found or found.get("type") not in _TICKED):
+            self.values[name] = value
+        elif tag == "select":
+            self._select = name
+        elif tag == "option" and "selected" in found and self._select:
+            self.values.setdefault(self._select, []).append(value)
+        elif tag == "textarea":
+            self._textarea = name
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag in {"select", "textarea"}:
+            self._select = self._textarea = ""
+
+    def handle_data(self, data: str) -> None:
+        if self._textarea:
+            self.values[self._textarea] = data.removeprefix("\n")
+
+
+_TICKED = {"checkbox", "radio", "submit"}
+
+
+def _filled(world: World, address: str) -> dict[str, Any]:
+    page = world.clients["boss"].get(address)
+    values = _Form(page.content.decode()).values if page.status_code == 200 else {}
+    return {name: value for name, value in values.items() if not name.startswith("_")}
+
+
+def digest() -> str:
+    """Return a digest of every row of every table but the sessions."""
+    found = hashlib.sha256()
+    for model in apps.get_models(include_auto_created=True):
+        if model is not Session:
+            rows = model._base_manager.order_by("pk").values_list()
+            found.update(repr((model._meta.label, list(rows))).encode())
+    return found.hexdigest()
+
+
+def observed(world: World, route: str, who: str) -> str:
+    """Do everything there that a person could, undo it, and return what came of it.
+
+    L: sent to the login page. F: forbidden. N: not found. A: away, as if the row did not exist. R: may look.
+    W: may look, and a POST changes something. Otherwise what is wrong.
+    """
+    answers = {}
+    for method in METHODS:
+        for form in forms(world, route) if method == "post" else [{}]:
+            kind, changed = _tried(world, route, who, method, form)
+            if kind.startswith("5") or (changed and method != "post"):
+                return f"{method.upper()} {kind} {changed=}"
+            if changed and kind in "LFNA":
+                return f"{method.upper()} refused ({kind}) and changed"
+            answers[method, changed] = kind
+    looked = answers["get", False]
+    if looked not in "LFNA":
+        return "W" if ("post", True) in answers else "R"
+    others = {kind for (method, _), kind in answers.items() if method != "get"}
+    return looked if others <= {looked, "F", "405"} else f"{looked}, but {sorted(others)}"
+
+
+def _tried(
+    world: World, route: str, who: str, method: str, form: dict[str, Any]
+) -> tuple[str, bool]:
+    client = world.clients[who]
+    cookies = copy.deepcopy(client.cookies)
+    with transaction.atomic():
+        if who == "owning":
+            _promote(world.people["alice"])
+            before = digest()  # each promotion has rows with numbers of its own
+        else:
+            before = world.untouched
+        with _writes() as written:
+            answer = getattr(client, method)(path(world, route), form)
+        # Without a statement that writes, no row can have changed.
+        changed = bool(written) and digest() != before
+        transaction.set_rollback(True)
+    client.cookies = cookies
+    return _kind(answer, route), changed
+
+
+@contextlib.contextmanager
+def _writes() -> Iterator[list[str]]:
+    """Collect the statements that are executed and do more than read."""
+    written: list[str] = []
+
+    def look(execute: Any, sql: str, *rest: Any) -> Any:
+        if not sql.lstrip().upper().startswith(_READING):
+            written.append(sql)
+        return execute(sql, *rest)
+
+    with connection.execute_wrapper(look):
+        yield written
+
+
+def _promote(alice: User) -> None:
+    User.objects.filter(pk=alice.pk).update(is_staff=True)
+    alice.user_permissions.set(Permission.objects.exclude(codename="use_server_role"))
+
+
+def _kind(answer: Any, route: str) -> str:
+    target = answer.headers.get("Location", "")
+    if answer.status_code == 302 and target.startswith(("/login/", "/admin/login/")):
+        return "ok" if route in {"admin/login/", "logout/"} else "L"
+    if answer.status_code == 302 and target == "/admin/" and route != "admin/login/":
+        return "A"
+    if answer.status_code in {403, 404}:
+        return {403: "F", 404: "N"}[answer.status_code]
+    return "ok" if answer.status_code in {200, 301, 302} else str(answer.status_code)

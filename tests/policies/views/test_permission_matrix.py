@@ -1,0 +1,115 @@
+"""Who may what: every address that the server knows, for everybody, with every method.
+
+The addresses come from the resolver. A new one fails here until it has a row, so somebody has to think about it.
+"""
+
+import pytest
+
+from tests.policies.views import matrix
+
+pytestmark = [pytest.mark.django_db, pytest.mark.lasts(20)]
+
+# L: sent to the login page. F: forbidden. N: not found. A: away, as if the row did not exist. In these four cases
+# nothing has changed, whatever was sent. R: may look, and cannot change a row of Alice's. W: may change it.
+#
+# nobody: not logged in. owner: Alice. other: another user. staff: without permissions. rights: staff with every
+# permission, and not the owner. owning: Alice with staff status and every permission. boss: a superuser.
+TABLE = """
+                                                         nobody  owner  other  staff  rights  owning  boss
+/                                                         R     R     R     R     R     R     R
+admin/                                                    L     L     L     R     R     R     R
+admin/(?P<url>.*)$                                        L     L     L     N     N     N     N
+admin/^(?P<app_label>scripts_admin|auth|policies)/$       L     L     L     N     R     R     R
+admin/auth/group/                                         L     L     L     F     F     F     W
+admin/auth/group/<path:object_id>/                        L     L     L     R     R     R     R
+admin/auth/group/<path:object_id>/change/                 L     L     L     F     F     F     W
+admin/auth/group/<path:object_id>/delete/                 L     L     L     F     F     F     W
+admin/auth/group/<path:object_id>/history/                L     L     L     F     F     F     R
+admin/auth/group/add/                                     L     L     L     F     F     F     W
+admin/autocomplete/                                       L     L     L     F     R     R     R
+admin/jsi18n/                                             L     L     L     R     R     R     R
+admin/login/                                              R     R     R     R     R     R     R
+admin/logout/                                             A     A     A     R     R     R     R
+admin/password_change/                                    L     L     L     W     W     W     W
+admin/password_change/done/                               L     L     L     R     R     R     R
+admin/policies/account/                                   L     L     L     F     R     W     W
+admin/policies/account/<path:object_id>/                  L     L     L     R     R     R     R
+admin/policies/account/<path:object_id>/change/           L     L     L     F     A     W     W
+admin/policies/account/<path:object_id>/delete/           L     L     L     F     A     W     W
+admin/policies/account/<path:object_id>/history/          L     L     L     A     A     R     R
+admin/policies/account/add/                               L     L     L     F     R     W     W
+admin/policies/alarm/                                     L     L     L     F     R     R     R
+admin/policies/alarm/<path:object_id>/                    L     L     L     R     R     R     R
+admin/policies/alarm/<path:object_id>/change/             L     L     L     F     A     R     R
+admin/policies/alarm/<path:object_id>/delete/             L     L     L     F     F     F     F
+admin/policies/alarm/<path:object_id>/history/            L     L     L     A     A     R     R
+admin/policies/alarm/add/                                 L     L     L     F     F     F     F
+admin/policies/alarmreceivers/                            L     L     L     F     R     W     W
+admin/policies/alarmreceivers/<path:object_id>/           L     L     L     R     R     R     R
+admin/policies/alarmreceivers/<path:object_id>/change/    L     L     L     F     A     W     W
+admin/policies/alarmreceivers/<path:object_id>/delete/    L     L     L     F     A     W     W
+admin/policies/alarmreceivers/<path:object_id>/history/   L     L     L     A     A     R     R
+admin/policies/alarmreceivers/add/                        L     L     L     F     R     W     W
+admin/policies/policy/                                    L     L     L     F     R     W     W
+admin/policies/policy/<path:object_id>/                   L     L     L     R     R     R     R
+admin/policies/policy/<path:object_id>/change/            L     L     L     F     A     W     W
+admin/policies/policy/<path:object_id>/delete/            L     L     L     F     A     W     W
+admin/policies/policy/<path:object_id>/history/           L     L     L     A     A     R     R
+admin/policies/policy/add/                                L     L     L     F     R     W     W
+admin/policies/run/                                       L     L     L     F     R     W     W
+admin/policies/run/<path:object_id>/                      L     L     L     R     R     R     R
+admin/policies/run/<path:object_id>/change/               L     L     L     F     A     R     R
+admin/policies/run/<path:object_id>/delete/               L     L     L     F     F     F     F
+admin/policies/run/<path:object_id>/history/              L     L     L     A     A     R     R
+admin/policies/run/add/                                   L     L     L     F     F     F     F
+admin/policies/schedule/                                  L     L     L     F     R     W     W
+admin/policies/schedule/<path:object_id>/                 L     L     L     R     R     R     R
+admin/policies/schedule/<path:object_id>/change/          L     L     L     F     A     W     W
+admin/policies/schedule/<path:object_id>/delete/          L     L     L     F     A     W     W
+admin/policies/schedule/<path:object_id>/history/         L     L     L     A     A     R     R
+admin/policies/schedule/add/                              L     L     L     F     R     W     W
+admin/r/<path:content_type_id>/<path:object_id>/          L     L     L     N     N     N     N
+admin/scripts_admin/folder/                               L     L     L     F     R     R     R
+admin/scripts_admin/folder/<path:object_id>/              L     L     L     R     R     R     R
+admin/scripts_admin/folder/<path:object_id>/change/       L     L     L     F     A     R     R
+admin/scripts_admin/folder/<path:object_id>/delete/       L     L     L     F     F     F     F
+admin/scripts_admin/folder/<path:object_id>/history/      L     L     L     A     A     R     R
+admin/scripts_admin/folder/add/                           L     L     L     F     F     F     F
+admin/scripts_admin/user/                                 L     L     L     F     F     F     W
+admin/scripts_admin/user/<id>/password/                   L     L     L     F     F     F     W
+admin/scripts_admin/user/<path:object_id>/                L     L     L     R     R     R     R
+admin/scripts_admin/user/<path:object_id>/change/         L     L     L     F     F     F     W
+admin/scripts_admin/user/<path:object_id>/delete/         L     L     L     F     F     F     W
+admin/scripts_admin/user/<path:object_id>/history/        L     L     L     F     F     F     R
+admin/scripts_admin/user/add/                             L     L     L     F     F     F     W
+health/live                                               R     R     R     R     R     R     R
+health/ready                                              R     R     R     R     R     R     R
+login/                                                    R     R     R     R     R     R     R
+logout/                                                   R     R     R     R     R     R     R
+policies/                                                 L     R     R     R     R     R     R
+policies/<str:owner>/<str:name>/                          L     R     N     N     N     R     R
+runs/                                                     L     R     R     R     R     R     R
+runs/<uuid:run_id>/                                       L     R     N     N     N     R     R
+schedules/                                                L     R     R     R     R     R     R
+"""
+EXPECTED = {
+    "" if row.split()[0] == "/" else " ".join(row.split()[:-7]): tuple(row.split()[-7:])
+    for row in TABLE.strip().splitlines()[1:]
+}
+GROUPS = sorted({matrix.group(route) for route in EXPECTED})
+
+
+def test_every_address_has_a_row() -> None:
+    assert sorted(EXPECTED) == matrix.routes()
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_everybody_may_what_the_table_says(group: str) -> None:
+    world = matrix.made()
+    rows = {route: row for route, row in EXPECTED.items() if matrix.group(route) == group}
+
+    found = {
+        route: tuple(matrix.observed(world, route, who) for who in matrix.WHO) for route in rows
+    }
+
+    assert found == rows
