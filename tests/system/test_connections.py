@@ -167,7 +167,12 @@ def look():
         with transaction.atomic():
             list(Schedule.objects.select_for_update().all())
     connections.close_all()
-threads = [threading.Thread(target=look) for _ in range(4)]
+def noted():
+    try:
+        look()
+    except Exception as error:
+        failed.append(type(error).__name__)
+threads = [threading.Thread(target=noted) for _ in range(4)]
 [each.start() for each in threads]
 [each.join() for each in threads]
 print(failed)
