@@ -16,33 +16,40 @@ TESTS_OF_PARTS := tests/guards tests/bench tests/n2wbackup tests/policies tests/
 # What `make test` and CI run, in this order, each whatever became of the others: docs/adr/0032-*.md.
 STAGES := test-parts test-system test-faults test-last
 # Scripts by their name or by their first line.
-WITH_SCRIPTS := .ci $(wildcard tools docs n2wbackup tests)
+WITH_SCRIPTS := .ci n2w $(wildcard tools docs n2wbackup tests)
 SHELL_SCRIPTS = $(shell { find $(WITH_SCRIPTS) -name '*.sh'; grep -rlE \
 	--exclude='*.py' --exclude='*.pyc' --exclude='*.md' '^\#!.*[/ ](ba|da)?sh( |$$)' $(WITH_SCRIPTS); } | sort -u)
 
-.PHONY: help setup demo test test-fast coverage ci check bench faults soak servers lock system-packages \
+.PHONY: help setup packages demo test test-fast coverage ci check bench faults soak servers lock system-packages \
 	$(STAGES) test-sqlite test-postgresql
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-setup: .venv/.installed ## Make .venv with the pinned Python packages; nothing else is touched
+setup: .venv/.installed ## Make .venv with the pinned packages of the server; nothing else is touched
 
-# The stamp lies inside .venv: without .venv it is gone too, and nothing is done twice.
-.venv/.installed: requirements.txt requirements-dev.txt tools/setup.sh
+# The stamps lie inside .venv: without .venv they are gone too, and nothing is done twice.
+.venv/.installed: requirements.txt tools/setup.sh
 	@tools/setup.sh
 	@touch $@
 
-demo: setup ## The whole product on this machine, no root, no AWS; ARGS=--once for one backup
+# What the demo, the tests and the checks need besides.
+packages: .venv/.installed-all
+
+.venv/.installed-all: requirements.txt requirements-dev.txt tools/setup.sh
+	@tools/setup.sh all
+	@touch .venv/.installed $@
+
+demo: packages ## The whole product on this machine, no root, no AWS; ARGS=--once for one backup
 	@$(MANAGE) demo $(ARGS)
 
-test: setup ## The whole suite on SQLite and PostgreSQL; installs missing system packages
+test: packages ## The whole suite on SQLite and PostgreSQL; installs missing system packages
 	tools/stages.sh $(STAGES)
 
-test-fast: setup ## The tests of the parts on SQLite, in under three minutes: before each commit
+test-fast: packages ## The tests of the parts on SQLite, in under three minutes: before each commit
 	$(PLAIN) $(PYTEST) -n 2 $(TESTS_OF_PARTS) $(ARGS)
 
-coverage: setup ## Which lines the tests of the parts do not reach; htmlcov/ shows them
+coverage: packages ## Which lines the tests of the parts do not reach; htmlcov/ shows them
 	$(PLAIN) $(PYTEST) -n 2 -p pytest_cov.plugin --cov --cov-report=term --cov-report=html \
 		$(TESTS_OF_PARTS) tests/contract $(ARGS)
 
@@ -54,7 +61,7 @@ test-parts: system-packages
 	mkdir -p $(dir $(PERMISSIONS)) && rm -f $(PERMISSIONS)
 	$(MAKE) --no-print-directory --keep-going --output-sync=target -j 2 test-sqlite test-postgresql
 
-test-sqlite: setup
+test-sqlite: packages
 	$(RECORDED) $(PYTEST) -n 3 --thorough $(TESTS_OF_PARTS) tests/contract
 
 test-postgresql: system-packages
@@ -69,13 +76,13 @@ test-system: system-packages
 test-faults: system-packages
 	$(RECORDED) $(PYTEST) -n 2 --dist loadfile --no-loadscope-reorder tests/system/faults tests/system/soak
 
-test-last: setup
+test-last: packages
 	$(RECORDED) $(PYTEST) tests/last
 
-system-packages: setup
+system-packages: packages
 	tools/system-packages.sh
 
-check: setup ## Everything that reads the code without running it
+check: packages ## Everything that reads the code without running it
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
@@ -86,19 +93,19 @@ check: setup ## Everything that reads the code without running it
 	DJANGO_SETTINGS_MODULE=n2wbackup.settings.test $(MANAGE) makemigrations --check --dry-run
 	@.venv/bin/shellcheck --external-sources --source-path=SCRIPTDIR $(SHELL_SCRIPTS)
 
-bench: setup ## Measure hold, load, calls, memory; writes docs/benchmarks.md; ARGS="--only de" for parts
+bench: packages ## Measure hold, load, calls, memory; writes docs/benchmarks.md; ARGS="--only de" for parts
 	$(PYTHON_OF_VENV) -m tests.bench $(ARGS)
 
-faults: setup ## Strike at runs with every fault in every moment; writes docs/reliability.md
+faults: packages ## Strike at runs with every fault in every moment; writes docs/reliability.md
 	tools/system-packages.sh
 	$(PLAIN) $(PYTHON_OF_VENV) -m tests.system.faults $(ARGS)
 
-soak: setup ## Half an hour of many policies and a fault every ten seconds; writes docs/soak.md; ARGS="--seed 7"
+soak: packages ## Half an hour of many policies and a fault every ten seconds; writes docs/soak.md; ARGS="--seed 7"
 	$(PLAIN) $(PYTHON_OF_VENV) -m tests.system.soak $(ARGS)
 
-servers: setup ## Two servers on one database, 100 policies due at once, kills on both sides; ARGS="--policies 40"
+servers: packages ## Two servers on one database, 100 policies due at once, kills on both sides; ARGS="--policies 40"
 	tools/system-packages.sh
 	$(PLAIN) $(PYTHON_OF_VENV) -m tests.system.servers $(ARGS)
 
-lock: setup ## Pin the newest fitting versions of requirements*.in, with hashes
+lock: packages ## Pin the newest fitting versions of requirements*.in, with hashes
 	@tools/lock.sh

@@ -3,18 +3,16 @@
 import json
 from collections.abc import Callable, Iterable
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import redis
 from django.conf import settings
 from django.db import DatabaseError, connection
-from django.db.migrations.executor import MigrationExecutor
 from django.http import HttpRequest, JsonResponse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+from n2wbackup.lib import trouble
 
 LIVE_PATH, READY_PATH = "/health/live", "/health/ready"
 _BROKER_SECONDS = 1
@@ -62,11 +60,9 @@ def ready(_request: HttpRequest) -> JsonResponse:
     return JsonResponse(answer, status=200 if healthy else 503)
 
 
-def unapplied_migrations() -> "Sequence[str]":
+def unapplied_migrations() -> list[str]:
     """Return `app.name` of each migration that the database lacks, in order. Raises DatabaseError."""
-    executor = MigrationExecutor(connection)
-    plan = executor.migration_plan(executor.loader.graph.leaf_nodes())
-    return [f"{migration.app_label}.{migration.name}" for migration, _ in plan]
+    return trouble.unapplied_migrations(connection)
 
 
 def _database() -> str:

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Makes .venv with the pinned packages of both requirements files. Touches nothing outside .venv.
+# Makes .venv with the pinned packages that the server needs; `setup.sh all` adds those of the demo, the
+# tests and the checks. Touches nothing outside .venv.
 #
 # uv needs seconds. If uv cannot do it (no wheel for the platform, or an index that only pip is
 # configured for), plain pip installs the same files. The hashes are checked either way.
@@ -8,7 +9,14 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 python="${PYTHON:-python3}"
 venv=.venv
-requirements=(-r requirements.txt -r requirements-dev.txt)
+wanted=(requirements.txt)
+[[ "${1:-}" != all ]] || wanted+=(requirements-dev.txt)
+requirements=()
+for file in "${wanted[@]}"; do requirements+=(-r "$file"); done
+
+say() {
+    echo "make setup: $*"
+}
 
 fail() {
     echo "make setup: $*" >&2
@@ -22,6 +30,7 @@ command -v "$python" >/dev/null ||
 
 # A broken environment (an interrupted setup, a removed interpreter) is created again.
 if ! "$venv/bin/python" -c '' 2>/dev/null; then
+    say "creating $venv"
     rm -rf "$venv"
     # --without-pip: Debian has ensurepip in another package (python3-venv), and the machine's pip will do.
     "$python" -m venv --without-pip "$venv"
@@ -36,22 +45,30 @@ if ! "${pip[@]}" --version >/dev/null 2>&1 &&
     pip=("$python" -m pip --python "$venv/bin/python")
 fi
 
-# uv itself is pinned with hashes, too: its block of the requirements file is enough.
+# uv itself is pinned with hashes, too: its block of the requirements file is enough. It stays outside the
+# environment, as the server does not need it.
+tools="$(mktemp -d)"
+trap 'rm -rf "$tools"' EXIT
+
 install_uv() {
-    local only_uv="$venv/requirements-uv.txt"
-    awk '/^[^ #]/ { wanted = /^uv==/ } wanted && !/^ *#/' requirements-dev.txt >"$only_uv"
-    "${pip[@]}" install --quiet --disable-pip-version-check --require-hashes -r "$only_uv"
+    awk '/^[^ #]/ { wanted = /^uv==/ } wanted && !/^ *#/' requirements-dev.txt >"$tools/requirements.txt"
+    "${pip[@]}" install --quiet --disable-pip-version-check --require-hashes --target "$tools/uv" \
+        -r "$tools/requirements.txt"
 }
 
 install_with_uv() {
     # uv does not read pip's settings: pass pip's mirror and certificate bundle on.
     [[ -z "${PIP_INDEX_URL:-}" ]] || export UV_DEFAULT_INDEX="$PIP_INDEX_URL"
     [[ -z "${PIP_CERT:-}" ]] || export SSL_CERT_FILE="${SSL_CERT_FILE:-$PIP_CERT}"
-    "$venv/bin/python" -m uv pip install --quiet --no-config --system-certs \
+    "$tools/uv/bin/uv" pip install --quiet --no-config --system-certs \
         --python "$venv/bin/python" --require-hashes --compile-bytecode "${requirements[@]}"
 }
 
+number="$(cat "${wanted[@]}" | grep -c '^[^ #].*==')"
+say "installing up to $number packages of ${wanted[*]} (half a minute on a usual connection)"
 if [[ -n "${WITHOUT_UV:-}" ]] || ! { install_uv && install_with_uv; }; then
-    echo "make setup: continuing with pip alone (slower)"
-    "${pip[@]}" install --quiet --disable-pip-version-check --require-hashes "${requirements[@]}"
+    say "continuing with pip alone (slower)"
+    # With its progress: this may take minutes.
+    "${pip[@]}" install --disable-pip-version-check --require-hashes "${requirements[@]}"
 fi
+say "done, in $SECONDS s"

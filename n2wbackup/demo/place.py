@@ -5,6 +5,7 @@ demo of the folder. If the lock is free, a killed demo has left the folder, and 
 """
 
 import contextlib
+import importlib.util
 import os
 import shutil
 import socket
@@ -38,6 +39,7 @@ def become(*, once: bool, as_json: bool) -> NoReturn:
     It must be a new process, because settings are read only once, and those of the server here are not
     the demo's. Raises PlaceError.
     """
+    require_simulator()
     _refuse_a_servers_home(settings.N2W_HOME)
     _sweep(settings.N2W_HOME)
     if once:
@@ -55,6 +57,14 @@ def become(*, once: bool, as_json: bool) -> NoReturn:
         [sys.executable, "-m", "n2wbackup.demo", *words],
         _environment(folder, port),
     )
+
+
+def require_simulator() -> None:
+    """Raise PlaceError if the packages of the simulated AWS are not installed, as on a server."""
+    if importlib.util.find_spec("moto") is None:
+        raise PlaceError(
+            "The simulated AWS of the demo is not among the server's packages: run `make demo`, which installs it."
+        )
 
 
 def free_port(first: int) -> int:

@@ -7,6 +7,15 @@ from datetime import UTC, datetime, timedelta
 # it was written before the clock was set back: nothing waits for such a time.
 SKEW = timedelta(minutes=1)
 
+# Names of the time zone database that show UTC itself.
+UTC_NAMES = frozenset(
+    {
+        *("UTC", "Etc/UTC", "UCT", "Etc/UCT", "Zulu", "Etc/Zulu", "Universal", "Etc/Universal"),
+        *("GMT", "Etc/GMT", "GMT0", "GMT+0", "GMT-0", "Etc/GMT0", "Etc/GMT+0", "Etc/GMT-0"),
+        *("Greenwich", "Etc/Greenwich"),
+    }
+)
+
 
 def now() -> datetime:
     """Return the current time, with time zone UTC. For rows, pages and messages; it may jump."""

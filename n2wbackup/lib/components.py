@@ -4,6 +4,7 @@ Each has its HTML in templates/components/. Whatever is handed in is escaped. No
 needs JavaScript, and nothing writes a style or a script into the page.
 """
 
+import math
 from datetime import UTC, datetime, tzinfo
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -48,7 +49,7 @@ def badge(word: str | None, shown: str = "") -> SafeString:
 def moment(at: datetime | None, form: str = "second", zone: str = "") -> SafeString:
     """Show a moment in UTC, and in the zone as well where one is named and known; the age is shown on hover.
 
-    Forms: "second", the usual one; "minute", with the day of the week, for due times; "precise", the time of day with
+    Forms: "second", the usual one; "minute", with the day of the week, for due times; "precise", with
     milliseconds, for timelines.
     """
     if at is None:
@@ -72,9 +73,11 @@ def by_clock(at: datetime, zone: str, form: str = "minute") -> str:
 
 @register.simple_tag
 def span(seconds: float | None) -> str:
-    """Return a span as people say it: "123 ms", "1.2 s", "3 min 5 s" or "2 h 10 min"."""
-    if seconds is None:
+    """Return a span as people say it: "123 ms", "1.2 s", "3 min 5 s" or "2 h 10 min"; negative if a clock went back."""
+    if seconds is None or not math.isfinite(seconds):
         return NOTHING
+    if round(seconds * 1000) < 0:
+        return f"-{span(-seconds)}"
     if round(seconds * 1000) < 1000:  # noqa: PLR2004 - milliseconds in a second
         return f"{round(seconds * 1000)} ms"
     if round(seconds, 1) < _MINUTE_SECONDS:
@@ -133,7 +136,7 @@ def age(at: datetime) -> str:
 def _by(at: datetime, zone: tzinfo, form: str) -> str:
     local = at.astimezone(zone)
     if form == "precise":
-        return f"{local:{SECOND}}.{local.microsecond // 1000:03} {local:%Z}"
+        return f"{local:{DATE} {SECOND}}.{local.microsecond // 1000:03} {local:%Z}"
     if form == "minute":
         return f"{local:%a {DATE} {MINUTE} %Z}"
     return f"{local:{DATE} {SECOND} %Z}"
@@ -141,11 +144,13 @@ def _by(at: datetime, zone: tzinfo, form: str) -> str:
 
 def _beside(utc: datetime, form: str, zone: str) -> str:
     known = _known(zone)
-    if known is None or zone == "UTC":
+    if known is None or zone in clock.UTC_NAMES:
         return ""
     local = utc.astimezone(known)
-    if form == "precise" or local.date() != utc.date():
+    if local.date() != utc.date():
         return _by(utc, known, form)
+    if form == "precise":
+        return _by(utc, known, form).partition(" ")[2]
     return f"{local:{MINUTE if form == 'minute' else SECOND} %Z}"
 
 

@@ -56,15 +56,19 @@ class Program:
 
 
 def run(
-    extra_programs: Sequence[Program] = (), environment: Mapping[str, str] | None = None
+    extra_programs: Sequence[Program] = (),
+    environment: Mapping[str, str] | None = None,
+    before: Callable[[], None] = lambda: None,
 ) -> NoReturn:
     """Become the supervisor: this process serves until SIGTERM, then drains and exits with 0.
 
-    `environment` is added for every program. On CannotServeError nothing was started.
+    `environment` is added for every program. `before` is called last, when nothing can refuse any more. On
+    CannotServeError nothing was started.
     """
     lock = _lock()
     try:
         command = _command(lock, extra_programs)
+        before()
         os.set_inheritable(lock, True)  # noqa: FBT003 - Python's own signature
         os.chdir(settings.BASE_DIR)
         os.execve(command[0], command, _environment(environment))

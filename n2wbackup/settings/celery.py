@@ -3,8 +3,8 @@
 import sys
 from urllib.parse import quote
 
-from n2wbackup.lib import home
-from n2wbackup.settings.env import N2W_HOME, read
+from n2wbackup.settings import addresses
+from n2wbackup.settings.env import own_queue, read, runtime_folder
 
 __all__ = [
     "CELERY_ACCEPT_CONTENT",
@@ -34,11 +34,14 @@ __all__ = [
 ]
 
 # Empty: `serve` starts an embedded Valkey.
-N2W_REDIS_URL = read("REDIS_URL")
+_named = addresses.broker(read("REDIS_URL")) if read("REDIS_URL") else None
+N2W_REDIS_URL = _named.url if _named else ""
 # In memory: the broker never waits for a frozen disk, and the path is short enough for a socket.
-N2W_BROKER_SOCKET = home.runtime_of(N2W_HOME) / "broker.sock"
+N2W_BROKER_SOCKET = runtime_folder() / "broker.sock"
 
-CELERY_BROKER_URL = N2W_REDIS_URL or f"redis+socket://{quote(str(N2W_BROKER_SOCKET))}"
+CELERY_BROKER_URL = (
+    _named.queue_url if _named else f"redis+socket://{quote(str(N2W_BROKER_SOCKET))}"
+)
 # A worker waits for its broker without limit. A sender gives up soon, because a tick sends again; it also
 # gives up soon if the broker accepts the connection and does not answer.
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
@@ -72,7 +75,7 @@ CELERY_ENABLE_UTC = True
 CELERY_TIMEZONE = "UTC"
 
 # Each server takes what needs its own spool from a queue of its own.
-N2W_OWN_QUEUE = home.queue_of(home.server_id_of(N2W_HOME))
+N2W_OWN_QUEUE = own_queue()
 CELERY_TASK_DEFAULT_QUEUE = "work"
 CELERY_TASK_CREATE_MISSING_QUEUES = False
 CELERY_TASK_ROUTES = {

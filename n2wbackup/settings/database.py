@@ -6,12 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
-from environ import Env
 
-from n2wbackup.settings.env import N2W_HOME, read
+from n2wbackup.settings import addresses
+from n2wbackup.settings.env import N2W_HOME, cure, read
 
 __all__ = ["DATABASES"]
 
+_FORM = "write postgres://user:password@host:5432/name or sqlite:////path"
+_POSTGRESQL = {"postgres", "postgresql", "psql", "pgsql", "postgresql+psycopg"}
 _KEPT_SECONDS = 60  # how long a connection is kept; opening one costs ten times as much as a query
 # Options of libpq, which waits for minutes by default: a host that does not answer counts as away.
 _GIVES_UP = {
@@ -32,8 +34,7 @@ def sqlite(path: Path) -> dict[str, Any]:
                 os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
         except OSError as error:
             raise ImproperlyConfigured(
-                f"The SQLite file {path} cannot be created ({error.strerror}): name a file in a folder that "
-                "the server may write to."
+                f"The SQLite file {path} cannot be created ({error.strerror}): {cure(error)}."
             ) from error
     return {
         "ENGINE": "django.db.backends.sqlite3",
@@ -58,24 +59,54 @@ def parsed(url: str, name: str = "DATABASE_URL") -> dict[str, Any]:
 
     ImproperlyConfigured, in a sentence without the URL: it may contain a password.
     """
-    found: dict[str, Any] = {}
-    with contextlib.suppress(KeyError, ValueError, ImproperlyConfigured):
-        found = Env.db_url_config(url)
-    engine = str(found.get("ENGINE", ""))
-    if engine.endswith("sqlite3"):
-        return sqlite(Path(found["NAME"]).absolute())
-    if not engine.endswith("postgresql"):
-        raise ImproperlyConfigured(
-            f"{name} is not valid: write postgres://user:password@host:5432/name "
-            "or sqlite:////path."
-        )
-    own = {"CONN_MAX_AGE": _KEPT_SECONDS, "CONN_HEALTH_CHECKS": True}
-    return found | own | {"OPTIONS": _GIVES_UP | found.get("OPTIONS", {})}
+    found = addresses.parts(name, url, _FORM)
+    if found.scheme in {"sqlite", "sqlite3"}:
+        return _sqlite_of(found, name)
+    if found.scheme not in _POSTGRESQL:
+        raise ImproperlyConfigured(f"{name} has the scheme {found.scheme[:20]!r}: {_FORM}.")
+    return _postgresql(found, name)
 
 
 def _default() -> dict[str, Any]:
     url = read("DATABASE_URL")
     return parsed(url) if url else sqlite(N2W_HOME / "db.sqlite3")
+
+
+def _sqlite_of(found: addresses.Parts, name: str) -> dict[str, Any]:
+    # Three slashes: a path from the present folder; four: an absolute one.
+    path = Path(found.path.removeprefix("/"))
+    if found.host or not path.name:
+        raise ImproperlyConfigured(f"{name} names no file: {_FORM}.")
+    return sqlite(path.absolute())
+
+
+def _postgresql(found: addresses.Parts, setting: str) -> dict[str, Any]:
+    options = dict(found.options)
+    host, name = options.pop("host", found.host), found.path.removeprefix("/")
+    if not name or "/" in name:
+        raise ImproperlyConfigured(
+            f"{setting} must end in the name of one database; the folder of a unix socket stands encoded in place "
+            f"of the host, as in postgres://user:password@%2Frun%2Fpostgresql/n2w. In general: {_FORM}."
+        )
+    if "options" in options:
+        raise ImproperlyConfigured(
+            f"{setting} sets options of the session, which a pool such as pgbouncer does not keep: set them in "
+            "PostgreSQL, with ALTER ROLE … SET …."
+        )
+    return {
+        "ENGINE": "django.db.backends.postgresql",
+        "NAME": name,
+        "USER": found.user,
+        "PASSWORD": found.password,
+        "HOST": host,
+        "PORT": found.port or "",
+        "CONN_MAX_AGE": _KEPT_SECONDS,
+        "CONN_HEALTH_CHECKS": True,
+        # A pool in transaction mode (pgbouncer) may give each transaction another session, and a cursor of the
+        # server would be lost; nothing here reads so many rows that it needs one. Django prepares no statement.
+        "DISABLE_SERVER_SIDE_CURSORS": True,
+        "OPTIONS": _GIVES_UP | options,
+    }
 
 
 DATABASES = {"default": _default()}

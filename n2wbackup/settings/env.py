@@ -5,6 +5,7 @@ A secret may also be in a file: `SECRET_KEY_FILE=/run/secrets/key`. Missing keys
 cannot be read.
 """
 
+import errno
 import os
 from collections.abc import Callable
 from ipaddress import IPv4Network, IPv6Network, ip_network
@@ -15,7 +16,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.management.utils import get_random_secret_key
 from environ import FileAwareEnv
 
-from n2wbackup.lib import once, trust
+from n2wbackup.lib import home, once, trust
 from n2wbackup.lib.trust import ExposedError, UntrustedError
 
 __all__ = [
@@ -53,12 +54,66 @@ def read(name: str, default: str = "") -> str:
     if named:
         _note_secret_file(name, Path(named).absolute())
     try:
-        return str(_env.str(name, default)).strip()
+        found = str(_env.str(name, default)).strip()
     except OSError as error:
         raise ImproperlyConfigured(
             f"{name}_FILE names {error.filename}, which cannot be read ({error.strerror}): "
             "correct the name or the file's permissions."
         ) from error
+    except UnicodeDecodeError as error:
+        raise ImproperlyConfigured(
+            f"{name}_FILE names a file that is not UTF-8 text: write the value into it as text."
+        ) from error
+    if not found and os.environ.get(f"{name}_FILE"):
+        # Not the default: a key made in its place would be another one than meant.
+        raise ImproperlyConfigured(
+            f"{name}_FILE names {os.environ[f'{name}_FILE']}, which is empty: "
+            "write the value into it, or unset the variable."
+        )
+    return found
+
+
+def folder(name: str, default: Path) -> Path:
+    """Return the absolute path in the variable."""
+    given = read(name)
+    path = Path(given).expanduser() if given else default
+    if not path.is_absolute():
+        raise ImproperlyConfigured(
+            f"{name} is {given!r}, which is not an absolute path, so each command would mean another folder: "
+            f"write {path.absolute()}, or what you mean."
+        )
+    return path
+
+
+def cure(error: OSError) -> str:
+    """Return what to do when a file of the home cannot be written."""
+    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        return "its disk is full, so free some space"
+    if error.errno == errno.EROFS:
+        return "its disk is mounted read-only, so mount it read-write"
+    return (
+        "set N2W_HOME to a folder that the server may write to, or run this as the server's account"
+    )
+
+
+def runtime_folder() -> Path:
+    """Return the path of the server's folder in memory, named by the server's id, which is created once."""
+    try:
+        return home.runtime_of(N2W_HOME)
+    except OSError as error:
+        raise ImproperlyConfigured(
+            f"The server's id cannot be kept in {N2W_HOME / 'server-id'} ({error.strerror}): {cure(error)}."
+        ) from error
+    except ValueError as error:  # it says what to do
+        raise ImproperlyConfigured(str(error)) from error
+
+
+def own_queue() -> str:
+    """Return the queue of this server. Without a readable id nothing is taken from it, but a thaw goes on."""
+    try:
+        return home.queue_of(home.server_id_of(N2W_HOME))
+    except (OSError, ValueError):
+        return home.queue_of("unknown")
 
 
 def _note_secret_file(name: str, path: Path) -> None:
@@ -84,20 +139,22 @@ def words(name: str, default: str) -> list[str]:
 
 
 def _home() -> Path:
-    home = Path(read("N2W_HOME") or BASE_DIR / "var").expanduser().absolute()
+    found = folder("N2W_HOME", BASE_DIR / "var").absolute()
+    if found.exists() and not found.is_dir():
+        raise ImproperlyConfigured(f"N2W_HOME is {found}, which is not a folder: set it to one.")
     try:
-        if not home.is_dir():
-            for above in reversed([path for path in home.parents if not path.exists()]):
+        if not found.is_dir():
+            for above in reversed([path for path in found.parents if not path.exists()]):
                 above.mkdir(mode=0o755, exist_ok=True)  # with any umask, only we may write there
-            home.mkdir(exist_ok=True)
+            found.mkdir(exist_ok=True)
             # Regardless of the umask: the accounts that scripts run as may pass through, but not list it.
-            home.chmod(0o711)
+            found.chmod(0o711)
     except OSError as error:
         raise ImproperlyConfigured(
-            f"N2W_HOME is {home}, which cannot be created ({error.strerror}): "
+            f"N2W_HOME is {found}, which cannot be created ({error.strerror}): "
             "set it to a folder that the server may write to."
         ) from error
-    return home
+    return found
 
 
 def _secret(name: str, make: Callable[[], str]) -> str:
@@ -125,6 +182,10 @@ def _secret(name: str, make: Callable[[], str]) -> str:
 def _encryption_keys() -> list[str]:
     text = _secret("N2W_ENCRYPTION_KEYS", lambda: Fernet.generate_key().decode())
     keys = text.replace(",", " ").split()
+    if not keys:
+        raise ImproperlyConfigured(
+            "N2W_ENCRYPTION_KEYS has no key in it: unset it, or write the keys with commas between them."
+        )
     for number, key in enumerate(keys, start=1):
         try:
             Fernet(key)
@@ -138,7 +199,7 @@ def _encryption_keys() -> list[str]:
 
 def _port() -> int:
     text = read("N2W_PORT", "8000")
-    if not text.isdecimal() or not 1 <= int(text) <= _LAST_PORT:
+    if not (text.isascii() and text.isdecimal()) or not 1 <= int(text) <= _LAST_PORT:
         raise ImproperlyConfigured(
             f"N2W_PORT is {text!r}: set it to a port number from 1 to {_LAST_PORT}."
         )
@@ -195,7 +256,7 @@ def _others_wait_minutes() -> int:
 
 DEBUG = flag("DEBUG")
 N2W_HOME = _home()
-N2W_SCRIPTS_ROOT = Path(read("N2W_SCRIPTS_ROOT") or N2W_HOME / "scripts").expanduser().absolute()
+N2W_SCRIPTS_ROOT = folder("N2W_SCRIPTS_ROOT", N2W_HOME / "scripts")
 N2W_RUN_SCRIPTS_AS = _run_scripts_as()
 N2W_SCRIPT_USER = read("N2W_SCRIPT_USER", "cpmuser")
 N2W_PORT = _port()

@@ -1,6 +1,7 @@
 """Security headers and cookies for the browser, and the host names and sizes of requests that we answer."""
 
 from n2wbackup.processes import budgets
+from n2wbackup.settings import addresses
 from n2wbackup.settings.env import DEBUG, words
 
 __all__ = [
@@ -27,7 +28,8 @@ __all__ = [
 _LOOPBACK = {"localhost", "127.0.0.1", "[::1]"}
 _YEAR_SECONDS = 31_536_000
 
-ALLOWED_HOSTS = words("ALLOWED_HOSTS", "localhost,127.0.0.1")
+# A variable that is set and empty means the default: else the server would answer to no name at all.
+ALLOWED_HOSTS = addresses.host_names(words("ALLOWED_HOSTS", "") or ["localhost", "127.0.0.1"])
 # A server with its own host name is reached over a network, so it must be behind TLS; on this
 # machine alone TLS is not needed.
 _public_hosts = sorted(set(ALLOWED_HOSTS) - _LOOPBACK)

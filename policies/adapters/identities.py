@@ -41,7 +41,8 @@ class Identity:
         source = _Held(self) if fires else self._found()
         if fires:
             self.held()
-        beneath = loading.session()
+        # What signs is known already: the server's own profile is not asked for it.
+        beneath = loading.session(needs_profile=not self._given.access_key_id)
         beneath.register_component("credential_provider", CredentialResolver([_Known(source)]))
         with loading.MAKING:
             return boto3.Session(botocore_session=beneath)

@@ -7,9 +7,10 @@ clients is thread-safe; the use of clients is. No caller calls AWS while it hold
 import threading
 from datetime import datetime
 from functools import lru_cache
-from typing import cast
+from typing import Any, cast
 
 import botocore.session
+from botocore.exceptions import ConfigParseError, ProfileNotFound
 from botocore.loaders import Loader
 from botocore.utils import parse_timestamp
 
@@ -17,14 +18,36 @@ MAKING = threading.Lock()
 USER_AGENT = "n2wbackup"
 
 
+class _Forgiving(botocore.session.Session):
+    """A session that needs no profile: one that is missing or broken counts as empty."""
+
+    def get_scoped_config(self) -> dict[str, Any]:
+        try:
+            found: dict[str, Any] = super().get_scoped_config()
+        except (ProfileNotFound, ConfigParseError):
+            return {}
+        return found
+
+    @property
+    def full_config(self) -> dict[str, Any]:
+        try:
+            found: dict[str, Any] = super().full_config
+        except ConfigParseError:
+            return {"profiles": {}}
+        return found
+
+
 @lru_cache(maxsize=1)
 def _loader() -> Loader:
-    return cast("Loader", botocore.session.Session().get_component("data_loader"))
+    return cast("Loader", _Forgiving().get_component("data_loader"))
 
 
-def session() -> botocore.session.Session:
-    """Return a new session with the SDK's default chain, by the present environment (AWS_*)."""
-    made = botocore.session.Session()
+def session(*, needs_profile: bool = True) -> botocore.session.Session:
+    """Return a new session with the SDK's default chain, by the present environment (AWS_*).
+
+    Without `needs_profile`, for who brings credentials, a broken profile or AWS configuration does not matter.
+    """
+    made = botocore.session.Session() if needs_profile else _Forgiving()
     made.register_component("data_loader", _loader())
     made.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=moment)
     return made
@@ -36,3 +59,14 @@ def moment(text: str) -> datetime:
         return datetime.fromisoformat(text)
     except (TypeError, ValueError):
         return parse_timestamp(text)
+
+
+@lru_cache(maxsize=1)
+def known_regions() -> frozenset[str]:
+    """Return the regions in which this SDK knows EC2, of all partitions."""
+    made = _Forgiving()
+    return frozenset(
+        region
+        for partition in made.get_available_partitions()
+        for region in made.get_available_regions("ec2", partition)
+    )

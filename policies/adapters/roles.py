@@ -14,7 +14,7 @@ from botocore.config import Config
 from botocore.credentials import AssumeRoleCredentialFetcher, RefreshableCredentials
 
 from n2wbackup.lib import home
-from policies.adapters import loading, translate
+from policies.adapters import denials, loading, translate
 from policies.adapters.translate import Call
 from policies.domain import identifiers
 from policies.domain.errors import AwsError, CredentialsError, RegionError
@@ -26,7 +26,6 @@ LONGEST_WINDOW_SECONDS = 600
 # renew. A window that begins with more than the second left does not outlive its credentials.
 RENEW_SECONDS = LONGEST_WINDOW_SECONDS + 15 * 60 + 300
 INSIST_SECONDS = LONGEST_WINDOW_SECONDS + 300
-_HOMES = {"aws": "us-east-1", "aws-cn": "cn-north-1", "aws-us-gov": "us-gov-west-1"}
 _STS = Config(
     retries={"total_max_attempts": 3, "mode": "standard"},
     connect_timeout=5,
@@ -137,7 +136,7 @@ def _region(role_arn: str, own: botocore.session.Session) -> str:
     partition = identifiers.partition_of_role(role_arn)
     if configured and own.get_partition_for_region(configured) == partition:
         return str(configured)
-    return _HOMES[partition]
+    return identifiers.PARTITIONS[partition]
 
 
 def _code(error: exceptions.ClientError) -> str:
@@ -150,6 +149,9 @@ def _condition(given: Credentials) -> str:
 
 def _denied(given: Credentials, call: Call, message: str) -> str:
     """Return the sentence for AccessDenied; AWS often does not say which of the two policies lacks it."""
+    other = denials.other_policy("sts:AssumeRole", message)
+    if other:
+        return f"{call} failed (AccessDenied): {other}."
     if "explicit deny" in message:
         return f"{call} failed (AccessDenied): a policy denies it explicitly; remove that denial."
     if "no identity-based policy allows" in message:

@@ -9,13 +9,12 @@ import socket
 import ssl
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import lru_cache
 from http import HTTPStatus
 
-import botocore.session
 from botocore import exceptions, parsers
 
 from n2wbackup.lib import terminal
+from policies.adapters import denials, loading
 from policies.domain.errors import (
     AnswerLostError,
     AwsError,
@@ -147,10 +146,7 @@ def _permission(call: Call, message: str) -> str:
 
 
 def _not_permitted(call: Call, message: str) -> str:
-    action = _permission(call, message)
-    if "explicit deny" in message:
-        return f"a policy of the AWS account denies {action}: remove that denial"
-    return f"the account's credentials lack the permission {action}: allow it in their IAM policy"
+    return denials.explain(_permission(call, message), message)
 
 
 def _absent(_call: Call, message: str) -> str:
@@ -177,6 +173,14 @@ _RATE = _Meaning(
 _MALFORMED = _Meaning(NotFoundError, _quotes("correct the id"))
 _USED_UP = _Meaning(
     RejectedError, _quotes("delete snapshots no longer needed, or ask AWS for a higher quota")
+)
+_QUOTA = _Meaning(
+    RejectedError, _quotes("wait until less is in use, or ask AWS for more (Service Quotas)")
+)
+_TAGS = _Meaning(RejectedError, _quotes("remove tags that are no longer needed"))
+# Whatever new quota AWS names.
+_QUOTA_CODE = re.compile(
+    r"\w*(?:Limit|Quota)s?(?:Exceeded|Reached)(?:Exception|Error)?|LimitExceededException"
 )
 _WRONG_STATE = _Meaning(RejectedError, _quotes("wait until it is available, or correct the target"))
 _UNKNOWN = _Meaning(RejectedError, _quotes("correct what it names, then try again"))
@@ -211,6 +215,7 @@ _MEANINGS = _by_code(
         ),
     ),
     ("ResourceLimitExceeded SnapshotLimitExceeded", _USED_UP),
+    ("TagLimitExceeded", _TAGS),
     ("IncorrectState IncorrectInstanceState IncorrectVolumeState", _WRONG_STATE),
 )
 
@@ -220,6 +225,8 @@ def _meaning(code: str, message: str) -> _Meaning:
         return _MEANINGS[code]
     if code.endswith(".NotFound"):
         return _Meaning(NotFoundError, _absent)
+    if _QUOTA_CODE.fullmatch(code):
+        return _QUOTA
     if code.endswith(".Malformed") or (
         code == "InvalidParameterValue" and "Expected: '" in message
     ):
@@ -268,6 +275,14 @@ def _no_credentials(call: Call, _error: Exception) -> AwsError:
     )
 
 
+def _no_profile(call: Call, error: Exception) -> AwsError:
+    name = _harmless(str(getattr(error, "kwargs", {}).get("profile", "")))
+    return CredentialsError(
+        f"{call} failed: AWS_PROFILE names the profile {name!r}, which this server's AWS configuration does not have; "
+        "correct AWS_PROFILE, or unset it."
+    )
+
+
 def _no_connection(call: Call, error: Exception) -> AwsError:
     if isinstance(_cause(error), socket.gaierror):
         return _no_name(call)
@@ -278,7 +293,7 @@ def _no_connection(call: Call, error: Exception) -> AwsError:
 
 
 def _no_name(call: Call) -> AwsError:
-    if call.region in known_regions():
+    if call.region in loading.known_regions():
         return UnreachableError(
             f"{call} failed: the name of AWS's endpoint could not be resolved; check this "
             "server's DNS and network, then try again."
@@ -327,20 +342,10 @@ def _exceptions(values: Iterable[object]) -> list[BaseException]:
     return [value for value in values if isinstance(value, BaseException)]
 
 
-@lru_cache(maxsize=1)
-def known_regions() -> frozenset[str]:
-    """Return the regions in which this SDK knows EC2, of all partitions."""
-    session = botocore.session.Session()
-    return frozenset(
-        region
-        for partition in session.get_available_partitions()
-        for region in session.get_available_regions("ec2", partition)
-    )
-
-
 _Build = Callable[[Call, Exception], AwsError]
 # The order matters: an exception belongs to the first kind that matches.
 _FAILURES: tuple[tuple[tuple[type[Exception], ...], _Build], ...] = (
+    ((exceptions.ProfileNotFound,), _no_profile),
     (
         (
             exceptions.NoCredentialsError,
@@ -349,7 +354,6 @@ _FAILURES: tuple[tuple[tuple[type[Exception], ...], _Build], ...] = (
             exceptions.MetadataRetrievalError,
             exceptions.NoAuthTokenError,
             exceptions.TokenRetrievalError,
-            exceptions.ProfileNotFound,
             exceptions.ConfigParseError,
             exceptions.ConfigNotFound,
             exceptions.InvalidConfigError,

@@ -11,6 +11,7 @@ from n2wbackup.lib import terminal
 from policies.api.as_json import Json
 from policies.domain.errors import BackupError
 
+LAST_LINES = 20  # of each output of a script, in texts for people
 _Style = Callable[[str], str]
 
 
@@ -86,8 +87,8 @@ def one_line(run: Json) -> str:
     )
 
 
-def report(run: Json) -> str:
-    """Return a run as text for people: result, durations, phases, snapshots, timeline."""
+def report(run: Json, *, timeline: bool = True) -> str:
+    """Return a run as text for people: result, durations, scripts and the end of their outputs, snapshots, timeline."""
     lines = [
         f"run          {run['id']} of {run['policy']} ({run['trigger']})",
         f"state        {run['state']}",
@@ -109,12 +110,44 @@ def report(run: Json) -> str:
         if run[name] is not None
     ]
     for phase, result in run["phases"].items():
-        argument = f" {result['argument']}" if result["argument"] else ""
-        script = f"  ({result['script']}{argument})" if result["script"] else ""
-        lines.append(f"{phase:12} {result['outcome']}{script}")
+        lines += _phase(phase, result)
     lines += [f"snapshot     {s['id']} of {s['volume']}: {s['state']}" for s in run["snapshots"]]
-    lines += ["timeline", *(f"  {e['at']}  {e['state']:10}  {e['text']}" for e in run["events"])]
+    if timeline:
+        lines += ["timeline", *(event(each) for each in run["events"])]
     return "\n".join(lines)
+
+
+def event(found: Json) -> str:
+    """Return one line of a timeline."""
+    return f"  {found['at']}  {found['state']:10}  {found['text']}"
+
+
+def _phase(name: str, result: Json) -> list[str]:
+    """Return a script's outcome and exit code, and the end of what it printed, each line marked as such."""
+    argument = f" {result['argument']}" if result["argument"] else ""
+    script = f"  ({result['script']}{argument})" if result["script"] else ""
+    lines = [f"{name:12} {result['outcome']}{_exit(result['exit_code'])}{script}"]
+    for stream in ("stdout", "stderr"):
+        lines += [f"    {stream} | {line}" for line in _last_lines(result[stream])]
+    return lines
+
+
+def _exit(code: int | None) -> str:
+    if code is None:
+        return ""
+    if code < 0:
+        return f", signal {-code}"
+    return f", exit code {code}"
+
+
+def _last_lines(text: str) -> list[str]:
+    # Only at newlines: a script may print form feeds and other characters that count as line ends.
+    lines = text.rstrip("\n").split("\n") if text.strip("\n") else []
+    left_out = len(lines) - LAST_LINES
+    if left_out <= 0:
+        return lines
+    said = f"({left_out} earlier lines: show_run --json has all)"
+    return [said, *lines[-LAST_LINES:]]
 
 
 def policy(report: Json) -> str:
@@ -143,6 +176,19 @@ def policy(report: Json) -> str:
     if report["may_be_frozen_since"]:
         lines.append(f"FROZEN       may be frozen since {report['may_be_frozen_since']}")
     return "\n".join(lines)
+
+
+def policy_line(report: Json) -> str:
+    """Return one line of a list of policies."""
+    last = report["last_run"]
+    ahead = [report["next_run_times"][0] if report["next_run_times"] else report["next_run_note"]]
+    if report["may_be_frozen_since"]:
+        ahead.append(f"MAY BE FROZEN since {report['may_be_frozen_since']}")
+    state = "enabled" if report["enabled"] else "disabled"
+    return (
+        f"{report['policy']:32}  {state:8}  last {last['state'] if last else '-':10}  "
+        f"next {'  '.join(ahead)}"
+    )
 
 
 def probe(report: Json) -> str:

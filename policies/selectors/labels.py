@@ -2,21 +2,26 @@
 
 from uuid import UUID
 
+from n2wbackup.lib import nearest
 from policies.domain.errors import InputError
 from policies.models import Account, Policy, Run
+from policies.models.querysets import OwnedQuerySet
 from policies.selectors import runs
 from scripts_admin.domain import names
 from scripts_admin.models import User
 
 
-def policy(label: str, user: User | None = None) -> Policy:
-    """Return the policy called "owner/name", if the user may see it (None: any policy).
+def policy(label: str, viewer: User | None = None) -> Policy:
+    """Return the policy called "owner/name", if the viewer may see it (None: any policy).
 
     InputError if there is none, or if the label is malformed.
     """
     owner, slash, name = label.partition("/")
     if not slash or not owner or not name:
-        message = f"{label!r} does not name a policy: write OWNER/NAME, such as cpm_user1/policy1."
+        near = _near_policy(label, viewer)
+        message = (
+            f"{label!r} does not name a policy: write OWNER/NAME, such as cpm_user1/policy1.{near}"
+        )
         raise InputError(message)
     if not names.is_policy_name(name):
         message = (
@@ -24,14 +29,34 @@ def policy(label: str, user: User | None = None) -> Policy:
             "allowed, as a script's base name ends at its first dot."
         )
         raise InputError(message)
-    rows = Policy.objects.select_related("owner", "folder", "account")
+    rows = _visible(viewer).select_related("owner", "folder", "account")
     rows = rows.defer("account__secret_access_key")  # its key may be lost, and thawing needs none
-    if user is not None:
-        rows = rows.visible_to(user)
     found = rows.filter(owner__username=owner, name=name).first()
     if found is None:
+        message = f"There is no policy {label}: list_policies shows all names.{_near_policy(label, viewer)}"
+        raise InputError(message)
+    return found
+
+
+def _visible(viewer: User | None) -> OwnedQuerySet[Policy]:
+    return Policy.objects.all() if viewer is None else Policy.objects.visible_to(viewer)
+
+
+def _near_policy(label: str, viewer: User | None) -> str:
+    """Return the hint for a label that names no policy; the owner alone may be missing."""
+    names = _visible(viewer).values_list("owner__username", "name")
+    known = [f"{owner}/{name}" for owner, name in names]
+    bare = [full for full in known if full.partition("/")[2] == label]
+    return f" Did you mean {bare[0]}?" if bare else nearest.hint(label, known)
+
+
+def user(name: str) -> User:
+    """Return the user of this name; InputError if there is none."""
+    found = User.objects.filter(username=name).first()
+    if found is None:
+        near = nearest.hint(name, User.objects.values_list("username", flat=True))
         message = (
-            f"There is no policy {label}: look for its name with list_runs or on the admin pages."
+            f"There is no user {name}: look for the name on the admin pages or with export.{near}"
         )
         raise InputError(message)
     return found
@@ -45,7 +70,9 @@ def account(label: str) -> Account:
         raise InputError(message)
     found = Account.objects.select_related("owner").filter(owner__username=owner, name=name).first()
     if found is None:
-        message = f"There is no account {label}: look for its name on the admin pages."
+        known = Account.objects.values_list("owner__username", "name")
+        near = nearest.hint(label, [f"{owner}/{name}" for owner, name in known])
+        message = f"There is no account {label}: look for its name on the admin pages or with export.{near}"
         raise InputError(message)
     return found
 

@@ -1,6 +1,7 @@
 """A whole run in this process, without broker and workers: it does their steps one after the other."""
 
 import time
+from collections.abc import Callable
 
 from n2wbackup.lib import home
 from policies.adapters import broker
@@ -18,15 +19,27 @@ PAUSE_SECONDS = 0.2
 
 
 def start_and_keep(
-    *, policy: Policy, trigger: Trigger, test_phase: str = "", test_argument: str = ""
+    *,
+    policy: Policy,
+    trigger: Trigger,
+    test_phase: str = "",
+    test_argument: str = "",
+    started: Callable[[Run], None] = lambda _: None,
+    is_stopped: Callable[[], bool] = lambda: False,
 ) -> Run:
-    """Start a run and keep it to its end; no hint is sent, so that no worker takes it first."""
+    """Start a run and keep it to its end; no hint is sent, so that no worker takes it first.
+
+    `started` gets the new run. Once `is_stopped` says so, the run is cancelled: what is frozen is thawed first.
+    """
     thawer = abandoned.Thawer(home.spool(), home.runtime_to_thaw())
     with broker.silenced(), heart.beating(copies.enter):
         run = runs.start(
             policy=policy, trigger=trigger, test_phase=test_phase, test_argument=test_argument
         )
+        started(run)
         while run.state not in sequence.ENDS:
+            if is_stopped() and run.cancel_requested_at is None:
+                runs.cancel(run, by="the command line")
             _step(run, thawer)
             run.refresh_from_db()
             if run.state not in sequence.ENDS:

@@ -11,8 +11,10 @@ from typing import TypeVar
 
 from django.core.exceptions import ObjectDoesNotExist, ValidationError
 
+from n2wbackup.lib import trouble
 from policies.domain.errors import RefusedError
 from policies.domain.runs import sequence
+from policies.domain.runs.sequence import State
 from policies.domain.runs.trigger import Trigger
 from policies.models import Policy, Run
 from policies.services import runs
@@ -78,11 +80,22 @@ def cancel(found: Iterable[Run], *, by: Actor) -> list[Result]:
         runs.cancel(run, by=by.name)
         if run.cancelled_by != by.name:
             return Result(run, refusal=f"Run {run.pk} was already cancelled by {run.cancelled_by}.")
-        ended = run.state in sequence.ENDS
-        done = "cancelled" if ended else f"cancelled; it is still {run.state} and ends by itself"
-        return Result(run, done, run=run)
+        return Result(run, _cancelled(run.state), run=run)
 
     return _each(found, stop, permissions.may_change, by)
+
+
+def _cancelled(state: str) -> str:
+    if state in sequence.ENDS:
+        return "cancelled"
+    if state == State.THAWING:
+        return (
+            "cancelled; its application may still be frozen: after is repeated until it succeeds, "
+            "and then the run ends by itself"
+        )
+    if state in sequence.MAY_BE_FROZEN:
+        return "cancelled; its application is frozen now: after thaws it, and then the run ends by itself"
+    return f"cancelled; it is still {state} and ends by itself"
 
 
 def confirm_thaw(policies: Iterable[Policy], *, by: Actor) -> list[Result]:
@@ -136,20 +149,22 @@ def _one(
     try:
         return act(row)
     except RefusedError as error:
-        return Result(row, refusal=str(error))
+        refusal = str(error)
     except ValidationError as error:
-        return Result(row, refusal=f"{name}: {' '.join(error.messages)}")
+        refusal = f"{name}: {' '.join(error.messages)}"
     except ObjectDoesNotExist:
-        return Result(row, refusal=f"{name} was deleted at the same moment. Nothing was changed.")
+        refusal = f"{name} was deleted at the same moment. Nothing was changed."
     except Exception as error:
-        log.exception("an operation on %s failed", name)
-        return Result(
-            row,
-            refusal=(
-                f"{name}: this failed ({type(error).__name__}) and may be half done. Look at it before you try again; "
+        # Only this machine's people may know where the home and the database are.
+        said = trouble.sentence(error) if by.person is None else ""
+        if not said:
+            log.exception("an operation on %s failed", name)
+            said = (
+                f"this failed ({type(error).__name__}) and may be half done. Look at it before you try again; "
                 "the server's log says more."
-            ),
-        )
+            )
+        refusal = f"{name}: {said}"
+    return Result(row, refusal=refusal)
 
 
 def only(results: list[Result]) -> Result:

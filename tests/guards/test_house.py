@@ -26,6 +26,7 @@ MUST_STAND = {
     "deploy",
     "docs",
     "manage.py",
+    "n2w",
     "n2wbackup",
     "policies",
     "pyproject.toml",

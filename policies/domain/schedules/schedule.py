@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 from cronsim import CronSim, CronSimError
 
+from policies.domain.schedules import foreign
 from policies.domain.schedules.disabled import DisabledTime
 
 CRON_FIELDS = 5
@@ -165,6 +166,9 @@ def parse_wall(text: str) -> datetime:
 
 def check_cron(text: str) -> None:
     """Raise ValueError, with a sentence, if the text is not a cron expression or is never due."""
+    elsewhere = foreign.advice(text)
+    if elsewhere:
+        raise ValueError(elsewhere)
     fields = text.split()
     if len(fields) != CRON_FIELDS:
         message = (

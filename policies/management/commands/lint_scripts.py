@@ -13,8 +13,8 @@ from policies.services.entry.linting import Linted
 
 class Command(output.Command):
     help = (
-        "Judge the scripts of all policies, or of one owner's, as the kernel would for the account that runs them. "
-        "Nothing is run. Exit 0 only if every script can run; warnings do not count."
+        "Judge the scripts of all policies, or of one owner's. They are judged as the kernel would for the account "
+        "that runs them. Nothing is run. Exit 0 only if every script can run; warnings do not count."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:

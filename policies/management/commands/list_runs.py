@@ -1,5 +1,6 @@
 """List runs, newest first."""
 
+from argparse import ArgumentTypeError
 from typing import Any
 
 from django.core.management.base import CommandParser
@@ -7,6 +8,19 @@ from django.core.management.base import CommandParser
 from policies.api import as_json
 from policies.management import output
 from policies.selectors import labels, runs
+
+MOST = 10_000
+
+
+def _limit(text: str) -> int:
+    if (
+        not (text.isascii() and text.isdecimal())
+        or len(text) > len(str(MOST))
+        or not 1 <= int(text) <= MOST
+    ):
+        message = f"{text[:40]!r} is not a whole number from 1 to {MOST}"
+        raise ArgumentTypeError(message)
+    return int(text)
 
 
 class Command(output.Command):
@@ -16,14 +30,17 @@ class Command(output.Command):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--policy", metavar="OWNER/NAME", help="only runs of this policy")
         parser.add_argument(
-            "--limit", type=int, default=50, help="the largest number of runs (default: 50)"
+            "--limit",
+            type=_limit,
+            default=50,
+            help=f"the largest number of runs, from 1 to {MOST} (default: 50)",
         )
         parser.add_argument("--json", action="store_true", help="print the runs as JSON")
 
     def handle(self, **options: Any) -> None:
         with output.complaints():
             policy = labels.policy(options["policy"]) if options["policy"] else None
-        found = runs.newest(runs.whole(), user=None, policy=policy, limit=max(1, options["limit"]))
+        found = runs.newest(runs.whole(), user=None, policy=policy, limit=options["limit"])
         reports = [as_json.run(run) for run in found]
         if options["json"]:
             self.stdout.write(output.as_json({"runs": reports}))

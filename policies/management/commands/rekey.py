@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+from django.core.checks import Tags
 from django.core.management.base import CommandError, CommandParser
 from django.db import transaction
 
@@ -11,8 +12,10 @@ from policies.management import output
 
 
 class Command(output.Command):
+    # It runs no script: whether scripts can run here is the business of the programs that do.
+    requires_system_checks = [Tags.models]
     help = (
-        "Encrypt every stored secret again with the first key of N2W_ENCRYPTION_KEYS; after that "
+        "Encrypt every stored secret again with the first key of N2W_ENCRYPTION_KEYS. After that "
         "you can remove the other keys. All or nothing. Prints the number of secrets, never a secret."
     )
 

@@ -3,12 +3,13 @@
 import logging
 from typing import Any
 
+from django.conf import settings
 from django.core.checks import Tags
 from django.core.management.base import CommandError, CommandParser
 from django.db import DatabaseError, connection
 
-from n2wbackup import health
-from n2wbackup.lib import home
+from n2wbackup import VERSION, health
+from n2wbackup.lib import home, trouble
 from n2wbackup.lib.home import RuntimeFolderError
 from n2wbackup.processes import supervisor
 from policies.management import output
@@ -22,8 +23,8 @@ _RUN_SCRIPTS = {"freeze", "work"}
 
 class Command(output.Command):
     help = (
-        "Run web, workers, beat, watchdog and (when REDIS_URL is unset) the broker in the "
-        "foreground, and restart at once each of them that dies. One server per N2W_HOME. On SIGTERM, "
+        "Run the whole server in the foreground. It is web, workers, beat, watchdog and (when REDIS_URL is unset) "
+        "the broker, and each of them that dies is restarted at once. One server per N2W_HOME. On SIGTERM, "
         "SIGINT or SIGHUP the server opens no new window, fires and thaws the open ones, and exits with "
         "0. First of all it thaws what an earlier server left frozen, even if it cannot start itself."
     )
@@ -53,11 +54,20 @@ class Command(output.Command):
         connection.close()
         try:
             if only is None:
-                supervisor.run()
+                supervisor.run(before=self._announce)
             else:
                 supervisor.become(only)
         except (supervisor.CannotServeError, RuntimeFolderError, OSError) as error:
             raise CommandError(str(error)) from error
+
+    def _announce(self) -> None:
+        self.stdout.write(
+            f"n2wbackup {VERSION} serves the home {settings.N2W_HOME}\n"
+            f"pages    http://127.0.0.1:{settings.N2W_PORT}/\n"
+            f"logs     {home.logs()}\n"
+            f"stop it  with Ctrl-C here, or `manage.py drain`: open windows are fired and thawed first"
+        )
+        self.stdout.flush()  # this process becomes another program
 
     def _refuse_unmigrated(self) -> None:
         try:
@@ -65,15 +75,11 @@ class Command(output.Command):
         except DatabaseError as error:
             # Thawing needs no database, so this error must not prevent the watchdog.
             self.stderr.write(
-                f"The database cannot be reached ({error}): start it, or correct DATABASE_URL. "
-                "Until then there are no backups, but frozen applications are thawed."
+                f"{trouble.of_database(error)} Until then there are no backups, but frozen applications are thawed."
             )
             return
         if missing:
-            raise CommandError(
-                f"The database lacks {len(missing)} migrations, first {missing[0]}: "
-                "run `manage.py migrate` first."
-            )
+            raise CommandError(trouble.not_migrated(missing))
         with output.complaints():
             joining.check()
 

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django.core.checks import Tags
 from django.core.management.base import CommandError, CommandParser
 
 from policies.api import as_json
@@ -11,8 +12,10 @@ from policies.services.entry import probing
 
 
 class Command(output.Command):
+    # It runs no script: whether scripts can run here is the business of the programs that do.
+    requires_system_checks = [Tags.models]
     help = (
-        "Ask AWS for each permission that an account needs, with DryRun, in its region and in the regions of "
+        "Ask AWS for each permission that an account needs, with DryRun. In its region and in the regions of "
         "its policies' targets. Creates and changes nothing. Exit 0 only when no permission is missing and no "
         "question failed."
     )

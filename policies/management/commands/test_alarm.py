@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django.core.checks import Tags
 from django.core.management.base import CommandError, CommandParser
 
 from policies.management import output
@@ -9,8 +10,10 @@ from policies.services.alarms import receivers
 
 
 class Command(output.Command):
+    # It runs no script: whether scripts can run here is the business of the programs that do.
+    requires_system_checks = [Tags.models]
     help = (
-        "Send one test message now to each alarm URL of a user, or of a policy and its owner, and report the result "
+        "Send one test message now to each alarm URL of a user, or of a policy and its owner. Reports the result "
         "of each. Nothing is sent to ping URLs. Exit 0 only when every URL accepted the message."
     )
 

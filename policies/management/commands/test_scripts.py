@@ -8,9 +8,8 @@ from policies.api import as_json
 from policies.domain.errors import InputError
 from policies.domain.runs.trigger import Trigger
 from policies.management import output
-from policies.management.commands.run_policy import check_end
+from policies.management.commands.run_policy import check_end, keep_here, sayer
 from policies.selectors import labels
-from policies.services import here
 from scripts_admin.domain.phases import Phase
 
 
@@ -42,23 +41,14 @@ class Command(output.Command):
                     "--argument needs --phase after or --phase complete: before gets no argument."
                 )
                 raise InputError(message)
-            run = here.start_and_keep(
-                policy=labels.policy(options["policy"]),
-                trigger=Trigger.TEST,
+            run = keep_here(
+                labels.policy(options["policy"]),
+                sayer(self, as_json=options["json"]),
+                Trigger.TEST,
                 test_phase=phase,
                 test_argument=argument,
             )
             found = labels.run(str(run.pk))
             report = as_json.run(found)
-            if options["json"]:
-                self.stdout.write(output.as_json(report))
-            else:
-                self.stdout.write(output.report(report))
-                self._show_outputs(report)
+            self.stdout.write(output.as_json(report) if options["json"] else output.report(report))
             check_end(report, followed=True)
-
-    def _show_outputs(self, report: as_json.Json) -> None:
-        for phase, result in report["phases"].items():
-            for stream in ("stdout", "stderr"):
-                if result[stream]:
-                    self.stdout.write(f"--- {phase} {stream}\n{result[stream].rstrip()}")

@@ -8,7 +8,7 @@ from django.conf import settings
 from django.core.management.base import CommandError, CommandParser
 from django.db import DatabaseError, InterfaceError
 
-from n2wbackup.lib import home, trust
+from n2wbackup.lib import home, trouble, trust
 from policies.management import output
 from policies.services.alarms import delivering
 from policies.services.watch import abandoned
@@ -19,8 +19,8 @@ PAUSE_SECONDS = 0.1
 class Command(output.Command):
     requires_system_checks = []  # a wrong setting must not stop anybody from thawing or looking
     help = (
-        "Do one pass of the watchdog: thaw what no process keeps, enter the results into the database, and send "
-        "alarms."
+        "Do one pass of the watchdog: thaw what no process keeps. Then enter the results into the database, and "
+        "send alarms."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -65,8 +65,8 @@ def _enter() -> tuple[int, str]:
         return delivering.send_all(), ""
     except (DatabaseError, InterfaceError) as error:
         return 0, (
-            f"The windows were looked after, but the results could not be entered ({error}): "
-            "run this again when the database is back."
+            "The windows were looked after, but the results could not be entered: "
+            f"{trouble.of_database(error) or error} Run this again when the database is back."
         )
 
 

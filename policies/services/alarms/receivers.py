@@ -15,6 +15,7 @@ from policies.domain.alarms import addresses, messages
 from policies.domain.alarms.messages import AlarmKind
 from policies.domain.errors import InputError
 from policies.models import Alarm, AlarmReceivers, Policy
+from policies.selectors import labels
 from scripts_admin.models import User
 
 NOBODY = "none"  # the input that removes all URLs
@@ -122,15 +123,11 @@ def try_out(label: str, found: Sequence[AlarmReceivers]) -> list[Tried]:
 
 def of_label(label: str) -> tuple[str, list[AlarmReceivers]]:
     """Return the receivers of the alarms of the policy "owner/policy", or those of the user "owner"."""
-    owner, _, name = label.partition("/")
-    user = User.objects.filter(username=owner).first()
-    if user is None:
-        raise InputError(f"There is no user {owner!r}: write OWNER or OWNER/NAME.")
-    if "/" not in label:
+    owner, slash, _ = label.partition("/")
+    user = labels.user(owner)
+    if not slash:
         return label, [each for each in [of(user=user)] if each.pk]
-    policy = Policy.objects.filter(owner=user, name=name).first()
-    if policy is None:
-        raise InputError(f"There is no policy {label}: the admin pages list the existing ones.")
+    policy = labels.policy(label)
     return label, concerned(AlarmKind.FAILED, policy.pk, user.pk)
 
 

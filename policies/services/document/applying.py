@@ -8,9 +8,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
+from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, OperationalError, models, transaction
 
+from n2wbackup.lib import trouble
 from policies.domain.document import keys
 from policies.domain.document.marked import Entry, Mistake, Place
 from policies.domain.errors import InputError
@@ -74,15 +76,22 @@ def apply(text: str, environment: Mapping[str, str], *, dry_run: bool = False) -
             else:
                 _make_folders(application.folders)
     except OperationalError as error:
-        raise InputError(
-            f"The database refused the changes ({error}), so nothing was changed: apply the document again."
-        ) from error
+        raise InputError(f"{trouble.of_database(error)} Nothing was changed.") from error
     except IntegrityError:
         raise InputError(
             "The same users, accounts, schedules or policies were changed by someone else at the same time, so "
             "nothing was changed: apply the document again."
         ) from None
     return changes
+
+
+def _weakness(password: str, user: User) -> str:
+    """Return why Django's validators refuse the password, in a sentence without it; "" if they do not."""
+    try:
+        validate_password(password, user)
+    except ValidationError as error:
+        return f"The password is refused: {' '.join(error.messages)} Put another one into the variable."
+    return ""
 
 
 def _make_folders(made: Iterable[Folder]) -> None:
@@ -104,6 +113,7 @@ class _Application:
         self.folders: list[Folder] = []
         self._references = references
         self._passwords: dict[str, str] = {}
+        self._weak: dict[str, str] = {}
         self._alarms: dict[Place, dict[str, str]] = {}
 
     @property
@@ -117,9 +127,14 @@ class _Application:
             if not password or name is None:
                 continue
             row = User.objects.filter(username=name).first() or User(username=name)
-            if not (row.password and row.check_password(password)):
-                row.set_password(password)
-                self._passwords[name] = row.password
+            if row.password and row.check_password(password):
+                continue
+            row.email = str(
+                entry.values.get("email", row.email)
+            )  # the password must not be like it
+            self._weak[name] = _weakness(password, row)
+            row.set_password(password)
+            self._passwords[name] = row.password
 
     def read_alarm_urls(self, entries: Iterable[Entry]) -> None:
         """Read and check alarm and ping URLs before the transaction, as the check starts a process."""
@@ -172,7 +187,10 @@ class _Application:
         return _change(USER, name, action, said, more)
 
     def _password(self, entry: Entry, row: User) -> dict[str, str]:
-        if self._references.variable(entry, "password_env") and row.username in self._passwords:
+        weakness = self._weak.get(row.username)
+        if weakness:
+            self._references.tell(entry, "password_env", weakness)
+        elif self._references.variable(entry, "password_env") and row.username in self._passwords:
             row.password = self._passwords[row.username]
             return {"password": columns.SECRET}
         if not row.password:

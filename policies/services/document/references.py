@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 
 from django.core.exceptions import ValidationError
 
+from n2wbackup.lib import nearest
 from policies.domain.document.marked import Entry, Mistake
 from policies.models import Account, Policy, Schedule
 from policies.services.document import columns
@@ -77,7 +78,8 @@ class References:
         if found is not None:
             self._users[name] = found
         if found is None and not {(USER, name.lower()), (USER, "")} & self._spoilt:
-            sentence = f"There is no user {name}: add them to users, or correct the name."
+            near = nearest.hint(name, User.objects.values_list("username", flat=True))
+            sentence = f"There is no user {name}: add them to users, or correct the name.{near}"
             self.tell(entry, "owner", sentence)
         return found
 
@@ -92,7 +94,8 @@ class References:
             return None
         found = owner.accounts.filter(name=name).first()
         if found is None and not self._is_spoilt(ACCOUNT, owner, name):
-            sentence = f"{owner.username} has no account {name}: add it, or correct the name."
+            near = nearest.hint(name, owner.accounts.values_list("name", flat=True))
+            sentence = f"{owner.username} has no account {name}: add it, or correct the name.{near}"
             self.tell(entry, "account", sentence)
         return found
 
@@ -103,7 +106,10 @@ class References:
         found = {row.name: row for row in owner.schedules.all()}
         for name, where in entry.values["schedules"]:
             if name not in found and not self._is_spoilt(SCHEDULE, owner, name):
-                sentence = f"{owner.username} has no schedule {name}: add it, or correct the name."
+                near = nearest.hint(name, found)
+                sentence = (
+                    f"{owner.username} has no schedule {name}: add it, or correct the name.{near}"
+                )
                 self.mistakes.append(Mistake(where, sentence))
                 entry.unread.add("schedules")
         if "schedules" in entry.unread:

@@ -13,7 +13,6 @@ from policies.services.due import rules
 SHOWN = 5
 # Due times that a list searches for each of its rows: all are disabled in the worst case, and it has many rows.
 LOOKED_AT_IN_A_LIST = 2_000
-UTC = "UTC"
 
 
 class WhyNone(StrEnum):
@@ -89,9 +88,9 @@ def _reckoned(rows: Iterable[Schedule], looked_at: int) -> Outlook:
     except ValueError as error:  # a time zone that this machine no longer knows
         return Outlook((), why=WhyNone.UNKNOWN_ZONE, told=str(error))
     times = tuple(schedule.upcoming(known, clock.now(), SHOWN, looked_at=looked_at))
-    zones = tuple(sorted({row.timezone for row in rows} - {UTC}))
+    shown = tuple(sorted({row.timezone for row in rows} - clock.UTC_NAMES))
     if times:
-        return Outlook(times, zones)
+        return Outlook(times, shown)
     if next(schedule.due(known, clock.now()), None) is None:
-        return Outlook((), zones, WhyNone.NOTHING_MORE)
-    return Outlook((), zones, WhyNone.ALL_IN_DISABLED_TIMES, str(looked_at))
+        return Outlook((), shown, WhyNone.NOTHING_MORE)
+    return Outlook((), shown, WhyNone.ALL_IN_DISABLED_TIMES, str(looked_at))

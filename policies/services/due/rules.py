@@ -1,10 +1,9 @@
 """Rows of schedules as rules of the domain. It reads only the rows that it is given."""
 
 from collections.abc import Iterable, Mapping
-from difflib import get_close_matches
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
-from policies.domain.schedules import disabled, schedule
+from policies.domain.schedules import disabled, schedule, zones
 from policies.domain.schedules.schedule import Every, Rule, Unit
 from policies.models import Schedule
 
@@ -47,9 +46,8 @@ def zone(name: str) -> ZoneInfo:
     try:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):
-        near = get_close_matches(name, available_timezones(), n=1, cutoff=0.6)
-        hint = f"did you mean {near[0]}?" if near else "write one such as Europe/Berlin or UTC."
-        message = f"{name!r} is not a time zone: {hint}"
+        known = available_timezones() - _NO_PLACES
+        message = f"{name!r} is not a time zone: {zones.advice(name, known)}"
         raise ValueError(message) from None
 
 

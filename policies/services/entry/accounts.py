@@ -6,6 +6,7 @@ from collections.abc import Collection
 from django.core.exceptions import ValidationError
 from django.db import transaction
 
+from n2wbackup.lib.encrypted import DecryptionError
 from policies.domain import identifiers
 from policies.domain.errors import RefusedError
 from policies.models import Account, Run
@@ -154,10 +155,11 @@ def _no_role(account: Account, unread: set[str]) -> dict[str, str]:
 def _role(account: Account, unread: set[str]) -> dict[str, str]:
     if "role_arn" in unread or identifiers.is_role_arn(account.role_arn):
         return {}
+    other = identifiers.why_no_role_arn(account.role_arn)
+    why = f"{other} and not a role" if other else "is not the ARN of a role"
     return {
         "role_arn": (
-            f"{account.role_arn!r} is not the ARN of a role: write one such as "
-            "arn:aws:iam::123456789012:role/n2wbackup."
+            f"{account.role_arn!r} {why}: write one such as arn:aws:iam::123456789012:role/n2wbackup."
         )
     }
 
@@ -170,10 +172,22 @@ def _keys(account: Account, unread: set[str]) -> dict[str, str]:
             f"Access keys (auth: keys) need an access key id without spaces, at most {MAX_KEY_ID} "
             "characters."
         )
+    elif "access_key_id" not in unread and (why := identifiers.why_no_access_key_id(key)):
+        wrong["access_key_id"] = f"{key} {why}."
     # The stored secret is not read: if its encryption key is lost, people must still be able to enter a new one.
     kept = "secret_access_key" in account.get_deferred_fields() and (
         Account.objects.filter(pk=account.pk, auth=Account.Auth.KEYS).exists()
     )
     if "secret_access_key" not in unread and not kept and not account.secret_access_key:
         wrong |= {"secret_access_key": "Access keys need a secret access key: enter it."}
+    elif "secret_access_key" not in unread and not kept:
+        wrong |= _secret(account)
     return wrong
+
+
+def _secret(account: Account) -> dict[str, str]:
+    try:
+        why = identifiers.why_no_secret(account.secret_access_key)
+    except DecryptionError:  # stored under a lost key, and not entered now
+        return {}
+    return {"secret_access_key": f"The secret access key {why}."} if why else {}

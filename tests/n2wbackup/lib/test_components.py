@@ -105,7 +105,7 @@ def test_what_is_not_there_is_a_dash(source: str) -> None:
     [
         ("{% moment at %}", "2026-11-26 09:30:15 UTC"),
         ("{% moment at 'minute' %}", "Thu 2026-11-26 09:30 UTC"),
-        ("{% moment at 'precise' %}", "09:30:15.123 UTC"),
+        ("{% moment at 'precise' %}", "2026-11-26 09:30:15.123 UTC"),
         ("{% moment at zone='Europe/Berlin' %}", "2026-11-26 09:30:15 UTC (10:30:15 CET)"),
         (
             "{% moment at zone='Pacific/Kiritimati' %}",
@@ -116,7 +116,10 @@ def test_what_is_not_there_is_a_dash(source: str) -> None:
             "2026-11-26 20:00:00 UTC (2026-11-27 05:00:00 JST)",
         ),
         ("{% moment at 'minute' zone='Europe/Berlin' %}", "Thu 2026-11-26 09:30 UTC (10:30 CET)"),
-        ("{% moment at 'precise' 'Europe/Berlin' %}", "09:30:15.123 UTC (10:30:15.123 CET)"),
+        (
+            "{% moment at 'precise' 'Europe/Berlin' %}",
+            "2026-11-26 09:30:15.123 UTC (10:30:15.123 CET)",
+        ),
         ("{% moment at zone='UTC' %}", "2026-11-26 09:30:15 UTC"),
         ("{% moment at zone='Europe/Atlantis' %}", "2026-11-26 09:30:15 UTC"),
     ],
@@ -173,6 +176,21 @@ def test_the_age_is_told_in_words(ago: timedelta, said: str) -> None:
     ],
 )
 def test_a_span_is_told_as_people_say_it(seconds: float, said: str) -> None:
+    assert html("{% span seconds %}", seconds=seconds) == said
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [
+        (-0.25, "-250 ms"),
+        (-100.0, "-1 min 40 s"),
+        (-0.0001, "0 ms"),
+        (float("nan"), components.NOTHING),
+        (float("inf"), components.NOTHING),
+        (float("-inf"), components.NOTHING),
+    ],
+)
+def test_a_span_that_no_clock_should_give_breaks_no_page(seconds: float, said: str) -> None:
     assert html("{% span seconds %}", seconds=seconds) == said
 
 

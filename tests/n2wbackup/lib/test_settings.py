@@ -168,7 +168,8 @@ def test_a_database_that_we_do_not_know_is_refused_without_its_password(
 ) -> None:
     said = _refusal(N2W_HOME=str(tmp_path), DATABASE_URL=url)
 
-    assert "DATABASE_URL is not valid: write postgres://" in said
+    assert "DATABASE_URL " in said
+    assert "write postgres://user:password@host:5432/name or sqlite:////path." in said
     assert "hunter22" not in said
 
 
@@ -213,6 +214,12 @@ def test_a_commit_to_sqlite_is_on_disk_and_writers_wait_for_each_other(tmp_path:
         ("N2W_PORT", "0", "N2W_PORT is '0'"),
         ("N2W_ALARM_NETWORKS", "10.0.0.1/8", "which is not a network: write it like 127.0.0.0/8."),
         ("N2W_RUN_SCRIPTS_AS", "root", "set it to cpmuser, owner or self."),
+        ("N2W_PORT", "80 80", "N2W_PORT is '80 80'"),
+        ("N2W_HOME", "data", "N2W_HOME is 'data', which is not an absolute path"),
+        ("N2W_SCRIPTS_ROOT", "./s", "N2W_SCRIPTS_ROOT is './s', which is not an absolute path"),
+        ("N2W_ENCRYPTION_KEYS", ",", "N2W_ENCRYPTION_KEYS has no key in it"),
+        ("ALLOWED_HOSTS", "https://b.example.org", "write only the host name, b.example.org"),
+        ("DEBUG", "maybe", "DEBUG is neither yes nor no: set it to true or false."),
         ("N2W_KEEP_OUTPUTS_DAYS", "0", "set it to a number of days from 1 to 36500."),
         (
             "N2W_KEEP_COUNTS_DAYS",

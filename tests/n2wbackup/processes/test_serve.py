@@ -1,9 +1,12 @@
 """What `serve` checks before it starts anything."""
 
 import tempfile
+from collections.abc import Callable
+from functools import partial
 from io import StringIO
 
 import pytest
+from django.conf import settings
 from django.core.management import CommandError, call_command
 from django.core.management.base import SystemCheckError
 from django.db import OperationalError
@@ -19,10 +22,15 @@ def started(monkeypatch: pytest.MonkeyPatch, db: None) -> list[str]:
     """Return the list of what was started; nothing really starts."""
     names: list[str] = []
     monkeypatch.setattr(tempfile, "tempdir", None)  # serve moves its temporary folder
-    monkeypatch.setattr(supervisor, "run", lambda: names.append("all"))
+    monkeypatch.setattr(supervisor, "run", partial(_start_all, names))
     monkeypatch.setattr(supervisor, "become", names.append)
     monkeypatch.setattr("policies.management.commands.serve.connection.close", lambda: None)
     return names
+
+
+def _start_all(names: list[str], before: Callable[[], None]) -> None:
+    before()
+    names.append("all")
 
 
 def serve(*words: str) -> str:
@@ -37,7 +45,10 @@ def test_missing_migrations_are_refused_by_the_whole_server_and_by_each_part(
 ) -> None:
     monkeypatch.setattr(health, "unapplied_migrations", lambda: ["policies.0009_new"])
 
-    with pytest.raises(CommandError, match=r"^The database lacks 1 migrations, .*0009_new: run "):
+    with pytest.raises(
+        CommandError,
+        match=r"is not migrated \(it lacks 1 migrations, first policies.0009_new\): run ",
+    ):
         serve(*words)
 
     assert started == []
@@ -62,7 +73,7 @@ def test_a_database_that_is_away_is_told_and_does_not_keep_the_server_from_thawi
     said = serve(*words)
 
     assert started == [name]
-    assert said.startswith("The database cannot be reached (refused): start it, or correct")
+    assert "cannot be reached (refused): start it, or correct DATABASE_URL. Until then" in said
     assert said.endswith("but frozen applications are thawed.\n")
 
 
@@ -81,3 +92,22 @@ def test_what_is_frozen_is_thawed_although_a_system_check_fails(
 
 def _nobody(name: str) -> None:
     raise KeyError(name)
+
+
+def test_serve_says_its_address_its_home_and_how_to_stop_it(
+    started: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    serve()
+
+    said = capsys.readouterr().out
+    assert f"serves the home {settings.N2W_HOME}\n" in said
+    assert f"pages    http://127.0.0.1:{settings.N2W_PORT}/\n" in said
+    assert "stop it  with Ctrl-C here, or `manage.py drain`" in said
+
+
+def test_one_program_of_the_server_announces_nothing(
+    started: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    serve("--only", "freeze")
+
+    assert capsys.readouterr().out == ""

@@ -67,6 +67,10 @@ def answered(code: str, message: str = "Said AWS.", status: int = 400) -> except
         ("ConcurrentSnapshotLimitExceeded", RejectedError, "wait until some complete"),
         ("ResourceLimitExceeded", RejectedError, "ask AWS for a higher quota"),
         ("SnapshotLimitExceeded", RejectedError, "ask AWS for a higher quota"),
+        ("PendingSnapshotLimitExceeded", RejectedError, "wait until less is in use, or ask AWS"),
+        ("VolumeLimitExceeded", RejectedError, "wait until less is in use, or ask AWS"),
+        ("ServiceQuotaExceededException", RejectedError, "ask AWS for more (Service Quotas)"),
+        ("TagLimitExceeded", RejectedError, "remove tags that are no longer needed"),
         ("IncorrectState", RejectedError, "wait until it is available"),
         ("SomethingNew", RejectedError, 'AWS says "Said AWS"'),
     ],
@@ -243,7 +247,6 @@ def test_a_name_that_is_not_found_is_of_a_region_unknown_or_a_broken_dns(
         exceptions.NoCredentialsError(),
         exceptions.PartialCredentialsError(provider="env", cred_var="AWS_SECRET_ACCESS_KEY"),
         exceptions.CredentialRetrievalError(provider="iam-role", error_msg="no answer"),
-        exceptions.ProfileNotFound(profile="gone"),
     ],
     ids=repr,
 )
@@ -272,3 +275,80 @@ def test_what_the_sdk_does_not_send_is_rejected_in_its_words() -> None:
     assert "was not sent" in str(told)
     assert KEY_ID not in str(told)
     assert "\n" not in str(told)
+
+
+DENIED = "User: arn:aws:iam::123456789012:user/b is not authorized to perform: ec2:CreateSnapshots on resource: x "
+
+
+@pytest.mark.parametrize(
+    ("words", "advice"),
+    [
+        (
+            "with an explicit deny in a service control policy",
+            "(SCP) of the AWS organization denies",
+        ),
+        (
+            "because no service control policy allows the action",
+            "(SCP) of the AWS organization does not allow",
+        ),
+        (
+            "with an explicit deny in a resource control policy",
+            "(RCP) of the AWS organization denies",
+        ),
+        (
+            "because no permissions boundary allows the action",
+            "change the boundary in IAM, not the policy",
+        ),
+        (
+            "with an explicit deny in a permissions boundary",
+            "the permissions boundary of the user or role denies",
+        ),
+        (
+            "because no session policy allows the action",
+            "change it where the session's credentials are made",
+        ),
+        ("because no VPC endpoint policy allows the action", "change it in VPC, under Endpoints"),
+        (
+            "with an explicit deny in a VPC endpoint policy",
+            "that this server calls AWS through denies",
+        ),
+        ("because no resource-based policy allows the action", "change it at the resource"),
+        ("because no identity-based policy allows the action", "allow it in their IAM policy"),
+        (
+            "with an explicit deny in an identity-based policy",
+            "denies ec2:CreateSnapshots: remove that denial",
+        ),
+    ],
+)
+def test_a_denial_names_the_policy_that_denies_and_who_can_change_it(
+    words: str, advice: str
+) -> None:
+    error = translate.failure(answered("UnauthorizedOperation", DENIED + words, 403), FIRE)
+
+    assert isinstance(error, NotPermittedError)
+    assert error.permission == "ec2:CreateSnapshots"
+    assert advice in str(error)
+
+
+def test_an_encoded_reason_is_not_shown_but_says_where_to_read_it() -> None:
+    message = (
+        "You are not authorized to perform this operation. Encoded authorization failure message: "
+        + "Zm9v" * 80
+    )
+
+    told = str(translate.failure(answered("UnauthorizedOperation", message, 403), FIRE))
+
+    assert (
+        "AWS refused ec2:CreateSnapshots and encoded its reason: allow ec2:CreateSnapshots" in told
+    )
+    assert "`aws sts decode-authorization-message` names the policy" in told
+    assert "Zm9v" not in told
+
+
+def test_a_profile_that_is_missing_is_named() -> None:
+    told = translate.failure(exceptions.ProfileNotFound(profile="gone"), FIRE)
+
+    assert isinstance(told, CredentialsError)
+    assert "AWS_PROFILE names the profile 'gone', which this server's AWS configuration" in str(
+        told
+    )

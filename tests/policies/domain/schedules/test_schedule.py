@@ -139,7 +139,7 @@ def test_no_schedule_is_never_due() -> None:
         ("", "has 0 fields but needs 5"),
         ("0 2 * *", "has 4 fields"),
         ("0 0 2 * * *", "has 6 fields"),
-        ("@daily", "has 1 fields"),
+        ("daily", "has 1 fields"),
         ("61 2 * * *", "is not a cron expression (Bad minute)"),
         ("0 2 * * monday", "is not a cron expression (Bad day-of-week)"),
         ("0 2 30 2 *", "is not a cron expression (Bad day-of-month)"),

@@ -192,8 +192,8 @@ def test_the_command_tries_a_user_and_leaves_the_ping_alone(policy: Policy, hook
 @pytest.mark.parametrize(
     ("label", "sentence"),
     [
-        ("nobody", "There is no user 'nobody': write OWNER or OWNER/NAME."),
-        ("alice/other", "There is no policy alice/other: the admin pages list the existing ones."),
+        ("nobody", "There is no user nobody: look for the name on the admin pages or with export."),
+        ("alice/other", "There is no policy alice/other: list_policies shows all names."),
         (
             "alice",
             "alice has no alarm URLs: enter them in the admin pages, or with alarm_urls_env ",

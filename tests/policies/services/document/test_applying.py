@@ -139,12 +139,12 @@ def test_a_password_and_a_secret_are_set_only_when_they_differ() -> None:
 
     same = _apply()
     assert User.objects.get().password == hashed
-    changes = applying.apply(DOCUMENT, {"USER1_PASSWORD": "another", "LAB_SECRET": "other"})
+    changes = applying.apply(DOCUMENT, {"USER1_PASSWORD": "another horse", "LAB_SECRET": "other"})
 
     assert _actions(same) == ["unchanged"] * 3
     assert changes[0].fields == {"password": "(set)"}
     assert changes[1].fields == {"secret_access_key_env": "(set)"}
-    assert User.objects.get().check_password("another")
+    assert User.objects.get().check_password("another horse")
     assert Account.objects.get().secret_access_key == "other"
 
 

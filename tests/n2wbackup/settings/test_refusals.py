@@ -1,0 +1,70 @@
+"""Settings that cannot be meant are one sentence without a secret, in a process of their own."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.n2wbackup.lib import test_settings
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("postgres://u:hunter22@@db/n2w", "a character in its password that is not encoded"),
+        ("postgres://u:hunter22@db:abc/n2w", "has a host or a port (1 to 65535)"),
+        ("postgres://u:hunter22@db", "must end in the name of one database"),
+        ("postgres://u:hunter22@/run/postgresql/n2w", "must end in the name of one database"),
+        (
+            "postgres://u:hunter22@db/n2w?options=-csearch_path%3Dx",
+            "which a pool such as pgbouncer",
+        ),
+        ("sqlite://", "DATABASE_URL names no file"),
+    ],
+)
+def test_a_database_url_that_cannot_be_meant_is_one_sentence(
+    tmp_path: Path, url: str, said: str
+) -> None:
+    refusal = test_settings._refusal(N2W_HOME=str(tmp_path), DATABASE_URL=url)
+
+    assert said in refusal
+    assert "hunter22" not in refusal
+    assert refusal.count("\n") == 1
+
+
+def test_the_folder_of_postgresqls_socket_keeps_its_case(tmp_path: Path) -> None:
+    (databases,) = test_settings._read(
+        "DATABASES", N2W_HOME=str(tmp_path), DATABASE_URL="postgres://u@%2Frun%2FPg%20x/n2w"
+    )
+
+    assert isinstance(databases, dict)
+    assert databases["default"]["HOST"] == "/run/Pg x"
+    assert databases["default"]["NAME"] == "n2w"
+
+
+def test_a_pool_in_transaction_mode_loses_nothing(tmp_path: Path) -> None:
+    (databases,) = test_settings._read(
+        "DATABASES", N2W_HOME=str(tmp_path), DATABASE_URL="postgres://u:p@db:6432/n2w"
+    )
+
+    assert isinstance(databases, dict)
+    assert databases["default"]["DISABLE_SERVER_SIDE_CURSORS"] is True
+    assert "options" not in databases["default"]["OPTIONS"]
+
+
+def test_an_empty_file_of_a_secret_is_refused_and_no_key_is_made(tmp_path: Path) -> None:
+    (tmp_path / "key").write_text("\n")
+
+    said = test_settings._refusal(
+        N2W_HOME=str(tmp_path / "home"), SECRET_KEY_FILE=str(tmp_path / "key")
+    )
+
+    assert f"SECRET_KEY_FILE names {tmp_path}/key, which is empty: write the value" in said
+    assert not (tmp_path / "home" / "secrets" / "secret-key").exists()
+
+
+def test_a_home_that_is_a_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "home").write_text("")
+
+    said = test_settings._refusal(N2W_HOME=str(tmp_path / "home"))
+
+    assert f"N2W_HOME is {tmp_path}/home, which is not a folder: set it to one." in said

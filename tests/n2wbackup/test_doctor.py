@@ -1,0 +1,72 @@
+"""The doctor's lines: ok, or what to do."""
+
+from pathlib import Path
+
+import pytest
+from django.conf import settings
+
+from n2wbackup import doctor
+from n2wbackup.lib import home
+from n2wbackup.processes import serve_lock
+from tests.n2wbackup.test_command_line import n2w
+
+
+def line(name: str) -> doctor.Finding:
+    return next(each for each in doctor.findings() if each.name == name)
+
+
+def test_a_healthy_home_without_a_server_needs_only_that(db: None) -> None:
+    found = {each.name: each for each in doctor.findings()}
+
+    assert list(found) == [
+        *("versions", "home", "account", "database", "broker", "processes", "disk", "permissions"),
+    ]
+    assert {name for name, each in found.items() if not each.ok} <= {"processes", "broker"}
+    assert found["processes"].text.endswith("start it with `manage.py serve`.")
+    assert home.server_id() in found["home"].text
+
+
+def test_a_server_without_its_processes_names_them(
+    db: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(serve_lock, "held", lambda _: True)
+    monkeypatch.setattr(doctor, "_titles", lambda: iter(["web", "beat", "watchdog"]))
+
+    found = line("processes")
+
+    assert not found.ok
+    assert found.text.startswith("Not running: worker freeze, worker tick, worker work. Look at")
+
+
+def test_an_open_secret_is_found(db: None) -> None:
+    secrets = Path(settings.N2W_HOME) / "secrets"
+    key = next(secrets.iterdir())
+    key.chmod(0o644)
+    try:
+        found = line("permissions")
+    finally:
+        key.chmod(0o600)
+
+    assert not found.ok
+    assert f"`chmod 600 {key}`" in found.text
+
+
+def test_a_check_that_fails_is_a_line_and_the_others_follow(
+    db: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail() -> list[str]:
+        raise RuntimeError("odd")
+
+    monkeypatch.setattr("n2wbackup.health.unapplied_migrations", fail)
+
+    assert line("database") == ("database", False, "This check failed: RuntimeError: odd.")
+    assert line("permissions").ok
+
+
+def test_the_command_fails_unless_all_is_well(tmp_path: Path) -> None:
+    found = n2w(tmp_path, "doctor", "--json")
+
+    assert found.returncode == 1
+    assert '"ok": false' in found.stdout
+    assert "checks need you" in found.stderr
+    assert "Traceback" not in found.stderr
