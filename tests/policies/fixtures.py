@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Iterator
+from contextlib import nullcontext
 from ipaddress import ip_network
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from pytest_django import Settings
 from n2wbackup.lib import home
 from policies.adapters import post, session
 from policies.adapters.memory import MemoryCloud
+from policies.services.servers import heart
 from policies.services.watch import abandoned
 from scripts_admin.folders import storage
 from tests import factories
@@ -43,6 +45,12 @@ def cloud(monkeypatch: pytest.MonkeyPatch) -> MemoryCloud:
 def one_connection(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep the test's connection, which holds its transaction."""
     monkeypatch.setattr(abandoned, "close_old_connections", lambda: None)
+
+
+@pytest.fixture(autouse=True)
+def no_heart(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no thread beat: its row would be committed, and stay for all later tests."""
+    monkeypatch.setattr(heart, "beating", lambda *_: nullcontext())
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+from collections.abc import Iterator
 from io import StringIO
 
 import pytest
@@ -124,6 +125,15 @@ def test_with_json_only_the_answer_is_on_standard_output(
     assert err.getvalue() == f"run {Run.objects.get().pk}\n"
 
 
+@pytest.fixture
+def heeded() -> Iterator[None]:
+    """Have Ctrl-C heeded also where the tests run in the background of a shell, which ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("heeded")
 def test_the_first_ctrl_c_of_a_run_in_this_process_cancels_it_in_order(backup: Backup) -> None:
     backup.scripts(before="true", after="true")
     backup.script("before", f"kill -INT {os.getpid()}")
@@ -139,6 +149,7 @@ def test_the_first_ctrl_c_of_a_run_in_this_process_cancels_it_in_order(backup: B
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
+@pytest.mark.usefixtures("heeded")
 def test_the_second_ctrl_c_leaves_at_once() -> None:
     said: list[str] = []
     with watching.stopping(said.append) as wish:

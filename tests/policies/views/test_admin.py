@@ -10,6 +10,8 @@ from policies.models import Account, PhaseResult, Policy, Run, RunEvent
 from scripts_admin.models import Folder, User
 from tests.policies.views.admin_forms import INSTANCE, SECRET, errors, policy_form, url, user
 
+ANEW = "n3wK7MDENGbPxRfiCYzWalrXUtnFEMIQ4tR9sVbX"
+
 pytestmark = pytest.mark.django_db
 
 
@@ -168,9 +170,9 @@ def test_an_account_whose_encryption_key_is_lost_can_be_given_a_new_secret(
     assert client.get(url(policy.account)).status_code == 200
     client.post(url(policy.account), form | {"region": "us-west-2"})
     assert Account.objects.defer("secret_access_key").get().region == "us-west-2"
-    client.post(url(policy.account), form | {"new_secret": "entered anew"})
+    client.post(url(policy.account), form | {"new_secret": ANEW})
 
-    assert Account.objects.get().secret_access_key == "entered anew"
+    assert Account.objects.get().secret_access_key == ANEW
 
 
 def test_a_run_shows_what_its_scripts_wrote_as_text(client: Client, boss: User, run: Run) -> None:
