@@ -106,7 +106,9 @@ def prepare(run: Run) -> Plan | Deferred:
     targets = list(policy.targets.all())
     resolved = _resolve(cloud, targets)
     _share(resolved)
-    _prove(run, policy, account, cloud, resolved)
+    wait = _prove(run, policy, account, cloud, resolved)
+    if wait is not None:
+        return wait
     _share(resolved)  # a target that may not be fired leaves its volumes to the others
     good = [r for r in resolved if not r.problem]
     if good and not run.is_test:
@@ -236,18 +238,23 @@ def _request(run: Run, one: _Resolved) -> FireRequest:
 
 
 def _prove(
-    run: Run, policy: Policy, account: Account, cloud: Cloud, resolved: Iterable[_Resolved]
-) -> None:
-    """Check by DryRun that each call is permitted: after a change, in tests, else at most hourly."""
+    run: Run, policy: Policy, account: Account, cloud: Cloud, resolved: Sequence[_Resolved]
+) -> Deferred | None:
+    """Check by DryRun that each call is permitted: after a change, in tests, else at most hourly.
+
+    AWS counts a DryRun like the call itself, so each needs a permit; without one the run waits.
+    """
     wanted = _fingerprint(account, policy.targets.all())
     now = clock.now()
     proved = policy.proved_at
     fresh = proved is not None and now - PROVED_FOR < proved <= now + clock.SKEW
     if policy.proved_for == wanted and fresh and not run.is_test:
-        return
-    for one in resolved:
-        if one.problem or not one.volumes:
-            continue
+        return None
+    unproved = [one for one in resolved if one.volumes and not one.problem]
+    wait = _permit(account, _by_region(unproved), volumes=False)
+    if wait is not None:
+        return wait
+    for one in unproved:
         try:
             cloud.prove(_request(run, one))
         except ThrottledError:
@@ -256,6 +263,7 @@ def _prove(
             one.problem = str(error)
     if not any(one.problem for one in resolved):
         Policy.objects.filter(pk=policy.pk).update(proved_for=wanted, proved_at=now)
+    return None
 
 
 def _fingerprint(account: Account, targets: Iterable[PolicyTarget]) -> str:
@@ -289,16 +297,18 @@ def _reserve(
     full = permits.pending_in_words(types)
     if full:
         return Deferred(now + permits.PENDING_PAUSE, full, waits_on)
-    return _permit(account, _by_region(good))
+    return _permit(account, _by_region(good), volumes=True)
 
 
-def _permit(account: Account, by_region: Mapping[str, Sequence[_Resolved]]) -> Deferred | None:
-    """Take the permits of every region or of none."""
+def _permit(
+    account: Account, by_region: Mapping[str, Sequence[_Resolved]], *, volumes: bool
+) -> Deferred | None:
+    """Take the permits of every region or of none; with `volumes`, also those of each volume."""
     with transaction.atomic():
         for region, ones in by_region.items():
             bucket = f"{credentials.bucket(account, ones[0].aws_account)}:{region}"
-            volumes = [f"{region}:{volume}" for one in ones for volume in one.volumes]
-            until = permits.take(bucket, len(ones), volumes)
+            fired = [f"{region}:{volume}" for one in ones for volume in one.volumes]
+            until = permits.take(bucket, len(ones), fired if volumes else [])
             if until is not None:
                 transaction.set_rollback(True)
                 return Deferred(until, f"waits for the rate that AWS allows in {region}")

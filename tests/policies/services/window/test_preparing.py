@@ -299,6 +299,25 @@ def test_a_run_waits_for_the_rate_of_its_account_and_region(backup: Backup) -> N
         assert backup.window(run).state == State.WAITING
 
 
+def test_a_dry_run_takes_a_permit_as_the_call_does(
+    backup: Backup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(permits, "PER_SECOND", 1e-9)
+    backup.to_end()
+    assert round(FirePermits.objects.get().tokens) == permits.BURST - 2
+    VolumeFire.objects.all().delete()
+    backup.to_end()  # it was proven a moment ago
+    assert round(FirePermits.objects.get().tokens) == permits.BURST - 3
+
+
+def test_without_a_permit_nothing_is_tried_either(backup: Backup) -> None:
+    FirePermits.objects.create(
+        bucket="123456789012:us-east-1", tokens=-200.0, filled_at=clock.now()
+    )
+    backup.window()
+    assert not {"prove", "fire"} & {call.method for call in backup.cloud.calls}
+
+
 def test_permits_of_two_regions_are_taken_together_or_not_at_all(backup: Backup) -> None:
     elsewhere = backup.cloud.add_instance(region="eu-west-1")
     factories.PolicyTargetFactory.create(
