@@ -83,6 +83,8 @@ def _sqlite_of(found: addresses.Parts, name: str) -> dict[str, Any]:
 def _postgresql(found: addresses.Parts, setting: str) -> dict[str, Any]:
     options = dict(found.options)
     host, name = options.pop("host", found.host), found.path.removeprefix("/")
+    if name.startswith("/") and not host:  # the folder of a socket, not encoded behind two slashes
+        host, _, name = name.rpartition("/")
     if not name or "/" in name:
         raise ImproperlyConfigured(
             f"{setting} must end in the name of one database; the folder of a unix socket stands encoded in place "

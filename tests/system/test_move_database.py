@@ -61,7 +61,11 @@ class Home:
     url: str = ""
 
     def manage(self, *words: str, given: str = "") -> subprocess.CompletedProcess[str]:
-        kept = {k: v for k, v in os.environ.items() if not k.startswith(("N2W_", "DATABASE_URL"))}
+        kept = {
+            k: v
+            for k, v in os.environ.items()
+            if not k.startswith(("N2W_", "DATABASE_URL", "DJANGO_"))
+        }
         own = {"N2W_HOME": str(self.folder), "N2W_RUN_SCRIPTS_AS": "self"}
         if self.url:
             own["DATABASE_URL"] = self.url

@@ -213,8 +213,8 @@ def test_a_home_without_its_tables_is_refused(tmp_path: Path) -> None:
 
     assert refused.returncode == 1
     sentence = refused.stderr.splitlines()[-1]
-    assert sentence.startswith("CommandError: The database lacks ")
-    assert sentence.endswith(": run `manage.py migrate` first.")
+    assert sentence.startswith(f"CommandError: The database {tmp_path}/db.sqlite3 of the home ")
+    assert "run `manage.py migrate`" in sentence
     assert not (tmp_path / "run" / "supervisor.conf").exists()
 
 

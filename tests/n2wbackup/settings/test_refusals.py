@@ -31,9 +31,10 @@ def test_a_database_url_that_cannot_be_meant_is_one_sentence(
     assert refusal.count("\n") == 1
 
 
-def test_the_folder_of_postgresqls_socket_keeps_its_case(tmp_path: Path) -> None:
+@pytest.mark.parametrize("place", ["%2Frun%2FPg%20x/n2w", "//run/Pg%20x/n2w"])
+def test_the_folder_of_postgresqls_socket_keeps_its_case(tmp_path: Path, place: str) -> None:
     (databases,) = test_settings._read(
-        "DATABASES", N2W_HOME=str(tmp_path), DATABASE_URL="postgres://u@%2Frun%2FPg%20x/n2w"
+        "DATABASES", N2W_HOME=str(tmp_path), DATABASE_URL=f"postgres://u@{place}"
     )
 
     assert isinstance(databases, dict)
