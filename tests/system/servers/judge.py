@@ -43,6 +43,15 @@ class Run:
         """Return what the phase's script got, each time it was started."""
         return [given for one, moment, given in self.marks if (one, moment) == (phase, "start")]
 
+    def thaws(self) -> list[str]:
+        """Return what after got behind the start of before.
+
+        An earlier one thawed a window that was never opened: a server that lost its memory cannot know.
+        """
+        steps = [(one, given) for one, moment, given in self.marks if moment == "start"]
+        first = next((n for n, (one, _) in enumerate(steps) if one == "before"), 0)
+        return [given for one, given in steps[first:] if one == "after"]
+
     def __str__(self) -> str:
         return f"run {self.id} of {self.policy} ({self.state}, {self.consistency}, {self.reason!r})"
 
@@ -142,7 +151,7 @@ def _untrue_worth(run: Run) -> Iterator[str]:
     is_whole = run.consistency == "application" and completed == VOLUMES
     if "1" in run.arguments("complete") and not is_whole:
         yield "complete was told that all was well"
-    afters = run.arguments("after")
+    afters = run.thaws()
     if run.consistency == "application" and (afters[:1] != ["1"] or run.thaw_by != "worker"):
         yield f"after got {afters}, thawed by {run.thaw_by}"
 
