@@ -10,7 +10,7 @@ import pytest
 from pytest_django import Settings
 
 from n2wbackup.lib import home
-from policies.adapters import post, session
+from policies.adapters import broker, post, session
 from policies.adapters.memory import MemoryCloud
 from policies.services.servers import heart
 from policies.services.watch import abandoned
@@ -51,6 +51,12 @@ def one_connection(monkeypatch: pytest.MonkeyPatch) -> None:
 def no_heart(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let no thread beat: its row would be committed, and stay for all later tests."""
     monkeypatch.setattr(heart, "beating", lambda *_: nullcontext())
+
+
+@pytest.fixture(autouse=True)
+def empty_broker(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the broker hold nothing: it belongs to the process, and other tests leave their hints in it."""
+    monkeypatch.setattr(broker, "is_behind", lambda *_: False)
 
 
 @pytest.fixture
