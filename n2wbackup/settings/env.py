@@ -74,15 +74,9 @@ def read(name: str, default: str = "") -> str:
 
 
 def folder(name: str, default: Path) -> Path:
-    """Return the absolute path in the variable."""
+    """Return the path in the variable; a relative one counts from the checkout, wherever a command is called."""
     given = read(name)
-    path = Path(given).expanduser() if given else default
-    if not path.is_absolute():
-        raise ImproperlyConfigured(
-            f"{name} is {given!r}, which is not an absolute path, so each command would mean another folder: "
-            f"write {path.absolute()}, or what you mean."
-        )
-    return path
+    return BASE_DIR / Path(given).expanduser() if given else default
 
 
 def cure(error: OSError) -> str:
@@ -139,7 +133,7 @@ def words(name: str, default: str) -> list[str]:
 
 
 def _home() -> Path:
-    found = folder("N2W_HOME", BASE_DIR / "var").absolute()
+    found = folder("N2W_HOME", BASE_DIR / "var")
     if found.exists() and not found.is_dir():
         raise ImproperlyConfigured(f"N2W_HOME is {found}, which is not a folder: set it to one.")
     try:
