@@ -8,6 +8,10 @@ from pathlib import Path
 import pytest
 
 from n2wbackup.demo.aws import SimulatedAws
+from policies.adapters.clients import Clients
+from policies.adapters.ec2 import Ec2Cloud
+from policies.ports import Cloud, Credentials
+from tests.contract.clouds import enter
 
 
 @pytest.fixture(scope="session")
@@ -23,6 +27,19 @@ def simulated_aws(simulated_aws_process: SimulatedAws) -> Iterator[SimulatedAws]
     """A simulated AWS, as new: AWS's own limits, snapshots pend for 0.3 s."""
     yield simulated_aws_process
     simulated_aws_process.reset()
+
+
+@pytest.fixture
+def aws(
+    simulated_aws: SimulatedAws, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> SimulatedAws:
+    enter(simulated_aws, monkeypatch, tmp_path)
+    return simulated_aws
+
+
+@pytest.fixture
+def cloud(aws: SimulatedAws) -> Cloud:
+    return Ec2Cloud(Clients(Credentials()))
 
 
 @pytest.fixture

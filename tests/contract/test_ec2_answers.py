@@ -1,15 +1,11 @@
 """Answers that say less, or later, than one would wish: missing optional fields, errors that come afterwards."""
 
-from pathlib import Path
-
 import pytest
 
 from n2wbackup.demo.aws import SimulatedAws, VolumeSpec
-from policies.adapters.clients import Clients
-from policies.adapters.ec2 import Ec2Cloud
 from policies.domain.errors import AnswerLostError
-from policies.ports import Cloud, Credentials
-from tests.contract.clouds import REGION, SECONDS, enter, wanted
+from policies.ports import Cloud
+from tests.contract.clouds import REGION, SECONDS, wanted
 
 # Of snapshots, instances and volumes; only the ids are required.
 OPTIONAL = [
@@ -31,19 +27,6 @@ OPTIONAL = [
     "attachmentSet",
     "nextToken",
 ]
-
-
-@pytest.fixture
-def aws(
-    simulated_aws: SimulatedAws, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> SimulatedAws:
-    enter(simulated_aws, monkeypatch, tmp_path)
-    return simulated_aws
-
-
-@pytest.fixture
-def cloud(aws: SimulatedAws) -> Cloud:
-    return Ec2Cloud(Clients(Credentials()))
 
 
 @pytest.mark.parametrize("name", OPTIONAL)

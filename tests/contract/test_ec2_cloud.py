@@ -25,24 +25,11 @@ from policies.domain.errors import (
     UnreachableError,
 )
 from policies.ports import Cloud, Credentials, Snapshot
-from tests.contract.clouds import REGION, SECONDS, enter, wanted
+from tests.contract.clouds import REGION, SECONDS, wanted
 
 QUICKLY = 15.0  # a machine with much other work; what would keep a call waiting takes longer
 
 SECRET = "a-secret-that-must-not-show"
-
-
-@pytest.fixture
-def aws(
-    simulated_aws: SimulatedAws, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> SimulatedAws:
-    enter(simulated_aws, monkeypatch, tmp_path)
-    return simulated_aws
-
-
-@pytest.fixture
-def cloud(aws: SimulatedAws) -> Cloud:
-    return Ec2Cloud(Clients(Credentials()))
 
 
 def connections(aws: SimulatedAws) -> set[str]:

@@ -68,7 +68,6 @@ class _Resolved:
     volumes: tuple[str, ...] = ()  # those that this target's call fires
     own: tuple[str, ...] = ()  # these, and those that another target's call fires
     root: str = ""
-    types: dict[str, str] = field(default_factory=dict)
     aws_account: str = ""
     problem: str = ""
     instance: Instance | None = None
@@ -158,7 +157,6 @@ def _resolve_region(cloud: Cloud, region: str, ones: Sequence[_Resolved]) -> Non
         if one.wanted.volume_id:
             _take_volume(one, volumes.get(one.wanted.volume_id))
         one.found = {v: volumes[v] for v in one.own if v in volumes}
-        one.types = {v: found.volume_type for v, found in one.found.items()}
 
 
 def _share(resolved: Iterable[_Resolved]) -> None:
@@ -282,9 +280,7 @@ def _reserve(
     """Take the leases, then the permits; None if all are taken, else how long the run waits."""
     now = clock.now()
     resources = [name for one in good for name in one.resources]
-    types: dict[str, str] = {}
-    for one in good:
-        types |= one.types
+    types = {key: volume.volume_type for one in good for key, volume in one.found.items()}
     waits_on: dict[str, object] = {"resources": resources, "types": types}
     taken = leases.take(run, resources)
     if taken.waits_for is not None:
