@@ -9,12 +9,14 @@ from datetime import UTC, datetime, tzinfo
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from django import template
+from django.template import Context
 from django.template.loader import render_to_string
+from django.urls import NoReverseMatch, reverse
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.text import slugify
 from django.utils.timesince import timesince
 
-from n2wbackup.lib import clock, terminal
+from n2wbackup.lib import clock, terminal, themes
 
 register = template.Library()
 
@@ -22,6 +24,12 @@ NOTHING = "\N{EN DASH}"
 DATE = "%Y-%m-%d"
 SECOND = "%H:%M:%S"
 MINUTE = "%H:%M"
+_PICTURES = {
+    "success": "circle-check",
+    "warning": "alert-triangle",
+    "danger": "circle-x",
+    "error": "circle-x",
+}
 _MINUTE_SECONDS = 60
 _HOUR_SECONDS = 3_600
 
@@ -35,6 +43,51 @@ def harmless(text: str) -> str:
 def _component(file: str, **context: object) -> SafeString:
     # Without the file's last newline, a component can stand right before a full stop.
     return mark_safe(render_to_string(f"components/{file}.html", context).strip())  # noqa: S308 - a template escaped it
+
+
+@register.simple_tag
+def icon(name: str) -> SafeString:
+    """Show one of the icons that tools/vendor.py lists. It decorates: the words beside it say the same."""
+    return _component("icon", name=name)
+
+
+@register.filter
+def picture(level: str) -> str:
+    """Return the icon for a message of Django's levels."""
+    return _PICTURES.get(level, "info-circle")
+
+
+@register.filter
+def split(words: str) -> list[str]:
+    return words.split()
+
+
+@register.simple_tag(takes_context=True)
+def theme(context: Context) -> str:
+    """Return the colours that the person chose: "auto", "light" or "dark"."""
+    request = context.get("request")
+    return themes.chosen(request) if request is not None else themes.AUTO
+
+
+@register.simple_tag(takes_context=True)
+def nav_link(context: Context, name: str, label: str, picture: str) -> SafeString:
+    """Show a link of the navigation; nothing where this server has no such page."""
+    try:
+        address = reverse(name)
+    except NoReverseMatch:
+        return SafeString("")
+    here = getattr(context.get("request"), "path", "")
+    below = address != "/" and here.startswith(address)
+    current = "page" if here == address else "true" if below else ""
+    return _component("nav_link", address=address, label=label, picture=picture, current=current)
+
+
+@register.simple_block_tag
+def page_head(content: str, title: str, above: str = "", above_label: str = "") -> SafeString:
+    """Show the heading of a page; the block has its actions, `above` is the address of the list it belongs to."""
+    return _component(
+        "page_head", content=content, title=title, above=above, above_label=above_label
+    )
 
 
 @register.simple_tag

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from django.contrib.messages import constants as messages
+
 from n2wbackup.settings.env import BASE_DIR
 
 __all__ = [
@@ -17,6 +19,7 @@ __all__ = [
     "LOGIN_REDIRECT_URL",
     "LOGIN_URL",
     "LOGOUT_REDIRECT_URL",
+    "MESSAGE_TAGS",
     "MIDDLEWARE",
     "ROOT_URLCONF",
     "STATICFILES_DIRS",
@@ -39,6 +42,7 @@ INSTALLED_APPS = [
     "django.contrib.messages",
     "django.contrib.staticfiles",
     "django_structlog",
+    "django_htmx",
     "guardian",
 ]
 
@@ -57,6 +61,7 @@ MIDDLEWARE = [
     "django_structlog.middlewares.RequestMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "django_htmx.middleware.HtmxMiddleware",
 ]
 
 ROOT_URLCONF = "n2wbackup.urls"
@@ -111,3 +116,5 @@ STATIC_URL = "/static/"
 STATICFILES_DIRS = [path for path in [BASE_DIR / "static"] if path.is_dir()]
 # Files are served from their own folders, so there is no `collectstatic` to forget.
 WHITENOISE_USE_FINDERS = True
+# Django's word for an error is "error", Bootstrap's is "danger".
+MESSAGE_TAGS = {messages.ERROR: "danger"}

@@ -56,7 +56,7 @@ CONTENT_SECURITY_POLICY = {
         "default-src": ["'none'"],
         "script-src": ["'self'"],
         "style-src": ["'self'"],
-        "img-src": ["'self'"],
+        "img-src": ["'self'", "data:"],  # Tabler's CSS has the arrow of a list, the tick of a box
         "font-src": ["'self'"],
         "connect-src": ["'self'"],
         "form-action": ["'self'"],

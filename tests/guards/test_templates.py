@@ -10,7 +10,7 @@ from tests.guards import tree
 INSTEAD = {
     r"\|\s*(?:date|time|timesince|timeuntil|slice|slugify)\b": "moment or span of lib/components.py",
     r"\|\s*(?:safe|safeseq)\b|\{%\s*autoescape\b": "escaping",
-    r"<(?:script|style)\b|\s(?:style|on[a-z]+)=": "static files",
+    r"<script(?![^>]*\ssrc=)|<style\b|\s(?:style|on[a-z]+)=": "static files",
     r'class="(?:state|alarm|scroll|empty)\b': "badge, banner, table, nothing_yet",
 }
 

@@ -61,7 +61,8 @@ def message(hook: Webhook, words: str) -> str:
 
     Messages of the run before come late, so their order tells nothing.
     """
-    return next(body["message"] for _, _, body in hook.requests if words in body.get("title", ""))
+    sent = (body for _, _, body in hook.requests if words in body.get("title", ""))
+    return str(next(sent)["message"])
 
 
 @contextlib.contextmanager

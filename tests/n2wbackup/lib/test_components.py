@@ -15,6 +15,10 @@ from scripts_admin.domain.phases import Outcome
 from tests.policies.views.page import Page
 
 NOON = datetime(2026, 11, 26, 12, tzinfo=UTC)
+ICON = [
+    ("svg", {"class": "icon", "aria-hidden": "true", "focusable": "false"}),
+    ("use", {"href": "/static/vendor/tabler-icons/icons.svg#alert-triangle"}),
+]
 EVIL = '"><svg onload=alert(1)>'
 AT = datetime(2026, 11, 26, 9, 30, 15, 123999, tzinfo=UTC)
 
@@ -60,7 +64,8 @@ def test_whatever_is_handed_in_is_text_and_never_markup(call: Call) -> None:
 
     assert seen.text.count(EVIL) == call.shown
     for tag, attrs in seen.tags:
-        assert tag not in {"svg", "script", "style"}
+        assert tag not in {"script", "style"}
+        assert tag != "svg" or attrs == ICON[0][1]
         assert not [name for name in attrs if name.startswith("on") or name == "style"]
 
 
@@ -203,7 +208,7 @@ def test_facts_are_a_list_of_terms_and_an_empty_one_is_a_dash() -> None:
     assert [tag for tag, _ in seen.tags] == [
         *("dl", "div", "dt", "dd", "span", "div", "dt", "dd"),
     ]
-    assert dict(seen.tags)["dl"] == {"class": "facts"}
+    assert dict(seen.tags)["dl"] == {"class": "facts card"}
     assert words(seen) == f"State failed Ended {components.NOTHING}"
 
 
@@ -215,7 +220,7 @@ def test_a_table_scrolls_by_itself_and_names_itself_and_its_columns() -> None:
 
     tags = dict(seen.tags)
     assert tags["div"] == {
-        "class": "scroll",
+        "class": "scroll card",
         "role": "region",
         "aria-label": "Runs",
         "tabindex": "0",
@@ -235,6 +240,7 @@ def test_a_banner_is_an_alert_with_a_name() -> None:
             {"class": "alarm", "role": "alert", "aria-labelledby": "banner-may-be-frozen"},
         ),
         ("h2", {"id": "banner-may-be-frozen"}),
+        *ICON,
         ("p", {}),
     ]
     assert words(seen) == "May be frozen Look."

@@ -103,6 +103,7 @@ policies/<str:owner>/<str:name>/                          L     R     N     N   
 runs/                                                     L     R     R     R     R     R     R
 runs/<uuid:run_id>/                                       L     R     N     N     N     R     R
 schedules/                                                L     R     R     R     R     R     R
+theme/                                                    R     R     R     R     R     R     R
 """
 EXPECTED = {
     "" if row.split()[0] == "/" else " ".join(row.split()[:-7]): tuple(row.split()[-7:])

@@ -1,0 +1,28 @@
+// What pages do with a script; each of them works without it.
+"use strict";
+
+// A menu closes when the person clicks or tabs elsewhere, or presses Escape.
+for (const menu of document.querySelectorAll("header details")) {
+  document.addEventListener("click", (event) => {
+    if (!menu.contains(event.target)) menu.open = false;
+  });
+  menu.addEventListener("focusout", (event) => {
+    if (event.relatedTarget && !menu.contains(event.relatedTarget)) menu.open = false;
+  });
+  menu.addEventListener("keydown", (event) => {
+    if (event.key === "Escape" && menu.open) {
+      menu.open = false;
+      menu.querySelector("summary").focus();
+    }
+  });
+}
+
+// A double click sends a form once. The button comes back when the browser shows the page again.
+document.addEventListener("submit", (event) => {
+  if (event.defaultPrevented || event.target.matches("[data-many]")) return;
+  if (event.target.dataset.sent) event.preventDefault();
+  event.target.dataset.sent = "yes";
+});
+window.addEventListener("pageshow", () => {
+  for (const form of document.querySelectorAll("form[data-sent]")) delete form.dataset.sent;
+});
