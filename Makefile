@@ -71,7 +71,7 @@ test-postgresql: system-packages
 # wait: there are more workers than cores.
 test-system: system-packages
 	$(RECORDED) $(PYTEST) -n 4 --dist loadfile --no-loadscope-reorder \
-		tests/system --ignore=tests/system/faults --ignore=tests/system/soak
+		tests/browser tests/system --ignore=tests/system/faults --ignore=tests/system/soak
 
 test-faults: system-packages
 	$(RECORDED) $(PYTEST) -n 2 --dist loadfile --no-loadscope-reorder tests/system/faults tests/system/soak

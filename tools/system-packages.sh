@@ -17,6 +17,7 @@ packages=(
     libfaketime # a false clock for one process
     sudo        # an account that may freeze and thaw, and nothing else
     redis-server # what the Redis recipe holds, and the client it speaks through
+    chromium    # shows the pages, as a person would see them
     systemd     # runs the shipped units in a name space; the package alone makes it nobody's init
 )
 

@@ -7,8 +7,8 @@ from tests.guards import tree
 
 MAKEFILE = (tree.ROOT / "Makefile").read_text()
 FOLDERS = re.search(r"^TESTS_OF_PARTS := (.+)$", MAKEFILE, re.MULTILINE)
-# Of AWS, and of servers that have databases of their own.
-ONCE = ("tests/contract", "tests/system", "tests/last")
+# Of the browser, of AWS, and of servers that have databases of their own.
+ONCE = ("tests/browser", "tests/contract", "tests/system", "tests/last")
 
 
 def _asks_for_rows(text: str) -> bool:

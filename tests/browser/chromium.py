@@ -1,0 +1,97 @@
+"""Debian's Chromium, driven by Playwright; and what a page did that no page may do."""
+
+import contextlib
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page, sync_playwright
+
+PROGRAM = shutil.which("chromium")
+WIDTHS = (360, 768, 1280, 1920)
+THEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
+_HEIGHT = 900
+# WCAG 2.2 AA, and what axe calls best practice.
+_RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+_AXE = Axe()
+
+
+@contextlib.contextmanager
+def started() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        # The sandbox needs a name space that containers and CI do not give.
+        browser = playwright.chromium.launch(executable_path=PROGRAM, args=["--no-sandbox"])
+        try:
+            yield browser
+        finally:
+            browser.close()
+
+
+@dataclass
+class Window:
+    """One window of a browser. `complaints`: what its console and its security policy said."""
+
+    page: Page
+    complaints: list[str] = field(default_factory=list)
+
+    def go(self, address: str) -> int:
+        """Open the address; return its status."""
+        answer = self.page.goto(address)
+        self.page.wait_for_load_state()
+        return answer.status if answer else 0
+
+    def widen(self, width: int) -> None:
+        self.page.set_viewport_size({"width": width, "height": _HEIGHT})
+
+    def sideways(self) -> int:
+        """Return by how many pixels the page is wider than the window."""
+        script = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+        return int(self.page.evaluate(script))
+
+    def barriers(self) -> list[str]:
+        """Return what keeps people from using the page, as axe finds it."""
+        found: dict[str, Any] = _AXE.run(
+            self.page, options={"runOnly": {"type": "tag", "values": _RULES}}
+        ).response
+        return [
+            f"{rule['id']}: {rule['help']}: {node['html'][:160]}"
+            for rule in found["violations"]
+            for node in rule["nodes"][:3]
+        ]
+
+
+@contextlib.contextmanager
+def window(
+    browser: Browser,
+    *,
+    theme: Literal["light", "dark"] = "light",
+    width: int = 1280,
+    cookies: dict[str, str] | None = None,
+    base: str = "",
+    scripts: bool = True,
+) -> Iterator[Window]:
+    """Yield a window with a profile of its own; `base` and `cookies`: of the server that it visits."""
+    context = browser.new_context(
+        color_scheme=theme,
+        viewport={"width": width, "height": _HEIGHT},
+        base_url=base or None,
+        java_script_enabled=scripts,
+        reduced_motion="reduce",
+    )
+    for name, value in (cookies or {}).items():
+        context.add_cookies([{"name": name, "value": value, "url": base}])
+    made = Window(context.new_page())
+    made.page.on("pageerror", lambda error: made.complaints.append(f"error: {error}"))
+    made.page.on("console", lambda message: _note(made, message.type, message.text))
+    try:
+        yield made
+    finally:
+        context.close()
+
+
+def _note(made: Window, kind: str, text: str) -> None:
+    # A page that answers 404 to a stranger is no mistake of the page.
+    if kind in {"error", "warning"} and "Failed to load resource" not in text:
+        made.complaints.append(f"{kind}: {text}")

@@ -1,0 +1,52 @@
+"""Every page as a browser shows it: no barrier, no sideways scrolling, no complaint of the console."""
+
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser
+
+from tests.browser import chromium
+from tests.policies.views import matrix
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.real, pytest.mark.lasts(60)]
+# Files, answers for machines, and addresses that only take a form.
+_NO_PAGES = ("health/", "admin/jsi18n/", "admin/autocomplete/", "admin/(?P", "admin/r/")
+
+
+def pages(world: matrix.World) -> list[str]:
+    """Return the address of every page of the product, as it is for a superuser."""
+    own = [route for route in matrix.routes() if not route.startswith(("admin/", *_NO_PAGES))]
+    found = []
+    for route in own:
+        address = matrix.path(world, route)
+        answer = world.clients["boss"].get(address)
+        is_html = answer.headers.get("Content-Type", "").startswith("text/html")
+        if answer.status_code == 200 and is_html:
+            found.append(address)
+        world.clients["boss"].force_login(world.people["boss"])
+    return found
+
+
+@pytest.mark.parametrize("theme", chromium.THEMES)
+def test_no_page_has_a_barrier_scrolls_sideways_or_complains(
+    browser: Browser, live_server: Any, theme: Any
+) -> None:
+    world = matrix.made()
+    addresses = pages(world)
+    cookies = {"sessionid": world.clients["boss"].cookies["sessionid"].value}
+
+    wrong: list[str] = []
+    with chromium.window(browser, theme=theme, cookies=cookies, base=live_server.url) as window:
+        for address in addresses:
+            window.go(f"{live_server.url}{address}")
+            for width in chromium.WIDTHS:
+                window.widen(width)
+                if window.sideways():
+                    wrong.append(f"{address} at {width}: {window.sideways()} px too wide")
+                if width in {360, 1280}:
+                    wrong += [f"{address} at {width}: {each}" for each in window.barriers()]
+            wrong += [f"{address}: {each}" for each in window.complaints]
+            window.complaints.clear()
+
+    assert wrong == []
+    assert len(addresses) > 5
