@@ -12,18 +12,19 @@ from contextlib import ExitStack
 from django.conf import settings
 from rich.console import Console
 
-from n2wbackup.demo import backup, stage, telling
+from n2wbackup.demo import backup, company, past, stage, telling
 from n2wbackup.demo.aws import SimulatedAws, SimulatorError
 from n2wbackup.demo.backup import Backup
 from n2wbackup.demo.ending import Ending
 from n2wbackup.demo.server import DemoError, Server
 from n2wbackup.demo.stage import Stage
+from n2wbackup.lib import clock
 from n2wbackup.lib.home import RuntimeFolderError
 from n2wbackup.processes.supervisor import CannotServeError
 from policies.domain.errors import BackupError
 
 _LOOK_SECONDS = 1.0
-_KEPT_SNAPSHOTS = 20
+_KEPT_SNAPSHOTS = 20  # of the ledger
 _FAILURES = (DemoError, SimulatorError, CannotServeError, RuntimeFolderError, BackupError)
 
 
@@ -48,10 +49,14 @@ def once(ending: Ending, *, as_json: bool) -> int:
 def standing(ending: Ending) -> int:
     """Back up now and then by schedule, until a signal comes; that is not a failure."""
     console = Console(highlight=False)
+    console.print(f"The n2wbackup demo: http://127.0.0.1:{settings.N2W_PORT}/", markup=False)
     try:
         with _played(ending, console) as (aws, scene, server):
+            others = company.furnish(aws, scene.people)
+            past.make_up(others, clock.now())
             telling.welcome(console, scene, server.url, stage.EVERY_MINUTES)
             shown = {_tell(console, aws, backup.make(scene, aws, server))}
+            company.start(aws, others, server.wait)
             while True:
                 # The schedule, or a person, starts the others.
                 for made in backup.ended(scene, aws, shown):
@@ -103,5 +108,8 @@ def _tell(console: Console, aws: SimulatedAws, made: Backup) -> str:
 
 
 def _forget_old_snapshots(aws: SimulatedAws) -> None:
-    for old in aws.snapshots()[:-_KEPT_SNAPSHOTS]:
+    of_ledger = [
+        each for each in aws.snapshots() if each.tags.get("n2wbackup:policy") == stage.POLICY
+    ]
+    for old in of_ledger[:-_KEPT_SNAPSHOTS]:
         aws.delete_snapshot(old.snapshot_id, old.region)

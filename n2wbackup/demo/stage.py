@@ -22,12 +22,13 @@ from scripts_admin.models import Folder, User
 from scripts_admin.services import users
 
 OPERATOR = "alice"
+COLLEAGUE = "bob"
 ADMIN = "admin"
 POLICY = "ledger"
 EVERY_MINUTES = 5
 # CreateSnapshots of the real AWS takes almost a second: the ledger is held that long.
 AWS_SECONDS = 0.2
-_PENDING_SECONDS = 2.0
+PENDING_SECONDS = 2.0
 _HOLD_SECONDS = 60  # the ledger goes on after this time, whatever happens to the backup
 _SCRIPTS = Path(__file__).with_name("scripts")
 # The kernel reads only this much of a script's first line, and ends the program's name at a blank.
@@ -43,6 +44,7 @@ class Stage:
     volume_id: str
     scripts: Path
     passwords: Mapping[str, str]
+    people: tuple[User, ...]
 
 
 def build() -> None:
@@ -52,11 +54,10 @@ def build() -> None:
 
 def furnish(aws: SimulatedAws) -> Stage:
     """Set everything up in the home from `build`; then the server can be started."""
-    aws.configure(
-        pending_seconds=_PENDING_SECONDS, latency_seconds={"CreateSnapshots": AWS_SECONDS}
-    )
-    passwords = {name: secrets.token_urlsafe(9) for name in (OPERATOR, ADMIN)}
+    aws.configure(pending_seconds=PENDING_SECONDS, latency_seconds={"CreateSnapshots": AWS_SECONDS})
+    passwords = {name: secrets.token_urlsafe(9) for name in (OPERATOR, COLLEAGUE, ADMIN)}
     operator = _user(OPERATOR, passwords[OPERATOR])
+    colleague = _user(COLLEAGUE, passwords[COLLEAGUE])
     _user(ADMIN, passwords[ADMIN], is_superuser=True, is_staff=True)
     books = ledger.create(settings.N2W_HOME / "application" / "volume")
     root, data = VolumeSpec(name="system"), VolumeSpec(name="ledger", backing=books.parent)
@@ -67,6 +68,7 @@ def furnish(aws: SimulatedAws) -> Stage:
         volume_id=instance.volume_ids[1],
         scripts=install(storage.path(Folder.objects.get(owner=operator)), books),
         passwords=passwords,
+        people=(operator, colleague),
     )
 
 

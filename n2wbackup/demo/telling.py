@@ -8,7 +8,7 @@ from rich.table import Table
 
 from n2wbackup.demo.backup import Backup
 from n2wbackup.demo.ledger import PER_SECOND
-from n2wbackup.demo.stage import ADMIN, OPERATOR, Stage
+from n2wbackup.demo.stage import ADMIN, COLLEAGUE, OPERATOR, Stage
 
 
 def show(console: Console, backup: Backup) -> None:
@@ -85,13 +85,18 @@ def as_json(backup: Backup) -> str:
 
 def welcome(console: Console, stage: Stage, url: str, minutes: float) -> None:
     """Print where to look, the passwords, and how to stop."""
-    names = {OPERATOR: "owns the policy", ADMIN: f"sees all, and {url}admin/"}
+    names = {
+        OPERATOR: "owns four policies",
+        COLLEAGUE: "owns four others",
+        ADMIN: f"sees all, and {url}admin/",
+    }
     lines = [
         "",
         f"[bold]The n2wbackup demo runs.[/bold] It writes {PER_SECOND} times a second to a ledger in SQLite, and",
-        f"backs it up now and then every {minutes:g} minutes. AWS is simulated on this machine.",
+        f"backs it up now and then every {minutes:g} minutes. Seven other policies have a year behind them, which was",
+        "made up; some fail, one says that it may be frozen. AWS is simulated on this machine.",
         "",
-        f"  Open     {url}runs/",
+        f"  Open     {url}",
         *(f"  Log in   {name:6} {stage.passwords[name]}   {what}" for name, what in names.items()),
         f"  Look at  the scripts in {stage.scripts}",
         "  Stop     Ctrl-C: everything ends, and all files are removed",

@@ -171,11 +171,13 @@ def test_a_demo_stands_until_ctrl_c_and_shows_its_runs_to_whoever_logs_in(home: 
             text = told.read_text()
             in_memory = _server_ids(home)
             assert in_memory <= _memory()
-            url = re.search(r"(http://127\.0\.0\.1:(\d+)/)runs/", text)
+            url = re.search(r"(http://127\.0\.0\.1:(\d+)/)", text)
             assert url
+            assert url[0] in text.splitlines()[0], "the address comes first"
             assert int(url[2]) > port, "a port that is taken is left alone"
             passwords = dict(re.findall(r"Log in +(\w+) +(\S+)", text))
             _look_at_the_pages(url[1], passwords["alice"])
+            _look_at_the_states(url[1], passwords["admin"])
             everyone = [demo.pid, *processes.descendants(demo.pid)]
             assert all(
                 password.encode() not in Path(f"/proc/{pid}/cmdline").read_bytes()
@@ -194,21 +196,46 @@ def test_a_demo_stands_until_ctrl_c_and_shows_its_runs_to_whoever_logs_in(home: 
     assert (_left(home), _of(home), in_memory & _memory()) == ([], [], set())
 
 
-def _look_at_the_pages(url: str, password: str) -> None:
+def _logged_in(url: str, name: str, password: str) -> urllib.request.OpenerDirector:
     jar = urllib.request.HTTPCookieProcessor(http.cookiejar.CookieJar())
     browser = urllib.request.build_opener(jar)
     with browser.open(f"{url}runs/") as page:
         token = re.search(r'csrfmiddlewaretoken" value="([^"]+)"', page.read().decode())
     assert token
-    form = {"username": "alice", "password": password, "csrfmiddlewaretoken": token[1]}
+    form = {"username": name, "password": password, "csrfmiddlewaretoken": token[1]}
     sent = urllib.parse.urlencode({**form, "next": "/runs/"}).encode()
-    with browser.open(f"{url}login/?next=/runs/", sent) as page:
-        listed = page.read().decode()
-    assert "alice/ledger" in listed
+    browser.open(f"{url}login/?next=/runs/", sent).close()
+    return browser
+
+
+def _read(browser: urllib.request.OpenerDirector, url: str) -> str:
+    with browser.open(url) as page:
+        return str(page.read().decode())
+
+
+def _look_at_the_pages(url: str, password: str) -> None:
+    browser = _logged_in(url, "alice", password)
+    listed = _read(browser, f"{url}policies/alice/ledger/")
     link = re.search(r"runs/[0-9a-f-]{36}/", listed)
     assert link
-    with browser.open(f"{url}{link[0]}") as page:
-        assert "It was held all the time" in page.read().decode()
+    assert "It was held all the time" in _read(browser, f"{url}{link[0]}")
+
+
+def _look_at_the_states(url: str, password: str) -> None:
+    """Every state that an operator can meet is there, and a year of runs."""
+    browser = _logged_in(url, "admin", password)
+    processes.wait_until(
+        lambda: (
+            "state-waiting" in (text := _read(browser, f"{url}runs/"))
+            and "state-thawing" in text
+            and "state-failed" in text
+        ),
+        seconds=120,
+        what="a run that waits, one that may be frozen, and one that failed",
+    )
+    policies = _read(browser, f"{url}policies/")
+    for name in ("ledger", "website", "orders", "mail", "wiki", "build", "wiki-files", "archive"):
+        assert f"/{name}/" in policies
 
 
 def _refuse_a_second(home: Path) -> None:
