@@ -7,7 +7,7 @@ from collections.abc import Callable
 from django.conf import settings
 from django.contrib.auth import SESSION_KEY, logout
 from django.core.exceptions import SuspiciousOperation
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
 from django.shortcuts import render
 
 from n2wbackup import health
@@ -16,17 +16,31 @@ from n2wbackup.processes import budgets
 
 Page = Callable[[HttpRequest], HttpResponse]
 
+_METHODS = ("GET", "HEAD", "POST")
 ENDED = "session_ended"  # tells the login page why the person has to log in again
 _BEGAN, _SEEN = "began_at", "seen_at"
 _NOTED_EVERY_SECONDS = 60  # a write for each page would be too much
 
 
+def refuse_methods(get_response: Page) -> Page:
+    """Answer 405 to a method that no address takes: the admin would treat it as a GET."""
+
+    def page(request: HttpRequest) -> HttpResponse:
+        if request.method not in _METHODS:
+            return HttpResponseNotAllowed(_METHODS)
+        return get_response(request)
+
+    return page
+
+
 def refuse_null(get_response: Page) -> Page:
-    """Refuse a zero byte in an address: no row can contain one, and PostgreSQL would break the page."""
+    """Refuse a zero byte in an address or a cookie: no row can contain one, and PostgreSQL would break the page."""
 
     def page(request: HttpRequest) -> HttpResponse:
         if "\0" in request.path or "%00" in request.META.get("QUERY_STRING", ""):
             raise SuspiciousOperation("the address contains a zero byte")
+        if any("\0" in value for value in request.COOKIES.values()):
+            raise SuspiciousOperation("a cookie contains a zero byte")
         return get_response(request)
 
     return page

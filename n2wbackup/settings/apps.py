@@ -50,6 +50,7 @@ MIDDLEWARE = [
     "n2wbackup.middleware.add_headers",
     "csp.middleware.CSPMiddleware",
     "django.middleware.security.SecurityMiddleware",
+    "n2wbackup.middleware.refuse_methods",
     "n2wbackup.middleware.refuse_null",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",

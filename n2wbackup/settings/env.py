@@ -49,8 +49,16 @@ _DAY_MINUTES = 1_440
 
 
 def read(name: str, default: str = "") -> str:
-    """Return the variable, or the content of the file in `<name>_FILE`, without blanks around it."""
+    """Return the variable, or the content of the file in `<name>_FILE`, without blanks around it.
+
+    An empty variable counts as unset.
+    """
     named = os.environ.get(f"{name}_FILE")
+    if named and os.environ.get(name, "").strip():
+        # Neither wins: with the wrong one of two keys, what is stored could not be read.
+        raise ImproperlyConfigured(
+            f"{name} and {name}_FILE are both set, and only one can be meant: unset one of them."
+        )
     if named:
         _note_secret_file(name, Path(named).absolute())
     try:

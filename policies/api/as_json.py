@@ -42,6 +42,7 @@ def run(found: Run) -> Json:
         "attempt": own.attempt,
         "state": own.state,
         "consistency": own.consistency,
+        "success_requires": own.success_requires or None,
         "reason": own.reason,
         "scheduled_for": moment(own.scheduled_for),
         "due_count": own.due_count,

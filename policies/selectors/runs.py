@@ -77,6 +77,7 @@ class RunRow(NamedTuple):
     requested_by: str
     state: str
     consistency: str
+    success_requires: str  # application or crash; empty if the run was not prepared
     reason: str
     scheduled_for: datetime | None
     due_count: int

@@ -3,6 +3,7 @@
 from django.contrib.auth.decorators import login_required
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.views.decorators.http import require_safe
 
 from policies.selectors import policies, runs
 from policies.services.due import outlook
@@ -14,6 +15,7 @@ NEWEST_RUNS = 20
 _TOLD_ABOVE = {"enabled", "retries.count", "retries.minutes"}
 
 
+@require_safe
 @login_required
 def listing(request: HttpRequest) -> HttpResponse:
     page = visitor.page(request, policies.listed(visitor.person(request)), ON_A_PAGE)
@@ -24,6 +26,7 @@ def listing(request: HttpRequest) -> HttpResponse:
     return render(request, "policies/policies.html", {"page": page, "policies": rows})
 
 
+@require_safe
 @login_required
 def detail(request: HttpRequest, owner: str, name: str) -> HttpResponse:
     """404 both for a policy that the person may not see and for one that does not exist."""

@@ -5,6 +5,7 @@ from uuid import UUID
 from django.contrib.auth.decorators import login_required
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.views.decorators.http import require_safe
 
 from policies.selectors import policies, runs
 from policies.views import visitor
@@ -12,11 +13,13 @@ from policies.views import visitor
 SHOWN = 100
 
 
+@require_safe
 def index(_: HttpRequest) -> HttpResponse:
     """Redirect to the list of runs."""
     return redirect("runs")
 
 
+@require_safe
 @login_required
 def listing(request: HttpRequest) -> HttpResponse:
     found = runs.recent(user=visitor.person(request), limit=SHOWN)
@@ -24,6 +27,7 @@ def listing(request: HttpRequest) -> HttpResponse:
     return render(request, "policies/runs.html", {"runs": found, "frozen": frozen})
 
 
+@require_safe
 @login_required
 def detail(request: HttpRequest, run_id: UUID) -> HttpResponse:
     """404 both for a run that the person may not see and for one that does not exist."""

@@ -3,6 +3,7 @@
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.views.decorators.http import require_safe
 
 from policies.selectors import schedules
 from policies.services.due import outlook
@@ -11,6 +12,7 @@ from policies.views import visitor
 ON_A_PAGE = 25  # the page computes the next times of each
 
 
+@require_safe
 @login_required
 def listing(request: HttpRequest) -> HttpResponse:
     """Show the schedules that the person may see, with their next times."""

@@ -218,3 +218,27 @@ def test_nobody_gets_more_than_half_of_the_threads(greedy: str) -> None:
         assert pages.get(greedy, "/health/ready") == 200
 
     assert pages.get(greedy) == 200
+
+
+@pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "PROPFIND"])
+@pytest.mark.parametrize(
+    "path", ["/", "/runs/", "/policies/", "/login/", "/admin/", "/no/such/", "/health/ready"]
+)
+def test_a_method_that_no_address_has_is_refused(client: Client, path: str, method: str) -> None:
+    answer = client.generic(method, path)
+
+    assert answer.status_code == 405
+    assert set(answer["Allow"].split(", ")) >= {"GET", "HEAD"}
+    assert "Permissions-Policy" in answer
+
+
+@pytest.mark.parametrize("path", ["/", "/runs/", "/policies/", "/schedules/"])
+def test_a_page_that_only_shows_something_takes_no_form(client: Client, path: str) -> None:
+    assert client.post(path).status_code == 405
+
+
+@pytest.mark.parametrize("name", ["sessionid", "csrftoken", "messages", "other"])
+def test_a_cookie_with_a_zero_byte_is_refused(name: str) -> None:
+    answer = Client().get("/login/", headers={"cookie": rf'{name}="a\000b"'})
+
+    assert answer.status_code == 400

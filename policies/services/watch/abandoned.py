@@ -9,6 +9,7 @@ import os
 from collections.abc import Iterator
 from collections.abc import Set as AbstractSet
 from contextlib import suppress
+from datetime import timedelta
 from pathlib import Path
 from uuid import UUID
 
@@ -17,6 +18,7 @@ from django.db.models import Q
 
 from n2wbackup.lib import clock, each, home, outages
 from n2wbackup.lib.trust import UntrustedError
+from policies.domain.document.fields import DEFAULTS
 from policies.domain.runs import sequence
 from policies.domain.runs.sequence import Event, State
 from policies.models import Run
@@ -31,6 +33,8 @@ from scripts_admin.guard.spool import UnreadableRecordError
 
 log = logging.getLogger(__name__)
 
+COMPLETE_GRACE = timedelta(seconds=30)  # for stopping a complete that has run into its timeout
+_COMPLETE_TIMEOUT_SECONDS = DEFAULTS["complete_timeout_seconds"]  # where the policy is deleted
 WAKE_AGAIN_SECONDS = 1.0  # to wake a process that is awake costs nothing
 
 
@@ -151,10 +155,13 @@ def _resting() -> set[str]:
 
 
 def _without_spool(spooled: AbstractSet[str]) -> Iterator[Run]:
-    """Yield this server's unfinished runs whose spool is gone; `spooled` was read a moment ago."""
+    """Yield this server's unfinished runs whose spool is gone; `spooled` was read a moment ago.
+
+    A folder without its lock is as good as gone: nobody can know whether a process keeps the run.
+    """
     mine = Run.objects.unfinished().filter(server=home.server_id()).exclude(state=State.QUEUED)
     for pk in list(mine.values_list("pk", flat=True)):
-        if str(pk) not in spooled and not (home.spool() / str(pk)).exists():
+        if str(pk) not in spooled and not os.path.lexists(home.spool() / str(pk) / spool.LOCK):
             yield from mine.filter(pk=pk)
 
 
@@ -168,8 +175,32 @@ def _enter_one(folder: Path) -> None:
         _enter_trusted(folder)
     except UntrustedError as error:
         run = Run.objects.select_related("policy").filter(pk=folder.name).first()
-        if run is not None and run.state in (State.FROZEN, State.THAWING):
-            _give_up_untrusted(run, error.fact)
+        if run is not None and runs.is_here(run):
+            _end_untrusted(run, folder, error)
+
+
+def _end_untrusted(run: Run, folder: Path, error: UntrustedError) -> None:
+    """Bring a run on whose folder nobody may rely: its locks do not tell whether a process keeps it."""
+    if run.state == State.PREPARING:
+        reason = f"Nothing was frozen or backed up, because {error}"
+        runs.apply(run, Event.NOTHING_LEFT, reason, reason=reason)
+    elif run.state in (State.FROZEN, State.THAWING):
+        _give_up_untrusted(run, error.fact)
+    elif run.state == State.COMPLETING and _is_complete_over(run):
+        problem = ""
+        if ending.record(folder) is None and ending.enter_interrupted(run):
+            problem = f"It is not known whether complete came to its end, because {error}"
+        ending.finish(run, folder, problem)
+
+
+def _is_complete_over(run: Run) -> bool:
+    """Tell whether complete, if it was started, must have ended by its timeout."""
+    if run.complete_started_at is None:
+        return False  # its hint ends the run without it
+    policy, now = run.policy, clock.now()
+    seconds = policy.complete_timeout_seconds if policy else _COMPLETE_TIMEOUT_SECONDS
+    waited = now - run.complete_started_at
+    return waited < -clock.SKEW or waited >= timedelta(seconds=seconds) + COMPLETE_GRACE
 
 
 def _enter_trusted(folder: Path) -> None:

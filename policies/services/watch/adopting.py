@@ -17,10 +17,10 @@ from django.db import transaction
 from n2wbackup.lib import clock, each, home
 from policies.domain.document.fields import DEFAULTS
 from policies.domain.runs.sequence import Event, State
-from policies.models import PhaseResult, Run, RunEvent, Server
+from policies.models import Run, Server
 from policies.services import runs
 from policies.services.window import ending, entering
-from scripts_admin.domain.phases import Outcome, Phase, ThawBy
+from scripts_admin.domain.phases import ThawBy
 
 log = logging.getLogger(__name__)
 
@@ -96,21 +96,14 @@ def _end(run: Run, server: Server, now: datetime) -> bool:
     if run.complete_started_at is None and not ending.claim_complete(run):
         return False
     sentence = f"Server {server} is gone, and only it could run complete, so complete was not run."
-    if _has_begun(run):
+    if ending.enter_interrupted(run):
         sentence = (
             f"Server {server} is gone while complete was running: it is not known whether it came to its end, and "
             "it is not run again."
         )
-        row = PhaseResult(run=run, phase=Phase.COMPLETE, outcome=Outcome.INTERRUPTED)
-        PhaseResult.objects.bulk_create([row], ignore_conflicts=True)
     runs.record(run, sentence)
     ending.finish(run, home.spool() / str(run.pk), sentence)
     return True
-
-
-def _has_begun(run: Run) -> bool:
-    """Tell whether the server was about to start a complete script: it enters so together with the claim."""
-    return RunEvent.objects.filter(run=run, text__startswith=ending.COMPLETE_STARTED).exists()
 
 
 _STEPS: Mapping[State, Callable[[Run, Server, datetime], bool]] = {

@@ -9,7 +9,7 @@ from n2wbackup.lib.cas import compare_and_set
 from policies.domain.runs import verdict
 from policies.domain.runs.sequence import Event, State
 from policies.domain.runs.verdict import Consistency
-from policies.models import Run, RunSnapshot, RunTarget
+from policies.models import PhaseResult, Run, RunEvent, RunSnapshot, RunTarget
 from policies.selectors.runs import facts
 from policies.services import runs
 from policies.services.window import entering
@@ -99,6 +99,15 @@ def finish(run: Run, folder: Path, problem: str = "") -> None:
     )
     if ended:
         spool.remove(folder, runtime_folder(run.pk))
+
+
+def enter_interrupted(run: Run) -> bool:
+    """Enter that complete was interrupted, if it had begun, and tell so. For a run whose journal nobody can read."""
+    begun = RunEvent.objects.filter(run=run, text__startswith=COMPLETE_STARTED).exists()
+    if begun:
+        row = PhaseResult(run=run, phase=Phase.COMPLETE, outcome=Outcome.INTERRUPTED)
+        PhaseResult.objects.bulk_create([row], ignore_conflicts=True)
+    return begun
 
 
 def record(folder: Path) -> Record | None:

@@ -63,6 +63,31 @@ def test_an_empty_file_of_a_secret_is_refused_and_no_key_is_made(tmp_path: Path)
     assert not (tmp_path / "home" / "secrets" / "secret-key").exists()
 
 
+@pytest.mark.parametrize("name", ["SECRET_KEY", "N2W_ENCRYPTION_KEYS", "DATABASE_URL", "N2W_PORT"])
+def test_a_variable_and_a_file_for_it_are_refused_together(tmp_path: Path, name: str) -> None:
+    (tmp_path / "file").write_text("hunter23")
+
+    said = test_settings._refusal(
+        **{
+            "N2W_HOME": str(tmp_path / "home"),
+            name: "hunter22",
+            f"{name}_FILE": str(tmp_path / "file"),
+        }
+    )
+
+    assert f"{name} and {name}_FILE are both set, and only one can be meant: unset one" in said
+    assert "hunter" not in said
+    assert not (tmp_path / "home" / "secrets" / name.lower().replace("_", "-")).exists()
+
+
+@pytest.mark.parametrize("empty", ["SECRET_KEY", "SECRET_KEY_FILE"])
+def test_an_empty_one_of_the_two_counts_as_unset(tmp_path: Path, empty: str) -> None:
+    (tmp_path / "key").write_text("meant")
+    given = {"SECRET_KEY": "meant", "SECRET_KEY_FILE": str(tmp_path / "key")} | {empty: ""}
+
+    assert test_settings._read("SECRET_KEY", N2W_HOME=str(tmp_path), **given) == ["meant"]
+
+
 def test_a_home_that_is_a_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "home").write_text("")
 

@@ -17,9 +17,10 @@ from tests.policies.services.backup import Backup
 
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}\+00:00")
 RUN = [
-    "id", "policy", "trigger", "attempt", "state", "consistency", "reason", "scheduled_for",
-    "due_count", "due_until", "started_at", "fired_at", "ended_at", "retry_at", "freeze_seconds",
-    "hold_seconds", "outputs_deleted_at", "events_deleted_at", "phases", "targets", "snapshots", "events",
+    "id", "policy", "trigger", "attempt", "state", "consistency", "success_requires",
+    "reason", "scheduled_for", "due_count", "due_until", "started_at", "fired_at", "ended_at",
+    "retry_at", "freeze_seconds", "hold_seconds", "outputs_deleted_at", "events_deleted_at",
+    "phases", "targets", "snapshots", "events",
 ]  # fmt: skip
 PHASE = [
     "outcome", "exit_code", "argument", "script", "started_at", "ended_at", "stdout", "stderr",
