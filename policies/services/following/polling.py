@@ -194,19 +194,25 @@ def _look(
 
 
 def settle_lost_answers(now: datetime) -> None:
-    """Look for the snapshots of calls whose answer was lost, by tag; never repeat the call."""
+    """Look for the snapshots of calls whose answer was lost, by tag; never repeat the call.
+
+    Where AWS does not answer, an account's next target is looked for in the next turn: each call may wait for a
+    timeout, and other owners' runs wait behind it.
+    """
     unknown = (
         RunTarget.objects.filter(state=RunTarget.State.UNKNOWN)
+        .order_by("?")
         .select_related("run__account", "run__policy")
         .defer("run__account__secret_access_key")
     )
     trouble = "the lost answer of %s could not be looked for"
-    each.apart(list(unknown), lambda target: _look_for_answer(target, now), trouble)
+    silent = set[tuple[int, str]]()
+    each.apart(list(unknown), lambda target: _look_for_answer(target, now, silent), trouble)
 
 
-def _look_for_answer(target: RunTarget, now: datetime) -> None:
+def _look_for_answer(target: RunTarget, now: datetime, silent: set[tuple[int, str]]) -> None:
     run = target.run
-    if run.account is None:
+    if run.account is None or (run.account.pk, target.region) in silent:
         _give_lost_answer_up(target, now)
         return
     try:
@@ -215,6 +221,7 @@ def _look_for_answer(target: RunTarget, now: datetime) -> None:
         _settle_one(target, found, now)
     except BackupError as error:
         log.warning("the lost answer of run %s is still open: %s", run.pk, error)
+        silent.add((run.account.pk, target.region))
         _give_lost_answer_up(target, now)
     except outages.AWAY:
         raise

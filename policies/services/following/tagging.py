@@ -19,19 +19,20 @@ from policies.services.window import credentials
 log = logging.getLogger(__name__)
 
 
-def tag(run_id: UUID) -> None:
-    """Write the tags of the run's snapshots from the rows.
+def tag(run_id: UUID) -> bool:
+    """Write the tags of the run's snapshots from the rows; False if AWS does not take them now.
 
     Tags that AWS does not take stay due. An error of ours would come each time: it is logged, told in the run's
     history, and these tags are not tried again.
     """
     try:
-        _tag(run_id)
+        return _tag(run_id)
     except outages.AWAY:
         raise
     except Exception as error:
         log.exception("the tags of run %s could not be written", run_id)
         _give_up(run_id, error)
+    return True
 
 
 def _give_up(run_id: UUID, error: Exception) -> None:
@@ -45,7 +46,7 @@ def _give_up(run_id: UUID, error: Exception) -> None:
         )
 
 
-def _tag(run_id: UUID) -> None:
+def _tag(run_id: UUID) -> bool:
     run = (
         Run.objects.select_related("account")
         .defer("account__secret_access_key")
@@ -53,7 +54,7 @@ def _tag(run_id: UUID) -> None:
         .first()
     )
     if run is None or run.account is None:
-        return
+        return True
     state = run.state
     try:
         cloud = session.cloud(credentials.of(run.account))
@@ -63,9 +64,10 @@ def _tag(run_id: UUID) -> None:
         log.warning(
             "the tags of run %s could not be written and are tried again: %s", run.pk, error
         )
-        return
+        return False
     # If the run's state changed meanwhile, that change has marked the tags as due again.
     compare_and_set(Run.objects.filter(pk=run.pk), {"state": state}, tags_due=False)
+    return True
 
 
 def _tag_group(cloud: Cloud, region: str, ids: Sequence[str], tags: Mapping[str, str]) -> None:
@@ -81,9 +83,24 @@ def _tag_group(cloud: Cloud, region: str, ids: Sequence[str], tags: Mapping[str,
 
 
 def tag_due() -> None:
-    """Write all tags that are due."""
-    due = Run.objects.filter(tags_due=True).values_list("pk", flat=True)
-    each.apart(list(due), tag, "the tags of run %s could not be written")
+    """Write all tags that are due.
+
+    After a refusal, the other runs of that account have to wait for the next turn: each call may wait for a timeout,
+    and other owners' runs wait behind it. The order is by chance, so that no run stays behind one that is refused.
+    """
+    due = (
+        Run.objects.filter(tags_due=True, account__isnull=False)
+        .order_by("?")
+        .values_list("pk", "account")
+    )
+    refused = set[int]()
+
+    def one(row: tuple[UUID, int]) -> None:
+        run_id, account = row
+        if account not in refused and not tag(run_id):
+            refused.add(account)
+
+    each.apart(list(due), one, "the tags of run %s could not be written")
 
 
 def _groups(run: Run) -> dict[tuple[str, str], list[str]]:

@@ -223,10 +223,10 @@ def test_a_run_whose_answer_cannot_be_looked_for_keeps_no_other_waiting(
     run = lost(backup, done=True)
     settled = polling._look_for_answer
 
-    def look(target: RunTarget, now: datetime) -> None:
+    def look(target: RunTarget, now: datetime, silent: set[tuple[int, str]]) -> None:
         if target == broken:
             raise ValueError("broken")
-        settled(target, now)
+        settled(target, now, silent)
 
     monkeypatch.setattr(polling, "_look_for_answer", look)
 
@@ -284,6 +284,22 @@ def test_a_lost_answer_stays_open_while_aws_does_not_say(backup: Backup) -> None
 
     backup.settle(run)
     assert target(run).state == RunTarget.State.FIRED
+
+
+def test_an_account_that_does_not_answer_costs_one_call_a_turn(backup: Backup) -> None:
+    """Each call may wait for a timeout, and the runs of all owners are followed one after the other."""
+    for _ in range(4):
+        factories.RunTargetFactory.create(
+            run=factories.RunFactory.create(
+                policy=backup.policy, state=State.FAILED, ended_at=clock.now()
+            ),
+            state=RunTarget.State.UNKNOWN,
+        )
+    backup.cloud.fail_next("of_run", RejectedError("AWS is out of order."))
+
+    polling.settle_lost_answers(clock.now())
+
+    assert len(backup.calls("of_run")) == 1
 
 
 def test_snapshots_of_another_run_are_never_adopted(backup: Backup) -> None:

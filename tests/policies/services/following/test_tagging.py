@@ -1,5 +1,6 @@
 """Tags show the consistency of snapshots, and are written until AWS accepts them."""
 
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from uuid import UUID
 
@@ -9,9 +10,9 @@ import time_machine
 from n2wbackup.celery import app
 from n2wbackup.lib import clock
 from policies import tasks
-from policies.domain.errors import NotFoundError, ThrottledError
+from policies.domain.errors import CredentialsError, NotFoundError, ThrottledError
 from policies.domain.runs.sequence import Event, State
-from policies.models import Run
+from policies.models import Account, Run
 from policies.services import runs
 from policies.services.following import tagging
 from tests import factories
@@ -177,3 +178,59 @@ def test_a_run_whose_tags_cannot_be_written_keeps_no_other_waiting(
 
     assert [each["before"] for each in tags(backup, run)] == ["succeeded"] * 2
     assert list(Run.objects.filter(tags_due=True)) == [broken]
+
+
+def _waiting_for_tags(account: Account, count: int) -> None:
+    for number in range(count):
+        run = factories.RunFactory.create(
+            pk=UUID(int=number + 1),
+            account=account,
+            state=State.FAILED,
+            ended_at=clock.now(),
+            tags_due=True,
+        )
+        factories.RunSnapshotFactory.create(target=factories.RunTargetFactory.create(run=run))
+
+
+def test_an_account_that_takes_no_tags_costs_one_call_a_turn_and_delays_nobody(
+    backup: Backup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each call may wait for a timeout, and the runs of all owners are tagged one after the other."""
+    run = backup.window()
+    denied = factories.AccountFactory.create(owner=backup.policy.owner, name="denied")
+    _waiting_for_tags(denied, 5)
+    refused = _refusing(backup, monkeypatch)
+
+    tagging.tag_due()
+
+    assert len(refused) == 1
+    assert not Run.objects.get(pk=run.pk).tags_due
+    assert Run.objects.filter(account=denied, tags_due=True).count() == 5
+
+
+def test_a_run_whose_tags_are_refused_keeps_no_other_of_its_account_from_its_tags(
+    backup: Backup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = backup.window()
+    assert run.account is not None
+    _waiting_for_tags(run.account, 3)
+    _refusing(backup, monkeypatch)
+
+    for _ in range(200):  # by chance: each turn begins with another run
+        tagging.tag_due()
+
+    assert not Run.objects.get(pk=run.pk).tags_due
+
+
+def _refusing(backup: Backup, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Let AWS refuse the tags of the factory's snapshots; return which were refused."""
+    tag, refused = backup.cloud.tag, list[str]()
+
+    def refuse(region: str, ids: Sequence[str], tags: Mapping[str, str]) -> None:
+        if ids[0].startswith("snap-f"):
+            refused.append(ids[0])
+            raise CredentialsError("AWS does not accept the keys.")
+        tag(region, ids, tags)
+
+    monkeypatch.setattr(backup.cloud, "tag", refuse)
+    return refused
