@@ -15,6 +15,7 @@ from django.db.models import Exists, F, Q
 from n2wbackup.lib import clock, each, home
 from n2wbackup.lib.cas import compare_and_set
 from policies.adapters import broker
+from policies.domain.alarms import messages
 from policies.domain.errors import RefusedError
 from policies.domain.runs import sequence
 from policies.domain.runs.sequence import Effect, Event, State
@@ -333,7 +334,7 @@ def unmark(run: Run, how: str, now: datetime) -> bool:
 
 
 def _unmark_if_thawed(run: Run, now: datetime) -> None:
-    how = f"after has succeeded in run {run.pk}: {run.label} is thawed."
+    how = messages.thawed(run.label, str(run.pk))
     thawed = run.phases.filter(phase=Phase.AFTER, outcome=Outcome.SUCCEEDED).exists()
     if not (thawed and unmark(run, how, now)):
         beside("the alarm", lambda: raising.thawed_late(run, now), run)

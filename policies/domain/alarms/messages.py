@@ -40,7 +40,7 @@ TROUBLE = frozenset(
         AlarmKind.SKIPPED,
     }
 )
-_FREEZE = frozenset({AlarmKind.MAY_BE_FROZEN, AlarmKind.RECOVERED})
+FREEZE = frozenset({AlarmKind.MAY_BE_FROZEN, AlarmKind.RECOVERED})
 PING_PATHS = {
     AlarmKind.PING_START: "/start",
     AlarmKind.PING_SUCCESS: "",
@@ -68,7 +68,7 @@ def patience(kind: AlarmKind) -> timedelta:
 
 def newest_of(kind: AlarmKind) -> frozenset[AlarmKind]:
     """Return the kinds of which only a policy's newest message is true; none if every message stays true."""
-    return next((kinds for kinds in (PINGS, _FREEZE) if kind in kinds), frozenset())
+    return next((kinds for kinds in (PINGS, FREEZE) if kind in kinds), frozenset())
 
 
 def may_be_frozen(label: str, since: datetime, run: str, *, given_up: bool) -> Message:
@@ -167,6 +167,11 @@ def skipped(label: str, run: str, state: str, count: int) -> Message:
 def recovered(label: str, run: str, how: str) -> Message:
     """Report the end of an earlier problem."""
     return Message(f"{label} has recovered", f"{how}\nDetails: manage.py show_run {run}")
+
+
+def thawed(label: str, run: str) -> str:
+    """Return the sentence about a thaw by after."""
+    return f"after has succeeded in run {run}: {label} is thawed."
 
 
 def trial(label: str) -> Message:

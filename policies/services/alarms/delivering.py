@@ -6,9 +6,10 @@ without broker. If two watchdogs run at the same time, exactly one of them claim
 
 import logging
 import socket
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import TypedDict, Unpack
 from uuid import UUID
 
 from django.db import transaction
@@ -45,23 +46,32 @@ class Batch:
     urgent: bool
 
 
-def spread(ignored: Collection[UUID] = (), waiting: Collection[UUID] = ()) -> int:
-    """Create a delivery for each receiver of each due alarm; return the number of alarms.
+class Known(TypedDict, total=False):
+    """What was sent without the database, and is not sent twice: the runs of these messages."""
 
-    `ignored`: runs whose 'may be frozen' alarm was sent without the database; it is not sent twice.
-    `waiting`: runs whose alarm is being sent that way at this moment.
-    """
+    frozen: Collection[UUID]  # 'may be frozen'
+    thawed: Collection[UUID]
+    waiting: Collection[UUID]  # either is being sent that way at this moment
+
+
+def spread(**known: Unpack[Known]) -> int:
+    """Create a delivery for each receiver of each due alarm; return the number of alarms."""
     now = clock.now()
     due = Alarm.objects.filter(_is_due(now), spread_at=None).order_by("not_before", "pk")
-    # The server that has the window may have sent it already, from the spool.
+    # The server that has the window may have sent these already, from the spool.
     elsewhere = Server.objects.filter(gone_at=None, stopped_at=None, removed_at=None)
     others = elsewhere.exclude(pk=home.server_id()).values_list("pk", flat=True)
-    due = due.exclude(kind=AlarmKind.MAY_BE_FROZEN, run__server__in=others)
+    due = due.exclude(kind__in=messages.FREEZE, run__server__in=others)
+    waiting = known.get("waiting")
     if waiting:
-        due = due.exclude(kind=AlarmKind.MAY_BE_FROZEN, run__in=waiting)
+        due = due.exclude(kind__in=messages.FREEZE, run__in=waiting)
     rows = due.values_list("pk", flat=True)
     trouble = "alarm %s could not be prepared for sending"
-    return each.apart(list(rows), lambda key: _spread(key, ignored, now), trouble)
+    sent = {
+        AlarmKind.MAY_BE_FROZEN: known.get("frozen", ()),
+        AlarmKind.RECOVERED: known.get("thawed", ()),
+    }
+    return each.apart(list(rows), lambda key: _spread(key, sent, now), trouble)
 
 
 def _is_due(now: datetime) -> Q:
@@ -70,12 +80,12 @@ def _is_due(now: datetime) -> Q:
 
 
 @transaction.atomic
-def _spread(key: int, ignored: Collection[UUID], now: datetime) -> bool:
+def _spread(key: int, sent: Mapping[AlarmKind, Collection[UUID]], now: datetime) -> bool:
     row = Alarm.objects.filter(pk=key)
     if not compare_and_set(row, {"spread_at": None}, spread_at=now):
         return False
     alarm = row.get()
-    if alarm.kind == AlarmKind.MAY_BE_FROZEN and alarm.run_id in ignored:
+    if alarm.run_id in sent.get(AlarmKind(alarm.kind), ()):
         return True
     targets, lost = receivers.targets(alarm)
     for sentence in lost:

@@ -7,7 +7,8 @@ disk itself. Nothing here writes to disk or uses the database.
 
 import logging
 import math
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,7 +16,7 @@ from uuid import UUID
 
 from policies.adapters import post
 from policies.domain.alarms import addresses, messages
-from policies.services.alarms import sealed_urls
+from policies.services.alarms import delivering, sealed_urls
 from policies.services.alarms.delivering import signed
 from scripts_admin.domain.phases import Outcome
 from scripts_admin.guard import journal, linux, spool, thaw
@@ -26,6 +27,7 @@ log = logging.getLogger(__name__)
 LOOK_SECONDS = 5.0  # most windows are over by then
 GRACE_SECONDS = 20.0  # for the alarm from the rows, which says more
 AGAIN_SECONDS = 30.0  # after a failed attempt
+_FORGET_SECONDS = messages.REPEAT.total_seconds()
 
 
 @dataclass(slots=True)
@@ -48,8 +50,11 @@ class SpoolAlarms:
         """Remember the two places; neither is read yet."""
         self._spool, self._runtime = spool_folder, runtime
         self._windows: dict[str, _Window] = {}
+        self._thawed_at: dict[
+            UUID, float
+        ] = {}  # runs whose thaw went to everyone who got the alarm
         self._troubled: set[str] = set()  # windows whose error is in the log already
-        self.telling: frozenset[UUID] = frozenset()  # runs whose alarm is being sent at this moment
+        self._telling: frozenset[UUID] = frozenset()  # runs of which a message is being sent now
         self.told: frozenset[UUID] = (
             frozenset()
         )  # runs whose alarm was sent from the rows; another thread sets this
@@ -58,13 +63,16 @@ class SpoolAlarms:
         """Tell whether any known window is open."""
         return bool(self._windows)
 
-    def sent(self) -> frozenset[UUID]:
-        """Return the runs whose alarm went from here to every receiver in the last hour."""
+    def known(self) -> delivering.Known:
+        """Return what went from here to every receiver in the last hour, for the sender of the rows."""
+        waiting = (
+            self._telling
+        )  # read first: a message that ends meanwhile is then among the others
         since = linux.boottime() - messages.REPEAT.total_seconds()
         found = list(self._windows.items())
-        return frozenset(
-            UUID(run) for run, w in found if w.told_at is not None and w.told_at > since
-        )
+        frozen = {UUID(run) for run, w in found if w.told_at is not None and w.told_at > since}
+        thawed = {run for run, at in list(self._thawed_at.items()) if at > since}
+        return {"frozen": frozen, "thawed": thawed, "waiting": waiting}
 
     def turn(self) -> None:
         """Send an alarm for every window that is not thawed in time and that no row has reported."""
@@ -89,7 +97,12 @@ class SpoolAlarms:
 
     def _gone(self, run: str, window: _Window) -> None:
         """Report a thaw that was entered before this thread saw it, if no row reports it."""
-        if window.done and UUID(run) not in self.told:
+        self._thawed_at = {
+            one: at
+            for one, at in self._thawed_at.items()
+            if at > linux.boottime() - _FORGET_SECONDS
+        }
+        if window.done:
             known = journal.read_if_there(self._runtime / run)
             if known and known.afters and known.afters[-1].settled == Outcome.SUCCEEDED:
                 self._thawed(run, window)
@@ -116,11 +129,8 @@ class SpoolAlarms:
         if window.told_at is None and UUID(folder.name) in self.told:
             return
         if window.told_at is None or self._is_past(window):
-            self.telling = frozenset({UUID(folder.name)})
-            try:
+            with self._sending(folder.name):
                 self._tell(folder, window, now, given_up=standing.given_up)
-            finally:
-                self.telling = frozenset()
 
     @staticmethod
     def _note(window: _Window, record: spool.Record | None, runtime: Path, now: float) -> None:
@@ -135,14 +145,25 @@ class SpoolAlarms:
         after = record.after.timeout_seconds if record.after else 0.0
         window.bad_at = window.first_seen + record.max_freeze_seconds + after
 
-    @staticmethod
-    def _thawed(run: str, window: _Window) -> None:
-        """Tell everyone who got the 'may be frozen' alarm that the application is thawed."""
+    @contextmanager
+    def _sending(self, run: str) -> Iterator[None]:
+        """Let the rows of the run wait during the block."""
+        self._telling = frozenset({UUID(run)})
+        try:
+            yield
+        finally:
+            self._telling = frozenset()
+
+    def _thawed(self, run: str, window: _Window) -> None:
+        """Tell everyone who got the 'may be frozen' alarm that the application is thawed, if no row does."""
         told, window.done = window.done, set()  # one attempt each, even if another one fails
-        how = f"after has succeeded: {window.label} is thawed."
-        message = messages.recovered(window.label, run, how)
-        for number in told:
-            _carry(window.groups[number], message)
+        if UUID(run) in self.told:
+            return
+        message = messages.recovered(window.label, run, messages.thawed(window.label, run))
+        with self._sending(run):
+            carried = [_carry(window.groups[number], message) for number in told]
+            if all(carried) and len(carried) == len(window.groups):
+                self._thawed_at[UUID(run)] = linux.boottime()
 
     def _tell(self, folder: Path, window: _Window, now: float, *, given_up: bool) -> None:
         window.groups, window.label = sealed_urls.read(folder), _label(folder)

@@ -36,10 +36,7 @@ class Outbox:
     def turn(self) -> None:
         """Start what is due and has a free slot. May wait for the database, but for nothing else."""
         self._open = {thread: batch for thread, batch in self._open.items() if thread.is_alive()}
-        waiting = (
-            self._spooled.telling
-        )  # read first: an alarm that ends meanwhile is then in sent()
-        delivering.spread(self._spooled.sent(), waiting)
+        delivering.spread(**self._spooled.known())
         if self._spooled.is_watching():
             self._spooled.told = frozenset(delivering.told())
         waits = set[int | None]()  # receivers that can get nothing now

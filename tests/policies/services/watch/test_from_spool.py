@@ -12,14 +12,16 @@ from policies.domain.runs.sequence import Event, State
 from policies.models import Alarm, Policy, Run
 from policies.services import runs
 from policies.services.alarms import delivering, receivers, sealed_urls
-from policies.services.watch import from_spool
+from policies.services.watch import abandoned, from_spool
 from policies.services.watch.from_spool import SpoolAlarms
 from scripts_admin.guard import linux, spool
+from scripts_admin.guard import thaw as thaws
 from tests import factories
 from tests.ground import receivers as ground
 from tests.ground.receivers import Webhook
 from tests.policies.services.backup import Backup
 from tests.policies.services.posting import tell, thaw
+from tests.scripts_admin.guard.stage import until
 
 pytestmark = pytest.mark.usefixtures("loopback")
 
@@ -100,7 +102,7 @@ def test_what_was_told_from_the_spool_is_not_told_again_by_its_row(
     turns(alarms, later, 6, 25)
     assert len(hook.requests) == 1
 
-    delivering.spread(alarms.sent())
+    delivering.spread(**alarms.known())
     delivering.send_all()
 
     assert len(hook.requests) == 1
@@ -244,7 +246,7 @@ def test_the_row_of_a_run_that_moves_on_is_the_rows_matter(backup: Backup) -> No
     run = factories.RunFactory.create(policy=backup.policy, state=State.FROZEN)
     runs.apply(run, Event.THAW_FAILED, "after failed")
 
-    delivering.spread({run.pk})
+    delivering.spread(frozen={run.pk})
 
     alarm = Alarm.objects.get()
     assert alarm.spread_at is not None
@@ -259,7 +261,7 @@ def test_while_it_is_told_from_the_spool_its_row_waits(
     carry = post.carry
 
     def look(*arguments: Any) -> Any:
-        seen.append(delivering.spread(alarms.sent(), alarms.telling))
+        seen.append(delivering.spread(**alarms.known()))
         return carry(*arguments)
 
     turns(alarms, later, 6)
@@ -267,7 +269,7 @@ def test_while_it_is_told_from_the_spool_its_row_waits(
     with monkeypatch.context() as patch:
         patch.setattr(post, "carry", look)
         alarms.turn()
-    delivering.spread(alarms.sent(), alarms.telling)
+    delivering.spread(**alarms.known())
     delivering.send_all()
 
     assert seen == [0]
@@ -283,7 +285,7 @@ def test_where_nobody_could_be_told_from_the_spool_the_row_is_sent(
     turns(alarms, later, 6, 25)
     tell(f"{hook.json_url}/x", policy=backup.policy)
 
-    delivering.spread(alarms.sent())
+    delivering.spread(**alarms.known())
     delivering.send_all()
 
     assert hook.paths == ["/x"]
@@ -341,3 +343,91 @@ def test_who_was_told_of_an_overdue_window_is_told_of_its_thaw_by_its_own_worker
     turns(alarms, later, 1, 60)
 
     assert ["MAY BE FROZEN" in title for title in hook.titles] == told
+
+
+def _thawed_and_not_entered(backup: Backup, run: Run) -> None:
+    (backup.folder / "fixed").touch()
+    thawer = abandoned.Thawer(home.spool(), home.runtime())
+
+    def is_thawed() -> bool:
+        thawer.turn()
+        _, standing = thaws.look(backup.spooled(run), home.runtime() / str(run.pk))
+        return thawer.reap() and not standing.failing
+
+    until(is_thawed)
+
+
+@pytest.mark.parametrize("hears", ["after it is sent", "while it is sent"])
+def test_a_thaw_that_was_told_from_the_spool_is_not_told_again_by_its_row(
+    backup: Backup,
+    frozen: Run,
+    hook: Webhook,
+    later: Clock,
+    monkeypatch: pytest.MonkeyPatch,
+    hears: str,
+) -> None:
+    alarms, carry, seen = watch(), post.carry, list[int]()
+    turns(alarms, later, 6, 25)
+    delivering.spread(**alarms.known())
+    _thawed_and_not_entered(backup, frozen)
+
+    def look(*arguments: Any) -> Any:
+        abandoned.enter_all()
+        seen.append(delivering.spread(**alarms.known()))
+        return carry(*arguments)
+
+    with monkeypatch.context() as patch:
+        if hears == "while it is sent":
+            patch.setattr(post, "carry", look)
+        alarms.turn()
+    abandoned.enter_all()
+    delivering.spread(**alarms.known())
+    delivering.send_all()
+
+    frozen.refresh_from_db()
+    assert frozen.state == State.WAITING
+    assert seen in ([], [0])
+    assert [title.split()[1:3] for title in hook.titles] == [["MAY", "BE"], ["has", "recovered"]]
+    assert (
+        f"after has succeeded in run {frozen.pk}: {frozen.label} is thawed."
+        in hook.requests[1][2]["message"]
+    )
+
+
+def test_where_a_thaw_reached_nobody_from_the_spool_its_row_tells_it(
+    backup: Backup, frozen: Run, hook: Webhook, later: Clock
+) -> None:
+    alarms = watch()
+    turns(alarms, later, 6, 25)
+    delivering.spread(**alarms.known())
+    _thawed_and_not_entered(backup, frozen)
+    hook.status = 500
+    alarms.turn()
+    hook.status = 200
+
+    abandoned.enter_all()
+    delivering.spread(**alarms.known())
+    delivering.send_all()
+
+    assert [title.split()[1:3] for title in hook.titles] == [
+        ["MAY", "BE"],
+        *[["has", "recovered"]] * 2,
+    ]
+
+
+def test_the_rows_that_told_a_freeze_tell_its_thaw(
+    backup: Backup, frozen: Run, hook: Webhook, later: Clock
+) -> None:
+    alarms = watch()
+    turns(alarms, later, 6, 25)
+    delivering.spread(**alarms.known())
+    alarms.told = frozenset(delivering.told())
+    _thawed_and_not_entered(backup, frozen)
+
+    alarms.turn()
+    abandoned.enter_all()
+    alarms.turn()
+    delivering.spread(**alarms.known())
+    delivering.send_all()
+
+    assert [title.split()[1:3] for title in hook.titles] == [["MAY", "BE"], ["has", "recovered"]]
