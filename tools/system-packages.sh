@@ -18,6 +18,8 @@ packages=(
     sudo        # an account that may freeze and thaw, and nothing else
     redis-server # what the Redis recipe holds, and the client it speaks through
     chromium    # shows the pages, as a person would see them
+    pgbouncer   # a pool between the server and its database
+    zsh         # whose completion is tried
     systemd     # runs the shipped units in a name space; the package alone makes it nobody's init
 )
 

@@ -59,6 +59,15 @@ def become(*, once: bool, as_json: bool) -> NoReturn:
     )
 
 
+def take(folder: Path) -> int:
+    """Make the folder ours, without what a killed demo has left there; return its lock. Raises PlaceError.
+
+    Whoever took it gives it back by `remove`.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    return _mark(_standing(folder))
+
+
 def require_simulator() -> None:
     """Raise PlaceError if the packages of the simulated AWS are not installed, as on a server."""
     if importlib.util.find_spec("moto") is None:

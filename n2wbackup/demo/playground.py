@@ -3,12 +3,16 @@
 It stands until Ctrl-C. Its folder has a file to source and a document for `apply`, with the ids that exist.
 """
 
-import shutil
+import contextlib
+import os
+import shlex
 import signal
 from collections.abc import Callable
 from pathlib import Path
 
+from n2wbackup.demo import place
 from n2wbackup.demo.aws import SimulatedAws
+from n2wbackup.demo.ending import Ended, Ending
 
 _DOCUMENT = """\
 users:
@@ -28,22 +32,29 @@ policies:
 
 
 def stand(folder: Path, say: Callable[[str], None]) -> None:
-    """Start the simulated AWS with one instance, say how to use it, and remove everything at Ctrl-C or SIGTERM."""
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(mode=0o700, parents=True)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    """Start the simulated AWS with one instance, say how to use it, and remove everything at a signal.
+
+    Raises PlaceError if a playground stands there already, or if the folder has files of somebody else.
+    """
+    ending = Ending()
+    lock = place.take(folder)
     try:
+        folder.chmod(0o700)
         with SimulatedAws(folder / "aws") as aws:
             environment, document = _written(folder, aws)
             say("The simulated AWS is ready. In other terminals, here and for the server:")
-            say(f"  source {environment}")
-            say(f"  .venv/bin/python manage.py apply {document}")
+            say(f"  source {shlex.quote(str(environment))}")
+            say(f"  .venv/bin/python manage.py apply {shlex.quote(str(document))}")
             say("Ctrl-C ends it and removes its files; what your server stored stays.")
-            signal.pause()
-    except KeyboardInterrupt:
-        say("The simulated AWS has ended.")
+            while True:
+                signal.pause()
+    except Ended:
+        with contextlib.suppress(OSError):  # the terminal may be gone
+            say("The simulated AWS has ended.")
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        ending.ignore()
+        place.remove(folder)
+        os.close(lock)
 
 
 def _written(folder: Path, aws: SimulatedAws) -> tuple[Path, Path]:

@@ -43,6 +43,7 @@ def _tell(name: str, found: Judgement, seconds: float, policies: int) -> bool:
     if name == "no kill" or sum(found.ends.values()) != policies:
         bad += found.not_whole
     sys.stdout.writelines(f"  {sentence}\n" for sentence in bad)
+    sys.stdout.writelines(f"  for the record: {sentence}\n" for sentence in found.failed)
     sys.stdout.flush()
     return bool(bad)
 

@@ -16,6 +16,7 @@ _SNAPSHOTS = """
     SELECT t.run_id, s.snapshot_id, s.state, t.consistency FROM policies_runsnapshot s
     JOIN policies_runtarget t ON t.id = s.target_id
 """
+_EVENTS = "SELECT text FROM policies_runevent WHERE run_id = ? ORDER BY at, id"
 _DOUBLE = """
     SELECT policy_name, scheduled_for FROM policies_run GROUP BY policy_name, scheduled_for, attempt
     HAVING count(*) > 1
@@ -65,6 +66,7 @@ class Judgement:
     doubled: list[str]
     untrue: list[str]
     not_whole: list[str]  # runs that did not succeed, which is wrong only if nothing struck
+    failed: list[str]  # with their histories: somebody may want to know why
 
     @property
     def line(self) -> str:
@@ -82,6 +84,7 @@ def judge(pair: Pair) -> Judgement:
         doubled=[*_rows_doubled(pair), *(s for run in runs for s in _doubled(run))],
         untrue=[f"{run}: {s}" for run in runs for s in _untrue(run)],
         not_whole=[str(run) for run in runs if run.state != "succeeded"],
+        failed=[_history(pair, run) for run in runs if run.state == "failed"],
     )
 
 
@@ -101,6 +104,11 @@ def _runs(pair: Pair) -> dict[str, Run]:
             continue
         found[one.tags["n2wbackup:run"]].made[one.snapshot_id] = one
     return found
+
+
+def _history(pair: Pair, run: Run) -> str:
+    events = [text for (text,) in pair.servers[0].query(_EVENTS, run.id)]
+    return f"{run}: {'; '.join(events)}; {run.marks}"
 
 
 def _rows_doubled(pair: Pair) -> Iterator[str]:
