@@ -256,7 +256,7 @@ def _settle_one(target: RunTarget, found: Sequence[Snapshot], now: datetime) -> 
     if not own and waited:
         target.state = RunTarget.State.REFUSED
         target.reason = (
-            "The answer to the call was lost, and no snapshot has the run's tag: none was created."
+            "No answer of AWS to the call is known, and no snapshot has the run's tag: none was created."
         )
     elif whole or (own and waited):
         target.state = RunTarget.State.FIRED
