@@ -8,7 +8,7 @@ from celery import shared_task
 from n2wbackup.lib import each
 from n2wbackup.processes.draining import draining
 from policies.adapters import broker
-from policies.services.due import hints, retrying, ticking
+from policies.services.due import hints, replanning, retrying, ticking
 from policies.services.following import completing as complete_service
 from policies.services.following import polling, reconciling, tagging
 from policies.services.retention import ages
@@ -48,7 +48,7 @@ def tick() -> None:
 @shared_task(name="policies.tasks.replan")
 def replan() -> None:
     """Compute every policy's next due time again."""
-    ticking.replan()
+    replanning.replan()
 
 
 @shared_task(name="policies.tasks.reconcile")

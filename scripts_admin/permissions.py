@@ -133,6 +133,11 @@ def has_server_role(person: AbstractUser) -> bool:
     return bool(person.pk) and person.user_permissions.filter(pk=_server_role().pk).exists()
 
 
+def with_server_role() -> set[int]:
+    """Return the keys of all users who have the permission as `has_server_role` says."""
+    return set(_server_role().user_set.values_list("pk", flat=True))
+
+
 def set_server_role(person: AbstractUser, *, given: bool) -> None:
     """Give the user the permission directly, or remove it; permissions through groups stay."""
     if given:

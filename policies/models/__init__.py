@@ -4,7 +4,7 @@ from policies.models.account import Account
 from policies.models.alarm import Alarm, AlarmDelivery, AlarmReceivers
 from policies.models.policy import Policy, PolicyTarget
 from policies.models.resources import FirePermits, VolumeFire, WindowLease
-from policies.models.rollup import DailyCount
+from policies.models.rollup import DailyCount, DailySum
 from policies.models.run import Description, PhaseResult, Run, RunEvent, RunSnapshot, RunTarget
 from policies.models.schedule import Schedule
 from policies.models.server import ScriptCopy, Server, Turn
@@ -15,6 +15,7 @@ __all__ = [
     "AlarmDelivery",
     "AlarmReceivers",
     "DailyCount",
+    "DailySum",
     "Description",
     "FirePermits",
     "PhaseResult",

@@ -55,7 +55,10 @@ class Alarm(models.Model):
     """One message, saved in the same transaction as the change that it reports. It outlives policy, owner and run."""
 
     kind = models.CharField(max_length=16, choices=_KINDS)
-    policy = models.ForeignKey(Policy, on_delete=models.SET_NULL, null=True, related_name="alarms")
+    # `alarm_of_policy` begins with it.
+    policy = models.ForeignKey(
+        Policy, on_delete=models.SET_NULL, null=True, related_name="alarms", db_index=False
+    )
     owner = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, related_name="+"
     )
@@ -113,13 +116,13 @@ class AlarmDelivery(models.Model):
     ended_at = models.DateTimeField(null=True)
 
     class Meta:
-        """Each second a process looks for those that are due."""
+        """Each second a process looks for those that are due: it is pending as long as it has not ended."""
 
         verbose_name_plural = "alarm deliveries"
         ordering = ["pk"]
         indexes = [
             models.Index(
-                fields=["next_at"], condition=models.Q(state="pending"), name="delivery_due"
+                fields=["next_at"], condition=models.Q(ended_at=None), name="delivery_due"
             ),
         ]
 

@@ -84,6 +84,12 @@ class Policy(models.Model):
                 name="policy_due",
             ),
             models.Index(fields=["planned_at"], name="policy_planned"),
+            # Each page asks for these.
+            models.Index(
+                fields=["may_be_frozen_since"],
+                condition=models.Q(may_be_frozen_since__isnull=False),
+                name="policy_frozen",
+            ),
         ]
 
     def __str__(self) -> str:

@@ -27,11 +27,20 @@ class Run(models.Model):
     """One attempt to back a policy up. It outlives policy, owner and account: their names are copied."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
-    policy = models.ForeignKey(Policy, on_delete=models.SET_NULL, null=True, related_name="runs")
-    owner = models.ForeignKey(
-        settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, related_name="runs"
+    # Each of the three begins an index below.
+    policy = models.ForeignKey(
+        Policy, on_delete=models.SET_NULL, null=True, related_name="runs", db_index=False
     )
-    account = models.ForeignKey(Account, on_delete=models.SET_NULL, null=True, related_name="runs")
+    owner = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        on_delete=models.SET_NULL,
+        null=True,
+        related_name="runs",
+        db_index=False,
+    )
+    account = models.ForeignKey(
+        Account, on_delete=models.SET_NULL, null=True, related_name="runs", db_index=False
+    )
     policy_name = models.CharField(max_length=64)
     owner_name = models.CharField(max_length=31)
     requested_by = models.CharField(max_length=31, blank=True)
@@ -100,8 +109,9 @@ class Run(models.Model):
                 name="run_has_ended_when_its_state_says_so",
             ),
             models.UniqueConstraint(
+                # By the constraint above, the same as: its state is unfinished. Queries ask for this form.
                 fields=["policy"],
-                condition=models.Q(state__in=_UNFINISHED),
+                condition=models.Q(ended_at=None),
                 name="one_unfinished_run_of_a_policy",
             ),
             models.UniqueConstraint(
@@ -111,8 +121,28 @@ class Run(models.Model):
         indexes = [
             models.Index(fields=["owner", "-created_at"], name="run_of_owner"),
             models.Index(fields=["policy", "-created_at"], name="run_of_policy"),
+            models.Index(fields=["account", "-created_at"], name="run_of_account"),
+            models.Index(fields=["-created_at"], name="run_newest"),
             models.Index(
-                fields=["state"], condition=models.Q(state__in=_UNFINISHED), name="run_unfinished"
+                fields=["state"], condition=models.Q(ended_at=None), name="run_unfinished"
+            ),
+            # For lists of what is rare: among a million runs, the newest cancelled one may be far away. What is
+            # usual is soon found by `run_newest`. Each condition stands in RunQuerySet, too.
+            models.Index(
+                fields=["state", "-created_at"],
+                condition=models.Q(ended_at__isnull=False)
+                & ~models.Q(state=sequence.State.SUCCEEDED.value),
+                name="run_of_rare_state",
+            ),
+            models.Index(
+                fields=["trigger", "-created_at"],
+                condition=~models.Q(trigger=Trigger.SCHEDULE.value),
+                name="run_of_rare_trigger",
+            ),
+            models.Index(
+                fields=["consistency", "-created_at"],
+                condition=~models.Q(consistency=Consistency.APPLICATION.value),
+                name="run_of_rare_consistency",
             ),
             models.Index(
                 fields=["tags_due"], condition=models.Q(tags_due=True), name="run_tags_due"
@@ -190,7 +220,7 @@ class RunTarget(models.Model):
     volume_id = models.CharField(max_length=32, blank=True)
     region = models.CharField(max_length=32)
     description = models.ForeignKey(
-        Description, on_delete=models.PROTECT, null=True, related_name="targets"
+        Description, on_delete=models.PROTECT, null=True, related_name="targets", db_index=False
     )
     exclude_boot_volume = models.BooleanField(default=False)
     exclude_volume_ids = models.JSONField(default=list)
@@ -204,7 +234,16 @@ class RunTarget(models.Model):
     returned_before_thaw = models.BooleanField(default=False)
 
     class Meta:
+        """Each poll looks for the unknown ones."""
+
         ordering = ["pk"]
+        indexes = [
+            # As an index of the column itself, PostgreSQL would get a second one, for LIKE.
+            models.Index(fields=["description"], name="target_of_description"),
+            models.Index(
+                fields=["run"], condition=models.Q(state="unknown"), name="target_unknown"
+            ),
+        ]
 
     def __str__(self) -> str:
         return self.instance_id or self.volume_id
@@ -247,7 +286,8 @@ class RunSnapshot(models.Model):
 class PhaseResult(models.Model):
     """The result of one attempt of one script."""
 
-    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="phases")
+    # `one_result_of_an_attempt` begins with it.
+    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="phases", db_index=False)
     phase = models.CharField(max_length=16, choices=_PHASES)
     attempt = models.PositiveIntegerField(default=1)
     outcome = models.CharField(max_length=16, choices=_OUTCOMES)

@@ -24,6 +24,7 @@ from policies.domain.runs.verdict import Consistency
 from policies.domain.schedules.reckoning import Span
 from policies.models import DailyCount, Policy, Run, RunEvent, RunSnapshot, WindowLease
 from policies.services.alarms import raising
+from policies.services.servers import heart
 from scripts_admin.domain.phases import Outcome, Phase
 
 MAX_LOSSES = 5
@@ -163,6 +164,7 @@ def claim(run_id: UUID) -> Run | None:
     if run is None or run.state != State.QUEUED or _waits(run, now):
         return None
     is_first = run.started_at is None
+    heart.enter()
     with transaction.atomic():
         taken = apply(
             run,

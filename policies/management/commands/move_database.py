@@ -78,7 +78,7 @@ def _refuse_while_in_use() -> None:
             "The server is running: stop it (`manage.py drain`, or its service), then repeat the command. "
             "Nothing was changed."
         )
-    frozen = Run.objects.filter(state__in=[State.FROZEN, State.THAWING]).first()
+    frozen = Run.objects.unfinished(State.FROZEN, State.THAWING).first()
     if frozen is not None:
         raise CommandError(
             f"Run {frozen.pk} of {frozen.label} may have frozen its application: thaw it first "

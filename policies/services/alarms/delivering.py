@@ -9,7 +9,7 @@ import socket
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TypedDict, Unpack
+from typing import Any, TypedDict, Unpack
 from uuid import UUID
 
 from django.db import transaction
@@ -32,6 +32,8 @@ CLAIM = timedelta(seconds=post.DEADLINE_SECONDS * 2 + 30)
 TOGETHER = addresses.MOST * 2
 SUPERSEDED = "a newer message took its place"
 _PENDING = AlarmDelivery.State.PENDING
+# What has not ended is what the index of those that are due has.
+_OPEN: Mapping[str, Any] = {"state": _PENDING, "ended_at": None}
 _URGENT = Q(alarm__kind=AlarmKind.MAY_BE_FROZEN)
 _OWNER = Coalesce("receivers__user_id", "receivers__policy__owner_id", "alarm__owner_id", 0)
 
@@ -149,7 +151,7 @@ def _due(now: datetime) -> QuerySet[AlarmDelivery]:
     put_back = Q(claimed_until__gt=now + CLAIM + clock.SKEW)
     unclaimed = Q(claimed_until=None) | Q(claimed_until__lte=now) | put_back
     is_time = Q(next_at__lte=now) | _is_far_ahead(now)
-    rows = AlarmDelivery.objects.filter(unclaimed, is_time, state=_PENDING)
+    rows = AlarmDelivery.objects.filter(unclaimed, is_time, **_OPEN)
     return rows.select_related("alarm").defer("url")
 
 
@@ -179,8 +181,8 @@ def _waits(delivery: AlarmDelivery, now: datetime) -> bool:
         receivers=delivery.receivers_id,
         alarm__policy=delivery.alarm.policy_id,
         alarm__kind__in=kinds,
-        state=_PENDING,
         claimed_until__gt=now,
+        **_OPEN,
     )
     return on_its_way.exclude(alarm=delivery.alarm_id).exists()
 
@@ -306,7 +308,7 @@ def told() -> set[UUID]:
         kind=AlarmKind.MAY_BE_FROZEN,
         created_at__gte=clock.now() - messages.patience(AlarmKind.MAY_BE_FROZEN),
     )
-    untried = AlarmDelivery.objects.filter(alarm__in=rows, attempts=0, state=_PENDING)
+    untried = AlarmDelivery.objects.filter(alarm__in=rows, attempts=0, **_OPEN)
     open_ones = (_is_due(clock.now()) & Q(spread_at=None)) | Q(pk__in=untried.values("alarm"))
     found = rows.exclude(open_ones).exclude(run=None).values_list("run", flat=True)
     return set(found)

@@ -3,15 +3,13 @@
 It has no secrets, and no values that the server itself made (external ids, learned account numbers).
 """
 
-from collections.abc import Iterable
-from io import StringIO
+from collections.abc import Container, Iterable
 from typing import Any
-
-from ruamel.yaml import YAML
 
 from policies.domain.document import fields
 from policies.domain.schedules import disabled
 from policies.models import Account, Policy, PolicyTarget, Schedule
+from policies.services.document import layout
 from scripts_admin import permissions
 from scripts_admin.models import User
 
@@ -21,14 +19,14 @@ HEAD = """\
 # secret_access_key_env to accounts, and set the variables that they name where apply runs. Do the same with
 # alarm_urls_env of users and policies and with ping_url_env of policies, as these URLs have secrets in them.
 """
-_WIDTH = 100
 Mapping = dict[str, Any]
 
 
 def export() -> str:
     """Return the document as YAML; rows are sorted by owner and name."""
+    with_role = permissions.with_server_role()
     document: Mapping = {
-        "users": [_user(row) for row in User.objects.order_by("username")],
+        "users": [_user(row, with_role) for row in User.objects.order_by("username")],
         "accounts": [_account(row) for row in _owned(Account.objects.defer("secret_access_key"))],
         "schedules": [_schedule(row) for row in _owned(Schedule.objects.all())],
         "policies": [
@@ -40,11 +38,7 @@ def export() -> str:
             )
         ],
     }
-    yaml = YAML(typ="rt")
-    yaml.width = _WIDTH
-    text = StringIO()
-    yaml.dump({kind: rows for kind, rows in document.items() if rows}, text)
-    return HEAD + text.getvalue()
+    return HEAD + layout.yaml({kind: rows for kind, rows in document.items() if rows})
 
 
 def _owned(rows: Any) -> Iterable[Any]:  # noqa: ANN401 - querysets of several models
@@ -52,12 +46,12 @@ def _owned(rows: Any) -> Iterable[Any]:  # noqa: ANN401 - querysets of several m
     return found
 
 
-def _user(row: User) -> Mapping:
+def _user(row: User, with_role: Container[int]) -> Mapping:
     said = {"name": row.username, "email": row.email}
     return _without_empty(said) | {
         "superuser": row.is_superuser,
         "active": row.is_active,
-        "server_role": permissions.has_server_role(row),
+        "server_role": row.pk in with_role,
     }
 
 

@@ -23,7 +23,7 @@ def resend() -> int:
 
 
 def _resend_queued(now: datetime) -> int:
-    rows = Run.objects.filter(~runs.waiting(now), state=State.QUEUED)
+    rows = Run.objects.unfinished(State.QUEUED).filter(~runs.waiting(now))
     # A deferred run gets its hint as soon as it may go on.
     woken = Q(not_before__lte=now, dispatched_at__lt=F("not_before"))
     return _send(rows.filter(_lost(rows, broker.FREEZE, now) | woken), broker.FREEZE, now)
@@ -31,7 +31,7 @@ def _resend_queued(now: datetime) -> int:
 
 def _resend_completing(now: datetime) -> int:
     """Send each run to the server that has its spool, as only that one can complete it."""
-    rows = Run.objects.filter(state=State.COMPLETING, complete_started_at=None)
+    rows = Run.objects.unfinished(State.COMPLETING).filter(complete_started_at=None)
     sent = 0
     for server in set(rows.values_list("server", flat=True)):
         its = rows.filter(server=server)

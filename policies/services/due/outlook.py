@@ -1,12 +1,15 @@
 """What is to come, as pages and reports tell it. Nothing is changed and nothing planned here."""
 
+import threading
+from collections import OrderedDict
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import NamedTuple
 
 from n2wbackup.lib import clock
 from policies.domain.schedules import schedule
+from policies.domain.schedules.schedule import Rule
 from policies.models import Policy, Schedule
 from policies.services.due import rules
 
@@ -87,10 +90,58 @@ def _reckoned(rows: Iterable[Schedule], looked_at: int) -> Outlook:
         known = rules.of(rows)
     except ValueError as error:  # a time zone that this machine no longer knows
         return Outlook((), why=WhyNone.UNKNOWN_ZONE, told=str(error))
-    times = tuple(schedule.upcoming(known, clock.now(), SHOWN, looked_at=looked_at))
-    shown = tuple(sorted({row.timezone for row in rows} - clock.UTC_NAMES))
+    now = clock.now()
+    key = (frozenset(known.values()), frozenset(row.timezone for row in rows), looked_at)
+    found = _remembered.get(key, now)
+    if found is None:
+        found = _reckoned_anew(known, key[1], looked_at, now)
+        _remembered.put(key, now, found)
+    return found
+
+
+def _reckoned_anew(
+    known: rules.Rules, zones: frozenset[str], looked_at: int, now: datetime
+) -> Outlook:
+    times = tuple(schedule.upcoming(known, now, SHOWN, looked_at=looked_at))
+    shown = tuple(sorted(zones - clock.UTC_NAMES))
     if times:
         return Outlook(times, shown)
-    if next(schedule.due(known, clock.now()), None) is None:
+    if next(schedule.due(known, now), None) is None:
         return Outlook((), shown, WhyNone.NOTHING_MORE)
     return Outlook((), shown, WhyNone.ALL_IN_DISABLED_TIMES, str(looked_at))
+
+
+_Key = tuple[frozenset[Rule], frozenset[str], int]
+
+
+class _Remembered:
+    """The outlooks of the rules that were asked for lately: true until the first of the times has passed.
+
+    A list has many rows that follow the same rule, and is looked at often between two due times.
+    """
+
+    MOST = 4_000
+    WITHOUT_TIMES = timedelta(minutes=1)
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._found: OrderedDict[_Key, tuple[datetime, datetime, Outlook]] = OrderedDict()
+
+    def get(self, key: _Key, now: datetime) -> Outlook | None:
+        with self._lock:
+            since, until, found = self._found.get(key, (now, now, None))
+            if found is None or not since <= now < until:
+                return None
+            self._found.move_to_end(key)
+            return found
+
+    def put(self, key: _Key, now: datetime, found: Outlook) -> None:
+        until = found.times[0] if found.times else now + self.WITHOUT_TIMES
+        with self._lock:
+            self._found[key] = (now, until, found)
+            self._found.move_to_end(key)
+            while len(self._found) > self.MOST:
+                self._found.popitem(last=False)
+
+
+_remembered = _Remembered()

@@ -1,7 +1,8 @@
 """Due times become runs: each due time is run, skipped or missed, exactly once.
 
 `Policy.next_run_at` is the earliest due time that is not settled yet. Only this module writes it, with
-the policy's row locked, so if two ticks run at the same time, one finds nothing to do.
+the policy's row locked, so if two ticks run at the same time, one finds nothing to do; and `replanning`,
+which compares before it writes.
 """
 
 import logging
@@ -14,7 +15,6 @@ from operator import itemgetter
 from django.db import transaction
 
 from n2wbackup.lib import clock, each
-from n2wbackup.lib.cas import compare_and_set
 from policies.domain.errors import RefusedError
 from policies.domain.runs.sequence import State
 from policies.domain.runs.trigger import Trigger
@@ -108,27 +108,6 @@ def replanned(keys: Iterable[int]) -> Iterator[None]:
         known = _known(policy)[0] if policy.enabled else {}
         next_at = reckoning.following(known, now)
         Policy.objects.filter(pk=policy.pk).update(next_run_at=next_at, planned_at=now)
-
-
-def replan() -> int:
-    """Compute every next due time again; return how many have changed. Leaves what is due to the tick.
-
-    A time zone may have new rules, or be known again.
-    """
-    now = clock.now()
-    followed = Policy.objects.filter(enabled=True, schedules__isnull=False).distinct()
-    rows = followed.prefetch_related("schedules").only("pk", "next_run_at").order_by("pk")
-    trouble = "policy %s could not be planned"
-    return each.apart(list(rows), lambda policy: _replan(policy, now), trouble)
-
-
-def _replan(policy: Policy, now: datetime) -> bool:
-    next_at = reckoning.following(_known(policy)[0], now)
-    if next_at == policy.next_run_at or (policy.next_run_at and policy.next_run_at <= now):
-        return False
-    same = Policy.objects.filter(pk=policy.pk, enabled=True)
-    expected = {"next_run_at": policy.next_run_at}
-    return compare_and_set(same, expected, next_run_at=next_at, planned_at=now)
 
 
 def _plan_anew_what_was_planned_ahead(now: datetime) -> None:

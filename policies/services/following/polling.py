@@ -8,9 +8,10 @@ from typing import NamedTuple
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models import Q, QuerySet
 
 from n2wbackup.lib import clock, each, home, outages
+from n2wbackup.lib.literal import Literal
 from policies.adapters import session
 from policies.domain.document.fields import DEFAULTS
 from policies.domain.errors import BackupError
@@ -34,6 +35,9 @@ SLOWER = ((timedelta(minutes=10), 12), (timedelta(minutes=2), 3))
 _HOURS_WITHOUT_POLICY = DEFAULTS["snapshot_timeout_hours"]  # where the policy is deleted meanwhile
 _QUOTED_CHARACTERS = 300
 _FAILED = frozenset({"error", "recoverable"})
+# In the words of the indexes that have only these.
+_PENDING = Literal(RunSnapshot.State.PENDING)
+_UNKNOWN = Literal(RunTarget.State.UNKNOWN)
 
 
 def poll(round_number: int = 0) -> None:
@@ -41,9 +45,10 @@ def poll(round_number: int = 0) -> None:
     now = clock.now()
     settle_lost_answers(now)
     pending = (
-        RunSnapshot.objects.filter(state=RunSnapshot.State.PENDING)
+        RunSnapshot.objects.filter(state=_PENDING)
         .select_related("target__run__account", "target__run__policy")
         .defer("target__run__account__secret_access_key")
+        .order_by()  # in the order of the keys, SQLite reads all snapshots
     )
     groups: dict[tuple[Account | None, str], list[RunSnapshot]] = defaultdict(list)
     for snapshot in pending:
@@ -60,15 +65,20 @@ def poll(round_number: int = 0) -> None:
 
 def _decided() -> QuerySet[Run]:
     """Return the waiting runs with nothing left to wait for, in one query: thousands may wait."""
-    still_open = _open_targets(RunTarget.objects.filter(run=OuterRef("pk")))
-    nothing_left = ~Exists(still_open) | Q(cancel_requested_at__isnull=False)
-    return Run.objects.filter(nothing_left, state=State.WAITING)
+    # From what is open to its runs. Asked for each run, PostgreSQL reads the targets of all runs ever made.
+    unknown = RunTarget.objects.filter(state=_UNKNOWN).values("run")
+    pending = RunSnapshot.objects.filter(state=_PENDING).values("target__run")
+    nothing_left = ~Q(pk__in=unknown) & ~Q(pk__in=pending)
+    return Run.objects.unfinished(State.WAITING).filter(
+        nothing_left | Q(cancel_requested_at__isnull=False)
+    )
 
 
-def _open_targets(targets: QuerySet[RunTarget]) -> QuerySet[RunTarget]:
-    return targets.filter(
+def _is_open(run: Run) -> bool:
+    targets = run.targets.filter(
         Q(state=RunTarget.State.UNKNOWN) | Q(snapshots__state=RunSnapshot.State.PENDING)
     )
+    return targets.exists()
 
 
 def _is_due(snapshot: RunSnapshot, now: datetime, round_number: int) -> bool:
@@ -200,8 +210,8 @@ def settle_lost_answers(now: datetime) -> None:
     timeout, and other owners' runs wait behind it.
     """
     unknown = (
-        RunTarget.objects.filter(state=RunTarget.State.UNKNOWN)
-        .order_by("?")
+        RunTarget.objects.filter(state=_UNKNOWN)
+        .order_by("?")  # in the order of the keys, SQLite reads all targets
         .select_related("run__account", "run__policy")
         .defer("run__account__secret_access_key")
     )
@@ -294,7 +304,7 @@ def _settle_in_any_case(run: Run) -> bool:
 
 def settle(run: Run) -> bool:
     """Send a waiting run to complete if every target is decided; True if it was sent."""
-    if run.cancel_requested_at is None and _open_targets(run.targets.all()).exists():
+    if run.cancel_requested_at is None and _is_open(run):
         return False
     for target in run.targets.filter(state=RunTarget.State.FIRED).prefetch_related("snapshots"):
         _decide(target)

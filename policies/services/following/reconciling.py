@@ -5,25 +5,29 @@ and writes to the rows only. It asks AWS for no snapshot without the UUID of one
 """
 
 import logging
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
 from uuid import UUID
 
 from django.db import transaction
 
-from n2wbackup.lib import home
+from n2wbackup.lib import home, keyset
 from policies.adapters import session
 from policies.adapters.limits import RUN_TAG
 from policies.domain.errors import BackupError
 from policies.domain.runs import sequence, verdict
-from policies.models import Account, Run, RunSnapshot, RunTarget
+from policies.models import Account, PolicyTarget, Run, RunSnapshot, RunTarget, Server
 from policies.ports import Snapshot
 from policies.selectors.runs import facts
 from policies.services import runs
-from policies.services.window import credentials
+from policies.services.window import credentials, permits
 
 log = logging.getLogger(__name__)
+
+_TOGETHER = 500  # runs or snapshots that one query names
 
 
 class FindingKind(StrEnum):
@@ -92,24 +96,39 @@ def reconcile() -> Reconciliation:
 
 def _servers() -> list[str]:
     """Return every server that has worked on this database: what another one made is neither stray nor gone."""
-    worked = Run.objects.exclude(server="").order_by().values_list("server", flat=True).distinct()
-    return sorted({home.server_id(), *worked})
+    return sorted({home.server_id(), *Server.objects.values_list("pk", flat=True)})
 
 
 def _places() -> Iterator[_Place]:
     """Yield each account with each region in which it may have snapshots."""
+    targets = PolicyTarget.objects.order_by().values_list("policy__account", "region").distinct()
+    planned, fired = _by_key(targets), _by_key(permits.places())
     for account in Account.objects.select_related("owner").order_by("pk"):
-        regions = {account.region}
-        regions |= set(account.policies.values_list("targets__region", flat=True))
-        regions |= set(account.runs.values_list("targets__region", flat=True))
+        regions = {account.region, *planned[account.pk]}
+        # Before the first call, the AWS account may not have been known.
+        for bucket in {credentials.bucket(account, ""), credentials.row_bucket(account)}:
+            regions |= fired[bucket]
         yield from (_Place(account, region) for region in sorted(r for r in regions if r))
 
 
-def _strays(place: _Place, found: list[Snapshot]) -> Iterator[Finding]:
+def _by_key(pairs: Iterable[tuple[Any, str]]) -> Mapping[Any, set[str]]:
+    found: defaultdict[Any, set[str]] = defaultdict(set)
+    for key, region in pairs:
+        found[key].add(region)
+    return found
+
+
+def _known(found: list[Snapshot]) -> set[str]:
     ids = [snapshot.snapshot_id for snapshot in found]
-    known = set(
-        RunSnapshot.objects.filter(snapshot_id__in=ids).values_list("snapshot_id", flat=True)
-    )
+    known = set[str]()
+    for start in range(0, len(ids), _TOGETHER):
+        rows = RunSnapshot.objects.filter(snapshot_id__in=ids[start : start + _TOGETHER])
+        known |= set(rows.values_list("snapshot_id", flat=True))
+    return known
+
+
+def _strays(place: _Place, found: list[Snapshot]) -> Iterator[Finding]:
+    known = _known(found)
     for snapshot in found:
         if snapshot.snapshot_id in known:
             continue
@@ -195,18 +214,27 @@ def _adopt(run: Run, target: RunTarget, snapshot: Snapshot) -> bool:
 
 
 def _gone(place: _Place, found: set[str]) -> Iterator[Finding]:
-    rows = RunSnapshot.objects.filter(
-        state=RunSnapshot.State.COMPLETED,
-        target__run__account=place.account,
-        target__region=place.region,
-    ).select_related("target__run")
-    for row in rows:
-        if row.snapshot_id not in found:
-            run = row.target.run
-            text = f"run {run.pk} of {run.label} created it, and it is no longer in AWS"
-            yield Finding(
-                FindingKind.GONE, row.snapshot_id, place.region, place.label, str(run.pk), text
-            )
+    """Yield what is gone: some runs at a time, the newest first, as an account may have made millions."""
+    runs_of_it = Run.objects.filter(account=place.account).only("created_at")
+    for some in keyset.batches(runs_of_it, ("-created_at", "-pk"), _TOGETHER):
+        made = RunSnapshot.objects.filter(
+            target__run__in=[run.pk for run in some],
+            target__region=place.region,
+            state=RunSnapshot.State.COMPLETED,
+        )
+        ids = made.order_by("pk").values_list("snapshot_id", flat=True)
+        missing = [one for one in ids if one not in found]
+        yield from _told_gone(place, missing)
+
+
+def _told_gone(place: _Place, missing: list[str]) -> Iterator[Finding]:
+    rows = RunSnapshot.objects.filter(snapshot_id__in=missing).order_by("pk")
+    for row in rows.select_related("target__run") if missing else ():
+        run = row.target.run
+        text = f"run {run.pk} of {run.label} created it, and it is no longer in AWS"
+        yield Finding(
+            FindingKind.GONE, row.snapshot_id, place.region, place.label, str(run.pk), text
+        )
 
 
 def _finding(kind: FindingKind, place: _Place, snapshot: Snapshot, text: str) -> Finding:

@@ -31,6 +31,17 @@ def host() -> str:
     return socket.gethostname()[:255]
 
 
+def enter() -> None:
+    """Enter this server if it has no row yet, as one that stands still: its heartbeat may come later, or never.
+
+    Every server that has made snapshots has a row, so reconcile knows whose snapshots are ours.
+    """
+    now = clock.now()
+    facts = {"host": host(), "version": VERSION, "keys": encrypted.fingerprints()}
+    times = {"first_seen_at": now, "heartbeat_at": now, "stopped_at": now}
+    Server.objects.get_or_create(pk=home.server_id(), defaults=facts | times)
+
+
 def beat() -> bool:
     """Enter that this server is alive; True if others had taken it for gone."""
     now, mine = clock.now(), home.server_id()
@@ -48,9 +59,8 @@ def beat() -> bool:
     row.update(**facts, gone_at=None)
     if was_gone:
         # If it goes again, that is told again.
-        Run.objects.filter(server=mine, state__in=sequence.MAY_BE_FROZEN).update(
-            server_gone_at=None
-        )
+        open_ones = Run.objects.unfinished(*sequence.MAY_BE_FROZEN).filter(server=mine)
+        open_ones.update(server_gone_at=None)
         log.warning("this server was taken for gone, because its heartbeat had stopped; it is back")
     return was_gone
 

@@ -150,7 +150,7 @@ def _is_of_a_run(folder: Path) -> bool:
 def _resting() -> set[str]:
     """Return the runs that need no keeper, in one query: thousands may wait for their snapshots."""
     due = Q(state=State.COMPLETING, complete_started_at=None)
-    rows = Run.objects.filter(due | Q(state__in=(State.QUEUED, State.WAITING)))
+    rows = Run.objects.unfinished().filter(due | Q(state__in=(State.QUEUED, State.WAITING)))
     return {str(pk) for pk in rows.values_list("pk", flat=True)}
 
 

@@ -16,7 +16,7 @@ _CHANGED = "{} changed at the same moment: look at it, and confirm again if nece
 
 def confirm(policy: Policy, *, by: str) -> None:
     """Remove the mark from the policy. RefusedError, and nothing changed, if nothing may be frozen."""
-    mine = Run.objects.filter(policy=policy)
+    mine = Run.objects.unfinished().filter(policy=policy)
     left = Q(state=State.FROZEN, server_gone_at__isnull=False)  # its server cannot thaw it
     thawing = mine.filter(Q(state=State.THAWING) | left).first()
     if policy.may_be_frozen_since is None and thawing is None:

@@ -33,4 +33,9 @@ def bucket(account: Account, aws_account_id: str) -> str:
     if aws_account_id and account.aws_account_id != aws_account_id:
         account.aws_account_id = aws_account_id
         account.save(update_fields=["aws_account_id"])
-    return account.aws_account_id or f"row-{account.pk}"
+    return account.aws_account_id or row_bucket(account)
+
+
+def row_bucket(account: Account) -> str:
+    """Return the key that permits are counted by while the AWS account is not known."""
+    return f"row-{account.pk}"

@@ -4,7 +4,7 @@ The rates are below AWS's for CreateSnapshots (bucket of 100, 5 a second), to le
 users of the account.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from django.db import transaction
@@ -12,6 +12,7 @@ from django.db.models import Count
 
 from n2wbackup.lib import clock
 from n2wbackup.lib.cas import compare_and_set
+from n2wbackup.lib.literal import Literal
 from policies.models import FirePermits, RunSnapshot, VolumeFire
 
 BURST = 50.0
@@ -50,7 +51,7 @@ def pending_limit_reached(volume_types: Mapping[str, str]) -> dict[str, int]:
     """
     rows = (
         RunSnapshot.objects.filter(
-            state=RunSnapshot.State.PENDING, volume_id__in=list(volume_types)
+            state=Literal(RunSnapshot.State.PENDING), volume_id__in=list(volume_types)
         )
         .values("volume_id")
         .annotate(pending=Count("pk"))
@@ -98,3 +99,10 @@ def _take_tokens(bucket: str, calls: float, now: datetime) -> datetime | None:
         if compare_and_set(same, expected, tokens=tokens - calls, filled_at=now):
             return None
     return now + timedelta(seconds=1)
+
+
+def places() -> Iterator[tuple[str, str]]:
+    """Yield where calls were ever permitted: the account's part of each bucket, and its region."""
+    for bucket in FirePermits.objects.values_list("bucket", flat=True):
+        account, _, region = bucket.rpartition(":")
+        yield account, region

@@ -1,0 +1,87 @@
+"""Every next due time, computed again: a time zone may have new rules, or be known again.
+
+Ten thousand policies follow a few different rules. Each of these is reckoned once, and policies that move
+from one moment to another move together, in commits so small that no other writer waits for long.
+"""
+
+import logging
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from itertools import islice
+
+from n2wbackup.lib import clock, each
+from policies.domain.schedules import reckoning
+from policies.domain.schedules.schedule import Rule
+from policies.models import Policy, Schedule
+from policies.services.due import rules
+
+log = logging.getLogger(__name__)
+
+TOGETHER = 500
+_Schedules = frozenset[int]
+_Planned = list[tuple[int, datetime | None]]  # policies, with their next due time
+
+
+def replan() -> int:
+    """Compute every next due time again; return how many have changed. Leaves what is due to the tick."""
+    now = clock.now()
+    plan = _Plan(now)
+    trouble = "the policies with the schedules %s could not be planned"
+    each.apart(_by_schedules(now).items(), lambda item: plan.add(item[0], item[1]), trouble)
+    return plan.enter()
+
+
+def _by_schedules(now: datetime) -> Mapping[_Schedules, _Planned]:
+    """Return the enabled policies that follow a schedule and are not due, by all that each follows."""
+    followed: dict[int, set[int]] = defaultdict(set)
+    planned: dict[int, datetime | None] = {}
+    rows = Policy.objects.filter(enabled=True, schedules__isnull=False).order_by()
+    for pk, next_at, schedule in rows.values_list("pk", "next_run_at", "schedules"):
+        if next_at is None or next_at > now:
+            followed[pk].add(schedule)
+            planned[pk] = next_at
+    found: dict[_Schedules, _Planned] = defaultdict(list)
+    for pk, schedules in followed.items():
+        found[frozenset(schedules)].append((pk, planned[pk]))
+    return found
+
+
+class _Plan:
+    """What is to be written: from which moment to which, and for which policies."""
+
+    def __init__(self, now: datetime) -> None:
+        self._now = now
+        self._schedules = Schedule.objects.in_bulk()
+        self._following: dict[frozenset[Rule], datetime | None] = {}
+        self._moves: dict[tuple[datetime | None, datetime | None], list[int]] = defaultdict(list)
+
+    def add(self, schedules: _Schedules, policies: _Planned) -> bool:
+        """Reckon for the policies that follow these schedules, unless others had the same rules."""
+        rows = [self._schedules[key] for key in sorted(schedules) if key in self._schedules]
+        known, unknown = rules.known(rows)
+        for sentence in unknown:
+            log.error("policy %s and %s others: %s", policies[0][0], len(policies) - 1, sentence)
+        same = frozenset(known.values())
+        if same not in self._following:
+            self._following[same] = reckoning.following(known, self._now)
+        next_at = self._following[same]
+        for pk, before in policies:
+            if before != next_at:
+                self._moves[before, next_at].append(pk)
+        return True
+
+    def enter(self) -> int:
+        """Write what has changed, unless another process has changed it since; return how many."""
+        changed = 0
+        for (before, next_at), keys in self._moves.items():
+            for some in _in_parts(keys):
+                same = Policy.objects.filter(pk__in=some, enabled=True, next_run_at=before)
+                changed += same.update(next_run_at=next_at, planned_at=self._now)
+        return changed
+
+
+def _in_parts(keys: Sequence[int]) -> Iterator[list[int]]:
+    left = iter(keys)
+    while some := list(islice(left, TOGETHER)):
+        yield some

@@ -1,0 +1,63 @@
+"""What the ticks and turns ask is found by an index, however many runs there have been."""
+
+from collections.abc import Callable
+
+import pytest
+
+from n2wbackup.lib import clock
+from policies.models import Server
+from policies.services.alarms import delivering
+from policies.services.document import exporting
+from policies.services.due import hints, replanning, retrying, ticking
+from policies.services.following import polling, reconciling, tagging
+from policies.services.retention import ages
+from policies.services.servers import copies, heart
+from policies.services.watch import abandoned, adopting
+from tests.bench.history.runs import ELSEWHERE
+from tests.ground import plans
+
+pytestmark = pytest.mark.django_db
+
+
+def look_after() -> None:
+    heart.beat()
+    heart.Others().look()
+    adopting.adopt()
+
+
+TURNS: dict[str, Callable[[], object]] = {
+    "hints": hints.resend,
+    "retries": retrying.tick,
+    "due times": ticking.tick,
+    "polling": polling.poll,
+    "tags": tagging.tag_due,
+    "entering": abandoned.enter_all,
+    "spreading": delivering.spread,
+    "claiming": delivering.claim,
+    "told": delivering.told,
+    "servers": look_after,
+    "copies": copies.enter,
+    "ages": ages.tick,
+    "reconciling": reconciling.reconcile,
+    "planning": replanning.replan,
+    "exporting": exporting.export,
+}
+
+
+# What people have entered is read as a whole where the answer is about all of it.
+_ENTERED = {"policies_policy": "", "policies_policytarget": "", "policies_policy_schedules": ""}
+WHOLE = {"reconciling": _ENTERED, "planning": _ENTERED, "exporting": _ENTERED}
+
+
+@pytest.fixture
+def _another() -> None:
+    now = clock.now()
+    Server.objects.create(
+        pk=ELSEWHERE, host="b", version="1", first_seen_at=now, heartbeat_at=now, gone_at=now
+    )
+
+
+@pytest.mark.usefixtures("history", "cloud", "_another")
+@pytest.mark.parametrize("turn", TURNS)
+def test_a_turn_reads_no_table_that_grows(turn: str) -> None:
+    assert not (found := plans.bad(TURNS[turn], WHOLE.get(turn))), "\n".join(map(str, found))
