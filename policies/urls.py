@@ -9,6 +9,7 @@ urlpatterns = [
     path("policies/", policies.listing, name="policies"),
     path("policies/<str:owner>/<str:name>/", policies.detail, name="policy"),
     path("runs/", runs.listing, name="runs"),
+    path("runs/csv/", runs.export, name="runs_csv"),
     path("runs/<uuid:run_id>/", runs.detail, name="run"),
     path("schedules/", schedules.listing, name="schedules"),
 ]

@@ -67,6 +67,14 @@ def whole() -> RunQuerySet[Run]:
     )
 
 
+NEWEST: Sequence[str] = ("-created_at", "-pk")  # as keyset takes it
+
+
+def listed(user: User) -> RunQuerySet[Run]:
+    """Return the runs that the user may see, in no order."""
+    return Run.objects.visible_to(user).order_by()
+
+
 class RunRow(NamedTuple):
     """A run without its parts. The names of owner and policy are from the time when the run was created."""
 

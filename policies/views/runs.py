@@ -4,13 +4,22 @@ from uuid import UUID
 
 from django.contrib.auth.decorators import login_required
 from django.http import Http404, HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_safe
 
+from n2wbackup.lib import clock, keyset, sheets
+from policies.forms.runs import RunFilter
 from policies.selectors import policies, runs
 from policies.views import visitor
 
-SHOWN = 100
+ON_A_PAGE = 50
+READ_TOGETHER = 1_000
+_COLUMNS = (
+    *("id", "owner_name", "policy_name", "trigger", "attempt", "requested_by", "state"),
+    *("consistency", "reason", "scheduled_for", "created_at", "started_at", "fired_at"),
+    *("ended_at", "freeze_seconds", "hold_seconds", "thaw_by"),
+)
 
 
 @require_safe
@@ -22,9 +31,30 @@ def index(_: HttpRequest) -> HttpResponse:
 @require_safe
 @login_required
 def listing(request: HttpRequest) -> HttpResponse:
-    found = runs.recent(user=visitor.person(request), limit=SHOWN)
-    frozen = policies.may_be_frozen(visitor.person(request))
-    return render(request, "policies/runs.html", {"runs": found, "frozen": frozen})
+    """Show the runs that the address asks for, the newest first."""
+    person = visitor.person(request)
+    asked = _asked(request)
+    page = visitor.part(request, asked.found(), runs.NEWEST, ON_A_PAGE)
+    context = {
+        "filter": asked,
+        "page": page,
+        "runs": [runs.row(run) for run in page.rows],
+        "frozen": policies.may_be_frozen(person),
+    }
+    return render(request, "policies/runs.html", context)
+
+
+@login_required
+def export(request: HttpRequest) -> HttpResponseBase:
+    """Give all runs that the address asks for as CSV, the newest first."""
+    found = _asked(request).found().only(*_COLUMNS)
+    batches = keyset.batches(found, runs.NEWEST, READ_TOGETHER)
+    rows = ([getattr(run, name) for name in _COLUMNS] for some in batches for run in some)
+    return sheets.answer(request, f"runs-{clock.now():%Y-%m-%d}.csv", _COLUMNS, rows)
+
+
+def _asked(request: HttpRequest) -> RunFilter:
+    return RunFilter(request.GET, runs.listed(visitor.person(request)), request=request)
 
 
 @require_safe

@@ -1,11 +1,13 @@
 """The visitor of a page, and the part of a long list that they ask for."""
 
+from collections.abc import Sequence
 from typing import TypeVar
 
 from django.core.paginator import Page, Paginator
 from django.db import models
 from django.http import HttpRequest
 
+from n2wbackup.lib import keyset
 from scripts_admin.models import User
 
 Row = TypeVar("Row", bound=models.Model)
@@ -19,3 +21,13 @@ def person(request: HttpRequest) -> User:
 def page(request: HttpRequest, rows: models.QuerySet[Row], size: int) -> Page[Row]:
     """Return the page that `?page=` names; if there is no such page, the first or the last."""
     return Paginator(rows, size).get_page(request.GET.get("page"))
+
+
+def part(
+    request: HttpRequest, rows: models.QuerySet[Row], order: Sequence[str], size: int
+) -> keyset.Page[Row]:
+    """Return the part of a long list that `?after=` or `?before=` names, for components/steps.html."""
+    asked = request.GET
+    return keyset.page(
+        rows, order, size, after=asked.get("after", ""), before=asked.get("before", "")
+    )

@@ -102,6 +102,7 @@ policies/                                                 L     R     R     R   
 policies/<str:owner>/<str:name>/                          L     R     N     N     N     R     R
 runs/                                                     L     R     R     R     R     R     R
 runs/<uuid:run_id>/                                       L     R     N     N     N     R     R
+runs/csv/                                                 L     R     R     R     R     R     R
 schedules/                                                L     R     R     R     R     R     R
 theme/                                                    R     R     R     R     R     R     R
 """
