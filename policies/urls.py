@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from policies.views import policies, runs, schedules
+from policies.views import outputs, policies, runs, schedules
 
 urlpatterns = [
     path("", runs.index, name="index"),
@@ -11,5 +11,10 @@ urlpatterns = [
     path("runs/", runs.listing, name="runs"),
     path("runs/csv/", runs.export, name="runs_csv"),
     path("runs/<uuid:run_id>/", runs.detail, name="run"),
+    path(
+        "runs/<uuid:run_id>/output/<str:phase>/<int:attempt>/<str:stream>",
+        outputs.output,
+        name="output",
+    ),
     path("schedules/", schedules.listing, name="schedules"),
 ]

@@ -38,6 +38,7 @@ _OWNERS: Mapping[str, tuple[str, ...]] = {
     "policies.runtarget": ("run__owner",),
     "policies.phaseresult": ("run__owner",),
     "policies.runevent": ("run__owner",),
+    "policies.outputchunk": ("result__run__owner",),
     "policies.runsnapshot": ("target__run__owner",),
 }
 _SERVER_ROLE_APP, _SERVER_ROLE = "policies", "use_server_role"

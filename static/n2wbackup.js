@@ -26,3 +26,20 @@ document.addEventListener("submit", (event) => {
 window.addEventListener("pageshow", () => {
   for (const form of document.querySelectorAll("form[data-sent]")) delete form.dataset.sent;
 });
+
+// The switch "Follow the end" of a growing output. A reader who scrolls up switches it off, and on again at the end.
+for (const box of document.querySelectorAll("[data-follow]")) {
+  const printed = document.getElementById(box.dataset.follow);
+  const near = () => printed.scrollHeight - printed.scrollTop - printed.clientHeight < 40;
+  const go = () => { if (box.checked) printed.scrollTop = printed.scrollHeight; };
+  box.closest("[hidden]").hidden = false;
+  box.addEventListener("change", go);
+  printed.addEventListener("scroll", () => { box.checked = near(); });
+  document.addEventListener("htmx:afterSettle", () => {
+    // Old lines go while nobody reads them, so that a page that stays open does not grow.
+    const lines = printed.getElementsByClassName("line");
+    while (box.checked && lines.length > Number(printed.dataset.lines)) lines[0].remove();
+    go();
+  });
+  if (!location.hash) go();
+}

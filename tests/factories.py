@@ -5,7 +5,8 @@ from factory.django import DjangoModelFactory
 
 from n2wbackup.lib import clock
 from policies.domain.runs.trigger import Trigger
-from policies.models import Account, Policy, PolicyTarget, Run, RunSnapshot, RunTarget
+from policies.models import Account, PhaseResult, Policy, PolicyTarget, Run, RunSnapshot, RunTarget
+from policies.services.window import outputs
 from scripts_admin import permissions
 from scripts_admin.models import User
 from scripts_admin.services import folders
@@ -100,6 +101,15 @@ class RunSnapshotFactory(DjangoModelFactory[RunSnapshot]):
     snapshot_id = factory.Sequence(lambda n: f"snap-f{n:016x}")
     volume_id = "vol-1"
     created_at = factory.LazyFunction(clock.now)
+
+
+def result(
+    run: Run, phase: str, *, stdout: str = "", stderr: str = "", **columns: object
+) -> PhaseResult:
+    """Return the result of a script of the run, which printed this."""
+    row = PhaseResult.objects.create(run=run, phase=phase, **{"outcome": "succeeded", **columns})
+    outputs.keep(row, stdout=stdout, stderr=stderr)
+    return row
 
 
 def alice() -> User:

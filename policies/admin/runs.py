@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING, Any
 from django.contrib import admin
 from django.db import models
 from django.http import HttpRequest
+from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
-from n2wbackup.lib import terminal
 from policies.admin.owned import Owned, actor, person, tell
 from policies.models import PhaseResult, Policy, Run, RunEvent, RunTarget
 from policies.services import operations
@@ -73,7 +73,7 @@ class RunTargetInline(ReadOnly, _RunTargetInline):
 
 
 class PhaseInline(ReadOnly, _PhaseInline):
-    """The result of each attempt of each script. Output is shown as text, never as HTML."""
+    """The result of each attempt of each script, with links to what it printed."""
 
     model = PhaseResult
     fields = (
@@ -85,12 +85,19 @@ class PhaseInline(ReadOnly, _PhaseInline):
     readonly_fields = ("output", "errors")
 
     @admin.display(description="stdout")
-    def output(self, result: PhaseResult) -> SafeString:
-        return format_html("<pre>{}</pre>", terminal.block(result.stdout))
+    def output(self, result: PhaseResult) -> str:
+        return _printed(result, "stdout", result.stdout_bytes)
 
     @admin.display(description="stderr")
-    def errors(self, result: PhaseResult) -> SafeString:
-        return format_html("<pre>{}</pre>", terminal.block(result.stderr))
+    def errors(self, result: PhaseResult) -> str:
+        return _printed(result, "stderr", result.stderr_bytes)
+
+
+def _printed(result: PhaseResult, stream: str, size: int) -> str:
+    if not size:
+        return "-"
+    address = reverse("output", args=[result.run_id, result.phase, result.attempt, stream])
+    return format_html('<a href="{}">{} bytes</a>', address, size)
 
 
 class EventInline(ReadOnly, _EventInline):

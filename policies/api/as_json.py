@@ -33,7 +33,7 @@ def _harmless(make: Callable[_Given, Json]) -> Callable[_Given, Json]:
 @_harmless
 def run(found: Run) -> Json:
     """Return a run as plain values; its rows must be prefetched as by `selectors.runs.whole`."""
-    shown = runs.detail(found)
+    shown = runs.detail(found, with_outputs=True)
     own = shown.run
     return {
         "id": str(own.id),

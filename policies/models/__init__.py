@@ -2,6 +2,7 @@
 
 from policies.models.account import Account
 from policies.models.alarm import Alarm, AlarmDelivery, AlarmReceivers
+from policies.models.output import OutputChunk
 from policies.models.policy import Policy, PolicyTarget
 from policies.models.resources import FirePermits, VolumeFire, WindowLease
 from policies.models.rollup import DailyCount, DailySum
@@ -18,6 +19,7 @@ __all__ = [
     "DailySum",
     "Description",
     "FirePermits",
+    "OutputChunk",
     "PhaseResult",
     "Policy",
     "PolicyTarget",

@@ -296,8 +296,9 @@ class PhaseResult(models.Model):
     script = models.CharField(max_length=255, blank=True)
     started_at = models.DateTimeField(null=True)
     ended_at = models.DateTimeField(null=True)
-    stdout = models.TextField(blank=True)
-    stderr = models.TextField(blank=True)
+    # How much it printed; the text is in the chunks.
+    stdout_bytes = models.PositiveIntegerField(default=0)
+    stderr_bytes = models.PositiveIntegerField(default=0)
 
     class Meta:
         """An attempt is entered only once, even if two processes try."""

@@ -12,6 +12,7 @@ from policies.domain.runs import described
 from policies.domain.runs.verdict import Consistency, Facts, Target
 from policies.models import PhaseResult, Policy, Run, RunSnapshot, RunTarget
 from policies.models.querysets import RunQuerySet
+from policies.selectors import outputs
 from scripts_admin.domain.phases import Outcome, Phase, ThawBy
 from scripts_admin.models import User
 
@@ -102,7 +103,7 @@ class RunRow(NamedTuple):
 
 
 class PhaseRow(NamedTuple):
-    """The result of a phase's first attempt; outputs are complete, times are aware."""
+    """The result of a phase's first attempt; outputs are complete where they were asked for, times are aware."""
 
     phase: str
     outcome: str = Outcome.NOT_RUN
@@ -178,27 +179,33 @@ def row(run: Run) -> RunRow:
     return RunRow(*(getattr(run, name) for name in RunRow._fields))
 
 
-def detail(run: Run) -> RunDetail:
-    """Return the run with its parts; its rows must be prefetched as by `whole`."""
+def detail(run: Run, *, with_outputs: bool = False) -> RunDetail:
+    """Return the run with its parts; its rows must be prefetched as by `whole`. Outputs cost one more query."""
     return RunDetail(
         run=row(run),
-        phases=_phases(run),
+        phases=_phases(run, outputs.texts(run.phases.all()) if with_outputs else {}),
         targets=tuple(_target(target) for target in run.targets.all()),
         events=tuple(EventRow(event.at, event.state, event.text) for event in run.events.all()),
     )
 
 
-def _phases(run: Run) -> tuple[PhaseRow, ...]:
+def _phases(run: Run, said: Mapping[tuple[int, str], str]) -> tuple[PhaseRow, ...]:
     first = {result.phase: result for result in run.phases.all() if result.attempt == 1}
     problems = run.script_problems
-    return tuple(_phase(phase, first.get(phase), problems.get(phase, "")) for phase in Phase)
+    return tuple(_phase(phase, first.get(phase), problems.get(phase, ""), said) for phase in Phase)
 
 
-def _phase(phase: str, result: PhaseResult | None, problem: str) -> PhaseRow:
+def _phase(
+    phase: str, result: PhaseResult | None, problem: str, said: Mapping[tuple[int, str], str]
+) -> PhaseRow:
     if result is None:
         return PhaseRow(phase, problem=problem)
-    columns = (name for name in PhaseRow._fields if name != "problem")
-    return PhaseRow(*(getattr(result, name) for name in columns))._replace(problem=problem)
+    columns = {name: getattr(result, name) for name in _OF_A_RESULT}
+    stdout, stderr = (said.get((result.pk, stream), "") for stream in ("stdout", "stderr"))
+    return PhaseRow(**columns, stdout=stdout, stderr=stderr, problem=problem)
+
+
+_OF_A_RESULT = [name for name in PhaseRow._fields if name not in {"stdout", "stderr", "problem"}]
 
 
 def _target(target: RunTarget) -> TargetRow:

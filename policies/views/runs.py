@@ -10,7 +10,7 @@ from django.views.decorators.http import require_safe
 
 from n2wbackup.lib import clock, keyset, sheets
 from policies.forms.runs import RunFilter
-from policies.selectors import policies, runs
+from policies.selectors import attempts, policies, runs
 from policies.views import visitor
 
 ON_A_PAGE = 50
@@ -66,5 +66,10 @@ def detail(request: HttpRequest, run_id: UUID) -> HttpResponse:
     if found is None:
         raise Http404
     shown = runs.detail(found)
-    context = {"run": shown.run, "detail": shown, "policy": found.policy}
+    context = {
+        "run": shown.run,
+        "detail": shown,
+        "policy": found.policy,
+        "attempts": attempts.of(found),
+    }
     return render(request, "policies/run.html", context)

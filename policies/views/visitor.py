@@ -1,7 +1,7 @@
 """The visitor of a page, and the part of a long list that they ask for."""
 
 from collections.abc import Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from django.core.paginator import Page, Paginator
 from django.db import models
@@ -16,6 +16,12 @@ Row = TypeVar("Row", bound=models.Model)
 def person(request: HttpRequest) -> User:
     assert isinstance(request.user, User)  # noqa: S101 - login_required lets nobody else in
     return request.user
+
+
+def wants_a_part(request: HttpRequest) -> bool:
+    """Tell whether a script of the page asks for a part of it. Not for a page out of the browser's history."""
+    asked: Any = getattr(request, "htmx", False)
+    return bool(asked) and not asked.history_restore_request
 
 
 def page(request: HttpRequest, rows: models.QuerySet[Row], size: int) -> Page[Row]:

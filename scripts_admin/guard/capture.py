@@ -1,7 +1,7 @@
 """A script's output: bounded, masked before it is cut, and nothing ever waits for it."""
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from n2wbackup.lib import redaction
 
@@ -18,6 +18,7 @@ class Capture:
 
     def __init__(self, secrets: Sequence[bytes] = (), limit: int = LIMIT_BYTES) -> None:
         """`secrets` are the values to mask, in every writing that redaction knows."""
+        self.tell: Callable[[bytes], None] | None = None  # gets what is masked, as soon as it is
         self._stream = redaction.masker(tuple(secrets)).stream()
         self._head = bytearray()
         self._tail: deque[bytes] = deque()
@@ -27,7 +28,10 @@ class Capture:
 
     def feed(self, chunk: bytes) -> None:
         """Add what was read; the last bytes are held back, because a secret may begin there."""
-        self._store(self._stream.feed(chunk))
+        masked = self._stream.feed(chunk)
+        if self.tell is not None:
+            self.tell(masked)
+        self._store(masked)
 
     def text(self) -> str:
         """Return what is kept so far, as it was written; only bytes that are not UTF-8 are replaced."""

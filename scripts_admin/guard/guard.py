@@ -104,6 +104,8 @@ def run_single(pipe: Connection, orders: Orders, phase: Phase, argument: str, at
         script = Script(
             record, command, writer, selector, lambda _: None, orders.secrets, attempt, limit
         )
+        if phase == Phase.COMPLETE:  # while a repeated after runs, the application may be frozen
+            script.show(orders.runtime_folder)
         script.release(argument, command.timeout_seconds)
         while not script.ended:
             _turn(selector, [script], None)

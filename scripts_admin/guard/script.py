@@ -21,6 +21,7 @@ from scripts_admin.guard import linux
 from scripts_admin.guard.capture import LIMIT_BYTES, Capture
 from scripts_admin.guard.journal import Writer
 from scripts_admin.guard.spool import NO_ACCOUNT, Record, RunAs, ScriptCommand
+from scripts_admin.guard.tail import Tail
 
 READ_BYTES = 65536
 TERM_GRACE_SECONDS = 1.0  # from TERM to KILL; the application may be frozen during this time
@@ -159,6 +160,12 @@ class Script:
     def _kill(self, now: float) -> None:
         linux.signal_group(self.process, signal.SIGKILL)
         self._deadline = now + RECHECK_SECONDS
+
+    def show(self, folder: Path) -> None:
+        """Have what it prints in files of this folder in memory while it runs; never within a window."""
+        if self._collect:
+            for stream, capture in (("stdout", self._stdout), ("stderr", self._stderr)):
+                capture.tell = Tail(folder, self.command.phase, stream).write
 
     def write_output(self) -> None:
         """Write the script's output so far into the journal."""

@@ -20,7 +20,7 @@ RUNS = 10_000
 FILL = """
 from tests import factories
 from n2wbackup.lib import clock
-from policies.models import Policy, Run, RunTarget, RunSnapshot, RunEvent, PhaseResult
+from policies.models import Policy, Run, RunTarget, RunSnapshot, RunEvent, PhaseResult, OutputChunk
 policy = factories.PolicyFactory.create(owner=factories.alice(), name="policy1")
 now = clock.now()
 of = dict(policy=policy, owner=policy.owner, account=policy.account, policy_name="policy1",
@@ -31,8 +31,10 @@ targets = RunTarget.objects.bulk_create(
 RunSnapshot.objects.bulk_create([RunSnapshot(target=t, snapshot_id=f"snap-{{n}}", created_at=now)
     for n, t in enumerate(targets)])
 RunEvent.objects.bulk_create([RunEvent(run=r, at=now, state="queued", text="\\u00e9 \\U0001f600") for r in runs])
-PhaseResult.objects.bulk_create([PhaseResult(run=r, phase="before", outcome="succeeded", stdout="x\\x00y" * 20)
-    for r in runs])
+results = PhaseResult.objects.bulk_create(
+    [PhaseResult(run=r, phase="before", outcome="succeeded", script="x\\x00y" * 20) for r in runs])
+OutputChunk.objects.bulk_create([OutputChunk(result=r, stream="stdout", start=0, line=0, data=b"x\\x00\\xffy" * 20)
+    for r in results])
 Policy.objects.filter(pk=policy.pk).update(last_run=runs[-1])
 """
 # Each table's rows, decrypted and in order, as one hash.
@@ -43,7 +45,9 @@ from django.db import models
 told = {}
 for model in moving._models():
     names = [f.attname for f in model._meta.local_concrete_fields]
-    rows = [repr(r).replace("\\\\x00", "\\ufffd") for r in models.QuerySet(model).order_by("pk").values_list(*names)]
+    found = models.QuerySet(model).order_by("pk").values_list(*names)
+    plain = [[bytes(v) if isinstance(v, memoryview) else v for v in r] for r in found]
+    rows = [repr(r).replace("\\\\x00", "\\ufffd") for r in plain]
     told[model._meta.db_table] = [len(rows), hashlib.sha256("\\n".join(rows).encode()).hexdigest()]
 print(json.dumps(told))
 """

@@ -21,6 +21,7 @@ from policies.models import (
     AlarmDelivery,
     DailyCount,
     Description,
+    OutputChunk,
     PhaseResult,
     Policy,
     Run,
@@ -69,7 +70,8 @@ def _delete(delete: Callable[[datetime], int], before: datetime) -> int:
 def _outputs(before: datetime) -> int:
     """Delete what the scripts of old runs printed; their results stay."""
     old = _first(Run.objects.filter(ended_at__lt=before, outputs_deleted_at=None))
-    PhaseResult.objects.filter(run__in=old).update(stdout="", stderr="")
+    OutputChunk.objects.filter(result__run__in=old).delete()
+    PhaseResult.objects.filter(run__in=old).update(stdout_bytes=0, stderr_bytes=0)
     return Run.objects.filter(pk__in=old).update(outputs_deleted_at=clock.now())
 
 

@@ -4,7 +4,8 @@ Only the holder of the run's keeper lock calls this: the worker that kept the wi
 if that worker died.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import Enum, auto
 from pathlib import Path
@@ -19,6 +20,7 @@ from policies.models import PhaseResult, Run, RunSnapshot, RunTarget
 from policies.ports import Snapshot
 from policies.selectors.runs import facts
 from policies.services import runs
+from policies.services.window import outputs
 from policies.services.window.volley import Fired
 from scripts_admin.domain.phases import Outcome, Phase, ThawBy
 from scripts_admin.guard import journal as journals
@@ -39,6 +41,14 @@ class Without(Enum):
     NOTHING = auto()
     TEXTS = auto()  # the outputs and the names of the scripts
     RESULTS = auto()  # everything but the run's state; its scripts then count as not run
+
+
+@dataclass(frozen=True, slots=True)
+class _Result:
+    """A script's result and what it printed."""
+
+    row: PhaseResult
+    said: Mapping[str, str] = field(default_factory=dict)
 
 
 def shots(run: Run, runtime: Path, fired: Sequence[Fired], why_not: str = NOT_FIRED) -> None:
@@ -127,8 +137,8 @@ def thaw(run: Run, folder: Path, runtime: Path, *, without: Without = Without.NO
     event, text = _event(standing)
     new = _new_results(run, record, journal, standing.before)
     if without == Without.TEXTS:
-        new = [_bare(row) for row in new]
-    attempts = max((row.attempt for row in new), default=run.thaw_attempts)
+        new = [_bare(each) for each in new]
+    attempts = max((each.row.attempt for each in new), default=run.thaw_attempts)
     if standing.due is not None and not _has_started(run, new, attempts, without):
         return False  # the attempt that is due has not started yet
     with transaction.atomic():
@@ -151,9 +161,9 @@ def thaw(run: Run, folder: Path, runtime: Path, *, without: Without = Without.NO
     return entered
 
 
-def _has_started(run: Run, new: Sequence[PhaseResult], attempts: int, without: Without) -> bool:
+def _has_started(run: Run, new: Sequence[_Result], attempts: int, without: Without) -> bool:
     """Tell whether an attempt has been made that the rows do not have; without results they never have it."""
-    is_new = any(row.phase == Phase.AFTER and row.started_at for row in new)
+    is_new = any(each.row.phase == Phase.AFTER and each.row.started_at for each in new)
     return is_new and (without != Without.RESULTS or attempts > run.thaw_attempts)
 
 
@@ -188,39 +198,41 @@ def _next_at(standing: thaws.Standing) -> datetime | None:
 
 def _new_results(
     run: Run, record: spool.Record, journal: Journal, before: Outcome
-) -> list[PhaseResult]:
+) -> list[_Result]:
     """Return the results that the rows do not have yet.
 
     Attempts of after are identified by their start times and numbered in the order of the rows: a
     journal that was lost in a restart counts from 1 again.
     """
     entered = list(run.phases.values_list("phase", "attempt", "started_at"))
-    new = []
+    new = list[_Result]()
     if not any(phase == Phase.BEFORE for phase, _, _ in entered):
         attempt = journal.before
         new.append(_result(run, record, Phase.BEFORE, attempt, before))
     afters = [row for row in entered if row[0] == Phase.AFTER]
     number = max((row[1] for row in afters), default=0)
     for found in journal.afters:
-        row = _result(run, record, Phase.AFTER, found, found.settled)
-        if row.started_at not in {started_at for _, _, started_at in afters}:
+        one = _result(run, record, Phase.AFTER, found, found.settled)
+        if one.row.started_at not in {started_at for _, _, started_at in afters}:
             number += 1
-            row.attempt = number
-            new.append(row)
+            one.row.attempt = number
+            new.append(one)
     if not afters and not journal.afters:
         outcome = record.outcome_of(Phase.AFTER, Outcome.NOT_RUN)
         new.append(_result(run, record, Phase.AFTER, None, outcome))
     return new
 
 
-def _bare(row: PhaseResult) -> PhaseResult:
-    row.script = row.stdout = row.stderr = ""
-    return row
+def _bare(one: _Result) -> _Result:
+    one.row.script = ""
+    return _Result(one.row)
 
 
-def _enter_results(run: Run, new: Sequence[PhaseResult]) -> None:
-    PhaseResult.objects.bulk_create(new)
-    for row in new:
+def _enter_results(run: Run, new: Sequence[_Result]) -> None:
+    rows = PhaseResult.objects.bulk_create([each.row for each in new])
+    for row, each in zip(rows, new, strict=True):
+        outputs.keep(row, **each.said)
+    for row in rows:
         state = State.FROZEN if row.attempt == 1 else State.THAWING
         if row.started_at:
             text = f"{row.phase} started" + (f" with {row.argument}" if row.argument else "")
@@ -231,11 +243,11 @@ def _enter_results(run: Run, new: Sequence[PhaseResult]) -> None:
 
 def _result(
     run: Run, record: spool.Record, phase: Phase, attempt: Attempt | None, outcome: Outcome
-) -> PhaseResult:
+) -> _Result:
     if attempt is None:
-        return PhaseResult(run=run, phase=phase, outcome=outcome)
+        return _Result(PhaseResult(run=run, phase=phase, outcome=outcome))
     command = record.command(phase)
-    return PhaseResult(
+    row = PhaseResult(
         run=run,
         phase=phase,
         attempt=attempt.number,
@@ -245,17 +257,18 @@ def _result(
         script=storable.text(attempt.script or (command.name if command else "")),
         started_at=moment(attempt.ordered_at),
         ended_at=moment(attempt.ended_at),
-        stdout=storable.text(attempt.stdout),
-        stderr=storable.text(attempt.stderr),
     )
+    return _Result(row, {"stdout": attempt.stdout, "stderr": attempt.stderr})
 
 
 def complete_result(
     run: Run, record: spool.Record, attempt: Attempt | None, outcome: Outcome
 ) -> None:
     """Enter the result of complete."""
-    row = _result(run, record, Phase.COMPLETE, attempt, outcome)
-    PhaseResult.objects.bulk_create([row], ignore_conflicts=True)
+    one = _result(run, record, Phase.COMPLETE, attempt, outcome)
+    PhaseResult.objects.bulk_create([one.row], ignore_conflicts=True)
+    entered = PhaseResult.objects.filter(run=run, phase=Phase.COMPLETE, attempt=one.row.attempt)
+    outputs.keep(entered.get(), **one.said)
 
 
 def _spans(journal: Journal) -> dict[str, Any]:

@@ -16,7 +16,8 @@ from django.test import Client
 from n2wbackup.lib import clock
 from policies.domain.errors import BackupError, InputError
 from policies.management import output
-from policies.models import Description, PhaseResult, Run, RunEvent
+from policies.models import Description, Run, RunEvent
+from policies.selectors import outputs
 from policies.services import runs
 from scripts_admin.models import User
 from tests import factories
@@ -54,9 +55,7 @@ def run(db: None) -> Run:
     type(target).objects.filter(pk=target.pk).update(reason=Value(HOSTILE))
     RunEvent.objects.create(run=found, at=clock.now(), state="failed", text="x")
     RunEvent.objects.filter(run=found).update(text=Value(HOSTILE))
-    PhaseResult.objects.create(
-        run=found, phase="before", outcome="failed", stdout=f"one\n{HOSTILE}\n", stderr=HOSTILE
-    )
+    factories.result(found, "before", outcome="failed", stdout=f"one\n{HOSTILE}\n", stderr=HOSTILE)
     return found
 
 
@@ -96,7 +95,7 @@ def test_a_page_shows_them_written_out(run: Run, client: Client, path: str) -> N
 
 
 def test_what_the_script_wrote_is_kept_as_it_wrote_it(run: Run) -> None:
-    assert run.phases.get().stdout == f"one\n{HOSTILE}\n"
+    assert outputs.texts(run.phases.all())[run.phases.get().pk, "stdout"] == f"one\n{HOSTILE}\n"
 
 
 def test_a_sentence_is_harmless_from_its_beginning() -> None:

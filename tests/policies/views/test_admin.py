@@ -6,8 +6,9 @@ from pytest_django import Settings
 
 from n2wbackup.lib import clock
 from policies.domain.runs.sequence import State
-from policies.models import Account, PhaseResult, Policy, Run, RunEvent
+from policies.models import Account, Policy, Run, RunEvent
 from scripts_admin.models import Folder, User
+from tests import factories
 from tests.policies.views.admin_forms import INSTANCE, SECRET, errors, policy_form, url, user
 
 ANEW = "n3wK7MDENGbPxRfiCYzWalrXUtnFEMIQ4tR9sVbX"
@@ -177,16 +178,20 @@ def test_an_account_whose_encryption_key_is_lost_can_be_given_a_new_secret(
 
 def test_a_run_shows_what_its_scripts_wrote_as_text(client: Client, boss: User, run: Run) -> None:
     bad = "<script>alert(1)</script>"
-    PhaseResult.objects.create(
-        run=run, phase="before", outcome="failed", exit_code=3, stdout=bad, stderr=bad
-    )
+    factories.result(run, "before", outcome="failed", exit_code=3, stdout=bad, stderr=bad)
     RunEvent.objects.create(run=run, at=clock.now(), state=State.FROZEN, text=bad)
     Run.objects.update(reason=bad)
 
     page = client.get(url(run)).content.decode()
 
     assert bad not in page
-    assert page.count("&lt;script&gt;alert(1)") >= 4
+    assert page.count("&lt;script&gt;alert(1)") >= 2
+    for stream in ("stdout", "stderr"):
+        address = f"/runs/{run.pk}/output/before/1/{stream}"
+        assert f'<a href="{address}">25 bytes</a>' in page
+        printed = client.get(address).content.decode()
+        assert bad not in printed
+        assert "&lt;script&gt;alert(1)" in printed
 
 
 def test_a_run_is_neither_made_changed_nor_deleted(client: Client, boss: User, run: Run) -> None:

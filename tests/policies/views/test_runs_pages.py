@@ -12,13 +12,14 @@ from policies.domain.runs.trigger import Trigger
 from policies.models import Account, PhaseResult, Policy, Run, RunEvent, RunSnapshot, RunTarget
 from scripts_admin.models import User
 from scripts_admin.services import folders
+from tests import factories
 from tests.policies.views import page
 
 pytestmark = pytest.mark.django_db
 
 NIGHT = datetime(2026, 3, 1, 2, 30, 15, 123456, tzinfo=UTC)
 QUERIES_OF_A_LIST = 4  # session, person, runs, frozen policies
-QUERIES_OF_A_RUN = 7  # session, person, run, targets, snapshots, phases, events
+QUERIES_OF_A_RUN = 8  # session, person, run, targets, snapshots, phases, events, ends of outputs
 
 
 @pytest.fixture
@@ -63,8 +64,8 @@ def _filled(run: Run, said: str = "the lock is held") -> Run:
             state="completed",
             created_at=NIGHT,
         )
-    PhaseResult.objects.create(
-        run=run, phase="before", outcome="succeeded", exit_code=0, script="before_nightly.sh",
+    factories.result(
+        run, "before", exit_code=0, script="before_nightly.sh",
         started_at=NIGHT, ended_at=NIGHT, stdout=said,
     )  # fmt: skip
     RunEvent.objects.create(run=run, at=NIGHT, state="frozen", text="the window opens")
@@ -132,7 +133,7 @@ def test_a_run_that_has_not_begun_is_shown_too(policy: Policy) -> None:
 def test_what_a_script_prints_is_text_and_never_markup(policy: Policy) -> None:
     said = '"><svg onload=alert(1)><script>alert(1)</script><img src=x onerror=alert(2)>'
     run = _filled(_run(policy, reason=said, requested_by='"><svg onload=1>'), said=said)
-    PhaseResult.objects.update(script=said, stderr=said)
+    PhaseResult.objects.update(script=said)
     RunTarget.objects.update(reason=said)
     RunEvent.objects.update(text=said)
 

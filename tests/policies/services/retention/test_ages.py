@@ -17,11 +17,13 @@ from policies.models import (
     AlarmDelivery,
     DailyCount,
     Description,
+    OutputChunk,
     PhaseResult,
     Policy,
     Run,
     RunSnapshot,
 )
+from policies.selectors import outputs
 from policies.selectors.runs import whole
 from policies.services import runs
 from policies.services.retention import ages
@@ -47,8 +49,8 @@ def ended(days: float, state: State = State.FAILED, **columns: object) -> Run:
     """Give a run that ended so long ago, with an output, an event and a target."""
     at = ago(days)
     run = factories.RunFactory.create(state=state, created_at=at, ended_at=at, **columns)
-    PhaseResult.objects.create(
-        run=run, phase=Phase.BEFORE, outcome=Outcome.FAILED, exit_code=3, stdout="out", stderr="err"
+    factories.result(
+        run, Phase.BEFORE, outcome=Outcome.FAILED, exit_code=3, stdout="out", stderr="err"
     )
     runs.record(run, "it ended", at=at)
     factories.RunTargetFactory.create(run=run)
@@ -72,8 +74,9 @@ def test_outputs_go_first_and_the_results_stay() -> None:
     assert left(ages.tick()) == {"outputs": 1}
 
     result = old.phases.get()
-    assert (result.stdout, result.stderr, result.exit_code) == ("", "", 3)
-    assert young.phases.get().stdout == "out"
+    assert (result.stdout_bytes, result.stderr_bytes, result.exit_code) == (0, 0, 3)
+    assert set(outputs.texts(PhaseResult.objects.all()).values()) == {"out", "err"}
+    assert set(OutputChunk.objects.values_list("result__run", flat=True)) == {young.pk}
     old.refresh_from_db()
     young.refresh_from_db()
     assert old.outputs_deleted_at is not None
@@ -126,11 +129,9 @@ def test_the_last_run_of_a_policy_stays() -> None:
 def test_a_run_that_has_not_ended_keeps_everything() -> None:
     run = factories.RunFactory.create(state=State.THAWING, created_at=ago(5000))
     runs.record(run, "frozen", at=ago(5000))
-    PhaseResult.objects.create(
-        run=run, phase=Phase.AFTER, outcome=Outcome.FAILED, started_at=ago(5000), stderr="no"
-    )
+    factories.result(run, Phase.AFTER, outcome=Outcome.FAILED, started_at=ago(5000), stderr="no")
     assert left(ages.tick()) == {}
-    assert run.phases.get().stderr == "no"
+    assert set(outputs.texts(run.phases.all()).values()) == {"no"}
     assert run.events.exists()
 
 

@@ -113,7 +113,7 @@ def test_a_window_of_a_version_to_come_is_thawed_with_0_twice_and_without_its_ou
     assert backup.marks == ["after 0", "after 0"]
     assert run.state == State.WAITING
     assert outcomes(run) == {"before": "interrupted", "after": "succeeded"}
-    assert not run.phases.exclude(stdout="").exists()
+    assert not run.phases.exclude(stdout_bytes=0).exists()
     assert not (backup.spooled(run) / spool.RECORD).exists()
 
 
