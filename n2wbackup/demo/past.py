@@ -11,11 +11,24 @@ from datetime import datetime, timedelta
 from policies.domain.runs.sequence import State
 from policies.domain.runs.trigger import Trigger
 from policies.domain.runs.verdict import Consistency
-from policies.models import DailyCount, PhaseResult, Policy, Run, RunEvent, RunTarget
+from policies.models import (
+    DailyCount,
+    OutputChunk,
+    PhaseResult,
+    Policy,
+    Run,
+    RunEvent,
+    RunTarget,
+)
 from scripts_admin.domain.phases import Outcome, Phase
 
 DAYS = 365
 _DETAILED = 14
+_SAID = {
+    Phase.BEFORE: b"flushed and locked\n",
+    Phase.AFTER: b"unlocked\n",
+    Phase.COMPLETE: b"logs truncated\n",
+}
 _AT_ONCE = 500
 _SEED = 20_261_128  # every demo has the same past
 
@@ -140,7 +153,9 @@ def _write(policy: Policy, made: list[tuple[Run, int]]) -> None:
         [_target(run, target.instance_id) for run, _ in made], batch_size=_AT_ONCE
     )
     detailed = [run for run, days_ago in made if days_ago <= _DETAILED]
-    PhaseResult.objects.bulk_create([row for run in detailed for row in _phases(run)])
+    phases = [row for run in detailed for row in _phases(run)]
+    PhaseResult.objects.bulk_create(phases)
+    OutputChunk.objects.bulk_create([_said(each) for each in phases])
     RunEvent.objects.bulk_create([row for run in detailed for row in _events(run)])
     DailyCount.objects.bulk_create(
         [
@@ -177,7 +192,6 @@ def _phases(run: Run) -> Iterator[PhaseResult]:
         Phase.AFTER: (run.fired_at + hold, run.fired_at + hold + timedelta(seconds=0.02)),
         Phase.COMPLETE: (run.ended_at, run.ended_at),
     }
-    says = {"before": "flushed and locked\n", "after": "unlocked\n", "complete": "logs truncated\n"}
     for phase, (began, ended) in spans.items():
         yield PhaseResult(
             run=run,
@@ -188,8 +202,12 @@ def _phases(run: Run) -> Iterator[PhaseResult]:
             script=f"{phase}_{run.policy_name}.sh",
             started_at=began,
             ended_at=ended,
-            stdout=says[phase],
         )
+
+
+def _said(phase: PhaseResult) -> OutputChunk:
+    said = _SAID[Phase(phase.phase)]
+    return OutputChunk(result=phase, stream=OutputChunk.Stream.STDOUT, start=0, line=0, data=said)
 
 
 def _events(run: Run) -> Iterator[RunEvent]:
