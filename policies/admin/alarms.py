@@ -9,6 +9,7 @@ from django.http import HttpRequest
 from django.utils.decorators import method_decorator
 from django.views.decorators.debug import sensitive_post_parameters
 
+from policies.admin import lists
 from policies.admin.owned import Owned, person
 from policies.admin.runs import ReadOnly
 from policies.domain.errors import InputError
@@ -35,6 +36,8 @@ class ReceiversAdmin(Owned):
     fields = ("user", "policy", "shown", "new_urls", "new_ping_url")
     readonly_fields = ("shown",)
     list_display = ("whose", "shown")
+    list_per_page = 25  # the page decrypts the URLs of each
+    autocomplete_fields = ("policy",)
     actions = ("test_alarms",)
 
     def get_queryset(self, request: HttpRequest) -> Any:  # noqa: ANN401 - see Owned
@@ -108,7 +111,9 @@ class AlarmAdmin(ReadOnly, Owned):
     list_display = ("created_at", "kind", "label", "title", "count")
     list_filter = ("kind",)
     search_fields = ("label",)
+    paginator = lists.Counted
     show_full_result_count = False
+    list_per_page = 50
 
     def has_module_permission(self, request: HttpRequest) -> bool:
         """The same right as for seeing runs."""

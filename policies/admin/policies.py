@@ -4,10 +4,12 @@ from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin
 from django.db import models
+from django.db.models import Q
 from django.forms import ModelForm
 from django.forms.models import BaseInlineFormSet
 from django.http import HttpRequest
 
+from policies.admin import lists
 from policies.admin.alarms import try_out
 from policies.admin.owned import Owned, actor, deleted, person, tell
 from policies.admin.schedules import coming
@@ -63,6 +65,9 @@ class PolicyAdmin(Owned):
     ordering = ("owner__username", "name")
     list_filter = ("enabled",)
     search_fields = ("name", "owner__username")
+    paginator = lists.Counted
+    show_full_result_count = False
+    list_per_page = 50
     actions = ("back_up", "confirm_thaw", "enable", "disable", "test_alarms")
 
     def get_queryset(self, request: HttpRequest) -> Any:  # noqa: ANN401 - see Owned
@@ -76,8 +81,16 @@ class PolicyAdmin(Owned):
         request: HttpRequest,
         **kwargs: Any,  # noqa: ANN401
     ) -> Any:  # noqa: ANN401
-        """Offer the schedules that the person may see; the saving rules refuse those of another owner."""
+        """Offer the schedules that the person may see; of a stored policy, only its owner's can be chosen."""
         rows = Schedule.objects.visible_to(person(request)).select_related("owner")
+        match = request.resolver_match
+        key = str(match.kwargs.get("object_id", "")) if match else ""
+        if key.isdecimal():
+            policy = Policy.objects.filter(pk=key)
+            followed = Schedule.objects.filter(policies=int(key))
+            rows = rows.filter(
+                Q(owner__in=policy.values("owner")) | Q(pk__in=followed.values("pk"))
+            )
         kwargs |= {
             "queryset": rows.order_by("owner__username", "name"),
             "form_class": ScheduleChoices,

@@ -9,8 +9,10 @@ from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
+from policies.admin import lists
 from policies.admin.owned import Owned, actor, person, tell
 from policies.models import PhaseResult, Policy, Run, RunEvent, RunTarget
+from policies.models.querysets import RunQuerySet
 from policies.services import operations
 
 if TYPE_CHECKING:
@@ -106,21 +108,35 @@ class EventInline(ReadOnly, _EventInline):
 
 
 class PolicyFilter(_PolicyFilter):
-    """One policy's runs. Lists only policies that the person may see; with more than MOST_CHOICES it lists none."""
+    """One policy's runs. With more than MOST_CHOICES policies it lists only the one that the address names.
+
+    A policy that the person may not see has no runs here, like one that does not exist.
+    """
 
     title = "policy"
     parameter_name = "of_policy"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:  # noqa: ANN401, ARG002 - Django's signature
         rows = Policy.objects.visible_to(person(request)).order_by("owner__username", "name")
-        found = list(rows.values_list("pk", "owner__username", "name")[: MOST_CHOICES + 1])
-        if len(found) > MOST_CHOICES:
-            return []
-        return [(str(key), f"{owner}/{name}") for key, owner, name in found]
+        asked: str | None = self.value()
+        if rows[: MOST_CHOICES + 1].count() > MOST_CHOICES:
+            if asked is None:
+                return []  # the search finds a policy by its name
+            rows = rows.filter(pk=asked) if asked.isdecimal() else rows.none()
+        found = rows.values_list("pk", "owner__username", "name")
+        listed = [(str(key), f"{owner}/{name}") for key, owner, name in found]
+        if asked is not None and asked not in {key for key, _ in listed}:
+            # Without a line, Django would leave the filter out, and show all runs in silence.
+            listed.append((asked, "no such policy"))
+        return listed
 
-    def queryset(self, request: HttpRequest, queryset: Any) -> Any:  # noqa: ANN401, ARG002 - Django's signature
-        known = {key for key, _ in self.lookup_choices}
-        return queryset.filter(policy=self.value()) if self.value() in known else queryset
+    def queryset(self, request: HttpRequest, queryset: Any) -> Any:  # noqa: ANN401 - Django's signature
+        asked = self.value()
+        if asked is None:
+            return queryset
+        seen = Policy.objects.visible_to(person(request))
+        is_known = asked.isdecimal() and seen.filter(pk=asked).exists()
+        return queryset.filter(policy=asked) if is_known else queryset.none()
 
 
 @admin.register(Run)
@@ -144,10 +160,18 @@ class RunAdmin(ReadOnly, Owned):
         *("created_at", "owner_name", "policy_name", "state", "consistency", "trigger"),
         *("attempt", "scheduled_for"),
     )
-    list_filter = ("state", "consistency", "trigger", "created_at", PolicyFilter)
+    list_filter = (
+        ("state", lists.StateFilter),
+        ("consistency", lists.ConsistencyFilter),
+        ("trigger", lists.TriggerFilter),
+        "created_at",
+        PolicyFilter,
+    )
     search_fields = ("policy_name", "owner_name")
-    search_help_text = "Search by policy name or owner name"
-    show_full_result_count = False  # counting a million runs would take longer than showing a page
+    search_help_text = "Search by policy (OWNER/NAME or NAME), by owner, or by a run's id"
+    paginator = lists.Counted
+    show_full_result_count = False
+    list_per_page = 50
     actions = ("cancel_runs",)
 
     def has_module_permission(self, request: HttpRequest) -> bool:
@@ -157,6 +181,17 @@ class RunAdmin(ReadOnly, Owned):
     def has_cancel_permission(self, request: HttpRequest) -> bool:
         """The right to change runs allows cancelling and nothing else."""
         return request.user.has_perm("policies.change_run")
+
+    def get_search_results(
+        self,
+        request: HttpRequest,
+        queryset: models.QuerySet[Run],
+        search_term: str,
+    ) -> tuple[models.QuerySet[Run], bool]:
+        """Find by whole names: a part of a name is found only by reading every run."""
+        assert isinstance(queryset, RunQuerySet)  # noqa: S101 - the manager's own
+        said = search_term.strip()
+        return (lists.searched(queryset, said, person(request)) if said else queryset), False
 
     @admin.display(description="covers")
     def stands_for(self, run: Run) -> str:

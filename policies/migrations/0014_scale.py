@@ -12,6 +12,7 @@ _UNUSED = (
     ("Alarm", "policy"),
     ("DailyCount", "policy"),
     ("PhaseResult", "run"),
+    ("Policy", "owner"),
     ("Run", "account"),
     ("Run", "owner"),
     ("Run", "policy"),
@@ -124,6 +125,16 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 migrations.AlterField(
+                    model_name="policy",
+                    name="owner",
+                    field=models.ForeignKey(
+                        db_index=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="policies",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                migrations.AlterField(
                     model_name="run",
                     name="account",
                     field=models.ForeignKey(
@@ -175,6 +186,10 @@ class Migration(migrations.Migration):
             index=models.Index(
                 condition=models.Q(("ended_at", None)), fields=["next_at"], name="delivery_due"
             ),
+        ),
+        migrations.AddIndex(
+            model_name="policy",
+            index=models.Index(fields=["owner", "name"], name="policy_of_owner"),
         ),
         migrations.AddIndex(
             model_name="policy",

@@ -15,8 +15,9 @@ from scripts_admin.models import Folder
 class Policy(models.Model):
     """Instances and volumes that are backed up together, and how. The names say the units."""
 
+    # `policy_of_owner` begins with it.
     owner = models.ForeignKey(
-        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="policies"
+        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="policies", db_index=False
     )
     folder = models.ForeignKey(Folder, on_delete=models.PROTECT, related_name="policies")
     account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="policies")
@@ -77,6 +78,8 @@ class Policy(models.Model):
             ),
         ]
         indexes = [
+            # In the order of lists.
+            models.Index(fields=["owner", "name"], name="policy_of_owner"),
             # Read each second; policies without a due time are not in the index.
             models.Index(
                 fields=["next_run_at"],

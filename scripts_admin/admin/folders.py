@@ -20,6 +20,7 @@ class FolderAdmin(_FolderAdmin):
     """Folders, read-only: they come and go with their owners."""
 
     list_display = ("name", "owner")
+    list_select_related = ("owner",)
     fields = ("name", "owner")
 
     def get_queryset(self, request: HttpRequest) -> FolderQuerySet:

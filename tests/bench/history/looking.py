@@ -1,0 +1,133 @@
+"""What is asked of a server: its turns, and every list and page, as calls in this process."""
+
+import json
+import time
+from collections.abc import Callable, Mapping
+
+from django.apps import apps
+from django.contrib import admin
+from django.db import transaction
+from django.test import Client
+from django.urls import reverse
+
+from policies.models import Policy, Run
+from policies.services.alarms import delivering
+from policies.services.due import hints, retrying, ticking
+from policies.services.following import polling, tagging
+from policies.services.watch import abandoned
+from scripts_admin.models import User
+from tests.bench.history.entered import BOSS
+
+Act = Callable[[], object]
+OWNER = "user1"
+_LISTS = {
+    "runs": (
+        *("", "state=succeeded", "state=cancelled", "state=waiting", "trigger=test"),
+        *(
+            "state=missed&trigger=manual",
+            "policy=user1/policy1",
+            "since=2020-01-01&until=2020-01-31",
+        ),
+        "state=partial&until={day}",
+    ),
+    "policies": ("",),
+    "schedules": ("",),
+}
+_NARROWED = {
+    "run": (
+        *("state__exact=cancelled", "consistency__exact=crash", "trigger__exact=test"),
+        *("of_policy=5", "q=user1/policy1", "q=nothing"),
+    ),
+    "policy": ("q=policy77",),
+    "alarm": ("q=user1/policy1", "kind__exact=partial"),
+}
+
+
+def turns() -> Mapping[str, Act]:
+    """Return the tick, the clerk's turn and the poll, without what AWS and receivers take."""
+    return {
+        "tick": _all(hints.resend, retrying.tick, ticking.tick),
+        "clerk": _all(abandoned.enter_all, delivering.spread, delivering.told, delivering.claim),
+        "poll": _all(polling.poll, tagging.tag_due),
+    }
+
+
+def _all(*steps: Act) -> Act:
+    def turn() -> None:
+        for step in steps:
+            step()
+
+    return turn
+
+
+def pages() -> Mapping[str, Act]:
+    """Return each page, as a superuser and as an owner see it; a page that fails raises."""
+    found: dict[str, Act] = {}
+    for name in (BOSS, OWNER):
+        client = Client(HTTP_HOST="localhost")
+        client.force_login(User.objects.get(username=name))
+        for address in _addresses(name):
+            found[f"{name} {address}"] = _get(client, address)
+    return found
+
+
+def _addresses(name: str) -> list[str]:
+    middle = Run.objects.order_by("created_at").filter(owner__username=OWNER).first()
+    assert middle is not None
+    day = f"{middle.created_at:%Y-%m-%d}"
+    found = [
+        f"{reverse(page)}{'?' if query else ''}{query.format(day=day)}"
+        for page, queries in _LISTS.items()
+        for query in queries
+    ]
+    policy = Policy.objects.select_related("owner").get(name="policy1")
+    found += [reverse("run", args=[middle.pk])]
+    found += [reverse("policy", args=[policy.owner.username, policy.name])]
+    return found + (_of_the_admin(middle, policy) if name == BOSS else [])
+
+
+def _of_the_admin(run: Run, policy: Policy) -> list[str]:
+    found = [reverse("admin:index")]
+    for model in apps.get_models():
+        if model in admin.site._registry:
+            kind = model._meta.model_name or ""
+            address = reverse(f"admin:{model._meta.app_label}_{kind}_changelist")
+            found += [address, *(f"{address}?{query}" for query in _NARROWED.get(kind, ()))]
+    found += [reverse("admin:policies_run_change", args=[run.pk])]
+    found += [reverse("admin:policies_policy_change", args=[policy.pk])]
+    found += [reverse("admin:policies_alarmreceivers_add")]
+    return found
+
+
+def _get(client: Client, address: str) -> Act:
+    def get() -> None:
+        answer = client.get(address)
+        if answer.status_code != 200:
+            raise RuntimeError(f"{address} answered {answer.status_code}.")
+        if answer.streaming:
+            for _ in answer:
+                pass
+
+    return get
+
+
+def measured(act: Act, times: int) -> list[float]:
+    """Return how long each call took, after one that is not counted; what they write is taken back."""
+    found = []
+    for number in range(times + 1):
+        with transaction.atomic():
+            began = time.perf_counter()
+            act()
+            took = time.perf_counter() - began
+            transaction.set_rollback(True)
+        if number:
+            found.append(took)
+    return found
+
+
+def everything(times: int) -> str:
+    """Return all measurements as JSON: seconds by kind and name."""
+    kinds = {"turns": turns(), "pages": pages()}
+    return json.dumps(
+        {kind: {n: measured(act, times) for n, act in acts.items()} for kind, acts in kinds.items()}
+    )
