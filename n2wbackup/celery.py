@@ -31,6 +31,7 @@ app.conf.task_queues = [*shared, Queue(settings.N2W_OWN_QUEUE)]
 app.conf.beat_schedule = {
     "tick": {"task": "policies.tasks.tick", "schedule": 1.0, "options": {"expires": 5}},
     "poll": {"task": "policies.tasks.poll", "schedule": 5.0, "options": {"expires": 10}},
+    "look": {"task": "policies.tasks.look", "schedule": 10.0, "options": {"expires": 15}},
     "replan": {"task": "policies.tasks.replan", "schedule": 3600.0, "options": {"expires": 3000}},
     "delete_old": {
         "task": "policies.tasks.delete_old",

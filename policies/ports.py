@@ -124,6 +124,12 @@ class Instances(Protocol):
     def volumes(self, region: str, volume_ids: Sequence[str]) -> dict[str, Volume]:
         """Return the volumes that exist, by id."""
 
+    def all_instances(self, region: str) -> list[Instance]:
+        """Return every instance of the region, by id in order; terminated ones are left out."""
+
+    def all_volumes(self, region: str) -> list[Volume]:
+        """Return every volume of the region, by id in order."""
+
     def user_data_hash(self, region: str, instance_id: str) -> str:
         """Return the SHA-256 of the instance's user data in hexadecimal; empty if it has none."""
 

@@ -8,6 +8,7 @@ from celery import shared_task
 from n2wbackup.lib import each
 from n2wbackup.processes.draining import draining
 from policies.adapters import broker
+from policies.services.coverage import refreshing
 from policies.services.due import hints, replanning, retrying, ticking
 from policies.services.following import completing as complete_service
 from policies.services.following import polling, reconciling, tagging
@@ -62,6 +63,12 @@ def reconcile() -> None:
 def delete_old() -> None:
     """Delete the rows that are too old."""
     ages.tick()
+
+
+@shared_task(name="policies.tasks.look")
+def look() -> None:
+    """Refresh the inventory of the accounts and regions that are due."""
+    refreshing.tick()
 
 
 @shared_task(name="policies.tasks.poll")

@@ -5,6 +5,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from policies.adapters import firing, limits, translate
@@ -118,38 +119,52 @@ class Ec2Cloud:
         found: dict[str, Instance] = {}
         for batch in _batches(instance_ids):
             call = Call("DescribeInstances", _several(batch, "instances"), region)
-            with _told(call):
-                pages = (
-                    self._clients.reading(call)
-                    .get_paginator("describe_instances")
-                    .paginate(Filters=[_filter("instance-id", batch)], PaginationConfig=_PAGES)
-                )
-                for reservation in (
-                    each for page in pages for each in page.get("Reservations", [])
-                ):
-                    for row in reservation.get("Instances", []):
-                        made = _instance(row, reservation.get("OwnerId", ""), region)
-                        if made.state != "terminated":
-                            found[made.instance_id] = made
+            rows = self._instances(call, [_filter("instance-id", batch)])
+            found |= {made.instance_id: made for made in rows}
         return found
+
+    def all_instances(self, region: str) -> list[Instance]:
+        """Return every instance of the region, by id in order; terminated ones are left out."""
+        rows = self._instances(Call("DescribeInstances", "", region), [])
+        return sorted(rows, key=attrgetter("instance_id"))
+
+    def _instances(self, call: Call, filters: "list[FilterTypeDef]") -> list[Instance]:
+        with _told(call):
+            pages = (
+                self._clients.reading(call)
+                .get_paginator("describe_instances")
+                .paginate(Filters=filters, PaginationConfig=_PAGES)
+            )
+            of = (each for page in pages for each in page.get("Reservations", []))
+            made = [
+                _instance(row, reservation.get("OwnerId", ""), call.region)
+                for reservation in of
+                for row in reservation.get("Instances", [])
+            ]
+        return [each for each in made if each.state != "terminated"]
 
     def volumes(self, region: str, volume_ids: Sequence[str]) -> dict[str, Volume]:
         """Return the volumes that exist, by id."""
         found: dict[str, Volume] = {}
         for batch in _batches(volume_ids):
             call = Call("DescribeVolumes", _several(batch, "volumes"), region)
-            with _told(call):
-                pages = (
-                    self._clients.reading(call)
-                    .get_paginator("describe_volumes")
-                    .paginate(Filters=[_filter("volume-id", batch)], PaginationConfig=_PAGES)
-                )
-                found |= {
-                    row["VolumeId"]: _volume(row, region)
-                    for page in pages
-                    for row in page.get("Volumes", [])
-                }
+            rows = self._volumes(call, [_filter("volume-id", batch)])
+            found |= {made.volume_id: made for made in rows}
         return found
+
+    def all_volumes(self, region: str) -> list[Volume]:
+        """Return every volume of the region, by id in order."""
+        rows = self._volumes(Call("DescribeVolumes", "", region), [])
+        return sorted(rows, key=attrgetter("volume_id"))
+
+    def _volumes(self, call: Call, filters: "list[FilterTypeDef]") -> list[Volume]:
+        with _told(call):
+            pages = (
+                self._clients.reading(call)
+                .get_paginator("describe_volumes")
+                .paginate(Filters=filters, PaginationConfig=_PAGES)
+            )
+            return [_volume(row, call.region) for page in pages for row in page.get("Volumes", [])]
 
     def user_data_hash(self, region: str, instance_id: str) -> str:
         """Return the SHA-256 of the user data, which may contain secrets and is not kept."""

@@ -28,6 +28,8 @@ Method = Literal[
     "tag",
     "instances",
     "volumes",
+    "all_instances",
+    "all_volumes",
     "user_data_hash",
     "caller",
     "may_list",
@@ -91,6 +93,17 @@ class MemoryCloud:
         """Attach a volume to another instance too, as AWS does with io2 volumes (Multi-Attach)."""
         found = self._instances[instance_id]
         self._instances[instance_id] = replace(found, volume_ids=(*found.volume_ids, volume_id))
+
+    def retag(self, resource_id: str, tags: Mapping[str, str]) -> None:
+        """Let an instance or a volume bear exactly these tags."""
+        said = {"Tags": [{"Key": key, "Value": value} for key, value in tags.items()]}
+        with self._lock:
+            if resource_id in self._volumes:
+                volume = self._volumes[resource_id]
+                self._volumes[resource_id] = replace(volume, answer={**volume.answer, **said})
+            else:
+                instance = self._instances[resource_id]
+                self._instances[resource_id] = replace(instance, answer={**instance.answer, **said})
 
     def _add_volume(self, region: str, volume_type: str, instance_id: str) -> Volume:
         volume_id = self._new_id("vol")
@@ -218,6 +231,21 @@ class MemoryCloud:
         self._begin(PortCall("volumes", region, ids=tuple(volume_ids)))
         found = [self._volumes[each] for each in volume_ids if each in self._volumes]
         return {each.volume_id: each for each in found if each.region == region}
+
+    def all_instances(self, region: str) -> list[Instance]:
+        """Return those of the region that are not terminated."""
+        self._begin(PortCall("all_instances", region))
+        call = Call("DescribeInstances", "", region)
+        self._permit(call, call.action)
+        rows = sorted(self._instances.items())
+        return [row for _, row in rows if row.region == region and row.state != "terminated"]
+
+    def all_volumes(self, region: str) -> list[Volume]:
+        """Return those of the region."""
+        self._begin(PortCall("all_volumes", region))
+        call = Call("DescribeVolumes", "", region)
+        self._permit(call, call.action)
+        return [row for _, row in sorted(self._volumes.items()) if row.region == region]
 
     def user_data_hash(self, region: str, instance_id: str) -> str:
         """Return the hash of what is in `user_data`."""

@@ -2,6 +2,7 @@
 
 from policies.models.account import Account
 from policies.models.alarm import Alarm, AlarmDelivery, AlarmReceivers
+from policies.models.inventory import EnrolRule, InventoryItem, InventoryPlace, LeftOut
 from policies.models.output import OutputChunk
 from policies.models.policy import Policy, PolicyTarget
 from policies.models.resources import FirePermits, VolumeFire, WindowLease
@@ -18,7 +19,11 @@ __all__ = [
     "DailyCount",
     "DailySum",
     "Description",
+    "EnrolRule",
     "FirePermits",
+    "InventoryItem",
+    "InventoryPlace",
+    "LeftOut",
     "OutputChunk",
     "PhaseResult",
     "Policy",

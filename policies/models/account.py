@@ -28,6 +28,8 @@ class Account(models.Model):
     # no other user of this server can use the role. It is not a secret.
     external_id = models.CharField(max_length=36, blank=True, editable=False)
     region = models.CharField(max_length=32, default="us-east-1")
+    # Where the inventory looks for instances and volumes; none: in `region` alone.
+    regions = models.JSONField("chosen regions", default=list, blank=True)
     # Learned from AWS. Permits are counted by it, as two rows may lead into the same AWS account.
     aws_account_id = models.CharField(max_length=12, blank=True, editable=False)
 
@@ -58,3 +60,8 @@ class Account(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def chosen_regions(self) -> list[str]:
+        """Return the regions whose instances and volumes are looked at."""
+        return list(dict.fromkeys(self.regions)) or [self.region]

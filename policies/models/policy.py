@@ -6,6 +6,7 @@ from django.db.models.functions import Lower
 
 from policies.domain.document.fields import CHOICES, DEFAULTS
 from policies.models.account import Account
+from policies.models.inventory import EnrolRule
 from policies.models.querysets import OwnedQuerySet
 from policies.models.schedule import Schedule
 from scripts_admin.domain import names
@@ -112,6 +113,14 @@ class PolicyTarget(models.Model):
     region = models.CharField(max_length=32)
     exclude_boot_volume = models.BooleanField(default=False)
     exclude_volume_ids = models.JSONField("excluded volumes", default=list, blank=True)
+    # The rule that enrolled it. None: a person entered it, and no rule ever removes it.
+    rule = models.ForeignKey(
+        EnrolRule, on_delete=models.SET_NULL, null=True, editable=False, related_name="targets"
+    )
+    # Since then it does not bear the rule's tag; a second look decides, as AWS's answers may lag.
+    untagged_since = models.DateTimeField(null=True, editable=False)
+    # The owner knows that it stays without the tag, as the policy's last target.
+    stays_as_last = models.BooleanField(default=False, editable=False)
 
     class Meta:
         """Either an instance or a volume; each appears only once in a policy."""
@@ -128,6 +137,11 @@ class PolicyTarget(models.Model):
                 fields=["policy", "region", "instance_id", "volume_id"],
                 name="target_is_named_once",
             ),
+        ]
+        # "Does any policy back this up?" is asked by the id alone.
+        indexes = [
+            models.Index(fields=["instance_id"], name="target_of_instance"),
+            models.Index(fields=["volume_id"], name="target_of_volume"),
         ]
 
     def __str__(self) -> str:

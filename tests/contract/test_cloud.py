@@ -79,6 +79,25 @@ def test_an_instance_is_not_found_in_another_region(ground: Ground) -> None:
     assert ground.cloud.volumes("eu-west-1", [volume_id]) == {}
 
 
+def test_everything_in_a_region_is_listed_in_order_and_nothing_that_is_terminated(
+    ground: Ground,
+) -> None:
+    made = [ground.add_instance(volumes=2) for _ in range(3)]
+    ground.add_terminated()
+    alone = ground.add_volume()
+
+    instances, volumes = ground.cloud.all_instances(REGION), ground.cloud.all_volumes(REGION)
+
+    assert [each.instance_id for each in instances] == sorted(first for first, *_ in made)
+    there = {each.volume_id: each.instance_id for each in volumes}
+    assert list(there) == sorted(there)
+    wanted_there = {volume: instance for instance, *of in made for volume in of}
+    assert {v: i for v, i in there.items() if v in wanted_there} == wanted_there
+    assert there[alone] == ""
+    assert ground.cloud.all_instances("eu-west-1") == []
+    assert ground.cloud.all_volumes("eu-west-1") == []
+
+
 def test_what_aws_says_of_an_instance_and_its_volumes_is_given_whole(ground: Ground) -> None:
     instance_id, *volume_ids = ground.add_instance(volumes=2)
 

@@ -1,5 +1,6 @@
 """Alarms: their kinds and texts, how often they are repeated and for how long they are tried. Pure."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -22,6 +23,7 @@ class AlarmKind(StrEnum):
     WAITS_TOO_LONG = "waits_too_long"
     SKIPPED = "skipped"
     RECOVERED = "recovered"
+    ENROLMENT = "enrolment"
     PING_START = "ping_start"
     PING_SUCCESS = "ping_success"
     PING_FAIL = "ping_fail"
@@ -161,6 +163,36 @@ def skipped(label: str, run: str, state: str, count: int) -> Message:
         f"{label}: {count} backups skipped in a row",
         f"{count} due times of {label} were skipped, because run {run} has not ended ({state}). Look at what it waits "
         f"for, and cancel it if nothing is to be expected of it.\nDetails: manage.py show_run {run}",
+    )
+
+
+def left_policy(label: str, reasons: Sequence[str]) -> Message:
+    """Report that a rule of tag enrolment took targets out of a policy."""
+    many = "1 target" if len(reasons) == 1 else f"{len(reasons)} targets"
+    lines = "\n".join(f"- {reason}." for reason in reasons)
+    return Message(
+        f"{label}: {many} left the policy",
+        f"{many} left {label} by a rule of tag enrolment. The policy does not back this up any more:\n{lines}\n"
+        "If it must be backed up, give it the tag again, or enter it as a target by hand.",
+    )
+
+
+def stays_as_last(label: str, reason: str) -> Message:
+    """Report that a policy's last target stays although no rule takes it any more."""
+    return Message(
+        f"{label}: the last target stays without its tag",
+        f"{reason}. It is the last target of {label}, so it stays and is still backed up.\n"
+        "Give another one the tag, or change or delete the policy.",
+    )
+
+
+def no_room(label: str, rule: str, region: str, count: int, most: int) -> Message:
+    """Report that a rule takes more than a policy can back up at once."""
+    return Message(
+        f"{label}: {count} found no room in the policy",
+        f"{count} in {region} bear the tag {rule} and did not join {label}: a policy takes {most} targets by rules, "
+        "as AWS takes no more snapshot calls at the same moment. They are not backed up by this policy.\n"
+        "Give some of them another tag value, with a rule and a policy of its own.",
     )
 
 

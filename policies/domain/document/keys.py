@@ -48,6 +48,14 @@ USER = marked.shape(
         "alarm_urls_env": Key(marked.text),
     }
 )
+ENROL = marked.shape(
+    {
+        "tag": Key(marked.text, required=True),
+        "value": Key(marked.text),
+        "policy": Key(marked.text, required=True),
+        "what": Key(marked.text),
+    }
+)
 ACCOUNT = marked.shape(
     {
         "owner": Key(marked.text, required=True),
@@ -58,6 +66,8 @@ ACCOUNT = marked.shape(
         "role_arn": Key(marked.text),
         "external_id": Key(marked.text, refusal=_EXTERNAL_ID),
         "region": Key(marked.text),
+        "regions": Key(marked.list_of(marked.text)),
+        "enrol": Key(marked.list_of(ENROL)),
     }
 )
 EVERY = marked.shape({unit.value: Key(marked.number) for unit in Unit})
@@ -80,7 +90,7 @@ SCHEDULE = marked.shape(
         "disabled": Key(marked.list_of(DISABLED)),
     }
 )
-TARGET = marked.shape(_said(fields.TARGET))
+TARGET = marked.shape({**_said(fields.TARGET), "enrolled": Key(marked.truth)})
 POLICY = marked.shape(
     {
         "owner": Key(marked.text, required=True),

@@ -12,7 +12,7 @@ from n2wbackup.lib.cas import compare_and_set
 from policies.domain.alarms import messages
 from policies.domain.alarms.messages import AlarmKind, Message
 from policies.domain.runs.sequence import MAY_BE_FROZEN, State
-from policies.models import Alarm, AlarmReceivers, Run, Server
+from policies.models import Alarm, AlarmReceivers, Policy, Run, Server
 from scripts_admin.domain.phases import Phase, ThawBy
 
 _ENDED = {
@@ -97,6 +97,20 @@ def ended(run: Run, now: datetime) -> None:
     elif state in _ENDED:
         message = messages.ended(run.label, state, str(run.pk), run.reason, run.retry_at)
         _raise(run, _ENDED[state], message, now)
+
+
+def enrolment(policy: Policy, message: Message, now: datetime) -> None:
+    """Report what a rule of tag enrolment did; each message says something new, so none is held back."""
+    Alarm.objects.create(
+        kind=AlarmKind.ENROLMENT,
+        policy=policy,
+        owner_id=policy.owner_id,
+        label=policy.label,
+        title=message.title,
+        text=message.text,
+        created_at=now,
+        not_before=now,
+    )
 
 
 def _recovered(run: Run, now: datetime) -> None:

@@ -20,7 +20,7 @@ from policies.domain.schedules import disabled
 from policies.domain.schedules.schedule import Unit
 from policies.models import Account, AlarmReceivers, Policy, PolicyTarget, Schedule
 from policies.services.alarms import receivers
-from policies.services.document import columns
+from policies.services.document import columns, enrolments
 from policies.services.document.references import (
     ACCOUNT,
     POLICY,
@@ -33,6 +33,7 @@ from scripts_admin import permissions
 from scripts_admin.models import Folder, User
 from scripts_admin.services import folders, users
 
+ENROLMENT = "enrolment"
 CREATED, CHANGED, UNCHANGED = "created", "changed", "unchanged"
 
 
@@ -115,6 +116,7 @@ class _Application:
         self._passwords: dict[str, str] = {}
         self._weak: dict[str, str] = {}
         self._alarms: dict[Place, dict[str, str]] = {}
+        self._entered: list[tuple[Entry, Policy]] = []  # whose targets are in the document
 
     @property
     def mistakes(self) -> list[Mistake]:
@@ -155,6 +157,7 @@ class _Application:
             (ACCOUNT, wanted.accounts, self._account),
             (SCHEDULE, wanted.schedules, self._schedule),
             (POLICY, wanted.policies, self._policy),
+            (ENROLMENT, enrolments.named(wanted.accounts), self._enrolment),
         ]
         changes = []
         for kind, entries, step in steps:
@@ -164,7 +167,12 @@ class _Application:
                     changes.append(change)
                 else:
                     self._references.spoil(kind, entry)
+        enrolments.adopt(self._entered)
         return changes
+
+    def _enrolment(self, entry: Entry) -> Change | None:
+        name, said = enrolments.enter(entry, self._references)
+        return _change(ENROLMENT, name, CHANGED if said else UNCHANGED, said) if name else None
 
     def _user(self, entry: Entry) -> Change | None:
         name = _name(entry)
@@ -304,6 +312,7 @@ class _Application:
         if action != UNCHANGED:
             policies.save(row, followed)
         more = self._receivers(entry, receivers.of(policy=row)) | _targets_set(row, targets)
+        self._entered.append((entry, row))
         return _change(POLICY, f"{owner.username}/{name}", action, said, more)
 
     def _targets(self, entry: Entry) -> list[PolicyTarget]:

@@ -18,6 +18,7 @@ ACCOUNT = {
     "access_key_id": "access_key_id",
     "role_arn": "role_arn",
     "region": "region",
+    "regions": "regions",
 }
 SCHEDULE = {
     "cron": "cron",
@@ -77,6 +78,7 @@ def fill(row: models.Model, entry: Entry, table: Mapping[str, str]) -> dict[str,
         new, old = entry.get(key), getattr(row, column)
         if new is None:
             continue
+        new = list(new) if isinstance(new, tuple) else new  # a JSON column loads lists
         if not row.pk or old != new:
             setattr(row, column, new)
             hidden = column in _NEVER_SHOWN
@@ -134,4 +136,6 @@ def _target_in_words(found: PolicyTarget) -> str:
 def _word(value: object) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
+    if isinstance(value, list):
+        return ", ".join(map(str, value)) or "none"
     return str(value) or '""'

@@ -8,7 +8,7 @@ from typing import Any
 
 from policies.domain.document import fields
 from policies.domain.schedules import disabled
-from policies.models import Account, Policy, PolicyTarget, Schedule
+from policies.models import Account, EnrolRule, Policy, PolicyTarget, Schedule
 from policies.services.document import layout
 from scripts_admin import permissions
 from scripts_admin.models import User
@@ -27,7 +27,12 @@ def export() -> str:
     with_role = permissions.with_server_role()
     document: Mapping = {
         "users": [_user(row, with_role) for row in User.objects.order_by("username")],
-        "accounts": [_account(row) for row in _owned(Account.objects.defer("secret_access_key"))],
+        "accounts": [
+            _account(row)
+            for row in _owned(
+                Account.objects.defer("secret_access_key").prefetch_related("enrol_rules__policy")
+            )
+        ],
         "schedules": [_schedule(row) for row in _owned(Schedule.objects.all())],
         "policies": [
             _policy(row)
@@ -58,7 +63,13 @@ def _user(row: User, with_role: Container[int]) -> Mapping:
 def _account(row: Account) -> Mapping:
     said = {"owner": row.owner.username, "name": row.name, "auth": row.auth}
     way_in = {"access_key_id": row.access_key_id, "role_arn": row.role_arn}
-    return {**said, **_without_empty(way_in), "region": row.region}
+    where = {"regions": list(row.regions), "enrol": [_rule(r) for r in row.enrol_rules.all()]}
+    return {**said, **_without_empty(way_in), "region": row.region, **_without_empty(where)}
+
+
+def _rule(row: EnrolRule) -> Mapping:
+    said = {"what": row.what, "tag": row.tag, "value": row.value, "policy": row.policy.name}
+    return _without_empty(said)
 
 
 def _schedule(row: Schedule) -> Mapping:
@@ -100,10 +111,11 @@ def _policy(row: Policy) -> Mapping:
 
 def _target(row: PolicyTarget) -> Mapping:
     said = fields.values(fields.TARGET, row)
+    enrolled = {"enrolled": True} if row.rule_id else {}
     if row.volume_id:
-        return {"volume": said["volume"], "region": said["region"]}
+        return {"volume": said["volume"], "region": said["region"], **enrolled}
     del said["volume"]
-    return said
+    return said | enrolled
 
 
 def _without_empty(said: Mapping) -> Mapping:

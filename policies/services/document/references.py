@@ -93,7 +93,7 @@ class References:
         if name is None or owner is None:
             return None
         found = owner.accounts.filter(name=name).first()
-        if found is None and not self._is_spoilt(ACCOUNT, owner, name):
+        if found is None and not self.is_spoilt(ACCOUNT, owner, name):
             near = nearest.hint(name, owner.accounts.values_list("name", flat=True))
             sentence = f"{owner.username} has no account {name}: add it, or correct the name.{near}"
             self.tell(entry, "account", sentence)
@@ -105,7 +105,7 @@ class References:
             return None
         found = {row.name: row for row in owner.schedules.all()}
         for name, where in entry.values["schedules"]:
-            if name not in found and not self._is_spoilt(SCHEDULE, owner, name):
+            if name not in found and not self.is_spoilt(SCHEDULE, owner, name):
                 near = nearest.hint(name, found)
                 sentence = (
                     f"{owner.username} has no schedule {name}: add it, or correct the name.{near}"
@@ -116,7 +116,7 @@ class References:
             return None
         return [found[name] for name, _ in entry.values["schedules"] if name in found]
 
-    def _is_spoilt(self, kind: str, owner: User, name: str) -> bool:
+    def is_spoilt(self, kind: str, owner: User, name: str) -> bool:
         """Return whether the document names it but wrongly, or whether it may be a name that could not be read."""
         own = f"{owner.username}/"
         return bool({(kind, f"{own}{name}".lower()), (kind, own)} & self._spoilt)

@@ -10,11 +10,16 @@ from n2wbackup.lib.encrypted import DecryptionError
 from policies.domain import identifiers
 from policies.domain.errors import RefusedError
 from policies.models import Account, Run
+from policies.services.entry import chosen
 from scripts_admin import permissions
 
 # The columns that people enter; only the server writes the others.
-COLUMNS = ("owner", "name", "auth", "access_key_id", "secret_access_key", "role_arn", "region")
+COLUMNS = (
+    *("owner", "name", "auth", "access_key_id", "secret_access_key", "role_arn"),
+    *("region", "regions"),
+)
 MAX_KEY_ID = 128
+MAX_REGIONS = 50  # more than AWS has
 
 
 def check(account: Account, *, unread: Collection[str] = ()) -> None:
@@ -28,6 +33,8 @@ def check(account: Account, *, unread: Collection[str] = ()) -> None:
         wrong |= _name(account, unread)
     if "region" not in unread and not identifiers.is_region(account.region):
         wrong["region"] = f"{account.region} is not an AWS region: write one such as us-east-1."
+    if "regions" not in unread:
+        wrong |= _regions(account)
     if "auth" not in unread:
         wrong |= _way_in(account, unread)
     if wrong:
@@ -46,6 +53,7 @@ def save(account: Account) -> None:
             account.save(update_fields=sorted(loaded))
         else:
             account.save()
+        chosen.follow(account)
 
 
 def _external_id(account: Account) -> str:
@@ -86,6 +94,19 @@ def why_not_deleted(account: Account) -> str:
 
 def _running(account: Account) -> Run | None:
     return Run.objects.unfinished().filter(account=account).first()
+
+
+def _regions(account: Account) -> dict[str, str]:
+    """Refuse chosen regions that no account can have."""
+    wrong = [each for each in account.regions if not identifiers.is_region(each)]
+    if wrong:
+        return {"regions": f"{wrong[0]} is not an AWS region: write one such as us-east-1."}
+    twice = sorted({each for each in account.regions if account.regions.count(each) > 1})
+    if twice:
+        return {"regions": f"{twice[0]} is chosen twice: remove one of them."}
+    if len(account.regions) > MAX_REGIONS:
+        return {"regions": f"At most {MAX_REGIONS} regions can be chosen: remove some."}
+    return {}
 
 
 def _name(account: Account, unread: set[str]) -> dict[str, str]:

@@ -1,6 +1,6 @@
 """The saving rules of policies, for admin forms and for `apply`."""
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from django.core.exceptions import ValidationError
@@ -78,7 +78,7 @@ def save(policy: Policy, schedules: Collection[Schedule] | None = None) -> None:
             policy.folder = folders.of(policy.owner)
             policy.save()
         else:
-            _lock(policy)
+            lock(policy)
         # Due times become runs first; the check below then refuses to rename a policy with an unfinished run.
         with ticking.replanned([policy.pk]):
             check_schedules(policy, schedules or ())
@@ -115,27 +115,66 @@ def check_schedules(policy: Policy, schedules: Iterable[Schedule]) -> None:
 
 
 def replace_targets(policy: Policy, targets: Sequence[PolicyTarget]) -> bool:
-    """Make these the policy's targets, in this order; False if nothing had to change.
+    """Make these the targets that people entered, in this order; False if nothing had to change.
 
+    Targets that a rule enrolled stay with their rule, also those that the list lacks: a refresh may have enrolled
+    them since the list was read. What the list excludes of them is taken over.
     ValidationError, and nothing changed, if one of them is wrong or there is none.
     """
     mistakes = check_targets(targets)
     if mistakes or not targets:
         raise ValidationError([m.sentence for m in mistakes] or [NO_TARGET])
-    wanted = [facts(target) for target in targets]
     with transaction.atomic():
-        _lock(policy)
-        if [facts(target) for target in policy.targets.order_by("pk")] == wanted:
-            return False
-        policy.targets.all().delete()
+        lock(policy)
+        present = list(policy.targets.order_by("pk"))
+        enrolled = {_place(target): target for target in present if target.rule_id}
+        changed = _exclude_anew(enrolled, targets)
+        entered = [target for target in targets if _place(target) not in enrolled]
+        if [facts(t) for t in present if not t.rule_id] == [facts(t) for t in entered]:
+            return changed
+        policy.targets.filter(rule=None).delete()
         PolicyTarget.objects.bulk_create(
             PolicyTarget(
                 policy=policy,
                 **{each.column: getattr(target, each.column) for each in fields.TARGET},
             )
-            for target in targets
+            for target in entered
         )
     return True
+
+
+def add_targets(policy: Policy, targets: Sequence[PolicyTarget]) -> int:
+    """Add those that the policy does not have yet, after its present ones; return how many were added.
+
+    ValidationError, and nothing changed, if one of them is wrong.
+    """
+    with transaction.atomic():
+        lock(policy)
+        present = list(policy.targets.order_by("pk"))
+        had = {_place(target) for target in present}
+        new = [target for target in targets if _place(target) not in had]
+        if new:
+            replace_targets(policy, [*present, *new])
+    return len(new)
+
+
+def _place(target: PolicyTarget) -> tuple[str, str]:
+    return target.region, str(target)
+
+
+def _exclude_anew(
+    enrolled: Mapping[tuple[str, str], PolicyTarget], targets: Iterable[PolicyTarget]
+) -> bool:
+    """Give enrolled targets the exclusions that were entered for them; return whether that changed anything."""
+    changed = False
+    for target in targets:
+        row = enrolled.get(_place(target))
+        if row is not None and facts(row) != facts(target):
+            row.exclude_boot_volume = target.exclude_boot_volume
+            row.exclude_volume_ids = target.exclude_volume_ids
+            row.save(update_fields=["exclude_boot_volume", "exclude_volume_ids"])
+            changed = True
+    return changed
 
 
 NO_TARGET = "A policy needs at least one instance or volume to back up: add a target."
@@ -156,7 +195,7 @@ def delete(policy: Policy) -> None:
     """
     ticking.settle(policy.pk, clock.now())
     with transaction.atomic():
-        _lock(policy)
+        lock(policy)
         reason = why_not_deleted(policy)
         if reason:
             raise RefusedError(reason)
@@ -168,7 +207,7 @@ def why_not_deleted(policy: Policy) -> str:
     return _while_running(policy, "deleted")
 
 
-def _lock(policy: Policy) -> None:
+def lock(policy: Policy) -> None:
     """Keep new runs of the policy out until the transaction ends: they refer to its row."""
     Policy.objects.select_for_update().only("pk").get(pk=policy.pk)
 

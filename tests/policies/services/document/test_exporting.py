@@ -27,8 +27,9 @@ users:
   - {name: gone, active: false}
   - {name: dora, server_role: true}
 accounts:
-  - {owner: bob, name: ours, auth: instance, region: eu-central-1}
-  - {owner: dora, name: "an account: with {signs} #1", auth: role, role_arn: "arn:aws:iam::123456789012:role/n2w"}
+  - {owner: bob, name: ours, auth: instance, region: eu-central-1, regions: [eu-central-1, eu-west-1]}
+  - {owner: dora, name: "an account: with {signs} #1", auth: role, role_arn: "arn:aws:iam::123456789012:role/n2w",
+     enrol: [{tag: "it's: a #tag", value: "yes", policy: "007", what: volumes}, {tag: backup, policy: "007"}]}
 schedules:
   - {owner: dora, name: "2026-12-01", every: {months: 1}, starting: 2026-01-31T02:30, timezone: Asia/Kolkata}
   - {owner: dora, name: "yes", cron: "*/5 * * * *", disabled: [{from: "22:00", to: "06:00"}]}
@@ -64,7 +65,7 @@ def test_what_is_exported_and_applied_changes_nothing(rows: None) -> None:
     changes = applying.apply(exporting.export(), {})
 
     assert {(change.action, *change.fields) for change in changes} == {("unchanged",)}
-    assert len(changes) == 13
+    assert len(changes) == 14
 
 
 def test_the_export_has_no_secret(rows: None) -> None:

@@ -1,0 +1,52 @@
+"""A whole region is listed page by page, and a listing that fails on the way is no listing."""
+
+import pytest
+
+from n2wbackup.demo.aws import SimulatedAws, VolumeSpec
+from policies.domain.errors import NotPermittedError, ThrottledError
+from policies.ports import Cloud
+from tests.contract.clouds import REGION
+
+
+@pytest.mark.lasts(10)
+def test_a_region_is_listed_beyond_one_page(aws: SimulatedAws, cloud: Cloud) -> None:
+    made = {aws.add_instance(REGION, [VolumeSpec()]).instance_id for _ in range(205)}
+    aws.forget_calls()
+
+    assert {each.instance_id for each in cloud.all_instances(REGION)} == made
+    assert len(cloud.all_volumes(REGION)) == 205
+
+    assert len(aws.calls("DescribeInstances")) == 2
+    assert len(aws.calls("DescribeVolumes")) == 2
+
+
+@pytest.mark.lasts(10)
+def test_a_listing_that_is_throttled_on_its_way_fails_whole(
+    aws: SimulatedAws, cloud: Cloud
+) -> None:
+    for _ in range(205):
+        aws.add_instance(REGION, [VolumeSpec()])
+    aws.configure(rate_buckets={"DescribeInstances": (1, 0), "DescribeVolumes": (1, 0)})
+
+    with pytest.raises(ThrottledError, match="AWS limits the rate of calls"):
+        cloud.all_instances(REGION)
+    with pytest.raises(ThrottledError, match="AWS limits the rate of calls"):
+        cloud.all_volumes(REGION)
+
+
+def test_a_denied_listing_names_the_permission(aws: SimulatedAws, cloud: Cloud) -> None:
+    aws.fault("DescribeVolumes", "denied")
+
+    with pytest.raises(NotPermittedError, match="ec2:DescribeVolumes"):
+        cloud.all_volumes(REGION)
+
+
+def test_tags_and_sizes_are_said(aws: SimulatedAws, cloud: Cloud) -> None:
+    instance = aws.add_instance(REGION, [VolumeSpec(size_gib=7)], name="web")
+
+    (found,) = cloud.all_instances(REGION)
+    (volume,) = cloud.all_volumes(REGION)
+
+    assert found.instance_id == instance.instance_id
+    assert {"Key": "Name", "Value": "web"} in found.answer["Tags"]
+    assert (volume.answer["Size"], volume.instance_id) == (7, instance.instance_id)
