@@ -6,7 +6,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("policies", "0013_spooled_at"),
+        ("policies", "0015_outputs_in_chunks"),
     ]
 
     operations = [
