@@ -13,6 +13,10 @@ from django.shortcuts import render
 from n2wbackup import health
 from n2wbackup.lib import clock
 from n2wbackup.processes import budgets
+from scripts_admin.domain.audit import Source
+from scripts_admin.models import User
+from scripts_admin.services import audit
+from scripts_admin.services.audit import Edge
 
 Page = Callable[[HttpRequest], HttpResponse]
 
@@ -86,6 +90,28 @@ def _is_over(request: HttpRequest, now: int) -> bool:
     seen, began = request.session.get(_SEEN, now), request.session.get(_BEGAN, now)
     idle = now - seen > settings.N2W_SESSION_IDLE_MINUTES * 60
     return bool(idle or now - began > settings.SESSION_COOKIE_AGE)
+
+
+def say_who(get_response: Page) -> Page:
+    """Tell the audit who asks, from where, and in which part of the product. The services enter what is done."""
+
+    def page(request: HttpRequest) -> HttpResponse:
+        edge = Edge(
+            _source(request.path),
+            address=str(request.META.get("REMOTE_ADDR", "")),
+            name=audit.NOBODY,
+            person=lambda: request.user if isinstance(request.user, User) else None,
+        )
+        with audit.coming_from(edge):
+            return get_response(request)
+
+    return page
+
+
+def _source(path: str) -> Source:
+    if path.startswith("/admin/"):
+        return Source.ADMIN
+    return Source.API if path.startswith("/api/") else Source.PAGE
 
 
 def share_threads(get_response: Page) -> Page:

@@ -2,7 +2,12 @@
 
 from typing import TYPE_CHECKING, Any
 
-from django.contrib.auth.forms import AdminUserCreationForm, AuthenticationForm, UserChangeForm
+from django.contrib.auth.forms import (
+    AdminPasswordChangeForm,
+    AdminUserCreationForm,
+    AuthenticationForm,
+    UserChangeForm,
+)
 from django.core.exceptions import ValidationError
 
 from scripts_admin.models import User
@@ -11,8 +16,9 @@ from scripts_admin.services import logins, users
 if TYPE_CHECKING:
     _NewUser = AdminUserCreationForm[User]
     _User = UserChangeForm[User]
+    _Password = AdminPasswordChangeForm[User]
 else:  # they are not generic at run time
-    _NewUser, _User = AdminUserCreationForm, UserChangeForm
+    _NewUser, _User, _Password = AdminUserCreationForm, UserChangeForm, AdminPasswordChangeForm
 
 
 class NewUserForm(_NewUser):
@@ -39,6 +45,16 @@ class UserForm(_User):
         fields = ("email", "first_name", "last_name", "is_active", "is_staff", "is_superuser")
 
 
+class PasswordForm(_Password):
+    """Another password for a user, saved by the service."""
+
+    def save(self, commit: bool = True) -> User:  # noqa: FBT001, FBT002 - Django's signature
+        user = super().save(commit=False)
+        if commit:
+            users.change_password(user)
+        return user
+
+
 class LoginForm(AuthenticationForm):
     """Name and password. After some failures the next try has to wait, even with the right password."""
 
@@ -56,7 +72,7 @@ class LoginForm(AuthenticationForm):
         try:
             cleaned = super().clean()
         except ValidationError:
-            logins.note_failure(name, address, "wrong name or password, or the user is inactive")
+            logins.refused(name, address, "wrong name or password, or the user is inactive")
             raise
         logins.succeeded(name, address)
         return cleaned

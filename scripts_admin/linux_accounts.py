@@ -111,6 +111,17 @@ def group_of(folder: Folder) -> int | None:
     return identity.gid if server == 0 and identity.uid != 0 and not runs_as_itself() else None
 
 
+def who_types() -> str:
+    """Return the Linux account that runs this process, and who became it with sudo."""
+    uid = os.getuid()
+    try:
+        name = pwd.getpwuid(uid).pw_name
+    except KeyError:
+        name = f"uid {uid}"
+    person = os.environ.get("SUDO_USER", "")
+    return f"{name} (sudo: {person})" if person and person != name else name
+
+
 def uid_of(name: str) -> int | None:
     """Return the uid of the Linux account with this name, if there is one."""
     try:

@@ -42,17 +42,20 @@ def other(database: dict[str, Any]) -> Iterator[None]:
         del connections[TARGET], connections.databases[TARGET]
 
 
-def move(database: dict[str, Any]) -> dict[str, int]:
+def move(
+    database: dict[str, Any], finish: Callable[[str], None] = lambda _: None
+) -> dict[str, int]:
     """Create the tables in an empty database and copy every row; return the number of rows by table.
 
+    `finish` gets the alias of the other database in the same transaction, when all rows are there.
     MovingError: the other database is away, not empty, or does not take a row.
     """
     if not _is_sqlite(database):
         with other(database), _told():
-            return _fill(_create_tables)
+            return _fill(_create_tables, finish)
     with _new_file(Path(database["NAME"])) as part, other({**database, "NAME": part}), _told():
         _create_tables()  # SQLite does not create them in the transaction of the rows
-        return _fill(lambda: None)
+        return _fill(lambda: None, finish)
 
 
 @contextmanager
@@ -86,7 +89,7 @@ def _told() -> Iterator[None]:
         raise MovingError(f"The other database refused ({reason}).") from error
 
 
-def _fill(create_tables: Callable[[], None]) -> dict[str, int]:
+def _fill(create_tables: Callable[[], None], finish: Callable[[str], None]) -> dict[str, int]:
     """Create the tables and copy the rows, in one transaction."""
     connection = connections[TARGET]
     with transaction.atomic(using=TARGET):
@@ -99,6 +102,7 @@ def _fill(create_tables: Callable[[], None]) -> dict[str, int]:
         with connection.cursor() as cursor:
             for statement in connection.ops.sequence_reset_sql(no_style(), _models()):
                 cursor.execute(statement)
+        finish(TARGET)
         connection.check_constraints()
     return counts
 

@@ -30,6 +30,7 @@ AGES = {
     "runs": Age("N2W_KEEP_RUNS_DAYS", days=400, least=31),
     # A calendar shows 53 weeks.
     "counts": Age("N2W_KEEP_COUNTS_DAYS", days=1100, least=372),
+    "audit": Age("N2W_KEEP_AUDIT_DAYS", days=400, least=31),
     "alarms": Age("N2W_KEEP_ALARMS_DAYS", days=90, least=31),
 }
 

@@ -10,6 +10,10 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from n2wbackup.lib import terminal
 from policies.api.as_json import Json
 from policies.domain.errors import BackupError
+from scripts_admin import linux_accounts
+from scripts_admin.domain.audit import Source
+from scripts_admin.services import audit
+from scripts_admin.services.audit import Edge
 
 LAST_LINES = 20  # of each output of a script, in texts for people
 _Style = Callable[[str], str]
@@ -56,7 +60,9 @@ class Command(BaseCommand):
                 raise CommandError(
                     f"The argument {terminal.line(value)} is not UTF-8 text: write it again, in UTF-8."
                 )
-        return super().execute(*args, **options)
+        edge = Edge(Source.COMMAND, name=linux_accounts.who_types())
+        with audit.coming_from(edge):
+            return super().execute(*args, **options)
 
 
 def _is_text(value: str) -> bool:

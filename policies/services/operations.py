@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from django.core.exceptions import ObjectDoesNotExist, ValidationError
+from django.db import transaction
 
 from n2wbackup.lib import trouble
 from policies.domain.errors import RefusedError
@@ -21,7 +22,9 @@ from policies.services import runs
 from policies.services.entry import policies as entered
 from policies.services.watch import confirming
 from scripts_admin import permissions
+from scripts_admin.domain.audit import Action, Change, Kind
 from scripts_admin.models import User
+from scripts_admin.services import audit
 
 log = logging.getLogger(__name__)
 Row = TypeVar("Row", Policy, Run)
@@ -77,7 +80,13 @@ def cancel(found: Iterable[Run], *, by: Actor) -> list[Result]:
     """Cancel each run. What is frozen is thawed first, and complete gets 0."""
 
     def stop(run: Run) -> Result:
-        runs.cancel(run, by=by.name)
+        with transaction.atomic():
+            state = run.state
+            runs.cancel(run, by=by.name)
+            if run.cancelled_by == by.name:
+                of = audit.subject(Kind.RUN, run, run.label)
+                change = Change("state", state, "cancelled")
+                audit.record(Action.CANCELLED, of, [change])
         if run.cancelled_by != by.name:
             return Result(run, refusal=f"Run {run.pk} was already cancelled by {run.cancelled_by}.")
         return Result(run, _cancelled(run.state), run=run)
@@ -147,7 +156,8 @@ def _one(
         refusal = f"{name}: {by.name} is not allowed to do this. Ask the owner or a superuser."
         return Result(row, refusal=refusal)
     try:
-        return act(row)
+        with audit.done_by(by.person):
+            return act(row)
     except RefusedError as error:
         refusal = str(error)
     except ValidationError as error:

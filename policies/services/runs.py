@@ -23,6 +23,7 @@ from policies.domain.runs.trigger import Trigger
 from policies.domain.runs.verdict import Consistency
 from policies.domain.schedules.reckoning import Span
 from policies.models import DailyCount, Policy, Run, RunEvent, RunSnapshot, WindowLease
+from policies.services import deeds
 from policies.services.alarms import raising
 from policies.services.servers import heart
 from scripts_admin.domain.phases import Outcome, Phase
@@ -63,6 +64,7 @@ def start(
         with transaction.atomic():
             run.save(force_insert=True)
             record(run, f"queued ({trigger})", at=now)
+            deeds.wanted(run, policy)
             broker.on_commit(broker.FREEZE, run.pk)
     except IntegrityError:
         return _refuse(run)

@@ -3,10 +3,12 @@
 from typing import TYPE_CHECKING
 
 from django.contrib import admin
+from django.db import models
 from django.http import HttpRequest
 
 from scripts_admin import permissions
 from scripts_admin.models import Folder, FolderQuerySet, FormerFolder, User
+from scripts_admin.services import folders
 
 if TYPE_CHECKING:
     _FolderAdmin = admin.ModelAdmin[Folder]
@@ -54,6 +56,17 @@ class FormerFolderAdmin(_FormerAdmin):
     def has_delete_permission(self, request: HttpRequest, obj: FormerFolder | None = None) -> bool:
         """Only once its files are set aside: until then the line keeps them from a new user of the name."""
         return permissions.may_manage_people(request.user) and (obj is None or obj.is_set_aside)
+
+    def delete_model(self, request: HttpRequest, obj: FormerFolder) -> None:  # noqa: ARG002 - Django's signature
+        folders.forget(obj)
+
+    def delete_queryset(
+        self,
+        request: HttpRequest,  # noqa: ARG002 - Django's signature
+        queryset: models.QuerySet[FormerFolder],
+    ) -> None:
+        for each in queryset:
+            folders.forget(each)
 
     def has_add_permission(self, request: HttpRequest) -> bool:  # noqa: ARG002 - Django's signature
         return False

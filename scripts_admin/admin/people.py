@@ -12,7 +12,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 
 from scripts_admin import permissions
-from scripts_admin.forms import NewUserForm, UserForm
+from scripts_admin.forms import NewUserForm, PasswordForm, UserForm
 from scripts_admin.models import User
 from scripts_admin.services import users
 
@@ -60,6 +60,7 @@ class PeopleAdmin(OnlySuperusers, _UserAdmin):
 
     form = UserForm
     add_form = NewUserForm
+    change_password_form = PasswordForm
     list_display = ("username", "email", "is_superuser", "is_staff", "is_active")
     fieldsets = (
         (None, {"fields": ("username", "password")}),
@@ -103,6 +104,11 @@ class PeopleAdmin(OnlySuperusers, _UserAdmin):
     ) -> None:
         users.save(obj)
 
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:  # noqa: ANN401, FBT001 - Django's signature
+        """Save groups and permissions, and enter what changed in the audit."""
+        with users.rights_changed(form.instance):
+            super().save_related(request, form, formsets, change)
+
     def delete_model(self, request: HttpRequest, obj: User) -> None:  # noqa: ARG002 - Django's signature
         users.delete(obj)
 
@@ -145,6 +151,21 @@ admin.site.unregister(Group)
 
 @admin.register(Group)
 class GroupsAdmin(OnlySuperusers, GroupAdmin):
+    def save_model(self, request: HttpRequest, obj: Group, form: Any, change: bool) -> None:  # noqa: ANN401, ARG002, FBT001 - Django's signature
+        users.save_group(obj)
+
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:  # noqa: ANN401, FBT001 - Django's signature
+        """Save the group's permissions, and enter what changed in the audit."""
+        with users.rights_changed(form.instance):
+            super().save_related(request, form, formsets, change)
+
+    def delete_model(self, request: HttpRequest, obj: Group) -> None:  # noqa: ARG002 - Django's signature
+        users.delete_group(obj)
+
+    def delete_queryset(self, request: HttpRequest, queryset: models.QuerySet[Group]) -> None:  # noqa: ARG002
+        for each in queryset:
+            users.delete_group(each)
+
     def formfield_for_manytomany(
         self,
         db_field: Any,  # noqa: ANN401 - as Django declares it

@@ -13,9 +13,11 @@ from django.db import transaction
 from n2wbackup.lib import clock
 from scripts_admin import linux_accounts, permissions
 from scripts_admin.domain import names
+from scripts_admin.domain.audit import Action, Change, Kind
 from scripts_admin.folders import storage
 from scripts_admin.linux_accounts import AccountError
 from scripts_admin.models import ROOT, Folder, FormerFolder, User
+from scripts_admin.services import audit
 
 log = logging.getLogger(__name__)
 
@@ -58,6 +60,7 @@ def of(user: User) -> Folder:
     folder, made = Folder.objects.get_or_create(name=user.username, owner=user)
     if made:
         permissions.grant(user, folder)
+        audit.record(Action.CREATED, audit.subject(Kind.FOLDER, folder, folder.name))
     return folder
 
 
@@ -83,8 +86,20 @@ def retire(folder: Folder) -> None:
     former = FormerFolder.objects.create(
         name=folder.name, deleted_at=clock.now(), linux_uid=linux_accounts.uid_of(folder.name)
     )
+    audit.record(Action.DELETED, audit.subject(Kind.FOLDER, folder, folder.name))
     transaction.on_commit(partial(_retired, folder, former.pk))
     Folder.objects.filter(pk=folder.pk).delete()
+
+
+@transaction.atomic
+def forget(former: FormerFolder) -> None:
+    """Delete the line about a deleted user's folder; the files stay where they are."""
+    audit.record(
+        Action.DELETED,
+        audit.subject(Kind.FOLDER, former, former.name),
+        [Change("place", former.place, "")],
+    )
+    FormerFolder.objects.filter(pk=former.pk).delete()
 
 
 def _retired(folder: Folder, former: int) -> None:

@@ -10,7 +10,10 @@ from django.db import transaction
 
 from n2wbackup.lib import clock
 from scripts_admin.domain import brake
+from scripts_admin.domain.audit import Action, Kind
 from scripts_admin.models import FailedLogins, User
+from scripts_admin.services import audit
+from scripts_admin.services.audit import Subject
 
 log = logging.getLogger(__name__)
 
@@ -36,10 +39,22 @@ def begin(name: str, address: str) -> int:
     return wait
 
 
+@transaction.atomic
 def succeeded(name: str, address: str) -> None:
-    """Forget the failures of this name from this address."""
+    """Forget the failures of this name from this address, and enter the login in the audit."""
     key, _ = next(_counters(name, address))
     FailedLogins.objects.filter(key=key).delete()
+    person = User.objects.filter(username=name).first()
+    if person is not None:
+        audit.record(Action.LOGGED_IN, audit.of_user(person), person=person)
+
+
+def refused(name: str, address: str, reason: str) -> None:
+    """Log a failed login, and enter it in the audit. The brake bounds how many there can be."""
+    note_failure(name, address, reason)
+    known = User.objects.filter(username=name).first()
+    of = audit.of_user(known) if known else Subject(Kind.USER, audit.NOBODY)
+    audit.record(Action.LOGIN_REFUSED, of, name=audit.NOBODY, reason=reason)
 
 
 def note_failure(name: str, address: str, reason: str) -> None:

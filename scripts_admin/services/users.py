@@ -1,17 +1,32 @@
 """Users: created with their folder, never renamed, deleted only when they no longer own anything."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+from django.contrib.auth.models import Group, Permission
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxLengthValidator, validate_email
 from django.db import transaction
-from django.db.models import ProtectedError
+from django.db.models import ProtectedError, QuerySet
 
+from scripts_admin import permissions
+from scripts_admin.domain import audit as words
+from scripts_admin.domain.audit import SECRET, Action, Change, Kind
 from scripts_admin.folders import storage
 from scripts_admin.models import Folder, User
-from scripts_admin.services import folders
+from scripts_admin.services import audit, folders
 
 _EMAIL_CHARACTERS = 254  # RFC 3696
+# What the audit shows of a user: the words, and the columns.
+_SHOWN = {
+    "email": "email",
+    "first name": "first_name",
+    "last name": "last_name",
+    "active": "is_active",
+    "staff": "is_staff",
+    "superuser": "is_superuser",
+}
 
 
 class UserInUseError(Exception):
@@ -49,8 +64,86 @@ def check(user: User) -> None:
 def enter(user: User) -> Folder:
     """Save the user and the row of their folder; return the folder. On ValidationError nothing is saved."""
     check(user)
+    before = User.objects.filter(pk=user.pk).first() if user.pk else None
     user.save()
+    _enter(user, before)
     return folders.of(user)
+
+
+def _enter(user: User, before: User | None) -> None:
+    changes = words.difference(_facts(before) if before else {}, _facts(user))
+    if (before.password if before else "") != user.password and user.has_usable_password():
+        changes.append(Change("password", "", SECRET))
+    elif before is not None and before.password != user.password:
+        changes.append(Change("password", SECRET, ""))
+    if before is None or changes:
+        action = Action.CHANGED if before else Action.CREATED
+        audit.record(action, audit.of_user(user), changes)
+
+
+def _facts(user: User) -> dict[str, object]:
+    return {name: getattr(user, column) for name, column in _SHOWN.items()}
+
+
+@transaction.atomic
+def change_password(user: User) -> None:
+    """Save the password that the form has set on the user."""
+    before = User.objects.get(pk=user.pk)
+    user.save(update_fields=["password"])
+    _enter(user, before)
+
+
+@contextmanager
+def rights_changed(whose: User | Group) -> Iterator[None]:
+    """Enter what the block changes in a user's groups and permissions, or in a group's permissions."""
+    with transaction.atomic():
+        before = _rights(whose)
+        yield
+        changes = words.difference(before, _rights(whose))
+        if changes and isinstance(whose, User):
+            audit.record(Action.CHANGED, audit.of_user(whose), changes)
+        elif changes:
+            audit.record(Action.CHANGED, audit.subject(Kind.GROUP, whose, str(whose)), changes)
+
+
+def _rights(whose: User | Group) -> dict[str, object]:
+    if isinstance(whose, Group):
+        return {"rights": _names(whose.permissions.all())}
+    groups = whose.groups.order_by("name").values_list("name", flat=True)
+    return {"groups": list(groups), "rights": _names(whose.user_permissions.all())}
+
+
+def _names(rows: QuerySet[Permission]) -> list[str]:
+    pairs = rows.order_by("content_type__app_label", "codename")
+    return [
+        f"{app}.{name}" for app, name in pairs.values_list("content_type__app_label", "codename")
+    ]
+
+
+@transaction.atomic
+def save_group(group: Group) -> None:
+    """Save a group; its permissions are saved by whoever is within `rights_changed`."""
+    before = Group.objects.filter(pk=group.pk).first() if group.pk else None
+    group.save()
+    changes = words.difference({"name": before.name} if before else {}, {"name": group.name})
+    if changes:
+        action = Action.CHANGED if before else Action.CREATED
+        audit.record(action, audit.subject(Kind.GROUP, group, group.name), changes)
+
+
+@transaction.atomic
+def delete_group(group: Group) -> None:
+    """Delete a group; its users lose the permissions that they had through it."""
+    changes = words.difference(_rights(group), {})
+    audit.record(Action.DELETED, audit.subject(Kind.GROUP, group, group.name), changes)
+    Group.objects.filter(pk=group.pk).delete()
+
+
+@transaction.atomic
+def give_server_role(user: User, *, given: bool) -> None:
+    """Give the user the permission to use the server's own AWS role, or remove it."""
+    with rights_changed(user):
+        permissions.set_server_role(user, given=given)
 
 
 def make_folder(folder: Folder) -> Path:
@@ -93,6 +186,7 @@ def delete(user: User) -> None:
 
 def _delete(user: User) -> None:
     key = user.pk
+    audit.record(Action.DELETED, audit.of_user(user))  # before: then its references become NULL
     try:
         for folder in Folder.objects.filter(owner=user):
             folders.retire(folder)

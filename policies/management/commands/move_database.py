@@ -14,6 +14,9 @@ from n2wbackup.settings import database
 from policies.domain.runs.sequence import State
 from policies.management import output
 from policies.models import Run
+from scripts_admin.domain.audit import Action, Kind
+from scripts_admin.services import audit
+from scripts_admin.services.audit import Subject
 
 
 class Command(output.Command):
@@ -38,7 +41,7 @@ class Command(output.Command):
         _refuse_while_in_use()
         target = _database(_url(options["to"]))
         try:
-            counts = moving.move(target)
+            counts = moving.move(target, _enter)
         except moving.MovingError as error:
             raise CommandError(f"{error} Nothing was changed.") from error
         if options["json"]:
@@ -51,6 +54,10 @@ class Command(output.Command):
             f"{sum(counts.values())} rows were copied. Set DATABASE_URL to the new database and start the "
             "server. The old database was not changed: remove it when you no longer need it."
         )
+
+
+def _enter(alias: str) -> None:
+    audit.record(Action.MOVED, Subject(Kind.DATABASE, "the database"), using=alias)
 
 
 def _url(given: str) -> str:

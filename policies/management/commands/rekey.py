@@ -9,6 +9,9 @@ from django.db import transaction
 
 from n2wbackup.lib import encrypted
 from policies.management import output
+from scripts_admin.domain.audit import Action, Change, Kind
+from scripts_admin.services import audit
+from scripts_admin.services.audit import Subject
 
 
 class Command(output.Command):
@@ -29,6 +32,8 @@ class Command(output.Command):
                 for field in encrypted.fields():
                     name = f"{field.model._meta.label}.{field.name}"
                     counts[name] = encrypted.rekey(field.model, field.name)
+                rows = Change("rows", "", str(sum(counts.values())))
+                audit.record(Action.REKEYED, Subject(Kind.DATABASE, "the database"), [rows])
         except encrypted.DecryptionError as error:
             raise CommandError(f"{error} Nothing was changed.") from error
         if options["json"]:

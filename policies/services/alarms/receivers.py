@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from django.core.exceptions import ValidationError
+from django.db import transaction
 from django.db.models import Q
 
 from n2wbackup.lib.encrypted import DecryptionError
@@ -16,7 +17,9 @@ from policies.domain.alarms.messages import AlarmKind
 from policies.domain.errors import InputError
 from policies.models import Alarm, AlarmReceivers, Policy
 from policies.selectors import labels
+from scripts_admin.domain.audit import SECRET, Action, Change, Kind
 from scripts_admin.models import User
+from scripts_admin.services import audit
 
 NOBODY = "none"  # the input that removes all URLs
 _TRIAL_SECONDS = 30.0
@@ -72,8 +75,17 @@ def save(found: AlarmReceivers, entered: Mapping[str, str]) -> list[str]:
         for name in changed:
             setattr(found, name, wanted[name])
         found.has_ping = bool(wanted.get("ping_url", found.has_ping))
-        found.save(update_fields=[*changed, "has_ping"] if found.pk else None)
+        with transaction.atomic():
+            found.save(update_fields=[*changed, "has_ping"] if found.pk else None)
+            _enter(
+                found, [Change(name, "", SECRET if wanted[name] else NOBODY) for name in changed]
+            )
     return changed
+
+
+def _enter(found: AlarmReceivers, changes: list[Change]) -> None:
+    owner = found.policy.owner_id if found.policy else found.user_id
+    audit.record(Action.CHANGED, audit.subject(Kind.RECEIVERS, found, str(found), owner), changes)
 
 
 def shown(found: AlarmReceivers) -> list[str]:

@@ -31,7 +31,7 @@ from policies.services.document.references import (
 from policies.services.entry import accounts, policies, schedules
 from scripts_admin import permissions
 from scripts_admin.models import Folder, User
-from scripts_admin.services import folders, users
+from scripts_admin.services import audit, folders, users
 
 ENROLMENT = "enrolment"
 CREATED, CHANGED, UNCHANGED = "created", "changed", "unchanged"
@@ -69,7 +69,8 @@ def apply(text: str, environment: Mapping[str, str], *, dry_run: bool = False) -
     application.read_alarm_urls((*wanted.users, *wanted.policies))
     try:
         with transaction.atomic():
-            changes = application.run(wanted)
+            with audit.together():
+                changes = application.run(wanted)
             if application.mistakes:
                 raise MistakesError(application.mistakes)
             if dry_run:
@@ -211,7 +212,7 @@ class _Application:
         given = entry.values.get("server_role")
         if given is None or given == permissions.has_server_role(row):
             return False
-        permissions.set_server_role(row, given=given)
+        users.give_server_role(row, given=given)
         return True
 
     def _account(self, entry: Entry) -> Change | None:

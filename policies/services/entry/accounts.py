@@ -10,8 +10,9 @@ from n2wbackup.lib.encrypted import DecryptionError
 from policies.domain import identifiers
 from policies.domain.errors import RefusedError
 from policies.models import Account, Run
-from policies.services.entry import chosen
+from policies.services.entry import audited, chosen
 from scripts_admin import permissions
+from scripts_admin.domain.audit import Action
 
 # The columns that people enter; only the server writes the others.
 COLUMNS = (
@@ -46,6 +47,7 @@ def save(account: Account) -> None:
     with transaction.atomic():
         account.external_id = _external_id(account)  # this also locks the row
         check(account)
+        before = audited.account(account.pk)
         if account.auth != Account.Auth.KEYS:
             account.secret_access_key = ""
         if account.pk:
@@ -54,6 +56,7 @@ def save(account: Account) -> None:
         else:
             account.save()
         chosen.follow(account)
+        audited.enter_account(account, before)
 
 
 def _external_id(account: Account) -> str:
@@ -72,6 +75,7 @@ def delete(account: Account) -> None:
         reason = why_not_deleted(account)
         if reason:
             raise RefusedError(reason)
+        audited.enter(Action.DELETED, account)
         Account.objects.filter(pk=account.pk).delete()
 
 

@@ -13,8 +13,10 @@ from policies.domain.document import fields
 from policies.domain.errors import RefusedError
 from policies.models import Account, Policy, PolicyTarget, Run, Schedule
 from policies.services.due import ticking
+from policies.services.entry import audited
 from scripts_admin import permissions
 from scripts_admin.domain import names
+from scripts_admin.domain.audit import Action
 from scripts_admin.services import folders
 
 LEFT_FOR_FIRING_SECONDS = 10
@@ -73,6 +75,7 @@ def save(policy: Policy, schedules: Collection[Schedule] | None = None) -> None:
     """
     with transaction.atomic():
         new = not policy.pk
+        before = audited.policy(policy.pk)
         if new:
             check(policy)
             policy.folder = folders.of(policy.owner)
@@ -87,6 +90,7 @@ def save(policy: Policy, schedules: Collection[Schedule] | None = None) -> None:
                 policy.save(update_fields=COLUMNS)
             if schedules is not None:
                 policy.schedules.set(schedules)
+        audited.enter_policy(policy, before)
 
 
 def switch(policy: Policy, *, on: bool) -> None:
@@ -140,6 +144,7 @@ def replace_targets(policy: Policy, targets: Sequence[PolicyTarget]) -> bool:
             )
             for target in entered
         )
+        audited.enter_targets(policy, present, [*enrolled.values(), *entered])
     return True
 
 
@@ -199,6 +204,7 @@ def delete(policy: Policy) -> None:
         reason = why_not_deleted(policy)
         if reason:
             raise RefusedError(reason)
+        audited.enter(Action.DELETED, policy)
         Policy.objects.filter(pk=policy.pk).delete()
 
 

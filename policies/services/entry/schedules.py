@@ -11,6 +11,8 @@ from policies.domain.schedules import disabled, schedule
 from policies.domain.schedules.schedule import LIMITS, Unit
 from policies.models import Policy, Schedule
 from policies.services.due import rules, ticking
+from policies.services.entry import audited
+from scripts_admin.domain.audit import Action
 
 # The columns that people enter.
 COLUMNS = (
@@ -59,8 +61,10 @@ def save(row: Schedule) -> None:
         check(row)
         row.cron = " ".join(row.cron.split())
         row.disabled = [str(time) for time in dict.fromkeys(_disabled(row.disabled))]
+        before = audited.schedule(row.pk)
         with ticking.replanned(_followers(row)):
             row.save()
+        audited.enter_schedule(row, before)
 
 
 def delete(row: Schedule) -> None:
@@ -70,6 +74,7 @@ def delete(row: Schedule) -> None:
         reason = why_not_deleted(row)
         if reason:
             raise RefusedError(reason)
+        audited.enter(Action.DELETED, row)
         Schedule.objects.filter(pk=row.pk).delete()
 
 

@@ -29,6 +29,7 @@ from policies.models import (
     RunSnapshot,
     RunTarget,
 )
+from scripts_admin.models import AuditEntry
 
 log = logging.getLogger(__name__)
 
@@ -112,6 +113,10 @@ def _alarms(before: datetime) -> int:
     return _delete_rows(gone.order_by("created_at"))
 
 
+def _audit(before: datetime) -> int:
+    return _delete_rows(AuditEntry.objects.filter(at__lt=before).order_by("at"))
+
+
 def _sessions(before: datetime) -> int:
     """Delete the sessions that have expired."""
     return _delete_rows(Session.objects.filter(expire_date__lt=before).order_by("expire_date"))
@@ -134,4 +139,5 @@ _KINDS: Mapping[str, Callable[[datetime], int]] = {
     "runs": _runs,
     "counts": _counts,
     "alarms": _alarms,
+    "audit": _audit,
 }

@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 from django.conf import settings
+from django.db import transaction
 
 from n2wbackup.lib import clock, home
 from n2wbackup.lib.cas import compare_and_set
@@ -10,6 +11,9 @@ from policies.domain.errors import RefusedError
 from policies.models import Server
 from policies.selectors import servers
 from policies.services.servers import heart
+from scripts_admin.domain.audit import Action, Kind
+from scripts_admin.services import audit
+from scripts_admin.services.audit import Subject
 
 
 def check() -> None:
@@ -34,9 +38,11 @@ def remove(key: str) -> Server:
     now = clock.now()
     expected = {"heartbeat_at": server.heartbeat_at}
     same = Server.objects.filter(pk=key)
-    if not compare_and_set(same, expected, removed_at=now, gone_at=server.gone_at or now):
-        message = f"Server {server} has just come back: it was not removed."
-        raise RefusedError(message)
+    with transaction.atomic():
+        if not compare_and_set(same, expected, removed_at=now, gone_at=server.gone_at or now):
+            message = f"Server {server} has just come back: it was not removed."
+            raise RefusedError(message)
+        audit.record(Action.REMOVED, Subject(Kind.SERVER, server.host, server.pk))
     return server
 
 

@@ -9,7 +9,9 @@ from policies.domain.runs.sequence import Event, State
 from policies.models import Policy, Run
 from policies.services import runs
 from policies.services.window import entering
+from scripts_admin.domain.audit import Action, Change, Kind
 from scripts_admin.guard import spool
+from scripts_admin.services import audit
 
 _CHANGED = "{} changed at the same moment: look at it, and confirm again if necessary."
 
@@ -24,7 +26,7 @@ def confirm(policy: Policy, *, by: str) -> None:
         raise RefusedError(message)
     text = f"{by} confirmed that it is thawed"
     if thawing is not None:
-        _confirm_run(thawing, text)
+        _confirm_run(policy, thawing, text)
         # Once the leases are released, after must not run again, so the record must no longer be open. If another
         # server has it, that one settles it as soon as it sees the row.
         if runs.is_here(thawing):
@@ -40,14 +42,24 @@ def confirm(policy: Policy, *, by: str) -> None:
             done = marked.exists() and runs.unmark(last, f"{text}.", now)
             if done:
                 runs.record(last, text, at=now)
+        if done:
+            _enter(policy)
     if not done:
         raise RefusedError(_CHANGED.format(f"{policy.owner}/{policy}"))
 
 
 @transaction.atomic
-def _confirm_run(run: Run, text: str) -> None:
+def _confirm_run(policy: Policy, run: Run, text: str) -> None:
     was_frozen = run.state == State.FROZEN
     if not runs.apply(run, Event.CONFIRMED, text, thaw_next_at=None, server_gone_at=None):
         raise RefusedError(_CHANGED.format(f"Run {run.pk}"))
     if was_frozen:
         entering.lost_shots(run)
+    _enter(policy)
+
+
+def _enter(policy: Policy) -> None:
+    since = policy.may_be_frozen_since
+    changes = [Change("may be frozen since", since.isoformat(), "")] if since else []
+    of = audit.subject(Kind.POLICY, policy, policy.label)
+    audit.record(Action.CONFIRMED_THAW, of, changes)

@@ -28,12 +28,13 @@ from policies.selectors.runs import whole
 from policies.services import runs
 from policies.services.retention import ages
 from scripts_admin.domain.phases import Outcome, Phase
+from scripts_admin.models import AuditEntry
 from tests import factories
 from tests.policies.services.backup import Backup
 
 pytestmark = pytest.mark.django_db
 
-DAYS = {"outputs": 90, "events": 400, "runs": 400, "counts": 1100, "alarms": 90}
+DAYS = {"outputs": 90, "events": 400, "runs": 400, "counts": 1100, "audit": 400, "alarms": 90}
 
 
 @pytest.fixture(autouse=True)
@@ -195,6 +196,15 @@ def test_a_description_goes_with_the_last_run_that_refers_to_it() -> None:
     assert left(ages.tick()) == {"descriptions": 1}
     assert list(Description.objects.all()) == [kept]
     assert not Description.objects.filter(pk=gone.pk).exists()
+
+
+def test_old_entries_of_the_audit_go() -> None:
+    factories.alice()
+    for days in (401, 399):
+        AuditEntry.objects.create(at=ago(days), name="alice", action="changed", kind="policy")
+
+    assert left(ages.tick()) == {"audit": 1}
+    assert AuditEntry.objects.get().at > ago(400)
 
 
 def test_sessions_go_when_they_have_expired() -> None:
