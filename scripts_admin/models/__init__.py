@@ -1,6 +1,6 @@
 """Users and their script folders in the database."""
 
-from scripts_admin.models.audit import AuditEntry, AuditQuerySet
+from scripts_admin.models.audit import AuditEntry
 from scripts_admin.models.failed_logins import FailedLogins
 from scripts_admin.models.folder import (
     ROOT,
@@ -15,7 +15,6 @@ from scripts_admin.models.user import User
 __all__ = [
     "ROOT",
     "AuditEntry",
-    "AuditQuerySet",
     "FailedLogins",
     "Folder",
     "FolderGroupPermission",

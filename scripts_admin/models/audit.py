@@ -1,18 +1,9 @@
 """Who did what, when and from where."""
 
-from typing import Self
-
 from django.conf import settings
 from django.db import models
 
 from n2wbackup.lib.sentences import SentenceField
-
-
-class AuditQuerySet(models.QuerySet["AuditEntry"]):
-    """Entries; which of them a person sees: `scripts_admin/selectors/audit.py`."""
-
-    def newest_first(self) -> Self:
-        return self.order_by("-pk")
 
 
 class AuditEntry(models.Model):
@@ -47,21 +38,19 @@ class AuditEntry(models.Model):
     changes = models.JSONField(default=list)  # [field, before, after]
     reason = SentenceField(blank=True)
 
-    objects = AuditQuerySet.as_manager()
-
     class Meta:
-        """One index for each way in, each with the newest last."""
+        """One index for each way in, by time."""
 
         default_permissions = ()
         verbose_name_plural = "audit entries"
         indexes = [
-            models.Index(fields=["at"], name="audit_by_age"),
-            models.Index(fields=["person", "id"], name="audit_of_person"),
-            models.Index(fields=["owner", "id"], name="audit_of_owner"),
-            models.Index(fields=["name", "id"], name="audit_by_name"),
-            models.Index(fields=["action", "id"], name="audit_by_action"),
-            models.Index(fields=["kind", "id"], name="audit_by_kind"),
-            models.Index(fields=["label", "id"], name="audit_by_label"),
+            models.Index(fields=["at", "id"], name="audit_by_age"),
+            models.Index(fields=["person", "at", "id"], name="audit_of_person"),
+            models.Index(fields=["owner", "at", "id"], name="audit_of_owner"),
+            models.Index(fields=["name", "at", "id"], name="audit_by_name"),
+            models.Index(fields=["action", "at", "id"], name="audit_by_action"),
+            models.Index(fields=["kind", "at", "id"], name="audit_by_kind"),
+            models.Index(fields=["label", "at", "id"], name="audit_by_label"),
         ]
 
     def __str__(self) -> str:
