@@ -265,9 +265,7 @@ def _settle_one(target: RunTarget, found: Sequence[Snapshot], now: datetime) -> 
     whole = {s.volume_id for s in own} == set(target.expected_volume_ids)
     if not own and waited:
         target.state = RunTarget.State.REFUSED
-        target.reason = (
-            "No answer of AWS to the call is known, and no snapshot has the run's tag: none was created."
-        )
+        target.reason = "No answer of AWS to the call is known, and no snapshot has the run's tag: none was created."
     elif whole or (own and waited):
         target.state = RunTarget.State.FIRED
         target.consistency = Consistency.CRASH
