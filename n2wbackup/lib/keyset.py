@@ -40,7 +40,7 @@ def page(
     """Return the page after a token, or the one before; without a token, or with one that is none, the first."""
     start, end = _key(rows.model, order, after), _key(rows.model, order, before)
     if start is None and end is not None:
-        found = list(_beyond(rows, _turned(order), end)[: size + 1])
+        found = _first(_beyond(rows, _turned(order), end), order, size + 1)
         shown = found[:size][::-1]
         if (
             len(shown) == size or not shown
@@ -48,13 +48,27 @@ def page(
             earlier = token(shown[0], order) if len(found) > size else ""
             return Page(shown, earlier, token(shown[-1], order) if shown else "")
         start = None
-    found = list(_beyond(rows, order, start)[: size + 1])
+    found = _first(_beyond(rows, order, start), order, size + 1)
     shown = found[:size]
     return Page(
         shown,
         token(shown[0], order) if shown and start is not None else "",
         token(shown[-1], order) if len(found) > size else "",
     )
+
+
+def _first(rows: models.QuerySet[Row], order: Sequence[str], size: int) -> list[Row]:
+    """Return the first rows.
+
+    Where the order is another table's, their keys come first: with all that is read of each row beside it, SQLite
+    reads and sorts the whole table.
+    """
+    if not any("__" in name for name in order):
+        return list(rows[:size])
+    keys = list(rows.values_list("pk", flat=True)[:size])
+    by_key = rows.order_by().filter(pk__in=keys) if keys else ()
+    found = {row.pk: row for row in by_key}
+    return [found[key] for key in keys if key in found]
 
 
 def batches(rows: models.QuerySet[Row], order: Sequence[str], size: int) -> Iterator[list[Row]]:

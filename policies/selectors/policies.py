@@ -13,6 +13,8 @@ from policies.selectors import runs
 from policies.selectors.runs import RunRow
 from scripts_admin.models import User
 
+BY_OWNER = ("owner__username", "name")  # as keyset takes it
+
 
 class PlannedTarget(NamedTuple):
     """A policy's target: an instance, or a volume by itself."""
@@ -80,7 +82,7 @@ def settings(policy: Policy) -> tuple[SettingRow, ...]:
 
 def listed(user: User) -> OwnedQuerySet[Policy]:
     """Return the policies that the user may see, by owner and name."""
-    return whole().visible_to(user).order_by("owner__username", "name")
+    return whole().visible_to(user).order_by(*BY_OWNER)
 
 
 def row(policy: Policy) -> PolicyRow:

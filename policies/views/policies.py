@@ -18,10 +18,11 @@ _TOLD_ABOVE = {"enabled", "retries.count", "retries.minutes"}
 @require_safe
 @login_required
 def listing(request: HttpRequest) -> HttpResponse:
-    page = visitor.page(request, policies.listed(visitor.person(request)), ON_A_PAGE)
+    listed = policies.listed(visitor.person(request))
+    page = visitor.part(request, listed, policies.BY_OWNER, ON_A_PAGE)
     rows = [
         (policies.row(each), outlook.of_policy(each, looked_at=outlook.LOOKED_AT_IN_A_LIST))
-        for each in page
+        for each in page.rows
     ]
     return render(request, "policies/policies.html", {"page": page, "policies": rows})
 

@@ -16,13 +16,14 @@ ON_A_PAGE = 25  # the page computes the next times of each
 @login_required
 def listing(request: HttpRequest) -> HttpResponse:
     """Show the schedules that the person may see, with their next times."""
-    page = visitor.page(request, schedules.listed(visitor.person(request)), ON_A_PAGE)
+    person = visitor.person(request)
+    page = visitor.part(request, schedules.listed(person), schedules.BY_OWNER, ON_A_PAGE)
     rows = [
         (
-            schedules.row(each),
+            row,
             outlook.in_words(each),
             outlook.of_schedule(each, looked_at=outlook.LOOKED_AT_IN_A_LIST),
         )
-        for each in page
+        for row, each in zip(schedules.rows(page.rows, person), page.rows, strict=True)
     ]
     return render(request, "policies/schedules.html", {"page": page, "schedules": rows})

@@ -11,6 +11,7 @@ from pytest_django import DjangoAssertNumQueries
 from policies.domain.runs.sequence import State
 from policies.domain.runs.trigger import Trigger
 from policies.models import Policy, PolicyTarget, Run
+from policies.selectors import schedules as schedule_rows
 from policies.services.entry import policies
 from policies.views import policies as policy_pages
 from policies.views import schedules as schedule_pages
@@ -21,9 +22,9 @@ from tests.policies.views import admin_forms, page
 pytestmark = pytest.mark.django_db
 NOON = datetime(2026, 11, 26, 12, tzinfo=UTC)  # a Thursday
 PATHS = ["/policies/", "/policies/alice/policy1/", "/schedules/"]
-QUERIES_OF_A_LIST = 6  # session, person, how many, policies, targets, schedules
+QUERIES_OF_A_LIST = 6  # session, person, keys, policies, targets, schedules
 QUERIES_OF_A_POLICY = 6  # session, person, policy, targets, schedules, runs
-QUERIES_OF_SCHEDULES = 5  # session, person, how many, schedules, policies
+QUERIES_OF_SCHEDULES = 6  # session, person, keys, schedules, how many policies, policies
 
 
 @pytest.fixture(autouse=True)
@@ -211,11 +212,29 @@ def test_a_long_list_has_pages_and_each_row_stands_on_one(
     monkeypatch.setattr(schedule_pages, "ON_A_PAGE", 1)
     client = page.client_of(night.owner)
 
-    first, second = (page.read(client, f"/policies/?page={n}") for n in (1, 2))
+    first = page.read(client, "/policies/")
+    second = page.read(client, f"/policies/{first.links[-1]}")
     assert "policy1" in first.text
     assert "policy2" not in first.text
     assert "policy2" in second.text
-    assert "?page=2" in first.links
-    assert "alice/weekly" in page.read(client, "/schedules/?page=2").text
-    assert "policy2" in page.read(client, "/policies/?page=1000").text
-    assert "policy1" in page.read(client, "/policies/?page=x").text
+    assert "policy1" not in second.text
+    assert "policy1" in page.read(client, f"/policies/{second.links[-1]}").text
+    more = page.read(client, "/schedules/").links[-1]
+    assert "alice/weekly" in page.read(client, f"/schedules/{more}").text
+    assert "policy1" in page.read(client, "/policies/?after=x").text
+
+
+def test_of_many_followers_a_schedule_names_the_first(
+    night: Policy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nightly = night.schedules.get(name="nightly")
+    for number in range(3):
+        more = Policy(owner=night.owner, account=night.account, name=f"follower{number}")
+        policies.save(more, [nightly])
+    monkeypatch.setattr(schedule_rows, "FOLLOWERS", 2)
+
+    seen = page.read(page.client_of(night.owner), "/schedules/").text
+
+    assert "follower0" in seen
+    assert "follower2" not in seen
+    assert "and 2 more" in seen
