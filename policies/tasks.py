@@ -12,7 +12,7 @@ from policies.services.coverage import refreshing
 from policies.services.due import hints, replanning, retrying, ticking
 from policies.services.following import completing as complete_service
 from policies.services.following import polling, reconciling, tagging
-from policies.services.retention import ages
+from policies.services.retention import ages, sums
 from policies.services.servers import turns
 from policies.services.window import keeping
 
@@ -61,8 +61,8 @@ def reconcile() -> None:
 
 @shared_task(name="policies.tasks.delete_old")
 def delete_old() -> None:
-    """Delete the rows that are too old."""
-    ages.tick()
+    """Sum the days that are over, and delete the rows that are too old."""
+    each.turn(sums.tick, ages.tick)
 
 
 @shared_task(name="policies.tasks.look")

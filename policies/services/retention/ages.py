@@ -20,6 +20,7 @@ from policies.models import (
     Alarm,
     AlarmDelivery,
     DailyCount,
+    DailySum,
     Description,
     OutputChunk,
     PhaseResult,
@@ -45,6 +46,7 @@ def tick() -> Mapping[str, int]:
     now = clock.now()
     deleted = {kind: _delete(delete, _before(now, kind)) for kind, delete in _KINDS.items()}
     deleted["descriptions"] = _delete(_descriptions, _before(now, "runs"))
+    deleted["sums"] = _delete(_sums, _before(now, "counts"))
     deleted["sessions"] = _delete(_sessions, now)
     told = {kind: count for kind, count in deleted.items() if count}
     if told:
@@ -101,6 +103,10 @@ def _descriptions(before: datetime) -> int:
 def _counts(before: datetime) -> int:
     old = DailyCount.objects.filter(day__lt=before.date()).order_by("day")
     return _delete_rows(old)
+
+
+def _sums(before: datetime) -> int:
+    return _delete_rows(DailySum.objects.filter(day__lt=before.date()).order_by("day"))
 
 
 def _alarms(before: datetime) -> int:

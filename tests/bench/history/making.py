@@ -59,5 +59,6 @@ STEPS: dict[str, Callable[[World], None]] = {
     "events": runs.events,
     "latest results": runs.latest,
     "daily counts": runs.counts,
+    "daily sums": runs.sums,
     "alarms": runs.alarms,
 }

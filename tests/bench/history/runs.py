@@ -6,6 +6,7 @@ from policies.models import (
     Alarm,
     AlarmDelivery,
     DailyCount,
+    DailySum,
     PhaseResult,
     Policy,
     Run,
@@ -181,6 +182,24 @@ def counts(world: World) -> None:
         state="state",
         runs="runs",
     )
+
+
+def sums(world: World) -> None:
+    """Sum the days that are over, by owner and of all, as the server does each day."""
+    today = world.dialect.day(world.ago("0"))
+    counts = (
+        f"{DailyCount._meta.db_table} AS c JOIN {Policy._meta.db_table} AS p ON p.id = c.policy_id "
+        f"WHERE c.day < {today}"
+    )
+    columns = {"day": "day", "state": "state", "runs": "runs"}
+    for owner, by in (("NULL", ""), ("p.owner_id", ", p.owner_id")):
+        world.insert(
+            DailySum,
+            f"(SELECT {owner} AS owner_id, c.day, c.state, sum(c.runs) AS runs FROM {counts} "  # noqa: S608 - as above
+            f"GROUP BY c.day, c.state{by}) AS s",
+            owner_id="CAST(owner_id AS bigint)",
+            **columns,
+        )
 
 
 def alarms(world: World) -> None:

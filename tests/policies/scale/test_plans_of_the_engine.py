@@ -5,14 +5,17 @@ from collections.abc import Callable
 import pytest
 
 from n2wbackup.lib import clock
-from policies.models import Server
+from policies.models import Policy, Server
+from policies.selectors import calendars
 from policies.services.alarms import delivering
 from policies.services.document import exporting
 from policies.services.due import hints, replanning, retrying, ticking
 from policies.services.following import polling, reconciling, tagging
-from policies.services.retention import ages
+from policies.services.retention import ages, sums
 from policies.services.servers import copies, heart
 from policies.services.watch import abandoned, adopting
+from scripts_admin.models import User
+from tests.bench.history.entered import BOSS
 from tests.bench.history.runs import ELSEWHERE
 from tests.ground import plans
 
@@ -38,6 +41,10 @@ TURNS: dict[str, Callable[[], object]] = {
     "servers": look_after,
     "copies": copies.enter,
     "ages": ages.tick,
+    "sums": sums.tick,
+    "calendar of a policy": lambda: calendars.of_policy(Policy.objects.get(pk=2)),
+    "calendar of an owner": lambda: calendars.of_visible(User.objects.get(username="user1")),
+    "calendar of all": lambda: calendars.of_visible(User.objects.get(username=BOSS)),
     "reconciling": reconciling.reconcile,
     "planning": replanning.replan,
     "exporting": exporting.export,
