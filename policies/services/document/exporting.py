@@ -3,6 +3,7 @@
 It has no secrets, and no values that the server itself made (external ids, learned account numbers).
 """
 
+from collections import defaultdict
 from collections.abc import Container, Iterable
 from typing import Any
 
@@ -34,14 +35,7 @@ def export() -> str:
             )
         ],
         "schedules": [_schedule(row) for row in _owned(Schedule.objects.all())],
-        "policies": [
-            _policy(row)
-            for row in _owned(
-                Policy.objects.select_related("account")
-                .defer("account__secret_access_key")
-                .prefetch_related("targets", "schedules")
-            )
-        ],
+        "policies": _policies(),
     }
     return HEAD + layout.yaml({kind: rows for kind, rows in document.items() if rows})
 
@@ -94,15 +88,30 @@ def _disabled(line: str) -> Mapping:
     }
 
 
-def _policy(row: Policy) -> Mapping:
+def _policies() -> list[Mapping]:
+    """Return all policies. A row beside each, for names that many share, would be half of the time."""
+    owners = dict(User.objects.values_list("pk", "username"))
+    accounts = dict(Account.objects.values_list("pk", "name"))
+    schedules: defaultdict[int, list[str]] = defaultdict(list)
+    followed = Policy.schedules.through.objects.order_by()
+    for policy, name in followed.values_list("policy", "schedule__name"):
+        schedules[policy].append(name)
+    rows = Policy.objects.order_by("owner__username", "name").prefetch_related("targets")
+    return [
+        _policy(row, owners[row.owner_id], accounts[row.account_id], sorted(schedules[row.pk]))
+        for row in rows
+    ]
+
+
+def _policy(row: Policy, owner: str, account: str, schedules: list[str]) -> Mapping:
     said = fields.values(fields.POLICY, row)
     enabled, scripts = said.pop("enabled"), said.pop("scripts")
     return {
-        "owner": row.owner.username,
+        "owner": owner,
         "name": row.name,
-        "account": row.account.name,
+        "account": account,
         "enabled": enabled,
-        "schedules": sorted(schedule.name for schedule in row.schedules.all()),
+        "schedules": schedules,
         **said,
         "targets": [_target(target) for target in sorted(row.targets.all(), key=lambda t: t.pk)],
         "scripts": scripts,

@@ -5,7 +5,8 @@ them. So it is asked only how to write each different text, all in one call; how
 """
 
 import json
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from io import StringIO
 from typing import Any
 
@@ -13,12 +14,15 @@ from ruamel.yaml import YAML
 
 _STEP = "  "
 _NO_LINE_IS_FOLDED = 1 << 30
+# A name such as policy1, us-east-1 or i-0123. No word that YAML reads as something else has such a sign in it.
+_PLAIN = re.compile(r"[A-Za-z]+[-_0-9][-_A-Za-z0-9]*")
 
 
 def yaml(document: Mapping[str, Any]) -> str:
     """Return the document as YAML. Its keys are words of ours; values are texts, numbers, lists and mappings."""
-    texts = _written(sorted(set(_texts(document))))
-    return "".join(f"{line}\n" for line in _mapping(document, texts))
+    lines: list[str] = []
+    _Writing(_written(sorted(set(_texts(document)))), lines).mapping(document, "", "")
+    return "".join(f"{line}\n" for line in lines)
 
 
 def _texts(value: object) -> Iterator[str]:
@@ -34,36 +38,43 @@ def _texts(value: object) -> Iterator[str]:
 
 def _written(texts: list[str]) -> dict[str, str]:
     """Return each text as YAML writes it: plain, or quoted where it would be read as something else."""
-    one_line = [text for text in texts if text.isprintable()]
+    found = {text: text for text in texts if _PLAIN.fullmatch(text)}
+    one_line = [text for text in texts if text.isprintable() and text not in found]
     into, library = StringIO(), YAML(typ="safe", pure=True)
     library.width, library.default_flow_style = _NO_LINE_IS_FOLDED, False
     library.dump(one_line, into)
     lines = into.getvalue().splitlines() if one_line else []
-    found = {t: line.removeprefix("- ") for t, line in zip(one_line, lines, strict=True)}
+    found |= {t: line.removeprefix("- ") for t, line in zip(one_line, lines, strict=True)}
     # What JSON writes is YAML, too.
     return found | {text: json.dumps(text) for text in texts if text not in found}
 
 
-def _mapping(value: Mapping[str, Any], texts: Mapping[str, str]) -> Iterator[str]:
-    for key, one in value.items():
-        if isinstance(one, Mapping) and one:
-            yield f"{key}:"
-            yield from (f"{_STEP}{line}" for line in _mapping(one, texts))
-        elif isinstance(one, list | tuple) and one:
-            yield f"{key}:"
-            yield from _sequence(one, texts)
-        else:
-            yield f"{key}: {_scalar(one, texts)}"
+class _Writing:
+    def __init__(self, texts: Mapping[str, str], lines: list[str]) -> None:
+        self._texts, self._lines = texts, lines
 
+    def mapping(self, value: Mapping[str, Any], first: str, indent: str) -> None:
+        """Write a mapping; its first line begins with `first`, the others with `indent`."""
+        begin = first
+        for key, one in value.items():
+            if isinstance(one, dict) and one:
+                self._lines.append(f"{begin}{key}:")
+                self.mapping(one, indent + _STEP, indent + _STEP)
+            elif isinstance(one, list | tuple) and one:
+                self._lines.append(f"{begin}{key}:")
+                self._sequence(one, indent)
+            else:
+                self._lines.append(f"{begin}{key}: {self._scalar(one)}")
+            begin = indent
 
-def _sequence(value: list[Any] | tuple[Any, ...], texts: Mapping[str, str]) -> Iterator[str]:
-    for one in value:
-        lines = _mapping(one, texts) if isinstance(one, Mapping) else [_scalar(one, texts)]
-        for number, line in enumerate(lines):
-            yield f"{_STEP if number else '- '}{line}"
+    def _sequence(self, value: Sequence[Any], indent: str) -> None:
+        for one in value:
+            if isinstance(one, dict):
+                self.mapping(one, f"{indent}- ", indent + _STEP)
+            else:
+                self._lines.append(f"{indent}- {self._scalar(one)}")
 
-
-def _scalar(one: object, texts: Mapping[str, str]) -> str:
-    if isinstance(one, str):
-        return texts[one]
-    return json.dumps(one)  # true, false, null, a number, [] or {}
+    def _scalar(self, one: object) -> str:
+        if isinstance(one, str):
+            return self._texts[one]
+        return json.dumps(one)  # true, false, null, a number, [] or {}

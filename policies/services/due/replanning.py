@@ -6,9 +6,10 @@ from one moment to another move together, in commits so small that no other writ
 
 import logging
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime
-from itertools import islice
+
+from django.db import transaction
 
 from n2wbackup.lib import clock, each
 from policies.domain.schedules import reckoning
@@ -54,7 +55,7 @@ class _Plan:
         self._now = now
         self._schedules = Schedule.objects.in_bulk()
         self._following: dict[frozenset[Rule], datetime | None] = {}
-        self._moves: dict[tuple[datetime | None, datetime | None], list[int]] = defaultdict(list)
+        self._moves: dict[datetime | None, _Planned] = defaultdict(list)
 
     def add(self, schedules: _Schedules, policies: _Planned) -> bool:
         """Reckon for the policies that follow these schedules, unless others had the same rules."""
@@ -68,20 +69,21 @@ class _Plan:
         next_at = self._following[same]
         for pk, before in policies:
             if before != next_at:
-                self._moves[before, next_at].append(pk)
+                self._moves[next_at].append((pk, before))
         return True
 
     def enter(self) -> int:
         """Write what has changed, unless another process has changed it since; return how many."""
-        changed = 0
-        for (before, next_at), keys in self._moves.items():
-            for some in _in_parts(keys):
-                same = Policy.objects.filter(pk__in=some, enabled=True, next_run_at=before)
-                changed += same.update(next_run_at=next_at, planned_at=self._now)
-        return changed
+        return sum(
+            self._move(dict(policies[start : start + TOGETHER]), next_at)
+            for next_at, policies in self._moves.items()
+            for start in range(0, len(policies), TOGETHER)
+        )
 
-
-def _in_parts(keys: Sequence[int]) -> Iterator[list[int]]:
-    left = iter(keys)
-    while some := list(islice(left, TOGETHER)):
-        yield some
+    @transaction.atomic
+    def _move(self, seen: Mapping[int, datetime | None], next_at: datetime | None) -> int:
+        # What another process changes at this moment is left to it.
+        rows = Policy.objects.select_for_update(of=("self",), skip_locked=True)
+        found = rows.filter(pk__in=list(seen), enabled=True).values_list("pk", "next_run_at")
+        same = [pk for pk, before in found if before == seen[pk]]
+        return Policy.objects.filter(pk__in=same).update(next_run_at=next_at, planned_at=self._now)
