@@ -6,26 +6,33 @@ from typing import NamedTuple
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
+from django.db.models import Q
 
 from n2wbackup.lib import clock
 from policies.domain.document.fields import DEFAULTS
 from policies.domain.runs import sequence
+from policies.domain.runs.sequence import State
 from policies.models import Run, WindowLease
 from scripts_admin.domain.phases import Phase
 
+# A waiting run looks each ten seconds at the latest; one that has not looked for so long may never do.
+LOOKS_WITHIN = timedelta(seconds=30)
+_RESERVED, _LONGER = "has reserved", "has waited longer for"  # in the reason of a run that waits
+
 
 class Held(NamedTuple):
-    """A resource that another run holds."""
+    """A resource that another run holds, or has waited longer for."""
 
     resource: str  # region:id
     by: Run
+    is_taken: bool = True
 
 
 class Taken(NamedTuple):
     """The result of taking leases.
 
-    `waits_for`: none is taken, as another run holds this one. `beside`: all others are taken; a run of another
-    owner has held this one for too long, and the caller must not freeze it.
+    `waits_for`: none is taken, as another run holds this one or comes first. `beside`: all others are
+    taken; a run of another owner has held this one for too long, and the caller must not freeze it.
     """
 
     waits_for: Held | None = None
@@ -39,7 +46,7 @@ def take(run: Run, resources: Collection[str]) -> Taken:
     """
     wanted, now = set(resources), clock.now()
     held = _held(run, wanted)
-    waits_for = _first_that_counts(held, run, now)
+    waits_for = _first_that_counts(held, run, now) or _first_in_line(run, wanted, now)
     if waits_for is not None:
         return Taken(waits_for)
     free = sorted(wanted - {one.resource for one in held})
@@ -56,15 +63,17 @@ def take(run: Run, resources: Collection[str]) -> Taken:
 
 def holder(run: Run, resources: Collection[str], now: datetime) -> Held | None:
     """Return the resource that the run would have to wait for now; changes nothing."""
-    return _first_that_counts(_held(run, set(resources)), run, now)
+    wanted = set(resources)
+    return _first_that_counts(_held(run, wanted), run, now) or _first_in_line(run, wanted, now)
 
 
 def in_words(run: Run, held: Held) -> str:
     """Return what the run waits for; of another owner's run it says nothing but that."""
     resource = held.resource.partition(":")[2]
+    why = _RESERVED if held.is_taken else _LONGER
     if _is_of_the_same_owner(run, held.by):
-        return f"waits for run {held.by.pk} of {held.by.label}, which has reserved {resource}"
-    return f"waits for another owner's run, which has reserved {resource}"
+        return f"waits for run {held.by.pk} of {held.by.label}, which {why} {resource}"
+    return f"waits for another owner's run, which {why} {resource}"
 
 
 def beside_in_words(held: Held) -> str:
@@ -74,6 +83,27 @@ def beside_in_words(held: Held) -> str:
         f"server lets others wait ({settings.N2W_OTHERS_WAIT_MINUTES} min): this run goes on without before and after, "
         "because their application may be frozen, and may be thawed at any time."
     )
+
+
+def _first_in_line(run: Run, wanted: Collection[str], now: datetime) -> Held | None:
+    """Return a resource that another owner's run has waited longer for, and can take now.
+
+    A run that has waited for long looks seldom: without a line, an owner with many policies would always be faster.
+    Nobody stands in line for longer than the server's limit, whatever the runs before do.
+    """
+    since = run.waiting_since or now
+    if now - since >= timedelta(minutes=settings.N2W_OTHERS_WAIT_MINUTES):
+        return None
+    looks = Q(not_before__gt=now - LOOKS_WITHIN, not_before__lte=now + LOOKS_WITHIN)
+    for_a_lease = Q(waiting_for__contains=_RESERVED) | Q(waiting_for__contains=_LONGER)
+    before = Q(waiting_since__lt=since) | Q(waiting_since=since, pk__lt=run.pk)
+    waiting = Q(looks, state=State.QUEUED) | Q(state=State.PREPARING)
+    for other in Run.objects.filter(waiting, before, for_a_lease).order_by("waiting_since", "pk"):
+        theirs = set(other.waits_on.get("resources", ()))
+        shared = sorted(theirs & set(wanted))
+        if shared and not _is_of_the_same_owner(run, other) and not _held(other, theirs):
+            return Held(shared[0], other, is_taken=False)
+    return None
 
 
 def _held(run: Run, resources: Collection[str]) -> list[Held]:

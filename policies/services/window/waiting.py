@@ -1,5 +1,6 @@
 """Runs that have to wait. That costs nothing: no call to AWS, no change of state, no line of the history twice."""
 
+from collections.abc import Collection
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -22,9 +23,10 @@ def holds_back(run_id: UUID) -> bool:
     if run is None or run.policy is None:
         return False
     now = clock.now()
-    reason = _why(run, run.policy, now)
+    resources = _resources(run, run.policy)
+    reason = _why(run, resources, now)
     if reason:
-        _wait(run, reason, now + pause(run, now))
+        _wait(run, reason, now + pause(run, now), {**run.waits_on, "resources": resources})
     return bool(reason)
 
 
@@ -51,11 +53,16 @@ def defer(run: Run, reason: str, until: datetime, waits_on: dict[str, object]) -
         _tell(run)
 
 
-def _wait(run: Run, reason: str, until: datetime) -> None:
+def _wait(run: Run, reason: str, until: datetime, waits_on: dict[str, object]) -> None:
     """Let a queued run wait; its reason enters the history once. Does nothing if the run is no longer queued."""
     now = clock.now()
     told, since = run.waiting_for, run.waiting_since or now
-    changes = {"not_before": until, "waiting_for": reason, "waiting_since": since}
+    changes = {
+        "not_before": until,
+        "waiting_for": reason,
+        "waiting_since": since,
+        "waits_on": waits_on,
+    }
     if not compare_and_set(Run.objects.filter(pk=run.pk), {"state": State.QUEUED}, **changes):
         return
     run.waiting_for, run.waiting_since = reason, since
@@ -71,8 +78,8 @@ def _tell(run: Run) -> None:
         runs.beside("the alarm", lambda: raising.waits_too_long(run, since, now), run)
 
 
-def _why(run: Run, policy: Policy, now: datetime) -> str:
-    held = leases.holder(run, _resources(run, policy), now)
+def _why(run: Run, resources: Collection[str], now: datetime) -> str:
+    held = leases.holder(run, resources, now)
     if held is not None:
         return leases.in_words(run, held)
     if run.is_test:

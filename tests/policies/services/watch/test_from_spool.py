@@ -1,9 +1,8 @@
 """The 'may be frozen' alarm without the database: from the spool alone."""
 
-from typing import Any, NoReturn
+from typing import Any
 
 import pytest
-from django.db import connection
 from pytest_django import Settings
 
 from n2wbackup.lib import home
@@ -12,59 +11,16 @@ from policies.domain.runs.sequence import Event, State
 from policies.models import Alarm, Policy, Run
 from policies.services import runs
 from policies.services.alarms import delivering, receivers, sealed_urls
-from policies.services.watch import abandoned, from_spool
-from policies.services.watch.from_spool import SpoolAlarms
-from scripts_admin.guard import linux, spool
-from scripts_admin.guard import thaw as thaws
+from policies.services.watch import from_spool
+from scripts_admin.guard import spool
 from tests import factories
 from tests.ground import receivers as ground
 from tests.ground.receivers import Webhook
 from tests.policies.services.backup import Backup
 from tests.policies.services.posting import tell, thaw
-from tests.scripts_admin.guard.stage import until
+from tests.policies.services.watch.spool_alarms import TOKEN, Clock, turns, watch
 
 pytestmark = pytest.mark.usefixtures("loopback")
-
-TOKEN = "t0psecret-token"
-
-
-@pytest.fixture
-def frozen(backup: Backup, hook: Webhook) -> Run:
-    """A run whose after has failed, with receivers."""
-    receivers.save(receivers.of(policy=backup.policy), {"urls": f"{hook.json_url}/{TOKEN}"})
-    backup.scripts(after="[ -e fixed ]")
-    return backup.window()
-
-
-class Clock:
-    """The seconds since boot, as the spool's alarms see them."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.ahead = 0.0
-        real = linux.boottime
-        monkeypatch.setattr(linux, "boottime", lambda: real() + self.ahead)
-
-
-@pytest.fixture
-def later(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    return Clock(monkeypatch)
-
-
-def watch() -> SpoolAlarms:
-    return SpoolAlarms(home.spool(), home.runtime())
-
-
-def turns(alarms: SpoolAlarms, later: Clock, *seconds: float) -> None:
-    """Do a turn now, and again after each of the pauses, with a database that refuses every query."""
-
-    def refuse(*_: Any) -> NoReturn:
-        raise AssertionError("the database was asked")
-
-    with connection.execute_wrapper(refuse):
-        alarms.turn()
-        for each in seconds:
-            later.ahead += each
-            alarms.turn()
 
 
 def test_a_failed_after_that_no_row_tells_of_is_told_from_the_spool(
@@ -343,91 +299,3 @@ def test_who_was_told_of_an_overdue_window_is_told_of_its_thaw_by_its_own_worker
     turns(alarms, later, 1, 60)
 
     assert ["MAY BE FROZEN" in title for title in hook.titles] == told
-
-
-def _thawed_and_not_entered(backup: Backup, run: Run) -> None:
-    (backup.folder / "fixed").touch()
-    thawer = abandoned.Thawer(home.spool(), home.runtime())
-
-    def is_thawed() -> bool:
-        thawer.turn()
-        _, standing = thaws.look(backup.spooled(run), home.runtime() / str(run.pk))
-        return thawer.reap() and not standing.failing
-
-    until(is_thawed)
-
-
-@pytest.mark.parametrize("hears", ["after it is sent", "while it is sent"])
-def test_a_thaw_that_was_told_from_the_spool_is_not_told_again_by_its_row(
-    backup: Backup,
-    frozen: Run,
-    hook: Webhook,
-    later: Clock,
-    monkeypatch: pytest.MonkeyPatch,
-    hears: str,
-) -> None:
-    alarms, carry, seen = watch(), post.carry, list[int]()
-    turns(alarms, later, 6, 25)
-    delivering.spread(**alarms.known())
-    _thawed_and_not_entered(backup, frozen)
-
-    def look(*arguments: Any) -> Any:
-        abandoned.enter_all()
-        seen.append(delivering.spread(**alarms.known()))
-        return carry(*arguments)
-
-    with monkeypatch.context() as patch:
-        if hears == "while it is sent":
-            patch.setattr(post, "carry", look)
-        alarms.turn()
-    abandoned.enter_all()
-    delivering.spread(**alarms.known())
-    delivering.send_all()
-
-    frozen.refresh_from_db()
-    assert frozen.state == State.WAITING
-    assert seen in ([], [0])
-    assert [title.split()[1:3] for title in hook.titles] == [["MAY", "BE"], ["has", "recovered"]]
-    assert (
-        f"after has succeeded in run {frozen.pk}: {frozen.label} is thawed."
-        in hook.requests[1][2]["message"]
-    )
-
-
-def test_where_a_thaw_reached_nobody_from_the_spool_its_row_tells_it(
-    backup: Backup, frozen: Run, hook: Webhook, later: Clock
-) -> None:
-    alarms = watch()
-    turns(alarms, later, 6, 25)
-    delivering.spread(**alarms.known())
-    _thawed_and_not_entered(backup, frozen)
-    hook.status = 500
-    alarms.turn()
-    hook.status = 200
-
-    abandoned.enter_all()
-    delivering.spread(**alarms.known())
-    delivering.send_all()
-
-    assert [title.split()[1:3] for title in hook.titles] == [
-        ["MAY", "BE"],
-        *[["has", "recovered"]] * 2,
-    ]
-
-
-def test_the_rows_that_told_a_freeze_tell_its_thaw(
-    backup: Backup, frozen: Run, hook: Webhook, later: Clock
-) -> None:
-    alarms = watch()
-    turns(alarms, later, 6, 25)
-    delivering.spread(**alarms.known())
-    alarms.told = frozenset(delivering.told())
-    _thawed_and_not_entered(backup, frozen)
-
-    alarms.turn()
-    abandoned.enter_all()
-    alarms.turn()
-    delivering.spread(**alarms.known())
-    delivering.send_all()
-
-    assert [title.split()[1:3] for title in hook.titles] == [["MAY", "BE"], ["has", "recovered"]]

@@ -248,3 +248,81 @@ def test_the_pause_grows_with_the_wait(waited: int, expected: timedelta) -> None
     now = clock.now()
 
     assert waiting.pause(Run(waiting_since=now - timedelta(seconds=waited)), now) == expected
+
+
+def beside(backup: Backup, owner: User, name: str) -> Run:
+    """Queue a run of another policy with the same instance."""
+    policy = factories.PolicyFactory.create(owner=owner, name=name, account=backup.policy.account)
+    factories.PolicyTargetFactory.create(policy=policy, instance_id=backup.instance.instance_id)
+    return runs.start(policy=policy, trigger=Trigger.MANUAL)
+
+
+def test_an_owner_with_many_policies_keeps_nobody_waiting_for_more_than_one_window_of_each(
+    backup: Backup, at: At
+) -> None:
+    """A run that has waited for long looks seldom, so a young one would be first, again and again."""
+    first = holding(backup, factories.charlie(), State.FROZEN)
+    run = backup.start()
+    look_for_minutes(backup, run, at, 1)
+    younger = beside(backup, factories.charlie(), "again")
+    Run.objects.filter(pk=first.pk).update(state=State.FAILED, ended_at=clock.now())
+    WindowLease.objects.all().delete()
+
+    keeping.execute(younger.pk)
+
+    younger.refresh_from_db()
+    assert younger.state == State.QUEUED
+    assert younger.waiting_for == (
+        f"waits for another owner's run, which has waited longer for {backup.instance.instance_id}"
+    )
+    at(1.3)
+    assert backup.window(run).state == State.WAITING
+    at(2)  # a volume has its pause between two snapshots
+    keeping.execute(younger.pk)
+    assert Run.objects.get(pk=younger.pk).state == State.WAITING
+
+
+def test_who_waits_for_something_else_is_not_let_pass(backup: Backup, at: At) -> None:
+    """Else an owner could keep others waiting with a run that cannot begin."""
+    first = holding(backup, factories.charlie(), State.FROZEN)
+    run = beside(backup, factories.charlie(), "older")
+    keeping.execute(run.pk)
+    resources = [f"us-east-1:{backup.instance.instance_id}", "us-east-1:vol-elsewhere"]
+    Run.objects.filter(pk=run.pk).update(waits_on={"resources": resources})
+    WindowLease.objects.all().delete()
+    WindowLease.objects.create(resource=resources[1], run=first, taken_at=clock.now())
+
+    at(0.2)
+
+    assert backup.window().state == State.WAITING
+
+
+@pytest.mark.parametrize("since", [timedelta(minutes=1), timedelta(days=9)])
+def test_who_has_not_looked_for_long_is_not_let_pass(
+    backup: Backup, at: At, since: timedelta
+) -> None:
+    """Its hints may be lost, or its clock was set back."""
+    holding(backup, factories.charlie(), State.FROZEN)
+    older = beside(backup, factories.charlie(), "older")
+    keeping.execute(older.pk)
+    WindowLease.objects.all().delete()
+    Run.objects.filter(pk=older.pk).update(not_before=clock.now() - since)
+
+    assert backup.window().state == State.WAITING
+
+
+def test_two_runs_never_wait_for_each_other(backup: Backup, at: At) -> None:
+    first = holding(backup, factories.charlie(), State.FROZEN)
+    ours, theirs = backup.start(), beside(backup, factories.charlie(), "again")
+    for run in (ours, theirs):
+        keeping.execute(run.pk)
+    assert len({run.waiting_since for run in Run.objects.filter(state=State.QUEUED)}) == 1
+    Run.objects.filter(pk=first.pk).update(state=State.FAILED, ended_at=clock.now())
+    WindowLease.objects.all().delete()
+
+    for minute in (1.0, 1.1, 1.2, 1.3):
+        at(minute)
+        for run in (ours, theirs):
+            keeping.execute(run.pk)
+
+    assert {run.state for run in Run.objects.exclude(pk=first.pk)} == {State.WAITING}
