@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from policies.views import outputs, policies, runs, schedules
+from policies.views import coverage, outputs, policies, runs, schedules
 
 urlpatterns = [
     path("", runs.index, name="index"),
@@ -17,4 +17,16 @@ urlpatterns = [
         name="output",
     ),
     path("schedules/", schedules.listing, name="schedules"),
+    # coverage
+    path("coverage/", coverage.listing, name="coverage"),
+    path("coverage/decide/", coverage.decide, name="coverage_decide"),
+    path("coverage/left-out/", coverage.left_out, name="coverage_left_out"),
+    path(
+        "coverage/left-out/<int:decision_id>/take-back/",
+        coverage.take_back,
+        name="coverage_take_back",
+    ),
+    path("coverage/refresh/", coverage.look_again, name="coverage_refresh"),
+    path("coverage/rules/", coverage.enrolment, name="coverage_rules"),
+    path("coverage/rules/<int:rule_id>/remove/", coverage.remove_rule, name="coverage_rule_remove"),
 ]

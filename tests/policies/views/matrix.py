@@ -21,11 +21,18 @@ from n2wbackup.lib import clock
 from policies.domain.alarms.messages import AlarmKind
 from policies.domain.runs.sequence import State
 from policies.domain.runs.trigger import Trigger
-from policies.models import Account, Alarm, AlarmReceivers, Policy, Run, Server
+from policies.models import (
+    Account,
+    Alarm,
+    AlarmReceivers,
+    Policy,
+    Run,
+    Server,
+)
 from policies.services.entry import policies
 from scripts_admin.models import Folder, FormerFolder, User
 from scripts_admin.services import users
-from tests.policies.views import admin_forms
+from tests.policies.views import admin_forms, inventory_rows
 
 PASSWORD = "correct horse battery"
 NEW = "better horse battery"
@@ -104,6 +111,7 @@ def _rows(alice: User, unused: User) -> dict[str, models.Model]:
         not_before=clock.now(),
     )
     return {
+        **inventory_rows.made(lab, policy),
         "account": spare,
         "alarm": alarm,
         "alarmreceivers": AlarmReceivers.objects.create(policy=policy, urls="json://example.org"),
@@ -161,6 +169,8 @@ def path(world: World, route: str) -> str:
         "<int:attempt>": "1",
         "<str:stream>": "stdout",
         "<uuid:run_id>": str(world.rows["run"].pk),
+        "<int:decision_id>": str(world.rows["leftout"].pk),
+        "<int:rule_id>": str(world.rows["enrolrule"].pk),
         "^(?P<app_label>scripts_admin|auth|policies)/$": "policies/",
         "(?P<url>.*)$": "no/such/page/",
     }.items():
@@ -179,13 +189,20 @@ def forms(world: World, route: str) -> list[dict[str, Any]]:
         world.forms[route] = (
             _of_a_model(world, parts[2], parts[-2], path(world, route))
             if of_a_model
-            else [_OF_PAGES.get(route, {})]
+            else [_of_page(world, route)]
         )
     return world.forms[route]
 
 
+def _of_page(world: World, route: str) -> dict[str, Any]:
+    if route == "coverage/decide/":
+        return {"item": world.rows["inventoryitem"].pk, "do": "leave", "reason": "no need"}
+    return _OF_PAGES.get(route, {})
+
+
 _OF_PAGES: dict[str, dict[str, Any]] = {
     "login/": {"username": "carol", "password": ""},
+    "coverage/rules/": {"policy": "alice/policy1", "what": "volumes", "tag": "a", "value": "b"},
     "admin/password_change/": {
         "old_password": PASSWORD,
         "new_password1": NEW,

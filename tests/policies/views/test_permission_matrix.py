@@ -94,6 +94,13 @@ admin/scripts_admin/user/<path:object_id>/change/         L     L     L     F   
 admin/scripts_admin/user/<path:object_id>/delete/         L     L     L     F     F     F     W
 admin/scripts_admin/user/<path:object_id>/history/        L     L     L     F     F     F     R
 admin/scripts_admin/user/add/                             L     L     L     F     F     F     W
+coverage/                                                 L     R     R     R     R     R     R
+coverage/decide/                                          L     W     R     R     R     W     W
+coverage/left-out/                                        L     R     R     R     R     R     R
+coverage/left-out/<int:decision_id>/take-back/            L     W     N     N     N     W     W
+coverage/refresh/                                         L     W     R     R     R     W     W
+coverage/rules/                                           L     W     R     R     R     W     W
+coverage/rules/<int:rule_id>/remove/                      L     W     N     N     N     W     W
 health/live                                               R     R     R     R     R     R     R
 health/ready                                              R     R     R     R     R     R     R
 login/                                                    R     R     R     R     R     R     R
