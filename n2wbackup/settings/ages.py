@@ -32,6 +32,8 @@ AGES = {
     "counts": Age("N2W_KEEP_COUNTS_DAYS", days=1100, least=372),
     "audit": Age("N2W_KEEP_AUDIT_DAYS", days=400, least=31),
     "alarms": Age("N2W_KEEP_ALARMS_DAYS", days=90, least=31),
+    # Instances and volumes that are gone from AWS.
+    "inventory": Age("N2W_KEEP_INVENTORY_DAYS", days=90, least=1),
 }
 
 

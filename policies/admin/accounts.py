@@ -28,7 +28,7 @@ class AccountAdmin(Owned):
     form = AccountForm
     fields = (
         *("owner", "name", "auth", "access_key_id", "new_secret"),
-        *("role_arn", "external_id", "region"),
+        *("role_arn", "external_id", "region", "regions"),
     )
     readonly_fields = ("external_id",)
     actions = ("test_accounts",)

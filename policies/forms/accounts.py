@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 from django import forms
 
 from policies.forms import asking
+from policies.forms.lines import Words
 from policies.models import Account
 from policies.services.entry import accounts
 
@@ -25,9 +26,15 @@ class AccountForm(_AccountForm):
         help_text="Stored encrypted and never shown again. Leave empty to keep the stored secret.",
     )
 
+    regions = Words(
+        label="Chosen regions",
+        required=False,
+        help_text="Where coverage and rules by tag look. Leave empty for the region above alone.",
+    )
+
     class Meta:
         model = Account
-        fields = ("owner", "name", "auth", "access_key_id", "role_arn", "region")
+        fields = ("owner", "name", "auth", "access_key_id", "role_arn", "region", "regions")
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or self.cleaned_data

@@ -20,10 +20,14 @@ class Lines(forms.CharField):
         return bool(list(initial or []) != self.to_python(data))
 
 
-class VolumeIds(Lines):
-    """Volume ids, separated by spaces, commas or line ends; the value is a list."""
+class Words(Lines):
+    """Words separated by spaces, commas or line ends; the value is a list."""
 
     widget = forms.Textarea(attrs={"rows": 2, "cols": 24})
 
     def to_python(self, value: Any) -> Any:  # noqa: ANN401 - see Lines
         return (value or "").replace(",", " ").split()
+
+
+class VolumeIds(Words):
+    """The ids of volumes."""

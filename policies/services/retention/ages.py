@@ -22,6 +22,8 @@ from policies.models import (
     DailyCount,
     DailySum,
     Description,
+    InventoryItem,
+    LeftOut,
     OutputChunk,
     PhaseResult,
     Policy,
@@ -123,6 +125,17 @@ def _audit(before: datetime) -> int:
     return _delete_rows(AuditEntry.objects.filter(at__lt=before).order_by("at"))
 
 
+def _inventory(before: datetime) -> int:
+    """Delete instances and volumes that have been gone from AWS for long; decisions about them go along."""
+    gone = InventoryItem.objects.filter(gone_at__lt=before).order_by("gone_at")
+    rows = list(gone[:ROWS_AT_ONCE])
+    for row in rows:
+        same = {"account": row.account_id, "region": row.region, "resource_id": row.resource_id}
+        LeftOut.objects.filter(**same).delete()
+    InventoryItem.objects.filter(pk__in=[row.pk for row in rows]).delete()
+    return len(rows)
+
+
 def _sessions(before: datetime) -> int:
     """Delete the sessions that have expired."""
     return _delete_rows(Session.objects.filter(expire_date__lt=before).order_by("expire_date"))
@@ -146,4 +159,5 @@ _KINDS: Mapping[str, Callable[[datetime], int]] = {
     "counts": _counts,
     "alarms": _alarms,
     "audit": _audit,
+    "inventory": _inventory,
 }

@@ -17,6 +17,8 @@ from policies.models import (
     AlarmDelivery,
     DailyCount,
     Description,
+    InventoryItem,
+    LeftOut,
     OutputChunk,
     PhaseResult,
     Policy,
@@ -34,7 +36,15 @@ from tests.policies.services.backup import Backup
 
 pytestmark = pytest.mark.django_db
 
-DAYS = {"outputs": 90, "events": 400, "runs": 400, "counts": 1100, "audit": 400, "alarms": 90}
+DAYS = {
+    "outputs": 90,
+    "events": 400,
+    "runs": 400,
+    "counts": 1100,
+    "alarms": 90,
+    "audit": 400,
+    "inventory": 90,
+}
 
 
 @pytest.fixture(autouse=True)
@@ -162,6 +172,21 @@ def test_counts_of_a_day_go_by_their_day() -> None:
         DailyCount.objects.create(policy=policy, day=ago(days).date(), state="failed", runs=1)
     assert left(ages.tick()) == {"counts": 1}
     assert DailyCount.objects.get().day == ago(1099).date()
+
+
+def test_what_is_gone_from_aws_goes_with_the_decisions_about_it() -> None:
+    account, now = factories.AccountFactory.create(), clock.now()
+    place = {"account": account, "region": "us-east-1"}
+    for key, gone_at in (("vol-1", now - timedelta(days=91)), ("vol-2", now), ("vol-3", None)):
+        InventoryItem.objects.create(
+            **place, kind="volume", resource_id=key, first_seen_at=now, gone_at=gone_at
+        )
+        LeftOut.objects.create(**place, resource_id=key, reason="r", by="alice", at=now)
+
+    ages.tick()
+
+    for rows in (InventoryItem, LeftOut):
+        assert set(rows.objects.values_list("resource_id", flat=True)) == {"vol-2", "vol-3"}
 
 
 def test_old_alarms_go_but_the_newest_of_a_policy_stays() -> None:
