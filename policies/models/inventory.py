@@ -74,6 +74,7 @@ class InventoryItem(models.Model):
         ]
         indexes = [
             models.Index(fields=["account", "region", "instance_id"], name="item_attached"),
+            models.Index(fields=["resource_id"], name="item_by_id"),
             models.Index(
                 fields=["-size_gib", "first_seen_at", "id"],
                 condition=models.Q(gone_at__isnull=True),
@@ -111,7 +112,10 @@ class LeftOut(models.Model):
                 fields=["account", "region", "resource_id"], name="left_out_once"
             ),
         ]
-        indexes = [models.Index(fields=["-at", "-id"], name="left_out_newest")]
+        indexes = [
+            models.Index(fields=["-at", "-id"], name="left_out_newest"),
+            models.Index(fields=["resource_id"], name="left_out_by_id"),
+        ]
 
     def __str__(self) -> str:
         return self.resource_id

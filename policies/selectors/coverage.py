@@ -108,13 +108,28 @@ def uncovered(person: User, filters: Filters | None = None) -> QuerySet[Inventor
 
     A policy with an instance as target backs up its attached volumes without those that it excludes, and a volume
     as target that volume. An instance has nothing to back up but volumes: it is here if a volume of it is open.
+    What several accounts of the person see in one AWS account is here once.
     """
     there = InventoryItem.objects.visible_to(person).filter(gone_at__isnull=True)
     rows = _narrowed(there, filters or Filters())
     instances = Q(kind=INSTANCE) & ~_is_target("instance_id") & Exists(_open_volumes())
     volumes = Q(kind=VOLUME) & ~_is_target("volume_id") & ~_is_on_a_target()
     rows = rows.filter(instances | volumes).filter(~_is_left_out("resource_id"))
-    return rows.filter(~_is_left_out("instance_id")).order_by("-size_gib", "first_seen_at", "pk")
+    rows = rows.filter(~_is_left_out("instance_id"), ~_is_listed_before(person))
+    return rows.order_by("-size_gib", "first_seen_at", "pk")
+
+
+def _is_listed_before(person: User) -> Exists:
+    there = InventoryItem.objects.visible_to(person).filter(gone_at__isnull=True)
+    there = there.filter(pk__lt=OuterRef("pk"), resource_id=OuterRef("resource_id"))
+    return Exists(there.filter(_in_the_same_aws_account("account"), region=OuterRef("region")))
+
+
+def _in_the_same_aws_account(path: str) -> Q:
+    """Return the condition that the row's account leads into the outer row's AWS account, whichever row that is."""
+    number = f"{path}__aws_account_id"
+    same = ~Q(**{number: ""}) & Q(**{number: OuterRef("account__aws_account_id")})
+    return Q(**{path: OuterRef("account")}) | same
 
 
 def _open_volumes() -> QuerySet[InventoryItem]:
@@ -129,11 +144,8 @@ def _open_volumes() -> QuerySet[InventoryItem]:
 
 
 def _enabled() -> QuerySet[PolicyTarget]:
-    """Return targets of enabled policies in the outer row's region and AWS account, through whichever account row."""
-    same = Q(policy__account=OuterRef("account")) | (
-        ~Q(policy__account__aws_account_id="")
-        & Q(policy__account__aws_account_id=OuterRef("account__aws_account_id"))
-    )
+    """Return targets of enabled policies in the outer row's region and AWS account."""
+    same = _in_the_same_aws_account("policy__account")
     return PolicyTarget.objects.filter(same, region=OuterRef("region"), policy__enabled=True)
 
 
@@ -151,11 +163,10 @@ def _is_on_a_target() -> Q:
 
 
 def _is_left_out(column: str) -> Exists:
-    return Exists(
-        LeftOut.objects.filter(
-            account=OuterRef("account"), region=OuterRef("region"), resource_id=OuterRef(column)
-        )
-    )
+    """Tell whether the owner left it out, through whichever of their accounts; another owner's decision counts not."""
+    rows = LeftOut.objects.filter(resource_id=OuterRef(column), region=OuterRef("region"))
+    own = rows.filter(account__owner=OuterRef("account__owner"))
+    return Exists(own.filter(_in_the_same_aws_account("account")))
 
 
 def _narrowed(rows: QuerySet[InventoryItem], filters: Filters) -> QuerySet[InventoryItem]:

@@ -7,7 +7,7 @@ from django.db import transaction
 
 from n2wbackup.lib import clock
 from policies.domain.errors import RefusedError
-from policies.models import InventoryItem, InventoryPlace, LeftOut, Policy, PolicyTarget
+from policies.models import Account, InventoryItem, InventoryPlace, LeftOut, Policy, PolicyTarget
 from policies.services.entry import policies, trail
 from scripts_admin import permissions
 from scripts_admin.models import User
@@ -24,7 +24,7 @@ def add(items: Sequence[InventoryItem], policy: Policy, *, by: User) -> str:
         raise RefusedError(
             f"{by} is not allowed to change {policy.label}: ask its owner or a superuser."
         )
-    strange = [each for each in items if each.account_id != policy.account_id]
+    strange = [each for each in items if not _reaches(policy.account, each.account)]
     if strange:
         raise RefusedError(
             f"{strange[0]} was not added: {policy.label} uses the account {policy.account.name}, which does not "
@@ -43,6 +43,12 @@ def add(items: Sequence[InventoryItem], policy: Policy, *, by: User) -> str:
     if not policy.enabled:
         sentence += " The policy is disabled, so nothing backs this up until you enable it."
     return sentence
+
+
+def _reaches(own: Account, other: Account) -> bool:
+    """Tell whether both lead into the same AWS account."""
+    number = own.aws_account_id
+    return own.pk == other.pk or bool(number and number == other.aws_account_id)
 
 
 def _target(found: InventoryItem) -> PolicyTarget:

@@ -68,7 +68,9 @@ def get(person: User, name: str = "coverage", **query: str) -> str:
 
 
 def key(resource_id: str) -> int:
-    return InventoryItem.objects.get(resource_id=resource_id).pk
+    found = InventoryItem.objects.filter(resource_id=resource_id).order_by("pk").first()
+    assert found is not None
+    return found.pk
 
 
 def decide(person: User, *resources: str, **form: Any) -> Any:
@@ -170,6 +172,29 @@ def test_a_target_of_another_region_or_aws_account_backs_up_nothing_here(
     Account.objects.update(aws_account_id="123456789012")  # both lead there
 
     assert coverage.uncovered_count(policy.owner) == 0
+
+
+def test_what_two_accounts_see_in_one_aws_account_is_listed_once(
+    policy: Policy, cloud: MemoryCloud
+) -> None:
+    other = factories.AccountFactory.create(owner=policy.owner, name="other")
+    theirs = factories.AccountFactory.create(owner=factories.charlie(), name="theirs")
+    for each in (other, theirs):
+        chosen.follow(each)
+    made = cloud.add_instance(volumes=1)
+    refreshing.tick()
+    boss = factories.UserFactory.create(username="boss", is_superuser=True)
+    people = (policy.owner, factories.charlie(), boss)
+    assert [coverage.uncovered_count(each) for each in people] == [2, 2, 2]
+
+    decide(policy.owner, made.instance_id, do="leave", reason="no need")
+
+    # Charlie decides for himself.
+    assert [coverage.uncovered_count(each) for each in people[:2]] == [0, 2]
+    mine = InventoryItem.objects.get(account=other, kind="instance")
+    said = {"item": [mine.pk], "do": "add", "policy": "shop"}
+    page = browser(policy.owner).post(reverse("coverage_decide"), said, follow=True)
+    assert "1 was added to alice/shop." in page.content.decode()
 
 
 def test_chosen_rows_join_a_policy_and_a_volume_comes_with_its_instance(
