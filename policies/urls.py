@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from policies.views import coverage, outputs, policies, runs, schedules
+from policies.views import audit, coverage, outputs, policies, runs, schedules
 
 urlpatterns = [
     path("", runs.index, name="index"),
@@ -29,4 +29,7 @@ urlpatterns = [
     path("coverage/refresh/", coverage.look_again, name="coverage_refresh"),
     path("coverage/rules/", coverage.enrolment, name="coverage_rules"),
     path("coverage/rules/<int:rule_id>/remove/", coverage.remove_rule, name="coverage_rule_remove"),
+    # The audit.
+    path("audit/", audit.listing, name="audit"),
+    path("audit/csv/", audit.export, name="audit_csv"),
 ]

@@ -101,6 +101,8 @@ coverage/left-out/<int:decision_id>/take-back/            L     W     N     N   
 coverage/refresh/                                         L     W     R     R     R     W     W
 coverage/rules/                                           L     W     R     R     R     W     W
 coverage/rules/<int:rule_id>/remove/                      L     W     N     N     N     W     W
+audit/                                                    L     R     R     R     R     R     R
+audit/csv/                                                L     R     R     R     R     R     R
 health/live                                               R     R     R     R     R     R     R
 health/ready                                              R     R     R     R     R     R     R
 login/                                                    R     R     R     R     R     R     R
