@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from policies.views import audit, coverage, outputs, policies, runs, schedules
+from policies.views import audit, coverage, outputs, policies, run, runs, schedules
 
 urlpatterns = [
     path("", runs.index, name="index"),
@@ -11,6 +11,9 @@ urlpatterns = [
     path("runs/", runs.listing, name="runs"),
     path("runs/csv/", runs.export, name="runs_csv"),
     path("runs/<uuid:run_id>/", runs.detail, name="run"),
+    path("runs/<uuid:run_id>/", run.detail, name="run"),
+    path("runs/<uuid:run_id>/compare/", run.compare, name="run_compare"),
+    path("runs/<uuid:run_id>/<slug:word>/", run.deed, name="run_deed"),
     path(
         "runs/<uuid:run_id>/output/<str:phase>/<int:attempt>/<str:stream>",
         outputs.output,

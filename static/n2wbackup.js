@@ -43,3 +43,23 @@ for (const box of document.querySelectorAll("[data-follow]")) {
   });
   if (!location.hash) go();
 }
+
+// A part that is replaced keeps what the reader opened and how far they scrolled its tables.
+let kept = null;
+document.addEventListener("htmx:beforeSwap", (event) => {
+  const part = event.detail.target;
+  kept = {
+    id: part.id,
+    opened: [...part.querySelectorAll("details[open][id]")].map((each) => each.id),
+    scrolled: [...part.querySelectorAll(".scroll")].map((each) => each.scrollLeft),
+  };
+});
+document.addEventListener("htmx:afterSwap", () => {
+  const part = kept && document.getElementById(kept.id);
+  if (!part) return;
+  for (const id of kept.opened) {
+    const same = document.getElementById(id);
+    if (same) same.open = true;
+  }
+  part.querySelectorAll(".scroll").forEach((each, at) => { each.scrollLeft = kept.scrolled[at] || 0; });
+});

@@ -80,7 +80,10 @@ TEMPLATES: list[dict[str, Any]] = [
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
             ],
-            "libraries": {"components": "n2wbackup.lib.components"},
+            "libraries": {
+                "components": "n2wbackup.lib.components",
+                "timelines": "n2wbackup.lib.timelines",
+            },
         },
     },
 ]

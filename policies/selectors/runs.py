@@ -39,6 +39,29 @@ def facts(run: Run) -> Facts:
     )
 
 
+def facts_of(run: Run) -> Facts:
+    """Return the facts as `facts` does, from rows that are prefetched as by `whole`; makes no query."""
+    first = {result.phase: result.outcome for result in run.phases.all() if result.attempt == 1}
+    return Facts(
+        before=_outcome(first, Phase.BEFORE),
+        after=_outcome(first, Phase.AFTER),
+        complete=_outcome(first, Phase.COMPLETE),
+        thawed_on_request=run.thaw_by == ThawBy.WORKER,
+        cancelled=run.cancel_requested_at is not None,
+        required=Consistency(run.success_requires or Consistency.CRASH),
+        is_test=run.is_test,
+        test_phase=run.test_phase,
+        targets=tuple(
+            _target_facts(
+                target.returned_before_thaw,
+                target.expected_volume_ids,
+                [(made.volume_id, made.state) for made in target.snapshots.all()],
+            )
+            for target in run.targets.all()
+        ),
+    )
+
+
 def _outcome(first: Mapping[str, str], phase: Phase) -> Outcome:
     return Outcome.of(first[phase]) if phase in first else Outcome.NOT_RUN
 

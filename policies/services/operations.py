@@ -20,7 +20,7 @@ from policies.domain.runs.trigger import Trigger
 from policies.models import Policy, Run
 from policies.services import runs
 from policies.services.entry import policies as entered
-from policies.services.watch import confirming
+from policies.services.watch import confirming, hurrying
 from scripts_admin import permissions
 from scripts_admin.domain.audit import Action, Change, Kind
 from scripts_admin.models import User
@@ -115,6 +115,18 @@ def confirm_thaw(policies: Iterable[Policy], *, by: Actor) -> list[Result]:
         return Result(policy, "confirmed that it is thawed")
 
     return _each(policies, confirm, permissions.may_change, by)
+
+
+def thaw_now(policies: Iterable[Policy], *, by: Actor) -> list[Result]:
+    """Have each policy's after run at once, if its application may be frozen."""
+
+    def hurry(policy: Policy) -> Result:
+        run = hurrying.thaw_now(policy, by=by.name)
+        if run is None:
+            return Result(policy, "the next attempt of after starts at once")
+        return Result(policy, f"after runs at once, as run {run.pk}", run=run)
+
+    return _each(policies, hurry, permissions.may_change, by)
 
 
 def enable(policies: Iterable[Policy], *, by: Actor) -> list[Result]:

@@ -1,16 +1,14 @@
 """The pages of runs. A page that a person may not see is answered as if it did not exist."""
 
-from uuid import UUID
-
 from django.contrib.auth.decorators import login_required
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_safe
 
 from n2wbackup.lib import clock, keyset, sheets
 from policies.forms.runs import RunFilter
-from policies.selectors import attempts, policies, runs
+from policies.selectors import policies, runs
 from policies.views import visitor
 
 ON_A_PAGE = 50
@@ -55,21 +53,3 @@ def export(request: HttpRequest) -> HttpResponseBase:
 
 def _asked(request: HttpRequest) -> RunFilter:
     return RunFilter(request.GET, runs.listed(visitor.person(request)), request=request)
-
-
-@require_safe
-@login_required
-def detail(request: HttpRequest, run_id: UUID) -> HttpResponse:
-    """404 both for a run that the person may not see and for one that does not exist."""
-    rows = runs.whole().visible_to(visitor.person(request))
-    found = rows.select_related("policy__owner").filter(pk=run_id).first()
-    if found is None:
-        raise Http404
-    shown = runs.detail(found)
-    context = {
-        "run": shown.run,
-        "detail": shown,
-        "policy": found.policy,
-        "attempts": attempts.of(found),
-    }
-    return render(request, "policies/run.html", context)

@@ -119,8 +119,10 @@ class Thawer:
         runtime = self._runtime / folder.name
         record, standing = thaw.look(folder, runtime)
         due = standing.due
-        if due is None or due.at > linux.boottime():
-            return due is not None
+        if due is None:
+            return False
+        if due.at > linux.boottime() and not thaw.is_wanted_now(runtime, due.attempt):
+            return True
         secrets = sealing.unseal(record.masks)
         itself = linux_accounts.runs_as_itself()
         own = os.dup(lock)

@@ -165,6 +165,7 @@ def path(world: World, route: str) -> str:
         "<path:content_type_id>": "1",
         "<str:owner>": "alice",
         "<str:name>": "policy1",
+        "<slug:word>": "cancel",
         "<str:phase>": "before",
         "<int:attempt>": "1",
         "<str:stream>": "stdout",

@@ -112,6 +112,8 @@ policies/<str:owner>/<str:name>/                          L     R     N     N   
 runs/                                                     L     R     R     R     R     R     R
 runs/<uuid:run_id>/                                       L     R     N     N     N     R     R
 runs/csv/                                                 L     R     R     R     R     R     R
+runs/<uuid:run_id>/<slug:word>/                           L     W     N     N     N     W     W
+runs/<uuid:run_id>/compare/                               L     R     N     N     N     R     R
 runs/<uuid:run_id>/output/<str:phase>/<int:attempt>/<str:stream> L     R     N     N     N     R     R
 schedules/                                                L     R     R     R     R     R     R
 theme/                                                    R     R     R     R     R     R     R

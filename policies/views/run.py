@@ -1,0 +1,159 @@
+"""The page of a run, what can be done there, and the last good run beside it.
+
+A page that a person may not see is answered as if it did not exist.
+"""
+
+import hashlib
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+from uuid import UUID
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_safe
+
+from n2wbackup.lib import clock
+from policies.domain.runs import sequence
+from policies.domain.runs.sequence import State
+from policies.models import Policy, Run
+from policies.selectors import run_page, runs
+from policies.services import operations
+from policies.services.operations import Actor, Result
+from policies.views import visitor
+from scripts_admin import permissions
+from scripts_admin.models import User
+
+
+@login_required
+@require_safe
+def detail(request: HttpRequest, run_id: UUID) -> HttpResponse:
+    """Show a run; the part that moves, while the run goes on, to the page's own script."""
+    found = _found(request, run_id)
+    page = run_page.of(found, clock.now())
+    said = hashlib.sha256(page.said.encode()).hexdigest()[:12]
+    context = {
+        "page": page,
+        "run": page.detail.run,
+        "detail": page.detail,
+        "attempts": page.attempts,
+        "policy": page.policy,
+        "deeds": _possible(found, visitor.person(request)),
+        "said": said,
+        "is_news": request.GET.get("said", said) != said,
+    }
+    part = visitor.wants_a_part(request)
+    context["is_part"] = part
+    return render(request, "policies/run/live.html" if part else "policies/run.html", context)
+
+
+@login_required
+@require_safe
+def compare(request: HttpRequest, run_id: UUID) -> HttpResponse:
+    """Show the run and the policy's last good run before it, fact by fact."""
+    found = _found(request, run_id)
+    good = run_page.last_good(found)
+    context = {
+        "run": runs.row(found),
+        "good": runs.row(good) if good else None,
+        "rows": run_page.side_by_side(found, good) if good else (),
+    }
+    return render(request, "policies/run/compare.html", context)
+
+
+class Deed(NamedTuple):
+    """Something that a person can do from the page of a run. `word` is in the address."""
+
+    word: str
+    label: str
+    picture: str
+    act: Callable[[Run, Policy | None, Actor], list[Result]]
+    on_run: bool = False  # else on its policy
+    danger: bool = False
+
+
+def _cancel(run: Run, _: Policy | None, by: Actor) -> list[Result]:
+    return operations.cancel([run], by=by)
+
+
+def _again(_: Run, policy: Policy | None, by: Actor) -> list[Result]:
+    return operations.back_up([policy] if policy else [], by=by)
+
+
+def _thaw(_: Run, policy: Policy | None, by: Actor) -> list[Result]:
+    return operations.thaw_now([policy] if policy else [], by=by)
+
+
+def _thawed(_: Run, policy: Policy | None, by: Actor) -> list[Result]:
+    return operations.confirm_thaw([policy] if policy else [], by=by)
+
+
+DEEDS: Mapping[str, Deed] = {
+    deed.word: deed
+    for deed in (
+        Deed("thaw", "Thaw now", "snowflake", _thaw),
+        Deed("thawed", "I have thawed it", "check", _thawed),
+        Deed("cancel", "Cancel", "ban", _cancel, on_run=True, danger=True),
+        Deed("again", "Run again", "player-play", _again),
+    )
+}
+
+
+@login_required
+def deed(request: HttpRequest, run_id: UUID, word: str) -> HttpResponse:
+    """Ask, and say what will happen; do it when the form is sent."""
+    found = _found(request, run_id)
+    person = visitor.person(request)
+    chosen = DEEDS.get(word)
+    if chosen is None or not _may(chosen, found, person):
+        raise Http404
+    if request.method != "POST":
+        context = {
+            "run": runs.row(found),
+            "state": found.state,
+            "policy": found.policy,
+            "deed": chosen,
+            "is_possible": chosen in _possible(found, person),
+        }
+        return render(request, "policies/run/deed.html", context)
+    results = chosen.act(found, found.policy, operations.person(person))
+    for result in results:
+        level = messages.ERROR if result.refusal else messages.SUCCESS
+        messages.add_message(request, level, result.sentence)
+    new = next((result.run for result in results if result.run is not None), found)
+    return redirect("run", new.pk)
+
+
+def _found(request: HttpRequest, run_id: UUID) -> Run:
+    rows = runs.whole().visible_to(visitor.person(request)).select_related("policy__owner")
+    found = rows.filter(pk=run_id).first()
+    if found is None:
+        raise Http404
+    return found
+
+
+def _possible(run: Run, person: User) -> list[Deed]:
+    """Return what the person can do now, in the order of the buttons."""
+    state, policy = State(run.state), run.policy
+    thawing = state == State.THAWING or (state == State.FROZEN and run.server_gone_at is not None)
+    marked = policy is not None and policy.may_be_frozen_since is not None
+    can = {
+        "thaw": policy is not None and (thawing or (marked and state in sequence.ENDS)),
+        "thawed": policy is not None and (thawing or marked),
+        "cancel": state in sequence.UNFINISHED
+        and run.cancel_requested_at is None
+        and run.complete_started_at is None,
+        "again": policy is not None and state in sequence.ENDS and not run.is_test,
+    }
+    return [each for each in DEEDS.values() if can[each.word] and _may(each, run, person)]
+
+
+def _may(chosen: Deed, run: Run, person: User) -> bool:
+    if chosen.on_run:
+        return permissions.may_change(person, run)
+    if run.policy is None:
+        return False
+    if chosen.word == "again":
+        return permissions.may_run(person, run.policy)
+    return permissions.may_change(person, run.policy)
