@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from policies.domain.runs.verdict import Consistency
+from scripts_admin.domain.phases import Outcome
 
 
 class Sides(NamedTuple):
@@ -20,7 +21,7 @@ class Script(NamedTuple):
     """What is compared of a phase."""
 
     name: str = ""
-    outcome: str = "not_run"
+    outcome: str = Outcome.NOT_RUN
     exit_code: int | None = None
     seconds: float | None = None
 

@@ -111,6 +111,10 @@ _AUTOMATIC: Mapping[str, tuple[str, str]] = {
 
 
 def _nothing(story: Story) -> Iterator[Explained]:
+    if story.facts.before not in FINE and not any(
+        t.returned_before_thaw for t in story.facts.targets
+    ):
+        yield from _of_scripts(story, "and no snapshot is usable", (Phase.BEFORE,))
     named = [f"{name}: {reason}" for name, reason in story.targets if reason]
     if named:
         yield Explained(

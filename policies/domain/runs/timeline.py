@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 
+from scripts_admin.domain.phases import Outcome, Phase
+
 _STEPS_SECONDS = [
     *(n * 10**e / 1000 for e in range(3) for n in (1, 2, 5)),
     *(1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 21600, 43200, 86400, 172800),
@@ -137,12 +139,12 @@ class Course:
     @property
     def before(self) -> Script | None:
         """Return before, if it ran."""
-        return self._first("before")
+        return self._first(Phase.BEFORE)
 
     @property
     def after(self) -> Script | None:
         """Return the first after, if it ran."""
-        return self._first("after")
+        return self._first(Phase.AFTER)
 
     def _first(self, phase: str) -> Script | None:
         found = (s for s in self.scripts if s.phase == phase and s.attempt == 1 and s.start)
@@ -158,10 +160,10 @@ class Course:
 
     def _closed(self) -> datetime | None:
         """Return when it was thawed for sure; None if that is still to come."""
-        afters = [s for s in self.scripts if s.phase == "after" and s.start]
+        afters = [s for s in self.scripts if s.phase == Phase.AFTER and s.start]
         if not afters:
             return self._fired() or self.ended
-        good = next((s.end for s in afters if s.outcome == "succeeded"), None)
+        good = next((s.end for s in afters if s.outcome == Outcome.SUCCEEDED), None)
         return good or (self.ended and afters[-1].end)
 
     def _fired(self) -> datetime | None:
@@ -180,7 +182,7 @@ def of_run(course: Course, now: datetime) -> Timeline | None:
     spans += [
         Span(f"after, attempt {s.attempt}", _kind(s), s.start, s.end, s.outcome)
         for s in course.scripts
-        if s.phase == "after" and s.attempt > 1 and s.start
+        if s.phase == Phase.AFTER and s.attempt > 1 and s.start
     ]
     spans += [
         Span(f"snapshots of {t.name}", _WORTH.get(t.state, "busy"), t.fired, done, t.state)
@@ -190,7 +192,7 @@ def of_run(course: Course, now: datetime) -> Timeline | None:
     spans += [
         Span("complete", _kind(s), s.start, s.end, s.outcome)
         for s in course.scripts
-        if s.phase == "complete" and s.start
+        if s.phase == Phase.COMPLETE and s.start
     ]
     return drawn(spans, now, window)
 
@@ -226,4 +228,4 @@ _WORTH = {"usable": "good", "failed": "bad", "unknown": "warn"}
 
 
 def _kind(script: Script) -> str:
-    return "good" if script.outcome == "succeeded" else "bad"
+    return "good" if script.outcome == Outcome.SUCCEEDED else "bad"
