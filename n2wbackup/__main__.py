@@ -11,9 +11,10 @@ import sys
 
 def main(program: str, *words: str) -> int:
     """Run the program until it is told to stop; return its exit code."""
-    from n2wbackup.lib import garbage  # noqa: PLC0415 - before all that is large
+    from n2wbackup.lib import garbage, programs  # noqa: PLC0415 - before all that is large
 
     garbage.leave_modules()
+    programs.without_pages()
     return beat() if program == "beat" else worker(*words)
 
 

@@ -34,5 +34,13 @@ class Site(AdminSite):
             return redirect(index)
         return redirect_to_login(request.GET.get("next") or redirect(index).url)
 
+    def password_change(  # type: ignore[override] # an answer of any kind is one
+        self,
+        request: HttpRequest,  # noqa: ARG002 - Django's signature
+        extra_context: dict[str, Any] | None = None,  # noqa: ARG002
+    ) -> HttpResponse:
+        """Send the person to the one page for it, which brakes those who guess the present password."""
+        return redirect("profile-password")
+
     def autocomplete_view(self, request: HttpRequest) -> Any:  # noqa: ANN401 - stubs and Django differ
         return Autocomplete.as_view(admin_site=self)(request)

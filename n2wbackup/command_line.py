@@ -15,6 +15,7 @@ from django.core.management import ManagementUtility, get_commands, load_command
 from django.core.management.base import BaseCommand
 
 from n2wbackup import VERSION
+from n2wbackup.lib import programs
 
 INTERRUPTED = 130  # as shells report a command that SIGINT ended
 CALLED_N2W = "--called-n2w"  # the first word from `n2w`
@@ -26,6 +27,12 @@ NEEDED = {
     "changepassword": "Give a user another password.",
 }
 _APPS = ("policies", "scripts_admin")
+# They neither serve pages nor change users, and start the faster for it.
+_WITHOUT_PAGES = {
+    *("cancel_run", "confirm_thaw", "list_policies", "list_runs", "list_servers", "lint_scripts"),
+    *("recover", "run_policy", "show_policy", "show_run", "test_scripts", "thaw_abandoned"),
+    "watchdog",
+}
 
 
 class _Utility(ManagementUtility):
@@ -63,6 +70,8 @@ def main(words: Sequence[str]) -> None:
     if list(words[1:]) in (["--version"], ["version"]):
         sys.stdout.write(f"{VERSION}\n")  # before any setting is read
         return
+    if words[1:] and words[1] in _WITHOUT_PAGES:
+        programs.without_pages()
     try:
         _Utility(list(words)).execute()
         sys.stdout.flush()

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from policies.views import audit, coverage, outputs, policies, run, runs, schedules
+from policies.views import audit, coverage, outputs, people, policies, run, runs, schedules
 
 urlpatterns = [
     path("", runs.index, name="index"),
@@ -10,7 +10,6 @@ urlpatterns = [
     path("policies/<str:owner>/<str:name>/", policies.detail, name="policy"),
     path("runs/", runs.listing, name="runs"),
     path("runs/csv/", runs.export, name="runs_csv"),
-    path("runs/<uuid:run_id>/", runs.detail, name="run"),
     path("runs/<uuid:run_id>/", run.detail, name="run"),
     path("runs/<uuid:run_id>/compare/", run.compare, name="run_compare"),
     path("runs/<uuid:run_id>/<slug:word>/", run.deed, name="run_deed"),
@@ -35,4 +34,18 @@ urlpatterns = [
     # The audit.
     path("audit/", audit.listing, name="audit"),
     path("audit/csv/", audit.export, name="audit_csv"),
+    # People, for superusers.
+    path("people/", people.listing, name="people"),
+    path("people/invite/", people.invite, name="invite"),
+    path("people/<str:name>/", people.detail, name="person"),
+    path("people/<str:name>/link/", people.new_link, name="person-link"),
+    path("people/<str:name>/deactivate/", people.deactivate, name="person-deactivate"),
+    path("people/<str:name>/reactivate/", people.reactivate, name="person-reactivate"),
+    path("people/<str:name>/rights/", people.set_rights, name="person-rights"),
+    path(
+        "people/<str:name>/reset-second-factor/",
+        people.reset_second_factor,
+        name="person-reset-second-factor",
+    ),
+    path("people/<str:name>/end-sessions/", people.end_sessions, name="person-end-sessions"),
 ]

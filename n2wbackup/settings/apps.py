@@ -4,6 +4,7 @@ from typing import Any
 
 from django.contrib.messages import constants as messages
 
+from n2wbackup.lib import programs
 from n2wbackup.settings.env import BASE_DIR
 
 __all__ = [
@@ -45,6 +46,8 @@ INSTALLED_APPS = [
     "django_htmx",
     "guardian",
 ]
+if programs.has_pages:
+    INSTALLED_APPS += ["allauth.account", "allauth.mfa", "allauth.usersessions"]
 
 MIDDLEWARE = [
     "n2wbackup.middleware.add_headers",
@@ -62,6 +65,7 @@ MIDDLEWARE = [
     "n2wbackup.middleware.share_threads",
     "django_structlog.middlewares.RequestMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
+    "allauth.account.middleware.AccountMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
 ]

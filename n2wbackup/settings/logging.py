@@ -5,6 +5,7 @@ keeps both.
 """
 
 import os
+import re
 from collections.abc import MutableMapping
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -32,6 +33,8 @@ _OF_AMAZON = (
     "AWS_SESSION_TOKEN",
     "AWS_CONTAINER_AUTHORIZATION_TOKEN",
 )
+# Whoever has the rest of such an address may choose a password.
+_LINK = re.compile(r"(/(?:first|invited)/)[A-Za-z0-9._-]+")
 _OF_SEVERAL_LINES = ("exception", "stack")
 
 
@@ -57,8 +60,8 @@ def hide_telling_names(
 
 
 def hide_known_secrets(_logger: object, _method: str, line: str) -> str:
-    """Mask the server's own secrets everywhere in the finished line."""
-    return redaction.mask(line, _secrets)
+    """Mask the server's own secrets everywhere in the finished line, and links that let their holder in."""
+    return _LINK.sub(rf"\1{redaction.MARK}", redaction.mask(line, _secrets))
 
 
 def make_values_harmless(

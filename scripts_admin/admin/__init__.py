@@ -1,5 +1,5 @@
 """The admin of people and folders."""
 
-from scripts_admin.admin import folders, people
+from scripts_admin.admin import folders, hidden, people
 
-__all__ = ["folders", "people"]
+__all__ = ["folders", "hidden", "people"]

@@ -12,7 +12,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 
 from scripts_admin import permissions
-from scripts_admin.forms import NewUserForm, PasswordForm, UserForm
+from scripts_admin.forms.users import NewUserForm, PasswordForm, UserForm
 from scripts_admin.models import User
 from scripts_admin.services import users
 

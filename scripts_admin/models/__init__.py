@@ -2,6 +2,7 @@
 
 from scripts_admin.models.audit import AuditEntry
 from scripts_admin.models.failed_logins import FailedLogins
+from scripts_admin.models.first_link import FirstLink
 from scripts_admin.models.folder import (
     ROOT,
     Folder,
@@ -16,6 +17,7 @@ __all__ = [
     "ROOT",
     "AuditEntry",
     "FailedLogins",
+    "FirstLink",
     "Folder",
     "FolderGroupPermission",
     "FolderQuerySet",

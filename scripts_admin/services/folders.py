@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 # Names that already mean something else in a path, on a page or to the system.
 RESERVED = frozenset(
-    {"root", "n2wbackup", "cpmuser", "admin-api", "static", "health", "all", "new"}
+    {"root", "n2wbackup", "cpmuser", "admin-api", "static", "health", "all", "new", "invite"}
 )
 
 

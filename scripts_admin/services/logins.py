@@ -18,18 +18,30 @@ from scripts_admin.services.audit import Subject
 log = logging.getLogger(__name__)
 
 
-@transaction.atomic
 def begin(name: str, address: str) -> int:
     """Count the try as a failure, before the password is checked; 0 if it may go on.
 
     Otherwise return the seconds to wait, and count nothing. Tries at the same time are counted one after the other,
     so many of them get no further than a few.
     """
+    return _begin(list(_counters(name, address)))
+
+
+def begin_code(name: str) -> int:
+    """Do the same for a code of the second factor, from wherever it comes: who gets here has the password.
+
+    The right password forgives no wrong code, else a guesser would log in anew after every fourth one.
+    """
+    return _begin([_of_codes(name)])
+
+
+@transaction.atomic
+def _begin(counters: list[tuple[str, int]]) -> int:
     now = clock.now()
     FailedLogins.objects.filter(
         last_at__lt=now - timedelta(seconds=brake.FORGOTTEN_SECONDS)
     ).delete()
-    rows = [(_locked(key, now), free) for key, free in _counters(name, address)]
+    rows = [(_locked(key, now), free) for key, free in counters]
     wait = max(_left(row, free, now) for row, free in rows)
     if not wait:
         for row, _ in rows:
@@ -39,14 +51,15 @@ def begin(name: str, address: str) -> int:
     return wait
 
 
-@transaction.atomic
 def succeeded(name: str, address: str) -> None:
-    """Forget the failures of this name from this address, and enter the login in the audit."""
+    """Forget the failures of this name from this address."""
     key, _ = next(_counters(name, address))
     FailedLogins.objects.filter(key=key).delete()
-    person = User.objects.filter(username=name).first()
-    if person is not None:
-        audit.record(Action.LOGGED_IN, audit.of_user(person), person=person)
+
+
+def entered(person: User) -> None:
+    """Enter a login in the audit: all factors were right."""
+    audit.record(Action.LOGGED_IN, audit.of_user(person), person=person)
 
 
 def refused(name: str, address: str, reason: str) -> None:
@@ -55,6 +68,15 @@ def refused(name: str, address: str, reason: str) -> None:
     known = User.objects.filter(username=name).first()
     of = audit.of_user(known) if known else Subject(Kind.USER, audit.NOBODY)
     audit.record(Action.LOGIN_REFUSED, of, name=audit.NOBODY, reason=reason)
+
+
+def code_succeeded(name: str) -> None:
+    """Forget the wrong codes of this name."""
+    FailedLogins.objects.filter(key=_of_codes(name)[0]).delete()
+
+
+def sentence(wait: int) -> str:
+    return f"There were too many failed logins. Try again in {wait} second{'s' * (wait != 1)}."
 
 
 def note_failure(name: str, address: str, reason: str) -> None:
@@ -69,6 +91,10 @@ def _counters(name: str, address: str) -> Iterator[tuple[str, int]]:
     # Without a trusted proxy everybody comes from this machine: one guesser must not lock all others out.
     if not _is_this_machine(address):
         yield _digest(address), brake.FREE_FOR_AN_ADDRESS
+
+
+def _of_codes(name: str) -> tuple[str, int]:
+    return _digest("second factor", "", name), brake.FREE_FOR_A_NAME
 
 
 def _digest(*parts: str) -> str:

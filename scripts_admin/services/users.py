@@ -1,7 +1,9 @@
 """Users: created with their folder, never renamed, deleted only when they no longer own anything."""
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 
 from django.contrib.auth.models import Group, Permission
@@ -17,6 +19,7 @@ from scripts_admin.folders import storage
 from scripts_admin.models import Folder, User
 from scripts_admin.services import audit, folders
 
+log = logging.getLogger(__name__)
 _EMAIL_CHARACTERS = 254  # RFC 3696
 # What the audit shows of a user: the words, and the columns.
 _SHOWN = {
@@ -159,8 +162,24 @@ def make_folder(folder: Folder) -> Path:
 
 @transaction.atomic
 def save(user: User) -> None:
-    """Save the user and their folder, in the database and on disk; on ValidationError nothing is saved."""
+    """Save the user and their folder, in the database and on disk; on ValidationError nothing is saved.
+
+    The sessions of a user who is inactive end: without this, they would go on when the user is active again.
+    """
     make_folder(enter(user))
+    if not user.is_active:
+        # Late: processes without pages have no table of who is logged in.
+        import_module("scripts_admin.services.sessions").end_all(user)
+
+
+@transaction.atomic
+def set_password(user: User, password: str) -> None:
+    """Set the password. All sessions of the user end, but one that takes over the new password's hash."""
+    row = User.objects.select_for_update().get(pk=user.pk)
+    row.set_password(password)
+    row.save(update_fields=["password"])
+    user.password = row.password
+    log.info("the password of %s was changed", user.username)
 
 
 def why_not_deleted(user: User) -> str:

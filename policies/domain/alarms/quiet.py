@@ -63,7 +63,10 @@ def held_until(
     """Return until when the message waits, or None if it goes out now."""
     if not may_wait(kind, ends_a_freeze=ends_a_freeze):
         return None
-    ends = [quiet.until(now) if quiet else None, muted_until if is_muted(muted_until, now) else None]
+    ends = [
+        quiet.until(now) if quiet else None,
+        muted_until if is_muted(muted_until, now) else None,
+    ]
     return max((end for end in ends if end), default=None)
 
 

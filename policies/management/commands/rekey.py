@@ -10,7 +10,7 @@ from django.db import transaction
 from n2wbackup.lib import encrypted
 from policies.management import output
 from scripts_admin.domain.audit import Action, Change, Kind
-from scripts_admin.services import audit
+from scripts_admin.services import audit, second_factors
 from scripts_admin.services.audit import Subject
 
 
@@ -32,6 +32,7 @@ class Command(output.Command):
                 for field in encrypted.fields():
                     name = f"{field.model._meta.label}.{field.name}"
                     counts[name] = encrypted.rekey(field.model, field.name)
+                counts["second factors"] = second_factors.rekey()
                 rows = Change("rows", "", str(sum(counts.values())))
                 audit.record(Action.REKEYED, Subject(Kind.DATABASE, "the database"), [rows])
         except encrypted.DecryptionError as error:

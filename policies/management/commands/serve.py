@@ -15,6 +15,7 @@ from n2wbackup.processes import supervisor
 from policies.management import output
 from policies.services.servers import joining
 from policies.services.watch import abandoned
+from scripts_admin.services import entering
 
 log = logging.getLogger(__name__)
 
@@ -22,6 +23,7 @@ _RUN_SCRIPTS = {"freeze", "work"}
 
 
 class Command(output.Command):
+    _first_link = ""
     help = (
         "Run the whole server in the foreground. It is web, workers, beat, watchdog and (when REDIS_URL is unset) "
         "the broker, and each of them that dies is restarted at once. One server per N2W_HOME. On SIGTERM, "
@@ -50,6 +52,8 @@ class Command(output.Command):
         only: str | None = options["only"]
         if only != "valkey":
             self._refuse_unmigrated()
+        if only is None:
+            self._first_link = _first_link()
         # This process becomes another program, which must not inherit a connection.
         connection.close()
         try:
@@ -67,6 +71,11 @@ class Command(output.Command):
             f"logs     {home.logs()}\n"
             f"stop it  with Ctrl-C here, or `manage.py drain`: open windows are fired and thawed first"
         )
+        if self._first_link:
+            self.stdout.write(
+                "There is no user yet. Make the first superuser in a browser, with this link that works once:\n"
+                f"         {self._first_link}"
+            )
         self.stdout.flush()  # this process becomes another program
 
     def _refuse_unmigrated(self) -> None:
@@ -82,6 +91,21 @@ class Command(output.Command):
             raise CommandError(trouble.not_migrated(missing))
         with output.complaints():
             joining.check()
+
+
+def _first_link() -> str:
+    """Return the address that makes the first superuser; "" if there is a user or no database to ask.
+
+    It is written to the console, and never logged: whoever has it owns the server.
+    """
+    try:
+        word = entering.first_link()
+    except DatabaseError:
+        return ""
+    named = [origin for origin in settings.CSRF_TRUSTED_ORIGINS if "*" not in origin]
+    behind_tls = settings.SESSION_COOKIE_SECURE and named
+    server = named[0] if behind_tls else f"http://127.0.0.1:{settings.N2W_PORT}"
+    return f"{server}/first/{word}/" if word else ""
 
 
 def _thaw_first() -> None:

@@ -159,6 +159,7 @@ def test_the_command_says_how_many_and_never_what(account: Account, settings: Se
         "policies.AlarmReceivers.urls": 0,
         "policies.AlarmReceivers.ping_url": 0,
         "policies.AlarmDelivery.url": 0,
+        "second factors": 0,
     }
     assert Fernet(NEW).decrypt(_columns()[0]).decode() == SECRET
 

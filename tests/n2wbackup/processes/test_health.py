@@ -117,6 +117,6 @@ def test_the_login_page_can_be_seen_by_strangers(db: None) -> None:
 
     assert page.status_code == 200
     text = page.content.decode()
-    assert '<label for="id_username">' in text
-    assert '<label for="id_password">' in text
+    assert 'for="id_username">User name</label>' in text
+    assert 'for="id_password">Password</label>' in text
     assert 'name="next" value="/runs/"' in text

@@ -33,6 +33,7 @@ from policies.services.entry import policies
 from scripts_admin.models import Folder, FormerFolder, User
 from scripts_admin.services import users
 from tests.policies.views import admin_forms, inventory_rows
+from tests.policies.views import logins as logins_before
 
 PASSWORD = "correct horse battery"
 NEW = "better horse battery"
@@ -82,6 +83,7 @@ def made() -> World:
     for who, name in logins.items():
         clients[who] = Client(raise_request_exception=False)
         clients[who].force_login(people[name])
+        logins_before.confirm(clients[who])
         clients[who].get("/")  # the first page of a session notes when it began
     return World(clients, rows, people)
 
@@ -163,12 +165,16 @@ def path(world: World, route: str) -> str:
         "<path:object_id>": str(row.pk) if row else "1",
         "<id>": str(row.pk) if row else "1",
         "<path:content_type_id>": "1",
+        "people/<str:name>": "people/anna",
         "<str:owner>": "alice",
         "<str:name>": "policy1",
         "<slug:word>": "cancel",
         "<str:phase>": "before",
         "<int:attempt>": "1",
         "<str:stream>": "stdout",
+        "<str:word>": "no-such-link",
+        "<int:session>": "1",
+        "<int:pk>": "1",
         "<uuid:run_id>": str(world.rows["run"].pk),
         "<int:decision_id>": str(world.rows["leftout"].pk),
         "<int:rule_id>": str(world.rows["enrolrule"].pk),
@@ -204,6 +210,13 @@ def _of_page(world: World, route: str) -> dict[str, Any]:
 _OF_PAGES: dict[str, dict[str, Any]] = {
     "login/": {"username": "carol", "password": ""},
     "coverage/rules/": {"policy": "alice/policy1", "what": "volumes", "tag": "a", "value": "b"},
+    "people/<str:name>/rights/": {"superuser": "on"},
+    "profile/": {"email": "new@example.org"},
+    "profile/password/": {
+        "old_password": PASSWORD,
+        "new_password1": NEW,
+        "new_password2": NEW,
+    },
     "admin/password_change/": {
         "old_password": PASSWORD,
         "new_password1": NEW,

@@ -1,17 +1,16 @@
-"""Forms of users."""
+"""Users in the admin."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from django.contrib.auth.forms import (
     AdminPasswordChangeForm,
     AdminUserCreationForm,
-    AuthenticationForm,
     UserChangeForm,
 )
 from django.core.exceptions import ValidationError
 
 from scripts_admin.models import User
-from scripts_admin.services import logins, users
+from scripts_admin.services import users
 
 if TYPE_CHECKING:
     _NewUser = AdminUserCreationForm[User]
@@ -53,26 +52,3 @@ class PasswordForm(_Password):
         if commit:
             users.change_password(user)
         return user
-
-
-class LoginForm(AuthenticationForm):
-    """Name and password. After some failures the next try has to wait, even with the right password."""
-
-    def clean(self) -> dict[str, Any]:
-        name = str(self.cleaned_data.get("username") or "")
-        address = str(self.request.META.get("REMOTE_ADDR", "")) if self.request else ""
-        if not name or not self.cleaned_data.get("password"):
-            return super().clean()
-        wait = logins.begin(name, address)
-        if wait:
-            logins.note_failure(name, address, f"too many failures, {wait} s to wait")
-            raise ValidationError(
-                f"There were too many failed logins. Try again in {wait} second{'s' * (wait != 1)}."
-            )
-        try:
-            cleaned = super().clean()
-        except ValidationError:
-            logins.refused(name, address, "wrong name or password, or the user is inactive")
-            raise
-        logins.succeeded(name, address)
-        return cleaned

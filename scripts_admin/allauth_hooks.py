@@ -1,0 +1,96 @@
+"""What django-allauth asks of us: our brake, our sentences, our encryption, and no sign-up."""
+
+from ipaddress import ip_address
+from typing import Any
+
+from allauth.account.adapter import DefaultAccountAdapter
+from allauth.core.exceptions import ImmediateHttpResponse
+from allauth.mfa.adapter import DefaultMFAAdapter
+from django.contrib import messages
+from django.core.exceptions import ValidationError
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.utils.safestring import mark_safe
+
+from n2wbackup.lib import encrypted
+from scripts_admin.models import User
+from scripts_admin.services import logins
+
+UNKNOWN_ADDRESS = "0.0.0.0"  # noqa: S104 - no address to listen at
+INACTIVE = "This user cannot log in. Ask a superuser."
+# What a page says after a deed of allauth; the others say nothing.
+_SENTENCES = {
+    "mfa/messages/totp_activated.txt": "The app is your second factor from now on.",
+    "mfa/messages/totp_deactivated.txt": "The app is no longer a second factor.",
+    "mfa/messages/recovery_codes_generated.txt": "There are new recovery codes: keep them where only you find them.",
+    "mfa/messages/webauthn_added.txt": "The passkey was added.",
+    "mfa/messages/webauthn_removed.txt": "The passkey was removed.",
+}
+
+
+class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc] # it bears no annotations
+    def is_open_for_signup(self, request: HttpRequest) -> bool:  # noqa: ARG002 - allauth's signature
+        return False
+
+    def get_client_ip(self, request: HttpRequest) -> str:
+        """Return the address that n2wbackup.proxies believes; no header is asked."""
+        return address(request)
+
+    def add_message(
+        self,
+        request: HttpRequest,
+        level: int,
+        message_template: str | None = None,
+        message: str | None = None,
+        **_: Any,  # noqa: ANN401 - what allauth's templates would need
+    ) -> None:
+        said = message or _SENTENCES.get(message_template or "")
+        if said:
+            messages.add_message(request, level, said)
+
+    def reauthenticate(self, user: User, password: str) -> bool:
+        """Check the person's own password, with the brake of the login page."""
+        where = address(self.request)
+        wait = logins.begin(user.username, where)
+        if wait:
+            raise ValidationError(logins.sentence(wait))
+        if not user.check_password(password):
+            logins.note_failure(user.username, where, "wrong password at a confirmation")
+            return False
+        logins.succeeded(user.username, where)
+        return True
+
+    def login(self, request: HttpRequest, user: User) -> None:
+        """Log the person in, unless they were deactivated since the first step."""
+        if not User.objects.filter(pk=user.pk, is_active=True).exists():
+            raise ImmediateHttpResponse(self.respond_user_inactive(request, user))
+        super().login(request, user)
+        logins.entered(user)
+
+    def respond_user_inactive(self, request: HttpRequest, user: User) -> HttpResponse:  # noqa: ARG002 - allauth's signature
+        messages.error(request, INACTIVE)
+        return redirect("account_login")
+
+
+class MFAAdapter(DefaultMFAAdapter):  # type: ignore[misc] # as above
+    def encrypt(self, text: str) -> str:
+        return encrypted.seal(text)
+
+    def decrypt(self, encrypted_text: str) -> str:
+        return encrypted.unseal(encrypted_text)
+
+    def build_totp_svg(self, url: str) -> str:
+        """Return the picture without its first line: as a part of a page it is no XML file of its own."""
+        picture = str(super().build_totp_svg(url)).partition("?>")[2]
+        return mark_safe(picture)  # noqa: S308 - qrcode drew it, and the address is dots in it
+
+    def get_totp_label(self, user: User) -> str:
+        return f"{user.username}@{self._get_site_name()}"
+
+
+def address(request: HttpRequest) -> str:
+    """Return where the request comes from, as a column for addresses can hold it."""
+    try:
+        return str(ip_address(str(request.META.get("REMOTE_ADDR", "")).partition("%")[0]))
+    except ValueError:
+        return UNKNOWN_ADDRESS

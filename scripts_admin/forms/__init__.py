@@ -1,0 +1,1 @@
+"""Forms of users: their logins, their profile, and the admin's."""
