@@ -6,6 +6,7 @@ from typing import Any
 from allauth.account.adapter import DefaultAccountAdapter
 from allauth.core.exceptions import ImmediateHttpResponse
 from allauth.mfa.adapter import DefaultMFAAdapter
+from allauth.mfa.models import Authenticator
 from django.contrib import messages
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse
@@ -41,12 +42,13 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc] # it bears no
         request: HttpRequest,
         level: int,
         message_template: str | None = None,
+        message_context: Any = None,  # noqa: ANN401, ARG002 - what allauth's own texts would need
+        extra_tags: str = "",
         message: str | None = None,
-        **_: Any,  # noqa: ANN401 - what allauth's templates would need
     ) -> None:
         said = message or _SENTENCES.get(message_template or "")
         if said:
-            messages.add_message(request, level, said)
+            messages.add_message(request, level, said, extra_tags)
 
     def reauthenticate(self, user: User, password: str) -> bool:
         """Check the person's own password, with the brake of the login page."""
@@ -78,6 +80,9 @@ class MFAAdapter(DefaultMFAAdapter):  # type: ignore[misc] # as above
 
     def decrypt(self, encrypted_text: str) -> str:
         return encrypted.unseal(encrypted_text)
+
+    def generate_authenticator_name(self, user: User, type: str) -> str:  # noqa: A002 - allauth's signature
+        return f"key {Authenticator.objects.filter(user_id=user.pk, type=type).count() + 1}"
 
     def build_totp_svg(self, url: str) -> str:
         """Return the picture without its first line: as a part of a page it is no XML file of its own."""

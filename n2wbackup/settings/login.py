@@ -46,7 +46,9 @@ MFA_ADAPTER = "scripts_admin.allauth_hooks.MFAAdapter"
 MFA_ALLOW_UNVERIFIED_EMAIL = True
 MFA_FORMS = {
     "activate_totp": "scripts_admin.forms.second_factors.ActivateAppForm",
+    "add_webauthn": "scripts_admin.forms.second_factors.AddPasskeyForm",
     "authenticate": "scripts_admin.forms.second_factors.CodeForm",
+    "edit_webauthn": "scripts_admin.forms.second_factors.NamePasskeyForm",
     "reauthenticate": "scripts_admin.forms.second_factors.ConfirmCodeForm",
 }
 MFA_PASSKEY_LOGIN_ENABLED = True

@@ -23,6 +23,7 @@ class ProfileForm(Dressed, _UserForm):
     class Meta:
         model = User
         fields = ("first_name", "last_name", "email")
+        labels = {"email": "E-mail address"}
 
 
 class PasswordForm(Dressed, PasswordChangeForm):
@@ -56,6 +57,7 @@ class NewPersonForm(Dressed, _UserForm):
     class Meta:
         model = User
         fields = ("username", "first_name", "last_name", "email")
+        labels = {"username": "User name", "email": "E-mail address"}
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or {}
@@ -70,6 +72,13 @@ class InviteForm(NewPersonForm):
     class Meta:
         model = User
         fields = ("username", "first_name", "last_name", "email", "is_staff", "is_superuser")
+        labels = {
+            "username": "User name",
+            "email": "E-mail address",
+            "is_staff": "has the admin pages (staff)",
+            "is_superuser": "may do everything (superuser)",
+        }
+        help_texts = {"is_staff": "", "is_superuser": ""}
 
 
 class FirstPersonForm(NewPersonForm):

@@ -4,6 +4,8 @@ from typing import Any
 
 from allauth.mfa.base.forms import AuthenticateForm, ReauthenticateForm
 from allauth.mfa.totp.forms import ActivateTOTPForm
+from allauth.mfa.webauthn.forms import AddWebAuthnForm, EditWebAuthnForm
+from django import forms
 from django.core.exceptions import ValidationError
 
 from scripts_admin.forms.looks import Dressed
@@ -44,3 +46,20 @@ class ConfirmCodeForm(_Braked, ReauthenticateForm):  # type: ignore[misc] # as a
 
 class ActivateAppForm(_Braked, ActivateTOTPForm):  # type: ignore[misc] # as above
     """The first code of a new app."""
+
+
+class AddPasskeyForm(Dressed, AddWebAuthnForm):  # type: ignore[misc] # as above
+    """A new passkey, with a name that tells it from the others."""
+
+    name = forms.CharField(required=False, max_length=64)
+    passwordless = forms.BooleanField(
+        label="Log in with this passkey alone",
+        required=False,
+        help_text="It then asks for your finger, face or PIN, and no password is needed.",
+    )
+
+
+class NamePasskeyForm(Dressed, EditWebAuthnForm):  # type: ignore[misc] # as above
+    """Another name for a passkey."""
+
+    name = forms.CharField(max_length=64)

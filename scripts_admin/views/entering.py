@@ -5,7 +5,7 @@ A link that is no longer good is answered as a page that does not exist, with wh
 
 from typing import cast
 
-from allauth.account.internal.flows.login import perform_login
+from allauth.account.internal.flows.login import perform_login, record_authentication
 from allauth.account.models import Login
 from django.contrib import messages
 from django.core.exceptions import ValidationError
@@ -56,6 +56,7 @@ def invited(request: HttpRequest, word: str) -> HttpResponse:
 def _let_in(request: HttpRequest, person: User) -> HttpResponse:
     """Log the person in as after the right password: a second factor is still asked for."""
     request.session.flush()
+    record_authentication(request, person, "password", reauthenticated=True)
     messages.success(request, f"Welcome, {person.username}.")
     return cast("HttpResponse", perform_login(request, Login(user=person, redirect_url="/")))
 
