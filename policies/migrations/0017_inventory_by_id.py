@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("policies", "0014_inventory_and_enrolment"),
+        ("policies", "0016_inventory_and_enrolment"),
     ]
 
     operations = [
