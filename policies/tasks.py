@@ -8,16 +8,17 @@ from celery import shared_task
 from n2wbackup.lib import each
 from n2wbackup.processes.draining import draining
 from policies.adapters import broker
-from policies.services.coverage import refreshing
-from policies.services.due import hints, replanning, retrying, ticking
+from policies.services.coverage import refreshing as inventory
+from policies.services.due import hints, objectives, replanning, retrying, ticking
 from policies.services.following import completing as complete_service
-from policies.services.following import polling, reconciling, tagging
+from policies.services.following import polling, reconciling, refreshing, tagging
 from policies.services.retention import ages, sums
 from policies.services.servers import turns
 from policies.services.window import keeping
 
 POLL_SECONDS = 5
 RECONCILE_SECONDS = 12 * 3600
+REFRESH_SECONDS = 60
 
 
 @shared_task(name="policies.tasks.freeze")
@@ -59,6 +60,13 @@ def reconcile() -> None:
         reconciling.reconcile()
 
 
+@shared_task(name="policies.tasks.refresh")
+def refresh() -> None:
+    """Ask AWS whether the newest restore points still exist, and reckon what nobody has reckoned yet."""
+    if turns.take("refresh", REFRESH_SECONDS - 1):
+        each.turn(objectives.tick, refreshing.tick)
+
+
 @shared_task(name="policies.tasks.delete_old")
 def delete_old() -> None:
     """Sum the days that are over, and delete the rows that are too old."""
@@ -68,7 +76,7 @@ def delete_old() -> None:
 @shared_task(name="policies.tasks.look")
 def look() -> None:
     """Refresh the inventory of the accounts and regions that are due."""
-    refreshing.tick()
+    inventory.tick()
 
 
 @shared_task(name="policies.tasks.poll")

@@ -4,7 +4,9 @@ from django.conf import settings
 from django.db import models
 from django.db.models.functions import Lower
 
+from policies.domain import protection
 from policies.domain.document.fields import CHOICES, DEFAULTS
+from policies.domain.runs.verdict import Consistency
 from policies.models.account import Account
 from policies.models.inventory import EnrolRule
 from policies.models.querysets import OwnedQuerySet
@@ -46,6 +48,10 @@ class Policy(models.Model):
         "minutes between retries", default=DEFAULTS["retry_minutes"]
     )
 
+    rpo_hours = models.PositiveIntegerField(
+        "recovery point objective", default=DEFAULTS["rpo_hours"]
+    )
+
     # Kept by services/due/ticking.py: the earliest due time that is not accounted for.
     next_run_at = models.DateTimeField(null=True, editable=False)
     planned_at = models.DateTimeField(null=True, editable=False)  # the clock when it was computed
@@ -55,7 +61,21 @@ class Policy(models.Model):
         "policies.Run", on_delete=models.SET_NULL, null=True, editable=False, related_name="+"
     )
     last_success_at = models.DateTimeField(null=True, editable=False)
+    failed_since = models.DateTimeField(
+        null=True, editable=False
+    )  # the first end after the last success
     may_be_frozen_since = models.DateTimeField(null=True, editable=False)
+
+    # Protection: what services/protection.py has reckoned, so that lists only compare it with the clock.
+    # How old a restore point may be; None: nothing says so. By services/due/objectives.py.
+    objective_seconds = models.PositiveIntegerField(null=True, editable=False)
+    reckoned_at = models.DateTimeField(
+        null=True, editable=False
+    )  # None: it is reckoned by the next tick
+    requires = models.CharField(max_length=16, default=Consistency.CRASH, editable=False)
+    protected_until = models.DateTimeField(default=protection.NEVER_UNTIL, editable=False)
+    unprotected_from = models.DateTimeField(default=protection.NEVER_UNTIL, editable=False)
+    paused_since = models.DateTimeField(null=True, editable=False)
     # At that time DryRun proved the permission for exactly this account and these targets.
     proved_for = models.CharField(max_length=64, blank=True, editable=False)
     proved_at = models.DateTimeField(null=True, editable=False)
@@ -94,6 +114,27 @@ class Policy(models.Model):
                 condition=models.Q(may_be_frozen_since__isnull=False),
                 name="policy_frozen",
             ),
+            # Worst first; an owner's own; what is seen at a glance.
+            models.Index(fields=["protected_until"], name="policy_worst"),
+            models.Index(fields=["owner", "protected_until"], name="policy_worst_of_owner"),
+            models.Index(
+                fields=["owner", "next_run_at"],
+                condition=models.Q(next_run_at__isnull=False),
+                name="policy_next_of_owner",
+            ),
+            models.Index(
+                fields=["failed_since"],
+                condition=models.Q(failed_since__isnull=False),
+                name="policy_failing",
+            ),
+            models.Index(
+                fields=["paused_since"],
+                condition=models.Q(paused_since__isnull=False),
+                name="policy_paused",
+            ),
+            models.Index(
+                fields=["id"], condition=models.Q(reckoned_at=None), name="policy_not_reckoned"
+            ),
         ]
 
     def __str__(self) -> str:
@@ -122,6 +163,18 @@ class PolicyTarget(models.Model):
     # The owner knows that it stays without the tag, as the policy's last target.
     stays_as_last = models.BooleanField(default=False, editable=False)
 
+    # Kept by services/protection.py: the newest restore points whose snapshots all exist, and when they were made.
+    application_point = models.ForeignKey(
+        "policies.RunTarget", on_delete=models.SET_NULL, null=True, editable=False, related_name="+"
+    )
+    application_at = models.DateTimeField(null=True, editable=False)
+    crash_point = models.ForeignKey(  # of at least this consistency
+        "policies.RunTarget", on_delete=models.SET_NULL, null=True, editable=False, related_name="+"
+    )
+    crash_at = models.DateTimeField(null=True, editable=False)
+    lost_at = models.DateTimeField(null=True, editable=False)  # the newest was found to be gone
+    checked_at = models.DateTimeField(null=True, editable=False)  # AWS was asked whether they exist
+
     class Meta:
         """Either an instance or a volume; each appears only once in a policy."""
 
@@ -138,8 +191,13 @@ class PolicyTarget(models.Model):
                 name="target_is_named_once",
             ),
         ]
-        # "Does any policy back this up?" is asked by the id alone.
         indexes = [
+            models.Index(
+                fields=["checked_at"],
+                condition=models.Q(crash_point__isnull=False),
+                name="target_to_check",
+            ),
+            # "Does any policy back this up?" is asked by the id alone.
             models.Index(fields=["instance_id"], name="target_of_instance"),
             models.Index(fields=["volume_id"], name="target_of_volume"),
         ]

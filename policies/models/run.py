@@ -87,8 +87,10 @@ class Run(models.Model):
     thaw_by = models.CharField(max_length=16, blank=True)  # worker: on request; otherwise automatic
     thaw_attempts = models.PositiveIntegerField(default=0)
     thaw_next_at = models.DateTimeField(null=True)
+    thaw_asked_at = models.DateTimeField(null=True)  # a person wants after to be run now
     tags_due = models.BooleanField(default=False)
-    restore_point = models.BooleanField(default=False)  # it ended with a usable snapshot
+    restore_point = models.BooleanField(default=False)  # it has a usable snapshot that exists
+    gone_at = models.DateTimeField(null=True)  # when a snapshot of it was last found to be gone
     outputs_deleted_at = models.DateTimeField(null=True)  # they were older than N2W_KEEP_DAYS
     events_deleted_at = models.DateTimeField(null=True)
 
@@ -167,6 +169,22 @@ class Run(models.Model):
                 fields=["ended_at"],
                 condition=models.Q(restore_point=False),
                 name="run_without_restore_point",
+            ),
+            # For services/protection.py: what is left when the newest restore point is gone.
+            models.Index(
+                fields=["policy", "-created_at"],
+                condition=models.Q(restore_point=True),
+                name="run_with_restore_point",
+            ),
+            models.Index(
+                fields=["policy", "-gone_at"],
+                condition=models.Q(gone_at__isnull=False),
+                name="run_with_gone_snapshots",
+            ),
+            models.Index(
+                fields=["-gone_at"],
+                condition=models.Q(gone_at__isnull=False),
+                name="run_newest_gone",
             ),
         ]
 
@@ -251,13 +269,14 @@ class RunTarget(models.Model):
 
 class RunSnapshot(models.Model):
     class State(models.TextChoices):
-        """ERROR and MISSING are final."""
+        """ERROR and MISSING are final. GONE: it was completed, and AWS no longer has it."""
 
         PENDING = "pending"
         COMPLETED = "completed"
         ERROR = "error"
         MISSING = "missing"
         TIMED_OUT = "timed_out"
+        GONE = "gone"
 
     target = models.ForeignKey(RunTarget, on_delete=models.CASCADE, related_name="snapshots")
     snapshot_id = models.CharField(max_length=32, unique=True)

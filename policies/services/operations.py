@@ -1,4 +1,4 @@
-"""Operations on policies and runs: back up, cancel, confirm a thaw, enable, disable.
+"""Operations on policies and runs: back up, cancel, thaw now, confirm a thaw, enable, disable.
 
 All have one signature. Pages, admin, API and commands call them and have no loop or sentence of their
 own. Each row is handled separately: if one is refused, the others go on.
@@ -20,7 +20,7 @@ from policies.domain.runs.trigger import Trigger
 from policies.models import Policy, Run
 from policies.services import runs
 from policies.services.entry import policies as entered
-from policies.services.watch import confirming, hurrying
+from policies.services.watch import asking, confirming
 from scripts_admin import permissions
 from scripts_admin.domain.audit import Action, Change, Kind
 from scripts_admin.models import User
@@ -118,15 +118,12 @@ def confirm_thaw(policies: Iterable[Policy], *, by: Actor) -> list[Result]:
 
 
 def thaw_now(policies: Iterable[Policy], *, by: Actor) -> list[Result]:
-    """Have each policy's after run at once, if its application may be frozen."""
+    """Run each policy's after at once, although its server would try it later or not at all."""
 
-    def hurry(policy: Policy) -> Result:
-        run = hurrying.thaw_now(policy, by=by.name)
-        if run is None:
-            return Result(policy, "the next attempt of after starts at once")
-        return Result(policy, f"after runs at once, as run {run.pk}", run=run)
+    def ask(policy: Policy) -> Result:
+        return Result(policy, asking.thaw_now(policy, by=by.name))
 
-    return _each(policies, hurry, permissions.may_change, by)
+    return _each(policies, ask, permissions.may_run, by)
 
 
 def enable(policies: Iterable[Policy], *, by: Actor) -> list[Result]:

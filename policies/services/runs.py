@@ -10,7 +10,8 @@ from typing import Any
 from uuid import UUID
 
 from django.db import IntegrityError, transaction
-from django.db.models import Exists, F, Q
+from django.db.models import Exists, F, Q, Value
+from django.db.models.functions import Coalesce
 
 from n2wbackup.lib import clock, each, home
 from n2wbackup.lib.cas import compare_and_set
@@ -23,13 +24,15 @@ from policies.domain.runs.trigger import Trigger
 from policies.domain.runs.verdict import Consistency
 from policies.domain.schedules.reckoning import Span
 from policies.models import DailyCount, Policy, Run, RunEvent, RunSnapshot, WindowLease
-from policies.services import deeds
+from policies.services import deeds, protection
 from policies.services.alarms import raising
 from policies.services.servers import heart
 from scripts_admin.domain.phases import Outcome, Phase
 
 MAX_LOSSES = 5
 SKIPPED_IN_A_ROW = 3
+# From the first of these on, until it succeeds, a policy is failing. Whoever cancels a run knows of it.
+_FAILURES = sequence.RETRIED | {State.MISSED}
 # No run is deferred for longer. A row with a later time was written before the clock was set back.
 LONGEST_DEFERRAL = timedelta(minutes=15)
 
@@ -362,8 +365,11 @@ def _close(run: Run, now: datetime) -> None:
         return
     changes: dict[str, Any] = {"last_run": run}
     if run.state == State.SUCCEEDED:
-        changes["last_success_at"] = now
+        changes |= {"last_success_at": now, "failed_since": None}
+    elif run.state in _FAILURES:
+        changes["failed_since"] = Coalesce("failed_since", Value(now))
     Policy.objects.filter(pk=run.policy_id).update(**changes)
+    beside("the protection", lambda: protection.enter(run, now), run)
     beside("the retry", lambda: _ask_for_retry(run, now), run)
     beside("the alarm", lambda: raising.ended(run, now), run)
     beside("the count", lambda: _count(run, now), run)

@@ -3,18 +3,14 @@
 Works from the spool and the journal alone, so it needs no database, broker or worker.
 """
 
-import os
 import signal
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from n2wbackup.lib import trust
 from scripts_admin.domain.phases import ENDED_BY_ITSELF, FINE, Outcome, Phase
 from scripts_admin.guard import journal, keeper, linux, spool
 
 RETRY_SECONDS = (1, 2, 5, 10, 30, 60)
-_WANTED = "wanted"  # a file beside the journal: the number of an attempt
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,23 +103,6 @@ def look(spool_folder: Path, runtime_folder: Path) -> tuple[spool.Record, Standi
     record = spool.read(spool_folder)
     known = journal.read_if_there(runtime_folder)
     return record, standing(record, known, linux.boot_id())
-
-
-def want_now(runtime_folder: Path, attempt: int) -> None:
-    """Have this attempt start at the watchdog's next turn, not at its time; OSError if there is no room to say so."""
-    with trust.folder(runtime_folder) as within:
-        part = f"{_WANTED}.{os.getpid()}"
-        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
-        with os.fdopen(os.open(part, flags, 0o600, dir_fd=within), "w", encoding="ascii") as file:
-            file.write(str(attempt))
-        os.rename(part, _WANTED, src_dir_fd=within, dst_dir_fd=within)
-
-
-def is_wanted_now(runtime_folder: Path, attempt: int) -> bool:
-    """Tell whether a person wants this attempt now; what cannot be read or trusted wants nothing."""
-    with suppress(OSError), trust.folder(runtime_folder, closed=False) as within:
-        return trust.text(runtime_folder / _WANTED, within=within) == str(attempt)
-    return False
 
 
 def wake(runtime_folder: Path) -> None:

@@ -47,9 +47,9 @@ class Field:
 class Setting(Field):
     """A field with a default, a label and a help text.
 
-    A number is from `low` to `high`, both included, and is shown with its unit. A truth is shown as one of its two
-    `words`, in which {folder} becomes the name of the policy's folder. A choice is one of `choices`, each with the
-    words that show it.
+    A number is from `low` to `high`, both included, and is shown with its unit; `zero` stands for 0. A truth is shown
+    as one of its two `words`, in which {folder} becomes the name of the policy's folder. A choice is one of
+    `choices`, each with the words that show it.
     """
 
     default: int | str
@@ -60,6 +60,7 @@ class Setting(Field):
     high: int = 0
     unit: str = ""
     words: tuple[str, str] = ("yes", "no")
+    zero: str = ""  # stands for the number 0
     choices: tuple[tuple[str, str], ...] = ()
 
     def in_words(self, value: int | str, *, folder: str) -> str:
@@ -67,6 +68,8 @@ class Setting(Field):
             return dict(self.choices).get(str(value), str(value))
         if self.kind == Kind.TRUTH:
             return self.words[0 if value else 1].format(folder=folder)
+        if value == 0 and self.zero:
+            return self.zero
         return f"{value} {self.unit}".rstrip()
 
     @property
@@ -101,6 +104,22 @@ POLICY = (
         label="Success requires",
         help="The consistency that the snapshots need for the run to succeed. With less it ends as partial.",
         group=Group.MAIN,
+    ),
+    Setting(
+        key="rpo_hours",
+        column="rpo_hours",
+        kind=Kind.NUMBER,
+        low=0,
+        high=8_784,
+        default=0,
+        label="Recovery point objective",
+        help=(
+            "The greatest age of the newest restore point. 0: the longest time between two runs of the schedules, "
+            "and a grace."
+        ),
+        group=Group.WHEN,
+        unit="h",
+        zero="from the schedules",
     ),
     Setting(
         key="retries.count",

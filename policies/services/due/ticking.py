@@ -22,7 +22,7 @@ from policies.domain.schedules import reckoning
 from policies.domain.schedules.reckoning import Reckoning, Span
 from policies.models import Policy
 from policies.services import runs
-from policies.services.due import rules
+from policies.services.due import objectives, rules
 
 log = logging.getLogger(__name__)
 
@@ -108,6 +108,7 @@ def replanned(keys: Iterable[int]) -> Iterator[None]:
         known = _known(policy)[0] if policy.enabled else {}
         next_at = reckoning.following(known, now)
         Policy.objects.filter(pk=policy.pk).update(next_run_at=next_at, planned_at=now)
+    objectives.reckon(keys)
 
 
 def _plan_anew_what_was_planned_ahead(now: datetime) -> None:

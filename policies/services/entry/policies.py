@@ -12,6 +12,7 @@ from policies.domain import identifiers
 from policies.domain.document import fields
 from policies.domain.errors import RefusedError
 from policies.models import Account, Policy, PolicyTarget, Run, Schedule
+from policies.services import protection
 from policies.services.due import ticking
 from policies.services.entry import audited
 from scripts_admin import permissions
@@ -145,6 +146,7 @@ def replace_targets(policy: Policy, targets: Sequence[PolicyTarget]) -> bool:
             for target in entered
         )
         audited.enter_targets(policy, present, [*enrolled.values(), *entered])
+        protection.renew([policy.pk])
     return True
 
 

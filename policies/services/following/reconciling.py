@@ -23,6 +23,7 @@ from policies.models import Account, PolicyTarget, Run, RunSnapshot, RunTarget, 
 from policies.ports import Snapshot
 from policies.selectors.runs import facts
 from policies.services import runs
+from policies.services.following import refreshing
 from policies.services.window import credentials, permits
 
 log = logging.getLogger(__name__)
@@ -90,6 +91,7 @@ def reconcile() -> Reconciliation:
             if finding.kind == FindingKind.ADOPTED or finding.snapshot_id not in found_of:
                 found_of[finding.snapshot_id] = finding
     report.findings, report.seen = list(found_of.values()), len(seen)
+    refreshing.enter(seen, [f.snapshot_id for f in report.findings if f.kind == FindingKind.GONE])
     _tell(report)
     return report
 

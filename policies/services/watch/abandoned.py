@@ -23,6 +23,7 @@ from policies.domain.runs import sequence
 from policies.domain.runs.sequence import Event, State
 from policies.models import Run
 from policies.services import runs
+from policies.services.watch import asking
 from policies.services.window import defects, ending, entering, sealing
 from policies.services.window.entering import Without
 from scripts_admin import linux_accounts
@@ -121,7 +122,7 @@ class Thawer:
         due = standing.due
         if due is None:
             return False
-        if due.at > linux.boottime() and not thaw.is_wanted_now(runtime, due.attempt):
+        if due.at > linux.boottime() and not asking.take(self._runtime, folder.name):
             return True
         secrets = sealing.unseal(record.masks)
         itself = linux_accounts.runs_as_itself()
@@ -133,6 +134,7 @@ class Thawer:
 def enter_all() -> None:
     """Enter into the rows what happened to this server's runs that no process keeps any longer."""
     close_old_connections()
+    asking.pass_on()
     folders = [folder for folder in spool.folders(home.spool()) if _is_of_a_run(folder)]
     resting = _resting()
     kept = [f for f in folders if f.name not in resting or (f / spool.RECORD).exists()]

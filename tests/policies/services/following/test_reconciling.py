@@ -154,15 +154,28 @@ def test_two_ways_into_one_aws_account_are_one(backup: Backup) -> None:
     assert RunSnapshot.objects.filter(target__run=run).count() == 2
 
 
-def test_what_is_gone_is_listed_and_the_row_stays(backup: Backup) -> None:
-    backup.to_end()
+def test_what_is_gone_is_listed_once_and_its_row_says_so(backup: Backup) -> None:
+    run = backup.to_end()
     row = RunSnapshot.objects.first()
     assert row is not None
     backup.cloud.delete_snapshot(row.snapshot_id)
 
     assert found(FindingKind.GONE) == [row.snapshot_id]
     row.refresh_from_db()
-    assert row.state == "completed"
+    assert row.state == "gone"
+    assert story(run)[-1] == f"no longer in AWS: {row.snapshot_id} of {row.volume_id}"
+    assert found(FindingKind.GONE) == []
+
+
+def test_what_only_lost_its_tags_is_not_gone(backup: Backup) -> None:
+    run = backup.to_end()
+    Run.objects.update(server="another-server")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(backup.cloud, "of_server", lambda *_: [])
+        reconciling.reconcile()
+
+    assert {row.state for row in RunSnapshot.objects.filter(target__run=run)} == {"completed"}
 
 
 def test_an_account_that_cannot_be_asked_keeps_no_other_from_it(backup: Backup) -> None:
