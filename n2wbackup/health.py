@@ -53,7 +53,7 @@ def ready(_request: HttpRequest) -> JsonResponse:
     it is back. A 503 would make the balancer hide the pages from the people who have to look at the problem.
     """
     database = _database()
-    broker = "ok" if _broker_answers() else "away"
+    broker = "ok" if broker_answers() else "away"
     healthy = database == "ok"
     status = "unavailable" if not healthy else "ok" if broker == "ok" else "degraded"
     answer = {"status": status, "database": database, "broker": broker}
@@ -86,7 +86,7 @@ def _require_migrations() -> None:
         raise LookupError(missing[0])
 
 
-def _broker_answers() -> bool:
+def broker_answers() -> bool:
     url = settings.N2W_REDIS_URL or f"unix://{settings.N2W_BROKER_SOCKET}"
     seconds = _BROKER_SECONDS
     try:

@@ -2,12 +2,25 @@
 
 from django.urls import path
 
-from policies.views import audit, coverage, outputs, people, policies, run, runs, schedules
+from policies.views import (
+    audit,
+    coverage,
+    dashboard,
+    outputs,
+    people,
+    policies,
+    run,
+    runs,
+    schedules,
+    thawing,
+)
 
 urlpatterns = [
-    path("", runs.index, name="index"),
+    path("", dashboard.index, name="index"),
     path("policies/", policies.listing, name="policies"),
     path("policies/<str:owner>/<str:name>/", policies.detail, name="policy"),
+    path("policies/<str:owner>/<str:name>/thaw/", thawing.thaw, name="policy-thaw"),
+    path("policies/<str:owner>/<str:name>/thawed/", thawing.thawed, name="policy-thawed"),
     path("runs/", runs.listing, name="runs"),
     path("runs/csv/", runs.export, name="runs_csv"),
     path("runs/<uuid:run_id>/", run.detail, name="run"),

@@ -103,7 +103,7 @@ def moment(at: datetime | None, form: str = "second", zone: str = "") -> SafeStr
     """Show a moment in UTC, and in the zone as well where one is named and known; the age is shown on hover.
 
     Forms: "second", the usual one; "minute", with the day of the week, for due times; "precise", with
-    milliseconds, for timelines.
+    milliseconds, for timelines; "age", how long ago it was, with the moment on hover.
     """
     if at is None:
         return SafeString(NOTHING)
@@ -111,8 +111,8 @@ def moment(at: datetime | None, form: str = "second", zone: str = "") -> SafeStr
     return _component(
         "moment",
         iso=utc.isoformat(),
-        shown=_by(utc, UTC, form),
-        local=_beside(utc, form, zone),
+        shown=age(utc) if form == "age" else _by(utc, UTC, form),
+        local="" if form == "age" else _beside(utc, form, zone),
         hover=f"{utc:{DATE} {SECOND}} UTC, {age(utc)}",
     )
 

@@ -85,6 +85,7 @@ TEMPLATES: list[dict[str, Any]] = [
                 "django.contrib.messages.context_processors.messages",
             ],
             "libraries": {
+                "charts": "n2wbackup.lib.charts",
                 "components": "n2wbackup.lib.components",
                 "timelines": "n2wbackup.lib.timelines",
             },

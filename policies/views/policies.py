@@ -2,29 +2,46 @@
 
 from django.contrib.auth.decorators import login_required
 from django.http import Http404, HttpRequest, HttpResponse
-from django.shortcuts import render
+from django.shortcuts import redirect, render
 from django.views.decorators.http import require_safe
 
-from policies.selectors import policies, runs
+from n2wbackup.lib import clock
+from n2wbackup.lib.charts import Point
+from n2wbackup.lib.components import span
+from policies.selectors import dashboard, days, policies, protection, runs, windows
+from policies.selectors.windows import Trend
 from policies.services.due import outlook
-from policies.views import visitor
+from policies.views import filters, visitor
 
 ON_A_PAGE = 50
 NEWEST_RUNS = 20
+# The first that is there.
+ACTIONS = ("policies/policy/actions.html", "policies/policy/no_actions.html")
 # The page shows these among the facts above.
-_TOLD_ABOVE = {"enabled", "retries.count", "retries.minutes"}
+_TOLD_ABOVE = {"enabled", "rpo_hours", "retries.count", "retries.minutes"}
 
 
 @require_safe
 @login_required
 def listing(request: HttpRequest) -> HttpResponse:
-    listed = policies.listed(visitor.person(request))
-    page = visitor.part(request, listed, policies.BY_OWNER, ON_A_PAGE)
-    rows = [
-        (policies.row(each), outlook.of_policy(each, looked_at=outlook.LOOKED_AT_IN_A_LIST))
-        for each in page.rows
-    ]
-    return render(request, "policies/policies.html", {"page": page, "policies": rows})
+    """Show the policies, worst first; without a filter in the address, by the one that the person used last."""
+    person = visitor.person(request)
+    remembered = filters.remembered(request)
+    if remembered:
+        return redirect(f"{request.path}?{remembered}")
+    now, chosen = clock.now(), filters.asked(request)
+    found = filters.matching(dashboard.policies(person), chosen, now)
+    page, following = filters.page(found, chosen, ON_A_PAGE)
+    context = {
+        "policies": [dashboard.line(each, now) for each in page],
+        "counts": protection.counts(person),
+        "chosen": chosen,
+        "states": filters.STATES,
+        "following": following,
+    }
+    answer = render(request, "policies/policies.html", context)
+    filters.remember(request, answer, chosen)
+    return answer
 
 
 @require_safe
@@ -36,17 +53,41 @@ def detail(request: HttpRequest, owner: str, name: str) -> HttpResponse:
     found = rows.filter(owner__username=owner, name=name).first()
     if found is None:
         raise Http404
-    shown = policies.detail(found)
+    shown, now = policies.detail(found), clock.now()
     ahead = outlook.of_policy(found)
+    trend = windows.trend(found)
     context = {
         "id": found.pk,
+        "row": found,
         "detail": shown,
         "policy": shown.policy,
+        "line": dashboard.line(found, now),
+        "objective": protection.objective(found),
+        "requires_application": protection.requires_application(found),
+        "targets": list(zip(shown.targets, protection.targets(found, now), strict=True)),
+        "lost": dashboard.lost(person, found),
+        "days": days.of_policies([found.pk], now.date())[found.pk],
+        "today": now.date(),
+        "trend": trend,
+        "points": _points(trend),
         "schedules": [(row, outlook.in_words(row)) for row in found.schedules.all()],
         "ahead": ahead,
         "settings": [row for row in policies.settings(found) if row.key not in _TOLD_ABOVE],
         "zone": ahead.zones[0] if len(ahead.zones) == 1 else "",
         "runs": runs.recent(user=person, policy=found, limit=NEWEST_RUNS),
+        "actions": ACTIONS,
         "may_change": person.is_staff and person.has_perm("policies.change_policy"),
     }
     return render(request, "policies/policy.html", context)
+
+
+def _points(trend: Trend) -> list[Point]:
+    return [
+        Point(
+            one.at,
+            one.freeze_seconds,
+            f"{one.at:%Y-%m-%d %H:%M} UTC: window {span(one.freeze_seconds)}, hold "
+            f"{span(one.hold_seconds)}, {one.state}",
+        )
+        for one in trend.windows
+    ]

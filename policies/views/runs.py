@@ -3,7 +3,7 @@
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
-from django.shortcuts import redirect, render
+from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
 from n2wbackup.lib import clock, keyset, sheets
@@ -18,12 +18,6 @@ _COLUMNS = (
     *("consistency", "reason", "scheduled_for", "created_at", "started_at", "fired_at"),
     *("ended_at", "freeze_seconds", "hold_seconds", "thaw_by"),
 )
-
-
-@require_safe
-def index(_: HttpRequest) -> HttpResponse:
-    """Redirect to the list of runs."""
-    return redirect("runs")
 
 
 @require_safe

@@ -19,7 +19,7 @@ import django, json
 django.setup()
 from n2wbackup import health
 from n2wbackup.celery import app
-answers = {"health": health._broker_answers(), "queue": "ok"}
+answers = {"health": health.broker_answers(), "queue": "ok"}
 try:
     with app.connection_for_write() as connection:
         connection.default_channel.client.ping()

@@ -94,6 +94,7 @@ def _rows(alice: User, unused: User) -> dict[str, models.Model]:
     policy, busy = (Policy(owner=alice, account=lab, name=name) for name in ("policy1", "busy"))
     policies.save(policy)
     policies.save(busy)
+    Policy.objects.filter(pk=policy.pk).update(may_be_frozen_since=clock.now())
     run = Run.objects.create(
         policy=busy,
         owner=alice,

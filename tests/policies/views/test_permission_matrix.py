@@ -16,7 +16,7 @@ pytestmark = [pytest.mark.django_db, pytest.mark.lasts(20)]
 # permission, and not the owner. owning: Alice with staff status and every permission. boss: a superuser.
 TABLE = """
                                                          nobody  owner  other  staff  rights  owning  boss
-/                                                         R     R     R     R     R     R     R
+/                                                         L     R     R     R     R     R     R
 admin/                                                    L     L     L     R     R     R     R
 admin/(?P<url>.*)$                                        L     L     L     N     N     N     N
 admin/^(?P<app_label>scripts_admin|auth|policies)/$       L     L     L     N     R     R     R
@@ -139,6 +139,8 @@ profile/factors/passkeys/add/                             L     R     R     R   
 profile/password/                                         L     W     W     W     W     W     W
 profile/sessions/<int:session>/end/                       L     R     R     R     R     R     R
 profile/sessions/end-others/                              L     R     R     R     R     R     R
+policies/<str:owner>/<str:name>/thaw/                     L     W     N     N     N     W     W
+policies/<str:owner>/<str:name>/thawed/                   L     W     N     N     N     W     W
 runs/                                                     L     R     R     R     R     R     R
 runs/<uuid:run_id>/                                       L     R     N     N     N     R     R
 runs/csv/                                                 L     R     R     R     R     R     R

@@ -8,9 +8,10 @@ import time_machine
 from django.test import Client
 from pytest_django import DjangoAssertNumQueries
 
+from policies.domain.protection import NEVER_UNTIL
 from policies.domain.runs.sequence import State
 from policies.domain.runs.trigger import Trigger
-from policies.models import Policy, PolicyTarget, Run
+from policies.models import DailyCount, Policy, PolicyTarget, Run
 from policies.selectors import schedules as schedule_rows
 from policies.services.entry import policies
 from policies.views import policies as policy_pages
@@ -22,8 +23,8 @@ from tests.policies.views import admin_forms, page
 pytestmark = pytest.mark.django_db
 NOON = datetime(2026, 11, 26, 12, tzinfo=UTC)  # a Thursday
 PATHS = ["/policies/", "/policies/alice/policy1/", "/schedules/"]
-QUERIES_OF_A_LIST = 6  # session, person, keys, policies, targets, schedules
-QUERIES_OF_A_POLICY = 6  # session, person, policy, targets, schedules, runs
+QUERIES_OF_A_LIST = 8  # session, person, policies, and five counts
+QUERIES_OF_A_POLICY = 9  # session, person, policy, targets, schedules, gone, days, windows, runs
 QUERIES_OF_SCHEDULES = 6  # session, person, keys, schedules, how many policies, policies
 
 
@@ -55,11 +56,19 @@ def finished(policy: Policy, state: State = State.SUCCEEDED, **columns: object) 
 
 def test_the_list_shows_when_each_runs_next_and_how_the_last_one_ended(night: Policy) -> None:
     last = finished(night, State.PARTIAL)
-    Policy.objects.update(last_run=last, last_success_at=NOON, may_be_frozen_since=NOON)
+    hold = 0.25
+    Run.objects.update(hold_seconds=hold)
+    since = NOON - timedelta(hours=5)
+    Policy.objects.update(
+        last_run=last, last_success_at=NOON, may_be_frozen_since=NOON, failed_since=since
+    )
 
     seen = page.read(page.client_of(night.owner), "/policies/")
 
-    for word in ("alice/policy1", "nightly", "weekly", "Fri 2026-11-27 01:00", "partial", "since"):
+    for word in (
+        *("alice/policy1", "never", "Fri 2026-11-27 01:00", "may be frozen", "5 hours ago"),
+        "250 ms",
+    ):
         assert word in seen.text, word
     assert {"/policies/alice/policy1/", f"/runs/{last.pk}/"} <= set(seen.links)
 
@@ -76,7 +85,8 @@ def test_a_policy_shows_its_facts_and_the_next_five_times_by_each_clock(night: P
         "every week from 2026-11-01 00:00, until 2026-12-30 00:00, in the time zone UTC",
     ):  # fmt: skip
         assert word in seen.text, word
-    times = [attrs["datetime"] or "" for tag, attrs in seen.tags if tag == "time"][:5]
+    times = [attrs["datetime"] or "" for tag, attrs in seen.tags if tag == "time"]
+    times = times[times.index("2026-11-27T01:00:00+00:00") :][:5]
     assert [at[:16] for at in times] == [
         "2026-11-27T01:00", "2026-11-29T00:00", "2026-11-30T01:00", "2026-12-01T01:00",
         "2026-12-02T01:00",
@@ -92,17 +102,22 @@ def test_a_policy_that_may_be_frozen_is_an_alarm_on_its_page(night: Policy) -> N
     seen = page.read(page.client_of(night.owner), "/policies/alice/policy1/")
 
     assert "alert" in [attrs.get("role") for _, attrs in seen.tags]
-    assert "confirm_thaw alice/policy1" in seen.text
+    assert "Yes, alice/policy1 is thawed" in " ".join(seen.text.split())
+    sent_to = [attrs.get("action") for tag, attrs in seen.tags if tag == "form"]
+    assert "/policies/alice/policy1/thaw/" in sent_to
+    assert "/policies/alice/policy1/thawed/" in sent_to
     assert "admin pages" not in seen.text.lower()
 
 
-@pytest.mark.parametrize("path", PATHS[:2])
-def test_a_disabled_policy_has_no_next_time(night: Policy, path: str) -> None:
-    Policy.objects.update(enabled=False)
+@pytest.mark.parametrize(
+    ("path", "words"), [(PATHS[0], "paused"), (PATHS[1], "The policy is disabled.")]
+)
+def test_a_disabled_policy_has_no_next_time(night: Policy, path: str, words: str) -> None:
+    policies.switch(night, on=False)
 
     seen = page.read(page.client_of(night.owner), path)
 
-    assert "The policy is disabled." in seen.text
+    assert words in seen.text
     assert "2026-11-27" not in seen.text
 
 
@@ -146,7 +161,7 @@ def test_what_people_enter_is_text_and_never_markup(policy: Policy) -> None:
     policies.save(policy, [admin_forms.schedule(policy.owner, bad)])
     client = page.client_of(policy.owner)
 
-    for path in PATHS:
+    for path in PATHS[1:]:
         seen = page.read(client, path)
         assert "img" not in [tag for tag, _ in seen.tags], path
         assert bad in seen.text, path
@@ -213,15 +228,17 @@ def test_a_long_list_has_pages_and_each_row_stands_on_one(
     client = page.client_of(night.owner)
 
     first = page.read(client, "/policies/")
-    second = page.read(client, f"/policies/{first.links[-1]}")
     assert "policy1" in first.text
     assert "policy2" not in first.text
+    (following,) = [link for link in first.links if link and "after=" in link]
+    second = page.read(client, following)
     assert "policy2" in second.text
     assert "policy1" not in second.text
-    assert "policy1" in page.read(client, f"/policies/{second.links[-1]}").text
+    assert not [link for link in second.links if link and "after=" in link]
     more = page.read(client, "/schedules/").links[-1]
     assert "alice/weekly" in page.read(client, f"/schedules/{more}").text
-    assert "policy1" in page.read(client, "/policies/?after=x").text
+    for after in ("x", "_", "2026_", "9999-99-99_1", "2026-01-01_x"):
+        assert "policy1" in page.read(client, f"/policies/?after={after}").text, after
 
 
 def test_of_many_followers_a_schedule_names_the_first(
@@ -238,3 +255,61 @@ def test_of_many_followers_a_schedule_names_the_first(
     assert "follower0" in seen
     assert "follower2" not in seen
     assert "and 2 more" in seen
+
+
+def test_a_filter_stays_for_the_person_until_they_show_all(night: Policy) -> None:
+    policies.save(Policy(owner=night.owner, account=night.account, name="other"))
+    client = page.client_of(night.owner)
+
+    assert "other" not in page.read(client, "/policies/?q=POLICY&state=never").text
+    again = client.get("/policies/")
+    assert (again.status_code, again["Location"]) == (302, "/policies/?state=never&q=POLICY")
+    assert "other" in page.read(client, "/policies/?state=").text
+    assert "other" in page.read(client, "/policies/").text
+
+
+def test_the_filter_of_another_person_is_not_used(night: Policy) -> None:
+    client = page.client_of(night.owner)
+    client.get("/policies/?q=nothing")
+    client.force_login(admin_forms.user("carol"))
+    assert client.get("/policies/").status_code == 200
+
+
+def test_each_state_is_a_filter(night: Policy) -> None:
+    client = page.client_of(night.owner)
+    hour = timedelta(hours=1)
+    for state, columns in {
+        "never": {},
+        "late": {"protected_until": NOON - hour, "unprotected_from": NOON + hour},
+        "unprotected": {"protected_until": NOON - 2 * hour, "unprotected_from": NOON - hour},
+        "protected": {"protected_until": NOON + hour, "unprotected_from": NOON + 2 * hour},
+        "paused": {"paused_since": NOON - hour},
+        "failing": {"failed_since": NOON - hour},
+        "frozen": {"may_be_frozen_since": NOON - hour},
+    }.items():
+        Policy.objects.update(
+            protected_until=NEVER_UNTIL, unprotected_from=NEVER_UNTIL, paused_since=None
+        )
+        Policy.objects.update(**columns)
+        for asked in ("never", "late", "unprotected", "protected", "paused"):
+            found = "alice/policy1" in page.read(client, f"/policies/?state={asked}").text
+            own = state if state in {"late", "unprotected", "protected", "paused"} else "never"
+            assert found == (asked == own), (state, asked)
+        assert "alice/policy1" in page.read(client, f"/policies/?state={state}").text
+
+
+def test_the_page_shows_protection_windows_calendar_and_what_is_gone(night: Policy) -> None:
+    run = finished(night, freeze_seconds=1.5, hold_seconds=0.5, fired_at=NOON, gone_at=NOON)
+    target = factories.RunTargetFactory.create(run=run, instance_id=admin_forms.INSTANCE)
+    factories.RunSnapshotFactory.create(target=target, snapshot_id="snap-lost", state="gone")
+    DailyCount.objects.create(policy=night, day=NOON.date(), state="failed", runs=2)
+    Policy.objects.update(rpo_hours=28, objective_seconds=28 * 3_600)
+    PolicyTarget.objects.update(crash_at=NOON - timedelta(hours=30))
+
+    seen = page.read(page.client_of(night.owner), "/policies/alice/policy1/")
+
+    for word in (
+        *("snap-lost", "nothing", "2026-11-26: 2 failed", "1.5 s", "500 ms", "late 2 h"),
+        "28 h, as set",
+    ):
+        assert word in seen.text, word
