@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from django import template
 from django.template.loader import render_to_string
+from django.utils.html import format_html_join
 from django.utils.safestring import SafeString, mark_safe
 
 from n2wbackup.lib import components
@@ -27,12 +28,6 @@ class Day(NamedTuple):
     day: date
     kind: str
     words: str
-
-
-class Cell(NamedTuple):
-    x: int
-    y: int
-    day: Day
 
 
 class Month(NamedTuple):
@@ -58,11 +53,22 @@ class Dot(NamedTuple):
 def calendar(days: Mapping[date, Day], today: date, label: str) -> SafeString:
     """Draw the days of the last 53 weeks, a column for each week; a day that is not in `days` is empty."""
     first = _first(today)
-    cells = [
-        Cell((day - first).days // DAYS * STEP, (day - first).days % DAYS * STEP, found)
-        for day, found in sorted(days.items())
-        if first <= day <= today
-    ]
+    # Not in a loop of the template: there are hundreds, and each is one line.
+    cells = format_html_join(
+        "\n",
+        '<use class="{0}" href="#day-{0}" x="{1}" y="{2}"><title>{3}: {4}</title></use>',
+        (
+            (
+                found.kind,
+                (day - first).days // DAYS * STEP,
+                (day - first).days % DAYS * STEP,
+                day.isoformat(),
+                found.words,
+            )
+            for day, found in sorted(days.items())
+            if first <= day <= today
+        ),
+    )
     count = (today - first).days + 1
     return _drawn(
         "calendar",

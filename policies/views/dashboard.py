@@ -3,6 +3,7 @@
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.views.decorators.gzip import gzip_page
 
 from n2wbackup.lib import clock
 from policies.selectors import dashboard, days, health, protection
@@ -13,6 +14,7 @@ CALENDARS = 3
 COVERAGE_COUNT = ("policies/coverage/count.html", "policies/dashboard/coverage.html")
 
 
+@gzip_page  # hundreds of days weigh little when they are packed
 @login_required
 def index(request: HttpRequest) -> HttpResponse:
     """Show everything; to htmx only the part that moves, which asks again by itself."""

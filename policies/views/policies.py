@@ -3,6 +3,7 @@
 from django.contrib.auth.decorators import login_required
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.views.decorators.gzip import gzip_page
 from django.views.decorators.http import require_safe
 
 from n2wbackup.lib import clock
@@ -45,6 +46,7 @@ def listing(request: HttpRequest) -> HttpResponse:
 
 
 @require_safe
+@gzip_page  # as the dashboard
 @login_required
 def detail(request: HttpRequest, owner: str, name: str) -> HttpResponse:
     """404 both for a policy that the person may not see and for one that does not exist."""
