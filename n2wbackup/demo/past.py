@@ -8,6 +8,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from django.db import transaction
+
+from policies.domain.runs import sequence
 from policies.domain.runs.sequence import State
 from policies.domain.runs.trigger import Trigger
 from policies.domain.runs.verdict import Consistency
@@ -16,10 +19,12 @@ from policies.models import (
     OutputChunk,
     PhaseResult,
     Policy,
+    PolicyTarget,
     Run,
     RunEvent,
     RunTarget,
 )
+from policies.services.due import objectives
 from scripts_admin.domain.phases import Outcome, Phase
 
 DAYS = 365
@@ -114,7 +119,15 @@ def make_up(policies: dict[str, Policy], now: datetime) -> int:
         ]
         _write(policies[name], made)
         count += len(made)
+    _reckon([policies[name].pk for name in _STORIES])
     return count
+
+
+@transaction.atomic
+def _reckon(keys: list[int]) -> None:
+    """Let protection be reckoned from the past that has just been made up."""
+    PolicyTarget.objects.filter(policy__in=keys).update(checked_at=None)
+    objectives.reckon(keys)
 
 
 def _run(policy: Policy, night: Night, at: datetime, dice: random.Random) -> Run:
@@ -167,7 +180,19 @@ def _write(policy: Policy, made: list[tuple[Run, int]]) -> None:
     Policy.objects.filter(pk=policy.pk).update(
         last_run=made[-1][0] if made else None,
         last_success_at=good[-1].ended_at if good else None,
+        failed_since=_failed_since([run for run, _ in made]),
     )
+
+
+def _failed_since(runs: list[Run]) -> datetime | None:
+    """Return when the first run ended that failed and has had no success since."""
+    since = None
+    for run in runs:
+        if run.state == State.SUCCEEDED:
+            since = None
+        elif run.state in sequence.FAILING and since is None:
+            since = run.ended_at
+    return since
 
 
 def _target(run: Run, instance_id: str) -> RunTarget:

@@ -94,7 +94,7 @@ def calendar_table(days: Mapping[date, Day], today: date, label: str) -> SafeStr
         monday = first + timedelta(days=number * DAYS)
         found = [days.get(monday + timedelta(days=n)) for n in range(DAYS)]
         if any(found):
-            weeks.append((monday, [one.words if one else "" for one in found]))
+            weeks.append((monday.isoformat(), [one.words if one else "" for one in found]))
     return _drawn("calendar_table", label=label, weeks=weeks)
 
 

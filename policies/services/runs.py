@@ -31,8 +31,6 @@ from scripts_admin.domain.phases import Outcome, Phase
 
 MAX_LOSSES = 5
 SKIPPED_IN_A_ROW = 3
-# From the first of these on, until it succeeds, a policy is failing. Whoever cancels a run knows of it.
-_FAILURES = sequence.RETRIED | {State.MISSED}
 # No run is deferred for longer. A row with a later time was written before the clock was set back.
 LONGEST_DEFERRAL = timedelta(minutes=15)
 
@@ -143,8 +141,7 @@ def _tell_of_skipping(run: Run, running: Run) -> None:
     skipped = Run.objects.filter(policy=run.policy, state=State.SKIPPED, due_until=None)
     count = skipped.filter(created_at__gte=running.created_at).count()
     if count >= SKIPPED_IN_A_ROW:
-        now = run.created_at
-        beside("the alarm", lambda: raising.skipped(run, running, count, now), run)
+        beside("the alarm", lambda: raising.skipped(run, running, count, run.created_at), run)
 
 
 def may_be_claimed(run_id: UUID) -> bool:
@@ -296,11 +293,10 @@ def cancel(run: Run, *, by: str) -> None:
             message = f"Run {run.pk} can no longer be cancelled: its complete script has started. Wait until it ends."
             raise RefusedError(message)
         now = clock.now()
-        reason = f"cancelled by {by}"
         if apply(
             run,
             Event.CANCEL,
-            reason,
+            f"cancelled by {by}",
             expected={"cancel_requested_at": None, "complete_started_at": None},
             cancel_requested_at=now,
             cancelled_by=by,
@@ -366,7 +362,7 @@ def _close(run: Run, now: datetime) -> None:
     changes: dict[str, Any] = {"last_run": run}
     if run.state == State.SUCCEEDED:
         changes |= {"last_success_at": now, "failed_since": None}
-    elif run.state in _FAILURES:
+    elif run.state in sequence.FAILING:
         changes["failed_since"] = Coalesce("failed_since", Value(now))
     Policy.objects.filter(pk=run.policy_id).update(**changes)
     beside("the protection", lambda: protection.enter(run, now), run)

@@ -42,6 +42,8 @@ UNFINISHED = frozenset(State) - ENDS
 MAY_BE_FROZEN = frozenset({State.FROZEN, State.THAWING})
 # A run that ends so is retried, if the policy has retries.
 RETRIED = frozenset({State.FAILED, State.PARTIAL})
+# From the first of these on, until it succeeds, a policy is failing. Whoever cancels a run knows of it.
+FAILING = RETRIED | {State.MISSED}
 
 
 class Event(StrEnum):
