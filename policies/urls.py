@@ -3,9 +3,11 @@
 from django.urls import path
 
 from policies.views import (
+    acting,
     audit,
     coverage,
     dashboard,
+    entering,
     outputs,
     people,
     policies,
@@ -21,6 +23,14 @@ urlpatterns = [
     path("policies/<str:owner>/<str:name>/", policies.detail, name="policy"),
     path("policies/<str:owner>/<str:name>/thaw/", thawing.thaw, name="policy-thaw"),
     path("policies/<str:owner>/<str:name>/thawed/", thawing.thawed, name="policy-thawed"),
+    path("policies/new/", entering.new, name="policy-new"),
+    path("policies/<str:owner>/<str:name>/edit/", entering.edit, name="policy-edit"),
+    path("policies/<str:owner>/<str:name>/back-up/", acting.back_up, name="policy-back-up"),
+    path("policies/<str:owner>/<str:name>/switch/", acting.switch, name="policy-switch"),
+    path("policies/<str:owner>/<str:name>/pause/", acting.pause, name="policy-pause"),
+    path("policies/<str:owner>/<str:name>/resume/", acting.resume, name="policy-resume"),
+    path("policies/<str:owner>/<str:name>/test/", acting.test, name="policy-test"),
+    path("policies/<str:owner>/<str:name>/delete/", acting.delete, name="policy-delete"),
     path("runs/", runs.listing, name="runs"),
     path("runs/csv/", runs.export, name="runs_csv"),
     path("runs/<uuid:run_id>/", run.detail, name="run"),

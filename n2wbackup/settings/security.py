@@ -8,6 +8,7 @@ __all__ = [
     "ALLOWED_HOSTS",
     "CONTENT_SECURITY_POLICY",
     "CSRF_COOKIE_SECURE",
+    "CSRF_FAILURE_VIEW",
     "CSRF_TRUSTED_ORIGINS",
     "DATA_UPLOAD_MAX_MEMORY_SIZE",
     "FILE_UPLOAD_HANDLERS",
@@ -37,6 +38,8 @@ _behind_tls = bool(_public_hosts) and not DEBUG
 
 SESSION_COOKIE_SECURE = _behind_tls
 CSRF_COOKIE_SECURE = _behind_tls
+# Who logged in again in another tab has an old token in the form: what they typed is shown again.
+CSRF_FAILURE_VIEW = "policies.views.drafts.csrf_failed"
 SESSION_COOKIE_HTTPONLY = True
 # A working day: then everybody logs in again. Idle sessions end earlier, see N2W_SESSION_IDLE_MINUTES.
 SESSION_COOKIE_AGE = 12 * 3_600

@@ -8,13 +8,13 @@ from datetime import UTC, datetime
 from functools import wraps
 from typing import Any, ParamSpec
 
-from n2wbackup.lib import terminal
+from n2wbackup.lib import clock, terminal
 from policies.domain.document import fields
 from policies.models import Policy, Run, Schedule
 from policies.selectors import runs
 from policies.selectors.runs import PhaseRow, SnapshotRow, TargetRow
 from policies.selectors.servers import ServerRow
-from policies.services.due import outlook
+from policies.services.due import outlook, pauses
 from policies.services.entry import probing
 
 Json = dict[str, Any]
@@ -133,6 +133,18 @@ def policy(found: Policy, ahead: outlook.Outlook) -> Json:
         "last_run": _last(found.last_run),
         "last_success_at": moment(found.last_success_at),
         "may_be_frozen_since": moment(found.may_be_frozen_since),
+        "paused": _pause(found),
+    }
+
+
+def _pause(found: Policy) -> Json | None:
+    if not pauses.is_paused(found, clock.now()):
+        return None
+    return {
+        "since": moment(found.paused_at),
+        "until": moment(found.paused_until),
+        "reason": found.paused_reason,
+        "by": found.paused_by,
     }
 
 

@@ -24,7 +24,7 @@ else:  # they take no types at run time
 class PolicyForm(_PolicyForm):
     class Meta:
         model = Policy
-        fields = (*policies.COLUMNS, "schedules")
+        fields: tuple[str, ...] = (*policies.COLUMNS, "schedules")
         labels = {field.column: field.label for field in document.POLICY}
         help_texts = {
             **{field.column: field.hint for field in document.POLICY},

@@ -48,7 +48,7 @@ class ScheduleForm(_ScheduleForm):
 
     class Meta:
         model = Schedule
-        fields = schedules.COLUMNS
+        fields: tuple[str, ...] = schedules.COLUMNS
         help_texts = {
             "cron": (
                 "Five fields: minute, hour, day of the month, month, day of the week. 0 2 * * * is every night at "

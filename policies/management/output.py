@@ -163,6 +163,9 @@ def policy(report: Json) -> str:
         f"enabled      {'yes' if report['enabled'] else 'no'}",
         f"account      {report['account']}",
     ]
+    paused = report["paused"]
+    if paused:
+        lines.append(f"PAUSED       until {paused['until']} by {paused['by']}: {paused['reason']}")
     lines += [
         f"target       {t['instance'] or t['volume']} in {t['region']}" for t in report["targets"]
     ]
@@ -191,6 +194,8 @@ def policy_line(report: Json) -> str:
     if report["may_be_frozen_since"]:
         ahead.append(f"MAY BE FROZEN since {report['may_be_frozen_since']}")
     state = "enabled" if report["enabled"] else "disabled"
+    if report["enabled"] and report["paused"]:
+        state = "paused"
     return (
         f"{report['policy']:32}  {state:8}  last {last['state'] if last else '-':10}  "
         f"next {'  '.join(ahead)}"

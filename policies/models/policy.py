@@ -56,6 +56,12 @@ class Policy(models.Model):
     next_run_at = models.DateTimeField(null=True, editable=False)
     planned_at = models.DateTimeField(null=True, editable=False)  # the clock when it was computed
 
+    # Kept by services/entry/pausing.py, and cleared by the tick when the pause is over.
+    paused_at = models.DateTimeField(null=True, editable=False)
+    paused_until = models.DateTimeField(null=True, editable=False)
+    paused_reason = models.CharField(max_length=200, blank=True, editable=False)
+    paused_by = models.CharField(max_length=150, blank=True, editable=False)
+
     # Kept by services/runs.py, so that no page has to count runs.
     last_run = models.ForeignKey(
         "policies.Run", on_delete=models.SET_NULL, null=True, editable=False, related_name="+"
@@ -97,6 +103,11 @@ class Policy(models.Model):
                 condition=models.Q(max_freeze_seconds__gte=models.F("before_timeout_seconds") + 10),
                 name="before_leaves_time_to_fire",
             ),
+            models.CheckConstraint(
+                condition=models.Q(paused_at=None, paused_until=None)
+                | (models.Q(paused_at__isnull=False) & models.Q(paused_until__isnull=False)),
+                name="pause_has_an_end",
+            ),
         ]
         indexes = [
             # In the order of lists.
@@ -108,6 +119,12 @@ class Policy(models.Model):
                 name="policy_due",
             ),
             models.Index(fields=["planned_at"], name="policy_planned"),
+            # Read each second, as policy_due is.
+            models.Index(
+                fields=["paused_until"],
+                condition=models.Q(paused_until__isnull=False),
+                name="policy_pause_ends",
+            ),
             # Each page asks for these.
             models.Index(
                 fields=["may_be_frozen_since"],

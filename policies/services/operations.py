@@ -1,4 +1,4 @@
-"""Operations on policies and runs: back up, cancel, thaw now, confirm a thaw, enable, disable.
+"""Operations on policies and runs: back up, test, cancel, thaw now, confirm a thaw, enable, disable, pause, delete.
 
 All have one signature. Pages, admin, API and commands call them and have no loop or sentence of their
 own. Each row is handled separately: if one is refused, the others go on.
@@ -7,6 +7,7 @@ own. Each row is handled separately: if one is refused, the others go on.
 import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TypeVar
 
 from django.core.exceptions import ObjectDoesNotExist, ValidationError
@@ -19,6 +20,7 @@ from policies.domain.runs.sequence import State
 from policies.domain.runs.trigger import Trigger
 from policies.models import Policy, Run
 from policies.services import runs
+from policies.services.entry import pausing
 from policies.services.entry import policies as entered
 from policies.services.watch import asking, confirming
 from scripts_admin import permissions
@@ -134,6 +136,54 @@ def enable(policies: Iterable[Policy], *, by: Actor) -> list[Result]:
 def disable(policies: Iterable[Policy], *, by: Actor) -> list[Result]:
     """Stop the schedules of each policy. A run in progress continues."""
     return _switch(policies, by, on=False)
+
+
+def pause(policies: Iterable[Policy], *, until: datetime, reason: str, by: Actor) -> list[Result]:
+    """Let no schedule of the policies start a run until then. A run in progress continues."""
+
+    def hold(policy: Policy) -> Result:
+        pausing.pause(policy, until=until, reason=reason, by=by.name)
+        return Result(policy, f"paused until {until:%Y-%m-%d %H:%M} UTC")
+
+    return _each(policies, hold, permissions.may_change, by)
+
+
+def resume(policies: Iterable[Policy], *, by: Actor) -> list[Result]:
+    """End the pause of each policy now."""
+
+    def go_on(policy: Policy) -> Result:
+        pausing.resume(policy)
+        return Result(policy, "no longer paused")
+
+    return _each(policies, go_on, permissions.may_change, by)
+
+
+def try_scripts(
+    policies: Iterable[Policy], *, by: Actor, phase: str = "", argument: str = ""
+) -> list[Result]:
+    """Queue a test run of each policy's scripts, without snapshots: of all phases, or of one."""
+
+    def start(policy: Policy) -> Result:
+        run = runs.start(
+            policy=policy,
+            trigger=Trigger.TEST,
+            requested_by=by.name if by.person else "",
+            test_phase=phase,
+            test_argument=argument,
+        )
+        return Result(policy, f"test run {run.pk} is queued", run=run)
+
+    return _each(policies, start, permissions.may_run, by)
+
+
+def delete(policies: Iterable[Policy], *, by: Actor) -> list[Result]:
+    """Delete each policy. Its runs, snapshots and scripts stay."""
+
+    def remove(policy: Policy) -> Result:
+        entered.delete(policy)
+        return Result(policy, "deleted; its runs, snapshots and scripts stay")
+
+    return _each(policies, remove, permissions.may_change, by)
 
 
 def _switch(policies: Iterable[Policy], by: Actor, *, on: bool) -> list[Result]:

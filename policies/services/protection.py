@@ -155,7 +155,8 @@ def _existing(rows: QuerySet[RunTarget]) -> QuerySet[RunTarget]:
 def _reckon(policy: Policy, targets: Iterable[PolicyTarget], now: datetime) -> None:
     """Write until when the policy is protected, and since when it is paused."""
     allowed = policy.objective_seconds
-    is_paused = not policy.enabled or allowed is None
+    by_hand = policy.paused_until is not None and policy.paused_until > now
+    is_paused = by_hand or not policy.enabled or allowed is None
     span = timedelta(seconds=allowed or 0)
     found = protection.worst(
         protection.limits(
@@ -170,6 +171,6 @@ def _reckon(policy: Policy, targets: Iterable[PolicyTarget], now: datetime) -> N
         requires=policy.requires,
         protected_until=found.until,
         unprotected_from=found.unprotected_from,
-        paused_since=(policy.paused_since or now) if is_paused else None,
+        paused_since=(policy.paused_since or policy.paused_at or now) if is_paused else None,
         reckoned_at=now,
     )

@@ -9,15 +9,13 @@ from django.views.decorators.http import require_safe
 from n2wbackup.lib import clock
 from n2wbackup.lib.charts import Point
 from n2wbackup.lib.components import span
-from policies.selectors import dashboard, days, policies, protection, runs, windows
+from policies.selectors import acting, dashboard, days, policies, protection, runs, windows
 from policies.selectors.windows import Trend
 from policies.services.due import outlook
 from policies.views import filters, visitor
 
 ON_A_PAGE = 50
 NEWEST_RUNS = 20
-# The first that is there.
-ACTIONS = ("policies/policy/actions.html", "policies/policy/no_actions.html")
 # The page shows these among the facts above.
 _TOLD_ABOVE = {"enabled", "rpo_hours", "retries.count", "retries.minutes"}
 
@@ -77,7 +75,7 @@ def detail(request: HttpRequest, owner: str, name: str) -> HttpResponse:
         "settings": [row for row in policies.settings(found) if row.key not in _TOLD_ABOVE],
         "zone": ahead.zones[0] if len(ahead.zones) == 1 else "",
         "runs": runs.recent(user=person, policy=found, limit=NEWEST_RUNS),
-        "actions": ACTIONS,
+        "actions": acting.of(found, person),
         "may_change": person.is_staff and person.has_perm("policies.change_policy"),
     }
     return render(request, "policies/policy.html", context)

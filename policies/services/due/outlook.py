@@ -11,7 +11,7 @@ from n2wbackup.lib import clock
 from policies.domain.schedules import schedule
 from policies.domain.schedules.schedule import Rule
 from policies.models import Policy, Schedule
-from policies.services.due import rules
+from policies.services.due import pauses, rules
 
 SHOWN = 5
 # Due times that a list searches for each of its rows: all are disabled in the worst case, and it has many rows.
@@ -54,18 +54,18 @@ _WORDS = {
 
 
 def of_policy(policy: Policy, *, looked_at: int = schedule.LOOKED_AT) -> Outlook:
-    """Return when the policy will run; nothing while it is disabled."""
+    """Return when the policy will run: nothing while it is disabled, and nothing before its pause ends."""
     rows = list(policy.schedules.all())
     if not policy.enabled:
         return Outlook((), why=WhyNone.DISABLED)
     if not rows:
         return Outlook((), why=WhyNone.NO_SCHEDULE)
-    return _reckoned(rows, looked_at)
+    return _reckoned(rows, looked_at, pauses.counted_from(policy.paused_until, clock.now()))
 
 
 def of_schedule(row: Schedule, *, looked_at: int = schedule.LOOKED_AT) -> Outlook:
     """Return when what follows the schedule will be run."""
-    return _reckoned([row], looked_at)
+    return _reckoned([row], looked_at, clock.now())
 
 
 def in_words(row: Schedule) -> str:
@@ -84,29 +84,32 @@ def _wall(text: str) -> str:
     return text.replace("T", " ")
 
 
-def _reckoned(rows: Iterable[Schedule], looked_at: int) -> Outlook:
+def _reckoned(rows: Iterable[Schedule], looked_at: int, after: datetime) -> Outlook:
     rows = list(rows)
     try:
         known = rules.of(rows)
     except ValueError as error:  # a time zone that this machine no longer knows
         return Outlook((), why=WhyNone.UNKNOWN_ZONE, told=str(error))
     now = clock.now()
-    key = (frozenset(known.values()), frozenset(row.timezone for row in rows), looked_at)
+    zones = frozenset(row.timezone for row in rows)
+    if after > now:  # it is paused until then
+        return _reckoned_anew(known, zones, looked_at, after)
+    key = (frozenset(known.values()), zones, looked_at)
     found = _remembered.get(key, now)
     if found is None:
-        found = _reckoned_anew(known, key[1], looked_at, now)
+        found = _reckoned_anew(known, zones, looked_at, now)
         _remembered.put(key, now, found)
     return found
 
 
 def _reckoned_anew(
-    known: rules.Rules, zones: frozenset[str], looked_at: int, now: datetime
+    known: rules.Rules, zones: frozenset[str], looked_at: int, after: datetime
 ) -> Outlook:
-    times = tuple(schedule.upcoming(known, now, SHOWN, looked_at=looked_at))
+    times = tuple(schedule.upcoming(known, after, SHOWN, looked_at=looked_at))
     shown = tuple(sorted(zones - clock.UTC_NAMES))
     if times:
         return Outlook(times, shown)
-    if next(schedule.due(known, now), None) is None:
+    if next(schedule.due(known, after), None) is None:
         return Outlook((), shown, WhyNone.NOTHING_MORE)
     return Outlook((), shown, WhyNone.ALL_IN_DISABLED_TIMES, str(looked_at))
 

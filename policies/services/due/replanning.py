@@ -15,12 +15,13 @@ from n2wbackup.lib import clock, each
 from policies.domain.schedules import reckoning
 from policies.domain.schedules.schedule import Rule
 from policies.models import Policy, Schedule
-from policies.services.due import rules
+from policies.services.due import pauses, rules
 
 log = logging.getLogger(__name__)
 
 TOGETHER = 500
-_Schedules = frozenset[int]
+# All schedules that policies follow, and the moment after which a due time starts a run.
+_Followed = tuple[frozenset[int], datetime]
 _Planned = list[tuple[int, datetime | None]]  # policies, with their next due time
 
 
@@ -29,22 +30,24 @@ def replan() -> int:
     now = clock.now()
     plan = _Plan(now)
     trouble = "the policies with the schedules %s could not be planned"
-    each.apart(_by_schedules(now).items(), lambda item: plan.add(item[0], item[1]), trouble)
+    each.apart(_by_schedules(now).items(), lambda item: plan.add(*item[0], item[1]), trouble)
     return plan.enter()
 
 
-def _by_schedules(now: datetime) -> Mapping[_Schedules, _Planned]:
+def _by_schedules(now: datetime) -> Mapping[_Followed, _Planned]:
     """Return the enabled policies that follow a schedule and are not due, by all that each follows."""
     followed: dict[int, set[int]] = defaultdict(set)
-    planned: dict[int, datetime | None] = {}
+    planned: dict[int, tuple[datetime | None, datetime]] = {}
     rows = Policy.objects.filter(enabled=True, schedules__isnull=False).order_by()
-    for pk, next_at, schedule in rows.values_list("pk", "next_run_at", "schedules"):
+    columns = ("pk", "next_run_at", "paused_until", "schedules")
+    for pk, next_at, paused_until, schedule in rows.values_list(*columns):
         if next_at is None or next_at > now:
             followed[pk].add(schedule)
-            planned[pk] = next_at
-    found: dict[_Schedules, _Planned] = defaultdict(list)
+            planned[pk] = next_at, pauses.counted_from(paused_until, now)
+    found: dict[_Followed, _Planned] = defaultdict(list)
     for pk, schedules in followed.items():
-        found[frozenset(schedules)].append((pk, planned[pk]))
+        next_at, after = planned[pk]
+        found[frozenset(schedules), after].append((pk, next_at))
     return found
 
 
@@ -54,18 +57,18 @@ class _Plan:
     def __init__(self, now: datetime) -> None:
         self._now = now
         self._schedules = Schedule.objects.in_bulk()
-        self._following: dict[frozenset[Rule], datetime | None] = {}
+        self._following: dict[tuple[frozenset[Rule], datetime], datetime | None] = {}
         self._moves: dict[datetime | None, _Planned] = defaultdict(list)
 
-    def add(self, schedules: _Schedules, policies: _Planned) -> bool:
+    def add(self, schedules: frozenset[int], after: datetime, policies: _Planned) -> bool:
         """Reckon for the policies that follow these schedules, unless others had the same rules."""
         rows = [self._schedules[key] for key in sorted(schedules) if key in self._schedules]
         known, unknown = rules.known(rows)
         for sentence in unknown:
             log.error("policy %s and %s others: %s", policies[0][0], len(policies) - 1, sentence)
-        same = frozenset(known.values())
+        same = frozenset(known.values()), after
         if same not in self._following:
-            self._following[same] = reckoning.following(known, self._now)
+            self._following[same] = reckoning.following(known, after)
         next_at = self._following[same]
         for pk, before in policies:
             if before != next_at:

@@ -15,7 +15,7 @@ from policies.domain.schedules import schedule
 from policies.domain.schedules.reckoning import LATE
 from policies.models import Policy, Run
 from policies.services import runs
-from policies.services.due import rules
+from policies.services.due import pauses, rules
 
 
 def tick() -> int:
@@ -76,8 +76,9 @@ def _retry(run: Run, due_at: datetime, now: datetime) -> str:
 def _why_not(run: Run, policy: Policy | None, due_at: datetime, now: datetime) -> str:
     if policy is None:
         return "the policy was deleted"
-    if not policy.enabled:
-        return "the policy is disabled"
+    off = _off(policy, now)
+    if off:
+        return off
     if run.attempt > policy.retry_count:
         return "the policy has fewer retries now"
     if now - due_at >= LATE:
@@ -88,3 +89,11 @@ def _why_not(run: Run, policy: Policy | None, due_at: datetime, now: datetime) -
         return f"run {later.pk} has started since"
     held = schedule.held(rules.of(policy.schedules.all()), now)
     return f"now is a disabled time ({'; '.join(held)})" if held else ""
+
+
+def _off(policy: Policy, now: datetime) -> str:
+    if not policy.enabled:
+        return "the policy is disabled"
+    if pauses.is_paused(policy, now):
+        return f"the policy is paused until {policy.paused_until:%Y-%m-%d %H:%M} UTC"
+    return ""

@@ -22,7 +22,7 @@ from policies.domain.schedules import reckoning
 from policies.domain.schedules.reckoning import Reckoning, Span
 from policies.models import Policy
 from policies.services import runs
-from policies.services.due import objectives, rules
+from policies.services.due import objectives, pauses, rules
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +39,7 @@ def tick() -> int:
     """
     now, until = clock.now(), clock.boottime() + TICK_SECONDS
     _plan_anew_what_was_planned_ahead(now)
+    pauses.end_those_over(now)
     keys, found = deque(_in_turn(now)), 0
     while keys and clock.boottime() < until:
         found += _settle_some(keys, now)
@@ -106,7 +107,7 @@ def replanned(keys: Iterable[int]) -> Iterator[None]:
     yield
     for policy in Policy.objects.select_for_update().filter(pk__in=keys).order_by("pk"):
         known = _known(policy)[0] if policy.enabled else {}
-        next_at = reckoning.following(known, now)
+        next_at = reckoning.following(known, pauses.counted_from(policy.paused_until, now))
         Policy.objects.filter(pk=policy.pk).update(next_run_at=next_at, planned_at=now)
     objectives.reckon(keys)
 

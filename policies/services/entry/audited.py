@@ -61,9 +61,9 @@ def enter_targets(
     audit.record(Action.CHANGED, _subject(row), [change])
 
 
-def enter(action: Action, row: Policy | Account | Schedule) -> None:
+def enter(action: Action, row: Policy | Account | Schedule, *, reason: str = "") -> None:
     """Enter something that was done to the row as a whole."""
-    audit.record(action, _subject(row))
+    audit.record(action, _subject(row), reason=reason)
 
 
 def _enter(row: Policy | Account | Schedule, before: Facts, after: Facts) -> None:

@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 from policies.domain.errors import InputError
 from policies.models import Policy
 from scripts_admin import linux_accounts
+from scripts_admin.domain import names
+from scripts_admin.domain.phases import Phase
+from scripts_admin.domain.shown import shown
 from scripts_admin.folders import linting, storage
 from scripts_admin.folders.linting import Level, Remark
 from scripts_admin.linux_accounts import AccountError
@@ -40,6 +43,43 @@ def everything(owner: str = "") -> list[Linted]:
     for policy in rows.order_by("folder__name", "name"):
         found[policy.folder].append(policy.name)
     return [_folder(folder, policies) for folder, policies in found.items()]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A phase of a policy: what its script must be called, what the folder has, and what is wrong with it."""
+
+    phase: str
+    pattern: str
+    files: tuple[str, ...]
+    remarks: tuple[Remark, ...]
+
+    @property
+    def example(self) -> str:
+        return f"{self.pattern.removesuffix('*')}sh"
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """The folder of a policy's scripts, with each phase; `problem` is a sentence if none of them can run."""
+
+    folder: str
+    places: tuple[Place, ...]
+    problem: str = ""
+
+
+def places(folder: Folder, policy: str) -> Places:
+    """Return what the folder has for a policy of this name, which need not exist yet; the name must be valid."""
+    linted = _folder(folder, [policy])
+    found = []
+    for phase in Phase:
+        try:
+            files = tuple(map(shown, names.candidates(storage.listed(folder), phase, policy)))
+        except OSError:  # the remarks say why
+            files = ()
+        of = tuple(each for each in linted.remarks if each.phase == phase)
+        found.append(Place(phase, f"{names.base_name(phase, policy)}.*", files, of))
+    return Places(folder.name, tuple(found), linted.problem)
 
 
 def _folder(folder: Folder, policies: list[str]) -> Linted:

@@ -32,7 +32,7 @@ from policies.models import (
 from policies.services.entry import policies
 from scripts_admin.models import Folder, FormerFolder, User
 from scripts_admin.services import users
-from tests.policies.views import admin_forms, inventory_rows
+from tests.policies.views import admin_forms, inventory_rows, page_forms
 from tests.policies.views import logins as logins_before
 
 PASSWORD = "correct horse battery"
@@ -205,7 +205,7 @@ def forms(world: World, route: str) -> list[dict[str, Any]]:
 def _of_page(world: World, route: str) -> dict[str, Any]:
     if route == "coverage/decide/":
         return {"item": world.rows["inventoryitem"].pk, "do": "leave", "reason": "no need"}
-    return _OF_PAGES.get(route, {})
+    return _OF_PAGES.get(route) or page_forms.of(route, world.people["alice"])
 
 
 _OF_PAGES: dict[str, dict[str, Any]] = {

@@ -27,6 +27,52 @@ class Page(HTMLParser):
         return [attrs.get("href") for tag, attrs in self.tags if tag == "a"]
 
 
+class Sent(HTMLParser):
+    """What a browser would send of a page's form if nobody changed it: a list for each name that is there twice."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.values: dict[str, object] = {}
+        self._select = self._textarea = ""
+        self._text = ""
+        self._is_first = False
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        found = dict(attrs)
+        name, kind = found.get("name") or "", found.get("type") or "text"
+        if tag == "input" and name and kind in {"checkbox", "radio"}:
+            if "checked" in found:
+                self._add(name, found.get("value") or "on")
+        elif tag == "input" and name and kind not in {"submit", "button"}:
+            self._add(name, found.get("value") or "")
+        elif tag == "select":
+            self._select, self._is_first = name, "multiple" not in found
+        elif tag == "option" and self._select and ("selected" in found or self._is_first):
+            self.values[self._select] = found.get("value") or ""
+            self._is_first = False
+        elif tag == "textarea":
+            self._textarea, self._text = name, ""
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag == "textarea":
+            self._add(self._textarea, self._text.removeprefix("\n"))
+            self._textarea = ""
+        elif tag == "select":
+            self._select = ""
+
+    def handle_data(self, data: str) -> None:
+        if self._textarea:
+            self._text += data
+
+    def _add(self, name: str, value: str) -> None:
+        held = self.values.get(name)
+        if held is None:
+            self.values[name] = value
+        else:
+            self.values[name] = [*(held if isinstance(held, list) else [held]), value]
+
+
 def client_of(user: User) -> Client:
     client = Client()
     client.force_login(user)

@@ -141,6 +141,14 @@ profile/sessions/<int:session>/end/                       L     R     R     R   
 profile/sessions/end-others/                              L     R     R     R     R     R     R
 policies/<str:owner>/<str:name>/thaw/                     L     W     N     N     N     W     W
 policies/<str:owner>/<str:name>/thawed/                   L     W     N     N     N     W     W
+policies/<str:owner>/<str:name>/back-up/                  L     W     N     N     N     W     W
+policies/<str:owner>/<str:name>/delete/                   L     W     N     N     N     W     W
+policies/<str:owner>/<str:name>/edit/                     L     W     N     N     N     W     W
+policies/<str:owner>/<str:name>/pause/                    L     W     N     N     N     W     W
+policies/<str:owner>/<str:name>/resume/                   L     W     N     N     N     W     W
+policies/<str:owner>/<str:name>/switch/                   L     W     N     N     N     W     W
+policies/<str:owner>/<str:name>/test/                     L     W     N     N     N     W     W
+policies/new/                                             L     W     R     R     R     W     W
 runs/                                                     L     R     R     R     R     R     R
 runs/<uuid:run_id>/                                       L     R     N     N     N     R     R
 runs/csv/                                                 L     R     R     R     R     R     R

@@ -1,0 +1,98 @@
+"""The documents that an account needs in AWS's IAM, filled in and ready to copy."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.conf import settings
+
+from n2wbackup.lib import home
+from policies.models import Account, PolicyTarget
+
+_FOLDER = "deploy/iam"
+_ANY_REGION = "arn:aws:ec2:*:"
+
+
+@dataclass(frozen=True, slots=True)
+class Paper:
+    """One document; `open` are the words that only the reader can replace, each with what it stands for."""
+
+    title: str
+    help: str
+    text: str
+    open: tuple[tuple[str, str], ...] = ()
+
+
+_OPEN = {
+    "SERVER_ACCOUNT_ID": "the number of the AWS account in which this server runs",
+    "ACCOUNT_ID": "the number of the AWS account that is backed up",
+}
+
+
+def regions(account: Account) -> list[str]:
+    """Return the regions that the account is used in: its own, and those of its policies' targets."""
+    used = PolicyTarget.objects.filter(policy__account=account).values_list("region", flat=True)
+    return sorted({account.region, *used.distinct()})
+
+
+def papers(account: Account) -> list[Paper]:
+    """Return the documents for the account's way in, the permissions first."""
+    number = account.aws_account_id or _number_of(account.role_arn)
+    where = {
+        Account.Auth.KEYS: "Attach it to the user of the access keys.",
+        Account.Auth.ROLE: "Attach it to the role that the account names.",
+        Account.Auth.INSTANCE: "Attach it to the role of the machine that this server runs on.",
+    }[Account.Auth(account.auth)]
+    known = {"SERVER_ID": home.server_id()} | ({"ACCOUNT_ID": number} if number else {})
+    found = [_paper("Permissions", where, "server.json", known, regions(account))]
+    if account.auth == Account.Auth.ROLE:
+        trust = "Make it the trust policy of the role. Only this account of this server knows the external id."
+        known = {"EXTERNAL_ID": account.external_id}
+        found.append(_paper("Trust policy of the role", trust, "role-trust.json", known))
+        role = "Attach it to the server's own role or user, so that it may assume the role."
+        known = {"ACCOUNT_ID": number} if number else {}
+        found.append(
+            _paper("Permission to assume the role", role, "server-assume-role.json", known)
+        )
+    return found
+
+
+def _paper(
+    title: str, words: str, file: str, known: dict[str, str], named: Sequence[str] = ()
+) -> Paper:
+    text = (settings.BASE_DIR / _FOLDER / file).read_text()
+    # The longest first: one word is the end of another.
+    for word in sorted(known, key=len, reverse=True):
+        text = _replaced(text, word, known[word])
+    document = json.loads(text)
+    for statement in document["Statement"]:
+        if named and isinstance(statement["Resource"], list):
+            statement["Resource"] = [
+                each.replace(_ANY_REGION, f"arn:aws:ec2:{region}:")
+                for each in statement["Resource"]
+                for region in named
+            ]
+    text = json.dumps(document, indent=2)
+    return Paper(title, words, text, tuple(_still_open(text)))
+
+
+def _replaced(text: str, word: str, value: str) -> str:
+    if word != "ACCOUNT_ID":
+        return text.replace(word, value)
+    kept = text.replace("SERVER_ACCOUNT_ID", "\0").replace(word, value)
+    return kept.replace("\0", "SERVER_ACCOUNT_ID")
+
+
+def _still_open(text: str) -> list[tuple[str, str]]:
+    found: Any = []
+    for word, words in _OPEN.items():
+        if word in text:
+            found.append((word, words))
+            text = text.replace(word, "")
+    return list(found)
+
+
+def _number_of(role_arn: str) -> str:
+    parts = role_arn.split(":")
+    return parts[4] if len(parts) > 5 else ""  # noqa: PLR2004 - arn:aws:iam::NUMBER:role/…

@@ -1,0 +1,34 @@
+"""Forms of our own pages that would change something of Alice's, if the person may send them."""
+
+from datetime import timedelta
+from typing import Any
+
+from n2wbackup.lib import clock
+from policies.domain.document import fields
+from policies.models import Account, Policy
+from policies.services.entry import versions
+from scripts_admin.models import User
+from tests.policies.views import admin_forms
+
+_POLICY = "policies/<str:owner>/<str:name>/"
+
+
+def of(route: str, alice: User) -> dict[str, Any]:
+    """Return the form for the page; an empty one if a bare POST is all it takes."""
+    if route in {"policies/new/", f"{_POLICY}edit/"}:
+        return _policy(alice, "policy1" if "edit" in route else "new")
+    soon = clock.now() + timedelta(days=2)
+    forms: dict[str, dict[str, Any]] = {
+        f"{_POLICY}switch/": {"on": "no"},
+        f"{_POLICY}pause/": {"until": f"{soon:%Y-%m-%dT%H:%M}", "reason": "the disks move"},
+        f"{_POLICY}delete/": {"name": "policy1"},
+    }
+    return forms.get(route, {})
+
+
+def _policy(alice: User, name: str) -> dict[str, Any]:
+    lab = Account.objects.get(owner=alice, name="lab")
+    stored = Policy.objects.get(owner=alice, name="policy1")
+    changed = {"account": lab.pk, "name": name, "typed": admin_forms.INSTANCE, "retry_count": 7}
+    entered = {**fields.DEFAULTS, **changed, "opened": versions.of(stored)}
+    return {key: value for key, value in entered.items() if value is not False}
