@@ -3,6 +3,7 @@
 from django.urls import path
 
 from policies.views import (
+    accounts,
     acting,
     audit,
     coverage,
@@ -13,6 +14,7 @@ from policies.views import (
     policies,
     run,
     runs,
+    schedule_forms,
     schedules,
     thawing,
 )
@@ -71,4 +73,14 @@ urlpatterns = [
         name="person-reset-second-factor",
     ),
     path("people/<str:name>/end-sessions/", people.end_sessions, name="person-end-sessions"),
+    path("schedules/new/", schedule_forms.new, name="schedule-new"),
+    path("schedules/<str:owner>/<str:name>/", schedule_forms.detail, name="schedule"),
+    path("schedules/<str:owner>/<str:name>/edit/", schedule_forms.edit, name="schedule-edit"),
+    path("schedules/<str:owner>/<str:name>/delete/", schedule_forms.delete, name="schedule-delete"),
+    path("accounts/", accounts.listing, name="accounts"),
+    path("accounts/new/", accounts.new, name="account-new"),
+    path("accounts/<str:owner>/<str:name>/", accounts.detail, name="account"),
+    path("accounts/<str:owner>/<str:name>/edit/", accounts.edit, name="account-edit"),
+    path("accounts/<str:owner>/<str:name>/test/", accounts.test, name="account-test"),
+    path("accounts/<str:owner>/<str:name>/delete/", accounts.delete, name="account-delete"),
 ]

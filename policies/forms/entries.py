@@ -1,6 +1,6 @@
 """The forms of schedules and accounts on their own pages. Only superusers make rows for somebody else."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django import forms
 
@@ -9,6 +9,11 @@ from policies.forms.accounts import AccountForm
 from policies.forms.schedules import ScheduleForm
 from scripts_admin import permissions
 from scripts_admin.models import User
+
+if TYPE_CHECKING:
+    _Form = forms.ModelForm[Any]
+else:  # it takes no types at run time
+    _Form = forms.ModelForm
 
 
 class ScheduleEntry(ScheduleForm):
@@ -34,12 +39,12 @@ class AccountEntry(AccountForm):
         _own(self, person)
 
 
-def _own(form: forms.ModelForm[Any], person: User) -> None:
+def _own(form: _Form, person: User) -> None:
     """Let a superuser choose the owner of a new row; everyone else owns what they make."""
     if form.instance.pk or not person.is_superuser:
         del form.fields["owner"]
         if not form.instance.pk:
-            form.instance.owner = person
+            form.instance.owner_id = person.pk  # the person of a request is a proxy of the row
     else:
         owner = form.fields["owner"]
         assert isinstance(owner, forms.ModelChoiceField)  # noqa: S101 - as the model has it

@@ -14,7 +14,7 @@ from policies.models import Schedule
 from policies.selectors import schedules as rows
 from policies.services.due import outlook, week
 from policies.services.entry import schedules
-from policies.views import drafts, visitor
+from policies.views import drafts, drawing, visitor
 from scripts_admin import permissions
 
 
@@ -108,4 +108,5 @@ def _is_clear(form: ScheduleEntry) -> bool:
 
 
 def _ahead(row: Schedule) -> dict[str, object]:
-    return {"ahead": outlook.of_schedule(row), "days": week.of_schedule(row, clock.now())}
+    days = week.of_schedule(row, clock.now())
+    return {"ahead": outlook.of_schedule(row), "days": days, **drawing.week(days)}

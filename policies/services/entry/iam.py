@@ -66,15 +66,21 @@ def _paper(
     for word in sorted(known, key=len, reverse=True):
         text = _replaced(text, word, known[word])
     document = json.loads(text)
-    for statement in document["Statement"]:
-        if named and isinstance(statement["Resource"], list):
-            statement["Resource"] = [
-                each.replace(_ANY_REGION, f"arn:aws:ec2:{region}:")
-                for each in statement["Resource"]
-                for region in named
-            ]
+    for statement in document["Statement"] if named else ():
+        statement["Resource"] = _in_regions(statement["Resource"], named)
     text = json.dumps(document, indent=2)
     return Paper(title, words, text, tuple(_still_open(text)))
+
+
+def _in_regions(resource: str | list[str], named: Sequence[str]) -> str | list[str]:
+    """Return the resource in these regions only, one line for each."""
+    found = [
+        each.replace(_ANY_REGION, f"arn:aws:ec2:{region}:")
+        for each in ([resource] if isinstance(resource, str) else resource)
+        for region in named
+    ]
+    once = list(dict.fromkeys(found))
+    return once[0] if len(once) == 1 else once
 
 
 def _replaced(text: str, word: str, value: str) -> str:

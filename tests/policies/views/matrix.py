@@ -168,7 +168,7 @@ def path(world: World, route: str) -> str:
         "<path:content_type_id>": "1",
         "people/<str:name>": "people/anna",
         "<str:owner>": "alice",
-        "<str:name>": "policy1",
+        "<str:name>": {"schedules": "nightly", "accounts": "spare"}.get(parts[0], "policy1"),
         "<slug:word>": "cancel",
         "<str:phase>": "before",
         "<int:attempt>": "1",

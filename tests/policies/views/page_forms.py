@@ -10,7 +10,17 @@ from policies.services.entry import versions
 from scripts_admin.models import User
 from tests.policies.views import admin_forms
 
-_POLICY = "policies/<str:owner>/<str:name>/"
+_POLICY, _SCHEDULES, _ACCOUNTS = (
+    f"{part}/<str:owner>/<str:name>/" for part in ("policies", "schedules", "accounts")
+)
+_SCHEDULE = {"name": "weekly", "cron": "0 4 * * 1", "timezone": "UTC"}
+_ACCOUNT = {
+    "name": "renamed",
+    "auth": "keys",
+    "access_key_id": "AKIAIOSFODNN7EXAMPLE",
+    "new_secret": admin_forms.SECRET,
+    "region": "us-east-1",
+}
 
 
 def of(route: str, alice: User) -> dict[str, Any]:
@@ -22,6 +32,12 @@ def of(route: str, alice: User) -> dict[str, Any]:
         f"{_POLICY}switch/": {"on": "no"},
         f"{_POLICY}pause/": {"until": f"{soon:%Y-%m-%dT%H:%M}", "reason": "the disks move"},
         f"{_POLICY}delete/": {"name": "policy1"},
+        "schedules/new/": _SCHEDULE | {"owner": alice.pk},
+        f"{_SCHEDULES}edit/": _SCHEDULE,
+        f"{_SCHEDULES}delete/": {"name": "nightly"},
+        "accounts/new/": _ACCOUNT | {"owner": alice.pk},
+        f"{_ACCOUNTS}edit/": _ACCOUNT,
+        f"{_ACCOUNTS}delete/": {"name": "spare"},
     }
     return forms.get(route, {})
 

@@ -5,6 +5,8 @@ The addresses come from the resolver. A new one fails here until it has a row, s
 
 import pytest
 
+from policies.adapters import session
+from policies.adapters.memory import MemoryCloud
 from tests.policies.views import matrix
 
 pytestmark = [pytest.mark.django_db, pytest.mark.lasts(20)]
@@ -17,6 +19,12 @@ pytestmark = [pytest.mark.django_db, pytest.mark.lasts(20)]
 TABLE = """
                                                          nobody  owner  other  staff  rights  owning  boss
 /                                                         L     R     R     R     R     R     R
+accounts/                                                 L     R     R     R     R     R     R
+accounts/<str:owner>/<str:name>/                          L     R     N     N     N     R     R
+accounts/<str:owner>/<str:name>/delete/                   L     W     N     N     N     W     W
+accounts/<str:owner>/<str:name>/edit/                     L     W     N     N     N     W     W
+accounts/<str:owner>/<str:name>/test/                     L     R     N     N     N     R     R
+accounts/new/                                             L     W     W     W     W     W     W
 admin/                                                    L     L     L     R     R     R     R
 admin/(?P<url>.*)$                                        L     L     L     N     N     N     N
 admin/^(?P<app_label>scripts_admin|auth|policies)/$       L     L     L     N     R     R     R
@@ -156,6 +164,10 @@ runs/<uuid:run_id>/<slug:word>/                           L     W     N     N   
 runs/<uuid:run_id>/compare/                               L     R     N     N     N     R     R
 runs/<uuid:run_id>/output/<str:phase>/<int:attempt>/<str:stream> L     R     N     N     N     R     R
 schedules/                                                L     R     R     R     R     R     R
+schedules/<str:owner>/<str:name>/                         L     R     N     N     N     R     R
+schedules/<str:owner>/<str:name>/delete/                  L     W     N     N     N     W     W
+schedules/<str:owner>/<str:name>/edit/                    L     W     N     N     N     W     W
+schedules/new/                                            L     W     W     W     W     W     W
 theme/                                                    R     R     R     R     R     R     R
 """
 EXPECTED = {
@@ -163,6 +175,13 @@ EXPECTED = {
     for row in TABLE.strip().splitlines()[1:]
 }
 GROUPS = sorted({matrix.group(route) for route in EXPECTED})
+
+
+@pytest.fixture(autouse=True)
+def aws(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Answer the questions of an account's test."""
+    made = MemoryCloud()
+    monkeypatch.setattr(session, "cloud", lambda _credentials: made)
 
 
 def test_every_address_has_a_row() -> None:
