@@ -2,7 +2,9 @@
 
 import threading
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from typing import Any
 
 from django.conf import settings
 from django.contrib.auth import SESSION_KEY, logout
@@ -117,9 +119,16 @@ def _source(path: str) -> Source:
 def share_threads(get_response: Page) -> Page:
     """Let one person, or all who are not logged in, have half of the threads at most; others still get their pages.
 
-    Health has a share of its own: a balancer must not hear from it that somebody asks for many pages.
+    Health has a share of its own: a balancer must not hear from it that somebody asks for many pages. A stream
+    takes its thread until it has ended.
     """
     counting, working = threading.Lock(), Counter[str]()
+
+    def leave(who: str) -> None:
+        with counting:
+            working[who] -= 1
+            if not working[who]:
+                del working[who]
 
     def page(request: HttpRequest) -> HttpResponse:
         who = _whose_share(request)
@@ -128,15 +137,27 @@ def share_threads(get_response: Page) -> Page:
             working[who] += not is_too_much
         if is_too_much:
             return render(request, "429.html", status=429)
-        try:
-            return get_response(request)
-        finally:
-            with counting:
-                working[who] -= 1
-                if not working[who]:
-                    del working[who]
+        with ExitStack() as stack:
+            stack.callback(leave, who)
+            response: Any = get_response(request)
+            if response.streaming:
+                response.streaming_content = _Held(response.streaming_content, stack.pop_all())
+            return response  # type: ignore[no-any-return] # as the pages above give it
 
     return page
+
+
+class _Held:
+    """A stream that gives something back when it is closed, read to its end or not; the server always closes it."""
+
+    def __init__(self, stream: Iterator[bytes], stack: ExitStack) -> None:
+        self._stream, self._stack = stream, stack
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self._stream)
+
+    def close(self) -> None:
+        self._stack.close()
 
 
 def _whose_share(request: HttpRequest) -> str:

@@ -4,11 +4,12 @@ import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
 from datetime import timedelta
+from typing import Any
 
 import pytest
 import time_machine
 from django.contrib.auth import SESSION_KEY
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.test import Client, RequestFactory
 from pytest_django import Settings
 
@@ -153,10 +154,10 @@ def test_a_form_without_its_token_is_explained() -> None:
 def test_a_page_that_breaks_says_so_and_shows_nothing_of_it(
     client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken(**_: object) -> None:
+    def broken(*_: object) -> None:
         raise RuntimeError("a secret")
 
-    monkeypatch.setattr(runs, "recent", broken)
+    monkeypatch.setattr(runs, "listed", broken)
     client.raise_request_exception = False
 
     answer = client.get("/runs/")
@@ -242,3 +243,18 @@ def test_a_cookie_with_a_zero_byte_is_refused(name: str) -> None:
     answer = Client().get("/login/", headers={"cookie": rf'{name}="a\000b"'})
 
     assert answer.status_code == 400
+
+
+def test_a_stream_takes_its_thread_until_it_is_closed() -> None:
+    def stream(_: HttpRequest) -> Any:
+        return StreamingHttpResponse(iter([b"a", b"b"]))
+
+    share = middleware.share_threads(stream)
+    request = RequestFactory().get("/runs/csv/")
+    request.session = {SESSION_KEY: "1"}  # type: ignore[assignment] # all that is read
+    open_ones = [share(request) for _ in range(budgets.THREADS // 2)]
+
+    assert share(request).status_code == 429
+    assert b"".join(open_ones[0]) == b"ab"
+    open_ones[0].close()
+    assert share(request).status_code == 200

@@ -40,13 +40,17 @@ def _written(texts: list[str]) -> dict[str, str]:
     """Return each text as YAML writes it: plain, or quoted where it would be read as something else."""
     found = {text: text for text in texts if _PLAIN.fullmatch(text)}
     one_line = [text for text in texts if text.isprintable() and text not in found]
+    lines = _dumped(one_line).splitlines() if one_line else []
+    found |= {t: line.removeprefix("- ") for t, line in zip(one_line, lines, strict=True)}
+    return found | {t: _dumped(t, '"').rstrip("\n") for t in texts if t not in found}
+
+
+def _dumped(value: list[str] | str, style: str | None = None) -> str:
     into, library = StringIO(), YAML(typ="safe", pure=True)
     library.width, library.default_flow_style = _NO_LINE_IS_FOLDED, False
-    library.dump(one_line, into)
-    lines = into.getvalue().splitlines() if one_line else []
-    found |= {t: line.removeprefix("- ") for t, line in zip(one_line, lines, strict=True)}
-    # What JSON writes is YAML, too.
-    return found | {text: json.dumps(text) for text in texts if text not in found}
+    library.default_style = style  # type: ignore[assignment] # its attribute bears no annotation
+    library.dump(value, into)
+    return into.getvalue()
 
 
 class _Writing:

@@ -14,7 +14,7 @@ from policies.domain.runs.sequence import State
 from policies.domain.runs.trigger import Trigger
 from policies.models import DailyCount, Policy, Run, RunEvent, Schedule
 from policies.services import runs
-from policies.services.due import outlook, replanning, ticking
+from policies.services.due import outlook, ticking
 from policies.services.entry import policies, schedules
 from tests import factories
 
@@ -278,21 +278,6 @@ def test_a_schedule_whose_time_zone_is_not_known_any_more_holds_up_no_other(
     assert rows() == [("missed", "12:30", 1), ("queued", "13:00", 1)]
     missed = Run.objects.get(state=State.MISSED)
     assert missed.reason.startswith("The schedule broken cannot be used: 'Mars/Olympus' is not")
-
-
-def test_a_time_zone_that_is_known_again_or_has_other_rules_is_seen_within_the_hour(
-    policy: Policy, clock: time_machine.Traveller
-) -> None:
-    assert replanning.replan() == 0
-
-    for wrong in (None, clock_time(15)):
-        Policy.objects.update(next_run_at=wrong)
-        assert replanning.replan() == 1
-        policy.refresh_from_db()
-        assert policy.next_run_at == clock_time(13)
-
-    clock.move_to(clock_time(13, 1))
-    assert replanning.replan() == 0  # what is due is the tick's
 
 
 def test_each_owner_has_their_turn_though_one_has_more_than_a_tick_can_do(
