@@ -3,7 +3,10 @@
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
-from tests.bench import crowd, flood, memory, quiet, rounds
+from tests.bench import crowd, flood, memory, quiet, rounds, scale
+from tests.bench.history.sizes import FULL as WHOLE_HISTORY
+from tests.bench.history.sizes import SMALL as SMALL_HISTORY
+from tests.bench.history.sizes import Size as HistorySize
 
 
 @dataclass(slots=True)
@@ -16,6 +19,7 @@ class Results:
     followed: quiet.Following | None = None
     weighed: memory.Measured | None = None
     ticked: quiet.Ticking | None = None
+    scaled: scale.Measured | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +31,8 @@ class Sizes:
     windows: int
     tick_policies: int
     ticks: int
+    history: HistorySize
+    looks: int
 
 
 FULL = Sizes(
@@ -37,6 +43,8 @@ FULL = Sizes(
     windows=10,
     tick_policies=10_000,
     ticks=200,
+    history=WHOLE_HISTORY,
+    looks=40,
 )
 QUICK = Sizes(
     rounds=rounds.Size(turns=6, aws_cli=2, many=2),
@@ -46,8 +54,10 @@ QUICK = Sizes(
     windows=3,
     tick_policies=1000,
     ticks=10,
+    history=SMALL_HISTORY,
+    looks=3,
 )
-LETTERS = "abcdefg"
+LETTERS = "abcdefgh"
 
 
 def measure(letters: Collection[str], sizes: Sizes) -> Results:
@@ -60,6 +70,7 @@ def measure(letters: Collection[str], sizes: Sizes) -> Results:
         "e": lambda: setattr(results, "followed", quiet.follow(sizes.following_runs)),
         "f": lambda: setattr(results, "weighed", memory.measure(sizes.windows)),
         "g": lambda: setattr(results, "ticked", quiet.tick(sizes.tick_policies, sizes.ticks)),
+        "h": lambda: setattr(results, "scaled", scale.measure(sizes.history, sizes.looks)),
     }
     for needed_by, part in parts.items():
         if set(needed_by) & set(letters):

@@ -4,11 +4,13 @@ from datetime import date
 
 import pytest
 
-from tests.bench import crowd, flood, memory, quiet, report, rounds
+from tests.bench import crowd, flood, memory, quiet, report, rounds, scale
 from tests.bench.figures import Polls
+from tests.bench.history.sizes import Size
 from tests.bench.parts import Results
 
 DAY = date(2026, 6, 1)
+TURNS = {"tick": [0.003] * 3, "clerk": [0.009] * 3, "poll": [0.03] * 3}
 
 
 def results(cpu: float = 50.0, hold: float = 0.012, calls: int = 5) -> Results:
@@ -31,6 +33,10 @@ def results(cpu: float = 50.0, hold: float = 0.012, calls: int = 5) -> Results:
         followed=quiet.Following(250, rounds=720, made=Polls([(1000, calls)] * 106)),
         weighed=memory.Measured([5_000_000] * 2, [4_000_000] * 2, 7e6, {"web": 120_000_000}),
         ticked=quiet.Ticking(10_000, [0.004] * 3),
+        scaled=scale.Measured(
+            Size(runs=1000),
+            dict.fromkeys(scale.DATABASES, scale.Looked(TURNS, {"boss /runs/": [0.05] * 3})),
+        ),
     )  # fmt: skip
 
 
@@ -47,9 +53,18 @@ def goal(text: str, letter: str) -> str:
 def test_every_part_has_its_goal_and_its_section() -> None:
     text = page(results())
 
-    for letter in "abcdefg":
+    for letter in "abcdefgh":
         assert "met" in goal(text, letter)
-    for title in ("(a) One", "(b) 10", "(c) Amid 100", "(d) 1,000", "(e) An", "(f) Mem", "(g) The"):
+    for title in (
+        "(a) One",
+        "(b) 10",
+        "(c) Amid 100",
+        "(d) 1,000",
+        "(e) An",
+        "(f) Mem",
+        "(g) The",
+        "(h) After",
+    ):
         assert f"\n## {title}" in text
     assert "missed" not in text
     assert "| Date | 2026-06-01 |" in text
