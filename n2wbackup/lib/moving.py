@@ -138,7 +138,7 @@ def _copy(model: type[models.Model]) -> int:
     count, last = 0, None
     rows: models.QuerySet[Any] = models.QuerySet(model).order_by("pk")
     there: models.QuerySet[Any] = models.QuerySet(model, using=TARGET)
-    fields = model._meta.local_concrete_fields
+    fields = [f for f in model._meta.local_concrete_fields if not f.generated]
     columns = [
         Cast(f.attname, models.TextField())
         if isinstance(f, EncryptedTextField)

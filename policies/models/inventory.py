@@ -18,6 +18,7 @@ class InventoryPlace(models.Model):
     failed_since = models.DateTimeField(null=True)
     failures = models.PositiveIntegerField(default=0)
     problem = SentenceField(blank=True)
+    uncovered = models.PositiveIntegerField(default=0)  # when it was last looked at
 
     objects = OwnedQuerySet["InventoryPlace"].as_manager()
 

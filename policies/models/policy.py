@@ -2,7 +2,7 @@
 
 from django.conf import settings
 from django.db import models
-from django.db.models.functions import Lower
+from django.db.models.functions import Greatest, Lower
 
 from policies.domain import protection
 from policies.domain.document.fields import CHOICES, DEFAULTS
@@ -169,6 +169,13 @@ class PolicyTarget(models.Model):
     instance_id = models.CharField("instance", max_length=32, blank=True)
     volume_id = models.CharField("volume", max_length=32, blank=True)
     region = models.CharField(max_length=32)
+    # "Does any policy back this up?" is asked by the id alone. One of the two is empty, so the greater one is the id.
+    # With an index on each, most rows would have the same value, and SQLite would rather scan.
+    resource_id = models.GeneratedField(
+        expression=Greatest("instance_id", "volume_id"),
+        output_field=models.CharField(max_length=32),
+        db_persist=True,
+    )
     exclude_boot_volume = models.BooleanField(default=False)
     exclude_volume_ids = models.JSONField("excluded volumes", default=list, blank=True)
     # The rule that enrolled it. None: a person entered it, and no rule ever removes it.
@@ -214,9 +221,7 @@ class PolicyTarget(models.Model):
                 condition=models.Q(crash_point__isnull=False),
                 name="target_to_check",
             ),
-            # "Does any policy back this up?" is asked by the id alone.
-            models.Index(fields=["instance_id"], name="target_of_instance"),
-            models.Index(fields=["volume_id"], name="target_of_volume"),
+            models.Index(fields=["resource_id"], name="target_of_resource"),
         ]
 
     def __str__(self) -> str:

@@ -13,6 +13,7 @@ from django.db.models import (
     OuterRef,
     Q,
     QuerySet,
+    Sum,
     TextField,
     Value,
 )
@@ -25,6 +26,7 @@ from scripts_admin.models import User
 
 INSTANCE, VOLUME = InventoryItem.Kind.INSTANCE, InventoryItem.Kind.VOLUME
 TAGS_SHOWN = 6
+COUNTED = 2_000  # more take too long to be looked up for each dashboard
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +101,21 @@ class Looks:
 
 
 def uncovered_count(person: User) -> int:
-    """Return how many instances and volumes the person sees that no enabled policy backs up."""
-    return uncovered(person).count()
+    """Return how many instances and volumes the person sees that no enabled policy backs up.
+
+    Whoever sees more than COUNTED instances and volumes gets the sum of what was counted at the last looks.
+    """
+    there = InventoryItem.objects.visible_to(person).filter(gone_at__isnull=True)
+    if not there.order_by()[COUNTED : COUNTED + 1].exists():
+        return uncovered(person).count()
+    places = InventoryPlace.objects.visible_to(person)
+    return int(places.aggregate(sum=Sum("uncovered", default=0))["sum"])
+
+
+def uncovered_of(place: InventoryPlace) -> int:
+    """Return the same of one account and region, for its owner."""
+    rows = uncovered(place.account.owner)
+    return rows.filter(account=place.account_id, region=place.region).count()
 
 
 def uncovered(person: User, filters: Filters | None = None) -> QuerySet[InventoryItem]:
@@ -112,10 +127,11 @@ def uncovered(person: User, filters: Filters | None = None) -> QuerySet[Inventor
     """
     there = InventoryItem.objects.visible_to(person).filter(gone_at__isnull=True)
     rows = _narrowed(there, filters or Filters())
-    instances = Q(kind=INSTANCE) & ~_is_target("instance_id") & Exists(_open_volumes())
-    volumes = Q(kind=VOLUME) & ~_is_target("volume_id") & ~_is_on_a_target()
-    rows = rows.filter(instances | volumes).filter(~_is_left_out("resource_id"))
-    rows = rows.filter(~_is_left_out("instance_id"), ~_is_listed_before(person))
+    instances = Q(kind=INSTANCE) & Exists(_open_volumes())
+    volumes = Q(kind=VOLUME) & ~_is_on_a_target()
+    rows = rows.filter(~_is_target(), instances | volumes)
+    rows = rows.filter(~_is_left_out("resource_id"), ~_is_left_out("instance_id"))
+    rows = rows.filter(~_is_listed_before(person))
     return rows.order_by("-size_gib", "first_seen_at", "pk")
 
 
@@ -140,7 +156,7 @@ def _open_volumes() -> QuerySet[InventoryItem]:
         instance_id=OuterRef("resource_id"),
         gone_at__isnull=True,
     )
-    return attached.filter(~_is_target("volume_id")).filter(~_is_left_out("resource_id"))
+    return attached.filter(~_is_target()).filter(~_is_left_out("resource_id"))
 
 
 def _enabled() -> QuerySet[PolicyTarget]:
@@ -149,14 +165,14 @@ def _enabled() -> QuerySet[PolicyTarget]:
     return PolicyTarget.objects.filter(same, region=OuterRef("region"), policy__enabled=True)
 
 
-def _is_target(column: str) -> Exists:
-    return Exists(_enabled().filter(**{column: OuterRef("resource_id")}))
+def _is_target() -> Exists:
+    return Exists(_enabled().filter(resource_id=OuterRef("resource_id")))
 
 
 def _is_on_a_target() -> Q:
     """Tell whether the outer volume is attached to a target that does not exclude it."""
     name = Concat(Value('"'), OuterRef("resource_id"), Value('"'))
-    on = _enabled().filter(~Q(instance_id=""), instance_id=OuterRef("instance_id"))
+    on = _enabled().filter(resource_id=OuterRef("instance_id"))
     on = on.alias(excluded=Cast("exclude_volume_ids", TextField())).exclude(excluded__contains=name)
     with_boot = on.filter(exclude_boot_volume=False)
     return Q(is_boot=False) & Q(Exists(on)) | Q(is_boot=True) & Q(Exists(with_boot))

@@ -15,6 +15,7 @@ from n2wbackup.lib import clock, each
 from policies.adapters import session
 from policies.domain.errors import BackupError
 from policies.models import Account, InventoryItem, InventoryPlace
+from policies.selectors import coverage
 from policies.services.coverage.reading import Seen, seen
 from policies.services.entry import chosen, enrolling
 from policies.services.window import credentials
@@ -86,6 +87,7 @@ def refresh(place: InventoryPlace) -> bool:
             credentials.bucket(place.account, instances[0].aws_account_id)
         _enter(place, found, now)
     enrolling.follow(place.account, place.region)
+    InventoryPlace.objects.filter(pk=place.pk).update(uncovered=coverage.uncovered_of(place))
     return True
 
 
