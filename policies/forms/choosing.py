@@ -94,10 +94,12 @@ class Choosing:
         rows, hidden, free = [], 0, 0
         for key, choice in choices.items():
             is_chosen = key in self.chosen
-            if not is_chosen and choice.fits(words):
+            # A volume of an instance is backed up with it; by itself it is there for a search.
+            is_fitting = choice.fits(words) and bool(words or not choice.attached_to)
+            if not is_chosen and is_fitting:
                 free += 1
                 hidden += free > SHOWN
-            if is_chosen or (choice.fits(words) and free <= SHOWN):
+            if is_chosen or (is_fitting and free <= SHOWN):
                 rows.append(self._row(key, choice, is_chosen=is_chosen, is_there=True))
         gone = [key for key in dict.fromkeys(self.chosen) if key not in choices]
         unseen = [self._row(k, _unseen(k), is_chosen=True, is_there=shelf is None) for k in gone]

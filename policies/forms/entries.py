@@ -24,6 +24,7 @@ class ScheduleEntry(ScheduleForm):
 
 class AccountEntry(AccountForm):
     class Meta(AccountForm.Meta):
+        labels = {"auth": "Way in", "role_arn": "ARN of the role"}
         help_texts = {
             "auth": "How the server gets into the AWS account. A role is best: there is no secret to lose.",
             "access_key_id": "Only for access keys.",
@@ -37,6 +38,7 @@ class AccountEntry(AccountForm):
     def __init__(self, person: User, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - as Django's
         super().__init__(*args, **kwargs)
         _own(self, person)
+        self.order_fields(("owner", "name", "auth", "access_key_id", "new_secret", "role_arn"))
 
 
 def _own(form: _Form, person: User) -> None:

@@ -21,8 +21,8 @@ from scripts_admin import permissions
 @drafts.required
 def new(request: HttpRequest) -> HttpResponse:
     sent = request.POST if request.method == "POST" else drafts.typed(request)
-    first = {"cron": "0 2 * * *"}
-    return _page(request, ScheduleEntry(visitor.person(request), sent, initial=first))
+    row = Schedule(cron="" if sent else "0 2 * * *")
+    return _page(request, ScheduleEntry(visitor.person(request), sent, instance=row))
 
 
 @drafts.required
@@ -104,7 +104,7 @@ def _is_clear(form: ScheduleEntry) -> bool:
     """Tell whether the form says when; a missing name does not matter for that."""
     if form.is_bound:
         return form.is_valid() or not set(form.errors) - {"name", "owner"}
-    return bool(form.instance.pk)
+    return True
 
 
 def _ahead(row: Schedule) -> dict[str, object]:

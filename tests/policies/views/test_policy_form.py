@@ -124,6 +124,18 @@ def test_the_search_leaves_what_is_chosen(owner: Client, cloud: MemoryCloud) -> 
     assert other.instance_id not in page
 
 
+def test_the_volumes_of_instances_are_there_for_a_search(owner: Client, cloud: MemoryCloud) -> None:
+    instance, alone = cloud.add_instance(), cloud.add_volume()
+    form = filled(owner, "/policies/new/", do="targets")
+    boxes = [f'value="us-east-1/{each}"' for each in (instance.volume_ids[1], alone.volume_id)]
+
+    page = owner.post("/policies/new/", form).content.decode()
+    assert [each in page for each in boxes] == [False, True]
+
+    page = owner.post("/policies/new/", form | {"search": "vol-"}).content.decode()
+    assert [each in page for each in boxes] == [True, True]
+
+
 def test_while_aws_is_away_ids_can_be_typed(owner: Client, cloud: MemoryCloud) -> None:
     cloud.fail_next("all_instances", UnreachableError("AWS is away."))
     page = owner.post("/policies/new/", filled(owner, "/policies/new/", do="show"))
