@@ -16,6 +16,7 @@ from policies.views import (
     runs,
     schedule_forms,
     schedules,
+    snapshots,
     thawing,
 )
 
@@ -43,6 +44,7 @@ urlpatterns = [
         outputs.output,
         name="output",
     ),
+    path("snapshots/", snapshots.listing, name="snapshots"),
     path("schedules/", schedules.listing, name="schedules"),
     # coverage
     path("coverage/", coverage.listing, name="coverage"),

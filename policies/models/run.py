@@ -261,6 +261,7 @@ class RunTarget(models.Model):
             models.Index(
                 fields=["run"], condition=models.Q(state="unknown"), name="target_unknown"
             ),
+            models.Index(fields=["instance_id"], name="target_of_instance"),
         ]
 
     def __str__(self) -> str:
@@ -295,6 +296,13 @@ class RunSnapshot(models.Model):
         indexes = [
             models.Index(
                 fields=["volume_id"], condition=models.Q(state="pending"), name="snapshot_pending"
+            ),
+            # For the list of snapshots: those of a volume, and those that are not as usual.
+            models.Index(fields=["volume_id"], name="snapshot_of_volume"),
+            models.Index(
+                fields=["state"],
+                condition=~models.Q(state="completed"),
+                name="snapshot_of_rare_state",
             ),
         ]
 

@@ -168,6 +168,7 @@ schedules/<str:owner>/<str:name>/                         L     R     N     N   
 schedules/<str:owner>/<str:name>/delete/                  L     W     N     N     N     W     W
 schedules/<str:owner>/<str:name>/edit/                    L     W     N     N     N     W     W
 schedules/new/                                            L     W     W     W     W     W     W
+snapshots/                                                L     R     R     R     R     R     R
 theme/                                                    R     R     R     R     R     R     R
 """
 EXPECTED = {

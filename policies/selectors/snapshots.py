@@ -1,0 +1,63 @@
+"""Snapshots of all runs that a person may see, as a list shows them."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import NamedTuple
+from uuid import UUID
+
+from django.db.models import QuerySet
+
+from policies.domain.runs import described
+from policies.models import RunSnapshot
+from scripts_admin import permissions
+from scripts_admin.models import User
+
+# As keyset takes it. By the run first: so the runs of a person or a policy lead to theirs by an index.
+NEWEST: Sequence[str] = ("-target__run__created_at", "-pk")
+
+
+class Made(NamedTuple):
+    """A snapshot, and of its volume what AWS said at the time of the backup; device and size may be unknown."""
+
+    snapshot_id: str
+    label: str  # of the policy, as it was called then
+    run_id: UUID
+    run_state: str
+    created_at: datetime
+    volume_id: str
+    device: str
+    size_gib: int | None
+    instance_id: str
+    region: str
+    state: str
+    progress: int
+    message: str
+    consistency: str
+
+
+def listed(user: User) -> QuerySet[RunSnapshot]:
+    """Return the snapshots that the user may see, with all that a row shows, in no order."""
+    rows = permissions.visible(RunSnapshot.objects.all(), user)
+    return rows.select_related("target__run", "target__description").order_by()
+
+
+def row(snapshot: RunSnapshot) -> Made:
+    """Return the snapshot as a list shows it; it must be read as by `listed`. Makes no query."""
+    target = snapshot.target
+    document = target.description.document if target.description else {}
+    return Made(
+        snapshot_id=snapshot.snapshot_id,
+        label=target.run.label,
+        run_id=target.run_id,
+        run_state=target.run.state,
+        created_at=snapshot.created_at,
+        volume_id=snapshot.volume_id,
+        device=described.device(document, snapshot.volume_id),
+        size_gib=described.size_gib(document, snapshot.volume_id),
+        instance_id=target.instance_id,
+        region=target.region,
+        state=snapshot.state,
+        progress=snapshot.progress,
+        message=snapshot.message,
+        consistency=target.consistency,
+    )

@@ -1,0 +1,32 @@
+"""The list of snapshots. It shows only those of runs that the person may see."""
+
+from django.contrib.auth.decorators import login_required
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+
+from n2wbackup.lib import keyset
+from policies.forms.snapshots import SnapshotFilter
+from policies.selectors import snapshots
+from policies.views import visitor
+
+ON_A_PAGE = 50
+
+
+@login_required
+def listing(request: HttpRequest) -> HttpResponse:
+    """Show the snapshots that the address asks for, those of the newest run first."""
+    person = visitor.person(request)
+    asked = SnapshotFilter(request.GET, snapshots.listed(person), request=request)
+    page = keyset.page(
+        asked.found(),
+        snapshots.NEWEST,
+        ON_A_PAGE,
+        after=request.GET.get("after", ""),
+        before=request.GET.get("before", ""),
+    )
+    context = {
+        "filter": asked,
+        "page": page,
+        "snapshots": [snapshots.row(each) for each in page.rows],
+    }
+    return render(request, "policies/snapshots.html", context)
