@@ -21,6 +21,6 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name="runtarget",
-            index=models.Index(fields=["instance_id"], name="target_of_instance"),
+            index=models.Index(fields=["instance_id"], name="run_target_of_instance"),
         ),
     ]

@@ -261,7 +261,7 @@ class RunTarget(models.Model):
             models.Index(
                 fields=["run"], condition=models.Q(state="unknown"), name="target_unknown"
             ),
-            models.Index(fields=["instance_id"], name="target_of_instance"),
+            models.Index(fields=["instance_id"], name="run_target_of_instance"),
         ]
 
     def __str__(self) -> str:
