@@ -3,7 +3,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("policies", "0016_inventory_and_enrolment"),
+        ("policies", "0019_pauses"),
     ]
 
     operations = [
