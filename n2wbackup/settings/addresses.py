@@ -144,15 +144,17 @@ def _by_network(found: Parts, kind: str) -> Broker:
     wish = found.options.get("ssl_cert_reqs", "required").lower()
     if wish not in {*_UNVERIFIED, "required", "cert_required", "optional", "cert_optional"}:
         raise _wrong("REDIS_URL", "has an unknown ssl_cert_reqs: write required, or none")
+    checks_host = found.options.get("ssl_check_hostname", "true").lower()
+    if checks_host not in {"true", "false"}:
+        raise _wrong("REDIS_URL", "has an unknown ssl_check_hostname: write true, or false")
     is_verified = wish not in _UNVERIFIED
     given = {name: value for name, value in found.options.items() if name in _TLS}
     # Celery verifies nothing unless it is told to.
     given["ssl_cert_reqs"] = "required" if is_verified else "none"
-    given["ssl_check_hostname"] = (
-        given.get("ssl_check_hostname", "true").lower() if is_verified else "false"
-    )
+    given["ssl_check_hostname"] = checks_host if is_verified else "false"
     whole = f"{url}?{urlencode(given, quote_via=quote)}"
-    return Broker(whole, whole, is_verified=is_verified)
+    # A certificate that is good for any name is everybody's who has one.
+    return Broker(whole, whole, is_verified=is_verified and checks_host == "true")
 
 
 def host_names(words: list[str]) -> list[str]:

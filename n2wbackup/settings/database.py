@@ -24,6 +24,18 @@ _GIVES_UP = {
     "tcp_user_timeout": 20_000,  # milliseconds
 }
 
+_NUMBERS = {*_GIVES_UP, "keepalives", "port"}
+_SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
+# Of libpq's options, those that somebody may want to set in a URL.
+_OPTIONS = {
+    *_NUMBERS,
+    *("host", "hostaddr", "user", "service", "passfile", "application_name", "client_encoding"),
+    *("sslmode", "sslrootcert", "sslcert", "sslkey", "sslcrl", "sslcrldir", "sslsni"),
+    *("ssl_min_protocol_version", "ssl_max_protocol_version", "channel_binding", "require_auth"),
+    *("gssencmode", "krbsrvname", "gsslib", "target_session_attrs", "load_balance_hosts"),
+    *("options",),  # it has a sentence of its own
+}
+
 
 def sqlite(path: Path) -> dict[str, Any]:
     """Return the settings of an SQLite database for several processes; only we can read the file."""
@@ -82,6 +94,7 @@ def _sqlite_of(found: addresses.Parts, name: str) -> dict[str, Any]:
 
 def _postgresql(found: addresses.Parts, setting: str) -> dict[str, Any]:
     options = dict(found.options)
+    _check(options, setting)
     host, name = options.pop("host", found.host), found.path.removeprefix("/")
     if name.startswith("/") and not host:  # the folder of a socket, not encoded behind two slashes
         host, _, name = name.rpartition("/")
@@ -109,6 +122,28 @@ def _postgresql(found: addresses.Parts, setting: str) -> dict[str, Any]:
         "DISABLE_SERVER_SIDE_CURSORS": True,
         "OPTIONS": _GIVES_UP | options,
     }
+
+
+def _check(options: dict[str, str], setting: str) -> None:
+    """Refuse what PostgreSQL's client would refuse at each connection; a value may be a secret, so none is shown."""
+    if {"password", "sslpassword"} & set(options):
+        raise ImproperlyConfigured(
+            f"{setting} has its password behind the ?, where it may be shown: {_FORM}, and encrypt no key file."
+        )
+    if set(options) - _OPTIONS:
+        raise ImproperlyConfigured(
+            f"{setting} has an option after its ? that PostgreSQL's client does not know, or that cannot be set here: "
+            f"allowed are {', '.join(sorted(_OPTIONS - {'options'}))}."
+        )
+    for name in sorted(_NUMBERS & set(options)):
+        if not (options[name].isascii() and options[name].isdecimal()):
+            raise ImproperlyConfigured(
+                f"{setting} has the option {name}, which is no whole number: correct it."
+            )
+    if options.get("sslmode", "require") not in _SSL_MODES:
+        raise ImproperlyConfigured(
+            f"{setting} has an unknown sslmode: sslmode is one of {', '.join(_SSL_MODES)}."
+        )
 
 
 DATABASES = {"default": _default()}

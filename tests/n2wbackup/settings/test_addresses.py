@@ -42,6 +42,11 @@ def test_tls_is_verified_unless_the_url_asks_for_none() -> None:
     asked = addresses.broker("rediss://h?ssl_cert_reqs=none")
     assert not asked.is_verified
     assert "ssl_cert_reqs=none&ssl_check_hostname=false" in asked.queue_url
+    anybodys = addresses.broker("rediss://h?ssl_check_hostname=FALSE")
+    assert not anybodys.is_verified
+    assert "ssl_check_hostname=false&ssl_cert_reqs=required" in anybodys.queue_url
+    with pytest.raises(ImproperlyConfigured, match="write true, or false"):
+        addresses.broker("rediss://h?ssl_check_hostname=maybe")
 
 
 @pytest.mark.parametrize("sign", ["@", "/", "?", "#"])

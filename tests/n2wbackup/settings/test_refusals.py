@@ -19,6 +19,12 @@ from tests.n2wbackup.lib import test_settings
             "which a pool such as pgbouncer",
         ),
         ("sqlite://", "DATABASE_URL names no file"),
+        ("postgres://u:hunter22@db/n2w?sslmod=require", "that PostgreSQL's client does not know"),
+        ("postgres://u:hunter22@db/n2w?connect_timeout=soon", "connect_timeout, which is no whole"),
+        ("postgres://u:hunter22@db/n2w?keepalives_idle=", "keepalives_idle, which is no whole"),
+        ("postgres://u:hunter22@db/n2w?sslmode=verify-ful", "sslmode is one of disable, allow"),
+        ("postgres://u@db/n2w?password=hunter22", "its password behind the ?"),
+        ("postgres://u@db/n2w?sslpassword=hunter22", "its password behind the ?"),
     ],
 )
 def test_a_database_url_that_cannot_be_meant_is_one_sentence(
@@ -40,6 +46,17 @@ def test_the_folder_of_postgresqls_socket_keeps_its_case(tmp_path: Path, place: 
     assert isinstance(databases, dict)
     assert databases["default"]["HOST"] == "/run/Pg x"
     assert databases["default"]["NAME"] == "n2w"
+
+
+def test_options_that_postgresqls_client_knows_are_passed_on(tmp_path: Path) -> None:
+    url = "postgres://u:p@db/n2w?sslmode=verify-full&sslrootcert=/ca.pem&connect_timeout=9"
+
+    (databases,) = test_settings._read("DATABASES", N2W_HOME=str(tmp_path), DATABASE_URL=url)
+
+    assert isinstance(databases, dict)
+    options = databases["default"]["OPTIONS"]
+    assert (options["sslmode"], options["sslrootcert"]) == ("verify-full", "/ca.pem")
+    assert options["connect_timeout"] == "9"
 
 
 def test_a_pool_in_transaction_mode_loses_nothing(tmp_path: Path) -> None:
