@@ -337,9 +337,8 @@ def unmark(run: Run, how: str, now: datetime) -> bool:
 
 
 def _unmark_if_thawed(run: Run, now: datetime) -> None:
-    how = messages.thawed(run.label, str(run.pk))
     thawed = run.phases.filter(phase=Phase.AFTER, outcome=Outcome.SUCCEEDED).exists()
-    if not (thawed and unmark(run, how, now)):
+    if not (thawed and unmark(run, messages.thawed(run.label, str(run.pk)), now)):
         beside("the alarm", lambda: raising.thawed_late(run, now), run)
 
 

@@ -7,6 +7,7 @@ from django.contrib.auth.decorators import login_required
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
+from django.views.decorators.http import require_safe
 
 from n2wbackup.lib import ansi
 from policies.domain.runs import printed
@@ -21,6 +22,7 @@ LONGEST_WORD = 200
 _DIGITS = 15  # of a byte's or a line's number
 
 
+@require_safe
 @login_required
 def output(
     request: HttpRequest, run_id: UUID, phase: str, attempt: int, stream: str

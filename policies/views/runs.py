@@ -36,6 +36,7 @@ def listing(request: HttpRequest) -> HttpResponse:
     return render(request, "policies/runs.html", context)
 
 
+@require_safe
 @login_required
 def export(request: HttpRequest) -> HttpResponseBase:
     """Give all runs that the address asks for as CSV, the newest first."""
