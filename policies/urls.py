@@ -5,6 +5,7 @@ from django.urls import path
 from policies.views import (
     accounts,
     acting,
+    alarms,
     audit,
     coverage,
     dashboard,
@@ -58,6 +59,15 @@ urlpatterns = [
     path("coverage/refresh/", coverage.look_again, name="coverage_refresh"),
     path("coverage/rules/", coverage.enrolment, name="coverage_rules"),
     path("coverage/rules/<int:rule_id>/remove/", coverage.remove_rule, name="coverage_rule_remove"),
+    # Alarms.
+    path("alarms/", alarms.listing, name="alarms"),
+    path("alarms/mute/<str:owner>/<str:name>/", alarms.mute, name="mute"),
+    path("alarms/receivers/<str:owner>/", alarms.Receivers.as_view(), name="user_receivers"),
+    path(
+        "alarms/receivers/<str:owner>/<str:name>/",
+        alarms.Receivers.as_view(),
+        name="policy_receivers",
+    ),
     # The audit.
     path("audit/", audit.listing, name="audit"),
     path("audit/csv/", audit.export, name="audit_csv"),

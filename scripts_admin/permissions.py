@@ -33,6 +33,7 @@ _GRANTS: Mapping[str, Mapping[Deed, str]] = {
 # The look-ups that lead from a row to its owners, by model; for every other model it is "owner".
 _OWNERS: Mapping[str, tuple[str, ...]] = {
     "policies.alarmreceivers": ("user", "policy__owner"),
+    "policies.alarmmute": ("policy__owner",),
     "policies.dailycount": ("policy__owner",),
     "policies.policytarget": ("policy__owner",),
     "policies.inventoryplace": ("account__owner",),

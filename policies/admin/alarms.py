@@ -88,6 +88,17 @@ class ReceiversAdmin(Owned):
         assert isinstance(form, ReceiversForm)  # noqa: S101 - there is no other
         receivers.save(obj, form.entered())
 
+    def delete_model(self, request: HttpRequest, obj: AlarmReceivers) -> None:  # noqa: ARG002 - Django's signature
+        receivers.remove(obj)
+
+    def delete_queryset(
+        self,
+        request: HttpRequest,  # noqa: ARG002 - Django's signature
+        queryset: models.QuerySet[AlarmReceivers],
+    ) -> None:
+        for found in queryset:
+            receivers.remove(found)
+
 
 class DeliveryInline(ReadOnly, _DeliveryInline):
     """Each receiver, masked, and the reason if it has not got the message."""

@@ -1,16 +1,11 @@
 """How forms use the saving rules of the services."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django import forms
 from django.core.exceptions import ValidationError
 from django.db.models import Model
-
-if TYPE_CHECKING:
-    _Form = forms.ModelForm[Any]
-else:  # it takes no types at run time
-    _Form = forms.ModelForm
 
 
 def fill(row: Model, cleaned: dict[str, Any]) -> None:
@@ -21,7 +16,7 @@ def fill(row: Model, cleaned: dict[str, Any]) -> None:
 
 
 def ask(
-    form: _Form,
+    form: forms.BaseForm,
     check: Callable[[], None],
     columns: dict[str, str],
 ) -> None:

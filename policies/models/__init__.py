@@ -1,7 +1,7 @@
 """The rows of policies, runs and alarms."""
 
 from policies.models.account import Account
-from policies.models.alarm import Alarm, AlarmDelivery, AlarmReceivers
+from policies.models.alarm import Alarm, AlarmDelivery, AlarmMute, AlarmReceivers
 from policies.models.inventory import EnrolRule, InventoryItem, InventoryPlace, LeftOut
 from policies.models.output import OutputChunk
 from policies.models.policy import Policy, PolicyTarget
@@ -15,6 +15,7 @@ __all__ = [
     "Account",
     "Alarm",
     "AlarmDelivery",
+    "AlarmMute",
     "AlarmReceivers",
     "DailyCount",
     "DailySum",

@@ -32,6 +32,9 @@ class AlarmReceivers(models.Model):
     urls = EncryptedTextField(default="", blank=True)  # one per line
     ping_url = EncryptedTextField(default="", blank=True)
     has_ping = models.BooleanField(default=False, editable=False)  # so that runs need not decrypt
+    # At these times of the week the receiver gets nothing that can wait: "mon tue 22:00-06:00".
+    quiet_times = models.JSONField(default=list, blank=True)
+    quiet_timezone = models.CharField(max_length=64, default="UTC")
 
     objects = ReceiversQuerySet["AlarmReceivers"].as_manager()
 
@@ -49,6 +52,22 @@ class AlarmReceivers(models.Model):
 
     def __str__(self) -> str:
         return f"{self.policy.owner}/{self.policy}" if self.policy else str(self.user)
+
+
+class AlarmMute(models.Model):
+    """The alarms of a policy wait until then, because a person said so. It ends by itself; a freeze is never muted."""
+
+    policy = models.OneToOneField(Policy, on_delete=models.CASCADE, related_name="mute")
+    begun_at = models.DateTimeField()
+    until = models.DateTimeField()
+    reason = SentenceField()
+    by = models.CharField(max_length=150)  # the name of who muted it
+
+    class Meta:
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return f"{self.policy} until {self.until}"
 
 
 class Alarm(models.Model):
@@ -86,6 +105,7 @@ class Alarm(models.Model):
                 condition=models.Q(spread_at__isnull=True),
                 name="alarm_to_spread",
             ),
+            models.Index(fields=["owner", "-id"], name="alarm_of_owner"),
         ]
 
     def __str__(self) -> str:
@@ -112,6 +132,7 @@ class AlarmDelivery(models.Model):
     next_at = models.DateTimeField()
     # Until then a process is sending it; after that this process counts as dead.
     claimed_until = models.DateTimeField(null=True)
+    held_until = models.DateTimeField(null=True)  # the end of its receiver's quiet hours
     reason = SentenceField(blank=True)  # why it is not yet sent, or was given up
     ended_at = models.DateTimeField(null=True)
 

@@ -11,6 +11,7 @@ from n2wbackup.lib.charts import Point
 from n2wbackup.lib.components import span
 from policies.selectors import acting, dashboard, days, policies, protection, runs, windows
 from policies.selectors.windows import Trend
+from policies.services.alarms import muting
 from policies.services.due import outlook
 from policies.views import filters, visitor
 
@@ -60,6 +61,7 @@ def detail(request: HttpRequest, owner: str, name: str) -> HttpResponse:
         "id": found.pk,
         "row": found,
         "detail": shown,
+        "mute": muting.of(found),
         "policy": shown.policy,
         "line": dashboard.line(found, now),
         "objective": protection.objective(found),

@@ -214,6 +214,15 @@ def trial(label: str) -> Message:
     )
 
 
+def held_back(told: Sequence[tuple[datetime, str]]) -> Message:
+    """Return one message for several that a receiver's quiet hours held back, the oldest first."""
+    lines = [f"{_words(at)}  {title}" for at, title in sorted(told)]
+    return Message(
+        f"{len(lines)} messages from your quiet hours",
+        "\n".join([*lines, "What may be frozen is never held back. Details: the page Alarms."]),
+    )
+
+
 def counted(text: str, count: int, since: datetime) -> str:
     """Add the number of held-back messages of the same kind to the text of the last one."""
     if count == 1:

@@ -23,7 +23,7 @@ from policies.adapters import post
 from policies.domain.alarms import addresses, messages
 from policies.domain.alarms.messages import AlarmKind
 from policies.models import Alarm, AlarmDelivery, Server
-from policies.services.alarms import receivers
+from policies.services.alarms import holding, muting, receivers
 
 log = logging.getLogger(__name__)
 
@@ -64,6 +64,7 @@ def spread(**known: Unpack[Known]) -> int:
     elsewhere = Server.objects.filter(gone_at=None, stopped_at=None, removed_at=None)
     others = elsewhere.exclude(pk=home.server_id()).values_list("pk", flat=True)
     due = due.exclude(kind__in=messages.FREEZE, run__server__in=others)
+    due = due.exclude(muting.holds(now))
     waiting = known.get("waiting")
     if waiting:
         due = due.exclude(kind__in=messages.FREEZE, run__in=waiting)
@@ -84,6 +85,8 @@ def _is_due(now: datetime) -> Q:
 @transaction.atomic
 def _spread(key: int, sent: Mapping[AlarmKind, Collection[UUID]], now: datetime) -> bool:
     row = Alarm.objects.filter(pk=key)
+    if holding.mutes_recovery(row.first(), now):
+        return False
     if not compare_and_set(row, {"spread_at": None}, spread_at=now):
         return False
     alarm = row.get()
@@ -141,7 +144,11 @@ def claim(
     is_urgent = first.alarm.kind == AlarmKind.MAY_BE_FROZEN
     same = due.filter(_URGENT if is_urgent else ~_URGENT, receivers=first.receivers_id)
     same = same.order_by("next_at", "pk")
-    found = [delivery for delivery in same[:TOGETHER] if not _waits(delivery, now)]
+    found = [
+        delivery
+        for delivery in same[:TOGETHER]
+        if not _waits(delivery, now) and not holding.hold(delivery, now)
+    ]
     taken = [delivery for delivery in found if _take(delivery, now)]
     taken = [delivery for delivery in taken if not _is_overtaken(delivery, now)]
     return Batch(first.receivers_id, first.owner, taken, is_urgent)
@@ -151,8 +158,9 @@ def _due(now: datetime) -> QuerySet[AlarmDelivery]:
     put_back = Q(claimed_until__gt=now + CLAIM + clock.SKEW)
     unclaimed = Q(claimed_until=None) | Q(claimed_until__lte=now) | put_back
     is_time = Q(next_at__lte=now) | _is_far_ahead(now)
-    rows = AlarmDelivery.objects.filter(unclaimed, is_time, **_OPEN)
-    return rows.select_related("alarm").defer("url")
+    rows = AlarmDelivery.objects.filter(unclaimed, is_time, holding.is_over(now), **_OPEN)
+    rows = rows.select_related("alarm", "receivers")
+    return rows.defer("url", "receivers__urls", "receivers__ping_url")
 
 
 def _is_far_ahead(now: datetime) -> Q:
@@ -192,7 +200,7 @@ def _is_overtaken(delivery: AlarmDelivery, now: datetime) -> bool:
 
     Only for a delivery that is claimed.
     """
-    if not _newer(delivery).exists():
+    if not _newer(delivery).exists() and not holding.is_over_since(delivery):
         return False
     _end(delivery, AlarmDelivery.State.GIVEN_UP, SUPERSEDED, now)
     return True
@@ -226,7 +234,11 @@ def send(batch: Batch) -> None:
             letters[delivery.pk] = _letter(delivery)
         except DecryptionError as error:
             _end(delivery, AlarmDelivery.State.GIVEN_UP, str(error), clock.now())
-    problems = post.carry(list(letters.values()))
+    together = holding.together(
+        [(each, letters[each.pk]) for each in batch.deliveries if each.pk in letters]
+    )
+    carried = post.carry([letter for letter, _ in together])
+    problems = {key: carried[letter.id] for letter, keys in together for key in keys}
     now = clock.now()
     for delivery in batch.deliveries:
         if delivery.pk in letters:
@@ -251,7 +263,7 @@ def _enter(delivery: AlarmDelivery, problem: str, now: datetime) -> None:
     if not problem:
         _repeat_freeze(delivery, now)
         _end(delivery, AlarmDelivery.State.SENT, "", now)
-    elif now - delivery.alarm.not_before >= messages.patience(kind):
+    elif now - holding.since(delivery) >= messages.patience(kind):
         _end(delivery, AlarmDelivery.State.GIVEN_UP, problem, now)
         log.error("%s: given up, %s: %s", delivery.alarm, delivery.shown, problem)
     else:

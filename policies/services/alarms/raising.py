@@ -6,13 +6,14 @@ uses the network. `services.alarms.delivering` sends.
 
 from datetime import datetime
 
-from django.db.models import F, QuerySet
+from django.db.models import F, Q, QuerySet
 
 from n2wbackup.lib.cas import compare_and_set
 from policies.domain.alarms import messages
 from policies.domain.alarms.messages import AlarmKind, Message
 from policies.domain.runs.sequence import MAY_BE_FROZEN, State
 from policies.models import Alarm, AlarmReceivers, Policy, Run, Server
+from policies.services.alarms import muting
 from scripts_admin.domain.phases import Phase, ThawBy
 
 _ENDED = {
@@ -142,9 +143,9 @@ def _take_along(run: Run, now: datetime) -> str:
     """
     late = (AlarmKind.WAITS_TOO_LONG, AlarmKind.SKIPPED)
     mine = Alarm.objects.filter(policy=run.policy_id, kind__in=[*_ENDED.values(), *late])
-    held = mine.filter(spread_at=None, not_before__gt=now)
+    held = mine.filter(Q(not_before__gt=now) | muting.holds(now), spread_at=None)
     untold = sum(held.values_list("count", flat=True))
-    held.delete()
+    Alarm.objects.filter(pk__in=list(held.values_list("pk", flat=True)), spread_at=None).delete()
     return f" There were {untold} more problems that no alarm reported." if untold else ""
 
 

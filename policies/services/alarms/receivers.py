@@ -5,6 +5,7 @@ Admin forms and `apply` both use it. URLs contain secrets: no sentence, page or 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from django.core.exceptions import ValidationError
 from django.db import transaction
@@ -12,14 +13,16 @@ from django.db.models import Q
 
 from n2wbackup.lib.encrypted import DecryptionError
 from policies.adapters import post
-from policies.domain.alarms import addresses, messages
+from policies.domain.alarms import addresses, messages, quiet
 from policies.domain.alarms.messages import AlarmKind
+from policies.domain.alarms.quiet import QuietHours
 from policies.domain.errors import InputError
-from policies.models import Alarm, AlarmReceivers, Policy
+from policies.models import Alarm, AlarmDelivery, AlarmReceivers, Policy
 from policies.selectors import labels
-from scripts_admin.domain.audit import SECRET, Action, Change, Kind
+from scripts_admin.domain.audit import SECRET, Action, Change, Kind, difference
 from scripts_admin.models import User
 from scripts_admin.services import audit
+from scripts_admin.services.audit import Subject
 
 NOBODY = "none"  # the input that removes all URLs
 _TRIAL_SECONDS = 30.0
@@ -84,8 +87,73 @@ def save(found: AlarmReceivers, entered: Mapping[str, str]) -> list[str]:
 
 
 def _enter(found: AlarmReceivers, changes: list[Change]) -> None:
+    audit.record(Action.CHANGED, _subject(found), changes)
+
+
+def _subject(found: AlarmReceivers) -> Subject:
     owner = found.policy.owner_id if found.policy else found.user_id
-    audit.record(Action.CHANGED, audit.subject(Kind.RECEIVERS, found, str(found), owner), changes)
+    return audit.subject(Kind.RECEIVERS, found, str(found), owner)
+
+
+def quiet_hours(found: AlarmReceivers) -> QuietHours | None:
+    """Return the row's quiet hours; None if it has none, or if this machine does not understand them any more."""
+    if not found.quiet_times:
+        return None
+    try:
+        return QuietHours(quiet.parse(found.quiet_times), ZoneInfo(found.quiet_timezone))
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return None
+
+
+def check_quiet(lines: Sequence[str], zone: str) -> list[str]:
+    """Return the quiet times as they are stored; ValidationError, by column, if they are none."""
+    wrong, times = {}, []
+    try:
+        times = [str(each) for each in dict.fromkeys(quiet.parse(lines))]
+    except ValueError as error:
+        wrong["quiet_times"] = str(error)
+    try:
+        ZoneInfo(zone)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        wrong["quiet_timezone"] = (
+            f"{zone[:64]!r} is not a time zone: write one such as Europe/Berlin."
+        )
+    if wrong:
+        raise ValidationError(wrong)
+    return times
+
+
+@transaction.atomic
+def set_quiet(found: AlarmReceivers, lines: Sequence[str], zone: str) -> bool:
+    """Save the quiet hours; False if nothing changed. What is held back now is looked at again."""
+    times = check_quiet(lines, zone)
+    before = {"quiet hours": found.quiet_times, "time zone": found.quiet_timezone}
+    after = {"quiet hours": times, "time zone": zone}
+    changes = difference(before, after)
+    if not found.pk or not changes:
+        return False
+    found.quiet_times, found.quiet_timezone = times, zone
+    found.save(update_fields=["quiet_times", "quiet_timezone"])
+    AlarmDelivery.objects.filter(receivers=found, ended_at=None).update(held_until=None)
+    _enter(found, changes)
+    return True
+
+
+@transaction.atomic
+def enter(
+    found: AlarmReceivers, entered: Mapping[str, str], lines: Sequence[str], zone: str
+) -> None:
+    """Save URLs and quiet hours together, as one deed. The caller has called `check`."""
+    with audit.together():
+        save(found, entered)
+        set_quiet(found, lines, zone)
+
+
+@transaction.atomic
+def remove(found: AlarmReceivers) -> None:
+    """Delete the row; messages on their way still go out."""
+    audit.record(Action.DELETED, _subject(found))
+    AlarmReceivers.objects.filter(pk=found.pk).delete()
 
 
 def shown(found: AlarmReceivers) -> list[str]:
@@ -149,7 +217,7 @@ def targets(alarm: Alarm) -> tuple[list[tuple[AlarmReceivers, str]], list[str]]:
     And a sentence for each receivers' row whose URLs cannot be decrypted; all others still get the alarm.
     """
     is_ping = alarm.kind in messages.PINGS
-    kind = AlarmKind.MAY_BE_FROZEN if _ends_a_freeze(alarm) else AlarmKind(alarm.kind)
+    kind = AlarmKind.MAY_BE_FROZEN if ends_a_freeze(alarm) else AlarmKind(alarm.kind)
     everybody = concerned(kind, alarm.policy_id, alarm.owner_id)
     readable, lost = _readable(everybody, "ping_url" if is_ping else "urls")
     found: dict[str, AlarmReceivers] = {}
@@ -162,7 +230,7 @@ def targets(alarm: Alarm) -> tuple[list[tuple[AlarmReceivers, str]], list[str]]:
     return [(each, url) for url, each in found.items()], lost
 
 
-def _ends_a_freeze(alarm: Alarm) -> bool:
+def ends_a_freeze(alarm: Alarm) -> bool:
     """Tell whether it ends a 'may be frozen' alarm: everyone who got the alarm gets the recovery."""
     if alarm.kind != AlarmKind.RECOVERED or alarm.policy_id is None:
         return False

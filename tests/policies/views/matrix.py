@@ -208,7 +208,11 @@ def _of_page(world: World, route: str) -> dict[str, Any]:
     return _OF_PAGES.get(route) or page_forms.of(route, world.people["alice"])
 
 
+_RECEIVERS = {"do": "save", "new_urls": "json://example.com", "quiet_timezone": "UTC"}
 _OF_PAGES: dict[str, dict[str, Any]] = {
+    "alarms/mute/<str:owner>/<str:name>/": {"do": "mute", "hours": "4", "reason": "maintenance"},
+    "alarms/receivers/<str:owner>/": _RECEIVERS,
+    "alarms/receivers/<str:owner>/<str:name>/": _RECEIVERS,
     "login/": {"username": "carol", "password": ""},
     "coverage/rules/": {"policy": "alice/policy1", "what": "volumes", "tag": "a", "value": "b"},
     "people/<str:name>/rights/": {"superuser": "on"},

@@ -109,6 +109,10 @@ coverage/left-out/<int:decision_id>/take-back/            L     W     N     N   
 coverage/refresh/                                         L     W     R     R     R     W     W
 coverage/rules/                                           L     W     R     R     R     W     W
 coverage/rules/<int:rule_id>/remove/                      L     W     N     N     N     W     W
+alarms/                                                   L     R     R     R     R     R     R
+alarms/mute/<str:owner>/<str:name>/                       L     W     N     N     N     W     W
+alarms/receivers/<str:owner>/                             L     W     N     N     N     W     W
+alarms/receivers/<str:owner>/<str:name>/                  L     W     N     N     N     W     W
 audit/                                                    L     R     R     R     R     R     R
 audit/csv/                                                L     R     R     R     R     R     R
 first/<str:word>/                                         N     N     N     N     N     N     N
