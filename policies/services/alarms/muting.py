@@ -1,6 +1,6 @@
 """Muting: a person holds the alarms of a policy back for a time, with a reason. A freeze is told all the same."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 
 from django.core.exceptions import ValidationError
 from django.db import transaction
@@ -50,7 +50,7 @@ def mute(policy: Policy, *, until: datetime, reason: str, by: str) -> AlarmMute:
     values = {"begun_at": now, "until": until, "reason": reason, "by": by[:150]}
     made, _ = AlarmMute.objects.update_or_create(policy=policy, defaults=values)
     of = audit.subject(Kind.POLICY, policy, policy.label)
-    audit.record(Action.MUTED, of, [Change("until", "", until.isoformat())], reason=reason)
+    audit.record(Action.MUTED, of, [Change("until", "", _words(until))], reason=reason)
     return made
 
 
@@ -62,5 +62,9 @@ def unmute(policy: Policy) -> bool:
         return False
     found.delete()
     of = audit.subject(Kind.POLICY, policy, policy.label)
-    audit.record(Action.UNMUTED, of, [Change("until", found.until.isoformat(), "")])
+    audit.record(Action.UNMUTED, of, [Change("until", _words(found.until), "")])
     return True
+
+
+def _words(at: datetime) -> str:
+    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M UTC}"
