@@ -37,6 +37,15 @@ def _closed(tree: Mapping[str, Any]) -> dict[str, Key]:
 
 
 _EXTERNAL_ID = "The server makes the external id: remove this key; test_account and the admin pages show the id."
+DISABLED = marked.shape(
+    {
+        "days": Key(marked.list_of(marked.text)),
+        "from": Key(marked.scalar),
+        "to": Key(marked.scalar),
+    }
+)
+# Of the alarm receivers of a user or of a policy.
+QUIET = {"quiet_hours": Key(marked.list_of(DISABLED)), "quiet_timezone": Key(marked.text)}
 USER = marked.shape(
     {
         "name": Key(marked.text, required=True),
@@ -46,6 +55,7 @@ USER = marked.shape(
         "active": Key(marked.truth),
         "server_role": Key(marked.truth),
         "alarm_urls_env": Key(marked.text),
+        **QUIET,
     }
 )
 ENROL = marked.shape(
@@ -71,13 +81,6 @@ ACCOUNT = marked.shape(
     }
 )
 EVERY = marked.shape({unit.value: Key(marked.number) for unit in Unit})
-DISABLED = marked.shape(
-    {
-        "days": Key(marked.list_of(marked.text)),
-        "from": Key(marked.scalar),
-        "to": Key(marked.scalar),
-    }
-)
 SCHEDULE = marked.shape(
     {
         "owner": Key(marked.text, required=True),
@@ -101,6 +104,7 @@ POLICY = marked.shape(
         **_said(fields.POLICY),
         "alarm_urls_env": Key(marked.text),
         "ping_url_env": Key(marked.text),
+        **QUIET,
     }
 )
 DOCUMENT = marked.shape(

@@ -130,10 +130,10 @@ def set_quiet(found: AlarmReceivers, lines: Sequence[str], zone: str) -> bool:
     before = {"quiet hours": found.quiet_times, "time zone": found.quiet_timezone}
     after = {"quiet hours": times, "time zone": zone}
     changes = difference(before, after)
-    if not found.pk or not changes:
+    if not changes or not (found.pk or times):
         return False
     found.quiet_times, found.quiet_timezone = times, zone
-    found.save(update_fields=["quiet_times", "quiet_timezone"])
+    found.save(update_fields=["quiet_times", "quiet_timezone"] if found.pk else None)
     AlarmDelivery.objects.filter(receivers=found, ended_at=None).update(held_until=None)
     _enter(found, changes)
     return True

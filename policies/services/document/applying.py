@@ -20,7 +20,7 @@ from policies.domain.schedules import disabled
 from policies.domain.schedules.schedule import Unit
 from policies.models import Account, AlarmReceivers, Policy, PolicyTarget, Schedule
 from policies.services.alarms import receivers
-from policies.services.document import columns, enrolments
+from policies.services.document import columns, enrolments, telling
 from policies.services.document.references import (
     ACCOUNT,
     POLICY,
@@ -331,9 +331,8 @@ class _Application:
         return [] if "targets" in entry.unread else targets
 
     def _receivers(self, entry: Entry, of: AlarmReceivers) -> dict[str, str]:
-        """Save the alarm and ping URLs; return what changed."""
-        changed = receivers.save(of, self._alarms[entry.place])
-        return {columns.key_of(column): columns.SECRET for column in changed}
+        """Save URLs and quiet hours; return what changed."""
+        return telling.enter(self._references, entry, of, self._alarms[entry.place])
 
     def _ask(self, entry: Entry, action: str, check: Callable[[], None]) -> None:
         """Ask the saving rules about an entry that changes its row.

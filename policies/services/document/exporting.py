@@ -9,7 +9,7 @@ from typing import Any
 
 from policies.domain.document import fields
 from policies.domain.schedules import disabled
-from policies.models import Account, EnrolRule, Policy, PolicyTarget, Schedule
+from policies.models import Account, AlarmReceivers, EnrolRule, Policy, PolicyTarget, Schedule
 from policies.services.document import layout
 from scripts_admin import permissions
 from scripts_admin.models import User
@@ -26,8 +26,12 @@ Mapping = dict[str, Any]
 def export() -> str:
     """Return the document as YAML; rows are sorted by owner and name."""
     with_role = permissions.with_server_role()
+    of_users, of_policies = _quiet("user"), _quiet("policy")
     document: Mapping = {
-        "users": [_user(row, with_role) for row in User.objects.order_by("username")],
+        "users": [
+            _user(row, with_role, of_users.get(row.pk, {}))
+            for row in User.objects.order_by("username")
+        ],
         "accounts": [
             _account(row)
             for row in _owned(
@@ -35,7 +39,7 @@ def export() -> str:
             )
         ],
         "schedules": [_schedule(row) for row in _owned(Schedule.objects.all())],
-        "policies": _policies(),
+        "policies": _policies(of_policies),
     }
     return HEAD + layout.yaml({kind: rows for kind, rows in document.items() if rows})
 
@@ -45,12 +49,23 @@ def _owned(rows: Any) -> Iterable[Any]:  # noqa: ANN401 - querysets of several m
     return found
 
 
-def _user(row: User, with_role: Container[int]) -> Mapping:
+def _quiet(column: str) -> dict[int, Mapping]:
+    """Return the quiet hours of receivers by the key of their user or policy."""
+    rows = AlarmReceivers.objects.exclude(quiet_times=[]).exclude(**{column: None})
+    found = rows.values_list(column, "quiet_times", "quiet_timezone")
+    return {
+        key: {"quiet_hours": [_disabled(line) for line in lines], "quiet_timezone": zone}
+        for key, lines, zone in found
+    }
+
+
+def _user(row: User, with_role: Container[int], quiet: Mapping) -> Mapping:
     said = {"name": row.username, "email": row.email}
     return _without_empty(said) | {
         "superuser": row.is_superuser,
         "active": row.is_active,
         "server_role": row.pk in with_role,
+        **quiet,
     }
 
 
@@ -88,7 +103,7 @@ def _disabled(line: str) -> Mapping:
     }
 
 
-def _policies() -> list[Mapping]:
+def _policies(quiet: dict[int, Mapping]) -> list[Mapping]:
     """Return all policies. A row beside each, for names that many share, would be half of the time."""
     owners = dict(User.objects.values_list("pk", "username"))
     accounts = dict(Account.objects.values_list("pk", "name"))
@@ -99,6 +114,7 @@ def _policies() -> list[Mapping]:
     rows = Policy.objects.order_by("owner__username", "name").prefetch_related("targets")
     return [
         _policy(row, owners[row.owner_id], accounts[row.account_id], sorted(schedules[row.pk]))
+        | quiet.get(row.pk, {})
         for row in rows
     ]
 
