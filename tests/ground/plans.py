@@ -23,6 +23,7 @@ GROWING = frozenset(
         "policies_runtarget",
         "policies_runsnapshot",
         "policies_phaseresult",
+        "policies_outputchunk",
         "policies_runevent",
         "policies_dailycount",
         "policies_dailysum",

@@ -16,6 +16,7 @@ class Dialect(Protocol):
     def at(self, seconds: str) -> str: ...
     def day(self, moment: str) -> str: ...
     def padded(self, number: str) -> str: ...
+    def octets(self, text: str) -> str: ...
     def constant(self, value: object) -> str: ...
     def filling(self) -> AbstractContextManager[None]: ...
 
@@ -36,6 +37,9 @@ class Sqlite:
 
     def padded(self, number: str) -> str:
         return f"printf('%017d', {number})"
+
+    def octets(self, text: str) -> str:
+        return f"CAST('{text}' AS BLOB)"
 
     def constant(self, value: object) -> str:
         if isinstance(value, bool):
@@ -68,6 +72,9 @@ class Postgresql:
 
     def padded(self, number: str) -> str:
         return f"lpad(({number})::text, 17, '0')"
+
+    def octets(self, text: str) -> str:
+        return f"'{text}'::bytea"
 
     def constant(self, value: object) -> str:
         if isinstance(value, dict | list):

@@ -7,6 +7,7 @@ from policies.models import (
     AlarmDelivery,
     DailyCount,
     DailySum,
+    OutputChunk,
     PhaseResult,
     Policy,
     Run,
@@ -20,6 +21,7 @@ from tests.bench.history.world import World
 ELSEWHERE = "00000000-0000-0000-0000-00000000beef"  # a server that is not this one
 VOLUMES, EVENTS = 2, 4
 _DAY = 86_400
+_PRINTED = "flushed 12 tables"
 _MADE = "('succeeded', 'partial', 'waiting')"
 
 
@@ -140,7 +142,16 @@ def phases(world: World) -> None:
             outcome="'succeeded'",
             exit_code="0",
             script=f"'{phase}_policy.sh'",
-            stdout=f"CASE WHEN {_is_old(world, 'outputs')} THEN '' ELSE 'flushed 12 tables' END",
+            stdout_bytes=str(len(_PRINTED)),
+        )
+        world.insert(
+            OutputChunk,
+            f"{world.numbers(size.runs)} WHERE NOT {_is_old(world, 'outputs')}",
+            result_id=f"i * 2 + {number} + 1",
+            stream="'stdout'",
+            start="0",
+            line="0",
+            data=world.dialect.octets(_PRINTED),
         )
 
 
