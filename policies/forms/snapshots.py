@@ -22,15 +22,21 @@ class SnapshotFilter(django_filters.FilterSet):  # type: ignore[misc] # it bears
     """Narrows snapshots that its `request.user` may see. What names nothing finds no snapshot."""
 
     state = django_filters.ChoiceFilter(
-        choices=RunSnapshot.State.choices, empty_label="any", method="in_state"
+        choices=[(one.value, one.value) for one in RunSnapshot.State],
+        label="State",
+        empty_label="any",
+        method="in_state",
     )
     policy = django_filters.CharFilter(
+        label="Policy",
         method="of_policy",
         widget=forms.TextInput(attrs={"placeholder": "OWNER/NAME", "spellcheck": "false"}),
     )
-    snapshot = django_filters.CharFilter(field_name="snapshot_id", widget=_ID)
-    volume = django_filters.CharFilter(field_name="volume_id", widget=_ID)
-    instance = django_filters.CharFilter(field_name="target__instance_id", widget=_ID)
+    snapshot = django_filters.CharFilter(label="Snapshot", field_name="snapshot_id", widget=_ID)
+    volume = django_filters.CharFilter(label="Volume", field_name="volume_id", widget=_ID)
+    instance = django_filters.CharFilter(
+        label="Instance", field_name="target__instance_id", widget=_ID
+    )
     since = django_filters.DateFilter(label="From day (UTC)", method="from_day", widget=_DAY)
     until = django_filters.DateFilter(label="To day (UTC)", method="to_day", widget=_DAY)
 

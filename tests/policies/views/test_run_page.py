@@ -76,7 +76,7 @@ def test_the_timelines_have_two_scales_and_a_table_each(policy: Policy) -> None:
 
     pictures = [attrs for tag, attrs in shown.tags if tag == "svg" and attrs.get("role") == "img"]
     assert [attrs["aria-labelledby"] for attrs in pictures] == ["course-label", "window-label"]
-    assert "The thaw was asked for as soon as AWS had answered." in shown.text
+    assert "The server asked for the thaw as soon as its calls were over." in shown.text
     assert "call for i-" in shown.text
     assert not [name for _, attrs in shown.tags for name in attrs if name == "style"]
     page.check_can_be_read_aloud(shown)

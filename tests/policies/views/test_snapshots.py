@@ -90,6 +90,10 @@ def test_the_address_narrows_the_list(policy: Policy) -> None:
     assert shown(f"?since={day}") == ["snap-1", "snap-3"]
 
 
+def test_every_field_has_a_name(policy: Policy) -> None:
+    assert "invalid name" not in seen().text
+
+
 def test_what_names_nothing_is_a_mistake_with_a_sentence(policy: Policy) -> None:
     made(policy, 1)
 
