@@ -31,10 +31,11 @@ class RunFilter(django_filters.FilterSet):  # type: ignore[misc] # it bears no a
         choices=[(one.value, one.value) for one in Trigger], empty_label="any", method="by_trigger"
     )
     policy = django_filters.CharFilter(
+        label="Policy",
         method="of_policy",
         widget=forms.TextInput(attrs={"placeholder": "OWNER/NAME", "spellcheck": "false"}),
     )
-    owner = django_filters.CharFilter(method="of_owner")
+    owner = django_filters.CharFilter(label="Owner", method="of_owner")
     since = django_filters.DateFilter(label="From day (UTC)", method="from_day", widget=_DAY)
     until = django_filters.DateFilter(label="To day (UTC)", method="to_day", widget=_DAY)
 

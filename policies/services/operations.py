@@ -123,7 +123,11 @@ def thaw_now(policies: Iterable[Policy], *, by: Actor) -> list[Result]:
     """Run each policy's after at once, although its server would try it later or not at all."""
 
     def ask(policy: Policy) -> Result:
-        return Result(policy, asking.thaw_now(policy, by=by.name))
+        with transaction.atomic():
+            done = asking.thaw_now(policy, by=by.name)
+            of = audit.subject(Kind.POLICY, policy, policy.label)
+            audit.record(Action.WANTED_THAW, of, reason=done)
+        return Result(policy, done)
 
     return _each(policies, ask, permissions.may_run, by)
 

@@ -20,6 +20,7 @@ class Action(StrEnum):
     TESTED = "tested"
     CANCELLED = "cancelled"
     CONFIRMED_THAW = "confirmed thaw"
+    WANTED_THAW = "wanted thaw"
     MUTED = "muted"
     UNMUTED = "unmuted"
     ENROLLED = "enrolled"
