@@ -261,10 +261,11 @@ def _result(
     return _Result(row, {"stdout": attempt.stdout, "stderr": attempt.stderr})
 
 
+@transaction.atomic
 def complete_result(
     run: Run, record: spool.Record, attempt: Attempt | None, outcome: Outcome
 ) -> None:
-    """Enter the result of complete."""
+    """Enter the result of complete, and what it printed: who follows it sees both or nothing."""
     one = _result(run, record, Phase.COMPLETE, attempt, outcome)
     PhaseResult.objects.bulk_create([one.row], ignore_conflicts=True)
     entered = PhaseResult.objects.filter(run=run, phase=Phase.COMPLETE, attempt=one.row.attempt)

@@ -1,5 +1,7 @@
 """What scripts printed, as pages show it: to whom, as text only, from any byte or line, and found again."""
 
+from unittest.mock import Mock
+
 import pytest
 from pytest_django import DjangoAssertNumQueries, Settings
 
@@ -8,8 +10,12 @@ from policies.domain.runs import printed
 from policies.domain.runs.sequence import State
 from policies.models import Run
 from policies.selectors import outputs
-from scripts_admin.domain.phases import Phase
+from policies.services.window import entering
+from policies.services.window import outputs as kept
+from scripts_admin.domain.phases import Outcome, Phase
 from scripts_admin.guard.capture import Capture
+from scripts_admin.guard.journal import Attempt
+from scripts_admin.guard.spool import Record
 from scripts_admin.guard.tail import Tail
 from tests import factories
 from tests.policies.views import page
@@ -210,3 +216,17 @@ def test_the_page_can_be_read_by_a_machine_that_reads_aloud(run: Run) -> None:
     identifiers = [attrs["id"] for _, attrs in shown.tags if "id" in attrs]
     assert len(identifiers) == len(set(identifiers))
     assert [tag for tag, _ in shown.tags].count("h1") == 1
+
+
+def test_a_result_is_never_there_without_what_was_printed(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise InterruptedError
+
+    monkeypatch.setattr(kept, "keep", fail)
+    record = Mock(spec=Record, command=Mock(return_value=None))
+    with pytest.raises(InterruptedError):
+        entering.complete_result(run, record, Attempt("complete", 1), Outcome.SUCCEEDED)
+
+    assert not run.phases.exists()
