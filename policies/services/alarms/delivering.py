@@ -263,7 +263,7 @@ def _enter(delivery: AlarmDelivery, problem: str, now: datetime) -> None:
     if not problem:
         _repeat_freeze(delivery, now)
         _end(delivery, AlarmDelivery.State.SENT, "", now)
-    elif now - holding.since(delivery) >= messages.patience(kind):
+    elif now - holding.since(delivery, now) >= messages.patience(kind):
         _end(delivery, AlarmDelivery.State.GIVEN_UP, problem, now)
         log.error("%s: given up, %s: %s", delivery.alarm, delivery.shown, problem)
     else:

@@ -64,12 +64,15 @@ def is_over_since(delivery: AlarmDelivery) -> bool:
     return any(not receivers.ends_a_freeze(each) for each in recoveries)
 
 
-def since(delivery: AlarmDelivery) -> datetime:
+def since(delivery: AlarmDelivery, now: datetime) -> datetime:
     """Return the time from which a message that nobody accepts is tried: being held back is no try."""
     alarm = delivery.alarm
-    if alarm.kind in messages.PINGS:
-        return alarm.not_before
-    return max(filter(None, [alarm.not_before, alarm.spread_at, delivery.held_until]))
+    ends = [alarm.not_before]
+    if delivery.held_until is not None:
+        ends.append(delivery.held_until)
+    if alarm.policy_id is not None and alarm.kind not in messages.PINGS:
+        ends += AlarmMute.objects.filter(policy=alarm.policy_id).values_list("until", flat=True)
+    return max(end for end in ends if end <= now or end == alarm.not_before)
 
 
 def together(letters: _Letters) -> list[tuple[post.Letter, list[int]]]:

@@ -58,11 +58,13 @@ def mute(policy: Policy, *, until: datetime, reason: str, by: str) -> AlarmMute:
 def unmute(policy: Policy) -> bool:
     """End the mute now; False if none holds. What was held back goes out."""
     found = AlarmMute.objects.select_for_update().filter(policy=policy).first()
-    if found is None or not quiet.is_muted(found.until, clock.now()):
+    now = clock.now()
+    if found is None or not quiet.is_muted(found.until, now):
         return False
-    found.delete()
+    before, found.until = found.until, now
+    found.save(update_fields=["until"])
     of = audit.subject(Kind.POLICY, policy, policy.label)
-    audit.record(Action.UNMUTED, of, [Change("until", _words(found.until), "")])
+    audit.record(Action.UNMUTED, of, [Change("until", _words(before), "")])
     return True
 
 

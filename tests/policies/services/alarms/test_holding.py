@@ -221,6 +221,21 @@ def test_unmuting_tells_what_was_held_back(policy: Policy, hook: Webhook) -> Non
     assert not muting.unmute(policy)
 
 
+def test_being_muted_is_no_try(policy: Policy, hook: Webhook, time: time_machine.Traveller) -> None:
+    tell(f"{hook.json_url}/owner", user=policy.owner)
+    muted(policy, hours=48)
+    fail(policy)
+    hook.status = 500
+
+    time.shift(timedelta(hours=49))
+    delivering.send_all()
+    assert AlarmDelivery.objects.get().state == AlarmDelivery.State.PENDING
+    time.shift(timedelta(hours=25))
+    delivering.send_all()
+
+    assert AlarmDelivery.objects.get().state == AlarmDelivery.State.GIVEN_UP
+
+
 def test_a_mute_ends_by_itself(policy: Policy, time: time_machine.Traveller) -> None:
     muted(policy, hours=1)
     assert muting.of(policy) is not None
