@@ -94,6 +94,12 @@ class WholePolicy:
         rows = Account.objects.filter(owner=self.policy.owner_id, pk=int(chosen))
         return rows.select_related("owner").first() or self.policy.account
 
+    @property
+    def enrolled(self) -> set[str]:
+        """Return the targets that a rule brought in: they stay, ticked or not, as long as the rule fits."""
+        rows = self.stored if self.policy.pk else ()
+        return {f"{target.region}/{target}" for target in rows if target.rule_id}
+
     def _group(self, group: Group) -> list[list[forms.BoundField]]:
         return [[self.settings[column] for column in line] for line in fields.lines(group)]
 

@@ -327,8 +327,10 @@ def _unmark(run: Run, now: datetime) -> None:
 
 def unmark(run: Run, how: str, now: datetime) -> bool:
     """Remove the mark from the run's policy and report the thaw; False if there was no mark."""
+    if run.policy_id is None:
+        return False
     rows = Policy.objects.filter(pk=run.policy_id, may_be_frozen_since__isnull=False)
-    if run.policy_id is None or not rows.update(may_be_frozen_since=None):
+    if not rows.update(may_be_frozen_since=None):
         return False
     beside("the alarm", lambda: raising.thawed(run, how, now), run)
     return True

@@ -61,9 +61,16 @@ def enter_targets(
     audit.record(Action.CHANGED, _subject(row), [change])
 
 
-def enter(action: Action, row: Policy | Account | Schedule, *, reason: str = "") -> None:
+def enter(action: Action, row: Policy | Account | Schedule) -> None:
     """Enter something that was done to the row as a whole."""
-    audit.record(action, _subject(row), reason=reason)
+    audit.record(action, _subject(row))
+
+
+def enter_pause(row: Policy, end: str, reason: str) -> None:
+    """Enter a pause with its end and its reason; an empty end means that it was ended."""
+    action = Action.PAUSED if end else Action.RESUMED
+    changes = [Change("paused_until", "", end)] if end else []
+    audit.record(action, _subject(row), changes, reason=reason)
 
 
 def _enter(row: Policy | Account | Schedule, before: Facts, after: Facts) -> None:

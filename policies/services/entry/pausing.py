@@ -1,6 +1,7 @@
 """Pause a policy for a time, with a reason: its schedules start no run until the end. A pause always has an end."""
 
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.db import transaction
@@ -10,7 +11,6 @@ from policies.models import Policy
 from policies.services import protection
 from policies.services.due import pauses, ticking
 from policies.services.entry import audited
-from scripts_admin.domain.audit import Action
 
 LONGEST = timedelta(days=366)
 MAX_REASON = 200
@@ -45,24 +45,31 @@ def check(until: datetime | None, reason: str) -> None:
 def pause(policy: Policy, *, until: datetime, reason: str, by: str) -> None:
     """Pause the policy, or change its pause. On ValidationError nothing is changed. A run in progress continues."""
     check(until, reason)
-    columns = {"paused_until": until, "paused_reason": reason.strip(), "paused_by": by}
-    with transaction.atomic():
-        _write(policy, paused_at=clock.now(), **columns)
-        why = f"{reason.strip()} (until {until:%Y-%m-%d %H:%M} UTC)"
-        audited.enter(Action.PAUSED, policy, reason=why)
+    _write(
+        policy,
+        paused_at=clock.now(),
+        paused_until=until,
+        paused_reason=reason.strip(),
+        paused_by=by,
+    )
 
 
 def resume(policy: Policy) -> None:
-    """End the pause now. What was due in it is not made up for."""
+    """End the pause now; nothing if there is none. What was due in it is not made up for."""
+    _write(policy, **pauses.OVER)
+
+
+def _write(policy: Policy, **columns: Any) -> None:  # noqa: ANN401 - values of columns
     with transaction.atomic():
-        _write(policy, **pauses.OVER)
-        audited.enter(Action.RESUMED, policy)
-
-
-def _write(policy: Policy, **columns: object) -> None:
-    row = Policy.objects.select_for_update(of=("self",)).only("pk", "paused_at").get(pk=policy.pk)
-    if row.paused_at and columns["paused_at"]:
-        columns["paused_at"] = row.paused_at  # a changed pause began when it began
-    with ticking.replanned([policy.pk]):
-        Policy.objects.filter(pk=policy.pk).update(**columns)
-    protection.renew([policy.pk])
+        rows = Policy.objects.select_for_update(of=("self",)).select_related("owner")
+        row = rows.only("pk", "name", "owner", "paused_at").get(pk=policy.pk)
+        until = columns["paused_until"]
+        if until is None and row.paused_at is None:
+            return
+        if until is not None and row.paused_at is not None:
+            columns["paused_at"] = row.paused_at  # a changed pause began when it began
+        with ticking.replanned([policy.pk]):
+            Policy.objects.filter(pk=policy.pk).update(**columns)
+        end = f"{until:%Y-%m-%d %H:%M} UTC" if until else ""
+        audited.enter_pause(row, end, columns["paused_reason"])
+        protection.renew([policy.pk])

@@ -8,6 +8,7 @@ from django.db import IntegrityError, transaction
 from policies.models import Policy, PolicyTarget, Schedule
 from policies.services.entry import policies, schedules, versions
 from policies.services.entry.versions import ChangedError
+from scripts_admin.services import audit
 
 
 @dataclass(slots=True)
@@ -31,7 +32,7 @@ def save(entered: Entered, *, opened: str) -> Policy:
     then. A new policy that exists already with exactly this content was sent twice: it is returned, and made once.
     """
     try:
-        with transaction.atomic():
+        with transaction.atomic(), audit.together():
             return _save(entered, opened)
     except (ValidationError, IntegrityError) as error:
         entered.policy.pk = entered.policy.pk if opened else None

@@ -5,6 +5,7 @@ import copy
 import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from functools import cached_property
 from html.parser import HTMLParser
 from typing import Any
@@ -21,15 +22,8 @@ from n2wbackup.lib import clock
 from policies.domain.alarms.messages import AlarmKind
 from policies.domain.runs.sequence import State
 from policies.domain.runs.trigger import Trigger
-from policies.models import (
-    Account,
-    Alarm,
-    AlarmReceivers,
-    Policy,
-    Run,
-    Server,
-)
-from policies.services.entry import policies
+from policies.models import Account, Alarm, AlarmReceivers, Policy, Run, Server
+from policies.services.entry import pausing, policies
 from scripts_admin.models import Folder, FormerFolder, User
 from scripts_admin.services import users
 from tests.policies.views import admin_forms, inventory_rows, page_forms
@@ -95,6 +89,7 @@ def _rows(alice: User, unused: User) -> dict[str, models.Model]:
     policies.save(policy)
     policies.save(busy)
     Policy.objects.filter(pk=policy.pk).update(may_be_frozen_since=clock.now())
+    pausing.pause(policy, until=clock.now() + timedelta(days=1), reason="a move", by="alice")
     run = Run.objects.create(
         policy=busy,
         owner=alice,

@@ -1,14 +1,18 @@
-"""Forms of our own pages that would change something of Alice's, if the person may send them."""
+"""Forms of our own pages: what would change something of Alice's, and what a browser would send."""
 
 from datetime import timedelta
 from typing import Any
 
+from django.test import Client
+
 from n2wbackup.lib import clock
+from policies.adapters.memory import MemoryCloud
 from policies.domain.document import fields
 from policies.models import Account, Policy
 from policies.services.entry import versions
 from scripts_admin.models import User
 from tests.policies.views import admin_forms
+from tests.policies.views.page import Sent
 
 _POLICY, _SCHEDULES, _ACCOUNTS = (
     f"{part}/<str:owner>/<str:name>/" for part in ("policies", "schedules", "accounts")
@@ -48,3 +52,15 @@ def _policy(alice: User, name: str) -> dict[str, Any]:
     changed = {"account": lab.pk, "name": name, "typed": admin_forms.INSTANCE, "retry_count": 7}
     entered = {**fields.DEFAULTS, **changed, "opened": versions.of(stored)}
     return {key: value for key, value in entered.items() if value is not False}
+
+
+def filled(client: Client, path: str, **changes: object) -> dict[str, object]:
+    """Return what the page's form would send, with changes; None takes a field away."""
+    found = Sent(client.get(path).content.decode()).values | changes
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def made(client: Client, cloud: MemoryCloud, **changes: object) -> dict[str, object]:
+    instance = cloud.add_instance()
+    target = f"us-east-1/{instance.instance_id}"
+    return filled(client, "/policies/new/", name="shop", target=[target], **changes)

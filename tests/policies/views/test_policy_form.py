@@ -15,6 +15,7 @@ from scripts_admin.models import User
 from tests import factories
 from tests.policies.views import admin_forms
 from tests.policies.views.page import Sent, client_of, read
+from tests.policies.views.page_forms import filled, made
 
 pytestmark = pytest.mark.django_db
 EVIL = '"><svg onload=alert(1)>'
@@ -47,18 +48,6 @@ def policy(alice: User) -> Policy:
     entered.save(made)
     entered.replace_targets(made, [target])
     return made
-
-
-def filled(client: Client, path: str, **changes: object) -> dict[str, object]:
-    """Return what the page's form would send, with changes; None takes a field away."""
-    found = Sent(client.get(path).content.decode()).values | changes
-    return {name: value for name, value in found.items() if value is not None}
-
-
-def made(client: Client, cloud: MemoryCloud, **changes: object) -> dict[str, object]:
-    instance = cloud.add_instance()
-    target = f"us-east-1/{instance.instance_id}"
-    return filled(client, "/policies/new/", name="shop", target=[target], **changes)
 
 
 def test_an_owner_makes_a_policy_with_a_schedule_of_its_own(

@@ -12,6 +12,7 @@ from policies.services import operations
 from policies.services.due import outlook, replanning, ticking
 from policies.services.entry import pausing, policies, schedules
 from policies.services.operations import COMMAND_LINE
+from scripts_admin.models import AuditEntry
 from tests import factories
 from tests.policies.views import admin_forms
 
@@ -144,3 +145,16 @@ def test_a_stranger_pauses_resumes_tests_and_deletes_nothing(policy: Policy) -> 
     policy.refresh_from_db()
     assert policy.paused_at is None
     assert not Run.objects.exists()
+
+
+def test_the_audit_has_the_pause_with_its_reason_and_its_end(policy: Policy) -> None:
+    until = NOW + timedelta(days=1)
+    alice = operations.person(policy.owner)
+
+    operations.resume([policy], by=alice)  # there is none: nothing was done
+    operations.pause([policy], until=until, reason="the disks move", by=alice)
+    operations.resume([policy], by=alice)
+
+    entries = AuditEntry.objects.filter(action__in=["paused", "resumed"]).order_by("pk")
+    found = [(each.action, each.name, each.reason) for each in entries]
+    assert found == [("paused", "alice", "the disks move"), ("resumed", "alice", "")]
