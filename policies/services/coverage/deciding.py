@@ -10,7 +10,9 @@ from policies.domain.errors import RefusedError
 from policies.models import Account, InventoryItem, InventoryPlace, LeftOut, Policy, PolicyTarget
 from policies.services.entry import policies, trail
 from scripts_admin import permissions
+from scripts_admin.domain.audit import Action, Kind
 from scripts_admin.models import User
+from scripts_admin.services import audit
 
 REASON_CHARACTERS = 500
 
@@ -32,13 +34,11 @@ def add(items: Sequence[InventoryItem], policy: Policy, *, by: User) -> str:
         )
     instances = {each.resource_id for each in items if each.kind == InventoryItem.Kind.INSTANCE}
     chosen = [each for each in items if each.instance_id not in instances]
-    with transaction.atomic():
-        try:
+    try:
+        with audit.done_by(by):
             added = policies.add_targets(policy, [_target(each) for each in chosen])
-        except ValidationError as error:
-            raise RefusedError(f"{policy.label}: {' '.join(error.messages)}") from None
-        for each in chosen:
-            _tell("changed", "policy", policy.label, policy, by, ("targets", "", str(each)))
+    except ValidationError as error:
+        raise RefusedError(f"{policy.label}: {' '.join(error.messages)}") from None
     sentence = f"{_many(added)} added to {policy.label}."
     if not policy.enabled:
         sentence += " The policy is disabled, so nothing backs this up until you enable it."
@@ -80,7 +80,7 @@ def leave_out(items: Sequence[InventoryItem], reason: str, *, by: User) -> str:
                 resource_id=each.resource_id,
                 defaults={"reason": reason, "by": by.username, "at": clock.now()},
             )
-            _tell("left out", "resource", str(each), each, by, reason=reason)
+            _tell(Action.LEFT_OUT, each, by, reason=reason)
     return f"{_many(len(items))} left out on purpose."
 
 
@@ -88,7 +88,7 @@ def take_back(decision: LeftOut, *, by: User) -> str:
     """Take the decision back; return what was done, as a sentence."""
     with transaction.atomic():
         LeftOut.objects.filter(pk=decision.pk).delete()
-        _tell("changed", "resource", str(decision), decision, by, ("left out", decision.reason, ""))
+        _tell(Action.CHANGED, decision, by, ("left out", decision.reason, ""))
     return f"{decision} is no longer left out: it is listed again unless a policy backs it up."
 
 
@@ -103,21 +103,18 @@ def look_again(person: User) -> str:
 
 
 def _tell(
-    action: str,
-    kind: str,
-    label: str,
-    row: Policy | InventoryItem | LeftOut,
+    action: Action,
+    row: InventoryItem | LeftOut,
     by: User,
     *changes: tuple[str, str, str],
     reason: str = "",
 ) -> None:
-    owner = row.owner_id if isinstance(row, Policy) else row.account.owner_id
     trail.enter(
         action,
-        kind,
-        label,
+        Kind.RESOURCE,
+        str(row),
         key=str(row.pk),
-        owner_id=owner,
+        owner_id=row.account.owner_id,
         person=by,
         changes=changes,
         reason=reason,

@@ -19,6 +19,7 @@ from policies.services.alarms import raising
 from policies.services.entry import rules as entered
 from policies.services.entry import trail
 from policies.services.window import permits
+from scripts_admin.domain.audit import Action, Kind
 
 # A run sends all its calls at the same moment, and AWS takes no more than this at once.
 MOST_TARGETS = int(permits.BURST)
@@ -124,7 +125,7 @@ class _Change:
         rows = [self._targets[one] for one in leaves]
         self._rows(rows).delete()
         for row in rows:
-            self._record("left", str(row), row.rule_id, removed=True)
+            self._record(Action.LEFT, str(row), row.rule_id, removed=True)
         self._alarm(messages.left_policy(self._policy.label, [self._gone(row) for row in rows]))
 
     def _gone(self, row: PolicyTarget) -> str:
@@ -147,7 +148,7 @@ class _Change:
             for one, rule in joins.items()
         )
         for one, rule in joins.items():
-            self._record("enrolled", one, rule)
+            self._record(Action.ENROLLED, one, rule)
 
     def _stay(self, one: str) -> None:
         """Tell, once, that the last target stays without its tag."""
@@ -175,13 +176,13 @@ class _Change:
                 )
 
     def _record(
-        self, action: str, resource: str, rule: int | None, *, removed: bool = False
+        self, action: Action, resource: str, rule: int | None, *, removed: bool = False
     ) -> None:
         said = self._rules.get(rule or 0)
         change = ("targets", resource, "") if removed else ("targets", "", resource)
         trail.enter(
             action,
-            "policy",
+            Kind.POLICY,
             self._policy.label,
             key=str(self._policy.pk),
             owner_id=self._policy.owner_id,

@@ -10,6 +10,7 @@ from policies.domain import enrolment
 from policies.domain.enrolment import What
 from policies.models import Account, EnrolRule, InventoryPlace
 from policies.services.entry import trail
+from scripts_admin.domain.audit import Action, Kind
 from scripts_admin.models import User
 
 MAX_RULES = 100
@@ -46,7 +47,7 @@ def add(rule: EnrolRule, *, by: User) -> None:
             )
         rule.save()
         _apply_soon(rule.account)
-        _tell("created", rule, by)
+        _tell(Action.CREATED, rule, by)
 
 
 def remove(rule: EnrolRule, *, by: User) -> int:
@@ -54,7 +55,7 @@ def remove(rule: EnrolRule, *, by: User) -> int:
     with transaction.atomic():
         _locked(rule.account)
         stay = rule.targets.update(untagged_since=None, stays_as_last=False)
-        _tell("deleted", rule, by)
+        _tell(Action.DELETED, rule, by)
         rule.delete()
     return stay
 
@@ -72,9 +73,11 @@ def replace(account: Account, rules: Sequence[EnrolRule]) -> bool:
         new = [rule for rule in rules if not any(_same(rule, row) for row in present)]
         for row in gone:
             row.targets.update(untagged_since=None, stays_as_last=False)
+            _tell(Action.DELETED, row)
             row.delete()
         for rule in new:
             rule.save()
+            _tell(Action.CREATED, rule)
         if new:
             _apply_soon(account)
     return bool(gone or new)
@@ -99,15 +102,15 @@ def _apply_soon(account: Account) -> None:
     InventoryPlace.objects.filter(account=account).update(next_at=clock.now())
 
 
-def _tell(action: str, rule: EnrolRule, by: User) -> None:
+def _tell(action: Action, rule: EnrolRule, by: User | None = None) -> None:
     trail.enter(
-        action,
-        "account",
+        Action.CHANGED,
+        Kind.ACCOUNT,
         f"{rule.account.owner.username}/{rule.account.name}",
         key=str(rule.account_id),
         owner_id=rule.account.owner_id,
         person=by,
         changes=(
-            ("enrol", words(rule), "") if action == "deleted" else ("enrol", "", words(rule)),
+            ("enrol", words(rule), "") if action == Action.DELETED else ("enrol", "", words(rule)),
         ),
     )

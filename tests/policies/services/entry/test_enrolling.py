@@ -1,6 +1,5 @@
 """Rules of tag enrolment, from AWS to the policy's targets, with alarms for everything that leaves."""
 
-import logging
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
@@ -17,6 +16,7 @@ from policies.domain.alarms.messages import AlarmKind
 from policies.models import Account, Alarm, EnrolRule, InventoryPlace, Policy, PolicyTarget
 from policies.services.coverage import refreshing
 from policies.services.entry import chosen, enrolling, policies, rules
+from scripts_admin.models import AuditEntry
 from tests import factories
 
 REGION = "us-east-1"
@@ -67,17 +67,23 @@ def alarms() -> list[Alarm]:
     return list(Alarm.objects.order_by("pk"))
 
 
+def entered(action: str) -> list[tuple[str, str, str, str]]:
+    rows = AuditEntry.objects.filter(action=action).order_by("pk")
+    return [(row.kind, row.label, row.name, str(row.changes)) for row in rows]
+
+
 def test_what_bears_the_tag_joins_the_policy_and_the_audit_says_so(
-    rule: EnrolRule, policy: Policy, cloud: MemoryCloud, caplog: pytest.LogCaptureFixture
+    rule: EnrolRule, policy: Policy, cloud: MemoryCloud
 ) -> None:
     one = tagged(cloud)
     tagged(cloud, {"backup": "other"})
 
-    with caplog.at_level(logging.INFO, "policies.services.entry.trail"):
-        refreshing.tick()
+    refreshing.tick()
 
     assert targets(policy) == {HAND: None, one: rule.pk}
-    assert f"enrolled policy alice/shop (('targets', '', '{one}'),)" in caplog.text
+    who = "the rule backup=shop of account lab"
+    changes = [["targets", "", one]]
+    assert entered("enrolled") == [("policy", "alice/shop", who, str(changes))]
     assert alarms() == []
 
 
@@ -106,6 +112,7 @@ def test_who_lost_the_tag_leaves_at_the_second_look_with_an_alarm(
     look(moment)
 
     assert targets(policy) == {HAND: None}
+    assert [found[3] for found in entered("left")] == [str([["targets", one, ""]])]
     (alarm,) = alarms()
     assert (alarm.kind, alarm.policy, alarm.owner) == (AlarmKind.ENROLMENT, policy, policy.owner)
     assert alarm.title == "alice/shop: 1 target left the policy"
