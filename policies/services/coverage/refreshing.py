@@ -49,7 +49,7 @@ def tick() -> int:
 
 
 def soon(account: Account) -> None:
-    """Have the account's places refreshed by the next tick; a refresh in progress goes on, and is repeated."""
+    """Have the account's places refreshed by the next tick; a refresh in progress is void and done again."""
     InventoryPlace.objects.filter(account=account).update(next_at=clock.now())
 
 
