@@ -5,6 +5,7 @@ import pytest
 from n2wbackup.demo.aws import SimulatedAws, VolumeSpec
 from policies.domain.errors import NotPermittedError, ThrottledError
 from policies.ports import Cloud
+from tests.contract.aws_clients import ec2
 from tests.contract.clouds import REGION
 
 
@@ -50,3 +51,27 @@ def test_tags_and_sizes_are_said(aws: SimulatedAws, cloud: Cloud) -> None:
     assert found.instance_id == instance.instance_id
     assert {"Key": "Name", "Value": "web"} in found.answer["Tags"]
     assert (volume.answer["Size"], volume.instance_id) == (7, instance.instance_id)
+
+
+def test_listings_lag_behind_what_was_made_and_tagged(aws: SimulatedAws, cloud: Cloud) -> None:
+    instance = aws.add_instance(REGION, [VolumeSpec()], name="web")
+    (volume,) = instance.volume_ids
+
+    def tags() -> list[str]:
+        (found,) = cloud.all_instances(REGION)
+        return sorted(tag["Key"] for tag in found.answer["Tags"])
+
+    ec2(aws).create_tags(
+        Resources=[instance.instance_id], Tags=[{"Key": "backup", "Value": "shop"}]
+    )
+    assert tags() == ["Name", "backup"]
+    aws.configure(eventual_consistency_seconds=3600)
+    assert cloud.all_instances(REGION) == []
+    assert cloud.all_volumes(REGION) == []
+    answer = ec2(aws).describe_instances(InstanceIds=[instance.instance_id])
+    (found,) = answer["Reservations"][0]["Instances"]
+    assert [tag["Key"] for tag in found["Tags"]] == ["Name"]
+    aws.configure(eventual_consistency_seconds=0)
+    assert [each.volume_id for each in cloud.all_volumes(REGION)] == [volume]
+    ec2(aws).delete_tags(Resources=[instance.instance_id], Tags=[{"Key": "backup"}])
+    assert tags() == ["Name"]

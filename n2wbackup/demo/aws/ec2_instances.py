@@ -29,12 +29,15 @@ def describe_instances(simulator: Simulator, call: ApiCall) -> dict[str, object]
         simulator.inventory.instance(call.region, instance_id)
     simulator.refuse_dry_run(call)
     asked = set(ids)
+    lag = simulator.options.eventual_consistency_seconds
     found = [
-        each for each in simulator.inventory.instances(call.region) if not asked or each.id in asked
+        each
+        for each in simulator.inventory.instances(call.region)
+        if each.id in asked or (not asked and simulator.inventory.is_listed(each.id, lag))
     ]
 
     def values(instance: Instance, name: str) -> Sequence[str] | None:
-        tags = simulator.inventory.tags(call.region, instance.id)
+        tags = simulator.inventory.listed_tags(call.region, instance.id, lag)
         return _instance_values(instance, tags, name)
 
     selected = filters.select(found, wanted, values)
@@ -45,7 +48,9 @@ def describe_instances(simulator: Simulator, call: ApiCall) -> dict[str, object]
         {
             "reservationId": each.id.replace("i-", "r-"),
             "ownerId": ACCOUNT_ID,
-            "instancesSet": [_instance(each, simulator.inventory.tags(call.region, each.id))],
+            "instancesSet": [
+                _instance(each, simulator.inventory.listed_tags(call.region, each.id, lag))
+            ],
         }
         for each in shown
     ]
@@ -133,18 +138,25 @@ def describe_volumes(simulator: Simulator, call: ApiCall) -> dict[str, object]:
         simulator.inventory.volume(call.region, volume_id)
     simulator.refuse_dry_run(call)
     asked = set(ids)
+    lag = simulator.options.eventual_consistency_seconds
     found = [
-        each for each in simulator.inventory.volumes(call.region) if not asked or each.id in asked
+        each
+        for each in simulator.inventory.volumes(call.region)
+        if each.id in asked or (not asked and simulator.inventory.is_listed(each.id, lag))
     ]
 
     def values(volume: Volume, name: str) -> Sequence[str] | None:
-        return _volume_values(volume, simulator.inventory.tags(call.region, volume.id), name)
+        return _volume_values(
+            volume, simulator.inventory.listed_tags(call.region, volume.id, lag), name
+        )
 
     selected = filters.select(found, wanted, values)
     shown, token = filters.page(
         call, selected, lambda each: simulator.inventory.position(each.id), by_id="VolumeId"
     )
-    rows = [_volume(each, simulator.inventory.tags(call.region, each.id)) for each in shown]
+    rows = [
+        _volume(each, simulator.inventory.listed_tags(call.region, each.id, lag)) for each in shown
+    ]
     return {"volumeSet": rows, "nextToken": token}
 
 

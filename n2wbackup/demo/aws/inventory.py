@@ -7,6 +7,7 @@ dictionaries, so that CreateSnapshots never waits for a slow description.
 import itertools
 import string
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -40,6 +41,8 @@ class Inventory:
         self._folders: dict[str, Path] = {}
         self._instances: dict[tuple[str, str], Instance] = {}
         self._positions: dict[str, int] = {}
+        self._made: dict[str, float] = {}
+        self._former_tags: dict[str, tuple[float, dict[str, str]]] = {}
         self._count = itertools.count()
 
     @staticmethod
@@ -83,6 +86,7 @@ class Inventory:
             for spec, device in zip(volumes, devices, strict=False):
                 ids.append(self.add_volume(region, spec))
                 backend.attach_volume(ids[-1], instance.id, device, delete_on_termination=True)
+            self._made[instance.id] = time.monotonic()
             if folder is not None:
                 self._folders[instance.id] = folder
             if state == "stopped":
@@ -104,6 +108,7 @@ class Inventory:
             )
             if spec.name:
                 volume.add_tags({"Name": spec.name})
+            self._made[volume.id] = time.monotonic()
         if behind is not None:
             self._backings[volume.id] = behind
         return str(volume.id)
@@ -166,6 +171,22 @@ class Inventory:
         """Return the tags of a resource that is not a snapshot."""
         return self.backend(region).tags.get(resource_id, {})
 
+    def is_listed(self, resource_id: str, lag_seconds: float) -> bool:
+        """Tell whether the resource is old enough for a listing that lags."""
+        return time.monotonic() - self._made.get(resource_id, 0.0) >= lag_seconds
+
+    def note_tags(self, region: str, resource_id: str) -> None:
+        """Remember the tags before they change."""
+        with self.lock:
+            before = dict(self.tags(region, resource_id))
+            self._former_tags[resource_id] = (time.monotonic(), before)
+
+    def listed_tags(self, region: str, resource_id: str, lag_seconds: float) -> dict[str, str]:
+        """Return the tags as a listing shows them that lags."""
+        changed_at, before = self._former_tags.get(resource_id, (0.0, {}))
+        is_stale = time.monotonic() - changed_at < lag_seconds
+        return before if is_stale else self.tags(region, resource_id)
+
     def source(self, volume: Volume) -> Source:
         """Return the data about the volume that a snapshot needs."""
         return Source(
@@ -202,6 +223,8 @@ class Inventory:
             self._folders.clear()
             self._instances.clear()
             self._positions.clear()
+            self._made.clear()
+            self._former_tags.clear()
 
 
 def _data_devices() -> Iterator[str]:

@@ -34,7 +34,8 @@ class Options:
     """One consistent set of options; replaced as a whole.
 
     - `pending_seconds`: how long a snapshot is pending; fixed when the snapshot is created.
-    - `eventual_consistency_seconds`: how long a new snapshot is not listed.
+    - `eventual_consistency_seconds`: how long a new snapshot, instance or volume is not listed, and how long
+      listings of instances and volumes show the tags from before a change.
     - `latency_seconds`: per action, how long an answer takes in addition to its own work.
     - `copy_moment`: the part of that latency (0..1) that has passed when the call is done.
     - `copy_backing`: whether snapshots copy the backing of their volumes.

@@ -78,6 +78,12 @@ def _tags_of(simulator: Simulator, call: ApiCall, resource_id: str) -> dict[str,
     return backend.tags[resource_id]
 
 
+def _note(simulator: Simulator, call: ApiCall) -> None:
+    for each in call.values("ResourceId"):
+        if not each.startswith("snap-"):
+            simulator.inventory.note_tags(call.region, each)
+
+
 def create_tags(simulator: Simulator, call: ApiCall) -> dict[str, object]:
     """Set the tags on all resources, or on none."""
     new = _checked(call.groups("Tag"))
@@ -86,6 +92,7 @@ def create_tags(simulator: Simulator, call: ApiCall) -> dict[str, object]:
         for held in holders:
             _refuse_too_many(held | new)
         simulator.refuse_dry_run(call)
+        _note(simulator, call)
         for held in holders:
             held.update(new)
     return {"return": True}
@@ -97,6 +104,7 @@ def delete_tags(simulator: Simulator, call: ApiCall) -> dict[str, object]:
     with simulator.inventory.lock:
         holders = [_tags_of(simulator, call, each) for each in call.values("ResourceId")]
         simulator.refuse_dry_run(call)
+        _note(simulator, call)
         for held in holders:
             for key in list(held) if not groups else [group.get("Key", "") for group in groups]:
                 value = next((g.get("Value") for g in groups if g.get("Key") == key), None)
