@@ -83,7 +83,14 @@ def furnish(aws: SimulatedAws, people: Sequence[User]) -> dict[str, Policy]:
         for member in MEMBERS:
             if member.owner == person.username:
                 made[member.name] = _policy(member, account, _instance(aws, member))
+    _forgotten(aws)
     return made
+
+
+def _forgotten(aws: SimulatedAws) -> None:
+    """Have what nobody thought of: an instance and a volume that are in no policy."""
+    aws.add_instance(volumes=[VolumeSpec(name="staging", size_gib=80)], name="staging")
+    aws.add_volume(volume=VolumeSpec(name="old-invoices", size_gib=500))
 
 
 def start(aws: SimulatedAws, made: dict[str, Policy], wait: Callable[[float], None]) -> None:

@@ -39,16 +39,14 @@ class Seen:
 
 
 def seen(instances: Iterable[Instance], volumes: Iterable[Volume]) -> Iterator[Seen]:
-    """Yield each instance and volume that will stay."""
+    """Yield each instance that will stay, then each volume: so they are numbered, and an instance is listed first."""
     here = [one for one in instances if one.state not in _LEAVING]
     boots = {one.root_volume_id: one.instance_id for one in here if one.root_volume_id}
-    sizes = {}
-    for volume in volumes:
-        made = _volume(volume, boots)
-        sizes[made.resource_id] = made.size_gib
-        yield made
+    made = [_volume(one, boots) for one in volumes]
+    sizes = {one.resource_id: one.size_gib for one in made}
     for instance in here:
         yield _instance(instance, sum(sizes.get(each, 0) for each in instance.volume_ids))
+    yield from made
 
 
 def _instance(found: Instance, size_gib: int) -> Seen:
