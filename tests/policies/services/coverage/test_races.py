@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 from django.db import connection
@@ -63,7 +64,7 @@ def test_a_refresh_and_an_edit_lose_neither(policy: Policy, cloud: MemoryCloud) 
         hand = f"i-{number:017x}"
         edit = [PolicyTarget(instance_id=hand, region=REGION)]
 
-        results = at_once(refreshing.tick, lambda edit=edit: policies.replace_targets(policy, edit))
+        results = at_once(refreshing.tick, partial(policies.replace_targets, policy, edit))
 
         assert results == [1, True]
         found = {str(row): row.rule_id is not None for row in policy.targets.all()}
