@@ -9,7 +9,7 @@ from django.test import Client
 
 from policies.models import Account, Policy
 from policies.services.entry import policies
-from scripts_admin.models import User
+from scripts_admin.models import AuditEntry, User
 from scripts_admin.services import users
 from tests.policies.views import logins
 from tests.policies.views.page import check_can_be_read_aloud, client_of, read
@@ -141,6 +141,28 @@ def test_each_deed_wants_a_confirmation_first(boss: User, alice: User, deed: str
     back = client.post("/profile/confirm/?next=/people/alice/", {"password": GOOD})
     assert back["Location"] == "/people/alice/"
     assert client.post(f"/people/alice/{deed}/").status_code in {200, 302}
+
+
+@pytest.mark.parametrize("page", ["change", "password"])
+def test_the_admin_wants_the_same_confirmation(boss: User, alice: User, page: str) -> None:
+    boss.set_password(GOOD)
+    users.save(boss)
+    client = client_of(boss)
+    path = f"/admin/scripts_admin/user/{alice.pk}/{page}/"
+
+    for answer in (client.get(path), client.post(path, {"is_superuser": "on"})):
+        assert answer["Location"].startswith("/profile/confirm/?next=")
+    assert not User.objects.filter(username="alice", is_superuser=True).exists()
+
+
+def test_the_audit_has_who_did_it(sure: Client, boss: User, alice: User) -> None:
+    logins.add_app(alice)
+    sure.post("/people/invite/", {"username": "zoe"})
+    for deed in ("reset-second-factor", "end-sessions", "deactivate"):
+        sure.post(f"/people/alice/{deed}/")
+
+    entered = AuditEntry.objects.filter(person=boss).values_list("action", flat=True)
+    assert set(entered) == {"changed", "created", "invited", "removed"}
 
 
 def test_free_text_is_shown_as_it_is(sure: Client, alice: User) -> None:
