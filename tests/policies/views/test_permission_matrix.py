@@ -126,10 +126,10 @@ logout/                                                   R     R     R     R   
 people/                                                   L     N     N     N     N     N     R
 people/<str:name>/                                        L     N     N     N     N     N     R
 people/<str:name>/deactivate/                             L     N     N     N     N     N     W
-people/<str:name>/end-sessions/                           L     N     N     N     N     N     R
+people/<str:name>/end-sessions/                           L     N     N     N     N     N     W
 people/<str:name>/link/                                   L     N     N     N     N     N     W
 people/<str:name>/reactivate/                             L     N     N     N     N     N     R
-people/<str:name>/reset-second-factor/                    L     N     N     N     N     N     R
+people/<str:name>/reset-second-factor/                    L     N     N     N     N     N     W
 people/<str:name>/rights/                                 L     N     N     N     N     N     W
 people/invite/                                            L     N     N     N     N     N     R
 policies/                                                 L     R     R     R     R     R     R
