@@ -67,6 +67,10 @@ class Places:
     places: tuple[Place, ...]
     problem: str = ""
 
+    @property
+    def has_files(self) -> bool:
+        return any(place.files for place in self.places)
+
 
 def places(folder: Folder, policy: str) -> Places:
     """Return what the folder has for a policy of this name, which need not exist yet; the name must be valid."""
