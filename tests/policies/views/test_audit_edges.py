@@ -11,6 +11,7 @@ from policies.models import Policy
 from scripts_admin.models import AuditEntry, User
 from scripts_admin.services import users
 from tests import factories
+from tests.policies.views import logins
 
 pytestmark = pytest.mark.django_db
 PASSWORD = "correct horse battery"
@@ -30,6 +31,7 @@ def boss() -> User:
 def client(boss: User) -> Client:
     made = Client(REMOTE_ADDR=OFFICE)
     made.force_login(boss)
+    logins.confirm(made)
     return made
 
 
