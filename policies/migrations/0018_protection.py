@@ -9,7 +9,7 @@ from policies.domain import protection
 class Migration(migrations.Migration):
     dependencies = [
         ("policies", "0017_inventory_by_id"),
-        ("scripts_admin", "0003_former_folders"),
+        ("scripts_admin", "0004_audit_entries"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
@@ -194,6 +194,14 @@ class Migration(migrations.Migration):
                 condition=models.Q(("gone_at__isnull", False)),
                 fields=["-gone_at"],
                 name="run_newest_gone",
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="run",
+            index=models.Index(
+                condition=models.Q(("gone_at__isnull", False)),
+                fields=["owner", "-gone_at"],
+                name="run_newest_gone_of_owner",
             ),
         ),
     ]

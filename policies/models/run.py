@@ -186,6 +186,11 @@ class Run(models.Model):
                 condition=models.Q(gone_at__isnull=False),
                 name="run_newest_gone",
             ),
+            models.Index(
+                fields=["owner", "-gone_at"],
+                condition=models.Q(gone_at__isnull=False),
+                name="run_newest_gone_of_owner",
+            ),
         ]
 
     def __str__(self) -> str:

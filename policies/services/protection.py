@@ -6,13 +6,17 @@ ends, when a policy changes, and when snapshots are found to be gone; so no page
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
+from typing import Any
 
-from django.db.models import Exists, OuterRef, QuerySet
+from django.db.models import Exists, OuterRef, QuerySet, Value
+from django.db.models.functions import Coalesce
 
 from n2wbackup.lib import clock
 from n2wbackup.lib.portions import portions
 from policies.domain import protection
 from policies.domain.protection import Points
+from policies.domain.runs import sequence
+from policies.domain.runs.sequence import State
 from policies.domain.runs.verdict import Consistency, Required
 from policies.models import Policy, PolicyTarget, Run, RunSnapshot, RunTarget
 
@@ -24,6 +28,15 @@ _COLUMNS = (
 # What is left is looked for in so many runs at once, and in so many runs at all.
 RUNS_AT_ONCE, RUNS_AT_MOST = 100, 5_000
 RUNS_FOR_APPLICATION = 500  # whatever is older protects nobody any more
+
+
+def standing(run: Run, now: datetime) -> dict[str, Any]:
+    """Return what the end of the run says about its policy: when it succeeded, or since when it fails."""
+    if run.state == State.SUCCEEDED:
+        return {"last_success_at": now, "failed_since": None}
+    if run.state in sequence.FAILING:
+        return {"failed_since": Coalesce("failed_since", Value(now))}
+    return {}
 
 
 def enter(run: Run, now: datetime) -> None:

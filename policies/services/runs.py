@@ -10,8 +10,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import IntegrityError, transaction
-from django.db.models import Exists, F, Q, Value
-from django.db.models.functions import Coalesce
+from django.db.models import Exists, F, Q
 
 from n2wbackup.lib import clock, each, home
 from n2wbackup.lib.cas import compare_and_set
@@ -358,12 +357,8 @@ def _close(run: Run, now: datetime) -> None:
     Run.objects.filter(pk=run.pk).update(restore_point=Exists(usable))
     if run.policy_id is None or run.is_test:
         return
-    changes: dict[str, Any] = {"last_run": run}
-    if run.state == State.SUCCEEDED:
-        changes |= {"last_success_at": now, "failed_since": None}
-    elif run.state in sequence.FAILING:
-        changes["failed_since"] = Coalesce("failed_since", Value(now))
-    Policy.objects.filter(pk=run.policy_id).update(**changes)
+    same = Policy.objects.filter(pk=run.policy_id)
+    same.update(last_run=run, **protection.standing(run, now))
     beside("the protection", lambda: protection.enter(run, now), run)
     beside("the retry", lambda: _ask_for_retry(run, now), run)
     beside("the alarm", lambda: raising.ended(run, now), run)

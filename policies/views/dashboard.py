@@ -4,6 +4,7 @@ from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.gzip import gzip_page
+from django.views.decorators.http import require_safe
 
 from n2wbackup.lib import clock
 from policies.selectors import dashboard, days, health, protection
@@ -14,6 +15,7 @@ CALENDARS = 3
 COVERAGE_COUNT = ("policies/coverage/count.html", "policies/dashboard/coverage.html")
 
 
+@require_safe
 @gzip_page  # hundreds of days weigh little when they are packed
 @login_required
 def index(request: HttpRequest) -> HttpResponse:

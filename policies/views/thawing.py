@@ -8,6 +8,7 @@ from django.contrib.auth.decorators import login_required
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.utils.http import url_has_allowed_host_and_scheme
+from django.views.decorators.http import require_http_methods
 
 from policies.models import Policy
 from policies.services import operations
@@ -15,12 +16,14 @@ from policies.services.operations import Actor, Result
 from policies.views import visitor
 
 
+@require_http_methods(["GET", "HEAD", "POST"])
 @login_required
 def thaw(request: HttpRequest, owner: str, name: str) -> HttpResponse:
     """Run after again now."""
     return _done(request, owner, name, operations.thaw_now)
 
 
+@require_http_methods(["GET", "HEAD", "POST"])
 @login_required
 def thawed(request: HttpRequest, owner: str, name: str) -> HttpResponse:
     """Trust the person's word that the application is thawed."""

@@ -15,6 +15,7 @@ from policies.domain.alarms import messages
 from policies.domain.alarms.messages import Message
 from policies.domain.enrolment import Found, Plan, Rule, Target, What
 from policies.models import Account, EnrolRule, InventoryItem, Policy, PolicyTarget
+from policies.services import protection
 from policies.services.alarms import raising
 from policies.services.entry import rules as entered
 from policies.services.entry import trail
@@ -75,6 +76,8 @@ def _follow(key: int, account: Account, region: str, found: list[Found]) -> bool
     now = clock.now()
     change = _Change(policy, account, region, now, rows, targets)
     change.make(plan)
+    if plan.leaves or plan.joins:
+        protection.renew([policy.pk])
     return True
 
 
