@@ -48,6 +48,12 @@ UNDER_WAY = frozenset(
         "alarm_to_spread",
         "delivery_due",
         "policy_frozen",
+        "policy_failing",
+        "policy_paused",
+        "policy_not_reckoned",
+        "run_with_gone_snapshots",
+        "run_newest_gone",
+        "run_newest_gone_of_owner",
     }
 )
 _MANY = 200_000  # of a million

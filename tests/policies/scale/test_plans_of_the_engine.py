@@ -9,8 +9,8 @@ from policies.models import Policy, Server
 from policies.selectors import calendars
 from policies.services.alarms import delivering
 from policies.services.document import exporting
-from policies.services.due import hints, replanning, retrying, ticking
-from policies.services.following import polling, reconciling, tagging
+from policies.services.due import hints, objectives, replanning, retrying, ticking
+from policies.services.following import polling, reconciling, refreshing, tagging
 from policies.services.retention import ages, sums
 from policies.services.servers import copies, heart
 from policies.services.watch import abandoned, adopting
@@ -45,6 +45,8 @@ TURNS: dict[str, Callable[[], object]] = {
     "calendar of a policy": lambda: calendars.of_policy(Policy.objects.get(pk=2)),
     "calendar of an owner": lambda: calendars.of_visible(User.objects.get(username="user1")),
     "calendar of all": lambda: calendars.of_visible(User.objects.get(username=BOSS)),
+    "protection": objectives.tick,
+    "restore points": refreshing.tick,
     "reconciling": reconciling.reconcile,
     "planning": replanning.replan,
     "exporting": exporting.export,
