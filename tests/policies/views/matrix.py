@@ -147,9 +147,11 @@ def _walk(resolver: URLResolver, prefix: str) -> Iterator[str]:
 
 
 def group(route: str) -> str:
-    """Return the part of the addresses that are tried together: a model of the admin, or all others."""
+    """Return what is tried together: a model of the admin, people, one's profile, or all others."""
     parts = route.split("/")
-    return "/".join(parts[:3]) if parts[0] == "admin" and len(parts) > 3 else "pages"
+    if parts[0] == "admin" and len(parts) > 3:
+        return "/".join(parts[:3])
+    return parts[0] if parts[0] in {"people", "profile"} else "pages"
 
 
 def path(world: World, route: str) -> str:
