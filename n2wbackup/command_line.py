@@ -28,8 +28,8 @@ NEEDED = {
 }
 _APPS = ("policies", "scripts_admin")
 # They neither serve pages nor change users, and start the faster for it.
-_WITHOUT_PAGES = {
-    *("cancel_run", "confirm_thaw", "list_policies", "list_runs", "list_servers", "lint_scripts"),
+WITHOUT_PAGES = {
+    *("cancel_run", "confirm_thaw", "list_policies", "list_runs", "list_servers"),
     *("recover", "run_policy", "show_policy", "show_run", "test_scripts", "thaw_abandoned"),
     "watchdog",
 }
@@ -70,7 +70,7 @@ def main(words: Sequence[str]) -> None:
     if list(words[1:]) in (["--version"], ["version"]):
         sys.stdout.write(f"{VERSION}\n")  # before any setting is read
         return
-    if words[1:] and words[1] in _WITHOUT_PAGES:
+    if words[1:] and words[1] in WITHOUT_PAGES:
         programs.without_pages()
     try:
         _Utility(list(words)).execute()

@@ -14,8 +14,9 @@ from django.shortcuts import redirect
 from django.utils.safestring import mark_safe
 
 from n2wbackup.lib import encrypted
+from scripts_admin.domain.audit import SECRET, Action, Change
 from scripts_admin.models import User
-from scripts_admin.services import logins
+from scripts_admin.services import audit, logins
 
 UNKNOWN_ADDRESS = "0.0.0.0"  # noqa: S104 - no address to listen at
 INACTIVE = "This user cannot log in. Ask a superuser."
@@ -26,6 +27,14 @@ _SENTENCES = {
     "mfa/messages/recovery_codes_generated.txt": "There are new recovery codes: keep them where only you find them.",
     "mfa/messages/webauthn_added.txt": "The passkey was added.",
     "mfa/messages/webauthn_removed.txt": "The passkey was removed.",
+}
+# What of it the audit has: allauth says each deed with its text, after the transaction.
+_FACTORS = {
+    "mfa/messages/totp_activated.txt": Change("second factor: app", "", SECRET),
+    "mfa/messages/totp_deactivated.txt": Change("second factor: app", SECRET, ""),
+    "mfa/messages/recovery_codes_generated.txt": Change("recovery codes", "", SECRET),
+    "mfa/messages/webauthn_added.txt": Change("second factor: passkey", "", SECRET),
+    "mfa/messages/webauthn_removed.txt": Change("second factor: passkey", SECRET, ""),
 }
 
 
@@ -47,6 +56,10 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc] # it bears no
         message: str | None = None,
     ) -> None:
         said = message or _SENTENCES.get(message_template or "")
+        if message_template in _FACTORS and isinstance(request.user, User):
+            audit.record(
+                Action.CHANGED, audit.of_user(request.user), [_FACTORS[str(message_template)]]
+            )
         if said:
             messages.add_message(request, level, said, extra_tags)
 
@@ -57,7 +70,7 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc] # it bears no
         if wait:
             raise ValidationError(logins.sentence(wait))
         if not user.check_password(password):
-            logins.note_failure(user.username, where, "wrong password at a confirmation")
+            logins.refused(user.username, where, "wrong password at a confirmation")
             return False
         logins.succeeded(user.username, where)
         return True
@@ -68,6 +81,7 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc] # it bears no
             raise ImmediateHttpResponse(self.respond_user_inactive(request, user))
         super().login(request, user)
         logins.entered(user)
+        request.session.set_expiry(None)  # half a login, and a visit, end earlier
 
     def respond_user_inactive(self, request: HttpRequest, user: User) -> HttpResponse:  # noqa: ARG002 - allauth's signature
         messages.error(request, INACTIVE)

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple
 
-from django.db.models import Count, QuerySet
+from django.db.models import Count, F, QuerySet
 
 from policies.models import Policy
-from scripts_admin.models import User
-from scripts_admin.services import second_factors
+from scripts_admin.models import FolderUserPermission, User
+from scripts_admin.services import second_factors, sessions
 
 
 class PersonRow(NamedTuple):
@@ -21,6 +21,7 @@ class PersonRow(NamedTuple):
     is_active: bool
     has_password: bool
     has_second_factor: bool
+    sessions: int
     last_login: datetime | None
     rights: tuple[str, ...]
 
@@ -35,6 +36,7 @@ def rows(people: Sequence[User]) -> list[PersonRow]:
     keys = [person.pk for person in people]
     owned = Policy.objects.filter(owner__in=keys).values_list("owner").annotate(Count("pk"))
     counts: dict[int, int] = dict(owned.order_by())
+    opened, lent = sessions.counts(people), _lent(keys)
     protected = second_factors.with_one(people)
     return [
         PersonRow(
@@ -45,8 +47,9 @@ def rows(people: Sequence[User]) -> list[PersonRow]:
             person.is_active,
             person.has_usable_password(),
             person.pk in protected,
+            opened.get(person.pk, 0),
             person.last_login,
-            _rights(person, counts.get(person.pk, 0)),
+            _rights(person, counts.get(person.pk, 0), lent.get(person.pk, [])),
         )
         for person in people
     ]
@@ -57,13 +60,28 @@ def goes_on(person: User) -> QuerySet[Policy]:
     return Policy.objects.filter(owner=person, enabled=True).order_by("name")
 
 
-def _rights(person: User, policies: int) -> tuple[str, ...]:
+def _lent(keys: list[int]) -> dict[int, list[str]]:
+    """Return the names of the folders of others that each of the people may use."""
+    found: dict[int, list[str]] = {}
+    rows = FolderUserPermission.objects.filter(user__in=keys).exclude(
+        content_object__owner=F("user")
+    )
+    for key, name in rows.values_list("user_id", "content_object__name").order_by(
+        "content_object__name"
+    ):
+        found.setdefault(key, []).append(name)
+    return found
+
+
+def _rights(person: User, policies: int, lent: list[str]) -> tuple[str, ...]:
     if person.is_superuser:
         said = ["may do everything, also with what others own"]
     else:
         said = ["sees and runs what they own"]
         if person.is_staff:
             said.append("has the admin pages")
+        if lent:
+            said.append(f"uses the scripts of {', '.join(lent)}")
     groups = [group.name for group in person.groups.all()]
     if groups:
         said.append(f"has the rights of {', '.join(groups)}")

@@ -118,7 +118,10 @@ def _shown(request: HttpRequest, person: User, word: str) -> HttpResponse:
 def _deactivate(person: User, actor: User, _: HttpRequest) -> str:
     people.deactivate(person, actor)
     count = selectors.goes_on(person).count()
-    stays = f" {count} of their policies go on running: disable them, or give them to somebody."
+    stays = (
+        f" {count} of their policies go on running, without their scripts: "
+        "disable them, or enter them for somebody else."
+    )
     return f"{person.username} can no longer log in; all sessions ended.{stays if count else ''}"
 
 

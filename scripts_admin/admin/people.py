@@ -1,5 +1,6 @@
 """Users and groups in the admin, for superusers only: anyone who may edit users could create more superusers."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin, messages
@@ -15,6 +16,7 @@ from scripts_admin import permissions
 from scripts_admin.forms.users import NewUserForm, PasswordForm, UserForm
 from scripts_admin.models import User
 from scripts_admin.services import users
+from scripts_admin.views.confirming import confirmed
 
 if TYPE_CHECKING:
     _UserAdmin = UserAdmin[User]
@@ -45,6 +47,16 @@ class OnlySuperusers:
 
     def has_delete_permission(self, request: HttpRequest, obj: object = None) -> bool:  # noqa: ARG002 - Django passes them by name
         return permissions.may_manage_people(request.user)
+
+
+def _sure(view: Callable[..., Any]) -> Callable[..., Any]:
+    """Let a superuser confirm who they are before the page; everybody else hears of the page's own refusal."""
+
+    def page(request: HttpRequest, *args: Any) -> Any:  # noqa: ANN401 - the page's own
+        may = permissions.may_manage_people(request.user)
+        return (confirmed(view) if may else view)(request, *args)
+
+    return page
 
 
 def _warned(field: Any, db_field: Any) -> Any:  # noqa: ANN401 - a form's field and a model's, of any kind
@@ -134,11 +146,22 @@ class PeopleAdmin(OnlySuperusers, _UserAdmin):
         form_url: str = "",
         extra_context: dict[str, Any] | None = None,
     ) -> Any:  # noqa: ANN401 - as Django declares it
-        """Show the form; if the folder cannot be created, the page shows the error and nothing is saved."""
+        """Show the form, to who has confirmed who they are.
+
+        If the folder cannot be created, the page shows the error and nothing is saved.
+        """
         try:
-            return super().changeform_view(request, object_id, form_url, extra_context)
+            return _sure(super().changeform_view)(request, object_id, form_url, extra_context)
         except ValidationError as error:
             return _told(request, " ".join(error.messages))
+
+    def user_change_password(
+        self,
+        request: HttpRequest,
+        id: str,  # noqa: A002 - Django's signature
+        form_url: str = "",
+    ) -> Any:  # noqa: ANN401 - as Django declares it
+        return _sure(super().user_change_password)(request, id, form_url)
 
 
 def _told(request: HttpRequest, sentence: str) -> HttpResponse:
@@ -174,3 +197,13 @@ class GroupsAdmin(OnlySuperusers, GroupAdmin):
     ) -> Any:  # noqa: ANN401
         field = super().formfield_for_manytomany(db_field, request, **kwargs)
         return _warned(field, db_field)
+
+    def changeform_view(
+        self,
+        request: HttpRequest,
+        object_id: str | None = None,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> Any:  # noqa: ANN401 - as Django declares it
+        """Show the form, to who has confirmed who they are: a group gives rights."""
+        return _sure(super().changeform_view)(request, object_id, form_url, extra_context)

@@ -41,7 +41,7 @@ class PasswordForm(Dressed, PasswordChangeForm):
         try:
             found = super().clean_old_password()
         except ValidationError:
-            logins.note_failure(name, self._address, "wrong password at a change of the password")
+            logins.refused(name, self._address, "wrong password at a change of the password")
             raise
         logins.succeeded(name, self._address)
         return str(found)

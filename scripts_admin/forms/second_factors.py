@@ -32,7 +32,7 @@ class _Braked(Dressed):
         return code
 
     def _refused(self) -> ValidationError:
-        logins.note_failure(self.user.username, "the second step", "wrong code")
+        logins.refused(self.user.username, "the second step", "wrong code")
         return ValidationError("This code is wrong, or it was used before. Wait for the next one.")
 
 

@@ -12,8 +12,9 @@ from django.contrib.auth.tokens import PasswordResetTokenGenerator
 from django.db import transaction
 
 from n2wbackup.lib import clock
+from scripts_admin.domain.audit import Action
 from scripts_admin.models import FirstLink, User
-from scripts_admin.services import sessions, users
+from scripts_admin.services import audit, sessions, users
 
 log = logging.getLogger(__name__)
 
@@ -63,7 +64,9 @@ def make_first(word: str, person: User, password: str) -> None:
 def invite(person: User, actor: User) -> str:
     """Save the person, who can log in only after choosing a password; return the word of their link."""
     person.set_unusable_password()
-    users.save(person)
+    with audit.done_by(actor):
+        users.save(person)
+        audit.record(Action.INVITED, audit.of_user(person))
     log.info("%s invited %s", actor.username, person.username)
     return _word(person)
 
@@ -72,7 +75,8 @@ def invite(person: User, actor: User) -> str:
 def renew(person: User, actor: User) -> str:
     """Return the word of a new link. The earlier link, the password and the sessions end."""
     person.set_unusable_password()
-    users.save(person)
+    with audit.done_by(actor):
+        users.save(person)
     sessions.end_all(person)
     log.info("%s made a link for a new password of %s", actor.username, person.username)
     return _word(person)

@@ -52,13 +52,13 @@ def _begin(counters: list[tuple[str, int]]) -> int:
 
 
 def succeeded(name: str, address: str) -> None:
-    """Forget the failures of this name from this address."""
+    """Forget the failures of this name from this address: the password was right."""
     key, _ = next(_counters(name, address))
     FailedLogins.objects.filter(key=key).delete()
 
 
 def entered(person: User) -> None:
-    """Enter a login in the audit: all factors were right."""
+    """Enter the login in the audit: the person is in, after the second step where there is one."""
     audit.record(Action.LOGGED_IN, audit.of_user(person), person=person)
 
 

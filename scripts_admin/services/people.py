@@ -5,8 +5,10 @@ import logging
 from allauth.mfa.models import Authenticator
 from django.db import transaction
 
+from scripts_admin.domain.audit import SECRET, Action, Change, Kind
 from scripts_admin.models import User
-from scripts_admin.services import sessions, users
+from scripts_admin.services import audit, sessions, users
+from scripts_admin.services.audit import Subject
 
 log = logging.getLogger(__name__)
 
@@ -22,7 +24,8 @@ def deactivate(person: User, actor: User) -> None:
     if person.pk == actor.pk:
         raise NotPossibleError("You cannot deactivate yourself: ask another superuser.")
     person.is_active = False
-    users.save(person)
+    with audit.done_by(actor):
+        users.save(person)
     log.info("%s deactivated %s", actor.username, person.username)
 
 
@@ -31,7 +34,8 @@ def reactivate(person: User, actor: User) -> None:
     """Let the person in again, with the password and second factor that they had."""
     person = _locked(person)
     person.is_active = True
-    users.save(person)
+    with audit.done_by(actor):
+        users.save(person)
     log.info("%s reactivated %s", actor.username, person.username)
 
 
@@ -44,7 +48,8 @@ def set_rights(person: User, actor: User, *, staff: bool, superuser: bool) -> No
             "You cannot take the rights of a superuser from yourself: ask another superuser."
         )
     person.is_staff, person.is_superuser = staff, superuser
-    users.save(person)
+    with audit.done_by(actor):
+        users.save(person)
     log.info(
         "%s set the rights of %s: staff %s, superuser %s",
         actor.username, person.username, staff, superuser,
@@ -56,13 +61,18 @@ def reset_second_factor(person: User, actor: User) -> int:
     """Remove the person's apps, passkeys and recovery codes, and end their sessions; return how many there were."""
     count, _ = Authenticator.objects.filter(user_id=person.pk).delete()
     sessions.end_all(person)
+    gone = Change("second factor", SECRET, "")
+    audit.record(Action.CHANGED, audit.of_user(person), [gone], person=actor)
     log.warning("%s reset the second factor of %s", actor.username, person.username)
     return int(count)
 
 
+@transaction.atomic
 def end_sessions(person: User, actor: User) -> int:
     """Log the person out everywhere; return how many sessions ended."""
     count = sessions.end_all(person)
+    ended = Subject(Kind.SESSION, f"{count} of {person.username}", owner_id=person.pk)
+    audit.record(Action.REMOVED, ended, person=actor)
     log.info("%s ended the sessions of %s", actor.username, person.username)
     return count
 

@@ -1,7 +1,8 @@
 """The sessions of a person: what is known of each, and how they end."""
 
 import logging
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from typing import NamedTuple
 
@@ -29,8 +30,9 @@ class Opened(NamedTuple):
 
 def opened(person: User, current: str = "") -> list[Opened]:
     """Return the person's sessions, the newest first; `current` is the key of the one that asks."""
-    going_on = {row.session_key: row for row in _of(person)}
-    known = UserSession.objects.filter(user_id=person.pk, session_key__in=going_on)
+    known = list(UserSession.objects.filter(user_id=person.pk).order_by("-created_at"))
+    rows = Session.objects.filter(expire_date__gt=clock.now())
+    going_on = rows.in_bulk([each.session_key for each in known])
     return [
         Opened(
             each.pk,
@@ -40,8 +42,16 @@ def opened(person: User, current: str = "") -> list[Opened]:
             each.user_agent,
             each.session_key == current,
         )
-        for each in known.order_by("-created_at")
+        for each in known
+        if each.session_key in going_on
     ]
+
+
+def counts(people: Iterable[User]) -> dict[int, int]:
+    """Return how many sessions each of the people has, by the key of the user."""
+    rows = Session.objects.filter(expire_date__gt=clock.now()).values("session_key")
+    known = UserSession.objects.filter(user__in=people, session_key__in=rows)
+    return Counter(known.values_list("user_id", flat=True))
 
 
 def end(person: User, session: int) -> bool:

@@ -1,6 +1,5 @@
 """Users: created with their folder, never renamed, deleted only when they no longer own anything."""
 
-import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
@@ -19,7 +18,6 @@ from scripts_admin.folders import storage
 from scripts_admin.models import Folder, User
 from scripts_admin.services import audit, folders
 
-log = logging.getLogger(__name__)
 _EMAIL_CHARACTERS = 254  # RFC 3696
 # What the audit shows of a user: the words, and the columns.
 _SHOWN = {
@@ -175,11 +173,8 @@ def save(user: User) -> None:
 @transaction.atomic
 def set_password(user: User, password: str) -> None:
     """Set the password. All sessions of the user end, but one that takes over the new password's hash."""
-    row = User.objects.select_for_update().get(pk=user.pk)
-    row.set_password(password)
-    row.save(update_fields=["password"])
-    user.password = row.password
-    log.info("the password of %s was changed", user.username)
+    user.set_password(password)
+    change_password(user)
 
 
 def why_not_deleted(user: User) -> str:

@@ -4,11 +4,14 @@ from typing import cast
 
 from allauth.account.internal.flows.login import perform_login, record_authentication
 from allauth.account.models import Login
+from allauth.mfa.webauthn.views import login_webauthn
 from django.contrib.auth import views as auth
 from django.contrib.auth.forms import AuthenticationForm
-from django.http import HttpResponse
+from django.http import HttpRequest, HttpResponse
 
 from scripts_admin.forms.logins import LoginForm
+
+HALF_SECONDS = 900  # a visitor's session, until they are logged in
 
 
 class LoginView(auth.LoginView):
@@ -22,5 +25,14 @@ class LoginView(auth.LoginView):
         self.request.session.cycle_key()
         # Such a login counts as a confirmation for the next minutes.
         record_authentication(self.request, person, "password", reauthenticated=True)
+        self.request.session.set_expiry(HALF_SECONDS)
         wanted = Login(user=person, redirect_url=self.get_success_url())
         return cast("HttpResponse", perform_login(self.request, wanted))
+
+
+def passkey_login(request: HttpRequest) -> HttpResponse:
+    """Log in with a passkey alone; asking for it makes a session, which ends soon if nothing comes of it."""
+    answer = cast("HttpResponse", login_webauthn(request))
+    if not request.user.is_authenticated and not request.session.is_empty():
+        request.session.set_expiry(HALF_SECONDS)
+    return answer
