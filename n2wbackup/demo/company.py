@@ -56,7 +56,7 @@ _FAILS = {
     "after": _OK.format(says="nothing to unlock"),
 }
 MEMBERS = (
-    Member("website", stage.OPERATOR, cron="0 * * * *"),
+    Member("website", stage.OPERATOR),
     Member("orders", stage.OPERATOR, scripts=_FREEZES),
     Member("mail", stage.OPERATOR, scripts=_FAILS, starts_now=True, skips_without_before=True),
     Member("wiki", stage.COLLEAGUE, cron="0 3 1 * *"),

@@ -124,10 +124,12 @@ def _target(policy: Policy, target: PolicyTarget, now: datetime) -> TargetRow:
 
 def objective(policy: Policy) -> str:
     """Return in words how old the policy's newest restore point may be, and what says so."""
+    if policy.rpo_hours:
+        return f"{protection.span_in_words(timedelta(hours=policy.rpo_hours))}, as set"
     if policy.objective_seconds is None:
         return "none: set one, or let the policy follow a schedule"
-    span = protection.span_in_words(timedelta(seconds=policy.objective_seconds))
-    return f"{span}, {'as set' if policy.rpo_hours else 'from its schedules'}"
+    span = timedelta(seconds=policy.objective_seconds)
+    return f"{protection.span_in_words(span)}, from its schedules"
 
 
 def requires_application(policy: Policy) -> bool:

@@ -7,6 +7,7 @@ from django.db.models import Count
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.debug import sensitive_post_parameters
+from django.views.decorators.http import require_safe
 
 from policies.domain.errors import RefusedError
 from policies.forms.acting import NameForm
@@ -19,6 +20,7 @@ from scripts_admin import permissions
 ON_A_PAGE = 50
 
 
+@require_safe
 @login_required
 def listing(request: HttpRequest) -> HttpResponse:
     rows = Account.objects.visible_to(visitor.person(request)).select_related("owner")
@@ -43,6 +45,7 @@ def edit(request: HttpRequest, owner: str, name: str) -> HttpResponse:
     return _page(request, AccountEntry(visitor.person(request), sent, instance=row))
 
 
+@require_safe
 @login_required
 def detail(request: HttpRequest, owner: str, name: str) -> HttpResponse:
     return _shown(request, changeable(request, owner, name))

@@ -13,6 +13,7 @@ from django.shortcuts import redirect, render
 from django.utils.decorators import method_decorator
 from django.views import View
 from django.views.decorators.debug import sensitive_post_parameters
+from django.views.decorators.http import require_safe
 
 from n2wbackup.lib import clock
 from policies.domain.errors import InputError
@@ -28,6 +29,7 @@ from scripts_admin.models import User
 ON_A_PAGE = 50
 
 
+@require_safe
 @login_required
 def listing(request: HttpRequest) -> HttpResponse:
     """Show the person's receivers, what is muted, and what was sent, the newest first."""

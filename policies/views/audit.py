@@ -6,6 +6,7 @@ from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import render
+from django.views.decorators.http import require_safe
 
 from n2wbackup.lib import clock, sheets
 from policies.forms.audit import AuditFilter
@@ -18,6 +19,7 @@ ON_A_PAGE = 50
 _HEAD = ("at", "who", "source", "address", "action", "what", "name", "key", "changes", "reason")
 
 
+@require_safe
 @login_required
 def listing(request: HttpRequest) -> HttpResponse:
     """Show the entries that the address asks for, the newest first."""
@@ -33,6 +35,7 @@ def listing(request: HttpRequest) -> HttpResponse:
     return render(request, "policies/audit.html", context)
 
 
+@require_safe
 @login_required
 def export(request: HttpRequest) -> HttpResponseBase:
     """Give all entries that the address asks for as CSV, the newest first."""

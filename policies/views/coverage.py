@@ -10,6 +10,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils.http import url_has_allowed_host_and_scheme
+from django.views.decorators.http import require_safe
 
 from policies.domain.errors import RefusedError
 from policies.forms import coverage as forms
@@ -24,6 +25,7 @@ ON_A_PAGE = 50
 NAMED = 100  # policies that a field suggests
 
 
+@require_safe
 @login_required
 def listing(request: HttpRequest) -> HttpResponse:
     """Show what nothing backs up, the largest first."""
@@ -76,6 +78,7 @@ def _decided(request: HttpRequest, person: User, items: list[InventoryItem]) -> 
     return deciding.add(items, policy, by=person)
 
 
+@require_safe
 @login_required
 def left_out(request: HttpRequest) -> HttpResponse:
     """Show what was left out on purpose, the newest decision first."""

@@ -26,8 +26,8 @@ from scripts_admin import permissions
 from scripts_admin.models import User
 
 
-@login_required
 @require_safe
+@login_required
 def detail(request: HttpRequest, run_id: UUID) -> HttpResponse:
     """Show a run; the part that moves, while the run goes on, to the page's own script."""
     found = _found(request, run_id)
@@ -48,8 +48,8 @@ def detail(request: HttpRequest, run_id: UUID) -> HttpResponse:
     return render(request, "policies/run/live.html" if part else "policies/run.html", context)
 
 
-@login_required
 @require_safe
+@login_required
 def compare(request: HttpRequest, run_id: UUID) -> HttpResponse:
     """Show the run and the policy's last good run before it, fact by fact."""
     found = _found(request, run_id)

@@ -5,6 +5,7 @@ from django.contrib.auth.decorators import login_required
 from django.core.exceptions import ValidationError
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.views.decorators.http import require_safe
 
 from n2wbackup.lib import clock
 from policies.domain.errors import RefusedError
@@ -33,6 +34,7 @@ def edit(request: HttpRequest, owner: str, name: str) -> HttpResponse:
     return _page(request, ScheduleEntry(visitor.person(request), sent, instance=row))
 
 
+@require_safe
 @login_required
 def detail(request: HttpRequest, owner: str, name: str) -> HttpResponse:
     """Show when the schedule is due, drawn and as a table."""

@@ -3,6 +3,7 @@
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.views.decorators.http import require_safe
 
 from n2wbackup.lib import keyset
 from policies.forms.snapshots import SnapshotFilter
@@ -12,6 +13,7 @@ from policies.views import visitor
 ON_A_PAGE = 50
 
 
+@require_safe
 @login_required
 def listing(request: HttpRequest) -> HttpResponse:
     """Show the snapshots that the address asks for, those of the newest run first."""

@@ -30,11 +30,12 @@ class World:
 
     def insert(self, model: type[models.Model], source: str, **columns: str) -> None:
         """Insert a row for each row of the source; a column that is not named gets its default."""
-        said = {str(f.column): columns.get(f.attname, "") for f in model._meta.concrete_fields}
-        unknown = set(columns) - {f.attname for f in model._meta.concrete_fields}
+        entered = [f for f in model._meta.concrete_fields if not f.generated]
+        said = {str(f.column): columns.get(f.attname, "") for f in entered}
+        unknown = set(columns) - {f.attname for f in entered}
         if unknown:
             raise ValueError(f"{model.__name__} has no {sorted(unknown)}")
-        for one in model._meta.concrete_fields:
+        for one in entered:
             if not said[str(one.column)]:
                 said[str(one.column)] = "" if _counts_itself(one) else self._default(one)
         named = {column: sql for column, sql in said.items() if sql}

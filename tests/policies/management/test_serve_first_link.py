@@ -1,6 +1,7 @@
 """What `serve` says on a database without users."""
 
 import re
+import tempfile
 from io import StringIO
 
 import pytest
@@ -18,6 +19,8 @@ pytestmark = pytest.mark.django_db(transaction=True)
 @pytest.fixture(autouse=True)
 def no_programs(monkeypatch: pytest.MonkeyPatch, settings: Settings, tmp_path: object) -> None:
     settings.N2W_SCRIPTS_ROOT = tmp_path
+    # A server keeps its temporary files in memory; this process must not go on doing so.
+    monkeypatch.setattr(tempfile, "tempdir", tempfile.gettempdir())
     monkeypatch.setattr(supervisor, "run", lambda before: before())
 
 

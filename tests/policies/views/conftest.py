@@ -11,7 +11,7 @@ from policies.domain.runs.trigger import Trigger
 from policies.models import Account, Policy, PolicyTarget, Run
 from policies.services.entry import policies
 from scripts_admin.models import User
-from tests.policies.views import admin_forms
+from tests.policies.views import admin_forms, logins
 
 
 @pytest.fixture(autouse=True)
@@ -24,6 +24,7 @@ def boss(client: Client) -> User:
     """A superuser, logged in."""
     user = admin_forms.user("boss", is_staff=True, is_superuser=True)
     client.force_login(user)
+    logins.confirm(client)
     return user
 
 

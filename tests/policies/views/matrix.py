@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cached_property
-from html.parser import HTMLParser
 from typing import Any
 
 from django.apps import apps
@@ -26,7 +25,7 @@ from policies.models import Account, Alarm, AlarmReceivers, Policy, Run, Server
 from policies.services.entry import pausing, policies
 from scripts_admin.models import Folder, FormerFolder, User
 from scripts_admin.services import users
-from tests.policies.views import admin_forms, inventory_rows, page_forms
+from tests.policies.views import admin_forms, browser_form, inventory_rows, page_forms
 from tests.policies.views import logins as logins_before
 
 PASSWORD = "correct horse battery"
@@ -290,42 +289,9 @@ def _actions(world: World, kind: str) -> list[dict[str, Any]]:
     ]
 
 
-class _Form(HTMLParser):
-    """What a browser would send of a page's form if nobody changed it."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.values: dict[str, Any] = {}
-        self._select = self._textarea = ""
-        self.feed(text)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        found = dict(attrs)
-        name, value = found.get("name") or "", found.get("value") or ""
-        if tag == "input" and name and ("checked" in found or found.get("type") not in _TICKED):
-            self.values[name] = value
-        elif tag == "select":
-            self._select = name
-        elif tag == "option" and "selected" in found and self._select:
-            self.values.setdefault(self._select, []).append(value)
-        elif tag == "textarea":
-            self._textarea = name
-
-    def handle_endtag(self, tag: str) -> None:
-        if tag in {"select", "textarea"}:
-            self._select = self._textarea = ""
-
-    def handle_data(self, data: str) -> None:
-        if self._textarea:
-            self.values[self._textarea] = data.removeprefix("\n")
-
-
-_TICKED = {"checkbox", "radio", "submit"}
-
-
 def _filled(world: World, address: str) -> dict[str, Any]:
     page = world.clients["boss"].get(address)
-    values = _Form(page.content.decode()).values if page.status_code == 200 else {}
+    values = browser_form.Form(page.content.decode()).values if page.status_code == 200 else {}
     return {name: value for name, value in values.items() if not name.startswith("_")}
 
 

@@ -97,7 +97,6 @@ def test_a_zone_that_is_not_known_any_more_is_shown_and_kept_out_of_the_way(
         url(made),
         url(policy),
         "/schedules/",
-        "/policies/",
         "/policies/alice/policy1/",
     ):
         assert "is not a time zone" in page.read(client, path).text, path

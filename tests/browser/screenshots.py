@@ -1,0 +1,139 @@
+"""`python -m tests.browser.screenshots`: pictures of every page, in both themes and four widths, of the demo and of an
+empty server, into the ignored folder screenshots/. With --docs: only the pictures that the documents show.
+"""
+
+import argparse
+import contextlib
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+from playwright.sync_api import Browser, Page
+
+from tests.browser import chromium
+from tests.ground import processes
+
+ROOT = Path(__file__).resolve().parents[2]
+INTO, DOCS = ROOT / "screenshots", ROOT / "docs" / "pictures"
+_START_SECONDS = 180
+_PAGES = (
+    *("/", "/policies/", "/policies/new/", "/policies/alice/orders/", "/policies/alice/mail/"),
+    *("/policies/alice/orders/edit/", "/policies/alice/orders/pause/", "/runs/", "/snapshots/"),
+    *("/policies/alice/orders/test/", "/policies/alice/orders/delete/", "/coverage/"),
+    *("/coverage/left-out/", "/coverage/rules/", "/schedules/", "/schedules/new/", "/accounts/"),
+    *("/accounts/new/", "/alarms/", "/alarms/receivers/alice/", "/audit/", "/people/", "/profile/"),
+    *("/accounts/alice/production/", "/schedules/alice/orders/", "/no/such/page/"),
+)
+# What the documents show: name, page, theme. "run" is the newest run of the ledger.
+_SHOWN: tuple[tuple[str, str, Literal["light", "dark"]], ...] = (
+    ("dashboard", "/", "light"),
+    ("dashboard-dark", "/", "dark"),
+    ("policy", "/policies/alice/orders/", "light"),
+    ("policy-edit", "/policies/alice/orders/edit/", "light"),
+    ("run", "run", "light"),
+    ("coverage", "/coverage/", "light"),
+)
+
+
+@dataclass(frozen=True)
+class Demo:
+    url: str
+    passwords: dict[str, str]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.browser.screenshots")
+    parser.add_argument("--docs", action="store_true", help="only the pictures of the documents")
+    given = parser.parse_args(arguments)
+    with _demo() as demo, chromium.started() as browser:
+        if given.docs:
+            _shoot_documents(browser, demo)
+        else:
+            _shoot_all(browser, demo)
+    return 0
+
+
+@contextlib.contextmanager
+def _demo() -> Iterator[Demo]:
+    """Run the demo until the states that need a while are there."""
+    with tempfile.TemporaryDirectory(prefix="n2wbackup-pictures-") as home:
+        told = Path(home, "told")
+        environment = {**os.environ, "N2W_HOME": home, "PYTHONUNBUFFERED": "1"}
+        with told.open("w") as output:
+            process = subprocess.Popen(
+                [sys.executable, "manage.py", "demo"], cwd=ROOT, env=environment, stdout=output
+            )
+        try:
+            processes.wait_until(
+                lambda: "backup succeeded" in told.read_text(),
+                seconds=_START_SECONDS,
+                what="the demo's first backup",
+            )
+            text = told.read_text()
+            url = re.search(r"http://127\.0\.0\.1:\d+", text)
+            assert url, text
+            yield Demo(url[0], dict(re.findall(r"Log in +(\w+) +(\S+)", text)))
+        finally:
+            process.terminate()
+            process.wait(120)
+
+
+def _log_in(page: Page, demo: Demo, name: str) -> None:
+    page.goto(f"{demo.url}/login/")
+    page.fill("input[name=username]", name)
+    page.fill("input[name=password]", demo.passwords[name])
+    page.click("main button[type=submit]")
+    page.wait_for_url(f"{demo.url}/")
+
+
+def _wait_for_the_states(page: Page, demo: Demo) -> str:
+    """Return the address of a run of the ledger, once another run waits and another may be frozen."""
+    processes.wait_until(partial(_is_frozen, page, demo), seconds=60, what="a banner", pause=1)
+    page.goto(f"{demo.url}/policies/alice/ledger/")
+    link = page.locator("a[href^='/runs/']").first.get_attribute("href")
+    assert link
+    return link
+
+
+def _is_frozen(page: Page, demo: Demo) -> bool:
+    page.goto(f"{demo.url}/")
+    return page.locator(".alarm").count() > 0
+
+
+def _shoot_documents(browser: Browser, demo: Demo) -> None:
+    DOCS.mkdir(exist_ok=True)
+    for name, address, theme in _SHOWN:
+        with chromium.window(browser, theme=theme, width=1280) as window:
+            _log_in(window.page, demo, "admin")
+            run = _wait_for_the_states(window.page, demo)
+            window.go(f"{demo.url}{run if address == 'run' else address}")
+            window.page.screenshot(path=DOCS / f"{name}.png")  # the part that a window shows
+
+
+def _shoot_all(browser: Browser, demo: Demo) -> None:
+    INTO.mkdir(exist_ok=True)
+    for theme in chromium.THEMES:
+        with chromium.window(browser, theme=theme) as window:
+            window.go(f"{demo.url}/login/")
+            window.page.screenshot(path=INTO / f"login-{theme}.png", full_page=True)
+            _log_in(window.page, demo, "admin")
+            run = _wait_for_the_states(window.page, demo)
+            for address in (*_PAGES, run):
+                window.go(f"{demo.url}{address}")
+                for width in chromium.WIDTHS:
+                    window.widen(width)
+                    name = address.strip("/").replace("/", "_") or "dashboard"
+                    window.page.screenshot(
+                        path=INTO / f"{name}-{theme}-{width}.png", full_page=True
+                    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
