@@ -97,7 +97,7 @@ def _wait_for_the_states(page: Page, demo: Demo) -> str:
     """Return the address of a run of the ledger, once another run waits and another may be frozen."""
     processes.wait_until(partial(_is_frozen, page, demo), seconds=60, what="a banner", pause=1)
     page.goto(f"{demo.url}/policies/alice/ledger/")
-    link = page.locator("a[href^='/runs/']").first.get_attribute("href")
+    link = page.locator("main table a[href^='/runs/']").first.get_attribute("href")
     assert link
     return link
 
