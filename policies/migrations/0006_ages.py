@@ -4,13 +4,12 @@ from django.db import migrations, models
 from django.db.backends.base.schema import BaseDatabaseSchemaEditor
 
 
-def mark_restore_points(apps: Apps, _editor: BaseDatabaseSchemaEditor) -> None:
-    run_model = apps.get_model("policies", "Run")
-    snapshots = apps.get_model("policies", "RunSnapshot")
-    usable = snapshots.objects.filter(target__run=models.OuterRef("pk"), state="completed")
-    run_model.objects.filter(models.Exists(usable), ended_at__isnull=False).update(
-        restore_point=True
-    )
+def mark_restore_points(apps: Apps, schema_editor: BaseDatabaseSchemaEditor) -> None:
+    alias = schema_editor.connection.alias
+    snapshots = apps.get_model("policies", "RunSnapshot").objects.using(alias)
+    usable = snapshots.filter(target__run=models.OuterRef("pk"), state="completed")
+    runs = apps.get_model("policies", "Run").objects.using(alias)
+    runs.filter(models.Exists(usable), ended_at__isnull=False).update(restore_point=True)
 
 
 class Migration(migrations.Migration):

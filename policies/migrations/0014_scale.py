@@ -34,17 +34,19 @@ def drop_unused(apps: StateApps, schema_editor: BaseDatabaseSchemaEditor) -> Non
                 schema_editor.execute(f"DROP INDEX {schema_editor.quote_name(name)}")
 
 
-def name_the_servers(apps: StateApps, _: BaseDatabaseSchemaEditor) -> None:
+def name_the_servers(apps: StateApps, schema_editor: BaseDatabaseSchemaEditor) -> None:
     """Enter each server that only runs name, as one that was removed: reconcile asks the servers for them.
 
     A server that worked last before servers had rows is among them, and this one, until its first heartbeat.
     """
+    alias = schema_editor.connection.alias
     run, server = apps.get_model("policies", "Run"), apps.get_model("policies", "Server")
-    worked = run.objects.exclude(server="").order_by().values_list("server", flat=True).distinct()
-    known = set(server.objects.values_list("pk", flat=True))
+    runs, servers = run.objects.using(alias), server.objects.using(alias)
+    worked = runs.exclude(server="").order_by().values_list("server", flat=True).distinct()
+    known = set(servers.values_list("pk", flat=True))
     now = timezone.now()
     for name in set(worked) - known:
-        server.objects.create(
+        servers.create(
             pk=name,
             host="unknown",
             version="unknown",

@@ -12,14 +12,16 @@ def _cut(apps: Any, schema_editor: Any) -> None:  # noqa: ANN401 - Django's hist
     if schema_editor.connection.vendor == "postgresql":
         # Else the table could not be altered afterwards: its checks would still be pending.
         schema_editor.execute("SET CONSTRAINTS ALL IMMEDIATE")
-    results = apps.get_model("policies", "PhaseResult").objects.exclude(stdout="", stderr="")
+    alias = schema_editor.connection.alias  # the database that is migrated, not always the default
+    results = apps.get_model("policies", "PhaseResult").objects.using(alias)
+    results = results.exclude(stdout="", stderr="")
     last = 0
     while found := list(results.filter(pk__gt=last).order_by("pk")[:_ROWS_AT_ONCE]):
         last = found[-1].pk
-        _move(apps.get_model("policies", "OutputChunk"), found)
+        _move(apps.get_model("policies", "OutputChunk").objects.using(alias), found)
 
 
-def _move(chunk: Any, found: list[Any]) -> None:  # noqa: ANN401 - as above
+def _move(chunks: Any, found: list[Any]) -> None:  # noqa: ANN401 - as above
     rows = []
     for result in found:
         for stream in ("stdout", "stderr"):
@@ -28,10 +30,12 @@ def _move(chunk: Any, found: list[Any]) -> None:  # noqa: ANN401 - as above
             line = 0
             for start in range(0, len(data), _PIECE_BYTES):
                 part = data[start : start + _PIECE_BYTES]
-                rows.append(chunk(result=result, stream=stream, start=start, line=line, data=part))
+                rows.append(
+                    chunks.model(result=result, stream=stream, start=start, line=line, data=part)
+                )
                 line += part.count(b"\n")
         result.save(update_fields=["stdout_bytes", "stderr_bytes"])
-    chunk.objects.bulk_create(rows)
+    chunks.bulk_create(rows)
 
 
 class Migration(migrations.Migration):

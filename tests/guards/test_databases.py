@@ -34,3 +34,14 @@ def test_a_test_of_rows_is_where_make_test_runs_it_on_each_database() -> None:
     ]
 
     assert wrong == []
+
+
+def test_a_migration_reads_and_writes_the_database_that_it_migrates() -> None:
+    """`move_database` migrates another one than the default; rows of the default must not be touched then."""
+    found = [
+        path.relative_to(tree.ROOT).as_posix()
+        for path in tree.ROOT.glob("*/migrations/0*.py")
+        if re.search(r"\.objects\.(?!using\()", path.read_text())
+    ]
+
+    assert found == []
