@@ -13,7 +13,7 @@ class DailyCount(models.Model):
     are not counted. A day on which nothing ended has no row. The row of a day is written until the day is
     over (by services/runs.py), and deleted with its policy, or by age (N2W_KEEP_COUNTS_DAYS).
 
-    Read it with selectors/calendars.py: it has the days of one policy, and of all that a person may see.
+    Read it with selectors/calendars.py: it has the days of some policies, and of all that a person may see.
     """
 
     # `one_count_of_a_day_and_state` begins with it.

@@ -7,7 +7,7 @@ from django.views.decorators.gzip import gzip_page
 from django.views.decorators.http import require_safe
 
 from n2wbackup.lib import clock
-from policies.selectors import dashboard, days, health, protection
+from policies.selectors import calendars, dashboard, health, protection
 from policies.views import visitor
 
 CALENDARS = 3
@@ -29,7 +29,7 @@ def index(request: HttpRequest) -> HttpResponse:
     attention = [row for row in worst if row.state != "protected"][:CALENDARS]
     shown = attention or list(worst[:CALENDARS])
     today = clock.now().date()
-    found = days.of_policies([row.key for row in shown], today)
+    found = calendars.of_policies([row.key for row in shown])
     colour, sentence = dashboard.verdict(counts)
     context: dict[str, object] = {
         "colour": colour,
@@ -41,7 +41,8 @@ def index(request: HttpRequest) -> HttpResponse:
         "lost": dashboard.lost(person),
         "running": dashboard.running(person),
         "coming": dashboard.coming(person),
-        "calendars": [(row, found[row.key]) for row in shown],
+        "calendars": [(row, calendars.drawn(found[row.key])) for row in shown],
+        "all_days": calendars.drawn(calendars.of_visible(person)),
         "needs_attention": bool(attention),
         "today": today,
         "health": health.parts(),

@@ -9,7 +9,7 @@ from django.views.decorators.http import require_safe
 from n2wbackup.lib import clock
 from n2wbackup.lib.charts import Point
 from n2wbackup.lib.components import span
-from policies.selectors import acting, dashboard, days, policies, protection, runs, windows
+from policies.selectors import acting, calendars, dashboard, policies, protection, runs, windows
 from policies.selectors.windows import Trend
 from policies.services.alarms import muting
 from policies.services.due import outlook
@@ -68,7 +68,7 @@ def detail(request: HttpRequest, owner: str, name: str) -> HttpResponse:
         "requires_application": protection.requires_application(found),
         "targets": list(zip(shown.targets, protection.targets(found, now), strict=True)),
         "lost": dashboard.lost(person, found),
-        "days": days.of_policies([found.pk], now.date())[found.pk],
+        "days": calendars.drawn(calendars.of_policies([found.pk])[found.pk]),
         "today": now.date(),
         "trend": trend,
         "points": _points(trend),

@@ -7,7 +7,7 @@ import pytest
 
 from n2wbackup.lib import clock
 from policies.models import Policy
-from policies.selectors import dashboard, days, health, protection, windows
+from policies.selectors import calendars, dashboard, health, protection, windows
 from policies.views import filters
 from policies.views.filters import Chosen
 from scripts_admin.models import User
@@ -33,7 +33,7 @@ ASKED: dict[str, Callable[[User], object]] = {
     "running": dashboard.running,
     "lost": dashboard.lost,
     "health": parts_of_the_server,
-    "days": lambda _: days.of_policies([1, 2, 3], clock.now().date()),
+    "days": lambda _: calendars.of_policies([1, 2, 3]),
     "list": lambda person: listed(person, Chosen()),
     "next page": lambda person: listed(person, Chosen(after="2026-01-01T00:00:00+00:00_1")),
     **{f"list of {state}": partial(listed, chosen=Chosen(state)) for state in filters.STATES},

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from n2wbackup.lib import clock
-from policies.models import Policy, Server
+from policies.models import Server
 from policies.selectors import calendars
 from policies.services.alarms import delivering
 from policies.services.document import exporting
@@ -42,7 +42,7 @@ TURNS: dict[str, Callable[[], object]] = {
     "copies": copies.enter,
     "ages": ages.tick,
     "sums": sums.tick,
-    "calendar of a policy": lambda: calendars.of_policy(Policy.objects.get(pk=2)),
+    "calendar of a policy": lambda: calendars.of_policies([2]),
     "calendar of an owner": lambda: calendars.of_visible(User.objects.get(username="user1")),
     "calendar of all": lambda: calendars.of_visible(User.objects.get(username=BOSS)),
     "protection": objectives.tick,

@@ -72,7 +72,7 @@ def test_the_days_of_one_policy_are_its_own_and_of_53_weeks() -> None:
     count(policy, 371)
     count(other, 0)
 
-    found = calendars.of_policy(policy)
+    found = calendars.of_policies([policy.pk])[policy.pk]
 
     assert {day: dict(states) for day, states in found.items()} == {
         TODAY - timedelta(days=370): {"succeeded": 1},
