@@ -128,11 +128,13 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name="policy",
-            index=models.Index(fields=["protected_until"], name="policy_worst"),
+            index=models.Index(fields=["protected_until", "id"], name="policy_worst"),
         ),
         migrations.AddIndex(
             model_name="policy",
-            index=models.Index(fields=["owner", "protected_until"], name="policy_worst_of_owner"),
+            index=models.Index(
+                fields=["owner", "protected_until", "id"], name="policy_worst_of_owner"
+            ),
         ),
         migrations.AddIndex(
             model_name="policy",

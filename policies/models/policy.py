@@ -132,8 +132,8 @@ class Policy(models.Model):
                 name="policy_frozen",
             ),
             # Worst first; an owner's own; what is seen at a glance.
-            models.Index(fields=["protected_until"], name="policy_worst"),
-            models.Index(fields=["owner", "protected_until"], name="policy_worst_of_owner"),
+            models.Index(fields=["protected_until", "id"], name="policy_worst"),
+            models.Index(fields=["owner", "protected_until", "id"], name="policy_worst_of_owner"),
             models.Index(
                 fields=["owner", "next_run_at"],
                 condition=models.Q(next_run_at__isnull=False),

@@ -51,6 +51,8 @@ UNDER_WAY = frozenset(
         "policy_failing",
         "policy_paused",
         "policy_not_reckoned",
+        "policy_worst",  # all policies, ten thousand at most, read from the worst on
+        "target_to_check",  # the targets, of which there are not many more than policies
         "run_with_gone_snapshots",
         "run_newest_gone",
         "run_newest_gone_of_owner",

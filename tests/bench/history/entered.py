@@ -65,6 +65,11 @@ def policies(world: World) -> None:
         name="'policy' || i",
         next_run_at=world.dialect.at(f"({world.now} + 3600 + i % 86400)"),
         planned_at=world.ago("60"),
+        # All but every hundredth are protected for some time to come.
+        protected_until=world.dialect.at(
+            f"({world.now} + CASE WHEN i % 100 = 7 THEN -3600 ELSE 3600 + i END)"
+        ),
+        unprotected_from=world.dialect.at(f"({world.now} + 90000 + i)"),
         may_be_frozen_since=f"CASE WHEN i < 2 THEN {world.ago('600')} END",
     )
     world.insert(

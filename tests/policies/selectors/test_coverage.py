@@ -48,8 +48,8 @@ def test_each_instance_and_volume_is_looked_up_by_an_index() -> None:
     for person in (boss, owner):
         found = plan(coverage.uncovered(person)[:50])
         assert "target_of_resource" in found
-        assert "item_by_id" in found
-        if connection.vendor == "sqlite":
+        if connection.vendor == "sqlite":  # PostgreSQL may read the few rows of a test as a whole
+            assert "item_by_id" in found
             scans = [line for line in found.splitlines() if "SCAN" in line]
             assert [line for line in scans if "item_worst_first" not in line] == []
             assert "AUTOMATIC" not in found

@@ -27,7 +27,7 @@ accounts/<str:owner>/<str:name>/test/                     L     R     N     N   
 accounts/new/                                             L     W     W     W     W     W     W
 admin/                                                    L     L     L     R     R     R     R
 admin/(?P<url>.*)$                                        L     L     L     N     N     N     N
-admin/^(?P<app_label>scripts_admin|auth|policies)/$       L     L     L     N     R     R     R
+admin/^(?P<app_label>auth|policies|scripts_admin)/$       L     L     L     N     R     R     R
 admin/auth/group/                                         L     L     L     F     F     F     W
 admin/auth/group/<path:object_id>/                        L     L     L     R     R     R     R
 admin/auth/group/<path:object_id>/change/                 L     L     L     F     F     F     W

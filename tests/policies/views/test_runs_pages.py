@@ -102,7 +102,7 @@ def test_a_policy_that_may_be_frozen_is_an_alarm_until_it_is_not(policy: Policy)
     seen = page.read(client, "/runs/")
     assert ("role", "alert") in [item for _, attrs in seen.tags for item in attrs.items()]
     assert "alice/nightly" in seen.text
-    assert "confirm_thaw" in seen.text
+    assert "Thaw now" in seen.text
 
 
 def test_a_run_shows_its_scripts_targets_snapshots_and_timeline(policy: Policy) -> None:
