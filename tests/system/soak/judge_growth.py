@@ -117,7 +117,9 @@ def judge(found: Sequence[Stretch], due: tuple[float, float], allowed: Limits) -
 def tables(found: Mapping[str, tuple[int, int]], policies: int) -> Iterator[str]:
     """Yield the tables that have more rows than they should. Each volume has its last fire, and AWS one bucket."""
     most = {"policies_volumefire": policies * VOLUMES, "policies_firepermits": 1}
-    most |= {"policies_server": 1, "policies_turn": 2}  # the ticks that ask AWS
+    most |= {"policies_server": 1, "policies_turn": 3}  # the ticks that ask AWS
+    # What AWS has: an instance with its volumes for each policy, and one more.
+    most |= {"policies_inventoryitem": (policies + 1) * (1 + VOLUMES)}
     most |= {"policies_description": policies}  # one instance each, which never changes
     for name, (before, after) in found.items():
         if name not in HISTORY and after > most.get(name, before):
