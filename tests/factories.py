@@ -1,4 +1,8 @@
-"""Rows for tests. Alice owns what is backed up, Bob may use her folder, Charlie is a stranger."""
+"""Rows for tests. Alice owns what is backed up, Bob may use her folder, Charlie is a stranger.
+
+Numbered names are such as no test says itself (`policy1`, `user1`): which number a test gets depends
+on the tests that its process ran before.
+"""
 
 import factory
 from factory.django import DjangoModelFactory
@@ -22,7 +26,7 @@ class UserFactory(DjangoModelFactory[User]):
         model = User
         django_get_or_create = ("username",)
 
-    username = factory.Sequence(lambda n: f"user{n}")
+    username = factory.Sequence(lambda n: f"somebody{n}")
 
 
 class AccountFactory(DjangoModelFactory[Account]):
@@ -45,7 +49,7 @@ class PolicyFactory(DjangoModelFactory[Policy]):
         model = Policy
 
     owner = factory.SubFactory(UserFactory)
-    name = factory.Sequence(lambda n: f"policy{n}")
+    name = factory.Sequence(lambda n: f"something{n}")
     folder = factory.LazyAttribute(lambda made: folders.of(made.owner))
     account = factory.LazyAttribute(lambda made: AccountFactory.create(owner=made.owner))
     retry_count = 0  # a failed run stays the last one
