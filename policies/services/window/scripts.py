@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from n2wbackup.lib import terminal
+from policies.domain.runs.verdict import Consistency, Required
 from policies.models import Policy, Run
 from policies.services import runs
 from policies.services.window import sealing
@@ -56,6 +57,10 @@ class Scripts:
             self.leave_out(Phase.BEFORE, Outcome.NOT_RUN, _BEFORE_NOT_RUN)
 
 
+_BEFORE_IS_GONE = (
+    "The before script of {policy} is gone, and the last run had one: bring it back (is the disk of the scripts "
+    "mounted?), or let the policy require only crash-consistent snapshots."
+)
 _BEFORE_NOT_RUN = "before is not run, because after could not thaw what before freezes."
 
 
@@ -93,10 +98,18 @@ def resolve(run: Run, policy: Policy) -> Scripts:
         for phase in Phase:
             _take(scripts, _find(policy, phase, scripts.identity, asked, environment))
     scripts.has_before = scripts.not_run.get(Phase.BEFORE) != Outcome.MISSING
+    if not scripts.has_before and _had_before(policy):
+        scripts.has_before = True
+        scripts.leave_out(Phase.BEFORE, Outcome.CRASHED, _BEFORE_IS_GONE.format(policy=policy.name))
     scripts.without_after()
     if run.is_test:
         _only_tested(scripts, run)
     return scripts
+
+
+def _had_before(policy: Policy) -> bool:
+    """Tell whether a before script got lost: the policy itself has not said what it requires, but a run had one."""
+    return policy.success_requires == Required.AUTO and policy.requires == Consistency.APPLICATION
 
 
 def _make_ready(scripts: Scripts) -> None:

@@ -92,6 +92,28 @@ def test_a_before_that_is_there_twice_requires_application_and_is_partial(backup
     assert "before ambiguous" in run.reason
 
 
+@pytest.mark.parametrize(
+    ("wish", "enabled", "state", "argument"),
+    [
+        ("auto", True, State.PARTIAL, "0"),
+        ("crash", True, State.SUCCEEDED, "1"),
+        ("auto", False, State.SUCCEEDED, None),
+    ],
+)
+def test_a_before_that_got_lost_is_no_policy_without_one(
+    backup: Backup, wish: str, enabled: bool, state: State, argument: str | None
+) -> None:
+    Policy.objects.update(requires="application", scripts_enabled=enabled)
+    require(backup, wish)
+    _without_before(backup)
+
+    run = ended(backup)
+
+    assert run.state == state
+    assert ("The before script of policy1 is gone" in run.reason) == (state == State.PARTIAL)
+    assert run.phases.get(phase="complete").argument == (argument or "")
+
+
 def test_an_automatic_thaw_is_partial_is_retried_and_raises_an_alarm(
     backup: Backup, monkeypatch: pytest.MonkeyPatch
 ) -> None:
