@@ -1,10 +1,10 @@
 """The process that restarts all others: `python -m n2wbackup.processes.supervise LOCK CONF NOTIFY`.
 
-It is supervisor's own daemon with five changes: it looks for dead children twenty times a second, a
+It is supervisor's own daemon with six changes: it looks for dead children twenty times a second, a
 child can be ended from its first moment, it never waits for the disk of its logs, it kills a web
-process that does not answer (so that it is started again), and it holds the lock of `N2W_HOME` (the
-open descriptor LOCK) as long as it lives. No Django here: this process must
-not fail.
+process that does not answer (so that it is started again), it holds the lock of `N2W_HOME` (the
+open descriptor LOCK) as long as it lives, and the server's programs are forks of it, because it has
+loaded what they use. It runs nothing of that itself: this process must not fail.
 """
 
 import contextlib
@@ -12,7 +12,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from supervisor import supervisord
 from supervisor.medusa import asyncore_25 as asyncore
 from supervisor.options import ServerOptions
 
-from n2wbackup.processes import log_files, serve_lock, vigil
+from n2wbackup.processes import forking, log_files, serve_lock, vigil
 
 # A dead child is noticed when its output ends, or by polling if a grandchild keeps the output open.
 _LOOK_SECONDS = 0.05
@@ -30,11 +30,14 @@ _SILENT = (
     f"The web process has not answered /health/live for {vigil.SILENT_SECONDS:.0f} s: "
     "it is killed and started again."
 )
+_NOT_LOADED = (
+    "Each program loads what it needs by itself, because loading it at once failed: {problem}"
+)
 _TAKEN = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP)
 
 
 class _Options(ServerOptions):  # type: ignore[misc] # supervisor has no annotations
-    """Supervisor's options, with a poller that never sleeps long and a fork that loses no signal."""
+    """Supervisor's options, with a poller that never sleeps long, and forks that lose no signal and need no exec."""
 
     def __init__(self, look: Callable[[], None] = lambda: None) -> None:
         """`look` is called in each turn."""
@@ -46,6 +49,8 @@ class _Options(ServerOptions):  # type: ignore[misc] # supervisor has no annotat
             return poll(min(timeout, _LOOK_SECONDS))
 
         self.poller.poll = turn
+        self.forks = False  # the server's own programs, instead of executing them
+        self.parent = os.getpid()
 
     def fork(self) -> int:
         """Fork a child that SIGTERM ends at once, even before it has executed its program.
@@ -61,6 +66,14 @@ class _Options(ServerOptions):  # type: ignore[misc] # supervisor has no annotat
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         return pid
+
+    def execve(self, filename: str, argv: Sequence[str], env: Mapping[str, str]) -> None:
+        """Turn this child into the program: one of ours goes on in this very process."""
+        program = forking.words(argv) if self.forks else None
+        if program is None:
+            super().execve(filename, argv, env)
+        else:
+            forking.become(program, env, self.parent)
 
 
 class _Web:
@@ -107,6 +120,10 @@ def main(lock: int, conf: str, notify: str) -> None:
     options.realize(["--nodaemon", "--configuration", conf])
     options.first = True
     options.test = False
+    problem = forking.load()
+    options.forks = not problem
+    if problem:
+        options.logger.warn(_NOT_LOADED.format(problem=problem))  # noqa: G010 - supervisor has its own loggers
     # Once, not in supervisor's loop: SIGHUP (the terminal was closed) ends everything in order, without a restart.
     daemon = supervisord.Supervisor(options)
     web = _Web(daemon)
