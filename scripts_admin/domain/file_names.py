@@ -1,0 +1,167 @@
+"""The names of files in a script folder: which may be given, and what a name that is there already means."""
+
+import re
+import unicodedata
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from scripts_admin.domain import names
+from scripts_admin.domain.phases import Phase
+from scripts_admin.domain.shown import shown
+
+LONGEST = 200  # bytes; a name that is set aside becomes longer, and 255 is the kernel's limit
+_GIVEN = re.compile(r"[A-Za-z0-9_@+.-]+")
+_ASIDE = re.compile(r"\.deleted-([0-9]{10})-(.+)", re.DOTALL)
+
+
+def why_not_given(name: str) -> str:
+    """Return a sentence that says why no file may get this name here, or "" if it may."""
+    if not name:
+        return "The file needs a name: write one, such as before_policy1.sh."
+    why = next((why for is_wrong, why in _RULES if is_wrong(name)), "")
+    if not why and not _GIVEN.fullmatch(name):
+        why = f"use only the letters a-z and A-Z, digits and _ @ + . - ({_strange(name)})"
+    return f"The file cannot be called {shown(name)!r}: {why}." if why else ""
+
+
+_RULES: tuple[tuple[Callable[[str], bool], str], ...] = (
+    (
+        lambda name: "/" in name or name in {".", ".."},
+        "a name has no slash and leads to no other folder, so leave the path out",
+    ),
+    (
+        lambda name: len(name.encode("utf-8", "surrogateescape")) > LONGEST,
+        f"it has more than {LONGEST} bytes, so choose a shorter one",
+    ),
+    (
+        lambda name: name.startswith("."),
+        "files that begin with a dot are hidden and never run, so leave the dot out",
+    ),
+    (
+        lambda name: name.startswith("-"),
+        "programs take a leading dash for an option, so begin with a letter",
+    ),
+    (
+        names.is_ignored,
+        "names that end so are left behind by editors and never run, so choose another ending",
+    ),
+)
+
+
+def _strange(name: str) -> str:
+    found = next(one for one in name if not _GIVEN.fullmatch(one))
+    if found == " ":
+        return "there is a blank in it"
+    return f"there is {_code(found)} in it"
+
+
+def _code(letter: str) -> str:
+    word = unicodedata.name(letter, "")
+    return f"U+{ord(letter):04X}{f' {word}' if word else ''}"
+
+
+def look_alike(name: str) -> str:
+    """Return which letter of the name may be taken for another one, or "" if every letter is plain ASCII."""
+    found = next((one for one in name if not one.isascii()), "")
+    return _code(found) if found and names.is_showable(name) else ""
+
+
+class Role(StrEnum):
+    """What a file is for, in the order of a page."""
+
+    SCRIPT = "script"
+    STRAY = "stray"  # it has a phase's name, and no policy of this folder is called so
+    HELPER = "helper"
+    IGNORED = "ignored"
+
+
+@dataclass(frozen=True, slots=True)
+class Meaning:
+    """What a name means in a folder; `why` is a sentence for what is not run, and `twins` fit the same phase."""
+
+    name: str
+    role: Role
+    phase: Phase | None = None
+    policy: str = ""
+    twins: tuple[str, ...] = ()
+    why: str = ""
+
+
+def meanings(listed: Iterable[str], policies: Iterable[str]) -> list[Meaning]:
+    """Return what each name means for these policies: scripts first, by policy and phase, then all others."""
+    bases = {names.base_name(phase, each): (each, phase) for each in policies for phase in Phase}
+    folded = {base.lower(): base for base in bases}
+    found: dict[tuple[str, Phase], list[str]] = {}
+    others = []
+    for name in listed:
+        stem, dot, rest = name.partition(".")
+        if stem in bases and dot and rest and not names.is_ignored(name):
+            found.setdefault(bases[stem], []).append(name)
+        else:
+            others.append(_other(name, bases, folded))
+    order = list(Phase)
+    scripts = [
+        Meaning(name, Role.SCRIPT, phase, policy, tuple(sorted(set(fits) - {name})))
+        for (policy, phase), fits in sorted(
+            found.items(), key=lambda item: (item[0][0], order.index(item[0][1]))
+        )
+        for name in sorted(fits)
+    ]
+    roles = list(Role)
+    return scripts + sorted(others, key=lambda each: (roles.index(each.role), each.name))
+
+
+def _other(name: str, bases: Mapping[str, tuple[str, Phase]], folded: Mapping[str, str]) -> Meaning:
+    why = _why_ignored(name)
+    if why:
+        return Meaning(name, Role.IGNORED, why=why)
+    stem, dot, rest = name.partition(".")
+    phase = next((each for each in Phase if stem.lower().startswith(f"{each}_")), None)
+    if phase is None:
+        return Meaning(name, Role.HELPER)
+    if stem in bases and not (dot and rest):
+        why = "nothing stands behind a dot in its name: rename it if you mean it"
+        return Meaning(name, Role.STRAY, why=why)
+    near = folded.get(stem.lower())
+    if near:
+        return Meaning(
+            name,
+            Role.STRAY,
+            why=f"upper and lower case differ from {near}: rename it if you mean it",
+        )
+    policy = stem[len(phase) + 1 :]
+    said = shown(policy) if policy else "without a name"
+    return Meaning(
+        name,
+        Role.STRAY,
+        why=f"this folder has no policy {said}: rename the file, or make the policy",
+    )
+
+
+def _why_ignored(name: str) -> str:
+    if name.startswith("."):
+        return "hidden files are never run"
+    ending = next((each for each in names.IGNORED_ENDINGS if name.endswith(each)), "")
+    return f"names that end in {ending} are left behind by editors or packages" if ending else ""
+
+
+def set_aside(name: str, second: int) -> str:
+    """Return the hidden name that a file has while its deletion can be undone."""
+    return f".deleted-{second:010d}-{name}"
+
+
+def was(hidden: str) -> tuple[int, str] | None:
+    """Return when the file was deleted, in seconds, and its former name; None if it was not deleted here."""
+    found = _ASIDE.fullmatch(hidden)
+    return (int(found[1]), found[2]) if found else None
+
+
+def renamed(listed: Iterable[str], policy: str, to: str) -> list[tuple[str, str]]:
+    """Return the old and the new name of each script of the policy when the policy is renamed."""
+    found = list(listed)
+    return [
+        (name, names.base_name(phase, to) + name[len(names.base_name(phase, policy)) :])
+        for phase in Phase
+        for name in names.candidates(found, phase, policy)
+    ]
