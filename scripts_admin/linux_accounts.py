@@ -114,12 +114,17 @@ def group_of(folder: Folder) -> int | None:
 def who_types() -> str:
     """Return the Linux account that runs this process, and who became it with sudo."""
     uid = os.getuid()
-    try:
-        name = pwd.getpwuid(uid).pw_name
-    except KeyError:
-        name = f"uid {uid}"
+    name = name_of(uid)
     person = os.environ.get("SUDO_USER", "")
     return f"{name} (sudo: {person})" if person and person != name else name
+
+
+def name_of(uid: int) -> str:
+    """Return the name of the Linux account with this uid, else the uid in words."""
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"uid {uid}"
 
 
 def uid_of(name: str) -> int | None:

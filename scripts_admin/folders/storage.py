@@ -170,7 +170,7 @@ def listed(folder: Folder) -> list[str]:
 
 def has_windows_line_ends(folder: Folder, script: Path) -> bool:
     """Tell whether a script, and no binary, has a line that ends in CRLF; of a long script the beginning is read."""
-    with os.fdopen(_open_inside(folder, script), "rb") as file:
+    with os.fdopen(open_inside(folder, script), "rb") as file:
         text = file.read(_LINTED_BYTES)
     return text.startswith(b"#!") and b"\r\n" in text
 
@@ -226,7 +226,7 @@ def copy(folder: Folder, script: Path, destination: Path, identity: RunAs | None
     The copy is the server's: `identity` may read and run it through its group, and cannot change it. OSError if
     the script was replaced by something else after it was checked.
     """
-    source = _open_inside(folder, script)
+    source = open_inside(folder, script)
     try:
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
         with trust.folder(destination.parent) as within:
@@ -251,7 +251,7 @@ class _NotTakenError(PermissionError):
     """An entry that is no script, whatever its permissions say; `strerror` says what it is."""
 
 
-def _open_inside(folder: Folder, script: Path) -> int:
+def open_inside(folder: Folder, script: Path) -> int:
     """Open a script for reading. The checks are made on the opened file, so swapping links meanwhile has no effect.
 
     PermissionError if it leads out of the folder, is not a regular file, or is larger than MAX_BYTES.
@@ -290,7 +290,7 @@ def why_not_taken(folder: Folder, script: Path) -> str:
     if not names.is_showable(script.name):
         return f"{name} has a name that can be neither shown nor stored: rename it."
     try:
-        os.close(_open_inside(folder, script))
+        os.close(open_inside(folder, script))
     except OSError as error:
         if isinstance(error, _NotTakenError):
             return f"{name} {error.strerror}, so it is not run: put a regular file in its place."
@@ -328,7 +328,7 @@ def _digest(folder: Folder, script: Path) -> str:
         like = (found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
         known = _digests.get(script)
         if known is None or known[0] != like:
-            with os.fdopen(_open_inside(folder, script), "rb") as file:
+            with os.fdopen(open_inside(folder, script), "rb") as file:
                 digest = hashlib.file_digest(file, "sha256").hexdigest()
             known = _digests[script] = (like, f"{digest[:32]} {found.st_mode & 0o111:03o}")
     except OSError as error:

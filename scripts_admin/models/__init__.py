@@ -12,6 +12,7 @@ from scripts_admin.models.folder import (
     FormerFolder,
 )
 from scripts_admin.models.user import User
+from scripts_admin.models.version import ScriptApproval, ScriptText, ScriptVersion
 
 __all__ = [
     "ROOT",
@@ -23,5 +24,8 @@ __all__ = [
     "FolderQuerySet",
     "FolderUserPermission",
     "FormerFolder",
+    "ScriptApproval",
+    "ScriptText",
+    "ScriptVersion",
     "User",
 ]

@@ -26,6 +26,8 @@ class Folder(models.Model):
     owner = models.OneToOneField(
         User, on_delete=models.PROTECT, null=True, blank=True, related_name="folder"
     )
+    # Second pair of eyes: in a window runs what another person has approved, and nothing else.
+    needs_approval = models.BooleanField("second pair of eyes", default=False)
 
     objects = FolderQuerySet.as_manager()
 
