@@ -1,19 +1,23 @@
 """Who may see, change, run and share what: decided here and nowhere else. Only this module uses guardian.
 
-Superusers may do everything; inactive users may do nothing. For a folder, the permissions on that folder decide.
-For every other row, its owner decides. A permission on all rows of a model opens pages of the admin, but never
-shows a row by itself.
+Superusers may do everything; inactive users may do nothing. A row's owner may do everything with it. Folders and
+policies can be shared: a right that was granted on one of them, to a person or to a group, lets others do a part
+of it. What belongs to a policy (its runs, snapshots, outputs, alarms) goes by the rights on the policy.
+A permission on all rows of a model opens pages of the admin, but never shows a row by itself.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from enum import StrEnum
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
-from django.contrib.auth.models import AbstractUser, Permission
+from django.apps import apps
+from django.contrib.auth.models import AbstractUser, Group, Permission
 from django.db.models import Model, Q, QuerySet
-from guardian.shortcuts import assign_perm, get_objects_for_user
+from guardian.shortcuts import assign_perm, get_perms, remove_perm
+from guardian.utils import get_group_obj_perms_model, get_user_obj_perms_model
 
 Rows = TypeVar("Rows", bound=QuerySet[Any])
+Whom = AbstractUser | Group
 
 
 class Deed(StrEnum):
@@ -22,13 +26,41 @@ class Deed(StrEnum):
     SEE = "see"
     CHANGE = "change"
     RUN = "run"
+    APPROVE_HOSTS = "approve hosts"
     SHARE = "share"
+    DELETE = "delete"
 
 
-_USE_FOLDER = "use_folder"
-# The permission that must be granted on the row itself, by model; a deed without one is for the owner only.
-_GRANTS: Mapping[str, Mapping[Deed, str]] = {
-    "scripts_admin.folder": dict.fromkeys((Deed.SEE, Deed.CHANGE, Deed.RUN), _USE_FOLDER),
+class Right(StrEnum):
+    """What can be granted on a folder or a policy. Each brings the right to view it."""
+
+    VIEW = "view"
+    EDIT = "edit"
+    RUN = "run"
+    APPROVE_HOSTS = "approve hosts"
+
+
+class Share(NamedTuple):
+    """A person or a group with all rights on one row, in the order of `Right`."""
+
+    whom: Whom
+    rights: tuple[Right, ...]
+
+
+FOLDER, POLICY = "scripts_admin.folder", "policies.policy"
+# Which rights allow a deed. What is missing is for the owner only.
+_RIGHTS: Mapping[Deed, frozenset[Right]] = {
+    Deed.SEE: frozenset(Right),
+    Deed.CHANGE: frozenset({Right.EDIT}),
+    Deed.RUN: frozenset({Right.RUN}),
+    Deed.APPROVE_HOSTS: frozenset({Right.APPROVE_HOSTS}),
+}
+# The permission that guardian keeps for each right. Not Django's `view_` and `change_`: those open the admin.
+_CODENAMES: Mapping[Right, str] = {
+    Right.VIEW: "see",
+    Right.EDIT: "edit",
+    Right.RUN: "run",
+    Right.APPROVE_HOSTS: "approve_hosts",
 }
 # The look-ups that lead from a row to its owners, by model; for every other model it is "owner".
 _OWNERS: Mapping[str, tuple[str, ...]] = {
@@ -46,6 +78,25 @@ _OWNERS: Mapping[str, tuple[str, ...]] = {
     "policies.outputchunk": ("result__run__owner",),
     "policies.runsnapshot": ("target__run__owner",),
 }
+# What can be shared, and the look-up that leads there from what belongs to it. Accounts, schedules, inventory and
+# the receivers of alarms are not here: they are used for a shared policy, and stay with the owner.
+_SHARED: Mapping[str, tuple[str, str]] = {
+    FOLDER: (FOLDER, ""),
+    POLICY: (POLICY, ""),
+    "policies.run": (POLICY, "policy"),
+    "policies.alarm": (POLICY, "policy"),
+    "policies.alarmmute": (POLICY, "policy"),
+    "policies.dailycount": (POLICY, "policy"),
+    "policies.policytarget": (POLICY, "policy"),
+    "policies.runtarget": (POLICY, "run__policy"),
+    "policies.phaseresult": (POLICY, "run__policy"),
+    "policies.runevent": (POLICY, "run__policy"),
+    "policies.outputchunk": (POLICY, "result__run__policy"),
+    "policies.runsnapshot": (POLICY, "target__run__policy"),
+}
+# So many keys are handed to the database one by one: it then knows how few rows they mean, and searches an index.
+# More of them are a part of everything that a reading in the usual order soon meets.
+_FEW = 1000
 _SERVER_ROLE_APP, _SERVER_ROLE = "policies", "use_server_role"
 
 
@@ -53,16 +104,18 @@ def visible(rows: Rows, person: AbstractUser) -> Rows:
     """Return the rows that the person may see."""
     if not person.is_active:
         return rows.none()
-    grants = _GRANTS.get(rows.model._meta.label_lower)
-    if grants is not None:
-        seen = get_objects_for_user(person, grants[Deed.SEE], klass=rows, accept_global_perms=False)
-        return rows.filter(pk__in=seen)
     if person.is_superuser:
         return rows
-    own = Q(pk__in=())
-    for path in _owners(rows.model._meta.label_lower):
-        own |= Q(**{path: person})
-    return rows.filter(own)
+    model = rows.model._meta.label_lower
+    return rows.filter(_owned(model, person) | _shared(model, person))
+
+
+def only_shared(rows: Rows, person: AbstractUser) -> Rows:
+    """Return the rows that the person may see only because somebody shares them; none for a superuser."""
+    if not person.is_active or person.is_superuser:
+        return rows.none()
+    model = rows.model._meta.label_lower
+    return rows.filter(_shared(model, person)).exclude(_owned(model, person))
 
 
 def sees_everything(person: AbstractUser) -> bool:
@@ -75,18 +128,37 @@ def may_see(person: AbstractUser, row: Model) -> bool:
 
 
 def may_change(person: AbstractUser, row: Model) -> bool:
-    """Tell whether the person may change the row: the scripts of a folder, the course of a run."""
+    """Tell whether the person may change the row: the settings of a policy, the scripts of a folder."""
     return _may(Deed.CHANGE, person, row)
 
 
 def may_run(person: AbstractUser, row: Model) -> bool:
-    """Tell whether the person may run the row: a policy, or the scripts of a folder."""
+    """Tell whether the person may run the row: a policy, or the scripts of a folder. For a run: its policy."""
     return _may(Deed.RUN, person, row)
 
 
+def may_approve_hosts(person: AbstractUser, row: Model) -> bool:
+    """Tell whether the person may say which hosts the scripts of the folder, or of the policy, may speak to.
+
+    A host is approved for the whole folder. So a right on one of its policies counts for the folder, too.
+    """
+    if _may(Deed.APPROVE_HOSTS, person, row):
+        return True
+    if row._meta.label_lower != FOLDER or not person.is_active:
+        return False
+    model: Any = apps.get_model(POLICY)
+    granted = _granted(POLICY, "", person, _RIGHTS[Deed.APPROVE_HOSTS])
+    return bool(model.objects.filter(granted, folder=row).exists())
+
+
 def may_share(person: AbstractUser, row: Model) -> bool:
-    """Tell whether the person may let others see, change or run the row."""
+    """Tell whether the person may let others see, change or run the row: only the owner may."""
     return _may(Deed.SHARE, person, row)
+
+
+def may_delete(person: AbstractUser, row: Model) -> bool:
+    """Tell whether the person may delete the row, or do with it what else only the owner may."""
+    return _may(Deed.DELETE, person, row)
 
 
 def _may(deed: Deed, person: AbstractUser, row: Model) -> bool:
@@ -94,15 +166,70 @@ def _may(deed: Deed, person: AbstractUser, row: Model) -> bool:
         return False
     if person.is_superuser:
         return True
-    granted = _GRANTS.get(row._meta.label_lower, {}).get(deed)
-    if granted is not None:
-        return person.has_perm(f"{row._meta.app_label}.{granted}", row)
-    paths = _owners(row._meta.label_lower)
-    return any(_reached(row, path) == person.pk for path in paths)
+    model = row._meta.label_lower
+    if person.pk and any(_reached(row, path) == person.pk for path in _owners(model)):
+        return True
+    rights = _RIGHTS.get(deed, frozenset())
+    return bool(rights and rights & _held(person, row))
+
+
+def _held(person: AbstractUser, row: Model) -> frozenset[Right]:
+    """Return the rights that the person was granted, directly or by a group, on what the row belongs to."""
+    _, path = _SHARED.get(row._meta.label_lower, (None, None))
+    if path is None:
+        return frozenset()
+    found: Any = row
+    for step in path.split("__") if path else ():
+        found = getattr(found, step, None)
+    return _named(get_perms(person, found), found) if found is not None else frozenset()
+
+
+def _named(codenames: Iterable[str], row: Model) -> frozenset[Right]:
+    known = {_codename(right, row._meta.model_name): right for right in Right}
+    return frozenset(known[name] for name in codenames if name in known)
+
+
+def _codename(right: Right, model: str | None) -> str:
+    return f"{_CODENAMES[right]}_{model}"
 
 
 def _owners(model: str) -> tuple[str, ...]:
     return _OWNERS.get(model, ("owner",))
+
+
+def _owned(model: str, person: AbstractUser) -> Q:
+    own = Q(pk__in=())
+    for path in _owners(model):
+        own |= Q(**{path: person})
+    return own
+
+
+def _shared(model: str, person: AbstractUser) -> Q:
+    there = _SHARED.get(model)
+    return _granted(*there, person, frozenset(Right)) if there else Q(pk__in=())
+
+
+def _granted(thing: str, path: str, person: AbstractUser, rights: Collection[Right]) -> Q:
+    """Return the condition that the person has one of the rights on the thing at the end of the look-up."""
+    model = apps.get_model(thing)
+    names = [_codename(right, model._meta.model_name) for right in rights]
+    to_people, to_groups = _grants(model)
+    found = [
+        rows.filter(permission__codename__in=names).values("content_object")
+        for rows in (to_people.filter(user=person), to_groups.filter(group__user=person))
+    ]
+    few = [key["content_object"] for key in found[0].union(found[1])[: _FEW + 1]]
+    look_up = f"{path or 'pk'}__in"
+    if len(few) <= _FEW:
+        return Q(**{look_up: few})
+    return Q(**{look_up: found[0]}) | Q(**{look_up: found[1]})
+
+
+def _grants(thing: Any) -> tuple[QuerySet[Any], QuerySet[Any]]:  # noqa: ANN401 - a model or a row of it
+    """Return the rows of guardian: what was granted to people, and what to groups."""
+    tables: tuple[Any, Any] = (get_user_obj_perms_model(thing), get_group_obj_perms_model(thing))
+    to_people, to_groups = (table.objects.order_by() for table in tables)
+    return to_people, to_groups
 
 
 def _reached(row: Model, path: str) -> object:
@@ -114,9 +241,42 @@ def _reached(row: Model, path: str) -> object:
     return getattr(found, f"{last}_id", None)
 
 
-def grant(person: AbstractUser, folder: Model) -> None:
-    """Let the person see, run and change the scripts of the folder."""
-    assign_perm(f"scripts_admin.{_USE_FOLDER}", person, folder)
+def grant(whom: Whom, row: Model, rights: Collection[Right]) -> None:
+    """Let the person, or everyone in the group, do exactly this with the folder or policy; no rights: nothing."""
+    wanted = {*rights, Right.VIEW} if rights else set()
+    for right in Right:
+        change = assign_perm if right in wanted else remove_perm
+        name = _codename(right, row._meta.model_name)
+        change(f"{row._meta.app_label}.{name}", whom, row)
+
+
+def shares(row: Model) -> list[Share]:
+    """Return with whom the folder or policy is shared: people first, then groups, each by name."""
+    to_people, to_groups = _grants(row)
+    people = to_people.filter(content_object=row).select_related("user", "permission")
+    groups = to_groups.filter(content_object=row).select_related("group", "permission")
+    found: dict[Whom, set[str]] = {}
+    for given in people.order_by("user__username"):
+        found.setdefault(given.user, set()).add(given.permission.codename)
+    for given in groups.order_by("group__name"):
+        found.setdefault(given.group, set()).add(given.permission.codename)
+    return [_share(whom, _named(codenames, row)) for whom, codenames in found.items()]
+
+
+def _share(whom: Whom, rights: Collection[Right]) -> Share:
+    return Share(whom, tuple(right for right in Right if right in rights))
+
+
+def shared_with(whom: Whom) -> list[tuple[Model, tuple[Right, ...]]]:
+    """Return each folder and policy with the rights that the person or the group was granted there itself."""
+    found: dict[Model, set[str]] = {}
+    for thing in (FOLDER, POLICY):
+        to_people, to_groups = _grants(apps.get_model(thing))
+        is_group = isinstance(whom, Group)
+        rows = to_groups.filter(group=whom) if is_group else to_people.filter(user=whom)
+        for given in rows.select_related("content_object__owner", "permission").order_by("pk"):
+            found.setdefault(given.content_object, set()).add(given.permission.codename)
+    return [(row, _share(whom, _named(names, row)).rights) for row, names in found.items()]
 
 
 def possible_owners(people: Rows, person: AbstractUser) -> Rows:

@@ -13,6 +13,7 @@ from policies.models import Account, PhaseResult, Policy, PolicyTarget, Run, Run
 from policies.services.window import outputs
 from scripts_admin import permissions
 from scripts_admin.models import User
+from scripts_admin.permissions import Right
 from scripts_admin.services import folders
 
 ACCESS_KEY_ID = "AKIAIOSFODNN7EXAMPLE"
@@ -124,7 +125,7 @@ def alice() -> User:
 def bob() -> User:
     """Return Bob, whom Alice lets use her script folder."""
     made = UserFactory.create(username="bob")
-    permissions.grant(made, folders.of(alice()))
+    permissions.grant(made, folders.of(alice()), [Right.EDIT, Right.RUN])
     return made
 
 

@@ -10,6 +10,7 @@ from policies.models.rollup import DailyCount, DailySum
 from policies.models.run import Description, PhaseResult, Run, RunEvent, RunSnapshot, RunTarget
 from policies.models.schedule import Schedule
 from policies.models.server import ScriptCopy, Server, Turn
+from policies.models.sharing import PolicyGroupPermission, PolicyUserPermission
 
 __all__ = [
     "Account",
@@ -28,7 +29,9 @@ __all__ = [
     "OutputChunk",
     "PhaseResult",
     "Policy",
+    "PolicyGroupPermission",
     "PolicyTarget",
+    "PolicyUserPermission",
     "Run",
     "RunEvent",
     "RunSnapshot",

@@ -92,6 +92,12 @@ class Policy(models.Model):
         """A name is unique in its folder, as the scripts in it are found by that name."""
 
         verbose_name_plural = "policies"
+        permissions = [
+            ("see_policy", "May see this policy and its runs"),
+            ("edit_policy", "May edit this policy"),
+            ("run_policy", "May run this policy"),
+            ("approve_hosts_policy", "May approve the hosts of this policy's scripts"),
+        ]
         constraints = [
             models.UniqueConstraint("folder", Lower("name"), name="policy_name_is_the_folders_own"),
             models.UniqueConstraint("owner", Lower("name"), name="policy_name_is_the_owners_own"),

@@ -32,7 +32,12 @@ class Folder(models.Model):
     objects = FolderQuerySet.as_manager()
 
     class Meta:
-        permissions = [("use_folder", "May run the scripts of this folder")]
+        permissions = [
+            ("see_folder", "May see the scripts of this folder"),
+            ("edit_folder", "May edit the scripts of this folder"),
+            ("run_folder", "May run the scripts of this folder"),
+            ("approve_hosts_folder", "May approve the hosts of this folder"),
+        ]
         constraints = [
             models.CheckConstraint(
                 condition=models.Q(owner=None, name=ROOT)

@@ -1,4 +1,4 @@
-"""Folders: created with their owner, who gets the permission through guardian; set aside when the owner goes.
+"""Folders: created with their owner, and set aside when the owner goes.
 
 A folder belongs to its row, and not to whoever has its name: a user who is created again under the name of a
 deleted one is somebody else.
@@ -11,7 +11,7 @@ from pathlib import Path
 from django.db import transaction
 
 from n2wbackup.lib import clock
-from scripts_admin import linux_accounts, permissions
+from scripts_admin import linux_accounts
 from scripts_admin.domain import names
 from scripts_admin.domain.audit import Action, Change, Kind
 from scripts_admin.folders import storage
@@ -59,7 +59,6 @@ def of(user: User) -> Folder:
         return root()
     folder, made = Folder.objects.get_or_create(name=user.username, owner=user)
     if made:
-        permissions.grant(user, folder)
         audit.record(Action.CREATED, audit.subject(Kind.FOLDER, folder, folder.name))
     return folder
 

@@ -1,19 +1,33 @@
-"""Who may see, change, run and share: Alice is the owner, Bob got a permission, Charlie is a stranger."""
+"""Who may see, change, run and share: Alice is the owner, Bob got a right, Charlie is a stranger."""
 
 import pytest
 from django.contrib.auth.models import Group, Permission
 from django.db.models import Model
-from guardian.shortcuts import assign_perm
 
 from policies.domain.runs.trigger import Trigger
 from policies.models import Account, AlarmReceivers, Policy, PolicyTarget, Run, Schedule
 from policies.services import runs
 from scripts_admin import permissions
 from scripts_admin.models import Folder, User
+from scripts_admin.permissions import Right
 from tests import factories
 
 pytestmark = pytest.mark.django_db
-MAY = [permissions.may_see, permissions.may_change, permissions.may_run, permissions.may_share]
+MAY = [
+    permissions.may_see,
+    permissions.may_change,
+    permissions.may_run,
+    permissions.may_approve_hosts,
+    permissions.may_share,
+    permissions.may_delete,
+]
+# What each right lets people do, in the order of MAY.
+ALLOWED = {
+    Right.VIEW: [True, False, False, False, False, False],
+    Right.EDIT: [True, True, False, False, False, False],
+    Right.RUN: [True, False, True, False, False, False],
+    Right.APPROVE_HOSTS: [True, False, False, True, False, False],
+}
 
 
 @pytest.fixture
@@ -78,25 +92,113 @@ def test_a_superuser_may_all_and_nothing_once_inactive(rows: list[Model], may: o
         assert not model._default_manager.all().visible_to(boss).exists()
 
 
-def test_a_folder_that_is_granted_may_be_seen_run_and_changed_but_not_shared(
-    policy: Policy,
+@pytest.mark.parametrize("right", Right)
+@pytest.mark.parametrize("thing", ["policy", "folder"])
+def test_each_right_allows_its_deed_on_this_row_alone(
+    policy: Policy, thing: str, right: Right
 ) -> None:
-    bob, folder = factories.bob(), policy.folder
-    permissions.grant(bob, folder)
+    charlie = factories.charlie()
+    row = policy if thing == "policy" else policy.folder
+    permissions.grant(charlie, row, [right])
 
-    assert [may(bob, folder) for may in MAY] == [True, True, True, False]
-    assert list(Folder.objects.visible_to(bob)) == [folder]
-    assert not permissions.may_see(bob, policy)
+    assert [may(charlie, row) for may in MAY] == ALLOWED[right]
+    assert list(type(row)._default_manager.all().visible_to(charlie)) == [row]
+    other = factories.PolicyFactory.create(name="other")
+    for stranger in (other, other.folder, policy.account):
+        assert not any(may(charlie, stranger) for may in MAY)
 
 
-def test_a_grant_to_a_group_counts_for_its_members(policy: Policy) -> None:
-    bob = factories.bob()
+def test_a_shared_folder_shows_no_policy_and_a_shared_policy_no_folder(policy: Policy) -> None:
+    bob, charlie = factories.bob(), factories.charlie()
+    permissions.grant(charlie, policy, [Right.EDIT, Right.RUN])
+
+    assert not any(may(bob, policy) for may in MAY)
+    assert not any(may(charlie, policy.folder) for may in MAY)
+
+
+def test_hosts_that_are_approved_for_a_policy_are_approved_for_its_folder(policy: Policy) -> None:
+    charlie = factories.charlie()
+    permissions.grant(charlie, policy, [Right.APPROVE_HOSTS])
+
+    assert permissions.may_approve_hosts(charlie, policy.folder)
+    assert not permissions.may_see(charlie, policy.folder)
+    charlie.is_active = False
+    assert not permissions.may_approve_hosts(charlie, policy.folder)
+
+
+def test_a_right_of_a_group_counts_for_its_members(policy: Policy) -> None:
+    bob = factories.charlie()
     group = Group.objects.create(name="night shift")
     bob.groups.add(group)
-    assign_perm("scripts_admin.use_folder", group, policy.folder)
+    permissions.grant(group, policy.folder, [Right.RUN])
+    permissions.grant(group, policy, [Right.RUN])
 
-    assert permissions.may_run(User.objects.get(pk=bob.pk), policy.folder)
-    assert list(Folder.objects.visible_to(bob)) == [policy.folder]
+    fresh = User.objects.get(pk=bob.pk)
+    assert permissions.may_run(fresh, policy.folder)
+    assert permissions.may_run(fresh, policy)
+    assert list(Folder.objects.visible_to(fresh)) == [policy.folder]
+    assert list(Policy.objects.visible_to(fresh)) == [policy]
+    fresh.groups.clear()
+    assert not Policy.objects.visible_to(fresh).exists()
+
+
+def test_what_belongs_to_a_shared_policy_goes_with_it_and_what_is_the_owners_does_not(
+    rows: list[Model], policy: Policy
+) -> None:
+    charlie = factories.charlie()
+    permissions.grant(charlie, policy, [Right.VIEW])
+
+    seen = {row._meta.model_name for row in rows if permissions.may_see(charlie, row)}
+    assert seen == {"policy", "run", "policytarget", "runevent"}
+    for row in rows:
+        found = list(permissions.visible(type(row)._default_manager.all(), charlie))
+        assert (row in found) == (row._meta.model_name in seen), row
+    permissions.grant(charlie, policy, [])
+    assert not any(permissions.may_see(charlie, row) for row in rows)
+
+
+def test_many_shared_policies_are_found_as_few_are(
+    policy: Policy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    charlie, group = factories.charlie(), Group.objects.create(name="night shift")
+    charlie.groups.add(group)
+    other = factories.PolicyFactory.create(owner=policy.owner)
+    factories.PolicyFactory.create()
+    permissions.grant(charlie, policy, [Right.VIEW])
+    permissions.grant(group, other, [Right.VIEW])
+    few = list(Policy.objects.visible_to(charlie).order_by("pk"))
+
+    monkeypatch.setattr(permissions, "_FEW", 1)
+
+    assert list(Policy.objects.visible_to(charlie).order_by("pk")) == few == [policy, other]
+
+
+def test_rights_are_replaced_listed_and_taken_away(policy: Policy) -> None:
+    bob, group = factories.charlie(), Group.objects.create(name="night shift")
+    permissions.grant(bob, policy, [Right.EDIT, Right.RUN])
+    permissions.grant(bob, policy, [Right.RUN])
+    permissions.grant(group, policy, [Right.APPROVE_HOSTS])
+
+    assert permissions.shares(policy) == [
+        (bob, (Right.VIEW, Right.RUN)),
+        (group, (Right.VIEW, Right.APPROVE_HOSTS)),
+    ]
+    assert permissions.shared_with(bob) == [(policy, (Right.VIEW, Right.RUN))]
+    assert permissions.shared_with(group) == [(policy, (Right.VIEW, Right.APPROVE_HOSTS))]
+    permissions.grant(bob, policy, [])
+    assert [share.whom for share in permissions.shares(policy)] == [group]
+
+
+def test_rights_follow_the_row_and_the_person_and_no_name(policy: Policy) -> None:
+    charlie = factories.charlie()
+    permissions.grant(charlie, policy, [Right.RUN])
+    Policy.objects.filter(pk=policy.pk).update(name="renamed")
+    assert permissions.may_run(charlie, Policy.objects.get(pk=policy.pk))
+
+    User.objects.filter(pk=charlie.pk).delete()
+    assert permissions.shares(policy) == []
+    again = User.objects.create(username="charlie")
+    assert not permissions.may_see(again, policy)
 
 
 def test_only_superusers_choose_another_owner() -> None:
