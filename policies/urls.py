@@ -17,6 +17,7 @@ from policies.views import (
     runs,
     schedule_forms,
     schedules,
+    sharing,
     snapshots,
     thawing,
 )
@@ -35,6 +36,7 @@ urlpatterns = [
     path("policies/<str:owner>/<str:name>/resume/", acting.resume, name="policy-resume"),
     path("policies/<str:owner>/<str:name>/test/", acting.test, name="policy-test"),
     path("policies/<str:owner>/<str:name>/delete/", acting.delete, name="policy-delete"),
+    path("policies/<str:owner>/<str:name>/sharing/", sharing.policy, name="policy-sharing"),
     path("runs/", runs.listing, name="runs"),
     path("runs/csv/", runs.export, name="runs_csv"),
     path("runs/<uuid:run_id>/", run.detail, name="run"),

@@ -55,6 +55,15 @@ def script_account(folder: Folder) -> LinuxAccount:
     return found
 
 
+def name_of_script_account(folder: Folder) -> str:
+    """Return the name of the account that the folder's scripts run as; AccountError as in `script_account`."""
+    uid = script_account(folder).identity.uid
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:  # in a container the server may run as a number
+        return str(uid)
+
+
 def is_system(uid: int | None) -> bool:
     """Tell whether this is the uid of a system account, which is no person's."""
     return uid is not None and (uid < FIRST_PERSON_UID or uid == NOBODY_UID)

@@ -97,6 +97,7 @@ _SHARED: Mapping[str, tuple[str, str]] = {
 # So many keys are handed to the database one by one: it then knows how few rows they mean, and searches an index.
 # More of them are a part of everything that a reading in the usual order soon meets.
 _FEW = 1000
+_KEPT = "_keys_of_what_is_shared"
 _SERVER_ROLE_APP, _SERVER_ROLE = "policies", "use_server_role"
 
 
@@ -108,6 +109,24 @@ def visible(rows: Rows, person: AbstractUser) -> Rows:
         return rows
     model = rows.model._meta.label_lower
     return rows.filter(_owned(model, person) | _shared(model, person))
+
+
+def owned(rows: Rows, person: AbstractUser) -> Rows:
+    """Return the rows with which the person may do everything."""
+    if not person.is_active:
+        return rows.none()
+    return (
+        rows if person.is_superuser else rows.filter(_owned(rows.model._meta.label_lower, person))
+    )
+
+
+def changeable(rows: Rows, person: AbstractUser) -> Rows:
+    """Return the policies or folders that the person may change."""
+    if not person.is_active or person.is_superuser:
+        return owned(rows, person)
+    model = rows.model._meta.label_lower
+    shared = _granted(model, person, _RIGHTS[Deed.CHANGE])
+    return rows.filter(_owned(model, person) | shared)
 
 
 def only_shared(rows: Rows, person: AbstractUser) -> Rows:
@@ -147,7 +166,7 @@ def may_approve_hosts(person: AbstractUser, row: Model) -> bool:
     if row._meta.label_lower != FOLDER or not person.is_active:
         return False
     model: Any = apps.get_model(POLICY)
-    granted = _granted(POLICY, "", person, _RIGHTS[Deed.APPROVE_HOSTS])
+    granted = _granted(POLICY, person, _RIGHTS[Deed.APPROVE_HOSTS])
     return bool(model.objects.filter(granted, folder=row).exists())
 
 
@@ -205,12 +224,34 @@ def _owned(model: str, person: AbstractUser) -> Q:
 
 
 def _shared(model: str, person: AbstractUser) -> Q:
-    there = _SHARED.get(model)
-    return _granted(*there, person, frozenset(Right)) if there else Q(pk__in=())
+    """Return the condition that the row belongs to what is shared with the person.
+
+    A page asks for many kinds of rows. So the keys are read once and kept with the person, as Django keeps a user's
+    permissions: for as long as this object lives, which is a request.
+    """
+    if model not in _SHARED:
+        return Q(pk__in=())
+    thing, path = _SHARED[model]
+    kept: dict[str, list[Any]] = person.__dict__.setdefault(_KEPT, {})
+    if thing not in kept:
+        kept[thing] = _keys(thing, person, frozenset(Right))
+    return _among(kept[thing], path)
 
 
-def _granted(thing: str, path: str, person: AbstractUser, rights: Collection[Right]) -> Q:
-    """Return the condition that the person has one of the rights on the thing at the end of the look-up."""
+def _granted(thing: str, person: AbstractUser, rights: Collection[Right]) -> Q:
+    """Return the condition that the person has one of the rights on the thing, as it is now."""
+    return _among(_keys(thing, person, rights), "")
+
+
+def _among(keys: Iterable[Any], path: str) -> Q:
+    found = Q(pk__in=())
+    for some in keys:
+        found |= Q(**{f"{path or 'pk'}__in": some})
+    return found
+
+
+def _keys(thing: str, person: AbstractUser, rights: Collection[Right]) -> list[Any]:
+    """Return the keys of the things on which the person has one of the rights: a list, or two queries for many."""
     model = apps.get_model(thing)
     names = [_codename(right, model._meta.model_name) for right in rights]
     to_people, to_groups = _grants(model)
@@ -219,10 +260,7 @@ def _granted(thing: str, path: str, person: AbstractUser, rights: Collection[Rig
         for rows in (to_people.filter(user=person), to_groups.filter(group__user=person))
     ]
     few = [key["content_object"] for key in found[0].union(found[1])[: _FEW + 1]]
-    look_up = f"{path or 'pk'}__in"
-    if len(few) <= _FEW:
-        return Q(**{look_up: few})
-    return Q(**{look_up: found[0]}) | Q(**{look_up: found[1]})
+    return [few] if len(few) <= _FEW else found
 
 
 def _grants(thing: Any) -> tuple[QuerySet[Any], QuerySet[Any]]:  # noqa: ANN401 - a model or a row of it
@@ -248,6 +286,18 @@ def grant(whom: Whom, row: Model, rights: Collection[Right]) -> None:
         change = assign_perm if right in wanted else remove_perm
         name = _codename(right, row._meta.model_name)
         change(f"{row._meta.app_label}.{name}", whom, row)
+    whom.__dict__.pop(_KEPT, None)
+
+
+def held_by(whom: Whom, row: Model) -> tuple[Right, ...]:
+    """Return what was granted to the person or the group itself on the folder or policy, in the order of `Right`."""
+    return next((share.rights for share in shares(row) if share.whom == whom), ())
+
+
+def rights(person: AbstractUser, row: Model) -> tuple[Right, ...]:
+    """Return what the person was granted, directly or by a group, in the order of `Right`; of an owner nothing."""
+    held = _held(person, row)
+    return tuple(right for right in Right if right in held)
 
 
 def shares(row: Model) -> list[Share]:

@@ -10,7 +10,7 @@ from django.contrib.auth.decorators import login_required
 from django.urls import path
 from django.views.generic import RedirectView
 
-from scripts_admin.views import entering, logins, profile
+from scripts_admin.views import entering, logins, profile, sharing
 
 # allauth finds its pages by these names.
 urlpatterns = [
@@ -69,4 +69,5 @@ urlpatterns = [
         login_required(passkeys.remove_webauthn),
         name="mfa_remove_webauthn",
     ),
+    path("scripts/<str:owner>/sharing/", sharing.folder, name="folder-sharing"),
 ]

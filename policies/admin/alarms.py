@@ -55,12 +55,13 @@ class ReceiversAdmin(Owned):
         request: HttpRequest,
         **kwargs: Any,  # noqa: ANN401
     ) -> Any:  # noqa: ANN401
-        """Offer only the person and the policies that they may see; a superuser gets all of them."""
+        """Offer only the person and their policies; a superuser gets all of them."""
         who = person(request)
         if db_field.name == "user":
             kwargs["queryset"] = permissions.possible_owners(User.objects.all(), who)
         elif db_field.name == "policy":
-            kwargs["queryset"] = Policy.objects.visible_to(who).order_by("owner__username", "name")
+            own = permissions.owned(Policy.objects.all(), who)
+            kwargs["queryset"] = own.order_by("owner__username", "name")
         return super().formfield_for_foreignkey(db_field, request, **kwargs)
 
     @admin.display(description="whose")

@@ -11,6 +11,7 @@ from django.utils.functional import cached_property
 
 from policies.models import Policy, Run
 from policies.models.querysets import RunQuerySet
+from scripts_admin import permissions
 from scripts_admin.models import User
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ def searched(rows: RunQuerySet[Run], said: str, person: User) -> RunQuerySet[Run
     except ValueError:
         pass
     owner, slash, name = said.rpartition("/")
-    named = Policy.objects.visible_to(person).filter(name__iexact=name)
+    named = permissions.owned(Policy.objects.all(), person).filter(name__iexact=name)
     if slash:
         named = named.filter(owner__username=owner)
     wanted = Q(policy__in=list(named.values_list("pk", flat=True)[:_POLICIES_AT_MOST]))

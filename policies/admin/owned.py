@@ -1,4 +1,8 @@
-"""The common base of all pages of owned rows. Everyone but a superuser sees only their own rows."""
+"""The common base of all pages of owned rows. Everyone but a superuser sees only their own rows.
+
+What somebody shares with a person is on the pages of the product, where each right allows its own deeds: here
+everything that a person sees can be changed and deleted.
+"""
 
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
@@ -22,11 +26,11 @@ else:  # it takes no types at run time
 
 
 class Owned(_Admin):
-    """`visible_to` decides which rows a person sees and can choose."""
+    """`owned` decides which rows a person sees and can choose."""
 
     def get_queryset(self, request: HttpRequest) -> Any:  # noqa: ANN401 - the mixin serves several models
         rows: Any = super().get_queryset(request)
-        return rows.visible_to(person(request))
+        return permissions.owned(rows, person(request))
 
     def formfield_for_foreignkey(
         self,

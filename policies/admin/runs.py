@@ -14,6 +14,7 @@ from policies.admin.owned import Owned, actor, person, tell
 from policies.models import PhaseResult, Policy, Run, RunEvent, RunTarget
 from policies.models.querysets import RunQuerySet
 from policies.services import operations
+from scripts_admin import permissions
 
 if TYPE_CHECKING:
     _RunTargetInline = admin.TabularInline[RunTarget, Run]
@@ -117,7 +118,9 @@ class PolicyFilter(_PolicyFilter):
     parameter_name = "of_policy"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:  # noqa: ANN401, ARG002 - Django's signature
-        rows = Policy.objects.visible_to(person(request)).order_by("owner__username", "name")
+        rows = permissions.owned(Policy.objects.all(), person(request)).order_by(
+            "owner__username", "name"
+        )
         asked: str | None = self.value()
         if rows[: MOST_CHOICES + 1].count() > MOST_CHOICES:
             if asked is None:
@@ -134,7 +137,7 @@ class PolicyFilter(_PolicyFilter):
         asked = self.value()
         if asked is None:
             return queryset
-        seen = Policy.objects.visible_to(person(request))
+        seen = permissions.owned(Policy.objects.all(), person(request))
         is_known = asked.isdecimal() and seen.filter(pk=asked).exists()
         return queryset.filter(policy=asked) if is_known else queryset.none()
 

@@ -8,6 +8,7 @@ from policies.domain.enrolment import TAG_CHARACTERS, VALUE_CHARACTERS, What
 from policies.models import Account, EnrolRule, Policy
 from policies.selectors import coverage
 from policies.services.coverage import deciding
+from scripts_admin import permissions
 from scripts_admin.models import User
 
 _ANY = ("", "all")
@@ -64,7 +65,8 @@ class RuleForm(forms.Form):
     def clean_policy(self) -> Policy:
         """Return the policy of that label, or of that name if it is the person's own."""
         found = policy_of(self.cleaned_data["policy"], self._person)
-        if found is None:
+        # The rule looks at the account, which is the owner's.
+        if found is None or not permissions.may_change(self._person, found.account):
             raise forms.ValidationError(NO_POLICY.format(self.cleaned_data["policy"]))
         return found
 

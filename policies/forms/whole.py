@@ -28,13 +28,21 @@ class _Settings(PolicyForm):
         )
         widgets = {"schedules": forms.CheckboxSelectMultiple}
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - as Django's
-        """Offer the owner's accounts and schedules only."""
+    def __init__(self, *args: Any, is_own: bool, **kwargs: Any) -> None:  # noqa: ANN401 - as Django's
+        """Offer the owner's accounts and schedules only.
+
+        Whoever edits somebody else's policy keeps its account, which decides what AWS lets it do, and its name,
+        which decides what scripts it runs.
+        """
         super().__init__(*args, **kwargs)
+        if not is_own:
+            del self.fields["account"], self.fields["name"]
         owner = self.instance.owner_id
         accounts = Account.objects.filter(owner=owner).defer("secret_access_key").order_by("name")
         followed = Schedule.objects.filter(owner=owner).order_by("name")
         for name, rows in (("account", accounts), ("schedules", followed)):
+            if name not in self.fields:
+                continue
             offered = self.fields[name]
             assert isinstance(offered, forms.ModelChoiceField)  # noqa: S101 - as the model has it
             offered.queryset = rows
@@ -59,19 +67,27 @@ class WholePolicy:
     """What the page shows and takes. `opened`: the version that the form began with, empty for a new policy."""
 
     def __init__(
-        self, policy: Policy, sent: QueryDict | None = None, *, like: Policy | None = None
+        self,
+        policy: Policy,
+        sent: QueryDict | None = None,
+        *,
+        like: Policy | None = None,
+        is_own: bool = True,
     ) -> None:
-        """`sent` is what was typed; `like` is the policy that a new one begins as."""
-        self.policy, self.sent = policy, sent
+        """`sent` is what was typed; `like` is the policy that a new one begins as.
+
+        If it is not the person's own policy, nothing else of its owner's is shown or made.
+        """
+        self.policy, self.sent, self.is_own = policy, sent, is_own
         kept = policy if policy.pk else like
         self.stored = list(kept.targets.order_by("pk")) if kept else []
         self.opened = versions.of(policy) if policy.pk else ""
         if sent is not None:
             self.opened = sent.get("opened", "") if policy.pk else ""
         first = {"schedules": list(kept.schedules.all())} if kept and not policy.pk else None
-        self.settings = _Settings(sent, instance=policy, initial=first)
+        self.settings = _Settings(sent, instance=policy, initial=first, is_own=is_own)
         made = Schedule(owner=policy.owner)
-        self.is_made = sent is not None and bool(sent.get(f"{PREFIX}-name", "").strip())
+        self.is_made = is_own and sent is not None and bool(sent.get(f"{PREFIX}-name", "").strip())
         self.made = _Made(sent if self.is_made else None, instance=made, prefix=PREFIX)
         if sent is not None and not self.is_made:
             self.made.initial = {n: sent.get(f"{PREFIX}-{n}", "") for n in self.made.fields}
@@ -89,7 +105,7 @@ class WholePolicy:
     def _account(self, kept: Policy | None) -> Account:
         """Return the account that is chosen now, which may not be the stored one."""
         chosen = self.sent.get("account", "") if self.sent is not None else ""
-        if not chosen.isdecimal():
+        if not chosen.isdecimal() or not self.is_own:
             return kept.account if kept else self.policy.account
         rows = Account.objects.filter(owner=self.policy.owner_id, pk=int(chosen))
         return rows.select_related("owner").first() or self.policy.account

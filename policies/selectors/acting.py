@@ -20,11 +20,14 @@ class Actions(NamedTuple):
     paused_by: str
     may_change: bool
     may_run: bool
+    is_own: bool  # it may be deleted, copied and shared
+    rights: tuple[str, ...]  # what the owner lets the person do, who has it from nowhere else
 
 
 def of(policy: Policy, person: User) -> Actions:
     """Return what the person can do with the policy."""
     until = policy.paused_until
+    is_own = permissions.may_share(person, policy)
     is_paused = until is not None and until > clock.now()
     return Actions(
         owner=policy.owner.username,
@@ -35,4 +38,6 @@ def of(policy: Policy, person: User) -> Actions:
         paused_by=policy.paused_by,
         may_change=permissions.may_change(person, policy),
         may_run=permissions.may_run(person, policy),
+        is_own=is_own,
+        rights=() if is_own else permissions.rights(person, policy),
     )

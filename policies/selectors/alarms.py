@@ -67,12 +67,20 @@ def receivers_of(person: User) -> list[AlarmReceivers]:
     return list(rows[:MOST_RECEIVERS])
 
 
-def mutes(person: User) -> list[AlarmMute]:
+class Muted(NamedTuple):
+    """A mute, and whether the person may end it."""
+
+    mute: AlarmMute
+    may_change: bool
+
+
+def mutes(person: User) -> list[Muted]:
     """Return the mutes that hold now, the one that ends first first."""
     now = clock.now()
     rows = AlarmMute.objects.filter(until__gt=now, until__lte=now + quiet.LONGEST_MUTE + clock.SKEW)
     rows = permissions.visible(rows, person).select_related("policy__owner")
-    return list(rows.order_by("until")[:MOST_RECEIVERS])
+    found = rows.order_by("until")[:MOST_RECEIVERS]
+    return [Muted(each, permissions.may_change(person, each)) for each in found]
 
 
 def page(person: User, asked: Asked, size: int, *, after: str = "", before: str = "") -> Page:

@@ -50,7 +50,12 @@ def of_visible(person: User, *, weeks: int = WEEKS) -> Days:
     counts = permissions.visible(
         DailyCount.objects.filter(day__gt=max(first, last or first)), person
     )
-    young = counts.order_by("day").values_list("day", "state").annotate(Sum("runs"))
+    # The sums are of owners: what others share is counted policy by policy.
+    shared = permissions.only_shared(
+        DailyCount.objects.filter(day__gt=first, day__lte=max(first, last or first)), person
+    )
+    both = (rows.order_by("day").values_list("day", "state") for rows in (counts, shared))
+    young = [row for rows in both for row in rows.annotate(Sum("runs"))]
     return _days([*sums.order_by("day").values_list("day", "state", "runs"), *young])
 
 

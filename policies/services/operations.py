@@ -93,7 +93,7 @@ def cancel(found: Iterable[Run], *, by: Actor) -> list[Result]:
             return Result(run, refusal=f"Run {run.pk} was already cancelled by {run.cancelled_by}.")
         return Result(run, _cancelled(run.state), run=run)
 
-    return _each(found, stop, permissions.may_change, by)
+    return _each(found, stop, permissions.may_run, by)
 
 
 def _cancelled(state: str) -> str:
@@ -116,7 +116,7 @@ def confirm_thaw(policies: Iterable[Policy], *, by: Actor) -> list[Result]:
         confirming.confirm(policy, by=by.name)
         return Result(policy, "confirmed that it is thawed")
 
-    return _each(policies, confirm, permissions.may_change, by)
+    return _each(policies, confirm, permissions.may_run, by)
 
 
 def thaw_now(policies: Iterable[Policy], *, by: Actor) -> list[Result]:
@@ -187,7 +187,7 @@ def delete(policies: Iterable[Policy], *, by: Actor) -> list[Result]:
         entered.delete(policy)
         return Result(policy, "deleted; its runs, snapshots and scripts stay")
 
-    return _each(policies, remove, permissions.may_change, by)
+    return _each(policies, remove, permissions.may_delete, by)
 
 
 def _switch(policies: Iterable[Policy], by: Actor, *, on: bool) -> list[Result]:

@@ -11,12 +11,13 @@ from policies.services import operations
 from policies.services.entry import linting, policies
 from policies.services.operations import Actor, Result
 from policies.views import drafts, visitor
-from policies.views.entering import changeable
+from policies.views.entering import allowed, changeable
+from scripts_admin import permissions
 
 
 @login_required
 def back_up(request: HttpRequest, owner: str, name: str) -> HttpResponse:
-    policy = changeable(request, owner, name)
+    policy = allowed(request, owner, name, permissions.may_run)
     if request.method != "POST":
         return redirect("policy", owner, name)
     return _to_run(request, policy, operations.back_up([policy], by=_actor(request)))
@@ -55,7 +56,7 @@ def resume(request: HttpRequest, owner: str, name: str) -> HttpResponse:
 @login_required
 def test(request: HttpRequest, owner: str, name: str) -> HttpResponse:
     """Run the scripts without snapshots."""
-    policy = changeable(request, owner, name)
+    policy = allowed(request, owner, name, permissions.may_run)
     is_sent = request.method == "POST"
     form = TestForm(request.POST if is_sent else None)
     if is_sent and form.is_valid():
@@ -69,7 +70,7 @@ def test(request: HttpRequest, owner: str, name: str) -> HttpResponse:
 @login_required
 def delete(request: HttpRequest, owner: str, name: str) -> HttpResponse:
     """Say what stays behind, and delete once the name was typed."""
-    policy = changeable(request, owner, name)
+    policy = allowed(request, owner, name, permissions.may_delete)
     is_sent = request.method == "POST"
     form = NameForm(policy.name, request.POST if is_sent else None)
     if is_sent and form.is_valid():

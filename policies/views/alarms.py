@@ -3,6 +3,7 @@
 A page that a person may not see is answered as if it did not exist.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 from django.contrib import messages
@@ -69,7 +70,8 @@ class Receivers(View):
 def _found(request: HttpRequest, owner: str, name: str) -> AlarmReceivers:
     person = visitor.person(request)
     if name:
-        policy = _policy(person, owner, name)
+        # They are addresses of the owner, with secrets in them.
+        policy = _policy(person, owner, name, permissions.may_delete)
         return receivers.of(policy=policy)
     whose = permissions.possible_owners(User.objects.all(), person)
     user = whose.filter(username=owner).first()
@@ -78,10 +80,10 @@ def _found(request: HttpRequest, owner: str, name: str) -> AlarmReceivers:
     return receivers.of(user=user)
 
 
-def _policy(person: User, owner: str, name: str) -> Policy:
+def _policy(person: User, owner: str, name: str, may: Callable[..., bool]) -> Policy:
     rows = Policy.objects.visible_to(person).select_related("owner")
     found = rows.filter(owner__username=owner, name=name).first()
-    if found is None:
+    if found is None or not may(person, found):
         raise Http404
     return found
 
@@ -132,7 +134,7 @@ def _delete(request: HttpRequest, found: AlarmReceivers) -> HttpResponse:
 def mute(request: HttpRequest, owner: str, name: str) -> HttpResponse:
     """Mute a policy for a time, or end its mute."""
     person = visitor.person(request)
-    policy = _policy(person, owner, name)
+    policy = _policy(person, owner, name, permissions.may_change)
     if request.method == "POST" and request.POST.get("do") == "end":
         if muting.unmute(policy):
             messages.success(request, f"{policy.label} is no longer muted.")

@@ -19,6 +19,7 @@ from policies.selectors import coverage
 from policies.services.coverage import deciding
 from policies.services.entry import rules
 from policies.views import visitor
+from scripts_admin import permissions
 from scripts_admin.models import User
 
 ON_A_PAGE = 50
@@ -158,11 +159,8 @@ def remove_rule(request: HttpRequest, rule_id: int) -> HttpResponse:
 
 
 def _named(person: User) -> list[str]:
-    rows = (
-        Policy.objects.visible_to(person)
-        .select_related("owner")
-        .order_by("owner__username", "name")
-    )
+    rows = permissions.changeable(Policy.objects.select_related("owner"), person)
+    rows = rows.order_by("owner__username", "name")
     return [row.label for row in rows.only("name", "owner__username")[:NAMED]]
 
 

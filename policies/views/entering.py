@@ -1,5 +1,6 @@
 """The pages on which a policy is made and changed: one form for everything."""
 
+from collections.abc import Callable
 from typing import TypeVar
 
 from django.contrib import messages
@@ -44,11 +45,17 @@ def edit(request: HttpRequest, owner: str, name: str) -> HttpResponse:
     """404 both for a policy that the person may not change and for one that does not exist."""
     policy = changeable(request, owner, name)
     sent = request.POST if request.method == "POST" else drafts.typed(request)
-    return _page(request, WholePolicy(policy, sent))
+    is_own = permissions.may_share(visitor.person(request), policy)
+    return _page(request, WholePolicy(policy, sent, is_own=is_own))
 
 
 def changeable(request: HttpRequest, owner: str, name: str) -> Policy:
     """Return the policy if the person may change it; 404 if not."""
+    return allowed(request, owner, name, permissions.may_change)
+
+
+def allowed(request: HttpRequest, owner: str, name: str, may: Callable[..., bool]) -> Policy:
+    """Return the policy if the person may do this with it; 404 if not."""
     person = visitor.person(request)
     rows = Policy.objects.select_related("owner", "account", "account__owner", "folder", "last_run")
     found = (
@@ -57,16 +64,18 @@ def changeable(request: HttpRequest, owner: str, name: str) -> Policy:
         .filter(owner__username=owner, name=name)
         .first()
     )
-    if found is None or not permissions.may_change(person, found):
+    if found is None or not may(person, found):
         raise Http404
     return found
 
 
 def _like(request: HttpRequest, person: User) -> Policy | None:
-    """Return the policy that the new one begins as; 404 if the person may not see it."""
+    """Return the policy that the new one begins as; 404 if it is not the person's, as the new one is its owner's."""
     label = request.GET.get("like", "")
     owner, _, name = label.partition("/")
-    return changeable(request, owner, name) if label and person.is_active else None
+    if not label or not person.is_active:
+        return None
+    return allowed(request, owner, name, permissions.may_delete)
 
 
 def _copy(like: Policy, policy: Policy) -> None:
@@ -120,7 +129,7 @@ def _context(
     request: HttpRequest, whole: WholePolicy, *, is_checked: bool = False, is_early: bool = False
 ) -> dict[str, object]:
     policy = whole.policy
-    typed = str(whole.settings["name"].value() or "")
+    typed = str(whole.settings["name"].value() or "") if whole.is_own else policy.name
     is_name = names.is_policy_name(typed)
     return {
         "whole": whole,
@@ -134,6 +143,7 @@ def _context(
 
 
 def _targets(whole: WholePolicy, *, look: bool) -> dict[str, object]:
-    shelf = picking.look(whole.account, whole.choosing.regions) if look else None
+    is_shown = look and whole.is_own  # what else is in the account is the owner's
+    shelf = picking.look(whole.account, whole.choosing.regions) if is_shown else None
     rows, hidden = whole.choosing.rows(shelf)
     return {"rows": rows, "hidden": hidden, "shelf": shelf}

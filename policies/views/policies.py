@@ -57,6 +57,7 @@ def detail(request: HttpRequest, owner: str, name: str) -> HttpResponse:
     shown, now = policies.detail(found), clock.now()
     ahead = outlook.of_policy(found)
     trend = windows.trend(found)
+    actions = acting.of(found, person)
     context = {
         "id": found.pk,
         "row": found,
@@ -77,8 +78,10 @@ def detail(request: HttpRequest, owner: str, name: str) -> HttpResponse:
         "settings": [row for row in policies.settings(found) if row.key not in _TOLD_ABOVE],
         "zone": ahead.zones[0] if len(ahead.zones) == 1 else "",
         "runs": runs.recent(user=person, policy=found, limit=NEWEST_RUNS),
-        "actions": acting.of(found, person),
-        "may_change": person.is_staff and person.has_perm("policies.change_policy"),
+        "actions": actions,
+        "is_in_admin": actions.is_own
+        and person.is_staff
+        and person.has_perm("policies.change_policy"),
     }
     return render(request, "policies/policy.html", context)
 

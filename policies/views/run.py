@@ -150,10 +150,5 @@ def _possible(run: Run, person: User) -> list[Deed]:
 
 
 def _may(chosen: Deed, run: Run, person: User) -> bool:
-    if chosen.on_run:
-        return permissions.may_change(person, run)
-    if run.policy is None:
-        return False
-    if chosen.word == "again":
-        return permissions.may_run(person, run.policy)
-    return permissions.may_change(person, run.policy)
+    row = run if chosen.on_run else run.policy
+    return row is not None and permissions.may_run(person, row)

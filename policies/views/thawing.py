@@ -14,6 +14,7 @@ from policies.models import Policy
 from policies.services import operations
 from policies.services.operations import Actor, Result
 from policies.views import visitor
+from scripts_admin import permissions
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -40,7 +41,7 @@ def _done(request: HttpRequest, owner: str, name: str, act: _Act) -> HttpRespons
     rows = Policy.objects.select_related("owner", "folder", "account").visible_to(person)
     rows = rows.defer("account__secret_access_key")
     policy = rows.filter(owner__username=owner, name=name).first()
-    if policy is None:
+    if policy is None or not permissions.may_run(person, policy):
         raise Http404
     if request.method == "POST":
         (result,) = act([policy], by=operations.person(person))

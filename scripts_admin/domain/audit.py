@@ -26,6 +26,8 @@ class Action(StrEnum):
     ENROLLED = "enrolled"
     LEFT = "left"
     LEFT_OUT = "left out"
+    SHARED = "shared"
+    UNSHARED = "unshared"
     INVITED = "invited"
     LOGGED_IN = "logged in"
     LOGGED_OUT = "logged out"

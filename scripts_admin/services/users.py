@@ -16,7 +16,7 @@ from scripts_admin.domain import audit as words
 from scripts_admin.domain.audit import SECRET, Action, Change, Kind
 from scripts_admin.folders import storage
 from scripts_admin.models import Folder, User
-from scripts_admin.services import audit, folders
+from scripts_admin.services import audit, folders, sharing
 
 _EMAIL_CHARACTERS = 254  # RFC 3696
 # What the audit shows of a user: the words, and the columns.
@@ -63,11 +63,16 @@ def check(user: User) -> None:
 
 @transaction.atomic
 def enter(user: User) -> Folder:
-    """Save the user and the row of their folder; return the folder. On ValidationError nothing is saved."""
+    """Save the user and the row of their folder; return the folder. On ValidationError nothing is saved.
+
+    What others share with a user ends when the user becomes inactive: it does not come back by itself.
+    """
     check(user)
     before = User.objects.filter(pk=user.pk).first() if user.pk else None
     user.save()
     _enter(user, before)
+    if not user.is_active:
+        sharing.end_all(user)
     return folders.of(user)
 
 
@@ -134,7 +139,8 @@ def save_group(group: Group) -> None:
 
 @transaction.atomic
 def delete_group(group: Group) -> None:
-    """Delete a group; its users lose the permissions that they had through it."""
+    """Delete a group; its users lose the permissions that they had through it, and what was shared with it."""
+    sharing.end_all(group)
     changes = words.difference(_rights(group), {})
     audit.record(Action.DELETED, audit.subject(Kind.GROUP, group, group.name), changes)
     Group.objects.filter(pk=group.pk).delete()
@@ -200,6 +206,7 @@ def delete(user: User) -> None:
 
 def _delete(user: User) -> None:
     key = user.pk
+    sharing.end_all(user)
     audit.record(Action.DELETED, audit.of_user(user))  # before: then its references become NULL
     try:
         for folder in Folder.objects.filter(owner=user):

@@ -138,8 +138,8 @@ def test_a_right_of_a_group_counts_for_its_members(policy: Policy) -> None:
     assert permissions.may_run(fresh, policy)
     assert list(Folder.objects.visible_to(fresh)) == [policy.folder]
     assert list(Policy.objects.visible_to(fresh)) == [policy]
-    fresh.groups.clear()
-    assert not Policy.objects.visible_to(fresh).exists()
+    bob.groups.clear()
+    assert not Policy.objects.visible_to(User.objects.get(pk=bob.pk)).exists()
 
 
 def test_what_belongs_to_a_shared_policy_goes_with_it_and_what_is_the_owners_does_not(
@@ -170,7 +170,10 @@ def test_many_shared_policies_are_found_as_few_are(
 
     monkeypatch.setattr(permissions, "_FEW", 1)
 
-    assert list(Policy.objects.visible_to(charlie).order_by("pk")) == few == [policy, other]
+    fresh = User.objects.get(pk=charlie.pk)
+    assert list(Policy.objects.visible_to(fresh).order_by("pk")) == few == [policy, other]
+    assert not permissions.only_shared(Policy.objects.all(), policy.owner).exists()
+    assert permissions.only_shared(Policy.objects.all(), fresh).count() == 2
 
 
 def test_rights_are_replaced_listed_and_taken_away(policy: Policy) -> None:

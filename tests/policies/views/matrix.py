@@ -24,7 +24,9 @@ from policies.domain.runs.sequence import State
 from policies.domain.runs.trigger import Trigger
 from policies.models import Account, Alarm, AlarmReceivers, Policy, Run, Server
 from policies.services.entry import pausing, policies
+from scripts_admin import permissions
 from scripts_admin.models import Folder, FormerFolder, User
+from scripts_admin.permissions import Right
 from scripts_admin.services import users
 from tests.policies.views import admin_forms, browser_form, inventory_rows, page_forms
 from tests.policies.views import logins as logins_before
@@ -41,7 +43,7 @@ _SENT = ("test_accounts", "test_alarms")  # they ask AWS and send messages, and 
 class World:
     """`clients`: one for each of WHO. `rows`: what the addresses of each model name."""
 
-    clients: Mapping[str, Client]
+    clients: dict[str, Client]
     rows: Mapping[str, models.Model]
     people: Mapping[str, User]
     forms: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
@@ -132,6 +134,24 @@ def _rows(alice: User, unused: User) -> dict[str, models.Model]:
     }
 
 
+def shared() -> World:
+    """Make the rows, and share Alice's policies and her folder: `clients` has one for each right."""
+    world = made()
+    policies = Policy.objects.filter(owner=world.people["alice"])
+    things: list[models.Model] = [*policies, world.rows["folder"]]
+    for right in Right:
+        person = User(username=right.replace(" ", "-"))
+        users.save(person)
+        for thing in things:
+            permissions.grant(person, thing, [right])
+        client = Client(raise_request_exception=False)
+        client.force_login(person)
+        logins_before.confirm(client)
+        client.get("/")
+        world.clients[right] = client
+    return world
+
+
 def routes() -> list[str]:
     """Return every address that the server knows, as its pattern."""
     return sorted(_APPS.sub(_in_order, route) for route in _walk(get_resolver(), ""))
@@ -214,9 +234,12 @@ def _of_page(world: World, route: str) -> dict[str, Any]:
 
 
 _RECEIVERS = {"do": "save", "new_urls": "json://example.com", "quiet_timezone": "UTC"}
+_SHARE = {"do": "save", "kind": "person", "name": "anna", "rights": ["edit"]}
 _OF_PAGES: dict[str, dict[str, Any]] = {
     "alarms/mute/<str:owner>/<str:name>/": {"do": "mute", "hours": "4", "reason": "maintenance"},
     "alarms/receivers/<str:owner>/": _RECEIVERS,
+    "policies/<str:owner>/<str:name>/sharing/": _SHARE,
+    "scripts/<str:owner>/sharing/": _SHARE,
     "alarms/receivers/<str:owner>/<str:name>/": _RECEIVERS,
     "login/": {"username": "carol", "password": ""},
     "coverage/rules/": {"policy": "alice/policy1", "what": "volumes", "tag": "a", "value": "b"},

@@ -17,7 +17,7 @@ from tests.policies.views import page
 
 pytestmark = pytest.mark.django_db
 HOUR = timedelta(hours=1)
-QUERIES = 23
+QUERIES = 24
 
 
 @pytest.fixture(autouse=True)

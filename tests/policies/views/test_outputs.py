@@ -24,7 +24,7 @@ pytestmark = pytest.mark.django_db
 
 SVG = '"><svg onload=alert(1)>'
 SECRET = b"wJalrXUtnFEMI-K7MDENG"
-QUERIES = 5  # session, person, run, result, pieces
+QUERIES = 6  # session, person, what is shared, run, result, pieces
 
 
 @pytest.fixture

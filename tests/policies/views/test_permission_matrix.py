@@ -7,6 +7,7 @@ import pytest
 
 from policies.adapters import session
 from policies.adapters.memory import MemoryCloud
+from scripts_admin.permissions import Right
 from tests.policies.views import matrix
 
 pytestmark = [pytest.mark.django_db, pytest.mark.lasts(20)]
@@ -158,6 +159,7 @@ policies/<str:owner>/<str:name>/delete/                   L     W     N     N   
 policies/<str:owner>/<str:name>/edit/                     L     W     N     N     N     W     W
 policies/<str:owner>/<str:name>/pause/                    L     W     N     N     N     W     W
 policies/<str:owner>/<str:name>/resume/                   L     W     N     N     N     W     W
+policies/<str:owner>/<str:name>/sharing/                  L     W     N     N     N     W     W
 policies/<str:owner>/<str:name>/switch/                   L     W     N     N     N     W     W
 policies/<str:owner>/<str:name>/test/                     L     W     N     N     N     W     W
 policies/new/                                             L     W     R     R     R     W     W
@@ -167,6 +169,7 @@ runs/csv/                                                 L     R     R     R   
 runs/<uuid:run_id>/<slug:word>/                           L     W     N     N     N     W     W
 runs/<uuid:run_id>/compare/                               L     R     N     N     N     R     R
 runs/<uuid:run_id>/output/<str:phase>/<int:attempt>/<str:stream> L     R     N     N     N     R     R
+scripts/<str:owner>/sharing/                              L     W     N     N     N     W     W
 schedules/                                                L     R     R     R     R     R     R
 schedules/<str:owner>/<str:name>/                         L     R     N     N     N     R     R
 schedules/<str:owner>/<str:name>/delete/                  L     W     N     N     N     W     W
@@ -175,9 +178,32 @@ schedules/new/                                            L     W     W     W   
 snapshots/                                                L     R     R     R     R     R     R
 theme/                                                    R     R     R     R     R     R     R
 """
+# Alice shares her policies and her folder with four people; each has one right on them. What names something of
+# hers and has no row here does not exist for any of them.
+SHARED = """
+                                                         view  edit  run  approve
+alarms/mute/<str:owner>/<str:name>/                       N     W     N     N
+policies/<str:owner>/<str:name>/                          R     R     R     R
+policies/<str:owner>/<str:name>/back-up/                  N     N     W     N
+policies/<str:owner>/<str:name>/edit/                     N     W     N     N
+policies/<str:owner>/<str:name>/pause/                    N     W     N     N
+policies/<str:owner>/<str:name>/resume/                   N     W     N     N
+policies/<str:owner>/<str:name>/switch/                   N     W     N     N
+policies/<str:owner>/<str:name>/test/                     N     N     W     N
+policies/<str:owner>/<str:name>/thaw/                     N     N     W     N
+policies/<str:owner>/<str:name>/thawed/                   N     N     W     N
+runs/<uuid:run_id>/                                       R     R     R     R
+runs/<uuid:run_id>/<slug:word>/                           N     N     W     N
+runs/<uuid:run_id>/compare/                               R     R     R     R
+runs/<uuid:run_id>/output/<str:phase>/<int:attempt>/<str:stream> R R   R     R
+"""
+NO_DEED = ("N", "N", "N", "N")
 EXPECTED = {
     "" if row.split()[0] == "/" else " ".join(row.split()[:-7]): tuple(row.split()[-7:])
     for row in TABLE.strip().splitlines()[1:]
+}
+EXPECTED_SHARED = {
+    " ".join(row.split()[:-4]): tuple(row.split()[-4:]) for row in SHARED.strip().splitlines()[1:]
 }
 GROUPS = sorted({matrix.group(route) for route in EXPECTED})
 
@@ -203,3 +229,21 @@ def test_everybody_may_what_the_table_says(group: str) -> None:
     }
 
     assert found == rows
+
+
+def test_each_right_opens_what_the_table_says_and_nothing_else_of_the_owners() -> None:
+    world = matrix.shared()
+    # The admin shows shared rows to nobody; the pages of a profile are everybody's own.
+    named = [
+        route
+        for route in matrix.routes()
+        if "<" in route
+        and not route.startswith(("admin/", "people/", "profile/", "first/", "invited/"))
+    ]
+
+    found = {
+        route: tuple(matrix.observed(world, route, right) for right in Right) for route in named
+    }
+
+    assert found == {route: EXPECTED_SHARED.get(route, NO_DEED) for route in named}
+    assert not EXPECTED_SHARED.keys() - set(named)

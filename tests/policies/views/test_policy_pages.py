@@ -23,11 +23,11 @@ from tests.policies.views import admin_forms, page
 pytestmark = pytest.mark.django_db
 NOON = datetime(2026, 11, 26, 12, tzinfo=UTC)  # a Thursday
 PATHS = ["/policies/", "/policies/alice/policy1/", "/schedules/"]
-QUERIES_OF_A_LIST = 8  # session, person, policies, and five counts
-QUERIES_OF_A_POLICY = (
-    10  # session, person, policy, targets, schedules, mute, gone, days, windows, runs
+QUERIES_OF_A_LIST = 9  # session, person, what is shared, policies, and five counts
+QUERIES_OF_A_POLICY = 11  # session, person, what is shared, policy, targets, schedules, mute, gone, days, windows, runs
+QUERIES_OF_SCHEDULES = (
+    7  # session, person, what is shared, keys, schedules, how many policies, policies
 )
-QUERIES_OF_SCHEDULES = 6  # session, person, keys, schedules, how many policies, policies
 
 
 @pytest.fixture(autouse=True)

@@ -20,7 +20,9 @@ from tests.policies.views import page
 pytestmark = pytest.mark.django_db
 
 SVG = '"><svg onload=alert(1)>'
-QUERIES = 8  # session, person, run, targets, snapshots, phases, events, ends of outputs
+QUERIES = (
+    9  # session, person, what is shared, run, targets, snapshots, phases, events, ends of outputs
+)
 
 
 @pytest.fixture

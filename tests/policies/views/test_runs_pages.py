@@ -18,8 +18,8 @@ from tests.policies.views import page
 pytestmark = pytest.mark.django_db
 
 NIGHT = datetime(2026, 3, 1, 2, 30, 15, 123456, tzinfo=UTC)
-QUERIES_OF_A_LIST = 4  # session, person, runs, frozen policies
-QUERIES_OF_A_RUN = 8  # session, person, run, targets, snapshots, phases, events, ends of outputs
+QUERIES_OF_A_LIST = 5  # session, person, what is shared, runs, frozen policies
+QUERIES_OF_A_RUN = 9  # as the page of a run
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from tests.policies.views import page
 pytestmark = pytest.mark.django_db
 
 SVG = '"><svg onload=alert(1)>'
-QUERIES = 4  # session, person, keys, snapshots
+QUERIES = 5  # session, person, what is shared, keys, snapshots
 
 
 def made(policy: Policy, number: int, days: float = 0, state: str = "completed") -> RunSnapshot:

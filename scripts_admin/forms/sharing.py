@@ -1,0 +1,56 @@
+"""With whom a folder or a policy is shared: one person or group, and the rights."""
+
+from django import forms
+from django.core.exceptions import ValidationError
+
+from scripts_admin.permissions import Right, Whom
+from scripts_admin.services import sharing
+
+PERSON, GROUP = "person", "group"
+# `view` is a part of every right, so nobody ticks it.
+TICKED = tuple(right for right in Right if right != Right.VIEW)
+
+
+class ShareForm(forms.Form):
+    """Whom to share with; nothing ticked means: only to view."""
+
+    kind = forms.ChoiceField(
+        label="With", choices=[(PERSON, "a person"), (GROUP, "a group")], initial=PERSON
+    )
+    name = forms.CharField(
+        label="Name",
+        max_length=150,
+        help_text="The user name of the person, or the name of the group, exactly as it is written.",
+    )
+    rights = forms.MultipleChoiceField(
+        label="May", required=False, choices=[(right.value, right.value) for right in TICKED]
+    )
+
+    def __init__(self, *args: object, **kwargs: object) -> None:
+        """Tie each field to its help and its mistakes."""
+        super().__init__(*args, **kwargs)  # type: ignore[arg-type] # whatever Django's form takes
+        for name, kind in (("kind", "form-select"), ("name", "form-control")):
+            own = self[name]
+            told = f"{own.auto_id}_help {own.auto_id}_errors"
+            self.fields[name].widget.attrs |= {"class": kind, "aria-describedby": told}
+
+    def clean(self) -> dict[str, object]:
+        """Look for the person or the group."""
+        said = self.cleaned_data
+        if "kind" in said and "name" in said:
+            find = sharing.group if said["kind"] == GROUP else sharing.person
+            try:
+                said["whom"] = find(said["name"])
+            except sharing.SharingError as error:
+                self.add_error("name", ValidationError(str(error)))
+        return said
+
+    @property
+    def whom(self) -> Whom:
+        found: Whom = self.cleaned_data["whom"]
+        return found
+
+    @property
+    def given(self) -> tuple[Right, ...]:
+        """Return what was ticked, with the right to view."""
+        return (Right.VIEW, *(Right(each) for each in self.cleaned_data["rights"]))
