@@ -70,6 +70,14 @@ def run() -> Path:
     return _private("run")
 
 
+def ssh() -> Path:
+    """Return `N2W_HOME/ssh`, the keys and known hosts of scripts, a folder for each owner.
+
+    Mode 711: the scripts' account goes to a folder of its own, and cannot list this one.
+    """
+    return _private("ssh", 0o711)
+
+
 def logs() -> Path:
     """Return `N2W_HOME/logs`, mode 700."""
     return _private("logs")
@@ -131,7 +139,7 @@ def _looks() -> Iterator[Callable[[], None]]:
     place: Path = settings.N2W_HOME
     yield partial(trust.judge_way, place)
     yield partial(_look_at_folder, place, follow=True)
-    for name in ("spool", "run", "secrets"):
+    for name in ("spool", "run", "secrets", "ssh", "ssh/bin"):
         yield partial(_look_at_folder, place / name)
     for path in (place / "logs", Path(settings.N2W_SCRIPTS_ROOT)):
         yield partial(_look_at_folder, path, follow=True)

@@ -30,9 +30,8 @@ from apprise import Apprise, AppriseAsset, NotifyFormat, NotifyType
 from apprise.manager_plugins import NotificationManager
 from apprise.plugins import url_to_dict
 
-from n2wbackup.lib import redaction
-from policies.adapters import own_addresses
-from policies.domain.alarms import addresses, reach
+from n2wbackup.lib import own_addresses, reach, redaction
+from policies.domain.alarms import addresses
 
 CONNECT_SECONDS = 5.0
 ANSWER_SECONDS = 10.0

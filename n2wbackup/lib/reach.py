@@ -1,7 +1,7 @@
-"""The addresses that messages may go to. Pure.
+"""The addresses that the server connects to because a tenant named them. Pure.
 
-A tenant names the receiver, and the server connects. So no message reaches the server itself, whatever
-the address is written as, or the service from which a machine in a cloud gets its credentials.
+So nobody reaches the server itself through the server, whatever the address is written as, or the service from
+which a machine in a cloud gets its credentials.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -47,7 +47,7 @@ def may_reach(
     allowed: Iterable[Network] = (),
     is_own: Callable[[Address], bool] = lambda _: False,
 ) -> bool:
-    """Tell whether messages may go to the IP address.
+    """Tell whether the server may connect to the IP address for a tenant.
 
     Not to this machine (`is_own` tells which addresses it has), a link-local address, or a metadata service,
     and not to one of these inside an IPv6 address. `allowed` networks are exceptions, but not for metadata.

@@ -6,7 +6,7 @@ from ipaddress import ip_address
 
 import pytest
 
-from policies.adapters import own_addresses
+from n2wbackup.lib import own_addresses
 
 
 def of_all_interfaces() -> list[str]:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from policies.domain.alarms import reach
+from n2wbackup.lib import reach
 
 ANY = "0.0.0.0"  # noqa: S104 - nothing is bound
 METADATA = IPv4Address("169.254.169.254")
