@@ -133,6 +133,13 @@ class Instances(Protocol):
     def user_data_hash(self, region: str, instance_id: str) -> str:
         """Return the SHA-256 of the instance's user data in hexadecimal; empty if it has none."""
 
+    def console_output(self, region: str, instance_id: str, *, latest: bool) -> str:
+        """Return what the instance's console showed, 64 KiB at most; empty if AWS has nothing of it.
+
+        Not `latest`: what AWS kept after the last start or stop, for about an hour. `latest`: what it shows now,
+        which only newer instance types (Nitro) can; RejectedError for the others.
+        """
+
 
 class Permissions(Protocol):
     """Checks of one account's permissions; nothing is created or changed."""

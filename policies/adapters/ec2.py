@@ -176,6 +176,14 @@ class Ec2Cloud:
             data = base64.b64decode(answer.get("UserData", {}).get("Value", ""))
         return hashlib.sha256(data).hexdigest() if data else ""
 
+    def console_output(self, region: str, instance_id: str, *, latest: bool) -> str:
+        """Return what the console showed; bytes that are no UTF-8 are replaced."""
+        call = Call("GetConsoleOutput", instance_id, region)
+        with _told(call):
+            client = self._clients.reading(call)
+            answer = client.get_console_output(InstanceId=instance_id, Latest=latest)
+        return answer.get("Output", "")
+
     def caller(self, region: str) -> Caller:
         """Return the caller as AWS sees it; every valid identity may ask for it."""
         call = Call("GetCallerIdentity", "", region)

@@ -14,7 +14,7 @@ from typing import Literal
 
 from policies.adapters import limits, translate
 from policies.adapters.translate import Call
-from policies.domain.errors import AwsError, UnreachableError
+from policies.domain.errors import AwsError, RejectedError, UnreachableError
 from policies.ports import Caller, FireRequest, Instance, Snapshot, Volume
 
 Method = Literal[
@@ -31,6 +31,7 @@ Method = Literal[
     "all_instances",
     "all_volumes",
     "user_data_hash",
+    "console_output",
     "caller",
     "may_list",
     "may_tag",
@@ -63,6 +64,9 @@ class MemoryCloud:
         self.calls: list[PortCall] = []
         self.denied: set[str] = set()  # permissions that the account lacks, without their service
         self.user_data: dict[str, bytes] = {}  # by instance
+        self.consoles: dict[
+            str, tuple[str, str | None]
+        ] = {}  # at the start, and now (None: no Nitro)
         self._lock = threading.RLock()
         self._numbers = itertools.count(1)
         self._instances: dict[str, Instance] = {}
@@ -257,6 +261,19 @@ class MemoryCloud:
             raise _absent("InvalidInstanceID", "instance ID", call)
         data = self.user_data.get(instance_id, b"")
         return hashlib.sha256(data).hexdigest() if data else ""
+
+    def console_output(self, region: str, instance_id: str, *, latest: bool) -> str:
+        """Return what is in `consoles`."""
+        self._begin(PortCall("console_output", region, ids=(instance_id,)))
+        call = Call("GetConsoleOutput", instance_id, region)
+        self._permit(call, call.action)
+        instance = self._instances.get(instance_id)
+        if instance is None or instance.region != region:
+            raise _absent("InvalidInstanceID", "instance ID", call)
+        early, now = self.consoles.get(instance_id, ("", ""))
+        if latest and now is None:
+            raise RejectedError(f"{call} failed: this instance type does not support it.")
+        return (now or "") if latest else early
 
     def caller(self, region: str) -> Caller:
         """Return a user of the only AWS account."""

@@ -33,6 +33,7 @@ class Ground(Protocol):
 
     def add_instance(self, volumes: int) -> tuple[str, ...]: ...
     def add_instance_with_user_data(self, data: str) -> str: ...
+    def set_console(self, instance_id: str, early: str, now: str | None) -> None: ...
     def add_terminated(self) -> str: ...
     def add_volume(self) -> str: ...
     def settle(self, state: Literal["completed", "error"]) -> None: ...
@@ -54,6 +55,9 @@ class MemoryGround:
         instance_id = self.memory.add_instance(REGION).instance_id
         self.memory.user_data[instance_id] = data.encode()
         return instance_id
+
+    def set_console(self, instance_id: str, early: str, now: str | None) -> None:
+        self.memory.consoles[instance_id] = (early, now)
 
     def add_terminated(self) -> str:
         instance_id = self.memory.add_instance(REGION).instance_id
@@ -93,6 +97,9 @@ class SimulatedGround:
 
     def add_instance_with_user_data(self, data: str) -> str:
         return self.aws.add_instance(REGION, user_data=data).instance_id
+
+    def set_console(self, instance_id: str, early: str, now: str | None) -> None:
+        self.aws.set_console(instance_id, early, now)
 
     def add_terminated(self) -> str:
         return self.aws.add_instance(REGION, state="terminated").instance_id

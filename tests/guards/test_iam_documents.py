@@ -36,7 +36,8 @@ def test_what_changes_something_has_a_resource_and_a_condition() -> None:
             assert each["Resource"] != "*"
         if each["Resource"] == SNAPSHOTS:
             assert each["Condition"]
-    assert all(a.startswith("ec2:Describe") for a in statements("server.json")["Look"]["Action"])
+    looks = statements("server.json")["Look"]["Action"]
+    assert all(a.startswith(("ec2:Describe", "ec2:Get")) for a in looks)
 
 
 def test_a_snapshot_is_made_only_with_the_servers_tag_and_tagged_only_where_it_has_it() -> None:

@@ -233,6 +233,12 @@ class SimulatedAws:
         """Set the state of an SSM agent: "online", "lost" (accepts no command) or "silent" (reports nothing)."""
         self._ask("set_agent", instance_id=instance_id, state=state)
 
+    def set_console(
+        self, instance_id: str, early: str, now: str | None = "", region: str = "us-east-1"
+    ) -> None:
+        """Set what the instance's console shows: after its start, and now (None: its type cannot tell)."""
+        self._ask("set_console", instance_id=instance_id, region=region, early=early, now=now)
+
     def fault(
         self,
         action: str,

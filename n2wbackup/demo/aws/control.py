@@ -15,6 +15,7 @@ from typing import Any
 
 from n2wbackup.demo.aws.answers import Answer, ApiError
 from n2wbackup.demo.aws.apicall import HttpRequest
+from n2wbackup.demo.aws.consoles import Console
 from n2wbackup.demo.aws.credentials import Account, Role
 from n2wbackup.demo.aws.faults import Fault
 from n2wbackup.demo.aws.records import SimulatedSnapshot, VolumeSpec
@@ -82,6 +83,11 @@ def _detach(simulator: Simulator, given: Given) -> None:
 
 def _delete_snapshot(simulator: Simulator, given: Given) -> None:
     simulator.delete_snapshot(given["region"], given["snapshot_id"])
+
+
+def _set_console(simulator: Simulator, given: Given) -> None:
+    simulator.inventory.instance(given["region"], given["instance_id"])
+    simulator.consoles[given["instance_id"]] = Console(given["early"], given["now"])
 
 
 def _settle(simulator: Simulator, given: Given) -> None:
@@ -158,6 +164,7 @@ METHODS: Mapping[str, Callable[[Simulator, Given], Any]] = {
     "forget_calls": _forget_calls,
     "reset": _reset,
     "set_agent": _set_agent,
+    "set_console": _set_console,
     "settle_snapshots": _settle,
     "snapshots": _snapshots,
 }

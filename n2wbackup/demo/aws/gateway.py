@@ -10,6 +10,7 @@ from typing import Any
 
 from n2wbackup.demo.aws import (
     answers,
+    consoles,
     credentials,
     ec2_instances,
     ec2_snapshots,
@@ -40,6 +41,7 @@ EC2_ACTIONS: Mapping[str, Action] = {
     "DescribeSnapshots": ec2_snapshots.describe_snapshots,
     "DescribeTags": tagging.describe_tags,
     "DescribeVolumes": ec2_instances.describe_volumes,
+    "GetConsoleOutput": consoles.get_console_output,
 }
 FAILING_ACTIONS: Mapping[str, Action] = {
     **EC2_ACTIONS,

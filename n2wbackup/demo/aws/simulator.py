@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from n2wbackup.demo.aws.answers import ApiError
 from n2wbackup.demo.aws.apicall import ApiCall
@@ -16,6 +16,9 @@ from n2wbackup.demo.aws.permissions import Permissions
 from n2wbackup.demo.aws.snapshots import Snapshots
 from n2wbackup.demo.aws.ssm_commands import Commands
 from n2wbackup.demo.aws.throttles import Buckets
+
+if TYPE_CHECKING:
+    from n2wbackup.demo.aws.consoles import Console
 
 
 class Simulator:
@@ -34,6 +37,7 @@ class Simulator:
         self.buckets = Buckets()
         self.journal = Journal()
         self.permissions = Permissions()
+        self.consoles: dict[str, Console] = {}  # by instance
 
     def configure(self, changes: Mapping[str, Any]) -> None:
         """Change options from now on; ValueError, and no change, if one does not exist."""
@@ -52,6 +56,7 @@ class Simulator:
         self.commands.clear()
         self.snapshots.clear()
         self.inventory.clear()
+        self.consoles.clear()
         self.credentials.clear(keep=[self.owner.access_key_id])
         self.buckets.clear()
         self.journal.clear()
