@@ -16,7 +16,7 @@ TESTS_OF_PARTS := tests/guards tests/bench tests/n2wbackup tests/policies tests/
 # What `make test` and CI run, in this order, each whatever became of the others: docs/adr/0032-*.md.
 STAGES := test-parts test-system test-faults test-last
 # Scripts by their name or by their first line.
-WITH_SCRIPTS := .ci n2w $(wildcard tools docs n2wbackup tests)
+WITH_SCRIPTS := .ci n2w $(wildcard tools docs n2wbackup scripts_admin tests)
 SHELL_SCRIPTS = $(shell { find $(WITH_SCRIPTS) -name '*.sh'; grep -rlE \
 	--exclude='*.py' --exclude='*.pyc' --exclude='*.md' '^\#!.*[/ ](ba|da)?sh( |$$)' $(WITH_SCRIPTS); } | sort -u)
 

@@ -32,6 +32,7 @@ app.conf.beat_schedule = {
     "tick": {"task": "policies.tasks.tick", "schedule": 1.0, "options": {"expires": 5}},
     "poll": {"task": "policies.tasks.poll", "schedule": 5.0, "options": {"expires": 10}},
     "look": {"task": "policies.tasks.look", "schedule": 10.0, "options": {"expires": 15}},
+    "ssh": {"task": "policies.tasks.ssh", "schedule": 10.0, "options": {"expires": 15}},
     "replan": {"task": "policies.tasks.replan", "schedule": 3600.0, "options": {"expires": 3000}},
     "refresh": {"task": "policies.tasks.refresh", "schedule": 60.0, "options": {"expires": 50}},
     "delete_old": {

@@ -10,11 +10,13 @@ from n2wbackup.processes.draining import draining
 from policies.adapters import broker
 from policies.services.coverage import refreshing as inventory
 from policies.services.due import hints, objectives, replanning, retrying, ticking
+from policies.services.entry import hosts as entry_hosts
 from policies.services.following import completing as complete_service
 from policies.services.following import polling, reconciling, refreshing, tagging
 from policies.services.retention import ages, sums
 from policies.services.servers import turns
 from policies.services.window import keeping
+from scripts_admin.services import hosts, ssh_files
 
 POLL_SECONDS = 5
 RECONCILE_SECONDS = 12 * 3600
@@ -45,6 +47,18 @@ def tag(run_id: str) -> None:
 def tick() -> None:
     """Send unclaimed hints again, and start the retries and runs that are due; this may take long."""
     each.turn(hints.resend, retrying.tick, ticking.tick)
+
+
+@shared_task(name="policies.tasks.host_key")
+def host_key(host_id: str) -> None:
+    """Ask a host of scripts for its SSH key."""
+    hosts.fetch(UUID(host_id), entry_hosts.console)
+
+
+@shared_task(name="policies.tasks.ssh")
+def ssh() -> None:
+    """Ask the hosts whose hints were lost, and write the SSH files of scripts that are missing or old."""
+    each.turn(entry_hosts.tick, ssh_files.tick)
 
 
 @shared_task(name="policies.tasks.replan")

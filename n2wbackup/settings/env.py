@@ -34,6 +34,7 @@ __all__ = [
     "N2W_SERVER_GONE_SECONDS",
     "N2W_SERVER_WAIT_SECONDS",
     "N2W_SESSION_IDLE_MINUTES",
+    "N2W_SSH_NETWORKS",
     "N2W_TRUSTED_PROXIES",
     "SECRET_KEY",
 ]
@@ -268,6 +269,8 @@ N2W_SERVER_GONE_SECONDS = _seconds("N2W_SERVER_GONE_SECONDS", 60, 10)
 N2W_SERVER_WAIT_SECONDS = _seconds("N2W_SERVER_WAIT_SECONDS", 900, 0)
 # Networks that alarms may reach although they are this machine's own, link-local or a cloud's metadata service.
 N2W_ALARM_NETWORKS = _networks("N2W_ALARM_NETWORKS")
+# The same for the hosts whose SSH keys the server asks for.
+N2W_SSH_NETWORKS = _networks("N2W_SSH_NETWORKS")
 # Proxies whose X-Forwarded-For and X-Forwarded-Proto are believed.
 N2W_TRUSTED_PROXIES = _networks("N2W_TRUSTED_PROXIES")
 N2W_SESSION_IDLE_MINUTES = _idle_minutes()

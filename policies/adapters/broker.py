@@ -12,9 +12,10 @@ from django.db import transaction
 FREEZE = "policies.tasks.freeze"
 COMPLETE = "policies.tasks.complete"
 TAG = "policies.tasks.tag"
+HOST_KEY = "policies.tasks.host_key"  # its id is a host's
 
 
-EVERY = frozenset({FREEZE, COMPLETE, TAG})
+EVERY = frozenset({FREEZE, COMPLETE, TAG, HOST_KEY})
 _silent: ContextVar[AbstractSet[str]] = ContextVar("silent", default=frozenset())
 
 

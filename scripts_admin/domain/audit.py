@@ -35,6 +35,10 @@ class Action(StrEnum):
     REMOVED = "removed"
     MOVED = "moved"
     REKEYED = "rekeyed"
+    APPROVED = "approved"
+    REFUSED = "refused"
+    RETIRED = "retired"
+    ASKED = "asked"
 
 
 class Kind(StrEnum):
@@ -51,6 +55,8 @@ class Kind(StrEnum):
     SESSION = "session"
     SERVER = "server"
     DATABASE = "database"
+    SSH_KEY = "SSH key"
+    SSH_HOST = "SSH host"
     RESOURCE = "resource"  # an instance or a volume of AWS
 
 

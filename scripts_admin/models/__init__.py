@@ -11,6 +11,7 @@ from scripts_admin.models.folder import (
     FolderUserPermission,
     FormerFolder,
 )
+from scripts_admin.models.ssh import HostQuestion, HostState, SshHost, SshKey
 from scripts_admin.models.user import User
 from scripts_admin.models.version import ScriptApproval, ScriptText, ScriptVersion
 
@@ -24,8 +25,12 @@ __all__ = [
     "FolderQuerySet",
     "FolderUserPermission",
     "FormerFolder",
+    "HostQuestion",
+    "HostState",
     "ScriptApproval",
     "ScriptText",
     "ScriptVersion",
+    "SshHost",
+    "SshKey",
     "User",
 ]

@@ -17,7 +17,7 @@ from scripts_admin.domain.audit import Action, Change, Kind
 from scripts_admin.folders import storage
 from scripts_admin.linux_accounts import AccountError
 from scripts_admin.models import ROOT, Folder, FormerFolder, User
-from scripts_admin.services import audit
+from scripts_admin.services import audit, ssh_files
 
 log = logging.getLogger(__name__)
 
@@ -87,6 +87,7 @@ def retire(folder: Folder) -> None:
     )
     audit.record(Action.DELETED, audit.subject(Kind.FOLDER, folder, folder.name))
     transaction.on_commit(partial(_retired, folder, former.pk))
+    ssh_files.forget_soon(folder)
     Folder.objects.filter(pk=folder.pk).delete()
 
 

@@ -24,6 +24,7 @@ class AlarmKind(StrEnum):
     SKIPPED = "skipped"
     RECOVERED = "recovered"
     ENROLMENT = "enrolment"
+    HOST_KEY = "host_key"
     PING_START = "ping_start"
     PING_SUCCESS = "ping_success"
     PING_FAIL = "ping_fail"
@@ -204,6 +205,16 @@ def recovered(label: str, run: str, how: str) -> Message:
 def thawed(label: str, run: str) -> str:
     """Return the sentence about a thaw by after."""
     return f"after has succeeded in run {run}: {label} is thawed."
+
+
+def host_key_changed(label: str, hosts: Sequence[str], reason: str, run: str) -> Message:
+    """Report hosts that show other keys than the approved ones."""
+    many = "s have" if len(hosts) > 1 else " has"
+    return Message(
+        f"{label}: the SSH host key{many} CHANGED: {', '.join(hosts)}",
+        f"Run {run} of {label} was stopped before it froze anything. {reason}\n"
+        f"Details: manage.py show_run {run}",
+    )
 
 
 def trial(label: str) -> Message:

@@ -4,6 +4,7 @@
 uses the network. `services.alarms.delivering` sends.
 """
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from django.db.models import F, Q, QuerySet
@@ -98,6 +99,14 @@ def ended(run: Run, now: datetime) -> None:
     elif state in _ENDED:
         message = messages.ended(run.label, state, str(run.pk), run.reason, run.retry_at)
         _raise(run, _ENDED[state], message, now)
+
+
+def host_key_changed(
+    run: Run, hosts: Sequence[str], reason: str, now: datetime, *, is_new: bool
+) -> None:
+    """Report that a run was stopped because hosts show other keys; at once if nobody was told of these keys yet."""
+    message = messages.host_key_changed(run.label, hosts, reason, str(run.pk))
+    _raise(run, AlarmKind.HOST_KEY, message, now, at_once=is_new)
 
 
 def enrolment(policy: Policy, message: Message, now: datetime) -> None:

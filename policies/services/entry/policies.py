@@ -18,7 +18,7 @@ from policies.services.entry import audited
 from scripts_admin import permissions
 from scripts_admin.domain import names
 from scripts_admin.domain.audit import Action
-from scripts_admin.services import folders
+from scripts_admin.services import folders, hosts
 
 LEFT_FOR_FIRING_SECONDS = 10
 MAX_EXCLUDED_VOLUMES = 40  # AWS's limit for one CreateSnapshots call
@@ -88,7 +88,9 @@ def save(policy: Policy, schedules: Collection[Schedule] | None = None) -> None:
             check_schedules(policy, schedules or ())
             if not new:
                 check(policy)
+                old = Policy.objects.values_list("name", flat=True).get(pk=policy.pk)
                 policy.save(update_fields=COLUMNS)
+                hosts.rename_policy(policy.folder, old, policy.name)
             if schedules is not None:
                 policy.schedules.set(schedules)
         audited.enter_policy(policy, before)

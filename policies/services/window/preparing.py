@@ -18,7 +18,15 @@ from policies.models import Account, Description, Policy, PolicyTarget, Run, Run
 from policies.ports import Cloud, FireRequest, Instance, Volume
 from policies.services import runs
 from policies.services.servers import copies
-from policies.services.window import credentials, descriptions, leases, permits, scripts, waiting
+from policies.services.window import (
+    credentials,
+    descriptions,
+    hosts,
+    leases,
+    permits,
+    scripts,
+    waiting,
+)
 from policies.services.window.scripts import Scripts
 
 PROVED_FOR = timedelta(hours=1)
@@ -87,7 +95,8 @@ class _Resolved:
 def prepare(run: Run) -> Plan | Deferred:
     """Resolve, prove, lease and permit. Enters the run's targets; a target that fails is left out.
 
-    Raises TakenOverError if the run is no longer in this process's hands.
+    Raises TakenOverError if the run is no longer in this process's hands, and HostChangedError if a host of its
+    scripts shows another key than the approved one.
     """
     policy, account = run.policy, run.account
     if policy is None or account is None:
@@ -108,6 +117,7 @@ def prepare(run: Run) -> Plan | Deferred:
     wait = _prove(run, policy, account, cloud, resolved)
     if wait is not None:
         return wait
+    hosts.check(run, policy, found)
     _share(resolved)  # a target that may not be fired leaves its volumes to the others
     good = [r for r in resolved if not r.problem]
     if good and not run.is_test:

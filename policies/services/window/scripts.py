@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from n2wbackup.lib import terminal
+from n2wbackup.lib.encrypted import DecryptionError
 from policies.domain.runs.verdict import Consistency, Required
 from policies.models import Policy, Run
 from policies.services import runs
@@ -18,6 +19,7 @@ from scripts_admin.folders.account import Account
 from scripts_admin.folders.storage import Found
 from scripts_admin.guard import linux, spool
 from scripts_admin.guard.spool import RunAs, ScriptCommand
+from scripts_admin.hosts import files
 from scripts_admin.linux_accounts import AccountError, LinuxAccount
 from scripts_admin.models import Folder
 from scripts_admin.services import folders
@@ -84,6 +86,7 @@ def resolve(run: Run, policy: Policy) -> Scripts:
         scripts.account = linux_accounts.script_account(policy.folder)
         scripts.identity = linux_accounts.to_become(scripts.account)
         _make_ready(scripts)
+        _write_ssh(policy.folder)
     except AccountError as error:
         return _none(scripts, str(error))
     except OSError as error:
@@ -114,6 +117,16 @@ def _had_before(policy: Policy) -> bool:
 
 def _make_ready(scripts: Scripts) -> None:
     folders.ready(scripts.folder, scripts.identity.gid if scripts.identity else None)
+
+
+def _write_ssh(folder: Folder) -> None:
+    """Write the SSH files anew where they are not as the rows say; AccountError if that fails."""
+    try:
+        files.follow(folder)
+    except (OSError, DecryptionError) as error:
+        raise AccountError(
+            f"The SSH keys and hosts of {folder} could not be written ({error}), so no script is run: correct that."
+        ) from error
 
 
 def _none(scripts: Scripts, problem: str) -> Scripts:
@@ -232,7 +245,7 @@ def _environment(run: Run, policy: Policy, account: LinuxAccount | None) -> Mapp
     """Return the whole environment of the scripts; it contains nothing of the server's environment."""
     instances = policy.targets.exclude(instance_id="").values_list("instance_id", flat=True)
     found = {
-        "PATH": storage.SCRIPT_PATH,
+        "PATH": files.path_of_scripts(policy.folder),
         "LANG": "C.UTF-8",
         "N2W_RUN_ID": str(run.pk),
         "N2W_POLICY": run.policy_name,

@@ -1,0 +1,148 @@
+"""Asking a host for its SSH key: one connection with a bound, to an address that is judged, and no login.
+
+A tenant names the host and the server connects, so the server must be no way to itself, to the metadata service of
+its cloud, or to a list of open ports: every failure of a connection gives the same sentence.
+"""
+
+import logging
+import socket
+import threading
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from django.conf import settings
+
+from n2wbackup.lib import own_addresses, reach
+from scripts_admin.domain import ssh
+from scripts_admin.domain.ssh import PublicKey
+
+if TYPE_CHECKING:
+    from paramiko import Transport
+
+log = logging.getLogger(__name__)
+_RSA = ("rsa-sha2-512", "rsa-sha2-256")
+_RESOLVERS = threading.BoundedSemaphore(
+    8
+)  # the resolver has no deadline: threads that hang are few
+
+
+class NotAskedError(Exception):
+    """No key was received; the text is a sentence for people. It says nothing about the host's key."""
+
+
+class OtherKindError(NotAskedError):
+    """The host speaks SSH, and has no key of the kinds that were asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The key that a host showed, and the IP address at which it did."""
+
+    key: PublicKey
+    address: str
+
+
+def ask(name: str, port: int, seconds: float, kinds: Sequence[str] = ssh.KINDS) -> Answer:
+    """Return the key with which the host answers, proved by its signature; the first of `kinds` that it has.
+
+    Returns or raises within about `seconds` for each of three steps: resolving, connecting, SSH's handshake.
+    """
+    address = _address(name, port, seconds)
+    try:
+        connection = _connected(address, port, seconds)
+    except OSError as error:
+        raise _silent(name, port, seconds) from error
+    with connection:
+        return Answer(_shaken(connection, name, port, seconds, kinds), address)
+
+
+def _address(name: str, port: int, seconds: float) -> str:
+    """Return the first of the host's addresses; NotAskedError if one of them is not for tenants."""
+    found = _resolved(name, port, seconds)
+    if not found:
+        raise NotAskedError(
+            f"{name} is not known to this server's name service: correct the name, or use the address."
+        )
+    for address in found:
+        if not reach.may_reach(address, settings.N2W_SSH_NETWORKS, own_addresses.is_own):
+            raise NotAskedError(
+                f"{name} is an address that scripts must not need (this server itself, a link-local or a "
+                "metadata address), so it was not asked: use another address. See N2W_SSH_NETWORKS."
+            )
+    return found[0]
+
+
+def _resolved(name: str, port: int, seconds: float) -> list[str]:
+    found: list[str] = []
+
+    def look() -> None:
+        try:
+            with suppress(OSError, UnicodeError):
+                rows = socket.getaddrinfo(name, port, type=socket.SOCK_STREAM)
+                found.extend(str(row[4][0]) for row in rows)
+        finally:
+            _RESOLVERS.release()
+
+    if not _RESOLVERS.acquire(timeout=seconds):
+        return []
+    thread = threading.Thread(target=look, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    return list(found)
+
+
+def _connected(address: str, port: int, seconds: float) -> socket.socket:
+    """Connect to the judged address itself, not to the name once more."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    connection = socket.socket(family, socket.SOCK_STREAM)
+    connection.settimeout(seconds)
+    try:
+        connection.connect((address, port))
+    except OSError:
+        connection.close()
+        raise
+    return connection
+
+
+def _shaken(
+    connection: socket.socket, name: str, port: int, seconds: float, kinds: Sequence[str]
+) -> PublicKey:
+    # It takes a tenth of a second and ten megabytes, which most processes can spare.
+    from paramiko import SSHException, Transport  # noqa: PLC0415
+    from paramiko.ssh_exception import IncompatiblePeer  # noqa: PLC0415
+
+    logging.getLogger("paramiko").setLevel(logging.CRITICAL)  # it logs what strangers send
+    transport: Transport | None = None
+    try:
+        transport = Transport(connection)
+        _bound(transport, seconds, kinds)
+        transport.start_client(timeout=seconds)
+        key = transport.get_remote_server_key()
+        return ssh.public_key(f"{key.get_name()} {key.get_base64()}")
+    except IncompatiblePeer as error:
+        raise OtherKindError(
+            f"{name} on port {port} speaks SSH and has no host key of the kind {', '.join(kinds)}."
+        ) from error
+    except (SSHException, EOFError, OSError, ssh.NotAKeyError) as error:
+        raise _silent(name, port, seconds) from error
+    finally:
+        with suppress(OSError):  # else closing waits for the other side
+            connection.shutdown(socket.SHUT_RDWR)
+        if transport is not None:
+            transport.close()
+
+
+def _bound(transport: "Transport", seconds: float, kinds: Sequence[str]) -> None:
+    transport.daemon = True
+    transport.banner_timeout = transport.handshake_timeout = seconds
+    wanted = [each for kind in kinds for each in (_RSA if kind == "ssh-rsa" else (kind,))]
+    transport.get_security_options().key_types = wanted
+
+
+def _silent(name: str, port: int, seconds: float) -> NotAskedError:
+    return NotAskedError(
+        f"{name} on port {port} did not answer as an SSH server within {seconds:g} s: check the host, its "
+        "port, and what lies between."
+    )
