@@ -14,7 +14,7 @@ from enum import Enum
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from scripts_admin.guard.script import become
+from scripts_admin.guard.forked import become
 from scripts_admin.guard.spool import RunAs
 
 

@@ -22,8 +22,9 @@ from typing import Protocol
 from setproctitle import setproctitle
 
 from scripts_admin.domain.phases import FINE, Outcome, Phase, ThawBy
-from scripts_admin.guard import journal, linux, spool
+from scripts_admin.guard import journal, launching, linux, spool
 from scripts_admin.guard.capture import LIMIT_BYTES, REPEATED_LIMIT_BYTES
+from scripts_admin.guard.launching import LaunchError
 from scripts_admin.guard.script import RECHECK_SECONDS, Script
 
 LOADED_IN = os.getpid()  # the forkserver's pid, unless its preload failed without a message
@@ -75,7 +76,12 @@ def keep_window(pipe: Connection, orders: Orders) -> None:
     record, lock = _settle_in(orders)
     writer = journal.Writer(orders.runtime_folder)
     writer.note_guard()
-    window = Window(pipe, record, writer, orders)
+    try:
+        window = Window(pipe, record, writer, orders)
+    except LaunchError as error:  # nothing is frozen yet, and nothing can be
+        os.close(lock)
+        _tell(pipe, "refused", str(error))
+        return
     _tell(pipe, "ready", os.getpid() != LOADED_IN)
     window.keep()
     os.close(lock)  # first: when others learn of the end, nobody may hold the run any more
@@ -167,9 +173,15 @@ def _bury(known: journal.Journal, record: spool.Record) -> None:
             continue
         if attempt.phase == Phase.BEFORE and attempt.ended_at is not None:
             continue  # it ended by itself: its children may hold the lock that after will release
+        until = 0.0
         if attempt.phase == Phase.AFTER and attempt.was_ordered and attempt.ended_boot is None:
             timeout = record.after.timeout_seconds if record.after else 0.0
-            _wait_until_gone(attempt.process, (attempt.ordered_boot or 0.0) + timeout)
+            until = (attempt.ordered_boot or 0.0) + timeout
+        if attempt.launched and os.geteuid() != 0:
+            with suppress(LaunchError):  # then after cannot be started either, and says why
+                launching.end(attempt.process, max(0.0, until - linux.boottime()))
+            continue
+        _wait_until_gone(attempt.process, until)
         for number, grace in ((signal.SIGTERM, 1.0), (signal.SIGKILL, 2.0)):
             linux.signal_group(attempt.process, number)
             if _wait_until_gone(attempt.process, linux.boottime() + grace):
@@ -200,6 +212,9 @@ class Window:
         self._selector = selectors.DefaultSelector()
         self._after = self._fork(Phase.AFTER)
         self._before = self._fork(Phase.BEFORE)
+        for script in (self._after, self._before):
+            if script and script.refusal:
+                raise LaunchError(script.refusal)
         self._selector.register(pipe.fileno(), selectors.EVENT_READ, self._on_word)
         self._opened: float | None = None
         self._thaw_by: ThawBy | None = None

@@ -34,6 +34,7 @@ class Attempt:
     phase: str  # a Phase, or a word that only another version knows
     number: int
     process: linux.Process | None = None
+    launched: bool = False  # by the launcher, as another account: the server may not signal it
     argument: str | None = None
     script: str = ""
     ordered_at: float | None = None
@@ -117,7 +118,7 @@ def _process(event: Event) -> linux.Process:
 
 
 def _spawned(event: Event) -> Event:
-    return {"process": _process(event)}
+    return {"process": _process(event), "launched": bool(event.get("launched"))}
 
 
 def _ordered(event: Event) -> Event:

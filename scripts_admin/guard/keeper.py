@@ -18,7 +18,7 @@ from scripts_admin.domain.phases import Outcome, Phase, ThawBy
 from scripts_admin.guard import access, guard, linux
 from scripts_admin.guard.spool import RunAs
 
-START_SECONDS = 10.0
+START_SECONDS = 30.0
 _PROJECT = Path(guard.__file__).resolve().parents[2]
 # Otherwise each process that multiprocessing starts would import this itself.
 _STARTED_WITH = ["multiprocessing.popen_forkserver"]
@@ -28,6 +28,10 @@ _starting = threading.Lock()
 
 class GuardLostError(Exception):
     """The guard is gone, or did not answer: the process that gets the run's lock has to thaw."""
+
+
+class RefusedError(GuardLostError):
+    """The guard cannot have the scripts started, and says why; nothing is frozen."""
 
 
 def warm() -> None:
@@ -146,4 +150,6 @@ class Guard:
                 what, value = self._pipe.recv()
                 if what == wanted:
                     return value
+                if what == "refused":
+                    raise RefusedError(value)
         raise GuardLostError(wanted)

@@ -1,0 +1,228 @@
+"""A script's process as a fork of the guard: it stands at a gate, and becomes the script when the gate opens."""
+
+import errno
+import json
+import os
+import selectors
+import signal
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn, TypedDict
+
+from n2wbackup.lib import trust
+from n2wbackup.lib.trust import UntrustedError
+from scripts_admin.guard import linux
+from scripts_admin.guard.spool import NO_ACCOUNT, Record, RunAs, ScriptCommand
+
+READ_BYTES = 65536
+_NOT_STARTED = 127
+# By us, and the last by Python.
+_IGNORED_HERE = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGPIPE, signal.SIGXFSZ)
+NO_ACCOUNT_ERROR = UntrustedError(
+    "its record names no account, and scripts run as root only with N2W_RUN_SCRIPTS_AS=self",
+    "thaw by hand and confirm it",
+)
+
+
+class Order(TypedDict):
+    """What a script gets only when its gate opens."""
+
+    arguments: list[str]
+    environment: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Ends:
+    """The ends of pipes that a script's process gets: why it could not start, its output, its errors."""
+
+    error: int
+    stdout: int
+    stderr: int
+
+    def close(self) -> None:
+        """Close our copies of them."""
+        for descriptor in (self.error, self.stdout, self.stderr):
+            os.close(descriptor)
+
+
+class Forked:
+    """The process. All methods return at once."""
+
+    kill_grace = 2.0  # a killed process may be blocked in a write to the frozen disk: go on without waiting longer
+    refusal = ""
+    launched = False
+
+    def __init__(
+        self,
+        record: Record,
+        command: ScriptCommand,
+        ends: Ends,
+        selector: selectors.BaseSelector,
+        on_exit: Callable[[int | None], None],
+    ) -> None:
+        """Fork it; `on_exit` gets its exit code."""
+        self._selector, self._on_exit = selector, on_exit
+        gate_read, self._gate = os.pipe()
+        pid = os.fork()
+        if not pid:
+            _become_script(record, command, gate_read, ends)
+        os.close(gate_read)
+        self.process = linux.identify(pid)
+        self._selector.register(os.pidfd_open(pid), selectors.EVENT_READ, self._exited)
+
+    def let_go(self, order: Order) -> None:
+        """Open the gate."""
+        linux.signal_group(self.process, signal.SIGCONT)  # somebody may have stopped it at its gate
+        with suppress(BrokenPipeError):  # it died at the gate; its exit code says so
+            os.write(self._gate, json.dumps(order).encode() + b"\n")
+
+    def abandon(self) -> None:
+        """Close the gate: the process exits by itself."""
+        os.close(self._gate)
+
+    def terminate(self) -> None:
+        linux.signal_group(self.process, signal.SIGTERM)
+
+    def kill(self) -> None:
+        linux.signal_group(self.process, signal.SIGKILL)
+
+    def is_gone(self) -> bool:
+        """Tell whether nothing of its group lives."""
+        return linux.group_is_gone(self.process)
+
+    def tick(self, now: float) -> None:
+        """Nothing is due: the kernel tells of every end."""
+
+    def _exited(self, descriptor: int) -> None:
+        self._selector.unregister(descriptor)
+        os.close(descriptor)
+        _, status = os.waitpid(self.process.pid, 0)
+        self._on_exit(os.waitstatus_to_exitcode(status))
+
+
+def why(command: ScriptCommand, problem: Exception) -> bytes:
+    """Return the line that says why a script could not be started."""
+    words = problem.strerror if isinstance(problem, OSError) else None
+    said = str(problem) if isinstance(problem, UntrustedError) else words or str(problem)
+    return f"{command.name} could not be started: {said}\n".encode("utf-8", "replace")
+
+
+def _become_script(record: Record, command: ScriptCommand, gate: int, ends: Ends) -> NoReturn:
+    """Turn this forked child into the script when the gate opens. Never returns."""
+    try:
+        os.setsid()
+        _keep_only(gate, ends)
+        for number in _IGNORED_HERE:
+            signal.signal(number, signal.SIG_DFL)
+        _rehearse(record, command)
+        order = _wait_at(gate)
+        if order is None:
+            os._exit(0)
+        _run(record, command, order)
+    except Exception as problem:  # noqa: BLE001 - such as a NUL in an argument; whoever reads the output must learn it
+        os.write(ends.error, why(command, problem))
+    finally:
+        os._exit(_NOT_STARTED)
+
+
+def _keep_only(gate: int, ends: Ends) -> None:
+    """Close all but the standard streams, the gate and the error pipe in the child; above all the run's lock."""
+    null = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null, 0)
+    os.dup2(ends.stdout, 1)
+    os.dup2(ends.stderr, 2)
+    low, high = sorted((gate, ends.error))
+    os.closerange(3, low)
+    os.closerange(low + 1, high)
+    os.closerange(high + 1, os.sysconf("SC_OPEN_MAX"))
+
+
+def _rehearse(record: Record, command: ScriptCommand) -> None:
+    """Run the code from the gate to the script once, up to an exec that fails, while nothing is frozen.
+
+    A forked child copies each page of memory at its first write. This must not cost time while the application
+    is frozen.
+    """
+    order: Order = {"arguments": ["1"], "environment": {"N2W_PHASE": command.phase}}
+    with suppress(OSError):
+        _execute(os.devnull, record, json.loads(json.dumps(order)))
+    for number, path in enumerate(command.paths):
+        with suppress(OSError):
+            _check(path, record, number)
+
+
+def _wait_at(gate: int) -> Order | None:
+    text = b""
+    while not text.endswith(b"\n"):
+        chunk = os.read(gate, READ_BYTES)
+        if not chunk:
+            return None
+        text += chunk
+    order: Order = json.loads(text)
+    return order
+
+
+def _run(record: Record, command: ScriptCommand, order: Order) -> None:
+    """Execute the first path that can be executed; if none can, raise the OSError of the first."""
+    if record.identity is not None:
+        become(record.identity)
+    with suppress(OSError):  # the folder may be gone; the copy in the spool still runs
+        os.chdir(record.folder)
+    problem: OSError | None = None
+    for number, path in enumerate(command.paths):
+        try:
+            _check(path, record, number)
+            _execute(path, record, order)
+        except OSError as raised:
+            problem = problem or raised
+    raise problem or FileNotFoundError
+
+
+def _execute(path: str, record: Record, order: Order) -> NoReturn:
+    environment = dict(record.environment) | order["environment"]
+    os.execve(path, [path, *order["arguments"]], environment)
+
+
+def _check(path: str, record: Record, number: int) -> None:
+    if number == 0:
+        check_inside(path, record.folder)
+    else:
+        _check_copy(path)
+
+
+def become(identity: RunAs) -> None:
+    """Turn this process into the account, for good."""
+    if identity == NO_ACCOUNT:
+        raise NO_ACCOUNT_ERROR
+    os.setgroups(identity.groups)
+    os.setgid(identity.gid)
+    os.setuid(identity.uid)
+
+
+def check_inside(path: str, folder: str) -> None:
+    """Refuse a file that was replaced by a link out of its folder after it was checked."""
+    inside = os.path.realpath(folder)
+    if os.path.commonpath([os.path.realpath(path), inside]) != inside:
+        raise PermissionError(errno.EACCES, "it is a link that leads out of its folder")
+
+
+def _check_copy(path: str) -> None:
+    """Refuse a copy that anybody but the server can have changed.
+
+    This process is the script's account by now: a former release gave the copies to it, in a folder of the server's.
+    """
+    os.close(open_copy(path))
+
+
+def open_copy(path: str) -> int:
+    """Return a look at a copy that nobody but the server can have changed; UntrustedError for any other."""
+    place = Path(path)
+    try:
+        with trust.folder(place.parent) as within, trust.file(place, within=within) as found:
+            return os.dup(found)
+    except UntrustedError:
+        raise UntrustedError(
+            f"another account may have changed its copy {path}", "thaw by hand and confirm it"
+        ) from None
