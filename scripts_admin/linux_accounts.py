@@ -62,8 +62,11 @@ def name_of_script_account(folder: Folder) -> str:
         return pwd.getpwuid(uid).pw_name
     except KeyError:  # in a container the server may run as a number
         return str(uid)
+
+
 def named(name: str) -> LinuxAccount:
     """Return the Linux account of this name; AccountError if there is none."""
+    try:
         return _account(pwd.getpwnam(name))
     except KeyError:
         raise AccountError(f"The Linux account {name} does not exist.") from None

@@ -11,7 +11,7 @@ import scripts_admin.models.ssh
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("scripts_admin", "0005_first_link"),
+        ("scripts_admin", "0007_script_versions"),
     ]
 
     operations = [

@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("policies", "0021_quiet_hours_and_mutes"),
+        ("policies", "0022_rights_on_policies"),
     ]
 
     operations = [

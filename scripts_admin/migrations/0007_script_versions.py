@@ -7,7 +7,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("scripts_admin", "0005_first_link"),
+        ("scripts_admin", "0006_rights_on_folders"),
     ]
 
     operations = [
