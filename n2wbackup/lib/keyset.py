@@ -5,6 +5,10 @@ costs the same, wherever it is, and rows neither repeat nor go missing.
 
 `order` is as in `order_by`, such as ("-created_at", "-pk"): columns that are never NULL, and together unique.
 A token is the key of a row as a page's address has it.
+
+`parts` are conditions that together have all rows: those of an owner, those of a policy. Where rows of several of
+these are mixed in one list, no index has them in their order. So the first rows of each part are read, each by its
+own index, and put in order here.
 """
 
 import base64
@@ -36,11 +40,13 @@ def page(
     *,
     after: str = "",
     before: str = "",
+    parts: Sequence[models.Q] = (),
 ) -> Page[Row]:
     """Return the page after a token, or the one before; without a token, or with one that is none, the first."""
     start, end = _key(rows.model, order, after), _key(rows.model, order, before)
     if start is None and end is not None:
-        found = _first(_beyond(rows, _turned(order), end), order, size + 1)
+        turned = _turned(order)
+        found = first(_beyond(rows, turned, end), turned, size + 1, parts)
         shown = found[:size][::-1]
         if (
             len(shown) == size or not shown
@@ -48,13 +54,26 @@ def page(
             earlier = token(shown[0], order) if len(found) > size else ""
             return Page(shown, earlier, token(shown[-1], order) if shown else "")
         start = None
-    found = _first(_beyond(rows, order, start), order, size + 1)
+    found = first(_beyond(rows, order, start), order, size + 1, parts)
     shown = found[:size]
     return Page(
         shown,
         token(shown[0], order) if shown and start is not None else "",
         token(shown[-1], order) if len(found) > size else "",
     )
+
+
+def first(
+    rows: models.QuerySet[Row], order: Sequence[str], size: int, parts: Sequence[models.Q] = ()
+) -> list[Row]:
+    """Return the first of the rows, which are in this order."""
+    if len(parts) < 2:  # noqa: PLR2004 - nothing has to be put in order
+        return _first(rows, order, size)
+    found = {row.pk: row for part in parts for row in _first(rows.filter(part), order, size)}
+    mixed = list(found.values())
+    for place, name in reversed(list(enumerate(order))):
+        mixed.sort(key=lambda row: _values(row, order)[place], reverse=name.startswith("-"))
+    return mixed[:size]
 
 
 def _first(rows: models.QuerySet[Row], order: Sequence[str], size: int) -> list[Row]:
@@ -71,11 +90,13 @@ def _first(rows: models.QuerySet[Row], order: Sequence[str], size: int) -> list[
     return [found[key] for key in keys if key in found]
 
 
-def batches(rows: models.QuerySet[Row], order: Sequence[str], size: int) -> Iterator[list[Row]]:
+def batches(
+    rows: models.QuerySet[Row], order: Sequence[str], size: int, parts: Sequence[models.Q] = ()
+) -> Iterator[list[Row]]:
     """Yield all rows in lists of this size, each in a query of its own: no transaction stays open between them."""
     last: Key | None = None
     while True:
-        found = list(_beyond(rows, order, last)[:size])
+        found = first(_beyond(rows, order, last), order, size, parts)
         if found:
             yield found
         if len(found) < size:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from django.db.models import Prefetch, Q, QuerySet
 
-from n2wbackup.lib import clock
+from n2wbackup.lib import clock, keyset
 from policies.domain.alarms import messages, quiet
 from policies.models import Alarm, AlarmDelivery, AlarmMute, AlarmReceivers
 from scripts_admin import permissions
@@ -85,17 +85,18 @@ def mutes(person: User) -> list[Muted]:
 
 def page(person: User, asked: Asked, size: int, *, after: str = "", before: str = "") -> Page:
     """Return the alarms after a token, or those before one; without a token, or with a wrong one, the newest."""
-    rows = _listed(person, asked)
+    rows, parts = _listed(person, asked), permissions.parts(Alarm, person)
     end, start = _key(before), _key(after)
     if end is not None:
-        found = list(rows.filter(pk__gt=end).order_by("pk")[: size + 1])
+        newer = rows.filter(pk__gt=end).order_by("pk")
+        found = keyset.first(newer, ["pk"], size + 1, parts)
         shown = found[:size][::-1]
         if len(shown) == size:
             earlier = str(shown[0].pk) if len(found) > size else ""
             return Page([_row(each) for each in shown], earlier, str(shown[-1].pk))
         start = None  # a first page that is not full would move with each new alarm
     older = rows if start is None else rows.filter(pk__lt=start)
-    found = list(older.order_by("-pk")[: size + 1])
+    found = keyset.first(older.order_by("-pk"), ["-pk"], size + 1, parts)
     shown = found[:size]
     return Page(
         [_row(each) for each in shown],

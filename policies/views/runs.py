@@ -8,8 +8,10 @@ from django.views.decorators.http import require_safe
 
 from n2wbackup.lib import clock, keyset, sheets
 from policies.forms.runs import RunFilter
+from policies.models import Run
 from policies.selectors import policies, runs
 from policies.views import visitor
+from scripts_admin import permissions
 
 ON_A_PAGE = 50
 READ_TOGETHER = 1_000
@@ -41,7 +43,8 @@ def listing(request: HttpRequest) -> HttpResponse:
 def export(request: HttpRequest) -> HttpResponseBase:
     """Give all runs that the address asks for as CSV, the newest first."""
     found = _asked(request).found().only(*_COLUMNS)
-    batches = keyset.batches(found, runs.NEWEST, READ_TOGETHER)
+    parts = permissions.parts(Run, visitor.person(request))
+    batches = keyset.batches(found, runs.NEWEST, READ_TOGETHER, parts)
     rows = ([getattr(run, name) for name in _COLUMNS] for some in batches for run in some)
     return sheets.answer(request, f"runs-{clock.now():%Y-%m-%d}.csv", _COLUMNS, rows)
 

@@ -5,7 +5,6 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
-from n2wbackup.lib import keyset
 from policies.forms.snapshots import SnapshotFilter
 from policies.selectors import snapshots
 from policies.views import visitor
@@ -19,13 +18,7 @@ def listing(request: HttpRequest) -> HttpResponse:
     """Show the snapshots that the address asks for, those of the newest run first."""
     person = visitor.person(request)
     asked = SnapshotFilter(request.GET, snapshots.listed(person), request=request)
-    page = keyset.page(
-        asked.found(),
-        snapshots.NEWEST,
-        ON_A_PAGE,
-        after=request.GET.get("after", ""),
-        before=request.GET.get("before", ""),
-    )
+    page = visitor.part(request, asked.found(), snapshots.NEWEST, ON_A_PAGE)
     context = {
         "filter": asked,
         "page": page,

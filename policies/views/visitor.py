@@ -8,6 +8,7 @@ from django.db import models
 from django.http import HttpRequest
 
 from n2wbackup.lib import keyset
+from scripts_admin import permissions
 from scripts_admin.models import User
 
 Row = TypeVar("Row", bound=models.Model)
@@ -33,7 +34,6 @@ def part(
     request: HttpRequest, rows: models.QuerySet[Row], order: Sequence[str], size: int
 ) -> keyset.Page[Row]:
     """Return the part of a long list that `?after=` or `?before=` names, for components/steps.html."""
-    asked = request.GET
-    return keyset.page(
-        rows, order, size, after=asked.get("after", ""), before=asked.get("before", "")
-    )
+    after, before = request.GET.get("after", ""), request.GET.get("before", "")
+    parts = permissions.parts(rows.model, person(request))
+    return keyset.page(rows, order, size, after=after, before=before, parts=parts)

@@ -1,13 +1,17 @@
 """For a stranger, rows that they may not see do not exist."""
 
+from datetime import timedelta
+
 import pytest
 
-from n2wbackup.lib import clock
+from n2wbackup.lib import clock, keyset
 from policies.domain.errors import InputError
-from policies.models import Account, Policy, Run
-from policies.selectors import labels, policies, runs
+from policies.domain.runs.sequence import State
+from policies.models import Account, DailyCount, DailySum, Policy, Run
+from policies.selectors import calendars, labels, policies, runs
 from scripts_admin import permissions
 from scripts_admin.models import Folder
+from scripts_admin.permissions import Right
 from tests import factories
 from tests.policies.services.backup import Backup
 
@@ -78,3 +82,56 @@ def test_a_policy_name_with_a_dot_is_explained(db: None) -> None:
 def test_a_run_that_is_not_there_is_one_sentence(db: None, key: str) -> None:
     with pytest.raises(InputError, match=f"{key}.*list_runs"):
         labels.run(key)
+
+
+@pytest.mark.parametrize("most", [30, 0])
+def test_pages_mix_what_is_owned_and_what_is_shared_in_the_order_of_the_list(
+    backup: Backup, monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    monkeypatch.setattr(permissions, "_MOST_PARTS", most)
+    bob = factories.UserFactory.create(username="bob")
+    hers = [backup.policy, factories.PolicyFactory.create(owner=backup.policy.owner)]
+    hidden = factories.PolicyFactory.create(owner=backup.policy.owner)
+    own = factories.PolicyFactory.create(owner=bob)
+    for policy in hers:
+        permissions.grant(bob, policy, [Right.VIEW])
+    same = clock.now()  # the key decides
+    for number, policy in enumerate([*hers, hidden, own, *hers, own, hidden, *hers]):
+        at = same if number % 2 else clock.now()
+        factories.RunFactory.create(policy=policy, state=State.FAILED, ended_at=at, created_at=at)
+    rows, parts = runs.listed(bob), permissions.parts(Run, bob)
+    wanted = list(rows.order_by(*runs.NEWEST))
+    assert len(wanted) == 8
+
+    found: list[Run] = []
+    page = keyset.page(rows, runs.NEWEST, 3, parts=parts)
+    while found := [*found, *page.rows]:
+        if not page.after:
+            break
+        page = keyset.page(rows, runs.NEWEST, 3, after=page.after, parts=parts)
+    back = keyset.page(rows, runs.NEWEST, 3, before=page.before, parts=parts)
+
+    assert found == wanted
+    assert back.rows == wanted[3:6]
+    assert [r for some in keyset.batches(rows, runs.NEWEST, 3, parts) for r in some] == wanted
+
+
+def test_the_calendar_of_all_has_what_is_shared(backup: Backup) -> None:
+    charlie, today = factories.charlie(), clock.now().date()
+    other = factories.PolicyFactory.create(owner=backup.policy.owner)
+    for policy in (backup.policy, other):
+        for days, count in ((3, 2), (0, 1)):
+            DailyCount.objects.create(
+                policy=policy, day=today - timedelta(days=days), state="failed", runs=count
+            )
+    DailySum.objects.create(
+        owner=backup.policy.owner, day=today - timedelta(days=2), state="failed", runs=4
+    )
+    permissions.grant(charlie, backup.policy, [Right.VIEW])
+
+    seen = calendars.of_visible(charlie)
+
+    assert seen == {
+        today - timedelta(days=3): {"failed": 2},
+        today: {"failed": 1},
+    }
