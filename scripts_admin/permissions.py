@@ -6,8 +6,7 @@ of it. What belongs to a policy (its runs, snapshots, outputs, alarms) goes by t
 A permission on all rows of a model opens pages of the admin, but never shows a row by itself.
 """
 
-from collections.abc import Collection, Iterable, Mapping
-from enum import StrEnum
+from collections.abc import Collection, Iterable
 from typing import Any, NamedTuple, TypeVar
 
 from django.apps import apps
@@ -16,28 +15,19 @@ from django.db.models import Model, Q, QuerySet
 from guardian.shortcuts import assign_perm, get_perms, remove_perm
 from guardian.utils import get_group_obj_perms_model, get_user_obj_perms_model
 
+from scripts_admin.domain.rights import (
+    ALLOWING,
+    CODENAMES,
+    FOLDER,
+    OWNERS,
+    POLICY,
+    SHARED,
+    Deed,
+    Right,
+)
+
 Rows = TypeVar("Rows", bound=QuerySet[Any])
 Whom = AbstractUser | Group
-
-
-class Deed(StrEnum):
-    """What a user may do with a row."""
-
-    SEE = "see"
-    CHANGE = "change"
-    RUN = "run"
-    APPROVE_HOSTS = "approve hosts"
-    SHARE = "share"
-    DELETE = "delete"
-
-
-class Right(StrEnum):
-    """What can be granted on a folder or a policy. Each brings the right to view it."""
-
-    VIEW = "view"
-    EDIT = "edit"
-    RUN = "run"
-    APPROVE_HOSTS = "approve hosts"
 
 
 class Share(NamedTuple):
@@ -47,53 +37,6 @@ class Share(NamedTuple):
     rights: tuple[Right, ...]
 
 
-FOLDER, POLICY = "scripts_admin.folder", "policies.policy"
-# Which rights allow a deed. What is missing is for the owner only.
-_RIGHTS: Mapping[Deed, frozenset[Right]] = {
-    Deed.SEE: frozenset(Right),
-    Deed.CHANGE: frozenset({Right.EDIT}),
-    Deed.RUN: frozenset({Right.RUN}),
-    Deed.APPROVE_HOSTS: frozenset({Right.APPROVE_HOSTS}),
-}
-# The permission that guardian keeps for each right. Not Django's `view_` and `change_`: those open the admin.
-_CODENAMES: Mapping[Right, str] = {
-    Right.VIEW: "see",
-    Right.EDIT: "edit",
-    Right.RUN: "run",
-    Right.APPROVE_HOSTS: "approve_hosts",
-}
-# The look-ups that lead from a row to its owners, by model; for every other model it is "owner".
-_OWNERS: Mapping[str, tuple[str, ...]] = {
-    "policies.alarmreceivers": ("user", "policy__owner"),
-    "policies.alarmmute": ("policy__owner",),
-    "policies.dailycount": ("policy__owner",),
-    "policies.policytarget": ("policy__owner",),
-    "policies.inventoryplace": ("account__owner",),
-    "policies.inventoryitem": ("account__owner",),
-    "policies.leftout": ("account__owner",),
-    "policies.enrolrule": ("account__owner",),
-    "policies.runtarget": ("run__owner",),
-    "policies.phaseresult": ("run__owner",),
-    "policies.runevent": ("run__owner",),
-    "policies.outputchunk": ("result__run__owner",),
-    "policies.runsnapshot": ("target__run__owner",),
-}
-# What can be shared, and the look-up that leads there from what belongs to it. Accounts, schedules, inventory and
-# the receivers of alarms are not here: they are used for a shared policy, and stay with the owner.
-_SHARED: Mapping[str, tuple[str, str]] = {
-    FOLDER: (FOLDER, ""),
-    POLICY: (POLICY, ""),
-    "policies.run": (POLICY, "policy"),
-    "policies.alarm": (POLICY, "policy"),
-    "policies.alarmmute": (POLICY, "policy"),
-    "policies.dailycount": (POLICY, "policy"),
-    "policies.policytarget": (POLICY, "policy"),
-    "policies.runtarget": (POLICY, "run__policy"),
-    "policies.phaseresult": (POLICY, "run__policy"),
-    "policies.runevent": (POLICY, "run__policy"),
-    "policies.outputchunk": (POLICY, "result__run__policy"),
-    "policies.runsnapshot": (POLICY, "target__run__policy"),
-}
 # So many keys are handed to the database one by one: it then knows how few rows they mean, and searches an index.
 # More of them are a part of everything that a reading in the usual order soon meets.
 _FEW = 1000
@@ -118,9 +61,9 @@ def parts(model: type[Model], person: AbstractUser) -> list[Q]:
     One, or none, where nothing is shared with the person.
     """
     label = model._meta.label_lower
-    if not person.is_active or person.is_superuser or label not in _SHARED:
+    if not person.is_active or person.is_superuser or label not in SHARED:
         return []
-    _, path = _SHARED[label]
+    _, path = SHARED[label]
     found = [_owned(label, person)]
     for some in _kept_keys(label, person):
         one_by_one = isinstance(some, list) and len(some) <= _MOST_PARTS
@@ -144,7 +87,7 @@ def changeable(rows: Rows, person: AbstractUser) -> Rows:
     if not person.is_active or person.is_superuser:
         return owned(rows, person)
     model = rows.model._meta.label_lower
-    shared = _granted(model, person, _RIGHTS[Deed.CHANGE])
+    shared = _granted(model, person, ALLOWING[Deed.CHANGE])
     return rows.filter(_owned(model, person) | shared)
 
 
@@ -185,7 +128,7 @@ def may_approve_hosts(person: AbstractUser, row: Model) -> bool:
     if row._meta.label_lower != FOLDER or not person.is_active:
         return False
     model: Any = apps.get_model(POLICY)
-    granted = _granted(POLICY, person, _RIGHTS[Deed.APPROVE_HOSTS])
+    granted = _granted(POLICY, person, ALLOWING[Deed.APPROVE_HOSTS])
     return bool(model.objects.filter(granted, folder=row).exists())
 
 
@@ -207,13 +150,13 @@ def _may(deed: Deed, person: AbstractUser, row: Model) -> bool:
     model = row._meta.label_lower
     if person.pk and any(_reached(row, path) == person.pk for path in _owners(model)):
         return True
-    rights = _RIGHTS.get(deed, frozenset())
+    rights = ALLOWING.get(deed, frozenset())
     return bool(rights and rights & _held(person, row))
 
 
 def _held(person: AbstractUser, row: Model) -> frozenset[Right]:
     """Return the rights that the person was granted, directly or by a group, on what the row belongs to."""
-    _, path = _SHARED.get(row._meta.label_lower, (None, None))
+    _, path = SHARED.get(row._meta.label_lower, (None, None))
     if path is None:
         return frozenset()
     found: Any = row
@@ -222,17 +165,17 @@ def _held(person: AbstractUser, row: Model) -> frozenset[Right]:
     return _named(get_perms(person, found), found) if found is not None else frozenset()
 
 
-def _named(codenames: Iterable[str], row: Model) -> frozenset[Right]:
+def _named(codenames: Iterable[str], row: Model | type[Model]) -> frozenset[Right]:
     known = {_codename(right, row._meta.model_name): right for right in Right}
     return frozenset(known[name] for name in codenames if name in known)
 
 
 def _codename(right: Right, model: str | None) -> str:
-    return f"{_CODENAMES[right]}_{model}"
+    return f"{CODENAMES[right]}_{model}"
 
 
 def _owners(model: str) -> tuple[str, ...]:
-    return _OWNERS.get(model, ("owner",))
+    return OWNERS.get(model, ("owner",))
 
 
 def _owned(model: str, person: AbstractUser) -> Q:
@@ -248,13 +191,13 @@ def _shared(model: str, person: AbstractUser) -> Q:
     A page asks for many kinds of rows. So the keys are read once and kept with the person, as Django keeps a user's
     permissions: for as long as this object lives, which is a request.
     """
-    if model not in _SHARED:
+    if model not in SHARED:
         return Q(pk__in=())
-    return _among(_kept_keys(model, person), _SHARED[model][1])
+    return _among(_kept_keys(model, person), SHARED[model][1])
 
 
 def _kept_keys(model: str, person: AbstractUser) -> list[Any]:
-    thing, _ = _SHARED[model]
+    thing, _ = SHARED[model]
     kept: dict[str, list[Any]] = person.__dict__.setdefault(_KEPT, {})
     if thing not in kept:
         kept[thing] = _keys(thing, person, frozenset(Right))
@@ -325,15 +268,26 @@ def rights(person: AbstractUser, row: Model) -> tuple[Right, ...]:
 
 def shares(row: Model) -> list[Share]:
     """Return with whom the folder or policy is shared: people first, then groups, each by name."""
-    to_people, to_groups = _grants(row)
-    people = to_people.filter(content_object=row).select_related("user", "permission")
-    groups = to_groups.filter(content_object=row).select_related("group", "permission")
-    found: dict[Whom, set[str]] = {}
-    for given in people.order_by("user__username"):
-        found.setdefault(given.user, set()).add(given.permission.codename)
-    for given in groups.order_by("group__name"):
-        found.setdefault(given.group, set()).add(given.permission.codename)
-    return [_share(whom, _named(codenames, row)) for whom, codenames in found.items()]
+    return all_shares(row).get(row.pk, [])
+
+
+def all_shares(thing: Model | type[Model]) -> dict[int, list[Share]]:
+    """Return what `shares` does for all folders or policies, by their keys, or for one of them."""
+    found: dict[int, dict[Whom, set[str]]] = {}
+    for rows, whom in zip(_grants(thing), ("user", "group"), strict=True):
+        some = rows.filter(content_object=thing) if isinstance(thing, Model) else rows
+        order = "user__username" if whom == "user" else "group__name"
+        for given in some.select_related(whom, "permission").order_by(order):
+            of = found.setdefault(given.content_object_id, {})
+            of.setdefault(getattr(given, whom), set()).add(given.permission.codename)
+    return {
+        key: [_share(whom, _named(names, thing)) for whom, names in of.items()]
+        for key, of in found.items()
+    }
+
+
+def is_person(whom: Whom) -> bool:
+    return isinstance(whom, AbstractUser)
 
 
 def _share(whom: Whom, rights: Collection[Right]) -> Share:

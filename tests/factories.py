@@ -12,8 +12,8 @@ from policies.domain.runs.trigger import Trigger
 from policies.models import Account, PhaseResult, Policy, PolicyTarget, Run, RunSnapshot, RunTarget
 from policies.services.window import outputs
 from scripts_admin import permissions
+from scripts_admin.domain.rights import Right
 from scripts_admin.models import User
-from scripts_admin.permissions import Right
 from scripts_admin.services import folders
 
 ACCESS_KEY_ID = "AKIAIOSFODNN7EXAMPLE"

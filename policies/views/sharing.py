@@ -9,7 +9,7 @@ from django.views.decorators.http import require_http_methods
 
 from policies.views.entering import allowed
 from scripts_admin import permissions
-from scripts_admin.permissions import Right
+from scripts_admin.domain.rights import Right
 from scripts_admin.views import sharing
 from scripts_admin.views.sharing import Shared
 

@@ -3,7 +3,8 @@
 from django import forms
 from django.core.exceptions import ValidationError
 
-from scripts_admin.permissions import Right, Whom
+from scripts_admin.domain.rights import Right
+from scripts_admin.permissions import Whom
 from scripts_admin.services import sharing
 
 PERSON, GROUP = "person", "group"

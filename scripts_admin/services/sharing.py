@@ -8,8 +8,9 @@ from django.db.models import Model
 
 from scripts_admin import permissions
 from scripts_admin.domain.audit import Action, Change, Kind
+from scripts_admin.domain.rights import Right
 from scripts_admin.models import User
-from scripts_admin.permissions import Right, Whom
+from scripts_admin.permissions import Whom
 from scripts_admin.services import audit
 from scripts_admin.services.audit import Subject
 

@@ -13,10 +13,11 @@ from django.urls import reverse
 from django.views.decorators.http import require_http_methods
 
 from scripts_admin import linux_accounts, permissions
+from scripts_admin.domain.rights import Right
 from scripts_admin.forms.sharing import GROUP, PERSON, TICKED, ShareForm
 from scripts_admin.linux_accounts import AccountError
 from scripts_admin.models import Folder, User
-from scripts_admin.permissions import Right, Share
+from scripts_admin.permissions import Share
 from scripts_admin.services import sharing
 from scripts_admin.views.confirming import confirmed
 

@@ -8,8 +8,8 @@ from policies.domain.runs.trigger import Trigger
 from policies.models import Account, AlarmReceivers, Policy, PolicyTarget, Run, Schedule
 from policies.services import runs
 from scripts_admin import permissions
+from scripts_admin.domain.rights import Right
 from scripts_admin.models import Folder, User
-from scripts_admin.permissions import Right
 from tests import factories
 
 pytestmark = pytest.mark.django_db

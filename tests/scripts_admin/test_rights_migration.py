@@ -9,8 +9,8 @@ from django.contrib.auth.models import Group, Permission
 from django.db import connection
 
 from scripts_admin import permissions
+from scripts_admin.domain.rights import Right
 from scripts_admin.models import Folder, FolderGroupPermission, FolderUserPermission, User
-from scripts_admin.permissions import Right
 from scripts_admin.services import folders
 from tests import factories
 

@@ -46,6 +46,9 @@ DISABLED = marked.shape(
 )
 # Of the alarm receivers of a user or of a policy.
 QUIET = {"quiet_hours": Key(marked.list_of(DISABLED)), "quiet_timezone": Key(marked.text)}
+SHARE = marked.shape(
+    {"user": Key(marked.text), "group": Key(marked.text), "may": Key(marked.list_of(marked.text))}
+)
 USER = marked.shape(
     {
         "name": Key(marked.text, required=True),
@@ -54,6 +57,7 @@ USER = marked.shape(
         "superuser": Key(marked.truth),
         "active": Key(marked.truth),
         "server_role": Key(marked.truth),
+        "folder_shared_with": Key(marked.list_of(SHARE)),
         "alarm_urls_env": Key(marked.text),
         **QUIET,
     }
@@ -104,6 +108,7 @@ POLICY = marked.shape(
         **_said(fields.POLICY),
         "alarm_urls_env": Key(marked.text),
         "ping_url_env": Key(marked.text),
+        "shared_with": Key(marked.list_of(SHARE)),
         **QUIET,
     }
 )

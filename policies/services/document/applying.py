@@ -20,7 +20,7 @@ from policies.domain.schedules import disabled
 from policies.domain.schedules.schedule import Unit
 from policies.models import Account, AlarmReceivers, Policy, PolicyTarget, Schedule
 from policies.services.alarms import receivers
-from policies.services.document import columns, enrolments, telling
+from policies.services.document import columns, enrolments, sharings, telling
 from policies.services.document.references import (
     ACCOUNT,
     POLICY,
@@ -33,7 +33,8 @@ from scripts_admin import permissions
 from scripts_admin.models import Folder, User
 from scripts_admin.services import audit, folders, users
 
-ENROLMENT = "enrolment"
+ENROLMENT, SHARING = "enrolment", "sharing"
+_Enter = Callable[[Entry, References], tuple[str, dict[str, str]]]
 CREATED, CHANGED, UNCHANGED = "created", "changed", "unchanged"
 
 
@@ -158,7 +159,12 @@ class _Application:
             (ACCOUNT, wanted.accounts, self._account),
             (SCHEDULE, wanted.schedules, self._schedule),
             (POLICY, wanted.policies, self._policy),
-            (ENROLMENT, enrolments.named(wanted.accounts), self._enrolment),
+            (ENROLMENT, enrolments.named(wanted.accounts), self._last(ENROLMENT, enrolments.enter)),
+            (
+                SHARING,
+                sharings.named((*wanted.users, *wanted.policies)),
+                self._last(SHARING, sharings.enter),
+            ),
         ]
         changes = []
         for kind, entries, step in steps:
@@ -171,9 +177,12 @@ class _Application:
         enrolments.adopt(self._entered)
         return changes
 
-    def _enrolment(self, entry: Entry) -> Change | None:
-        name, said = enrolments.enter(entry, self._references)
-        return _change(ENROLMENT, name, CHANGED if said else UNCHANGED, said) if name else None
+    def _last(self, kind: str, enter: _Enter) -> Callable[[Entry], Change | None]:
+        def step(entry: Entry) -> Change | None:
+            name, said = enter(entry, self._references)
+            return _change(kind, name, CHANGED if said else UNCHANGED, said) if name else None
+
+        return step
 
     def _user(self, entry: Entry) -> Change | None:
         name = _name(entry)
@@ -302,7 +311,7 @@ class _Application:
         account = self._references.account(entry, row, owner)
         followed = self._references.schedules(entry, owner)
         said = columns.fill(row, entry, columns.POLICY)
-        said |= _account_set(row, account) | _followed(row, followed)
+        said |= columns.account(row, account) | columns.schedules(row, followed)
         found = {"name": name, "owner": owner, "account": account}
         missing = {column for column, value in found.items() if value is None}
         unread = columns.unread(entry, columns.POLICY) | missing
@@ -353,26 +362,6 @@ def _policy_row(owner: User | None, name: str) -> Policy:
         return Policy(name=name)
     rows = Policy.objects.select_related("account", "owner", "folder")
     return rows.filter(owner=owner, name=name).first() or Policy(owner=owner, name=name)
-
-
-def _account_set(row: Policy, account: Account | None) -> dict[str, str]:
-    """Give the policy the account; return the change in words."""
-    if account is None or (row.pk and row.account_id == account.pk):
-        return {}
-    change = columns.shown(row.account.name if row.pk else None, account.name)
-    row.account = account
-    return {"account": change}
-
-
-def _followed(row: Policy, schedules: Iterable[Schedule] | None) -> dict[str, str]:
-    """Return the change in words if the policy's schedules are to change."""
-    if schedules is None:
-        return {}
-    old = sorted(row.schedules.values_list("name", flat=True)) if row.pk else []
-    new = sorted({each.name for each in schedules})
-    if old == new:
-        return {}
-    return {"schedules": columns.shown(", ".join(old) if row.pk else None, ", ".join(new))}
 
 
 def _targets_set(row: Policy, targets: Sequence[PolicyTarget]) -> dict[str, str]:

@@ -1,6 +1,6 @@
 """Copy an entry of the document to the columns of a row, and describe each change by its key.
 
-Nothing here saves, queries the database or reports a mistake.
+Nothing here saves or reports a mistake.
 """
 
 from collections.abc import Iterable, Mapping
@@ -9,7 +9,7 @@ from django.db import models
 
 from policies.domain.document import fields
 from policies.domain.document.marked import Entry
-from policies.models import PolicyTarget, Schedule
+from policies.models import Account, Policy, PolicyTarget, Schedule
 
 SECRET = "(set)"  # noqa: S105 - shown instead of a secret
 USER = {"email": "email", "superuser": "is_superuser", "active": "is_active"}
@@ -139,3 +139,23 @@ def _word(value: object) -> str:
     if isinstance(value, list):
         return ", ".join(map(str, value)) or "none"
     return str(value) or '""'
+
+
+def account(row: Policy, chosen: Account | None) -> dict[str, str]:
+    """Give the policy the account; return the change in words."""
+    if chosen is None or (row.pk and row.account_id == chosen.pk):
+        return {}
+    change = shown(row.account.name if row.pk else None, chosen.name)
+    row.account = chosen
+    return {"account": change}
+
+
+def schedules(row: Policy, followed: Iterable[Schedule] | None) -> dict[str, str]:
+    """Return the change in words if the policy's schedules are to change."""
+    if followed is None:
+        return {}
+    old = sorted(row.schedules.values_list("name", flat=True)) if row.pk else []
+    new = sorted({each.name for each in followed})
+    if old == new:
+        return {}
+    return {"schedules": shown(", ".join(old) if row.pk else None, ", ".join(new))}

@@ -10,9 +10,10 @@ from typing import Any
 from policies.domain.document import fields
 from policies.domain.schedules import disabled
 from policies.models import Account, AlarmReceivers, EnrolRule, Policy, PolicyTarget, Schedule
-from policies.services.document import layout
+from policies.services.document import layout, sharings
 from scripts_admin import permissions
-from scripts_admin.models import User
+from scripts_admin.models import Folder, User
+from scripts_admin.permissions import Share
 
 HEAD = """\
 # Users, accounts, schedules and policies of this server, for manage.py apply.
@@ -27,9 +28,14 @@ def export() -> str:
     """Return the document as YAML; rows are sorted by owner and name."""
     with_role = permissions.with_server_role()
     of_users, of_policies = _quiet("user"), _quiet("policy")
+    owners = dict(Folder.objects.exclude(owner=None).values_list("pk", "owner"))
+    folders = {
+        owners[key]: found for key, found in permissions.all_shares(Folder).items() if key in owners
+    }
     document: Mapping = {
         "users": [
             _user(row, with_role, of_users.get(row.pk, {}))
+            | _shared("folder_shared_with", folders, row.pk)
             for row in User.objects.order_by("username")
         ],
         "accounts": [
@@ -111,12 +117,18 @@ def _policies(quiet: dict[int, Mapping]) -> list[Mapping]:
     followed = Policy.schedules.through.objects.order_by()
     for policy, name in followed.values_list("policy", "schedule__name"):
         schedules[policy].append(name)
+    shared = permissions.all_shares(Policy)
     rows = Policy.objects.order_by("owner__username", "name").prefetch_related("targets")
     return [
         _policy(row, owners[row.owner_id], accounts[row.account_id], sorted(schedules[row.pk]))
         | quiet.get(row.pk, {})
+        | _shared("shared_with", shared, row.pk)
         for row in rows
     ]
+
+
+def _shared(key: str, shares: dict[int, list[Share]], of: int) -> Mapping:
+    return {key: sharings.exported(shares[of])} if of in shares else {}
 
 
 def _policy(row: Policy, owner: str, account: str, schedules: list[str]) -> Mapping:

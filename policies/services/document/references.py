@@ -77,7 +77,7 @@ class References:
         found = self._users.get(name) or User.objects.filter(username=name).first()
         if found is not None:
             self._users[name] = found
-        if found is None and not {(USER, name.lower()), (USER, "")} & self._spoilt:
+        if found is None and not self.is_spoilt_user(name):
             near = nearest.hint(name, User.objects.values_list("username", flat=True))
             sentence = f"There is no user {name}: add them to users, or correct the name.{near}"
             self.tell(entry, "owner", sentence)
@@ -115,6 +115,10 @@ class References:
         if "schedules" in entry.unread:
             return None
         return [found[name] for name, _ in entry.values["schedules"] if name in found]
+
+    def is_spoilt_user(self, name: str) -> bool:
+        """Return whether the document names this user but wrongly, or names one that could not be read."""
+        return bool({(USER, name.lower()), (USER, "")} & self._spoilt)
 
     def is_spoilt(self, kind: str, owner: User, name: str) -> bool:
         """Return whether the document names it but wrongly, or whether it may be a name that could not be read."""

@@ -13,8 +13,8 @@ from policies.models import Policy
 from policies.selectors import alarms, calendars, policies, runs, snapshots
 from policies.selectors.alarms import Asked
 from scripts_admin import permissions
+from scripts_admin.domain.rights import Right
 from scripts_admin.models import User
-from scripts_admin.permissions import Right
 from tests.ground import plans
 from tests.policies.scale.test_plans_of_the_dashboard import ASKED
 

@@ -10,8 +10,8 @@ from policies.domain.runs.sequence import State
 from policies.models import Account, DailyCount, DailySum, Policy, Run
 from policies.selectors import calendars, labels, policies, runs
 from scripts_admin import permissions
+from scripts_admin.domain.rights import Right
 from scripts_admin.models import Folder
-from scripts_admin.permissions import Right
 from tests import factories
 from tests.policies.services.backup import Backup
 

@@ -24,9 +24,7 @@ from policies.domain.runs.sequence import State
 from policies.domain.runs.trigger import Trigger
 from policies.models import Account, Alarm, AlarmReceivers, Policy, Run, Server
 from policies.services.entry import pausing, policies
-from scripts_admin import permissions
 from scripts_admin.models import Folder, FormerFolder, User
-from scripts_admin.permissions import Right
 from scripts_admin.services import users
 from tests.policies.views import admin_forms, browser_form, inventory_rows, page_forms
 from tests.policies.views import logins as logins_before
@@ -132,24 +130,6 @@ def _rows(alice: User, unused: User) -> dict[str, models.Model]:
         ),
         "user": unused,
     }
-
-
-def shared() -> World:
-    """Make the rows, and share Alice's policies and her folder: `clients` has one for each right."""
-    world = made()
-    policies = Policy.objects.filter(owner=world.people["alice"])
-    things: list[models.Model] = [*policies, world.rows["folder"]]
-    for right in Right:
-        person = User(username=right.replace(" ", "-"))
-        users.save(person)
-        for thing in things:
-            permissions.grant(person, thing, [right])
-        client = Client(raise_request_exception=False)
-        client.force_login(person)
-        logins_before.confirm(client)
-        client.get("/")
-        world.clients[right] = client
-    return world
 
 
 def routes() -> list[str]:

@@ -7,8 +7,8 @@ import pytest
 
 from policies.adapters import session
 from policies.adapters.memory import MemoryCloud
-from scripts_admin.permissions import Right
-from tests.policies.views import matrix
+from scripts_admin.domain.rights import Right
+from tests.policies.views import matrix, matrix_shared
 
 pytestmark = [pytest.mark.django_db, pytest.mark.lasts(20)]
 
@@ -232,7 +232,7 @@ def test_everybody_may_what_the_table_says(group: str) -> None:
 
 
 def test_each_right_opens_what_the_table_says_and_nothing_else_of_the_owners() -> None:
-    world = matrix.shared()
+    world = matrix_shared.made()
     # The admin shows shared rows to nobody; the pages of a profile are everybody's own.
     named = [
         route

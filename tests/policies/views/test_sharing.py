@@ -8,8 +8,8 @@ from policies.domain.runs.trigger import Trigger
 from policies.models import Account, Policy, PolicyTarget, Run, Schedule
 from policies.services import runs
 from scripts_admin import permissions
+from scripts_admin.domain.rights import Right
 from scripts_admin.models import AuditEntry, Folder, User
-from scripts_admin.permissions import Right
 from scripts_admin.services import users
 from tests.policies.views import admin_forms, browser_form, logins
 from tests.policies.views.page import check_can_be_read_aloud, client_of, read

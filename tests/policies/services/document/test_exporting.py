@@ -26,7 +26,7 @@ MORE = """\
 users:
   - {name: bob, superuser: true, email: bob@example.org}
   - {name: gone, active: false}
-  - {name: dora, server_role: true}
+  - {name: dora, server_role: true, folder_shared_with: [{user: bob, may: [edit]}]}
 accounts:
   - {owner: bob, name: ours, auth: instance, region: eu-central-1, regions: [eu-central-1, eu-west-1]}
   - {owner: dora, name: "an account: with {signs} #1", auth: role, role_arn: "arn:aws:iam::123456789012:role/n2w",
@@ -37,6 +37,7 @@ schedules:
 policies:
   - owner: dora
     name: "007"
+    shared_with: [{user: bob}]
     account: "an account: with {signs} #1"
     enabled: false
     schedules: ["yes", "2026-12-01"]
@@ -66,7 +67,7 @@ def test_what_is_exported_and_applied_changes_nothing(rows: None) -> None:
     changes = applying.apply(exporting.export(), {})
 
     assert {(change.action, *change.fields) for change in changes} == {("unchanged",)}
-    assert len(changes) == 14
+    assert len(changes) == 16
 
 
 def test_the_export_has_no_secret(rows: None) -> None:
