@@ -1,4 +1,4 @@
-"""Logging in and one's own profile. Of django-allauth's pages only those here exist."""
+"""Logging in, one's own profile, and script folders. Of django-allauth's pages only those here exist."""
 
 from allauth.account.views import reauthenticate
 from allauth.mfa.base import views as factors
@@ -10,7 +10,7 @@ from django.contrib.auth.decorators import login_required
 from django.urls import path
 from django.views.generic import RedirectView
 
-from scripts_admin.views import entering, logins, profile, sharing
+from scripts_admin.views import entering, files, folders, logins, profile, sharing
 
 # allauth finds its pages by these names.
 urlpatterns = [
@@ -70,4 +70,18 @@ urlpatterns = [
         name="mfa_remove_webauthn",
     ),
     path("scripts/<str:owner>/sharing/", sharing.folder, name="folder-sharing"),
+    # Script folders and their files.
+    path("scripts/", folders.listing, name="scripts"),
+    path("scripts/<str:owner>/", folders.detail, name="script-folder"),
+    path("scripts/<str:owner>/new/", files.new, name="script-new"),
+    path("scripts/<str:owner>/upload/", folders.upload, name="script-upload"),
+    path("scripts/<str:owner>/undo/", folders.undo, name="script-undo"),
+    path("scripts/<str:owner>/recipes/", folders.recipe_list, name="script-recipes"),
+    path("scripts/<str:owner>/recipes/<slug:slug>/", folders.recipe, name="script-recipe"),
+    path("scripts/<str:owner>/files/<str:name>/", files.detail, name="script-file"),
+    path("scripts/<str:owner>/files/<str:name>/edit/", files.edit, name="script-edit"),
+    path("scripts/<str:owner>/files/<str:name>/rename/", files.rename, name="script-rename"),
+    path("scripts/<str:owner>/files/<str:name>/copy/", files.copy, name="script-copy"),
+    path("scripts/<str:owner>/files/<str:name>/delete/", files.delete, name="script-delete"),
+    path("scripts/<str:owner>/files/<str:name>/download/", files.download, name="script-download"),
 ]

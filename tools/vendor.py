@@ -3,7 +3,8 @@
 
     tools/vendor.py
 
-It needs npm. To upgrade, change the versions below and run it again. Each file lies beside a compressed
+It needs npm. To upgrade, change the versions below, or in tools/editor/package.json (then
+`npm install --package-lock-only` there), and run it again. Each file lies beside a compressed
 twin, which the server sends to browsers that take it. MANIFEST.json lists each package with its version,
 licence and integrity, and each file with its SHA-256; a test compares them.
 """
@@ -12,12 +13,14 @@ import gzip
 import hashlib
 import json
 import re
+import shutil
 import subprocess
 import tarfile
 import tempfile
 from pathlib import Path
 
 VENDOR = Path(__file__).resolve().parent.parent / "static" / "vendor"
+EDITOR = Path(__file__).with_name("editor")
 TABLER = ("@tabler/core", "1.6.1")
 ICONS = ("@tabler/icons", "3.52.0")
 # The icons that pages use: `{% icon "snowflake" %}`.
@@ -25,7 +28,7 @@ USED_ICONS = Path(__file__).with_name("icons.txt").read_text().split()
 
 
 def main() -> None:
-    manifest = {}
+    manifest: dict[str, object] = {}
     with tempfile.TemporaryDirectory() as scratch:
         tabler, facts = _package(*TABLER, Path(scratch))
         css = (tabler / "dist/css/tabler.min.css").read_text()
@@ -36,6 +39,7 @@ def main() -> None:
         icons, facts = _package(*ICONS, Path(scratch))
         files = {"icons.svg": _sprite(icons / "icons/outline")}
         manifest["tabler-icons"] = facts | {"files": _write("tabler-icons", files, icons)}
+        manifest["codemirror"] = _editor(Path(scratch))
     (VENDOR / "MANIFEST.json").write_text(json.dumps(manifest, indent=2) + "\n")
 
 
@@ -54,6 +58,43 @@ def _package(name: str, version: str, scratch: Path) -> tuple[Path, dict[str, st
     licence = json.loads((folder / "package/package.json").read_text())["license"]
     facts = {"package": name, "version": version, "license": licence}
     return folder / "package", facts | {"integrity": packed["integrity"]}
+
+
+def _editor(scratch: Path) -> dict[str, object]:
+    """Bundle CodeMirror with what puts it into our page; return what the manifest says of it.
+
+    The packages are those of tools/editor/package-lock.json, with their integrity.
+    """
+    folder = scratch / "editor"
+    shutil.copytree(EDITOR, folder)
+    subprocess.run(
+        ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"],  # noqa: S607 - as above
+        cwd=folder,
+        check=True,
+    )
+    made = folder / "made.js"
+    bundle = ["node_modules/.bin/esbuild", "editor.js", "--bundle", "--minify", "--format=iife"]
+    bundle += ["--target=es2020", "--legal-comments=none", f"--outfile={made}"]
+    subprocess.run(bundle, cwd=folder, check=True)
+    locked = json.loads((folder / "package-lock.json").read_text())["packages"]
+    parts = {
+        name.removeprefix("node_modules/"): {
+            "version": each["version"],
+            "integrity": each["integrity"],
+        }
+        for name, each in locked.items()
+        if name and not each.get("dev")
+    }
+    licences = {each["license"] for name, each in locked.items() if name and not each.get("dev")}
+    package = folder / "node_modules/codemirror"
+    return {
+        "package": "codemirror",
+        "license": " ".join(sorted(licences)),
+        **parts.pop("codemirror"),
+        "with": parts,
+        "source": {"editor.js": hashlib.sha256((EDITOR / "editor.js").read_bytes()).hexdigest()},
+        "files": _write("codemirror", {"editor.js": made.read_text()}, package),
+    }
 
 
 def _write(name: str, files: dict[str, str], package: Path) -> dict[str, str]:

@@ -55,7 +55,26 @@ def has_windows_line_ends(content: bytes) -> bool:
 
 
 def is_script(content: bytes) -> bool:
-    return content.removeprefix(BOM).startswith(b"#!")
+    """Tell whether the kernel can run it, if its mode lets it."""
+    return content.removeprefix(BOM).startswith((b"#!", b"\x7fELF"))
+
+
+def language(name: str, content: str) -> str:
+    """Return the language of a text for an editor's colours: shell, python, perl, or "" for anything else."""
+    first = content.partition("\n")[0].removeprefix("\ufeff")
+    ending = name.rpartition(".")[2].lower()
+    for words, language in _LANGUAGES:
+        by_line = first.startswith("#!") and any(word in first for word in words)
+        if by_line or (not first.startswith("#!") and ending in words):
+            return language
+    return ""
+
+
+_LANGUAGES = (
+    (("python", "py"), "python"),
+    (("perl", "pl", "pm"), "perl"),
+    (("bash", "dash", "ksh", "zsh", "sh", "conf"), "shell"),
+)
 
 
 def entered(text: str, *, crlf: bool) -> bytes:

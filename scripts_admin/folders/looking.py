@@ -10,6 +10,7 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from n2wbackup.lib import trust
 from scripts_admin.domain import texts
@@ -61,6 +62,10 @@ class Entry:
     version: str
     target: str = ""
     why: str = ""
+
+    @property
+    def changed(self) -> datetime:
+        return datetime.fromtimestamp(self.changed_at, UTC)
 
     @property
     def is_file(self) -> bool:

@@ -1,4 +1,7 @@
-"""The script folders on disk. Only this module opens them, and it never follows a path out of a folder."""
+"""The script folders on disk: where they are, whose they are, and what in them can run.
+
+Only this module, `looking` and `writing` open them, and none follows a path out of a folder.
+"""
 
 import errno
 import hashlib
@@ -211,6 +214,13 @@ def find(
         with account.of(identity) as own:
             problem = _why_not_run(script, own, environment)
     return Found(phase, None, script, said, problem)
+
+
+def why_not_run(
+    folder: Folder, script: Path, asked: Account, environment: Mapping[str, str] | None = None
+) -> str:
+    """Return a sentence that says why an entry cannot run as a script of a phase, or "" if it can."""
+    return why_not_taken(folder, script) or _why_not_run(script, asked, environment)
 
 
 def _why_not_run(script: Path, asked: Account, environment: Mapping[str, str] | None) -> str:

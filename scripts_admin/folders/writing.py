@@ -95,6 +95,14 @@ def bring_back(place: int, hidden: str) -> str:
     return name
 
 
+def take_back(place: int, name: str, *, opened: str) -> None:
+    """Remove a file that was made just now, unless somebody has changed it since."""
+    found = looking.read(place, name)
+    if found is not None and found.entry.version == opened:
+        with suppress(OSError):
+            os.unlink(name, dir_fd=place)
+
+
 def forget(place: int, names: Iterable[str], before: int) -> int:
     """Delete for good what was set aside before that second; return how many files these were."""
     gone = 0
@@ -158,6 +166,8 @@ def _expected(
 ) -> looking.File | None:
     """Return what is there if it has the version `opened`; ChangedError if not, FileError if it cannot be changed."""
     found = looking.read(place, name)
+    if found and not opened:
+        raise _taken(place, name)
     if (found.entry.version if found else "") != opened:
         raise _changed(name, found)
     is_closed = found is not None and found.content is None

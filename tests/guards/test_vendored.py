@@ -32,3 +32,12 @@ def test_every_compressed_file_is_the_same_as_its_plain_one() -> None:
     assert len(packed) > 2
     for path in packed:
         assert gzip.decompress(path.read_bytes()) == path.with_suffix("").read_bytes(), path
+
+
+def test_the_editor_is_bundled_from_the_source_that_is_here() -> None:
+    """A change of its source takes effect when tools/vendor.py has bundled it."""
+    told = json.loads((VENDOR / "MANIFEST.json").read_text())["codemirror"]["source"]
+
+    for name, digest in told.items():
+        source = tree.ROOT / "tools" / "editor" / name
+        assert hashlib.sha256(source.read_bytes()).hexdigest() == digest

@@ -14,6 +14,7 @@ from django.apps import apps
 from django.contrib import admin
 from django.contrib.auth.models import Group, Permission
 from django.contrib.sessions.models import Session
+from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import connection, models, transaction
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
@@ -26,7 +27,13 @@ from policies.models import Account, Alarm, AlarmReceivers, Policy, Run, Server
 from policies.services.entry import pausing, policies
 from scripts_admin.models import Folder, FormerFolder, User
 from scripts_admin.services import users
-from tests.policies.views import admin_forms, browser_form, inventory_rows, page_forms
+from tests.policies.views import (
+    admin_forms,
+    browser_form,
+    inventory_rows,
+    page_forms,
+    script_files,
+)
 from tests.policies.views import logins as logins_before
 
 PASSWORD = "correct horse battery"
@@ -159,7 +166,7 @@ def group(route: str) -> str:
     parts = route.split("/")
     if parts[0] == "admin" and len(parts) > 3:
         return "/".join(parts[:3])
-    return parts[0] if parts[0] in {"people", "profile"} else "pages"
+    return parts[0] if parts[0] in {"people", "profile", "scripts"} else "pages"
 
 
 def path(world: World, route: str) -> str:
@@ -173,8 +180,9 @@ def path(world: World, route: str) -> str:
         "<path:content_type_id>": "1",
         "people/<str:name>": "people/anna",
         "<str:owner>": "alice",
-        "<str:name>": {"schedules": "nightly", "accounts": "spare"}.get(parts[0], "policy1"),
+        "<str:name>": _NAMED.get(parts[0], "policy1"),
         "<slug:word>": "cancel",
+        "<slug:slug>": script_files.RECIPE,
         "<str:phase>": "before",
         "<int:attempt>": "1",
         "<str:stream>": "stdout",
@@ -191,6 +199,7 @@ def path(world: World, route: str) -> str:
     return f"/{filled}{_ASKED.get(route, '')}"
 
 
+_NAMED = {"schedules": "nightly", "accounts": "spare", "scripts": script_files.NAME}
 _ASKED = {"admin/autocomplete/": "?app_label=policies&model_name=run&field_name=policy&term="}
 
 
@@ -210,7 +219,13 @@ def forms(world: World, route: str) -> list[dict[str, Any]]:
 def _of_page(world: World, route: str) -> dict[str, Any]:
     if route == "coverage/decide/":
         return {"item": world.rows["inventoryitem"].pk, "do": "leave", "reason": "no need"}
-    return _OF_PAGES.get(route) or page_forms.of(route, world.people["alice"])
+    if route == "scripts/<str:owner>/upload/":
+        return {"files": SimpleUploadedFile("new.sh", b"#!/bin/sh\n")}
+    return (
+        _OF_PAGES.get(route)
+        or script_files.forms().get(route)
+        or page_forms.of(route, world.people["alice"])
+    )
 
 
 _RECEIVERS = {"do": "save", "new_urls": "json://example.com", "quiet_timezone": "UTC"}
@@ -350,10 +365,14 @@ def _tried(
             before = digest()  # each promotion has rows with numbers of its own
         else:
             before = world.untouched
+        if route.startswith("scripts/"):
+            script_files.lay()
         with _writes() as written:
             answer = getattr(client, method)(path(world, route), form)
         # Without a statement that writes, no row can have changed.
         changed = bool(written) and digest() != before
+        if route.startswith("scripts/"):
+            changed |= script_files.changed()
         transaction.set_rollback(True)
     client.cookies = cookies
     return _kind(answer, route), changed

@@ -175,6 +175,19 @@ schedules/<str:owner>/<str:name>/                         L     R     N     N   
 schedules/<str:owner>/<str:name>/delete/                  L     W     N     N     N     W     W
 schedules/<str:owner>/<str:name>/edit/                    L     W     N     N     N     W     W
 schedules/new/                                            L     W     W     W     W     W     W
+scripts/                                                  L     R     R     R     R     R     R
+scripts/<str:owner>/                                      L     R     N     N     N     R     R
+scripts/<str:owner>/files/<str:name>/                     L     R     N     N     N     R     R
+scripts/<str:owner>/files/<str:name>/copy/                L     W     N     N     N     W     W
+scripts/<str:owner>/files/<str:name>/delete/              L     W     N     N     N     W     W
+scripts/<str:owner>/files/<str:name>/download/            L     R     N     N     N     R     R
+scripts/<str:owner>/files/<str:name>/edit/                L     W     N     N     N     W     W
+scripts/<str:owner>/files/<str:name>/rename/              L     W     N     N     N     W     W
+scripts/<str:owner>/new/                                  L     W     N     N     N     W     W
+scripts/<str:owner>/recipes/                              L     R     N     N     N     R     R
+scripts/<str:owner>/recipes/<slug:slug>/                  L     W     N     N     N     W     W
+scripts/<str:owner>/undo/                                 L     W     N     N     N     W     W
+scripts/<str:owner>/upload/                               L     W     N     N     N     W     W
 snapshots/                                                L     R     R     R     R     R     R
 theme/                                                    R     R     R     R     R     R     R
 """

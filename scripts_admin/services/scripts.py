@@ -1,0 +1,226 @@
+"""What people do with the files of a script folder: each deed is done whole or not at all, and is entered.
+
+The file comes first and its rows after it. If the process dies between, the next look at the folder finds the change
+by its hash; the other way round, rows would tell of a change that never was.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from django.db import transaction
+
+from n2wbackup.lib import clock
+from scripts_admin.domain import file_names, private_keys, texts
+from scripts_admin.domain.audit import Action, Change, Kind
+from scripts_admin.domain.shown import shown
+from scripts_admin.folders import looking, writing
+from scripts_admin.folders.looking import ChangedError, FileError
+from scripts_admin.models import Folder, User
+from scripts_admin.services import audit, folders
+from scripts_admin.services.audit import Subject
+
+KEPT_DAYS = 30  # a deletion can be undone for so long
+_DAY_SECONDS = 86_400
+_LISTED = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """What somebody saves. `opened` is the version that they had before them, empty for a new file."""
+
+    name: str
+    content: bytes
+    opened: str = ""
+    executable: bool | None = None  # None: as it was; a new file gets what its first line asks for
+    message: str = ""
+
+
+def save(folder: Folder, text: Text, *, actor: User) -> None:
+    """Save a file; ChangedError if it is not what the person had before them, FileError if it is refused."""
+    is_new = not text.opened
+    _check(text.name if is_new else "", text.content)
+    if is_new:
+        _on_disk(folder)
+    with looking.opened(folder) as place:
+        writing.put(place, text.name, text.content, opened=text.opened, executable=text.executable)
+    now = texts.digest(text.content)
+    changes = [] if now == text.opened else [Change("sha256", text.opened[:_LISTED], now[:_LISTED])]
+    if text.executable is not None:
+        changes.append(Change("executable", "", "yes" if text.executable else "no"))
+    action = Action.CREATED if is_new else Action.CHANGED
+    with transaction.atomic():
+        _keep(folder, text.name, text.content, actor, text.message)
+        _enter(action, folder, text.name, changes, actor)
+
+
+def upload(folder: Folder, name: str, content: bytes, *, replace: bool, actor: User) -> None:
+    """Save a file that came from somebody's machine, as it is; with `replace`, also over one that is there.
+
+    What is replaced and is no text is set aside first, as if it had been deleted.
+    """
+    _check(name, content)
+    opened = ""
+    if replace:
+        _on_disk(folder)
+        with looking.opened(folder) as place:
+            found = looking.read(place, name)
+        if found is not None and found.content is None:
+            delete(folder, name, opened=found.entry.version, actor=actor)
+        elif found is not None:
+            opened = found.entry.version
+    save(folder, Text(name, content, opened, message="uploaded"), actor=actor)
+
+
+def save_all(folder: Folder, files: Mapping[str, bytes], *, actor: User) -> None:
+    """Make several new files, or none of them: FileError if one of them is there already or is refused."""
+    for name, content in files.items():
+        _check(name, content)
+    _on_disk(folder)
+    with looking.opened(folder) as place:
+        there = [shown(name) for name in files if looking.exists(place, name)]
+        if there:
+            names = ", ".join(there)
+            message = (
+                f"{names}: there already, so nothing was made. Rename or delete these files first."
+            )
+            raise FileError(message)
+        _put_all(place, files)
+    with transaction.atomic():
+        for name, content in files.items():
+            _keep(folder, name, content, actor)
+            _enter(Action.CREATED, folder, name, [], actor)
+
+
+def _put_all(place: int, files: Mapping[str, bytes]) -> None:
+    done: list[str] = []
+    try:
+        for name, content in files.items():
+            writing.put(place, name, content, opened="")
+            done.append(name)
+    except FileError:
+        for name in done:
+            writing.take_back(place, name, opened=texts.digest(files[name]))
+        raise
+
+
+def rename(folder: Folder, name: str, to: str, *, opened: str, actor: User) -> None:
+    """Give a file another name that is free; what it holds and who may use it stay."""
+    _check(to, b"")
+    with looking.opened(folder) as place:
+        writing.rename(place, name, to, opened=opened)
+        found = looking.read(place, to)
+    with transaction.atomic():
+        _moved(folder, name, to, found.content if found else None, actor)
+
+
+def delete(folder: Folder, name: str, *, opened: str, actor: User) -> str:
+    """Set a file aside in its folder, for KEPT_DAYS; return the hidden name that `undelete` takes."""
+    second = int(clock.now().timestamp())
+    with looking.opened(folder) as place:
+        hidden = writing.set_aside(place, name, second, opened=opened)
+        listed, _ = looking.listed(place, is_root=folder.is_root)
+        writing.forget(place, listed, before=second - KEPT_DAYS * _DAY_SECONDS)
+    with transaction.atomic():
+        _keep(folder, name, None, actor)
+        _enter(Action.DELETED, folder, name, [Change("set aside as", "", hidden)], actor)
+    return hidden
+
+
+def undelete(folder: Folder, hidden: str, *, actor: User) -> str:
+    """Bring back a file that was set aside, unless its name is taken by now; return the name."""
+    with looking.opened(folder) as place:
+        name = writing.bring_back(place, hidden)
+        found = looking.read(place, name)
+    with transaction.atomic():
+        _keep(folder, name, found.content if found else None, actor, "brought back")
+        _enter(Action.UNDELETED, folder, name, [], actor)
+    return name
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """A file, and where a copy of it goes."""
+
+    name: str
+    opened: str
+    target: Folder
+    to: str
+
+
+def copy(folder: Folder, wanted: Copy, *, actor: User) -> None:
+    """Copy a text under a name that is free, into this folder or another one; the right to run it goes along."""
+    with looking.opened(folder) as place:
+        found = looking.read(place, wanted.name)
+    if found is None or found.entry.version != wanted.opened:
+        message = f"{shown(wanted.name)} has changed since you opened it. Nothing was copied."
+        raise ChangedError(message, found)
+    if found.content is None:
+        raise FileError(found.entry.why)
+    runs = bool(found.entry.mode & 0o111)
+    made = Text(
+        wanted.to, found.content, executable=runs, message=f"copied from {folder}/{wanted.name}"
+    )
+    save(wanted.target, made, actor=actor)
+
+
+@contextmanager
+def renamed_with_policy(folder: Folder, policy: str, to: str, *, actor: User) -> Iterator[int]:
+    """Rename the scripts of a policy with it: the block saves the policy, in a transaction of its own.
+
+    Yields how many files these are. Within the block each file has both names, so whichever name a run knows, it
+    finds its script. If the block fails, nothing is renamed; FileError if a new name is taken.
+    """
+    with looking.opened(folder) as place:
+        listed, _ = looking.listed(place, is_root=folder.is_root)
+        pairs = file_names.renamed(listed, policy, to)
+        for _, new in pairs:
+            _check(new, b"")
+        found = {new: looking.read(place, name) for name, new in pairs}
+        with writing.both_names(place, pairs):
+            yield len(pairs)
+    with transaction.atomic():
+        for name, new in pairs:
+            entry = found[new]
+            _moved(folder, name, new, entry.content if entry else None, actor)
+
+
+def _check(name: str, content: bytes) -> None:
+    """FileError if a new file may not have this name (empty: it has it already), or may not hold this."""
+    why = file_names.why_not_given(name) if name else ""
+    if why:
+        raise FileError(f"{why} Nothing was saved.")
+    if len(content) > texts.MAX_BYTES:
+        most = texts.MAX_BYTES // 1024**2
+        message = f"A file may have {most} MiB here. Nothing was saved: copy a larger one over SSH."
+        raise FileError(message)
+    if private_keys.is_in(content):
+        message = (
+            "This text holds a private key, and a file that is saved here can be read by all who may use the "
+            "folder. Nothing was saved: bring the key in on the folder's page of SSH keys, or over SSH."
+        )
+        raise FileError(message)
+
+
+def _on_disk(folder: Folder) -> None:
+    try:
+        folders.on_disk(folder)
+    except OSError as error:
+        message = f"The script folder of {folder} cannot be made ({error.strerror}): correct what is in its place."
+        raise FileError(message) from None
+
+
+def _moved(folder: Folder, name: str, to: str, content: bytes | None, actor: User) -> None:
+    _keep(folder, to, content, actor, f"renamed from {shown(name)}")
+    _keep(folder, name, None, actor, f"renamed to {shown(to)}")
+    _enter(Action.RENAMED, folder, to, [Change("name", shown(name), shown(to))], actor)
+
+
+def _keep(folder: Folder, name: str, content: bytes | None, actor: User, message: str = "") -> None:
+    """Keep the version; what may not be shown is not kept here."""
+
+
+def _enter(action: Action, folder: Folder, name: str, changes: list[Change], actor: User) -> None:
+    label = f"{folder.name}/{shown(name)}"
+    subject = Subject(Kind.SCRIPT, label, str(folder.pk or ""), folder.owner_id)
+    audit.record(action, subject, changes, person=actor)

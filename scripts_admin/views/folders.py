@@ -1,0 +1,128 @@
+"""The pages of script folders: which there are, and what is in one."""
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.core.paginator import Paginator
+from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
+from django.shortcuts import redirect, render
+
+from scripts_admin import permissions, ports
+from scripts_admin.folders import recipes, storage
+from scripts_admin.folders.looking import FileError
+from scripts_admin.forms.scripts import RecipeForm, UploadForm
+from scripts_admin.models import Folder
+from scripts_admin.selectors import shelf
+from scripts_admin.services import scripts
+from scripts_admin.views import reached
+
+_PAGE_SIZE = 50
+
+
+@login_required
+def listing(request: HttpRequest) -> HttpResponse:
+    person = reached.person(request)
+    rows = Folder.objects.visible_to(person).select_related("owner").order_by("name")
+    page = Paginator(rows, _PAGE_SIZE).get_page(request.GET.get("page"))
+    counts: dict[int, int] = {}
+    for policy in ports.policies().of_folders([each.pk for each in page], person.pk):
+        counts[policy.folder_id] = counts.get(policy.folder_id, 0) + 1
+    folders = [
+        (each, counts.get(each.pk, 0), permissions.may_change(person, each)) for each in page
+    ]
+    context = {"page": page, "folders": folders}
+    return render(request, "scripts_admin/folders.html", context)
+
+
+@login_required
+def detail(request: HttpRequest, owner: str) -> HttpResponse:
+    person, found = reached.person(request), reached.folder(request, owner)
+    seen = shelf.of(found, person, request.GET.get("page"))
+    context = {
+        "folder": found,
+        "shelf": seen,
+        "page": seen.page,
+        "place": storage.path(found),
+        "kept_days": scripts.KEPT_DAYS,
+        "may_change": permissions.may_change(person, found),
+    }
+    return render(request, "scripts_admin/folder.html", context)
+
+
+@login_required
+def undo(request: HttpRequest, owner: str) -> HttpResponse:
+    found = reached.folder(request, owner, permissions.may_change)
+    if request.method != "POST":
+        return HttpResponseNotAllowed(["POST"])
+    try:
+        name = scripts.undelete(
+            found, request.POST.get("hidden", ""), actor=reached.person(request)
+        )
+    except FileError as error:
+        messages.error(request, str(error))
+    else:
+        messages.success(request, f"{name} is back.")
+    return redirect("script-folder", owner)
+
+
+@login_required
+def upload(request: HttpRequest, owner: str) -> HttpResponse:
+    found = reached.folder(request, owner, permissions.may_change)
+    form = UploadForm(reached.sent(request))
+    sent = request.FILES.getlist("files")
+    mistakes: list[str] = []
+    if request.method == "POST" and form.is_valid():
+        for each in sent:
+            name = each.name or ""
+            try:
+                scripts.upload(
+                    found,
+                    name,
+                    each.read(),
+                    replace=form.cleaned_data["replace"],
+                    actor=reached.person(request),
+                )
+            except FileError as error:
+                mistakes.append(str(error))
+            else:
+                messages.success(request, f"{name} is saved.")
+        if not sent:
+            mistakes.append("Choose one file at least.")
+        if not mistakes:
+            return redirect("script-folder", owner)
+    context = {"folder": found, "form": form, "mistakes": mistakes}
+    return render(request, "scripts_admin/upload.html", context)
+
+
+@login_required
+def recipe_list(request: HttpRequest, owner: str) -> HttpResponse:
+    found = reached.folder(request, owner, permissions.may_change)
+    context = {"folder": found, "recipes": recipes.every()}
+    return render(request, "scripts_admin/recipes.html", context)
+
+
+@login_required
+def recipe(request: HttpRequest, owner: str, slug: str) -> HttpResponse:
+    """Fill in a recipe; all its files are made, or none."""
+    found = reached.folder(request, owner, permissions.may_change)
+    chosen = recipes.named(slug)
+    if chosen is None:
+        return redirect("script-recipes", owner)
+    person = reached.person(request)
+    policies = [each.name for each in ports.policies().of_folders([found.pk], person.pk)]
+    form = RecipeForm(
+        reached.sent(request),
+        settings=chosen.settings,
+        policies=policies,
+        initial={"policy": request.GET.get("policy", "")},
+    )
+    if request.method == "POST" and form.is_valid():
+        made = recipes.made(chosen, form.cleaned_data["policy"], form.values)
+        try:
+            scripts.save_all(found, made, actor=person)
+        except FileError as error:
+            form.add_error(None, str(error))
+        else:
+            messages.success(request, f"Made: {', '.join(sorted(made))}.")
+            return redirect("script-folder", owner)
+    context = {"folder": found, "recipe": chosen, "form": form}
+    return render(request, "scripts_admin/recipe.html", context)

@@ -1,0 +1,73 @@
+"""Files that come from a recipe, or from somebody's machine."""
+
+from pathlib import Path
+
+import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.test import Client
+
+from scripts_admin.folders import recipes
+from tests.policies.views.page import Sent, read
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.mark.parametrize("slug", [each.slug for each in recipes.every()])
+def test_a_recipe_is_made_as_its_form_stands(client: Client, place: Path, slug: str) -> None:
+    recipe = recipes.named(slug)
+    assert recipe
+    address = f"/scripts/alice/recipes/{slug}/?policy=shop"
+
+    form = Sent(client.get(address).content.decode()).values
+    answer = client.post(address, form)
+
+    assert answer.status_code == 302, answer.content.decode()
+    made = {path.name: path for path in place.iterdir()}
+    assert len(made) == len(recipe.files)
+    assert {"before_shop.sh", "after_shop.sh", "complete_shop.sh"} < set(made)
+    assert made["before_shop.sh"].stat().st_mode & 0o100
+    again = client.post(address, form)
+    assert "there already, so nothing was made" in again.content.decode()
+
+
+def test_a_recipe_says_what_is_wrong_with_a_setting(client: Client, place: Path) -> None:
+    address = "/scripts/alice/recipes/fsfreeze-on-this-machine/"
+    form = Sent(client.get(address).content.decode()).values
+
+    for changed in ({"s_deadline_seconds": "soon"}, {"s_mounts": ""}, {"s_state_folder": "a\x07"}):
+        answer = client.post(address, form | changed)
+        assert answer.status_code == 200
+        assert "Nothing was saved" in answer.content.decode()
+
+    assert list(place.iterdir()) == []
+
+
+def test_the_list_leads_to_each_recipe(client: Client, place: Path) -> None:
+    page = read(client, "/scripts/alice/recipes/")
+
+    for each in recipes.every():
+        assert f"/scripts/alice/recipes/{each.slug}/" in page.links
+    assert client.get("/scripts/alice/recipes/no-such/").status_code == 302
+
+
+def test_several_files_are_uploaded_and_those_that_are_refused_are_named(
+    client: Client, place: Path
+) -> None:
+    key = b"-" * 5 + b"BEGIN RSA PRIVATE KEY" + b"-" * 5 + b"\n" + b"A" * 64
+    sent = [
+        SimpleUploadedFile("before_shop.sh", b"#!/bin/sh\r\n"),
+        SimpleUploadedFile("id_rsa", key),
+        SimpleUploadedFile("a b", b"x"),
+    ]
+
+    answer = client.post("/scripts/alice/upload/", {"files": sent})
+
+    text = answer.content.decode()
+    assert "holds a private key" in text
+    assert "there is a blank in it" in text
+    assert [path.name for path in place.iterdir()] == ["before_shop.sh"]
+    assert (place / "before_shop.sh").read_bytes() == b"#!/bin/sh\r\n"
+
+
+def test_an_upload_without_a_file_says_so(client: Client, place: Path) -> None:
+    assert "Choose one file at least" in client.post("/scripts/alice/upload/", {}).content.decode()
