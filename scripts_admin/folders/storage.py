@@ -25,7 +25,7 @@ from scripts_admin.guard.spool import COPY_MODE, RunAs
 from scripts_admin.models import Folder
 
 SCRIPT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-_LINTED_BYTES = 1024 * 1024
+LINTED_BYTES = 1024 * 1024
 FORMER = ".former"  # below the scripts root: the folders of deleted users
 _ROOT_MODE = 0o711  # accounts pass through it to their own folder, but cannot list it
 _OWN_MODE = 0o700
@@ -171,11 +171,33 @@ def listed(folder: Folder) -> list[str]:
         return []
 
 
-def has_windows_line_ends(folder: Folder, script: Path) -> bool:
-    """Tell whether a script, and no binary, has a line that ends in CRLF; of a long script the beginning is read."""
+@dataclass(frozen=True, slots=True)
+class Content:
+    """The beginning of a file, and what its folder says of it."""
+
+    data: bytes
+    mode: int
+    uid: int
+
+
+def content(folder: Folder, script: Path, most: int = LINTED_BYTES) -> Content:
+    """Return the first `most` bytes of a file; OSError if it cannot be a script, or cannot be read."""
     with os.fdopen(open_inside(folder, script), "rb") as file:
-        text = file.read(_LINTED_BYTES)
-    return text.startswith(b"#!") and b"\r\n" in text
+        status = os.fstat(file.fileno())
+        return Content(file.read(most), stat.S_IMODE(status.st_mode), status.st_uid)
+
+
+def make_executable(folder: Folder, name: str) -> bool:
+    """Let everyone run a file who may read it; False if that was so. OSError if it is no script of the folder."""
+    opened = open_inside(folder, path(folder) / name)
+    try:
+        mode = stat.S_IMODE(os.fstat(opened).st_mode)
+        wanted = mode | (mode & 0o444) >> 2
+        if wanted != mode:
+            os.fchmod(opened, wanted)
+        return wanted != mode
+    finally:
+        os.close(opened)
 
 
 def find(

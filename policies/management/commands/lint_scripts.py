@@ -13,8 +13,9 @@ from policies.services.entry.linting import Linted
 
 class Command(output.Command):
     help = (
-        "Judge the scripts of all policies, or of one owner's. They are judged as the kernel would for the account "
-        "that runs them. Nothing is run. Exit 0 only if every script can run; warnings do not count."
+        "Judge the scripts of all policies, or of one owner's. It says whether they can run, as the kernel would judge "
+        "it for the account that runs them, and what their text does wrong. No script is run. Exit 0 only if there is "
+        "no error; warnings and advice do not count."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -30,7 +31,10 @@ class Command(output.Command):
             self.stdout.write("\n".join(_lines(found)))
         wrong = [each.folder for each in found if not each.is_fine]
         if wrong:
-            message = f"Not every script of {', '.join(wrong)} can run: correct what is listed as an error."
+            message = (
+                f"Not every script of {', '.join(wrong)} can run and do what it is for: correct what is listed as an "
+                "error."
+            )
             raise CommandError(message)
 
 
@@ -41,6 +45,7 @@ def _lines(found: Sequence[Linted]) -> Iterator[str]:
         if each.problem:
             yield f"{each.folder}: error: {each.problem}"
         for remark in each.remarks:
-            yield f"{each.folder}: {remark.level}: {remark.text}"
+            at = f"{remark.file}:{remark.line}: " if remark.line else ""
+            yield f"{each.folder}: {remark.level}: {at}{remark.text} [{remark.code}]"
         if not each.problem and not each.remarks:
             yield f"{each.folder}: nothing is wrong with the scripts of {', '.join(each.policies)}."

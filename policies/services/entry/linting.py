@@ -27,7 +27,7 @@ class Linted:
 
     @property
     def is_fine(self) -> bool:
-        """Tell whether every script can run; warnings do not count."""
+        """Tell whether every script can run and do what it is for; warnings do not count."""
         return not self.problem and all(each.level != Level.ERROR for each in self.remarks)
 
 
@@ -42,7 +42,7 @@ def everything(owner: str = "") -> list[Linted]:
     found: Mapping[Folder, list[str]] = defaultdict(list)
     for policy in rows.order_by("folder__name", "name"):
         found[policy.folder].append(policy.name)
-    return [_folder(folder, policies) for folder, policies in found.items()]
+    return [_folder(folder, policies, with_helpers=True) for folder, policies in found.items()]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,27 +66,29 @@ class Places:
     folder: str
     places: tuple[Place, ...]
     problem: str = ""
+    helpers: tuple[Remark, ...] = ()  # about files that belong to no phase of any policy
 
     @property
     def has_files(self) -> bool:
         return any(place.files for place in self.places)
 
 
-def places(folder: Folder, policy: str) -> Places:
+def places(folder: Folder, policy: str, *, with_helpers: bool = False) -> Places:
     """Return what the folder has for a policy of this name, which need not exist yet; the name must be valid."""
-    linted = _folder(folder, [policy])
+    linted = _folder(folder, [policy], with_helpers=with_helpers)
     found = []
     for phase in Phase:
         try:
             files = tuple(map(shown, names.candidates(storage.listed(folder), phase, policy)))
         except OSError:  # the remarks say why
             files = ()
-        of = tuple(each for each in linted.remarks if each.phase == phase)
+        of = tuple(each for each in linted.remarks if each.policy == policy and each.phase == phase)
         found.append(Place(phase, f"{names.base_name(phase, policy)}.*", files, of))
-    return Places(folder.name, tuple(found), linted.problem)
+    helpers = tuple(each for each in linted.remarks if not each.policy)
+    return Places(folder.name, tuple(found), linted.problem, helpers)
 
 
-def _folder(folder: Folder, policies: list[str]) -> Linted:
+def _folder(folder: Folder, policies: list[str], *, with_helpers: bool = False) -> Linted:
     try:
         account = linux_accounts.script_account(folder)
         identity = linux_accounts.to_become(account)
@@ -98,6 +100,12 @@ def _folder(folder: Folder, policies: list[str]) -> Linted:
         "HOME": account.home,
         "USER": account.identity.name,
     }
-    return Linted(
-        folder.name, policies, remarks=linting.look(folder, policies, identity, environment)
+    known = [*Policy.objects.filter(folder=folder).values_list("name", flat=True), *policies]
+    remarks = linting.look(
+        folder,
+        policies,
+        identity,
+        environment,
+        all_policies=known if with_helpers else None,
     )
+    return Linted(folder.name, policies, remarks=remarks)

@@ -82,9 +82,8 @@ def mangled_address(script: Script) -> Iterator[Remark]:
     for number, line in enumerate(script.lines, start=1):
         if "[email" in line and "[email protected]" in line.replace("\xa0", " "):
             text = (
-                f'{script.name} says "[email protected]", which a web page put in the place of an address. '
-                "Write user@host "
-                "again."
+                f'{script.name} says "[email protected]", which a web page put in the place of an address: '
+                "write user@host again."
             )
             yield Remark(Level.ERROR, "mangled-address", text, line=number)
 

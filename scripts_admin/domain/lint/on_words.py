@@ -46,6 +46,7 @@ def signs_of_word_processors(script: Script) -> Iterator[Remark]:
             continue
         for word in (
             call.name,
+            call.command.words[0].bare,
             *(word.bare for word in call.words),
             *(a.bare for a in call.command.assigned),
         ):

@@ -1,6 +1,7 @@
 """What lint says of scripts without running one, and what the command makes of it."""
 
 import json
+import os
 from io import StringIO
 from typing import Any
 
@@ -34,6 +35,7 @@ def test_good_scripts_get_no_remark_and_none_is_run(backup: Backup) -> None:
 def test_windows_line_ends_behind_a_good_first_line_are_a_warning_and_no_refusal(
     backup: Backup,
 ) -> None:
+    backup.script("after", "true")
     path = backup.script("before", "")
     path.write_bytes(b"#!/bin/bash\necho a\r\necho b >> marks\r\n")
 
@@ -75,6 +77,7 @@ def test_a_name_that_nearly_fits_a_phase_without_a_script_is_a_warning(
 
 
 def test_an_odd_name_reaches_no_terminal_as_it_is(backup: Backup) -> None:
+    backup.script("after", "true")
     backup.script("before", "").rename(backup.folder / "before_policy1.\x1b[31m\udcff")
 
     with pytest.raises(CommandError):
@@ -101,6 +104,7 @@ def test_only_the_owners_policies_with_scripts_are_judged(backup: Backup) -> Non
 
 
 def test_json_has_every_remark(backup: Backup) -> None:
+    backup.script("after", "true")
     backup.script("before", "").chmod(0o644)
     out = StringIO()
     with pytest.raises(CommandError):
@@ -113,3 +117,74 @@ def test_json_has_every_remark(backup: Backup) -> None:
     assert remark["level"] == "error"
     assert remark["files"] == ["before_policy1.sh"]
     assert "is not executable for" in remark["text"]
+    assert (remark["code"], remark["file"], remark["line"]) == (
+        "not-executable",
+        "before_policy1.sh",
+        0,
+    )
+
+
+def codes() -> list[str]:
+    return [r.code for each in linting.everything() for r in each.remarks]
+
+
+def test_a_before_without_an_after_is_a_warning(backup: Backup) -> None:
+    backup.script("before", "true")
+
+    assert codes() == ["no-after"]
+
+
+def test_what_before_freezes_after_must_thaw(backup: Backup) -> None:
+    backup.script("before", "fsfreeze -f /srv/shop || exit 1")
+    backup.script("after", "true")
+    assert "not-thawed" in codes()
+
+    backup.script("after", "fsfreeze -u /srv/shop || true")
+    assert "not-thawed" not in codes()
+
+
+def test_a_script_of_no_policy_is_told(backup: Backup) -> None:
+    backup.scripts()
+    (backup.folder / "before_polcy1.sh").write_text("#!/bin/bash\ntrue\n")
+
+    (found,) = texts()
+
+    assert found[1].startswith(
+        "before_polcy1.sh is never run, because no policy with the folder alice is called polcy1"
+    )
+
+
+def test_modes_and_owners_are_looked_at(backup: Backup) -> None:
+    backup.scripts()
+    key = backup.folder / "key.pem"
+    key.write_text("-----BEGIN OPENSSH PRIVATE KEY-----\n")
+    key.chmod(0o644)
+    (backup.folder / "before_policy1.sh").chmod(0o777)
+    assert sorted(codes()) == ["key-mode", "world-writable"]
+
+    key.chmod(0o600)
+    (backup.folder / "before_policy1.sh").chmod(0o755)
+    os.chown(backup.folder / "before_policy1.sh", 12345, -1)
+    assert codes() == ["wrong-owner"]
+
+
+def test_shellcheck_and_the_shell_itself_are_asked(backup: Backup) -> None:
+    backup.scripts()
+    backup.script("complete", 'cd /srv\nrm *.log\necho "open')
+
+    found = [r for each in linting.everything() for r in each.remarks]
+
+    assert {"syntax", "SC1073"} <= {r.code for r in found}
+    backup.script("complete", "cd /srv\nrm -- *.log")
+    (remark,) = (r for each in linting.everything() for r in each.remarks)
+    assert (remark.level, remark.code, remark.line) == ("warning", "SC2164", 2)
+    assert is_one_sentence(remark.text)
+
+
+def test_a_helper_is_looked_at_and_a_binary_is_not(backup: Backup) -> None:
+    backup.scripts()
+    (backup.folder / "purge").write_text("when='<sql_backup_time>'\nmysql -psecret -e x\n")
+    (backup.folder / "program").write_bytes(b"\x7fELF\0\0mysql -psecret -e x\n")
+
+    assert {"placeholder", "password-argument"} <= set(codes())
+    assert all("program" not in r.file for each in linting.everything() for r in each.remarks)
