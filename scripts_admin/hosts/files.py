@@ -184,7 +184,9 @@ def _write_folder(place: Path, owner: _Owner, wanted: Mapping[str, _Wanted]) -> 
         try:
             for name, file in wanted.items():
                 _write(within, name, file.content, owner.of(file))
-            for name in set(os.listdir(within)) - set(wanted):  # noqa: PTH208 - a descriptor
+            with os.scandir(within) as entries:
+                left = {entry.name for entry in entries} - set(wanted)
+            for name in left:
                 os.unlink(name, dir_fd=within)
         finally:
             os.close(within)

@@ -11,7 +11,7 @@ from n2wbackup.demo.aws import SimulatedAws
 from policies.adapters.clients import Clients
 from policies.adapters.ec2 import Ec2Cloud
 from policies.ports import Cloud, Credentials
-from tests.contract.clouds import enter
+from tests.contract.clouds import Ground, MemoryGround, SimulatedGround, enter
 
 
 @pytest.fixture(scope="session")
@@ -49,3 +49,14 @@ def place() -> Iterator[Path]:
     made.chmod(0o755)
     yield made
     shutil.rmtree(made)
+
+
+@pytest.fixture(params=["memory", "ec2"])
+def ground(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Ground:
+    if request.param == "memory":
+        return MemoryGround()
+    aws = request.getfixturevalue("simulated_aws")
+    enter(aws, monkeypatch, tmp_path)
+    return SimulatedGround(aws)

@@ -86,6 +86,7 @@ def test_ticks_expire_before_they_crowd() -> None:
         "policies.tasks.tick": (1.0, 5),
         "policies.tasks.poll": (5.0, 10),
         "policies.tasks.look": (10.0, 15),
+        "policies.tasks.ssh": (10.0, 15),
         "policies.tasks.refresh": (60.0, 50),
         "policies.tasks.replan": (3600.0, 3000),
         "policies.tasks.delete_old": (600.0, 500),
