@@ -22,6 +22,9 @@ from django.db import connection
 from n2wbackup import VERSION, health
 from n2wbackup.lib import home, trouble
 from n2wbackup.processes import serve_lock
+from policies.selectors import linux_people
+from scripts_admin.domain.linux_register import Kind
+from scripts_admin.folders.provisioning import machine
 
 ROLES = ("web", "beat", "worker freeze", "worker tick", "worker work", "watchdog")
 _LOW_BYTES = 500_000_000
@@ -176,6 +179,18 @@ def _private(root: Path) -> Iterator[tuple[Path, int]]:
     yield from ((path, 0o644) for path in root.glob("db.sqlite3"))
 
 
+def _linux_accounts() -> tuple[bool, str]:
+    on = machine.found()
+    if not on.register:
+        return False, "provision_user made none"
+    wrong = linux_people.problems(on)
+    if wrong:
+        return True, " ".join(wrong)
+    count = sum(each.kind == Kind.TENANT for each in on.register.values())
+    seen = "" if os.geteuid() == 0 else "; run this as root to see the rules in the kernel"
+    return False, f"{count} of people, {on.shared} for scripts, {on.server} for the server{seen}"
+
+
 def _name(uid: int) -> str:
     try:
         return pwd.getpwuid(uid).pw_name
@@ -196,4 +211,5 @@ _CHECKS: tuple[tuple[str, Callable[[], tuple[bool, str]]], ...] = (
     ("processes", _processes),
     ("disk", _disk),
     ("permissions", _permissions),
+    ("accounts", _linux_accounts),
 )

@@ -10,6 +10,7 @@ from policies.views import (
     coverage,
     dashboard,
     entering,
+    linux_accounts,
     outputs,
     people,
     policies,
@@ -76,6 +77,7 @@ urlpatterns = [
     # People, for superusers.
     path("people/", people.listing, name="people"),
     path("people/invite/", people.invite, name="invite"),
+    path("people/linux/accounts/", linux_accounts.listing, name="linux-accounts"),
     path("people/<str:name>/", people.detail, name="person"),
     path("people/<str:name>/link/", people.new_link, name="person-link"),
     path("people/<str:name>/deactivate/", people.deactivate, name="person-deactivate"),

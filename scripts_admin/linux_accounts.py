@@ -2,11 +2,14 @@
 
 import os
 import pwd
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from django.conf import settings
 
+from scripts_admin.domain.linux_register import Kind
+from scripts_admin.folders.provisioning import machine
 from scripts_admin.guard.spool import RunAs
 from scripts_admin.models import Folder, FormerFolder
 
@@ -125,7 +128,21 @@ def group_of(folder: Folder) -> int | None:
     """
     identity = script_account(folder).identity
     server = Path(settings.N2W_HOME).stat().st_uid
-    return identity.gid if server == 0 and identity.uid != 0 and not runs_as_itself() else None
+    if server != 0 or identity.uid == 0 or runs_as_itself():
+        return None
+    return own_group(folder, identity)
+
+
+def own_group(folder: Folder, identity: RunAs) -> int:
+    """Return the group that the folder has if scripts run as `identity`.
+
+    A folder that `provision_user` made keeps the group that it gave: its ACL names everyone else.
+    """
+    made = machine.register().get(folder.name)
+    if made is not None and made.kind == Kind.TENANT and machine.is_ours(made):
+        with suppress(KeyError):
+            return pwd.getpwnam(settings.N2W_SCRIPT_USER).pw_gid
+    return identity.gid
 
 
 def who_types() -> str:

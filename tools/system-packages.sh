@@ -20,6 +20,8 @@ packages=(
     chromium    # shows the pages, as a person would see them
     pgbouncer   # a pool between the server and its database
     zsh         # whose completion is tried
+    acl         # setfacl: who else may work in a script folder
+    nftables    # which accounts do not reach the metadata service
     systemd     # runs the shipped units in a name space; the package alone makes it nobody's init
 )
 

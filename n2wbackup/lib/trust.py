@@ -57,8 +57,8 @@ def folder(
     Raises UntrustedError, FileNotFoundError. What a folder that is not closed holds must be judged for itself.
     `within` is the descriptor of the folder that has the last part of `path`; here and below.
     """
-    with _looked_at(path, within, follow=follow) as (found, status):
-        _judge(path, status, stat.S_IFDIR, _WRITE if closed else 0)
+    with _looked_at(path, within, follow=follow) as (found, _):
+        _judge(path, found, stat.S_IFDIR, _WRITE if closed else 0)
         yield found
 
 
@@ -78,7 +78,7 @@ def file(
     may own it. Raises UntrustedError, ExposedError, FileNotFoundError.
     """
     with _looked_at(path, within, follow=follow) as (found, status):
-        _judge(path, status, stat.S_IFREG, _WRITE if closed else 0, anybodys=anybodys)
+        _judge(path, found, stat.S_IFREG, _WRITE if closed else 0, anybodys=anybodys)
         if status.st_mode & private:
             mode = stat.S_IMODE(status.st_mode)
             raise ExposedError(
@@ -114,11 +114,11 @@ def judge_way(path: Path) -> None:
     one that others can write to. They may write to a sticky one, such as /tmp: it protects our own.
     """
     for place in [*reversed(path.parents), path]:
-        with _looked_at(place, None, follow=False) as (_, status):
+        with _looked_at(place, None, follow=False) as (found, status):
             if place == path:
                 _judge_owner(place, status)
             else:
-                _judge_step(place, status)
+                _judge_step(place, found, status)
     here = os.open(path, _LOOK | os.O_DIRECTORY)
     try:
         while True:
@@ -126,7 +126,7 @@ def judge_way(path: Path) -> None:
             same = os.path.samestat(os.fstat(above), os.fstat(here))
             os.close(here)
             here = above
-            _judge_step(Path(f"/proc/self/fd/{here}").readlink(), os.fstat(here))
+            _judge_step(Path(f"/proc/self/fd/{here}").readlink(), here, os.fstat(here))
             if same:
                 return
     finally:
@@ -155,16 +155,17 @@ def _looked_at(
 
 def _judge(
     path: Path | str,
-    status: os.stat_result,
+    found: int,
     kind: int,
     forbidden: int,
     *,
     anybodys: bool = False,
 ) -> None:
+    status = os.fstat(found)
     _judge_kind(path, status, kind)
     if not anybodys:
         _judge_owner(path, status)
-    if status.st_mode & forbidden & _others_bits(status):
+    if status.st_mode & forbidden & _others_bits(found, status):
         raise UntrustedError(
             f"{path} can be written to by other accounts (mode {stat.S_IMODE(status.st_mode):04o})",
             f"look at what it holds, then run chmod go-w {path}",
@@ -180,11 +181,11 @@ def _judge_kind(path: Path | str, status: os.stat_result, kind: int) -> None:
         )
 
 
-def _judge_step(place: Path, status: os.stat_result) -> None:
+def _judge_step(place: Path, found: int, status: os.stat_result) -> None:
     _judge_owner(place, status)
     if stat.S_ISLNK(status.st_mode) or status.st_mode & stat.S_ISVTX:
         return
-    if status.st_mode & _WRITE & _others_bits(status):
+    if status.st_mode & _WRITE & _others_bits(found, status):
         raise UntrustedError(
             f"{place} can be written to by other accounts (mode {stat.S_IMODE(status.st_mode):04o}), so they can "
             "replace what the server keeps there",
@@ -201,9 +202,12 @@ def _judge_owner(path: Path | str, status: os.stat_result) -> None:
         )
 
 
-def _others_bits(status: os.stat_result) -> int:
-    """Return the bits of a mode that give a right to somebody else; a group of one's own is nobody else."""
-    if not status.st_mode & stat.S_IWGRP:
+def _others_bits(found: int, status: os.stat_result) -> int:
+    """Return the bits of a mode that give a right to somebody else; a group of one's own is nobody else.
+
+    Where there is an ACL, the group's bits are what all whom it names may do at most.
+    """
+    if not status.st_mode & stat.S_IWGRP or _has_acl(found):
         return PRIVATE
     try:
         group, us = grp.getgrgid(status.st_gid), pwd.getpwuid(os.geteuid())
@@ -211,6 +215,13 @@ def _others_bits(status: os.stat_result) -> int:
         return PRIVATE
     alone = group.gr_gid == us.pw_gid and group.gr_name == us.pw_name
     return stat.S_IRWXO if alone and set(group.gr_mem) <= {us.pw_name} else PRIVATE
+
+
+def _has_acl(found: int) -> bool:
+    try:
+        return bool(os.getxattr(f"/proc/self/fd/{found}", "system.posix_acl_access"))
+    except OSError:  # none, or a file system without any
+        return False
 
 
 def _text(found: int) -> str:

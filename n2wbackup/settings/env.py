@@ -18,6 +18,7 @@ from environ import FileAwareEnv
 
 from n2wbackup.lib import home, once, trust
 from n2wbackup.lib.trust import ExposedError, UntrustedError
+from scripts_admin.domain.places import Places
 
 __all__ = [
     "BASE_DIR",
@@ -25,6 +26,7 @@ __all__ = [
     "N2W_ALARM_NETWORKS",
     "N2W_ENCRYPTION_KEYS",
     "N2W_HOME",
+    "N2W_LINUX_PLACES",
     "N2W_OTHERS_WAIT_MINUTES",
     "N2W_PORT",
     "N2W_RUN_SCRIPTS_AS",
@@ -262,6 +264,7 @@ N2W_HOME = _home()
 N2W_SCRIPTS_ROOT = folder("N2W_SCRIPTS_ROOT", N2W_HOME / "scripts")
 N2W_RUN_SCRIPTS_AS = _run_scripts_as()
 N2W_SCRIPT_USER = read("N2W_SCRIPT_USER", "cpmuser")
+N2W_LINUX_PLACES = Places()
 N2W_PORT = _port()
 # A server whose heartbeat has stopped for so long is gone. What only that server can finish waits for it for
 # the second time, from then on.

@@ -25,6 +25,13 @@ os.environ["N2W_RUN_SCRIPTS_AS"] = "self"
 from n2wbackup.lib import home  # noqa: E402 - the environment comes first
 from n2wbackup.settings.main import *  # noqa: E402
 from n2wbackup.settings.main import DATABASES, N2W_HOME, N2W_REDIS_URL  # noqa: E402
+from scripts_admin.domain.places import Places  # noqa: E402
+
+# Accounts that tests make are real; what the machine reads of ours is in the home of the test.
+_own_name = f"n2wt-{os.getpid()}"
+N2W_LINUX_PLACES = Places(
+    f"{N2W_HOME}/machine", f"{_own_name}-scripts", _own_name, f"{N2W_HOME}/homes"
+)
 
 
 def _remove(owner: int, folders: list[Path]) -> None:

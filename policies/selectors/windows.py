@@ -1,4 +1,4 @@
-"""The last windows of a policy: how long its application was held, as a trend."""
+"""The last windows of a policy: how long its application was held, as a trend; and whose scripts are at work."""
 
 import math
 from collections.abc import Sequence
@@ -6,6 +6,9 @@ from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
+from django.conf import settings
+
+from policies.domain.runs.sequence import MAY_BE_FROZEN, State
 from policies.models import Policy, Run
 
 WINDOWS = 60
@@ -48,3 +51,17 @@ def trend(policy: Policy) -> Trend:
 def _p95(values: Sequence[float]) -> float | None:
     """Return the value that 95 of 100 do not exceed; of fewer than 20 values, the greatest."""
     return sorted(values)[math.ceil(_SHARE * len(values)) - 1] if values else None
+
+
+def open_scripts(folder: str) -> str:
+    """Return a sentence if a script of this folder may be running as its owner's account, else ""."""
+    if settings.N2W_RUN_SCRIPTS_AS != "owner":
+        return ""
+    states = [*MAY_BE_FROZEN, State.COMPLETING]
+    run = Run.objects.filter(policy__folder__name=folder, state__in=states).order_by("pk").first()
+    if run is None:
+        return ""
+    return (
+        f"Scripts of {run.owner_name}/{run.policy_name} are at work in the run {run.pk}, so the Linux account "
+        f"{folder} was not locked: wait for its end, or cancel it, and run this again."
+    )

@@ -11,8 +11,8 @@ from policies.management import output
 class Command(output.Command):
     requires_system_checks = []  # what they find is among its lines
     help = (
-        "Check versions, home, account, database, broker, processes, disk and permissions. Each line is ok, or says "
-        "what to do. Exit 0 only when all is well."
+        "Check versions, home, account, database, broker, processes, disk, permissions and Linux accounts. Each line "
+        "is ok, or says what to do. Exit 0 only when all is well."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:

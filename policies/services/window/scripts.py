@@ -116,7 +116,8 @@ def _had_before(policy: Policy) -> bool:
 
 
 def _make_ready(scripts: Scripts) -> None:
-    folders.ready(scripts.folder, scripts.identity.gid if scripts.identity else None)
+    folder, identity = scripts.folder, scripts.identity
+    folders.ready(folder, linux_accounts.own_group(folder, identity) if identity else None)
 
 
 def _write_ssh(folder: Folder) -> None:

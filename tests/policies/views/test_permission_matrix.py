@@ -133,6 +133,7 @@ people/<str:name>/reactivate/                             L     N     N     N   
 people/<str:name>/reset-second-factor/                    L     N     N     N     N     N     W
 people/<str:name>/rights/                                 L     N     N     N     N     N     W
 people/invite/                                            L     N     N     N     N     N     R
+people/linux/accounts/                                    L     N     N     N     N     N     R
 policies/                                                 L     R     R     R     R     R     R
 policies/<str:owner>/<str:name>/                          L     R     N     N     N     R     R
 profile/                                                  L     W     W     W     W     W     W

@@ -1,0 +1,270 @@
+"""Linux accounts for the rows of users: what `provision_user` does, and why it refuses.
+
+Only root can carry the steps out; everyone may read them. Each is looked at first, so doing all of it again changes
+nothing.
+"""
+
+import fcntl
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from scripts_admin.domain.audit import Action, Change, Kind
+from scripts_admin.domain.linux_register import Kind as Account
+from scripts_admin.domain.linux_register import Ours
+from scripts_admin.domain.shown import shown
+from scripts_admin.folders.provisioning import (
+    base,
+    commands,
+    keys,
+    machine,
+    network,
+    quota,
+    tenants,
+)
+from scripts_admin.folders.provisioning.commands import ProvisionError, Step
+from scripts_admin.folders.provisioning.machine import Machine
+from scripts_admin.models import FormerFolder, User
+from scripts_admin.services import audit, folders
+from scripts_admin.services.audit import Subject
+from scripts_admin.services.folders import UserNameError
+
+Tell = Callable[[str], None]
+# Returns a sentence if scripts of the user's folder may be running just now: then the account is not locked.
+Busy = Callable[[str], str]
+
+
+def never_busy(_: str) -> str:
+    return ""
+
+
+@dataclass
+class Work:
+    """What one call does. `problems` need somebody, and `notes` are for whoever reads them."""
+
+    tell: Tell
+    dry_run: bool = False
+    count: int = 0
+    problems: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+def provide(name: str, work: Work, key_file: Path | None = None) -> None:
+    """Make the user's account, or mend it. ProvisionError: the sentence says why not."""
+    person = _row(name)
+    if not person.is_active:
+        raise ProvisionError(
+            f"{name} is deactivated: reactivate the user first, or lock the account with --remove."
+        )
+    given = keys.of_file(key_file) if key_file else {}
+    with _alone(work):
+        _provide(machine.found(), [person], work, given)
+
+
+def remove(name: str, work: Work, busy: Busy = never_busy) -> None:
+    """Lock the user's account, and end what it runs. Its files stay."""
+    _check_name(name)
+    with _alone(work):
+        on = machine.found()
+        account = on.register.get(name)
+        if account is None or account.kind != Account.TENANT:
+            raise ProvisionError(
+                f"There is no Linux account {name} of ours, so nothing was locked."
+            )
+        _lock(on, account, work, busy)
+
+
+def follow(work: Work, busy: Busy = never_busy) -> None:
+    """Make an account for each active user who has a folder, and lock those of all others. A failure stops none."""
+    with _alone(work):
+        people = [
+            person
+            for person in User.objects.filter(is_active=True, is_superuser=False).order_by(
+                "username"
+            )
+            if _takes(person, work)
+        ]
+        _provide(machine.found(), people, work, {})
+        on = machine.found()
+        wanted = {person.username for person in people}
+        for account in on.register.values():
+            if account.kind == Account.TENANT and account.name not in wanted:
+                try:
+                    _lock(on, account, work, busy)
+                except ProvisionError as error:
+                    work.problems.append(str(error))
+
+
+def _takes(person: User, work: Work) -> bool:
+    try:
+        _row(person.username)
+    except ProvisionError as error:
+        work.problems.append(str(error))
+        return False
+    return True
+
+
+def _row(name: str) -> User:
+    """Return the user's row; ProvisionError if it is none that gets an account."""
+    _check_name(name)
+    person = User.objects.filter(username=name).first()
+    if person is None:
+        raise ProvisionError(
+            f"There is no user {name}: create the user first, then run this again."
+        )
+    if person.is_superuser:
+        raise ProvisionError(
+            f"{name} is a superuser, whose scripts are in root's folder: over SSH, root and the scripts' account edit "
+            "them, and no account is made."
+        )
+    uid = machine.uid_of(name)
+    if uid is not None and not machine.is_ours(machine.register().get(name)):
+        raise ProvisionError(
+            f"The Linux account {name} (uid {uid}) exists, and provision_user did not make it, so nothing was changed: "
+            "remove it, or create another user."
+        )
+    if uid is not None and FormerFolder.objects.filter(name=name, linux_uid=uid).exists():
+        raise ProvisionError(
+            f"The Linux account {name} (uid {uid}) was the account of a deleted user, whose files and keys its home "
+            f"holds, so nothing was changed: run userdel --remove {name}, and run this again."
+        )
+    return person
+
+
+def _check_name(name: str) -> None:
+    try:
+        folders.check_user_name(name)
+    except UserNameError as error:
+        raise ProvisionError(shown(str(error))) from None
+
+
+def _provide(on: Machine, people: Iterable[User], work: Work, given: Mapping[str, str]) -> None:
+    server, shared, register = _base(on)
+    before = dict(on.register)
+    on = replace(on, server=server.name, register=register)
+    _do(base.accounts(on, server, shared) + base.session_tool(on), work)
+    for person in people:
+        try:
+            account = _account(register, person.username, given)
+            _do(tenants.made(on, account, given), work)
+        except ProvisionError as error:
+            work.problems.append(str(error))
+        else:
+            register[account.name] = account
+    _finish(on, register, work)
+    _tell_audit(before, register, work)
+    if any(each.kind == Account.TENANT for each in register.values()):
+        note = quota.missing(on.scripts_root)
+        work.notes += [note] if note else []
+
+
+def _base(on: Machine) -> tuple[Ours, Ours, dict[str, Ours]]:
+    """Return the server's account, the scripts' account and all that are ours, as they will be."""
+    register = {name: each for name, each in on.register.items() if machine.is_ours(each)}
+    taken = _taken(on)
+    server = machine.as_it_is(on.server, Account.SERVER, taken, on.register.get(on.server))
+    taken.add(server.uid)
+    shared = machine.as_it_is(on.shared, Account.SHARED, taken, on.register.get(on.shared))
+    # One server and one account for scripts: another one of before is ours no longer.
+    register = {name: each for name, each in register.items() if each.kind == Account.TENANT}
+    return server, shared, register | {server.name: server, shared.name: shared}
+
+
+def _account(register: Mapping[str, Ours], name: str, given: Mapping[str, str]) -> Ours:
+    taken = {each.uid for each in register.values()} | _taken(machine.found())
+    account = machine.as_it_is(name, Account.TENANT, taken, register.get(name))
+    return replace(account, is_locked=False, keys=tuple(dict.fromkeys((*account.keys, *given))))
+
+
+def _taken(on: Machine) -> set[int]:
+    """Return the ids that nobody gets: a deleted user's files would be a new user's."""
+    former = FormerFolder.objects.exclude(linux_uid=None).values_list("linux_uid", flat=True)
+    return {each.uid for each in on.register.values()} | {uid for uid in former if uid is not None}
+
+
+def _finish(on: Machine, register: Mapping[str, Ours], work: Work) -> None:
+    """Do what depends on all accounts. The list comes last: scripts run as what is on it."""
+    listed = {name: replace(each, has_sudo=_has_sudo(each)) for name, each in register.items()}
+    uids = sorted(each.uid for each in listed.values() if each.kind != Account.SERVER)
+    _do(network.steps(on.places, uids), work)
+    if commands.program("nft") is None:
+        work.problems.append(network.NO_NFT)
+    _do(base.sshd(on) + base.limits(on, listed), work)
+    _do(base.register(on, listed) + base.launcher(on), work)
+    tenants_of_it = [each.name for each in listed.values() if each.kind == Account.TENANT]
+    if tenants_of_it and not work.dry_run:
+        problem = base.sshd_problem(on, tenants_of_it[0])
+        work.problems += [problem] if problem else []
+
+
+def _has_sudo(account: Ours) -> bool:
+    """Tell whether the account may run something with sudo: then the launcher lets its scripts gain rights."""
+    if account.kind == Account.SERVER or machine.uid_of(account.name) is None:
+        return False
+    if os.geteuid() != 0:
+        return account.has_sudo
+    said = commands.answer("sudo", "-n", "-l", "-U", account.name)
+    return said is not None and "may run" in said
+
+
+def _lock(on: Machine, account: Ours, work: Work, busy: Busy) -> None:
+    """Lock the account. A window that opened in the last moment is let go on: nothing stays frozen for this."""
+    _refuse_busy(account, busy)
+    locked = replace(account, is_locked=True)
+    _do(base.register(on, on.register | {account.name: locked}), work)
+    try:
+        _refuse_busy(account, busy)
+    except ProvisionError:
+        _do(base.register(on, on.register), work)
+        raise
+    if machine.is_ours(account):
+        _do(tenants.locked(account), work)
+    _tell_audit(on.register, on.register | {account.name: locked}, work)
+
+
+def _refuse_busy(account: Ours, busy: Busy) -> None:
+    sentence = busy(account.name)
+    if sentence:
+        raise ProvisionError(sentence)
+
+
+def _do(steps: Iterable[Step], work: Work) -> None:
+    work.count += commands.carry_out(steps, work.tell, dry_run=work.dry_run)
+
+
+def _tell_audit(before: Mapping[str, Ours], after: Mapping[str, Ours], work: Work) -> None:
+    if work.dry_run:
+        return
+    for name, account in after.items():
+        was = before.get(name)
+        old, new = (_state(each) for each in (was, account))
+        if old != new and account.kind == Account.TENANT:
+            owner = User.objects.filter(username=name).values_list("pk", flat=True).first()
+            subject = Subject(Kind.FOLDER, name, owner_id=owner)
+            audit.record(Action.CHANGED, subject, [Change("Linux account", old, new)])
+
+
+def _state(account: Ours | None) -> str:
+    if account is None:
+        return ""
+    given = f", {len(account.keys)} SSH keys" if account.keys else ""
+    return f"uid {account.uid}, {'locked' if account.is_locked else 'open'}{given}"
+
+
+@contextmanager
+def _alone(work: Work) -> Iterator[None]:
+    """Let nobody else change accounts meanwhile. ProvisionError if this is not root."""
+    if work.dry_run:
+        yield
+        return
+    if os.geteuid() != 0:
+        raise ProvisionError(
+            "Only root can change Linux accounts: run this with sudo, or look with --dry-run."
+        )
+    place = Path(machine.found().places.lock)
+    place.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+    with place.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
