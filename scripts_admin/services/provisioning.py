@@ -77,7 +77,7 @@ def remove(name: str, work: Work, busy: Busy = never_busy) -> None:
 
 
 def follow(work: Work, busy: Busy = never_busy) -> None:
-    """Make an account for each active user who has a folder, and lock those of all others. A failure stops none."""
+    """Lock the accounts of all who are no active users, and make one for each who is. A failure stops no other."""
     with _alone(work):
         people = [
             person
@@ -86,15 +86,15 @@ def follow(work: Work, busy: Busy = never_busy) -> None:
             )
             if _takes(person, work)
         ]
-        _provide(machine.found(), people, work, {})
-        on = machine.found()
         wanted = {person.username for person in people}
+        on = machine.found()
         for account in on.register.values():
             if account.kind == Account.TENANT and account.name not in wanted:
                 try:
-                    _lock(on, account, work, busy)
+                    on = _lock(on, account, work, busy)
                 except ProvisionError as error:
                     work.problems.append(str(error))
+        _provide(on, people, work, {})
 
 
 def _takes(person: User, work: Work) -> bool:
@@ -209,8 +209,11 @@ def _has_sudo(account: Ours) -> bool:
     return said is not None and "may run" in said
 
 
-def _lock(on: Machine, account: Ours, work: Work, busy: Busy) -> None:
-    """Lock the account. A window that opened in the last moment is let go on: nothing stays frozen for this."""
+def _lock(on: Machine, account: Ours, work: Work, busy: Busy) -> Machine:
+    """Lock the account, and return the machine as it is then.
+
+    A window that opened in the last moment is let go on: nothing stays frozen for this.
+    """
     _refuse_busy(account, busy)
     locked = replace(account, is_locked=True)
     _do(base.register(on, on.register | {account.name: locked}), work)
@@ -221,7 +224,9 @@ def _lock(on: Machine, account: Ours, work: Work, busy: Busy) -> None:
         raise
     if machine.is_ours(account):
         _do(tenants.locked(account), work)
-    _tell_audit(on.register, on.register | {account.name: locked}, work)
+    after = replace(on, register=on.register | {account.name: locked})
+    _tell_audit(on.register, after.register, work)
+    return after
 
 
 def _refuse_busy(account: Ours, busy: Busy) -> None:

@@ -2,6 +2,7 @@
 
 import grp
 import os
+import pwd
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -102,9 +103,10 @@ def _check(server: Ours, shared: Ours) -> None:
             f"Scripts run as {shared.name}, which is the server's own account, and could read its secrets: name "
             "another account in N2W_SCRIPT_USER."
         )
-    if machine.uid_of(shared.name) is None:
+    try:
+        group = grp.getgrgid(pwd.getpwnam(shared.name).pw_gid)
+    except KeyError:  # not made yet
         return
-    group = grp.getgrgid(shared.gid)
     others = sorted(set(group.gr_mem) - {shared.name, server.name})
     if group.gr_name != shared.name or others:
         who = f", to which {', '.join(others)} belong" if others else ""

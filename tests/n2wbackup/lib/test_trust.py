@@ -1,6 +1,7 @@
 """What belongs to somebody else, or can be changed by somebody else, is told in one sentence and never opened."""
 
 import os
+import pwd
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -13,6 +14,15 @@ from n2wbackup.lib import home, trust
 from n2wbackup.lib.trust import UntrustedError
 from n2wbackup.processes import serve_lock
 from n2wbackup.settings import env
+from scripts_admin.folders.provisioning import session
+from scripts_admin.folders.provisioning.session import (
+    GROUP_OBJ,
+    MASK,
+    NOBODY,
+    OTHER,
+    USER,
+    USER_OBJ,
+)
 from tests.ground import processes, strangers
 
 
@@ -109,6 +119,32 @@ SPOILED = [
     (_given_away("server-id"), "belongs to nobody"),
     (_given_away("serve.lock"), "belongs to nobody"),
 ]  # fmt: skip
+
+
+def test_who_is_named_by_an_acl_may_write_also_where_the_group_is_our_own(tmp_path: Path) -> None:
+    """Of a file with an ACL, the group's bits are the mask: what all may do at most whom it names."""
+    own = pwd.getpwuid(os.geteuid())
+    path = tmp_path / "server-id"
+    path.write_text("x")
+    os.chown(path, -1, own.pw_gid)
+    path.chmod(0o664)
+    with trust.file(path):
+        pass  # a group of one's own is nobody else
+
+    acl = [
+        (USER_OBJ, 6, NOBODY),
+        (USER, 6, 45001),
+        (GROUP_OBJ, 4, NOBODY),
+        (MASK, 6, NOBODY),
+        (OTHER, 4, NOBODY),
+    ]
+    os.setxattr(path, "system.posix_acl_access", session.packed(acl))
+
+    with (
+        pytest.raises(UntrustedError, match="can be written to by other accounts"),
+        trust.file(path),
+    ):
+        pass
 
 
 @pytest.mark.parametrize(("spoil", "fact"), SPOILED)

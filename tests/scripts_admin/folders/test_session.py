@@ -2,6 +2,7 @@
 
 import os
 import pwd
+import signal
 import stat
 from pathlib import Path
 
@@ -138,14 +139,14 @@ def test_a_session_runs_what_the_client_asks_for_and_says_how_it_ended(
     new = folder / "before_p.sh"
     monkeypatch.setenv("SSH_ORIGINAL_COMMAND", f"echo x > {new}; chmod 640 {new}; exit 3")
     umask = os.umask(0o022)
-    handlers = {one: session.signal.getsignal(one) for one in (1, 2, 3, 13, 15)}
+    handlers = {one: signal.getsignal(one) for one in (1, 2, 3, 13, 15)}
 
     try:
         assert session.main([str(folder.parent), str(accounts)]) == 3
     finally:
         os.umask(umask)
         for one, handler in handlers.items():
-            session.signal.signal(one, handler)
+            signal.signal(one, handler)
 
     assert set(rights(new).values()) == {6}
 
