@@ -13,6 +13,7 @@ from django.core.checks import Warning as CheckWarning
 
 from n2wbackup.lib import home
 from scripts_admin import linux_accounts
+from scripts_admin.guard import launching
 from scripts_admin.models import ROOT, Folder
 
 _MODES_HINT = (
@@ -29,11 +30,13 @@ def script_account(app_configs: Sequence[AppConfig] | None, **_: Any) -> list[Ch
         return [Error(text, hint=_MODES_HINT, id="scripts_admin.E002")]
     if mode == "self":
         return [] if settings.DEBUG else [_as_ourselves()]
-    if mode == "owner" and os.geteuid() != 0:
-        text = f"Scripts must run as their owners, but the server runs as uid {os.geteuid()}, not as root."
-        return [_cannot_run(text)]
     try:
-        linux_accounts.to_become(linux_accounts.script_account(Folder(name=ROOT)))
+        account = linux_accounts.script_account(Folder(name=ROOT))
+        linux_accounts.to_become(account)
+        problem = "" if mode == "cpmuser" or os.geteuid() == 0 else launching.why_not()
+        if problem:
+            text = f"Scripts must run as their owners, but the server runs as uid {os.geteuid()}: {problem}."
+            return [_cannot_run(text)]
     except linux_accounts.AccountError as error:
         return [_cannot_run(str(error))]
     return []
@@ -95,7 +98,7 @@ def _as_ourselves() -> CheckMessage:
 
 def _cannot_run(text: str) -> CheckMessage:
     hint = (
-        "No script is started until you correct this: create the account and start the server as root "
-        "or as that account, or set N2W_RUN_SCRIPTS_AS."
+        "No script is started until you correct this: run provision_user as root, which makes accounts and installs "
+        "the launcher, or set N2W_RUN_SCRIPTS_AS."
     )
     return Error(text, hint=hint, id="scripts_admin.E001")

@@ -10,6 +10,7 @@ from django.conf import settings
 
 from scripts_admin.domain.linux_register import Kind
 from scripts_admin.folders.provisioning import machine
+from scripts_admin.guard import launching
 from scripts_admin.guard.spool import RunAs
 from scripts_admin.models import Folder, FormerFolder
 
@@ -112,12 +113,14 @@ def to_become(account: LinuxAccount) -> RunAs | None:
         return None
     if os.geteuid() == 0:
         return account.identity
-    message = (
-        f"Scripts must run as {account.identity.name}, but the server runs as uid {os.geteuid()} and "
-        "cannot switch to it: start the server as root or as that account, or set N2W_RUN_SCRIPTS_AS=self on a "
-        "machine of your own."
-    )
-    raise AccountError(message)
+    problem = launching.why_not(account.identity)
+    if problem:
+        message = (
+            f"Scripts must run as {account.identity.name}, but the server runs as uid {os.geteuid()} and "
+            f"cannot switch to it: {problem}."
+        )
+        raise AccountError(message)
+    return account.identity
 
 
 def group_of(folder: Folder) -> int | None:
@@ -128,7 +131,7 @@ def group_of(folder: Folder) -> int | None:
     """
     identity = script_account(folder).identity
     server = Path(settings.N2W_HOME).stat().st_uid
-    if server != 0 or identity.uid == 0 or runs_as_itself():
+    if identity.uid in (0, server) or runs_as_itself():
         return None
     return own_group(folder, identity)
 

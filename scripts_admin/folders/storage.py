@@ -21,6 +21,7 @@ from scripts_admin.domain.phases import Outcome, Phase
 from scripts_admin.domain.shown import shown
 from scripts_admin.folders import account, judging
 from scripts_admin.folders.account import Account, AccountLostError
+from scripts_admin.guard import launching
 from scripts_admin.guard.spool import COPY_MODE, RunAs
 from scripts_admin.models import Folder
 
@@ -32,6 +33,7 @@ _OWN_MODE = 0o700
 # The script account may write, or an administrator took that away: both are right.
 _GROUP_MODES = (0o2770, 0o2750)
 MAX_BYTES = 64 * 1024 * 1024  # per script; each run keeps copies of two
+_CLOSED_COPY_MODE = 0o500  # the launcher takes it as an open descriptor
 _KINDS = {
     stat.S_IFDIR: "is a folder",
     stat.S_IFIFO: "is a named pipe",
@@ -248,15 +250,15 @@ def why_not_run(
 def _why_not_run(script: Path, asked: Account, environment: Mapping[str, str] | None) -> str:
     try:
         return judging.why_not(script, asked, environment or {"PATH": SCRIPT_PATH})
-    except AccountLostError:
-        return f"{shown(script.name)} could not be checked as {asked.name}: start the run again."
+    except AccountLostError as error:
+        return f"{shown(script.name)} could not be checked as {asked.name}: {error.advice}."
 
 
 def copy(folder: Folder, script: Path, destination: Path, identity: RunAs | None) -> None:
     """Copy a script so that it can run as `identity` even when its folder is gone; the copy is fsynced.
 
-    The copy is the server's: `identity` may read and run it through its group, and cannot change it. OSError if
-    the script was replaced by something else after it was checked.
+    The copy is the server's. Where the server is root, `identity` may read and run it through its group; where it
+    is not, the launcher hands it on. OSError if the script was replaced by something else after it was checked.
     """
     source = open_inside(folder, script)
     try:
@@ -269,9 +271,9 @@ def copy(folder: Folder, script: Path, destination: Path, identity: RunAs | None
                 os.fdopen(os.dup(target), "wb") as written,
             ):
                 written.write(read.read(MAX_BYTES))
-            if identity is not None:
+            if identity is not None and not launching.is_needed(identity):
                 os.fchown(target, -1, identity.gid)
-            os.fchmod(target, COPY_MODE)
+            os.fchmod(target, _CLOSED_COPY_MODE if launching.is_needed(identity) else COPY_MODE)
             os.fsync(target)
         finally:
             os.close(target)

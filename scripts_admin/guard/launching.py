@@ -18,6 +18,7 @@ from scripts_admin.guard import linux
 from scripts_admin.guard.spool import RunAs
 
 LAUNCHER, SUDO = "/usr/local/libexec/n2wbackup-run", "/usr/bin/sudo"
+ACCOUNTS = "/etc/n2wbackup/accounts"
 COMMAND = [SUDO, "-n", LAUNCHER]
 ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"}
 INSTALL = "run deploy/launcher/install as root"
@@ -38,13 +39,24 @@ def is_needed(identity: RunAs | None) -> bool:
     return identity is not None and os.geteuid() != 0
 
 
-def why_not() -> str:
-    """Return a sentence if the launcher is not here, else ""; it is not started for that."""
+def why_not(identity: RunAs | None = None) -> str:
+    """Return what the launcher lacks to run scripts as the account (None: as any), and what mends it; "" if nothing.
+
+    It only looks; `check` starts the launcher.
+    """
     for path in (SUDO, LAUNCHER):
         if not Path(path).exists():
             return f"{path} is missing: {INSTALL}"
     if Path(LAUNCHER).stat().st_uid != 0:
         return f"{LAUNCHER} does not belong to root: {INSTALL}"
+    if identity is None:
+        return ""
+    try:
+        lines = Path(ACCOUNTS).read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError):
+        lines = []
+    if not any(line.split()[:1] == [identity.name] for line in lines):
+        return f"{identity.name} is not in {ACCOUNTS}: run provision_user {identity.name} as root"
     return ""
 
 

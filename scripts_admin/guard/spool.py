@@ -279,9 +279,8 @@ def create(spool: Path, run: str) -> Path:
     folder = spool / run
     if not folder.is_dir():
         folder.mkdir(parents=True, exist_ok=True)
-        folder.chmod(
-            0o711
-        )  # regardless of the umask: script accounts pass through it to their copies
+        # Regardless of the umask: where the server is root, script accounts pass through it to their copies.
+        folder.chmod(0o711 if os.geteuid() == 0 else 0o700)
     with trust.folder(folder) as within:
         for name in (LOCK, KEEPER):
             flags = os.O_RDONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC

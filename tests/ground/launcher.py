@@ -1,7 +1,7 @@
-"""The launcher in a place of its own: accounts with names that nobody else has, and a view of the file system.
+"""The launcher in a view of the file system of its own, for a server that is not root.
 
-In that view the launcher, its list and its sudoers file are installed as on a server, and the machine has none of
-them. A server that is not root runs in it.
+In that view the launcher, its list, its sudoers file and the accounts are there as on a server; the machine has none of
+them. The accounts have user ids that no account of the machine has.
 """
 
 import contextlib
@@ -21,15 +21,18 @@ import pytest
 from tests.ground import components, processes
 
 ROOT = Path(__file__).resolve().parents[2]
+SERVER = "n2wl-server"
 _PLACES = (
     "/usr/local/libexec",
     "/usr/local/lib/n2wbackup-run",
     "/etc/n2wbackup",
     "/etc/sudoers.d",
 )
+_FILES = {"/etc/passwd": 0o644, "/etc/group": 0o644, "/etc/shadow": 0o600}
 # The Python of the tests and the checkout may be in folders that only root enters.
 _VIEW = """
 for place in $PLACES; do mkdir -p "$place"; mount --bind "$VIEW$place" "$place"; done
+for file in $FILES; do mount --bind "$VIEW$file" "$file"; done
 mount --bind "$CHECKOUT" "$VIEW/checkout"
 if [ -n "$CLOSED" ]; then
     mount --bind "$PREFIX" "$VIEW/python"
@@ -76,6 +79,7 @@ class Place:
         variables = {
             "VIEW": str(self.view),
             "PLACES": " ".join(_PLACES),
+            "FILES": " ".join(_FILES),
             "CHECKOUT": str(ROOT),
             "CLOSED": _closed(Path(sys.base_prefix)),
             "PREFIX": sys.base_prefix,
@@ -123,47 +127,58 @@ def _closed(place: Path) -> str:
 
 
 @contextlib.contextmanager
-def installed(accounts: int = 2) -> Iterator[Place]:
-    """Make the server's account and some for scripts, and install the launcher; all is gone with the block."""
+def installed(*names: str) -> Iterator[Place]:
+    """Install the launcher for a server and these accounts of scripts; all of it is gone with the block."""
     components.needs_root("the launcher, and accounts of its own")
     components.program("sudo")
-    components.program("useradd")
     tried = subprocess.run(["unshare", "--mount", "true"], capture_output=True, check=False)
     if tried.returncode:
         pytest.skip("this machine allows no view of its own of the file system")
-    token = secrets.token_hex(3)
-    names = [f"n2wl-{token}-srv", *(f"n2wl-{token}-{number}" for number in range(accounts))]
     with processes.folder() as view, contextlib.ExitStack() as made:
         view.chmod(0o755)
         for place in (*_PLACES, "/checkout", "/python"):
             (view / place.lstrip("/")).mkdir(mode=0o755, parents=True)
-        entries = [_account(name, view, made) for name in names]
-        found = Place(view, entries[0], entries[1:])
-        found.lines = {names[0]: {"uid": str(entries[0].pw_uid), "kind": "server", "state": "open"}}
-        for entry in entries[1:]:
-            found.lines[entry.pw_name] = {
-                "uid": str(entry.pw_uid),
-                "kind": "tenant",
-                "state": "open",
-            }
+        for file, mode in _FILES.items():
+            copy = view / file.lstrip("/")
+            copy.write_text(Path(file).read_text(encoding="utf-8"))
+            copy.chmod(mode)
+        found = Place(view, _account(SERVER, view, made), [_account(n, view, made) for n in names])
+        found.lines = {SERVER: {"uid": str(found.server.pw_uid), "kind": "server", "state": "open"}}
+        for entry in found.accounts:
+            uid = str(entry.pw_uid)
+            found.lines[entry.pw_name] = {"uid": uid, "kind": "tenant", "state": "open"}
         found.write_list()
-        done = found.run(str(ROOT / "deploy/launcher/install"), names[0])
+        done = found.run(str(ROOT / "deploy/launcher/install"), SERVER)
         assert done.returncode == 0, done.stderr
         yield found
 
 
 def _account(name: str, view: Path, made: contextlib.ExitStack) -> pwd.struct_passwd:
+    """Make an account in the view, with a group and a home of its own."""
+    uid = _free_uid()
     home = view / "homes" / name
-    subprocess.run(
-        ["useradd", "--create-home", "--home-dir", str(home), "--shell", "/bin/bash", name],
-        check=True,
-        capture_output=True,
-    )
-    made.callback(subprocess.run, ["userdel", name], check=False, capture_output=True)
-    entry = pwd.getpwnam(name)
-    made.callback(_end_processes, entry.pw_uid)
-    home.chmod(0o700)
-    return entry
+    home.mkdir(mode=0o700, parents=True)
+    os.chown(home, uid, uid)
+    lines = {
+        "passwd": f"{name}:x:{uid}:{uid}::{home}:/bin/bash",
+        "group": f"{name}:x:{uid}:",
+        "shadow": f"{name}:*:19000:0:99999:7:::",
+    }
+    for file, line in lines.items():
+        with (view / "etc" / file).open("a", encoding="utf-8") as opened:
+            opened.write(f"{line}\n")
+    made.callback(_end_processes, uid)
+    return pwd.struct_passwd((name, "x", uid, uid, "", str(home), "/bin/bash"))
+
+
+def _free_uid() -> int:
+    """Return a user id without an account or a process; two tests at a time do not get the same one."""
+    while True:
+        uid = 20000 + secrets.randbelow(40000)
+        with contextlib.suppress(KeyError):
+            pwd.getpwuid(uid)
+            continue
+        return uid
 
 
 def _end_processes(uid: int) -> None:

@@ -24,7 +24,7 @@ LIVES = """lives() { read -r stat </proc/$1/stat && stat=${stat##*) } && [[ $sta
 
 @pytest.fixture(scope="module")
 def place() -> Iterator[Place]:
-    with launcher.installed() as found:
+    with launcher.installed("n2wl-alice", "n2wl-bob") as found:
         yield found
 
 
@@ -116,7 +116,7 @@ def test_a_script_is_the_account_with_the_contracts_environment_and_nothing_else
     report = r"""
 id -un; id -G; pwd; echo "$0 $*"; /bin/ls -l /proc/self/fd | sed "s/.*:.. /fd /"
 env | sort; grep -E 'NoNewPrivs|SigIgn' /proc/self/status; ps -o pgid=,sid= -p $$ | tr -d ' '; echo "pid $$"
-sudo -n true; cat /proc/$PPID/environ; kill -0 $PPID
+sudo -n true; cat /proc/$PPID/environ; kill -0 $PPID; true
 """
     script = window.script("before", report)
     window.script("after", "echo thawed $1")

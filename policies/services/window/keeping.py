@@ -29,7 +29,7 @@ from policies.services.window.volley import Volley
 from scripts_admin import linux_accounts
 from scripts_admin.domain.phases import FINE, Phase
 from scripts_admin.guard import journal, keeper, linux, spool, thaw
-from scripts_admin.guard.keeper import Guard, GuardLostError
+from scripts_admin.guard.keeper import Guard, GuardLostError, RefusedError
 
 log = logging.getLogger(__name__)
 
@@ -242,7 +242,7 @@ def _start_guard(plan: Plan, folder: Path, runtime: Path) -> Guard | None:
         if not isinstance(error, GuardLostError | RuntimeFolderError | OSError):
             log.exception("the guard of run %s could not be started", run.pk)
         spool.settle(folder)
-        said = isinstance(error, (RuntimeFolderError, UntrustedError))
+        said = isinstance(error, (RuntimeFolderError, UntrustedError, RefusedError))
         what = str(error).removesuffix(".") if said else repr(error)
         reason = f"The guard of the window could not be started ({what}): nothing was frozen."
         runs.apply(run, Event.NOTHING_LEFT, reason, reason=reason)

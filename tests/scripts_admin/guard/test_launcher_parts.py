@@ -1,0 +1,189 @@
+"""The parts of the launcher that only decide: whom it accepts, what a script gets, and what belongs to a script."""
+
+import errno
+import os
+import pwd
+from pathlib import Path
+
+import pytest
+from n2wbackup_run import accounts, asking, kept, script
+from n2wbackup_run.accounts import RefusedError
+from n2wbackup_run.family import Family, Row
+
+from scripts_admin.guard import access
+from scripts_admin.guard.access import Right
+
+SERVER = 998
+LIST = """\
+# made by provision_user
+
+n2wbackup uid=998 gid=998 kind=server state=open
+cpmuser uid=997 gid=997 kind=shared state=open sudo=yes processes=512 memory=1000000 keys=
+alice uid=1001 gid=1001 kind=tenant state=open files=1024
+bob uid=1002 kind=tenant state=locked
+root uid=0 kind=tenant state=open
+toor uid=0 kind=shared state=open
+system uid=33 kind=tenant state=open
+nobody uid=65534 kind=shared state=open
+self uid=998 kind=shared state=open
+twice uid=1003 kind=tenant state=open
+twice uid=1004 kind=tenant state=open
+none kind=tenant state=open
+minus uid=-1 kind=shared state=open
+"""
+
+
+def test_open_accounts_of_the_list_are_accepted_with_their_limits() -> None:
+    found = accounts.listed(LIST)
+
+    shared = accounts.chosen(found, "cpmuser", SERVER)
+    assert (shared.uid, shared.may_sudo, shared.limit("processes")) == (997, True, 512)
+    assert shared.limit("files") is None
+    alice = accounts.chosen(found, "alice", SERVER)
+    assert (alice.uid, alice.may_sudo, alice.limit("files")) == (1001, False, 1024)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("bob", "root", "toor", "system", "nobody", "self", "twice", "none", "minus", "n2wbackup"),
+        *("carol", "", "#", "alice uid=1001", "../alice"),
+    ],
+)
+def test_nobody_else_is_accepted(name: str) -> None:
+    with pytest.raises(RefusedError):
+        accounts.chosen(accounts.listed(LIST), name, SERVER)
+
+
+@pytest.mark.parametrize("caller", [0, 997, 1001, -1])
+def test_only_the_server_may_call(caller: int) -> None:
+    accounts.refuse_caller(accounts.listed(LIST), SERVER)
+    with pytest.raises(RefusedError, match="not the account of the server"):
+        accounts.refuse_caller(accounts.listed(LIST), caller)
+
+
+def test_two_servers_in_the_list_are_none() -> None:
+    found = accounts.listed(f"{LIST}other uid=996 kind=server state=open\n")
+
+    with pytest.raises(RefusedError):
+        accounts.refuse_caller(found, SERVER)
+
+
+@pytest.mark.parametrize("mode", [0o664, 0o646])
+def test_a_list_that_others_can_write_is_not_believed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: int
+) -> None:
+    path = tmp_path / "accounts"
+    path.write_text(LIST)
+    path.chmod(mode)
+    monkeypatch.setattr(accounts, "LIST", str(path))
+
+    with pytest.raises(RefusedError, match="others can write"):
+        accounts.read()
+
+
+def test_a_list_that_is_missing_refuses_everybody(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(accounts, "LIST", "/no/such/list")
+
+    with pytest.raises(RefusedError, match="run provision_user as root"):
+        accounts.read()
+
+
+ENTRY = pwd.struct_passwd(("alice", "x", 1001, 1001, "", "/home/alice", "/bin/bash"))
+
+
+def test_a_script_gets_what_the_contract_names_and_its_own_home() -> None:
+    asked = {"PATH": "/bin", "LANG": "C.UTF-8", "N2W_PHASE": "before", "HOME": "/x", "USER": "y"}
+
+    assert script.environment(asked, ENTRY) == {
+        "PATH": "/bin",
+        "LANG": "C.UTF-8",
+        "N2W_PHASE": "before",
+        "HOME": "/home/alice",
+        "USER": "alice",
+    }
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["LD_PRELOAD", "BASH_ENV", "SECRET_KEY", "N2W_", "N2W_x", "PATH\n", "DATABASE_URL", "AWS_X"],
+)
+def test_no_other_variable_is_passed_on(name: str) -> None:
+    with pytest.raises(RefusedError, match="no variable of a script"):
+        script.environment({name: "1"}, ENTRY)
+
+
+def test_a_script_is_its_group_its_session_its_cgroup_and_all_that_came_from_them() -> None:
+    every = {
+        1: Row(0, 1, 1, 5),
+        50: Row(40, 40, 40, 90),  # the launcher
+        100: Row(50, 100, 100, 100),  # the script
+        101: Row(100, 100, 100, 101),
+        102: Row(1, 100, 100, 102),  # its parent died
+        103: Row(1, 103, 100, 103),  # a group of its own in the session
+        104: Row(50, 104, 104, 104),  # a session of its own, inherited by the launcher
+        105: Row(104, 104, 104, 105),
+        106: Row(1, 106, 106, 106),  # in the cgroup
+        107: Row(106, 107, 107, 107),
+        200: Row(1, 200, 200, 50),  # somebody else
+    }
+
+    assert set(Family(100, 100, above=50).among(every, {106})) == {*range(100, 108)}
+    assert set(Family(100, 100).among(every)) == {100, 101, 102, 103}
+    assert set(Family(100, 100, kept={104: 104, 200: 51}).among(every)) == {*range(100, 106)}
+
+
+def test_the_number_of_a_process_that_came_later_is_nobodys() -> None:
+    every = {100: Row(1, 100, 100, 777), 101: Row(100, 100, 100, 778)}
+
+    assert Family(100, 100).among(every) == {}
+
+
+def test_the_launcher_asks_the_kernel_as_the_server_does(tmp_path: Path) -> None:
+    (tmp_path / "run").write_text("#!/bin/sh\n")
+    (tmp_path / "run").chmod(0o755)
+    (tmp_path / "plain").touch(mode=0o644)
+    (tmp_path / "closed").mkdir(mode=0o700)
+    (tmp_path / "closed" / "in").touch()
+    paths = [
+        *(
+            str(tmp_path / name)
+            for name in ("run", "plain", "closed", "closed/in", "none", "run/x")
+        ),
+        *("/dev/null", "/proc/self/mem", "/", "with\0nul", "/tmp/\udcff"),
+    ]
+
+    for path in paths:
+        for right in Right:
+            wanted = access.answer(os.fsencode(path), right)
+            error, closed, noexec = asking.answer(os.fsencode(path), right.value)
+            assert (error, os.fsencode(closed), noexec) == (
+                wanted.error,
+                wanted.closed,
+                wanted.noexec,
+            ), (path, right)
+
+
+def test_a_folder_of_somebody_elses_making_is_passed_by(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root can make the folders of somebody else")
+    monkeypatch.setattr(kept, "PLACES", (str(tmp_path),))
+    (tmp_path / kept.NAME).mkdir(mode=0o700)
+    os.chown(tmp_path / kept.NAME, 4711, 4711)
+    (tmp_path / f"{kept.NAME}.1").symlink_to("/etc")
+    (tmp_path / f"{kept.NAME}.2").mkdir(mode=0o755)
+
+    assert kept.folder() == tmp_path / f"{kept.NAME}.3"
+    assert kept.folder() == tmp_path / f"{kept.NAME}.3"
+
+
+def test_a_file_that_cannot_be_executed_gives_way_to_the_copy(tmp_path: Path) -> None:
+    found = script.Script.__new__(script.Script)
+    found.entry, found.environment = ENTRY, {}
+    found.path, found.file, found.copy = str(tmp_path / "none"), -1, -1
+
+    with pytest.raises(FileNotFoundError) as raised:
+        found.execute({"arguments": ["1"], "environment": {}})
+    assert raised.value.errno == errno.ENOENT
