@@ -14,6 +14,7 @@ from policies.forms.schedules import ScheduleForm
 from policies.models import Account, Policy, PolicyTarget, Schedule
 from policies.services.entry import together, versions
 from policies.services.entry.together import Entered
+from scripts_admin.models import User
 
 PREFIX = "made"
 
@@ -73,10 +74,12 @@ class WholePolicy:
         *,
         like: Policy | None = None,
         is_own: bool = True,
+        scripts_of: User | None = None,
     ) -> None:
         """`sent` is what was typed; `like` is the policy that a new one begins as.
 
-        If it is not the person's own policy, nothing else of its owner's is shown or made.
+        If it is not the person's own policy, nothing else of its owner's is shown or made. `scripts_of` is the
+        person, if they may rename the scripts with the policy.
         """
         self.policy, self.sent, self.is_own = policy, sent, is_own
         kept = policy if policy.pk else like
@@ -101,6 +104,16 @@ class WholePolicy:
         self._targets: list[PolicyTarget] = []
         self.theirs: list[tuple[str, str, str]] = []
         self.refusals: list[str] = []
+        self._scripts_of = scripts_of if policy.pk else None
+
+    @property
+    def offers_scripts(self) -> bool:
+        return self._scripts_of is not None
+
+    @property
+    def takes_scripts(self) -> bool:
+        """Tell whether the scripts are renamed with the policy: a policy finds its scripts by its name."""
+        return self.offers_scripts and (self.sent is None or "rename_scripts" in self.sent)
 
     def _account(self, kept: Policy | None) -> Account:
         """Return the account that is chosen now, which may not be the stored one."""
@@ -149,6 +162,7 @@ class WholePolicy:
             self._targets,
             list(self.settings.cleaned_data.get("schedules", ())),
             self.made.instance if self.is_made else None,
+            self._scripts_of if self.takes_scripts else None,
         )
         if not is_good:
             # Of a form that was sent twice, the names are taken by its own first arrival.

@@ -43,10 +43,12 @@ def new(request: HttpRequest) -> HttpResponse:
 @drafts.required
 def edit(request: HttpRequest, owner: str, name: str) -> HttpResponse:
     """404 both for a policy that the person may not change and for one that does not exist."""
-    policy = changeable(request, owner, name)
+    policy, person = changeable(request, owner, name), visitor.person(request)
     sent = request.POST if request.method == "POST" else drafts.typed(request)
-    is_own = permissions.may_share(visitor.person(request), policy)
-    return _page(request, WholePolicy(policy, sent, is_own=is_own))
+    is_own = permissions.may_share(person, policy)
+    may_rename = is_own and permissions.may_change(person, policy.folder)
+    scripts_of = person if may_rename else None
+    return _page(request, WholePolicy(policy, sent, is_own=is_own, scripts_of=scripts_of))
 
 
 def changeable(request: HttpRequest, owner: str, name: str) -> Policy:

@@ -6,7 +6,7 @@ Of a folder with very many files all names are read, and only those of one page 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from django.core.paginator import Page, Paginator
 
@@ -20,12 +20,13 @@ from scripts_admin.folders.account import Account
 from scripts_admin.folders.looking import Entry, FileError
 from scripts_admin.guard.spool import RunAs
 from scripts_admin.linux_accounts import AccountError
-from scripts_admin.models import Folder, User
+from scripts_admin.models import Folder, ScriptVersion, User
 from scripts_admin.ports import LastResult, ScriptedPolicy
 
 PAGE_SIZE = 100
 _BITS = "rwxrwxrwx"
 MOST_DELETED = 50
+_CLOCKS_DIFFER = timedelta(seconds=2)  # the disk's and the server's
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,7 @@ class FileRow:
     owner: str = ""
     size: int | None = None
     changed_at: datetime | None = None
+    changed_by: str = ""  # empty where nobody has looked since the last change
     problem: str = ""
     note: str = ""
     result: LastResult | None = None
@@ -143,16 +145,31 @@ def _rows(
     results = {
         (policy.name, phase): each for policy in policies for phase, each in policy.results.items()
     }
+    authors = _authors(folder, [meaning.name for meaning in part])
     rows = []
     with account.of(runner.identity) as asked:
         for meaning in part:
-            row = _row(place, meaning)
+            row = _with_author(_row(place, meaning), authors)
             if meaning.role == Role.SCRIPT:
                 problem = _problem(folder, meaning, None if runner.problem else asked, runner)
                 result = results.get((meaning.policy, str(meaning.phase)))
                 row = replace(row, problem=problem, result=result)
             rows.append(row)
     return rows
+
+
+def _authors(folder: Folder, wanted: Sequence[str]) -> dict[str, ScriptVersion]:
+    showable = [name for name in wanted if names.is_showable(name)]
+    rows = ScriptVersion.objects.filter(folder=folder, name__in=showable, is_newest=True)
+    return {row.name: row for row in rows.defer("text")}
+
+
+def _with_author(row: FileRow, authors: Mapping[str, ScriptVersion]) -> FileRow:
+    """Say who made the last change, if it is the one that was kept."""
+    kept = authors.get(row.key)
+    if kept is None or row.changed_at is None or kept.at < row.changed_at - _CLOCKS_DIFFER:
+        return row
+    return replace(row, changed_by=kept.author_name)
 
 
 def _row(place: int, meaning: Meaning) -> FileRow:

@@ -12,17 +12,29 @@ from django.db import transaction
 
 from n2wbackup.lib import clock
 from scripts_admin.domain import file_names, private_keys, texts
-from scripts_admin.domain.audit import Action, Change, Kind
+from scripts_admin.domain.audit import Action, Change, Kind, Source
 from scripts_admin.domain.shown import shown
-from scripts_admin.folders import looking, writing
-from scripts_admin.folders.looking import ChangedError, FileError
+from scripts_admin.folders import looking, storage, writing
+from scripts_admin.folders.looking import ChangedError, File, FileError
 from scripts_admin.models import Folder, User
-from scripts_admin.services import audit, folders
+from scripts_admin.services import audit, folders, versions
 from scripts_admin.services.audit import Subject
 
 KEPT_DAYS = 30  # a deletion can be undone for so long
 _DAY_SECONDS = 86_400
 _LISTED = 12
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """A version to be kept. `content` None: the file is gone, or its content is none of ours."""
+
+    name: str
+    content: bytes | None
+    mode: int = 0
+    message: str = ""
+    source: str = ""
+    is_gone: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +46,9 @@ class Text:
     opened: str = ""
     executable: bool | None = None  # None: as it was; a new file gets what its first line asks for
     message: str = ""
+    source: str = (
+        ""  # of the version, where it is not the page or the command that this is called by
+    )
 
 
 def save(folder: Folder, text: Text, *, actor: User) -> None:
@@ -44,13 +59,15 @@ def save(folder: Folder, text: Text, *, actor: User) -> None:
         _on_disk(folder)
     with looking.opened(folder) as place:
         writing.put(place, text.name, text.content, opened=text.opened, executable=text.executable)
+        mode = _mode(place, text.name)
     now = texts.digest(text.content)
     changes = [] if now == text.opened else [Change("sha256", text.opened[:_LISTED], now[:_LISTED])]
     if text.executable is not None:
         changes.append(Change("executable", "", "yes" if text.executable else "no"))
     action = Action.CREATED if is_new else Action.CHANGED
     with transaction.atomic():
-        _keep(folder, text.name, text.content, actor, text.message)
+        kept = _Kept(text.name, text.content, mode, text.message, text.source)
+        _keep(folder, kept, actor)
         _enter(action, folder, text.name, changes, actor)
 
 
@@ -86,9 +103,10 @@ def save_all(folder: Folder, files: Mapping[str, bytes], *, actor: User) -> None
             )
             raise FileError(message)
         _put_all(place, files)
+        modes = {name: _mode(place, name) for name in files}
     with transaction.atomic():
         for name, content in files.items():
-            _keep(folder, name, content, actor)
+            _keep(folder, _Kept(name, content, modes[name]), actor)
             _enter(Action.CREATED, folder, name, [], actor)
 
 
@@ -111,7 +129,7 @@ def rename(folder: Folder, name: str, to: str, *, opened: str, actor: User) -> N
         writing.rename(place, name, to, opened=opened)
         found = looking.read(place, to)
     with transaction.atomic():
-        _moved(folder, name, to, found.content if found else None, actor)
+        _moved(folder, name, to, found, actor)
 
 
 def delete(folder: Folder, name: str, *, opened: str, actor: User) -> str:
@@ -122,7 +140,7 @@ def delete(folder: Folder, name: str, *, opened: str, actor: User) -> str:
         listed, _ = looking.listed(place, is_root=folder.is_root)
         writing.forget(place, listed, before=second - KEPT_DAYS * _DAY_SECONDS)
     with transaction.atomic():
-        _keep(folder, name, None, actor)
+        _keep(folder, _Kept(name, None, is_gone=True), actor)
         _enter(Action.DELETED, folder, name, [Change("set aside as", "", hidden)], actor)
     return hidden
 
@@ -133,7 +151,8 @@ def undelete(folder: Folder, hidden: str, *, actor: User) -> str:
         name = writing.bring_back(place, hidden)
         found = looking.read(place, name)
     with transaction.atomic():
-        _keep(folder, name, found.content if found else None, actor, "brought back")
+        if found:
+            _keep(folder, _Kept(name, found.content, found.entry.mode, "brought back"), actor)
         _enter(Action.UNDELETED, folder, name, [], actor)
     return name
 
@@ -171,6 +190,9 @@ def renamed_with_policy(folder: Folder, policy: str, to: str, *, actor: User) ->
     Yields how many files these are. Within the block each file has both names, so whichever name a run knows, it
     finds its script. If the block fails, nothing is renamed; FileError if a new name is taken.
     """
+    if not storage.path(folder).exists():
+        yield 0
+        return
     with looking.opened(folder) as place:
         listed, _ = looking.listed(place, is_root=folder.is_root)
         pairs = file_names.renamed(listed, policy, to)
@@ -181,8 +203,7 @@ def renamed_with_policy(folder: Folder, policy: str, to: str, *, actor: User) ->
             yield len(pairs)
     with transaction.atomic():
         for name, new in pairs:
-            entry = found[new]
-            _moved(folder, name, new, entry.content if entry else None, actor)
+            _moved(folder, name, new, found[new], actor)
 
 
 def _check(name: str, content: bytes) -> None:
@@ -210,14 +231,38 @@ def _on_disk(folder: Folder) -> None:
         raise FileError(message) from None
 
 
-def _moved(folder: Folder, name: str, to: str, content: bytes | None, actor: User) -> None:
-    _keep(folder, to, content, actor, f"renamed from {shown(name)}")
-    _keep(folder, name, None, actor, f"renamed to {shown(to)}")
+def _moved(folder: Folder, name: str, to: str, found: File | None, actor: User) -> None:
+    if found:
+        message = f"renamed from {shown(name)}"
+        _keep(folder, _Kept(to, found.content, found.entry.mode, message), actor)
+    gone = _Kept(name, None, message=f"renamed to {shown(to)}", is_gone=True)
+    _keep(folder, gone, actor)
     _enter(Action.RENAMED, folder, to, [Change("name", shown(name), shown(to))], actor)
 
 
-def _keep(folder: Folder, name: str, content: bytes | None, actor: User, message: str = "") -> None:
-    """Keep the version; what may not be shown is not kept here."""
+def _keep(folder: Folder, file: _Kept, actor: User) -> None:
+    """Keep the version of a file that is in its place now; of what is not shown the next look keeps the hash."""
+    if file.content is None and not file.is_gone:
+        return
+    versions.keep(
+        folder,
+        file.name,
+        file.content,
+        author=actor,
+        source=file.source or _source(),
+        message=file.message,
+        mode=file.mode,
+    )
+
+
+def _source() -> str:
+    by_command = audit.edge().source == Source.COMMAND
+    return versions.Source.COMMAND if by_command else versions.Source.PAGE
+
+
+def _mode(place: int, name: str) -> int:
+    found = looking.glance(place, name)
+    return found.mode if found else 0
 
 
 def _enter(action: Action, folder: Folder, name: str, changes: list[Change], actor: User) -> None:

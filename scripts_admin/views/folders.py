@@ -44,6 +44,7 @@ def detail(request: HttpRequest, owner: str) -> HttpResponse:
         "place": storage.path(found),
         "kept_days": scripts.KEPT_DAYS,
         "may_change": permissions.may_change(person, found),
+        "may_share": permissions.may_share(person, found),
     }
     return render(request, "scripts_admin/folder.html", context)
 

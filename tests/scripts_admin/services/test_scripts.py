@@ -9,7 +9,7 @@ from pytest_django import Settings
 from scripts_admin.domain import texts
 from scripts_admin.folders import storage
 from scripts_admin.folders.looking import ChangedError, FileError
-from scripts_admin.models import AuditEntry, Folder, User
+from scripts_admin.models import AuditEntry, Folder, ScriptVersion, User
 from scripts_admin.services import folders, scripts
 from scripts_admin.services.scripts import Copy, Text
 from tests import factories
@@ -62,6 +62,16 @@ def test_each_deed_is_entered_for_the_folders_owner(folder: Folder, alice: User)
         ("alice", "deleted", "alice/before_q.sh"),
         ("bob", "brought back", "alice/before_q.sh"),
     ]
+    kept = ScriptVersion.objects.order_by("pk")
+    assert [(row.name, row.author_name, row.is_deleted) for row in kept] == [
+        ("before_p.sh", "alice", False),
+        ("before_p.sh", "bob", False),
+        ("before_q.sh", "alice", False),
+        ("before_p.sh", "alice", True),
+        ("before_q.sh", "alice", True),
+        ("before_q.sh", "bob", False),
+    ]
+    assert {row.source for row in kept} == {"page"}
     assert {row.owner_id for row in AuditEntry.objects.filter(kind="script")} == {alice.pk}
     assert left(folder) == ["before_q.sh"]
 
