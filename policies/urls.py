@@ -20,6 +20,8 @@ from policies.views import (
     schedules,
     sharing,
     snapshots,
+    ssh_hosts,
+    ssh_keys,
     thawing,
 )
 
@@ -50,6 +52,10 @@ urlpatterns = [
     ),
     path("snapshots/", snapshots.listing, name="snapshots"),
     path("schedules/", schedules.listing, name="schedules"),
+    # SSH for scripts
+    path("scripts/<str:owner>/keys/", ssh_keys.listing, name="ssh-keys"),
+    path("scripts/<str:owner>/hosts/", ssh_hosts.listing, name="ssh-hosts"),
+    path("scripts/<str:owner>/hosts/<uuid:host_id>/", ssh_hosts.detail, name="ssh-host"),
     # coverage
     path("coverage/", coverage.listing, name="coverage"),
     path("coverage/decide/", coverage.decide, name="coverage_decide"),

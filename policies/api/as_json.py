@@ -16,6 +16,7 @@ from policies.selectors.runs import PhaseRow, SnapshotRow, TargetRow
 from policies.selectors.servers import ServerRow
 from policies.services.due import outlook, pauses
 from policies.services.entry import probing
+from scripts_admin.models import SshHost, SshKey
 
 Json = dict[str, Any]
 _Given = ParamSpec("_Given")
@@ -74,6 +75,36 @@ def server(row: ServerRow) -> Json:
         "first_seen_at": moment(row.first_seen_at),
         "heartbeat_at": moment(row.heartbeat_at),
         "problems": list(row.problems),
+    }
+
+
+def ssh_key(row: SshKey) -> Json:
+    """Return the public half of a key as plain values."""
+    return {
+        "fingerprint": row.fingerprint,
+        "public": row.public,
+        "authorized_keys": row.authorized_keys,
+        "valid": row.is_valid,
+        "made_at": moment(row.made_at),
+    }
+
+
+def ssh_host(row: SshHost) -> Json:
+    """Return a host of scripts as plain values."""
+    approved, seen = row.approved_key, row.seen_key
+    return {
+        "host": row.name,
+        "port": row.port,
+        "state": row.state,
+        "fingerprint": approved.fingerprint if approved else "",
+        "seen": seen.fingerprint if seen else "",
+        "seen_at": moment(row.seen_at),
+        "approved_by": row.approved_by,
+        "approved_at": moment(row.approved_at),
+        "problem": row.problem,
+        "instance": row.instance_id,
+        "console": row.console,
+        "policies": row.policies,
     }
 
 

@@ -11,6 +11,7 @@ from n2wbackup.lib import terminal
 from policies.api.as_json import Json
 from policies.domain.errors import BackupError
 from scripts_admin import linux_accounts
+from scripts_admin.domain import ssh
 from scripts_admin.domain.audit import Source
 from scripts_admin.services import audit
 from scripts_admin.services.audit import Edge
@@ -225,3 +226,11 @@ def server(report: Json) -> str:
         f"{report['unfinished']:3} runs  {report['host']}{here}"
     )
     return "\n".join([line, *(f"  {problem}" for problem in report["problems"])])
+
+
+def ssh_host(host: Json) -> str:
+    """Return a host of scripts as text for people."""
+    name = host["host"] if host["port"] == ssh.DEFAULT_PORT else f"{host['host']}:{host['port']}"
+    key = host["fingerprint"] or host["seen"] or "-"
+    more = [host["problem"]] if host["problem"] else []
+    return "\n".join([f"{name:32}  {host['state']:9}  {key}", *(f"  {line}" for line in more)])

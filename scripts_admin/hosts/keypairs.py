@@ -14,6 +14,7 @@ WEAKEST_RSA_BITS = 2048
 _STRONGEST_RSA_BITS = 16 * 1024
 _CURVES = (ec.SECP256R1, ec.SECP384R1, ec.SECP521R1)
 _Private = ed25519.Ed25519PrivateKey | ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
+IS_LOCKED = "This key has a passphrase: enter it, too."
 NOT_A_KEY = (
     "This is not a private SSH key that can be read: paste the whole file, from its line BEGIN to its "
     "line END, in OpenSSH's form or as PEM."
@@ -79,10 +80,7 @@ def _why(text: str, passphrase: str, said: str) -> str:
     if "password was given but" in said:
         return "This key has no passphrase, but one was entered: leave the passphrase empty."
     if not passphrase and ("password" in said or "ENCRYPTED" in text):
-        return (
-            "This key has a passphrase: enter it, too. The key is then kept without it, "
-            "encrypted by the server."
-        )
+        return f"{IS_LOCKED} The key is then kept without it, encrypted by the server."
     if passphrase and any(word in said for word in ("password", "decrypt", "checksum")):
         return "The passphrase does not open this key: enter it again."
     return NOT_A_KEY

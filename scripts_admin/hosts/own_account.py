@@ -5,10 +5,10 @@ does, and gets what is secret by its standard input.
 """
 
 import re
-import subprocess
 from collections.abc import Callable, Mapping
 
 from scripts_admin.guard.spool import RunAs
+from scripts_admin.hosts import as_account
 from scripts_admin.linux_accounts import AccountError
 
 KEY_PREFIX = "n2wbackup_id_"
@@ -96,30 +96,13 @@ def _write(home: str, identity: RunAs | None, files: Mapping[str, bytes]) -> Non
 
 
 def _run(program: str, identity: RunAs | None, home: str, *words: str, sent: bytes = b"") -> bytes:
-    try:
-        done = subprocess.run(
-            ["/bin/sh", "-c", program, "n2wbackup-ssh", home, *words],
-            input=sent,
-            capture_output=True,
-            check=False,
-            timeout=_SECONDS,
-            cwd="/",
-            env={"PATH": "/usr/bin:/bin", "LC_ALL": "C"},
-            start_new_session=True,
-            user=identity.uid if identity else None,
-            group=identity.gid if identity else None,
-            extra_groups=identity.groups if identity else None,
-        )
-    except subprocess.TimeoutExpired:
-        raise AccountError(
-            f"{home}/.ssh did not answer for {_SECONDS} s: look at its disk."
-        ) from None
-    if done.returncode:
-        why = _text(done.stderr).strip()[-300:] or f"exit code {done.returncode}"
+    code, told, errors = as_account.run(program, identity, (home, *words), sent, _SECONDS)
+    if code:
+        why = _text(errors).strip()[-300:] or f"exit code {code}"
         raise AccountError(
             f"The SSH keys and hosts could not be written to {home}/.ssh ({why}): correct what is there."
         )
-    return done.stdout
+    return told
 
 
 def _text(data: bytes) -> str:

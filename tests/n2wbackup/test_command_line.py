@@ -18,12 +18,15 @@ ROOT = Path(__file__).resolve().parents[2]
 RUN = "6d9a9a5c-9a0d-4c43-8a7b-1d0c9ef0a000"
 # How each command is called. A new command without a row here fails.
 CALLS: dict[str, str] = {
+    "add_key": "add_key alice",
     "apply": "apply {file}",
+    "approve_host": "approve_host alice db1.invalid --fingerprint x",
     "cancel_run": f"cancel_run {RUN}",
     "confirm_thaw": "confirm_thaw alice/shop",
     "export": "export",
     "doctor": "doctor",
     "lint_scripts": "lint_scripts alice",
+    "list_hosts": "list_hosts alice",
     "list_policies": "list_policies",
     "list_servers": "list_servers",
     "list_runs": "list_runs",

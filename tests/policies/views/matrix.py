@@ -25,7 +25,7 @@ from policies.domain.runs.sequence import State
 from policies.domain.runs.trigger import Trigger
 from policies.models import Account, Alarm, AlarmReceivers, Policy, Run, Server
 from policies.services.entry import pausing, policies
-from scripts_admin.models import Folder, FormerFolder, User
+from scripts_admin.models import Folder, FormerFolder, SshHost, User
 from scripts_admin.services import users
 from tests.policies.views import (
     admin_forms,
@@ -135,6 +135,9 @@ def _rows(alice: User, unused: User) -> dict[str, models.Model]:
             first_seen_at=clock.now(),
             heartbeat_at=clock.now(),
         ),
+        "sshhost": SshHost.objects.create(
+            folder=Folder.objects.get(owner=alice), name="db1", added_at=clock.now()
+        ),
         "user": unused,
     }
 
@@ -190,6 +193,7 @@ def path(world: World, route: str) -> str:
         "<int:session>": "1",
         "<int:pk>": "1",
         "<uuid:run_id>": str(world.rows["run"].pk),
+        "<uuid:host_id>": str(world.rows["sshhost"].pk),
         "<int:decision_id>": str(world.rows["leftout"].pk),
         "<int:rule_id>": str(world.rows["enrolrule"].pk),
         "^(?P<app_label>auth|policies|scripts_admin)/$": "policies/",
@@ -237,6 +241,9 @@ _OF_PAGES: dict[str, dict[str, Any]] = {
     "scripts/<str:owner>/sharing/": _SHARE,
     "alarms/receivers/<str:owner>/<str:name>/": _RECEIVERS,
     "login/": {"username": "carol", "password": ""},
+    "scripts/<str:owner>/keys/": {"do": "make"},
+    "scripts/<str:owner>/hosts/": {"name": "db2", "port": "22", "expected": ""},
+    "scripts/<str:owner>/hosts/<uuid:host_id>/": {"do": "remove"},
     "coverage/rules/": {"policy": "alice/policy1", "what": "volumes", "tag": "a", "value": "b"},
     "people/<str:name>/rights/": {"superuser": "on"},
     "profile/": {"email": "new@example.org"},

@@ -176,6 +176,9 @@ schedules/<str:owner>/<str:name>/                         L     R     N     N   
 schedules/<str:owner>/<str:name>/delete/                  L     W     N     N     N     W     W
 schedules/<str:owner>/<str:name>/edit/                    L     W     N     N     N     W     W
 schedules/new/                                            L     W     W     W     W     W     W
+scripts/<str:owner>/hosts/                                L     W     N     N     N     W     W
+scripts/<str:owner>/hosts/<uuid:host_id>/                 L     W     N     N     N     W     W
+scripts/<str:owner>/keys/                                 L     W     N     N     N     W     W
 scripts/                                                  L     R     R     R     R     R     R
 scripts/<str:owner>/                                      L     R     N     N     N     R     R
 scripts/<str:owner>/files/<str:name>/                     L     R     N     N     N     R     R

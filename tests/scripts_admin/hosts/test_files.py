@@ -11,7 +11,9 @@ import pytest
 from pytest_django import Settings
 
 from n2wbackup.lib import clock, trust
+from scripts_admin.guard.spool import RunAs
 from scripts_admin.hosts import files, own_account
+from scripts_admin.linux_accounts import AccountError
 from scripts_admin.models import Folder, HostState, SshHost, SshKey, User
 from scripts_admin.services import folders, keys, users
 from tests import factories
@@ -319,9 +321,9 @@ def test_root_writes_as_the_account_and_follows_no_link_of_it(shared: Path) -> N
         place.mkdir(mode=0o755)
     os.chown(home, account.pw_uid, account.pw_gid)
     (home / ".ssh").symlink_to(trap)
-    identity = own_account.RunAs(NOBODY, account.pw_uid, account.pw_gid, ())
+    identity = RunAs(NOBODY, account.pw_uid, account.pw_gid, ())
 
-    with pytest.raises(own_account.AccountError, match="could not be written"):
+    with pytest.raises(AccountError, match="could not be written"):
         own_account.follow(str(home), identity, config=lambda _: "", known_hosts="x\n", keys={})
 
     assert list(trap.iterdir()) == []

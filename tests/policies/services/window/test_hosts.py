@@ -35,10 +35,10 @@ def net(monkeypatch: pytest.MonkeyPatch) -> Net:
     return shown
 
 
-def approved(backup: Backup, name: str = "db1", **more: object) -> SshHost:
+def approved(backup: Backup, **more: object) -> SshHost:
     return SshHost.objects.create(
         folder=backup.policy.folder,
-        name=name,
+        name="db1",
         state=HostState.APPROVED,
         key=str(OLD),
         added_at=clock.now(),
