@@ -24,7 +24,7 @@ from n2wbackup.lib import home, trouble
 from n2wbackup.processes import serve_lock
 from policies.selectors import linux_people
 from scripts_admin.domain.linux_register import Kind
-from scripts_admin.folders.provisioning import machine
+from scripts_admin.folders.provisioning import machine, state
 
 ROLES = ("web", "beat", "worker freeze", "worker tick", "worker work", "watchdog")
 _LOW_BYTES = 500_000_000
@@ -187,7 +187,11 @@ def _linux_accounts() -> tuple[bool, str]:
     if wrong:
         return True, " ".join(wrong)
     count = sum(each.kind == Kind.TENANT for each in on.register.values())
-    seen = "" if os.geteuid() == 0 else "; run this as root to see the rules in the kernel"
+    seen = (
+        ""
+        if os.geteuid() == 0
+        else f"; rules in the kernel: {state.command('--all', '--dry-run')}, as root"
+    )
     return False, f"{count} of people, {on.shared} for scripts, {on.server} for the server{seen}"
 
 

@@ -19,7 +19,17 @@ def test_a_healthy_home_without_a_server_needs_only_that(db: None) -> None:
     found = {each.name: each for each in doctor.findings()}
 
     assert list(found) == [
-        *("versions", "home", "account", "database", "broker", "processes", "disk", "permissions"),
+        *(
+            "versions",
+            "home",
+            "account",
+            "database",
+            "broker",
+            "processes",
+            "disk",
+            "permissions",
+            "accounts",
+        ),
     ]
     assert {name for name, each in found.items() if not each.ok} <= {"processes", "broker"}
     assert found["processes"].text.endswith("start it with `manage.py serve`.")

@@ -29,12 +29,13 @@ def accounts(on: Machine, server: Ours, shared: Ours) -> list[Step]:
     """Return the steps for the group, the two accounts and the folder of all scripts."""
     _check(server, shared)
     group = on.places.group
+    gid = machine.free_system_id({server.uid, server.gid, shared.uid, shared.gid})
     root = on.scripts_root
     return [
         Step(
             f"the group {group}",
             lambda: machine.gid_of(group) is not None,
-            (Command(("groupadd", "--system", group)),),
+            (Command(("groupadd", "--system", "--gid", str(gid), group)),),
         ),
         *account(server, ("--no-create-home", "--home-dir", "/nonexistent"), _NOLOGIN, "n2wbackup"),
         *account(

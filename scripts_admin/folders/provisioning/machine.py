@@ -104,6 +104,11 @@ def as_it_is(name: str, kind: Kind, taken: Collection[int], known: Ours | None) 
     return Ours(name, uid, gid, kind, limits=limits)
 
 
+def free_system_id(taken: Collection[int]) -> int:
+    """Return a number for a group of the system's that no account, no group and nobody in `taken` has."""
+    return _free(_SYSTEM, taken)
+
+
 def _free(numbers: range, taken: Collection[int]) -> int:
     used = {each.pw_uid for each in pwd.getpwall()} | {each.gr_gid for each in grp.getgrall()}
     used |= set(taken)

@@ -1,6 +1,6 @@
 """How each Linux account is, as far as this process can see: what is right, what is not, and what mends it.
 
-The pages are no root: what only root can see is `UNKNOWN` to them, and `doctor` as root says it.
+The pages are no root: what only root can see is `UNKNOWN` to them. `provision_user --all --dry-run` as root says it.
 """
 
 import os

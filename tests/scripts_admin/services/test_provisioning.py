@@ -138,7 +138,7 @@ def test_a_dry_run_prints_every_command_and_runs_none(tmp_path: Path) -> None:
     text = "\n".join(said)
     folder = tmp_path / "scripts" / NAME
     for command in (
-        "groupadd --system n2wt-scripts",
+        "groupadd --system --gid ",
         f"--shell /bin/bash --password '*' --comment 'n2wbackup {NAME}' {NAME}",
         f"mkdir --mode=0700 {folder}",
         f"(cd {folder} && chown --no-dereference {NAME}:n2wt-scripts .)",
@@ -163,6 +163,16 @@ def test_files_that_are_there_are_opened(tmp_path: Path) -> None:
     (folder / "before_p.sh").write_text("#!/bin/sh\n")
 
     assert f"{tmp_path}/usr/local/libexec/n2wbackup-session --mend {folder}" in told(NAME)[0]
+
+
+def test_no_two_of_the_new_accounts_and_groups_get_the_same_number() -> None:
+    UserFactory.create(username=NAME)
+
+    said, _ = told(NAME)
+
+    groups = [line.split()[-2:] for line in said if line.startswith("groupadd")]
+    assert len(groups) == 4  # of all people, the server, scripts, the user
+    assert len({gid for gid, _ in groups}) == 4
 
 
 def test_ids_that_somebody_had_are_not_given_again(monkeypatch: pytest.MonkeyPatch) -> None:
