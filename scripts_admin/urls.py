@@ -10,7 +10,7 @@ from django.contrib.auth.decorators import login_required
 from django.urls import path
 from django.views.generic import RedirectView
 
-from scripts_admin.views import entering, files, folders, logins, profile, sharing
+from scripts_admin.views import entering, files, folders, linting, logins, profile, sharing
 
 # allauth finds its pages by these names.
 urlpatterns = [
@@ -79,6 +79,11 @@ urlpatterns = [
     path("scripts/<str:owner>/recipes/", folders.recipe_list, name="script-recipes"),
     path("scripts/<str:owner>/recipes/<slug:slug>/", folders.recipe, name="script-recipe"),
     path("scripts/<str:owner>/files/<str:name>/", files.detail, name="script-file"),
+    path(
+        "scripts/<str:owner>/files/<str:name>/executable/",
+        linting.make_executable,
+        name="script-executable",
+    ),
     path("scripts/<str:owner>/files/<str:name>/edit/", files.edit, name="script-edit"),
     path("scripts/<str:owner>/files/<str:name>/rename/", files.rename, name="script-rename"),
     path("scripts/<str:owner>/files/<str:name>/copy/", files.copy, name="script-copy"),

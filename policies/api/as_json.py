@@ -57,6 +57,7 @@ def run(found: Run) -> Json:
         "outputs_deleted_at": moment(own.outputs_deleted_at),
         "events_deleted_at": moment(own.events_deleted_at),
         "phases": {row.phase: _phase(row) for row in shown.phases},
+        "left_behind": None if shown.left_behind is None else list(shown.left_behind),
         "targets": [_target(target) for target in shown.targets],
         "snapshots": [
             _snapshot(snapshot, target) for target in shown.targets for snapshot in target.snapshots

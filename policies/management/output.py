@@ -10,6 +10,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from n2wbackup.lib import terminal
 from policies.api.as_json import Json
 from policies.domain.errors import BackupError
+from policies.domain.runs import left_behind
 from scripts_admin import linux_accounts
 from scripts_admin.domain import ssh
 from scripts_admin.domain.audit import Source
@@ -118,6 +119,7 @@ def report(run: Json, *, timeline: bool = True) -> str:
     ]
     for phase, result in run["phases"].items():
         lines += _phase(phase, result)
+    lines += [f"left behind  {left_behind.in_words(each)}" for each in run["left_behind"] or ()]
     lines += [f"snapshot     {s['id']} of {s['volume']}: {s['state']}" for s in run["snapshots"]]
     if timeline:
         lines += ["timeline", *(event(each) for each in run["events"])]

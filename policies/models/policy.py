@@ -32,6 +32,7 @@ class Policy(models.Model):
     max_freeze_seconds = models.PositiveIntegerField(default=DEFAULTS["max_freeze_seconds"])
     scripts_enabled = models.BooleanField(default=DEFAULTS["scripts_enabled"])
     collect_output = models.BooleanField(default=DEFAULTS["collect_output"])
+    end_leftovers = models.BooleanField(default=DEFAULTS["end_leftovers"])
     before_timeout_seconds = models.PositiveIntegerField(default=DEFAULTS["before_timeout_seconds"])
     after_timeout_seconds = models.PositiveIntegerField(default=DEFAULTS["after_timeout_seconds"])
     complete_timeout_seconds = models.PositiveIntegerField(

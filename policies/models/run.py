@@ -63,6 +63,8 @@ class Run(models.Model):
     reason = SentenceField(blank=True)
     # By phase: why its script cannot run. Known before the window, and part of the reason at the end.
     script_problems = models.JSONField(default=dict, blank=True)
+    # Processes that its scripts left on its server, see services/window/leftovers.py; None: nobody looked.
+    left_behind = models.JSONField(null=True, editable=False)
     server = models.CharField(max_length=36, blank=True)  # the server whose spool has the window
     server_gone_at = models.DateTimeField(null=True)  # when people were told that it is gone
     losses = models.PositiveIntegerField(default=0)  # how often its keeper died while preparing

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from n2wbackup.lib import terminal
-from policies.domain.runs import compared, explained, sequence, timeline
+from policies.domain.runs import compared, explained, left_behind, sequence, timeline
 from policies.domain.runs.compared import Sides
 from policies.domain.runs.explained import Explained, Story
 from policies.domain.runs.sequence import State
@@ -30,12 +30,16 @@ class RunPage(NamedTuple):
     goes_on: bool
     may_be_frozen: bool
     cancelled_by: str
+    left: str  # what its scripts left behind, in a sentence; empty if nobody looked
 
 
 def of(run: Run, now: datetime) -> RunPage:
     """Return the page of a run, whose rows must be prefetched as by `runs.whole`, with its policy."""
     rows = attempts.of(run)
     course = _course(run, rows)
+    may_be_frozen = run.state in sequence.MAY_BE_FROZEN or (
+        run.policy is not None and run.policy.may_be_frozen_since is not None
+    )
     return RunPage(
         detail=runs.detail(run),
         attempts=rows,
@@ -46,9 +50,9 @@ def of(run: Run, now: datetime) -> RunPage:
         policy=run.policy,
         thaw_by=run.thaw_by,
         goes_on=run.ended_at is None,
-        may_be_frozen=run.state in sequence.MAY_BE_FROZEN
-        or (run.policy is not None and run.policy.may_be_frozen_since is not None),
+        may_be_frozen=may_be_frozen,
         cancelled_by=run.cancelled_by,
+        left=left_behind.sentence(run.left_behind, may_be_frozen=may_be_frozen),
     )
 
 

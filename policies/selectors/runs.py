@@ -9,6 +9,7 @@ from uuid import UUID
 from django.db.models import Prefetch
 
 from policies.domain.runs import described
+from policies.domain.runs.left_behind import Leftover
 from policies.domain.runs.verdict import Consistency, Facts, Target
 from policies.models import PhaseResult, Policy, Run, RunSnapshot, RunTarget
 from policies.models.querysets import RunQuerySet
@@ -177,6 +178,7 @@ class RunDetail(NamedTuple):
     phases: tuple[PhaseRow, ...]
     targets: tuple[TargetRow, ...]
     events: tuple[EventRow, ...]
+    left_behind: tuple[Leftover, ...] | None  # None: nobody looked
 
 
 def recent(
@@ -209,6 +211,7 @@ def detail(run: Run, *, with_outputs: bool = False) -> RunDetail:
         phases=_phases(run, outputs.texts(run.phases.all()) if with_outputs else {}),
         targets=tuple(_target(target) for target in run.targets.all()),
         events=tuple(EventRow(event.at, event.state, event.text) for event in run.events.all()),
+        left_behind=None if run.left_behind is None else tuple(run.left_behind),
     )
 
 

@@ -18,7 +18,7 @@ from scripts_admin.domain.lint.script import Script
 from scripts_admin.domain.shown import shown
 
 CHECKED_BYTES = 64 * 1024  # shellcheck takes seconds for more
-SECONDS = 5.0
+SECONDS = 10.0
 _MEMORY_BYTES = 512 * 1024 * 1024
 _AT_ONCE = threading.BoundedSemaphore(2)
 _ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "HOME": "/nonexistent"}
@@ -33,8 +33,15 @@ _SAID_LINE = re.compile(r"line ([0-9]{1,9}): ([^\n`]{1,200})(?:`([^\n]{0,300})')
 _LONGEST_TOKEN = 6
 
 
+BUSY = "busy"  # the code of a remark that the next look may not have
+
+
 class NotCheckedError(Exception):
     """The program is missing, was stopped at a limit, or said nothing that can be read."""
+
+
+class BusyError(NotCheckedError):
+    """Too many are asked at this moment."""
 
 
 def of_script(script: Script) -> list[Remark]:
@@ -52,7 +59,8 @@ def of_script(script: Script) -> list[Remark]:
         said = (
             f"shellcheck could not look at {script.name} ({error}): try again, or run it by hand."
         )
-        return [Remark(Level.ADVICE, "unchecked", said, script.name)]
+        code = BUSY if isinstance(error, BusyError) else "unchecked"
+        return [Remark(Level.ADVICE, code, said, script.name)]
 
 
 def _syntax(script: Script, text: str) -> Iterator[Remark]:
@@ -105,7 +113,7 @@ def _remark(script: Script, code: int, level: str, line: int, message: str) -> R
 def _run(command: Sequence[str], text: str) -> tuple[str, str]:
     """Return what a program says to a text; NotCheckedError if it is missing or does not end in time."""
     if not _AT_ONCE.acquire(timeout=SECONDS):
-        raise NotCheckedError("too many are asked at the same time")
+        raise BusyError("too many are asked at the same time")
     try:
         return _ask(command, text)
     except OSError as error:

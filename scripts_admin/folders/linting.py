@@ -10,6 +10,7 @@ from pathlib import Path
 
 from django.conf import settings
 
+from scripts_admin import linux_accounts
 from scripts_admin.domain import names
 from scripts_admin.domain.lint import on_files, on_sets, on_text, rules
 from scripts_admin.domain.lint.on_disks import Surroundings
@@ -18,10 +19,13 @@ from scripts_admin.domain.lint.remarks import Level, Remark
 from scripts_admin.domain.lint.script import Script
 from scripts_admin.domain.phases import Outcome, Phase
 from scripts_admin.domain.shown import shown
+from scripts_admin.domain.texts import Kind
 from scripts_admin.folders import account, checkers, storage
 from scripts_admin.folders.account import Account
+from scripts_admin.folders.looking import File
 from scripts_admin.folders.storage import Content, Found
 from scripts_admin.guard.spool import RunAs
+from scripts_admin.linux_accounts import AccountError
 from scripts_admin.models import Folder
 
 __all__ = ["Level", "Remark"]
@@ -60,15 +64,30 @@ def of_text(name: str, text: str, around: Surroundings | None = None) -> list[Re
 
 
 def _checked(script: Script) -> list[Remark]:
-    """Return what other programs say; the same text is asked about once."""
+    """Return what other programs say; the same text is asked about once, also if they took too long for it."""
     key = hashlib.sha256(f"{script.name}\0{script.text}".encode(errors="replace")).hexdigest()
     found = _known.pop(key, None)
     if found is None:
         found = checkers.of_script(script)
-    if all(each.code != "unchecked" for each in found):
+    if all(each.code != checkers.BUSY for each in found):
         _known[key] = found
         while len(_known) > _KEPT:
             _known.popitem(last=False)
+    return found
+
+
+def of_file(folder: Folder, file: File) -> list[Remark]:
+    """Return what is wrong with one file of a folder, for its page; its policy's other scripts are not looked at."""
+    entry = Entry(
+        shown(file.entry.name), file.entry.mode, file.entry.uid, file.entry.kind == Kind.KEY
+    )
+    try:
+        identity = linux_accounts.to_become(linux_accounts.script_account(folder))
+    except AccountError:  # the page of the accounts says so
+        identity = None
+    found = [*on_files.not_executable(entry), *on_files.of_entry(entry, _owners(folder, identity))]
+    if file.content is not None:
+        found += of_text(file.entry.name, file.text, surroundings(folder))
     return found
 
 
@@ -155,7 +174,7 @@ def _of_phase(place: _Place, found: Found, policy: str) -> Iterator[Remark]:
     lacks_bit = not content.mode & on_files.EXECUTABLE
     if found.problem:
         said = next((each.code for each in text if each.code in _SAID_TWICE), "cannot-run")
-        yield _problem(found, "not-executable" if lacks_bit else said)
+        yield _problem(found, on_files.NOT_EXECUTABLE if lacks_bit else said)
         text = [
             each
             for each in text

@@ -189,19 +189,6 @@ def content(folder: Folder, script: Path, most: int = LINTED_BYTES) -> Content:
         return Content(file.read(most), stat.S_IMODE(status.st_mode), status.st_uid)
 
 
-def make_executable(folder: Folder, name: str) -> bool:
-    """Let everyone run a file who may read it; False if that was so. OSError if it is no script of the folder."""
-    opened = open_inside(folder, path(folder) / name)
-    try:
-        mode = stat.S_IMODE(os.fstat(opened).st_mode)
-        wanted = mode | (mode & 0o444) >> 2
-        if wanted != mode:
-            os.fchmod(opened, wanted)
-        return wanted != mode
-    finally:
-        os.close(opened)
-
-
 def find(
     folder: Folder,
     phase: Phase,

@@ -11,6 +11,7 @@ from django.views.decorators.http import require_safe
 from scripts_admin import linux_accounts, permissions, ports
 from scripts_admin.domain import texts
 from scripts_admin.domain.phases import Phase
+from scripts_admin.folders import linting
 from scripts_admin.folders.looking import ChangedError, File, FileError
 from scripts_admin.forms.scripts import CopyForm, OpenedForm, RenameForm, TextForm
 from scripts_admin.models import Folder
@@ -30,6 +31,7 @@ def detail(request: HttpRequest, owner: str, name: str) -> HttpResponse:
     there = reached.file(found, name)
     context = _about(request, found, there) | {
         "text": there.text if there.content is not None else None,
+        "remarks": linting.of_file(found, there),
     }
     return render(request, "scripts_admin/file.html", context)
 

@@ -201,6 +201,16 @@ POLICY = (
         words=("kept", "not kept"),
     ),
     Setting(
+        key="scripts.end_leftovers",
+        column="end_leftovers",
+        kind=Kind.TRUTH,
+        default=False,
+        label="End what the scripts leave behind",
+        help="When a run is over, end the processes that its scripts left on this server. They are shown in any case.",
+        group=Group.SCRIPTS,
+        words=("ended when the run is over", "shown, and left alone"),
+    ),
+    Setting(
         key="scripts.timeout_seconds.before",
         column="before_timeout_seconds",
         kind=Kind.NUMBER,

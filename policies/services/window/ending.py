@@ -12,7 +12,7 @@ from policies.domain.runs.verdict import Consistency
 from policies.models import PhaseResult, Run, RunEvent, RunSnapshot, RunTarget
 from policies.selectors.runs import facts
 from policies.services import runs
-from policies.services.window import entering
+from policies.services.window import entering, leftovers
 from policies.services.window.keeping import runtime_folder
 from scripts_admin.domain.phases import FINE, Outcome, Phase, ThawBy
 from scripts_admin.guard import journal, spool
@@ -84,6 +84,7 @@ def finish(run: Run, folder: Path, problem: str = "") -> None:
         outcome, attempt = known, None
     if found is not None:
         entering.complete_result(run, found, attempt, outcome)
+    leftovers.enter(run)
     known_facts = facts(run)
     for target, worth in zip(run.targets.all(), known_facts.targets, strict=True):
         consistency = verdict.target_consistency(known_facts, worth)

@@ -9,6 +9,7 @@ from scripts_admin.domain.lint.script import Script
 WORLD_WRITABLE = 0o002
 OPEN_TO_OTHERS = 0o077
 EXECUTABLE = 0o111
+NOT_EXECUTABLE = "not-executable"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,13 @@ def of_entry(entry: Entry, owners: Owners) -> Iterator[Remark]:
     if entry.is_private_key and entry.mode & OPEN_TO_OTHERS:
         text = f"{name} is a private key that others may read, so ssh does not use it: run chmod 600 on it."
         yield Remark(Level.WARNING, "key-mode", text, name, files=(name,))
+
+
+def not_executable(entry: Entry) -> Iterator[Remark]:
+    """Yield it for a script that nobody may run; whether the account may is the kernel's word."""
+    if Script(entry.name, "").phase and not entry.mode & EXECUTABLE:
+        text = f"{entry.name} is not executable for anybody, so it is not run: run chmod +x on it."
+        yield Remark(Level.ERROR, NOT_EXECUTABLE, text, entry.name, files=(entry.name,))
 
 
 def without_policy(

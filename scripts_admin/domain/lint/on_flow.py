@@ -11,6 +11,7 @@ from scripts_admin.domain.lint.script import Script
 from scripts_admin.domain.phases import Phase
 
 _SLEEP = re.compile(r"([0-9]+(?:\.[0-9]+)?)([smhd]?)")
+_TESTS = frozenset(["[", "[[", "case", "test"])
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 # Commands that fail only where something is badly wrong, or whose failure means nothing.
 _HARMLESS = frozenset(
@@ -293,9 +294,7 @@ def argument_of_before(script: Script) -> Iterator[Remark]:
     if script.phase != Phase.BEFORE:
         return
     for command in script.commands:
-        if command.name in ("[", "[[", "case", "test") and any(
-            word.text in ("$1", "${1}") for word in command.words
-        ):
+        if command.name in _TESTS and any(word.text in ("$1", "${1}") for word in command.words):
             if not command.loops and "()" not in script.text:
                 text = f"{script.name} asks for its argument ($1), and before gets none: only after and complete do."
                 yield Remark(Level.WARNING, "no-argument", text, line=command.line)

@@ -3,19 +3,16 @@
 import re
 from collections.abc import Iterator
 
+from scripts_admin.domain import private_keys
 from scripts_admin.domain.lint.remarks import Level, Remark
 from scripts_admin.domain.lint.script import READ_CHARACTERS, Script
 
-_PRIVATE_KEY = re.compile(
-    r"-----BEGIN (?:[A-Z0-9]{1,20} ){0,3}PRIVATE KEY-----|PuTTY-User-Key-File-[0-9]"
-)
-_ADDRESS = "[email\xa0protected]"
 _FOREIGN = re.compile("(?:^|[ \t\"'\\[,(])[\u2010-\u2015\u2212](?=[A-Za-z\u2010-\u2015\u2212])")
 
 
 def is_private_key(text: str) -> bool:
     """Tell whether the text holds a private key, which nobody may see or hand to another program."""
-    return _PRIVATE_KEY.search(text) is not None
+    return private_keys.is_in(text.encode(errors="replace"))
 
 
 def private_key(script: Script) -> Iterator[Remark]:

@@ -88,7 +88,7 @@ class Script:
     @cached_property
     def commands(self) -> Sequence[Command]:
         """Return the commands of a shell script; of other languages, those that stand in strings."""
-        text = self.text[:READ_CHARACTERS]
+        text = self.text.removeprefix("\ufeff")[:READ_CHARACTERS]
         if self.is_shell:
             # Read as if they were filled in: else they would hide what stands around them.
             return shell.read(_ADDRESS.sub("user@host", TO_FILL_IN.sub("to-fill-in", text)))

@@ -42,6 +42,7 @@ _IN_FRONT = frozenset(
         "esac",
     ]
 )
+_OPENS = ("=", "?", "*", "+", "@", "!")  # an array, or a pattern, when a parenthesis follows
 _LOOPS = frozenset(("while", "until", "for", "select"))
 _DEEPEST = 30  # substitutions within substitutions; what lies deeper is read as plain text
 
@@ -62,9 +63,6 @@ class _Reader:
         self._loops = self._branches = 0
         self._depth = depth
         self._has_no_end_of_sum = False
-
-    def _line(self, at: int) -> int:
-        return self._first + bisect_right(self._lines, at - 1)
 
     def commands(self, *, until_closed: bool = False) -> None:
         """Read up to the end, or to the parenthesis that closes what was opened before the call."""
@@ -91,7 +89,7 @@ class _Reader:
 
     @property
     def line(self) -> int:
-        return self._line(self._at)
+        return self._first + bisect_right(self._lines, self._at - 1)
 
     def new(self) -> Command:
         return Command(loops=self._loops, branches=self._branches, substitutions=self._depth)
@@ -136,9 +134,7 @@ class _Reader:
             one = self._text[self._at]
             if one in " \t\r\n" or one in ";&|" or (one in "<>" and not self.looks_at(f"{one}(")):
                 break
-            if one == "(" and not (text and text[-1].endswith(("=", "?", "*", "+", "@", "!"))):
-                break
-            if one == ")":
+            if one == ")" or (one == "(" and not (text and text[-1].endswith(_OPENS))):
                 break
             quoted, found = self._piece(one)
             text.append(found)

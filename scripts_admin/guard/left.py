@@ -1,0 +1,109 @@
+"""The processes that a run's scripts left behind: found by their session, and by the run's id in their environment.
+
+A script may leave a process on purpose, such as a client that holds a lock until after ends it. So this is asked when
+the run is over and no script of it is running.
+"""
+
+import os
+import signal
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from scripts_admin.guard import linux
+from scripts_admin.guard.linux import Process
+
+SETTLE_SECONDS = 1.0  # what after ended may need so long to disappear
+TERM_GRACE_SECONDS = 1.0
+AT_MOST = 100  # more processes than this are not named one by one
+_LOOK_SECONDS = 0.05
+_PROC = Path("/proc")
+_STATE, _GROUP, _SESSION, _START = 0, 2, 3, 19
+_LONGEST_ENVIRONMENT = 4 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """A process that was left behind; `seconds` is its age."""
+
+    process: Process
+    name: str
+    seconds: float
+
+
+def find(run: str, leaders: Iterable[Process]) -> list[Left]:
+    """Return the living processes of the run's scripts, oldest first. `leaders` led the scripts' sessions.
+
+    An environment that this process may not read tells nothing; the session is known of every process.
+    """
+    sessions = {leader.pid for leader in leaders if _is_still(leader)}
+    mark = f"N2W_RUN_ID={run}".encode()
+    found = list(_found(sessions, mark))
+    return sorted(found, key=lambda left: -left.seconds)[:AT_MOST]
+
+
+def find_settled(run: str, leaders: Iterable[Process]) -> list[Left]:
+    """Return what `find` returns; a process that is about to end gets SETTLE_SECONDS for it."""
+    known = list(leaders)
+    until = linux.boottime() + SETTLE_SECONDS
+    found = find(run, known)
+    while found and linux.boottime() < until:
+        time.sleep(_LOOK_SECONDS)
+        found = find(run, known)
+    return found
+
+
+def _is_still(leader: Process) -> bool:
+    """Tell whether the number still means this leader's session: no newer process has it as its pid."""
+    now = linux.identify(leader.pid)
+    return leader.pid > 1 and now.start_ticks in (0, leader.start_ticks)
+
+
+def _found(sessions: set[int], mark: bytes) -> Iterator[Left]:
+    tick, now, own = os.sysconf("SC_CLK_TCK"), linux.boottime(), os.getpid()
+    for name in os.listdir(_PROC):  # noqa: PTH208 - one call; iterdir would make a Path of each
+        if not name.isdigit() or int(name) == own:
+            continue
+        with suppress(OSError, IndexError, ValueError):
+            text = (_PROC / name / "stat").read_text(encoding="utf-8", errors="replace")
+            head, _, rest = text.rpartition(")")
+            fields = rest.split()
+            if fields[_STATE] in "ZX":
+                continue
+            in_session = int(fields[_SESSION]) in sessions or int(fields[_GROUP]) in sessions
+            if in_session or _bears(int(name), mark):
+                start = int(fields[_START])
+                yield Left(
+                    Process(int(name), start), head.partition("(")[2], max(0.0, now - start / tick)
+                )
+
+
+def _bears(pid: int, mark: bytes) -> bool:
+    with suppress(OSError), (_PROC / str(pid) / "environ").open("rb") as file:
+        return mark in file.read(_LONGEST_ENVIRONMENT).split(b"\0")
+    return False
+
+
+def end(left: Iterable[Left]) -> set[Process]:
+    """End these very processes, and no other that has got one of their numbers; return those that are gone."""
+    wanted = [each.process for each in left]
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        for process in wanted:
+            _signal(process, number)
+        until = linux.boottime() + TERM_GRACE_SECONDS
+        while any(map(linux.is_alive, wanted)) and linux.boottime() < until:
+            time.sleep(_LOOK_SECONDS)
+    return {process for process in wanted if not linux.is_alive(process)}
+
+
+def _signal(process: Process, number: signal.Signals) -> None:
+    """Signal a process by a descriptor of it, so that its number cannot become another's in between."""
+    with suppress(OSError):
+        descriptor = os.pidfd_open(process.pid)
+        try:
+            if linux.is_alive(process):
+                signal.pidfd_send_signal(descriptor, number)
+        finally:
+            os.close(descriptor)
