@@ -63,7 +63,7 @@ def _launched(
         code = _through_launcher(
             identity, [gate_read, files[2], files[1], files[2], files[0]], gate, seconds
         )
-        return code, *(_content(each) for each in files[1:])
+        return code, _content(files[1]), _content(files[2])
     except LaunchError as error:
         raise AccountError(f"Nothing could be done as {identity.name}: {error}.") from error
     finally:
