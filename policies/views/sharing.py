@@ -16,7 +16,7 @@ from scripts_admin.views.sharing import Shared
 WORDS: Mapping[Right, str] = {
     Right.VIEW: "sees the policy with its runs, outputs, snapshots and alarms",
     Right.EDIT: (
-        "changes its targets, times and limits; pauses, disables and mutes it. Name and account stay yours"
+        "changes its targets, times and limits; pauses, disables and mutes it. Name and account stay the owner's"
     ),
     Right.RUN: "backs up now, tests the scripts, cancels, thaws, and confirms that it is thawed",
     Right.APPROVE_HOSTS: (
@@ -24,8 +24,8 @@ WORDS: Mapping[Right, str] = {
     ),
 }
 WARNING = (
-    "Runs use your AWS account and your scripts, whoever starts them; neither is shown. Whoever edits the policy can "
-    "back up anything that your AWS account allows, and freeze it as often and as long as the limits allow."
+    "Runs use the owner's AWS account and scripts, whoever starts them; neither is shown. Whoever edits the policy can "
+    "back up anything that this AWS account allows, and freeze it as often and as long as the limits allow."
 )
 
 

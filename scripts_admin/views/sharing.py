@@ -63,7 +63,8 @@ def folder(request: HttpRequest, owner: str) -> HttpResponse:
         "the login of that account."
     )
     title = f"Share the script folder of {found.name}"
-    return page(request, Shared(found, title, reverse("index"), "Dashboard", FOLDER_WORDS, warning))
+    above = reverse("script-folder", args=[found.name])
+    return page(request, Shared(found, title, above, "The folder", FOLDER_WORDS, warning))
 
 
 def _account(found: Folder) -> str:

@@ -1,6 +1,6 @@
 """With whom a document shares policies and script folders: applied last, as it names users."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 
 from django.db.models import Model
 
@@ -45,8 +45,9 @@ def enter(entry: Entry, references: References) -> tuple[str, dict[str, str]]:
     if row is None:
         return "", {}
     wanted: dict[Whom, Collection[Right]] = {}
+    present = {sharing.named(share.whom): share.whom for share in permissions.shares(row)}
     for each in entry.values[key]:
-        whom = _whom(each, references)
+        whom = _whom(each, references, present)
         rights = [_RIGHTS[word] for word in each.values.get("may", ()) if word in _RIGHTS]
         if whom is not None:
             wanted[whom] = [Right.VIEW, *rights]
@@ -67,8 +68,11 @@ def _row(entry: Entry, key: str) -> tuple[Model | None, str]:
     return found.first(), f"{owner}/{name}"
 
 
-def _whom(entry: Entry, references: References) -> Whom | None:
-    """Return the person or the group of an entry; None if it is wrong, which is then told."""
+def _whom(entry: Entry, references: References, present: Mapping[str, Whom]) -> Whom | None:
+    """Return the person or the group of an entry; None if it is wrong, which is then told.
+
+    Those who are there already may stay: nobody is told of what did not change.
+    """
     wrong = [word for word in entry.values.get("may", ()) if word not in _RIGHTS]
     if wrong:
         sentence = f"{wrong[0]!r} is no right: write some of {', '.join(_RIGHTS)}."
@@ -78,11 +82,12 @@ def _whom(entry: Entry, references: References) -> Whom | None:
     if entry.unread:
         return None
     key = "user" if "user" in entry.places else "group"
+    name = entry.values[key]
     find = sharing.person if key == "user" else sharing.group
     try:
-        return find(entry.values[key])
+        return present.get(name if key == "user" else f"group {name}") or find(name)
     except SharingError as error:
-        if not references.is_spoilt_user(entry.values[key]) or key == "group":
+        if not references.is_spoilt_user(name) or key == "group":
             references.tell(entry, key, str(error))
         return None
 

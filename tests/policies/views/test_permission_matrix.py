@@ -214,6 +214,18 @@ runs/<uuid:run_id>/                                       R     R     R     R
 runs/<uuid:run_id>/<slug:word>/                           N     N     W     N
 runs/<uuid:run_id>/compare/                               R     R     R     R
 runs/<uuid:run_id>/output/<str:phase>/<int:attempt>/<str:stream> R R   R     R
+scripts/<str:owner>/                                      R     R     R     R
+scripts/<str:owner>/files/<str:name>/                     R     R     R     R
+scripts/<str:owner>/files/<str:name>/copy/                N     W     N     N
+scripts/<str:owner>/files/<str:name>/delete/              N     W     N     N
+scripts/<str:owner>/files/<str:name>/download/            R     R     R     R
+scripts/<str:owner>/files/<str:name>/edit/                N     W     N     N
+scripts/<str:owner>/files/<str:name>/rename/              N     W     N     N
+scripts/<str:owner>/new/                                  N     W     N     N
+scripts/<str:owner>/recipes/                              N     R     N     N
+scripts/<str:owner>/recipes/<slug:slug>/                  N     W     N     N
+scripts/<str:owner>/undo/                                 N     W     N     N
+scripts/<str:owner>/upload/                               N     W     N     N
 """
 NO_DEED = ("N", "N", "N", "N")
 EXPECTED = {

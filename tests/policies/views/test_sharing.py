@@ -126,7 +126,7 @@ def test_rights_change_only_for_who_has_just_shown_who_they_are(policy: Policy, 
 
 def test_the_pages_say_what_a_right_means(hers: Client) -> None:
     assert "runs code of their own as the Linux account" in read(hers, FOLDER).text
-    assert "Runs use your AWS account and your scripts" in read(hers, PAGE).text
+    assert "Runs use the owner's AWS account and scripts" in read(hers, PAGE).text
 
 
 def test_who_may_only_view_finds_no_deed(policy: Policy, run: Run, bob: User) -> None:
