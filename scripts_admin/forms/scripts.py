@@ -7,6 +7,7 @@ from django import forms
 from django.core.exceptions import ValidationError
 
 from scripts_admin.domain import file_names, names, texts
+from scripts_admin.domain.phases import Phase
 from scripts_admin.domain.recipes import Setting
 from scripts_admin.forms.looks import Dressed
 from scripts_admin.ports import ScriptedPolicy
@@ -147,7 +148,7 @@ def names_for(file_name: str, policy: str) -> str:
     """Return the name that a script of any policy has for this one; a helper keeps its name."""
     stem, _, rest = file_name.partition(".")
     phase, _, owner = stem.partition("_")
-    if not owner or phase not in {"before", "after", "complete"}:
+    if not owner or phase not in set(Phase):
         return file_name
     return f"{phase}_{policy}.{rest or 'sh'}"
 
