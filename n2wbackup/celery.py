@@ -35,6 +35,11 @@ app.conf.beat_schedule = {
     "ssh": {"task": "policies.tasks.ssh", "schedule": 10.0, "options": {"expires": 15}},
     "replan": {"task": "policies.tasks.replan", "schedule": 3600.0, "options": {"expires": 3000}},
     "refresh": {"task": "policies.tasks.refresh", "schedule": 60.0, "options": {"expires": 50}},
+    "look_at_scripts": {
+        "task": "policies.tasks.look_at_scripts",
+        "schedule": 300.0,
+        "options": {"expires": 250},
+    },
     "delete_old": {
         "task": "policies.tasks.delete_old",
         "schedule": 600.0,

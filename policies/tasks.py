@@ -16,11 +16,12 @@ from policies.services.following import polling, reconciling, refreshing, taggin
 from policies.services.retention import ages, sums
 from policies.services.servers import turns
 from policies.services.window import keeping
-from scripts_admin.services import hosts, ssh_files
+from scripts_admin.services import approvals, hosts, ssh_files
 
 POLL_SECONDS = 5
 RECONCILE_SECONDS = 12 * 3600
 REFRESH_SECONDS = 60
+LOOK_AT_SCRIPTS_SECONDS = 300
 
 
 @shared_task(name="policies.tasks.freeze")
@@ -85,6 +86,13 @@ def refresh() -> None:
 def delete_old() -> None:
     """Sum the days that are over, and delete the rows that are too old."""
     each.turn(sums.tick, ages.tick)
+
+
+@shared_task(name="policies.tasks.look_at_scripts")
+def look_at_scripts() -> None:
+    """Keep what was changed in the script folders over SSH."""
+    if turns.take("look_at_scripts", LOOK_AT_SCRIPTS_SECONDS - 1):
+        approvals.tick()
 
 
 @shared_task(name="policies.tasks.look")

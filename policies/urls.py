@@ -14,7 +14,9 @@ from policies.views import (
     outputs,
     people,
     policies,
+    reviews,
     run,
+    run_script,
     runs,
     schedule_forms,
     schedules,
@@ -23,6 +25,7 @@ from policies.views import (
     ssh_hosts,
     ssh_keys,
     thawing,
+    versions,
 )
 
 urlpatterns = [
@@ -50,6 +53,34 @@ urlpatterns = [
         outputs.output,
         name="output",
     ),
+    # What its scripts ran.
+    path(
+        "runs/<uuid:run_id>/scripts/<slug:phase>/<int:attempt>/",
+        run_script.text,
+        name="run_script",
+    ),
+    # Versions of scripts.
+    path(
+        "scripts/<str:owner>/files/<str:name>/versions/", versions.listing, name="script_versions"
+    ),
+    path(
+        "scripts/<str:owner>/files/<str:name>/versions/<int:version_id>/",
+        versions.detail,
+        name="script_version",
+    ),
+    path(
+        "scripts/<str:owner>/files/<str:name>/versions/<int:version_id>/restore/",
+        versions.restore,
+        name="script_restore",
+    ),
+    path(
+        "scripts/<str:owner>/files/<str:name>/versions/<int:version_id>/review/",
+        reviews.review,
+        name="script_review",
+    ),
+    path("scripts/<str:owner>/reviews/", reviews.listing, name="script_reviews"),
+    path("scripts/<str:owner>/reviews/look/", reviews.look, name="script_look"),
+    path("scripts/<str:owner>/reviews/switch/", reviews.second_pair, name="script_second_pair"),
     path("snapshots/", snapshots.listing, name="snapshots"),
     path("schedules/", schedules.listing, name="schedules"),
     # SSH for scripts

@@ -31,6 +31,8 @@ AGES = {
     # A calendar shows 53 weeks.
     "counts": Age("N2W_KEEP_COUNTS_DAYS", days=1100, least=372),
     "audit": Age("N2W_KEEP_AUDIT_DAYS", days=400, least=31),
+    # Of scripts. What a kept run has run stays as long as the run.
+    "versions": Age("N2W_KEEP_VERSIONS_DAYS", days=400, least=31),
     "alarms": Age("N2W_KEEP_ALARMS_DAYS", days=90, least=31),
     # Instances and volumes that are gone from AWS.
     "inventory": Age("N2W_KEEP_INVENTORY_DAYS", days=90, least=1),

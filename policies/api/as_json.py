@@ -115,6 +115,8 @@ def _phase(row: PhaseRow) -> Json:
         "exit_code": row.exit_code,
         "argument": row.argument,
         "script": row.script,
+        "script_sha256": (row.script_sha256 or None) if not row.script_doubt else None,
+        "script_doubt": row.script_doubt or None,
         "started_at": moment(row.started_at),
         "ended_at": moment(row.ended_at),
         "stdout": row.stdout,

@@ -13,6 +13,7 @@ from policies.models.account import Account
 from policies.models.policy import Policy
 from policies.models.querysets import RunQuerySet
 from scripts_admin.domain.phases import Outcome, Phase
+from scripts_admin.models import ScriptVersion
 
 _STATES = [(state.value, state.value) for state in sequence.State]
 _CONSISTENCIES = [(c.value, c.value) for c in Consistency]
@@ -63,6 +64,8 @@ class Run(models.Model):
     reason = SentenceField(blank=True)
     # By phase: why its script cannot run. Known before the window, and part of the reason at the end.
     script_problems = models.JSONField(default=dict, blank=True)
+    # By phase, as they were before the window: {"sha256", "version", "mark"}; see window/ran.py.
+    prepared_scripts = models.JSONField(default=dict, blank=True)
     # Processes that its scripts left on its server, see services/window/leftovers.py; None: nobody looked.
     left_behind = models.JSONField(null=True, editable=False)
     server = models.CharField(max_length=36, blank=True)  # the server whose spool has the window
@@ -320,6 +323,12 @@ class RunSnapshot(models.Model):
 class PhaseResult(models.Model):
     """The result of one attempt of one script."""
 
+    class Doubt(models.TextChoices):
+        """Why it is not known for certain which text ran."""
+
+        CHANGED = "changed"  # between the preparation and the start, and once more after it
+        LOST = "lost"  # the process that would have told was lost
+
     # `one_result_of_an_attempt` begins with it.
     run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="phases", db_index=False)
     phase = models.CharField(max_length=16, choices=_PHASES)
@@ -328,6 +337,12 @@ class PhaseResult(models.Model):
     exit_code = models.IntegerField(null=True)
     argument = models.CharField(max_length=1, blank=True)
     script = models.CharField(max_length=255, blank=True)
+    # Of the text that ran; where there is a doubt, of the one that was prepared. Empty: not known.
+    script_sha256 = models.CharField(max_length=64, blank=True)
+    script_version = models.ForeignKey(
+        ScriptVersion, on_delete=models.SET_NULL, null=True, related_name="results"
+    )
+    script_doubt = models.CharField(max_length=16, choices=Doubt.choices, blank=True)
     started_at = models.DateTimeField(null=True)
     ended_at = models.DateTimeField(null=True)
     # How much it printed; the text is in the chunks.

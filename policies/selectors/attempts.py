@@ -8,6 +8,8 @@ from policies.models import OutputChunk, PhaseResult, Run
 from policies.selectors import outputs
 from scripts_admin.domain.phases import Outcome, Phase
 
+_SHORT = 12
+
 
 class Printed(NamedTuple):
     """One stream of an attempt: its size, and its last lines where the page has them."""
@@ -26,10 +28,17 @@ class AttemptRow(NamedTuple):
     exit_code: int | None = None
     argument: str = ""
     script: str = ""
+    script_sha256: str = ""
+    script_doubt: str = ""
     started_at: datetime | None = None
     ended_at: datetime | None = None
     problem: str = ""  # why the script cannot run, known before the window
     printed: tuple[Printed, ...] = ()
+
+    @property
+    def short(self) -> str:
+        """Return the beginning of its text's hash."""
+        return self.script_sha256[:_SHORT]
 
     @property
     def seconds(self) -> float | None:
@@ -39,7 +48,16 @@ class AttemptRow(NamedTuple):
         return (self.ended_at - self.started_at).total_seconds()
 
 
-_COLUMNS = ("phase", "attempt", "outcome", "exit_code", "argument", "script")
+_COLUMNS = (
+    "phase",
+    "attempt",
+    "outcome",
+    "exit_code",
+    "argument",
+    "script",
+    "script_sha256",
+    "script_doubt",
+)
 _TIMES = ("started_at", "ended_at")
 
 

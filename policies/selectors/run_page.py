@@ -127,6 +127,7 @@ def _facts(run: Run) -> compared.Facts:
         scripts={
             each.phase: compared.Script(
                 terminal.line(each.script),
+                "" if each.script_doubt else each.script_sha256,
                 each.outcome,
                 each.exit_code,
                 _seconds(each.started_at, each.ended_at),

@@ -134,6 +134,10 @@ class PhaseRow(NamedTuple):
     exit_code: int | None = None
     argument: str = ""
     script: str = ""
+    script_sha256: str = (
+        ""  # of the text that ran; of the one that was prepared where there is a doubt
+    )
+    script_doubt: str = ""
     started_at: datetime | None = None
     ended_at: datetime | None = None
     stdout: str = ""

@@ -19,6 +19,7 @@ from policies.domain.runs import sequence
 from policies.domain.runs.sequence import State
 from policies.models import Policy, Run
 from policies.selectors import run_page, runs
+from policies.selectors.run_page import RunPage
 from policies.services import operations
 from policies.services.operations import Actor, Result
 from policies.views import visitor
@@ -43,6 +44,7 @@ def detail(request: HttpRequest, run_id: UUID) -> HttpResponse:
         "said": said,
         "is_news": request.GET.get("said", said) != said,
     }
+    context["sees_texts"] = _sees_texts(visitor.person(request), page)
     part = visitor.wants_a_part(request)
     context["is_part"] = part
     return render(request, "policies/run/live.html" if part else "policies/run.html", context)
@@ -125,8 +127,17 @@ def deed(request: HttpRequest, run_id: UUID, word: str) -> HttpResponse:
     return redirect("run", new.pk)
 
 
+def _sees_texts(person: User, page: RunPage) -> bool:
+    is_there = page.policy is not None and any(row.script_sha256 for row in page.attempts)
+    return is_there and page.policy is not None and permissions.may_see(person, page.policy.folder)
+
+
 def _found(request: HttpRequest, run_id: UUID) -> Run:
-    rows = runs.whole().visible_to(visitor.person(request)).select_related("policy__owner")
+    rows = (
+        runs.whole()
+        .visible_to(visitor.person(request))
+        .select_related("policy__owner", "policy__folder")
+    )
     found = rows.filter(pk=run_id).first()
     if found is None:
         raise Http404

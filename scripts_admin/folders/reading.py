@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from scripts_admin.domain import contents, names
-from scripts_admin.domain.contents import Contents
+from scripts_admin.domain import names, texts
+from scripts_admin.domain.texts import Kind
 from scripts_admin.folders import storage
 from scripts_admin.guard.mark import Mark
 from scripts_admin.models import Folder
@@ -29,7 +29,7 @@ class Seen(NamedTuple):
     size: int
     mode: int
     uid: int
-    kind: Contents
+    kind: Kind
     content: bytes | None
     mark: Mark | None
 
@@ -91,11 +91,13 @@ def _see(folder: Folder, script: Path) -> Seen:
         digest, content = hashlib.sha256(), bytearray()
         while piece := file.read(_READ_BYTES):
             digest.update(piece)
-            if len(content) <= contents.LONGEST_BYTES:
+            if len(content) <= texts.MAX_BYTES:
                 content += piece
         after = os.fstat(file.fileno())
     mark = Mark.of(after)
-    kind = contents.kind(script.name, bytes(content))
+    kind = texts.kind(bytes(content))
+    # With a second name it may be somebody else's file.
+    is_kept = kind == Kind.TEXT and len(content) <= texts.MAX_BYTES and after.st_nlink == 1
     return Seen(
         script.name,
         digest.hexdigest(),
@@ -103,7 +105,7 @@ def _see(folder: Folder, script: Path) -> Seen:
         after.st_mode & 0o7777,
         after.st_uid,
         kind,
-        bytes(content) if kind == Contents.TEXT else None,
+        bytes(content) if is_kept else None,
         mark if mark == Mark.of(before) else None,
     )
 

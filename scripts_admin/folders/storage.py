@@ -241,31 +241,35 @@ def _why_not_run(script: Path, asked: Account, environment: Mapping[str, str] | 
         return f"{shown(script.name)} could not be checked as {asked.name}: {error.advice}."
 
 
-def copy(folder: Folder, script: Path, destination: Path, identity: RunAs | None) -> None:
-    """Copy a script so that it can run as `identity` even when its folder is gone; the copy is fsynced.
+def copy(folder: Folder, script: Path, destination: Path, identity: RunAs | None) -> str:
+    """Copy a script so that it can run as `identity` even when its folder is gone; return the copy's hash.
 
-    The copy is the server's. Where the server is root, `identity` may read and run it through its group; where it
-    is not, the launcher hands it on. OSError if the script was replaced by something else after it was checked.
+    OSError if the script was replaced by something else after it was checked.
     """
-    source = open_inside(folder, script)
+    with os.fdopen(open_inside(folder, script), "rb") as file:
+        content = file.read(MAX_BYTES)
+    put(content, destination, identity)
+    return hashlib.sha256(content).hexdigest()
+
+
+def put(content: bytes, destination: Path, identity: RunAs | None) -> None:
+    """Write a script into the spool so that it can run as `identity`; it is fsynced.
+
+    The file is the server's. Where the server is root, `identity` may read and run it through its group; where it
+    is not, the launcher hands it on.
+    """
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+    with trust.folder(destination.parent) as within:
+        target = os.open(destination.name, flags, 0o600, dir_fd=within)
     try:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-        with trust.folder(destination.parent) as within:
-            target = os.open(destination.name, flags, 0o600, dir_fd=within)
-        try:
-            with (
-                os.fdopen(os.dup(source), "rb") as read,
-                os.fdopen(os.dup(target), "wb") as written,
-            ):
-                written.write(read.read(MAX_BYTES))
-            if identity is not None and not launching.is_needed(identity):
-                os.fchown(target, -1, identity.gid)
-            os.fchmod(target, _CLOSED_COPY_MODE if launching.is_needed(identity) else COPY_MODE)
-            os.fsync(target)
-        finally:
-            os.close(target)
+        with os.fdopen(os.dup(target), "wb") as written:
+            written.write(content)
+        if identity is not None and not launching.is_needed(identity):
+            os.fchown(target, -1, identity.gid)
+        os.fchmod(target, _CLOSED_COPY_MODE if launching.is_needed(identity) else COPY_MODE)
+        os.fsync(target)
     finally:
-        os.close(source)
+        os.close(target)
 
 
 class _NotTakenError(PermissionError):

@@ -13,7 +13,7 @@ from typing import NoReturn, TypedDict
 
 from n2wbackup.lib import trust
 from n2wbackup.lib.trust import UntrustedError
-from scripts_admin.guard import linux
+from scripts_admin.guard import linux, mark
 from scripts_admin.guard.spool import NO_ACCOUNT, Record, RunAs, ScriptCommand
 
 READ_BYTES = 65536
@@ -120,7 +120,7 @@ def _become_script(record: Record, command: ScriptCommand, gate: int, ends: Ends
         order = _wait_at(gate)
         if order is None:
             os._exit(0)
-        _run(record, command, order)
+        _run(record, command, order, ends.error)
     except Exception as problem:  # noqa: BLE001 - such as a NUL in an argument; whoever reads the output must learn it
         os.write(ends.error, why(command, problem))
     finally:
@@ -151,6 +151,7 @@ def _rehearse(record: Record, command: ScriptCommand) -> None:
     for number, path in enumerate(command.paths):
         with suppress(OSError):
             _check(path, record, number)
+            mark.line(number, path)
 
 
 def _wait_at(gate: int) -> Order | None:
@@ -164,8 +165,8 @@ def _wait_at(gate: int) -> Order | None:
     return order
 
 
-def _run(record: Record, command: ScriptCommand, order: Order) -> None:
-    """Execute the first path that can be executed; if none can, raise the OSError of the first."""
+def _run(record: Record, command: ScriptCommand, order: Order, told: int) -> None:
+    """Execute the first path that can be executed, and tell which; if none can, raise the OSError of the first."""
     if record.identity is not None:
         become(record.identity)
     with suppress(OSError):  # the folder may be gone; the copy in the spool still runs
@@ -174,6 +175,7 @@ def _run(record: Record, command: ScriptCommand, order: Order) -> None:
     for number, path in enumerate(command.paths):
         try:
             _check(path, record, number)
+            os.write(told, mark.line(number, path))
             _execute(path, record, order)
         except OSError as raised:
             problem = problem or raised

@@ -20,7 +20,7 @@ from typing import Any
 from n2wbackup.lib import trust
 from n2wbackup.lib.trust import UntrustedError
 from scripts_admin.domain.phases import Outcome, Phase, ThawBy
-from scripts_admin.guard import linux
+from scripts_admin.guard import linux, mark
 
 NAME = "journal"
 Event = dict[str, Any]
@@ -43,6 +43,7 @@ class Attempt:
     ended_boot: float | None = None
     outcome: Outcome = Outcome.NOT_RUN
     exit_code: int | None = None
+    ran: mark.Ran | None = None  # which file was executed, if its process could tell
     stdout: str = ""
     stderr: str = ""
 
@@ -138,6 +139,7 @@ def _ended(event: Event) -> Event:
         "ended_boot": _seconds(event["boot"]),
         "outcome": Outcome.of(str(event["outcome"])),
         "exit_code": None if code is None else int(code),
+        "ran": mark.of(event.get("ran")),
     }
 
 

@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from scripts_admin.domain.phases import Outcome, Phase
-from scripts_admin.guard import launching, linux
+from scripts_admin.guard import launching, linux, mark
 from scripts_admin.guard.capture import LIMIT_BYTES, Capture
 from scripts_admin.guard.forked import READ_BYTES, Ends, Forked, Order
 from scripts_admin.guard.journal import Writer
@@ -50,6 +50,7 @@ class Script:
         self._ending: Outcome | None = None
         self._give_up: float | None = None
         self._leader_is_gone = False
+        self._said = b""
         # Nothing may be frozen without a journal line; a thaw goes on without one.
         self._put = journal.write if command.phase == Phase.BEFORE else journal.note
         self._child = self._start(record)
@@ -89,7 +90,8 @@ class Script:
     def _why_refused(self) -> str:
         if not self._child.refusal:
             return ""
-        words = self._start_error().decode("utf-8", "replace").strip()
+        _, said = self._told()
+        words = said.decode("utf-8", "replace").strip()
         if words and not words.startswith(self.command.name):
             return launching.refused_by_sudo(words)
         return words or self._child.refusal
@@ -214,26 +216,28 @@ class Script:
             self._leader_is_gone, self.exit_code = True, code
             self._deadline = linux.boottime()
             return
-        error = self._start_error()
+        _, error = self._told()
         if error:
             self._stderr.feed(error)
             self._finish(Outcome.CRASHED, None)
         else:
             self._finish(Outcome.FAILED if code else Outcome.SUCCEEDED, code)
 
-    def _start_error(self) -> bytes:
-        """Return why the child could not start its file; empty if it did, because exec closes the pipe."""
+    def _told(self) -> tuple[mark.Ran | None, bytes]:
+        """Return which file the child executed, and why it could not; the latter is empty if it could."""
         with suppress(BlockingIOError):
-            return os.read(self._error, READ_BYTES)
-        return b""
+            self._said += os.read(self._error, READ_BYTES)
+        return mark.split(self._said)
 
     def _finish(self, outcome: Outcome, code: int | None) -> None:
         self.outcome, self.exit_code, self.ended_boot = outcome, code, linux.boottime()
+        ran, _ = self._told()
         self._journal.note(
             "ended",
             phase=self.command.phase,
             attempt=self.attempt,
             outcome=outcome,
             exit_code=code,
+            ran=ran and [ran.number, *ran.mark],
         )
         self._on_end(self)

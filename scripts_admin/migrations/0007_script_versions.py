@@ -38,14 +38,13 @@ class Migration(migrations.Migration):
                 ("name", models.CharField(max_length=255)),
                 ("sha256", models.CharField(blank=True, max_length=64)),
                 (
-                    "contents",
+                    "kind",
                     models.CharField(
                         blank=True,
                         choices=[
                             ("text", "text"),
                             ("private key", "private key"),
-                            ("no text", "no text"),
-                            ("too long", "too long"),
+                            ("binary", "binary"),
                         ],
                         max_length=16,
                     ),
@@ -57,10 +56,10 @@ class Migration(migrations.Migration):
                     "source",
                     models.CharField(
                         choices=[
-                            ("page", "Page"),
-                            ("ssh", "Ssh"),
-                            ("command", "Command"),
-                            ("restore", "Restore"),
+                            ("page", "on a page"),
+                            ("ssh", "over SSH"),
+                            ("command", "by a command"),
+                            ("restore", "restored"),
                         ],
                         max_length=16,
                     ),

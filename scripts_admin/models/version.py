@@ -4,7 +4,7 @@ from django.conf import settings
 from django.db import models
 
 from n2wbackup.lib.sentences import SentenceField
-from scripts_admin.domain.contents import Contents
+from scripts_admin.domain.texts import Kind
 from scripts_admin.models.folder import Folder
 
 
@@ -25,15 +25,18 @@ class ScriptText(models.Model):
 
 
 class ScriptVersion(models.Model):
-    """A file as it was from `at` on. A version never changes; only `is_newest` goes to the next one."""
+    """A file as it was from `at` on. A version never changes; only `is_newest` goes to the next one.
+
+    Without `text`, only name, size and hash are kept: it is a private key, no text, too long, or there was no room.
+    """
 
     class Source(models.TextChoices):
         """How the change came about. SSH: found in the folder, so it was made there."""
 
-        PAGE = "page"
-        SSH = "ssh"
-        COMMAND = "command"
-        RESTORE = "restore"
+        PAGE = "page", "on a page"
+        SSH = "ssh", "over SSH"
+        COMMAND = "command", "by a command"
+        RESTORE = "restore", "restored"
 
     # `one_newest_version` and `version_of_file` begin with it.
     folder = models.ForeignKey(
@@ -42,8 +45,8 @@ class ScriptVersion(models.Model):
     name = models.CharField(max_length=255)
     sha256 = models.CharField(max_length=64, blank=True)  # empty: the file was deleted
     text = models.ForeignKey(ScriptText, on_delete=models.PROTECT, null=True, related_name="+")
-    contents = models.CharField(
-        max_length=16, choices=[(each.value, each.value) for each in Contents], blank=True
+    kind = models.CharField(
+        max_length=16, choices=[(each.value, each.value) for each in Kind], blank=True
     )
     size = models.PositiveBigIntegerField(default=0)
     mode = models.PositiveIntegerField(default=0)

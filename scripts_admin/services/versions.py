@@ -3,22 +3,22 @@
 Whoever writes a file says so with `keep`, after the file is in its place. `look` finds by hash what nobody said.
 """
 
-import hashlib
 import logging
 from contextlib import suppress
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
-from django.db import transaction
-from django.db.models import Sum
+from django.db import IntegrityError, transaction
+from django.db.models import Exists, OuterRef, ProtectedError, QuerySet, Sum
 
 from n2wbackup.lib import clock, terminal
 from scripts_admin import linux_accounts
-from scripts_admin.domain import contents
-from scripts_admin.domain.contents import Contents
+from scripts_admin.domain import texts
+from scripts_admin.domain.texts import Kind
 from scripts_admin.folders import reading, storage
 from scripts_admin.folders.reading import Seen
-from scripts_admin.models import Folder, ScriptText, ScriptVersion, User
+from scripts_admin.models import Folder, ScriptApproval, ScriptText, ScriptVersion, User
 
 log = logging.getLogger(__name__)
 Source = ScriptVersion.Source
@@ -26,6 +26,8 @@ Source = ScriptVersion.Source
 # A folder that changes for ever must not fill the database: what goes beyond is kept by name, size and hash.
 DAY_BYTES = 64 * 1024 * 1024
 _DAY = timedelta(days=1)
+_JUST_NOW = timedelta(minutes=2)
+FORGOTTEN_AT_ONCE = 200
 
 
 @transaction.atomic
@@ -48,9 +50,8 @@ def keep(
     if content is None:
         new = ScriptVersion(is_deleted=True)
     else:
-        kind = contents.kind(name, content)
         new = ScriptVersion(
-            sha256=hashlib.sha256(content).hexdigest(), size=len(content), contents=kind, mode=mode
+            sha256=texts.digest(content), size=len(content), kind=texts.kind(content), mode=mode
         )
     new.folder, new.name, new.source, new.message = folder, name, source, message[:1000]
     new.author, new.author_name = author, author.username if author else author_name[:150]
@@ -68,7 +69,7 @@ def keep_seen(folder: Folder, seen: Seen) -> ScriptVersion:
         name=seen.name,
         sha256=seen.sha256,
         size=seen.size,
-        contents=seen.kind,
+        kind=seen.kind,
         mode=seen.mode,
         author=author,
         author_name=name,
@@ -91,10 +92,11 @@ def look(folder: Folder) -> list[ScriptVersion]:
         found = None
     if found is None:
         return []
-    known = {each.name: each for each in newest(folder)}
+    known = {one.name: one for one in newest(folder)}
     new = [made for name in found if (made := _look_at(folder, place / name, known.get(name)))]
     # One that is beyond the most files of a look is not gone, and neither is one that cannot be taken now.
-    gone = [name for name, each in known.items() if not each.is_deleted and name not in set(found)]
+    names = set(found)
+    gone = [n for n, one in known.items() if not one.is_deleted and n not in names]
     for name in gone:
         with suppress(OSError):
             (place / name).lstat()
@@ -126,6 +128,28 @@ def content(version: ScriptVersion) -> bytes | None:
     return bytes(row.content) if row is not None else None
 
 
+def forget(before: datetime, using: QuerySet[Any]) -> int:
+    """Delete a few versions that are older, with texts that no version has any more; return how many versions.
+
+    The newest of a file and the one that is approved stay, and so does what `using` finds for OuterRef("pk").
+    """
+    approved = ScriptApproval.objects.filter(version=OuterRef("pk"), is_newest=True)
+    old = ScriptVersion.objects.filter(at__lt=before, is_newest=False)
+    gone = list(
+        old.exclude(Exists(approved)).exclude(Exists(using)).order_by("at")[:FORGOTTEN_AT_ONCE]
+    )
+    ScriptVersion.objects.filter(pk__in=[one.pk for one in gone]).delete()
+    _forget_texts({one.text_id for one in gone if one.text_id})
+    return len(gone)
+
+
+def _forget_texts(hashes: set[str]) -> None:
+    used = ScriptVersion.objects.filter(text=OuterRef("pk"))
+    with suppress(ProtectedError, IntegrityError), transaction.atomic():
+        # One that somebody keeps again at this moment stays.
+        ScriptText.objects.filter(~Exists(used), pk__in=hashes).delete()
+
+
 def _look_at(folder: Folder, script: Path, known: ScriptVersion | None) -> ScriptVersion | None:
     try:
         if known is not None and reading.sha256(folder, script) == known.sha256:
@@ -152,8 +176,9 @@ def _enter(new: ScriptVersion, content: bytes | None) -> ScriptVersion:
     Folder.objects.select_for_update().filter(pk=new.folder_id).first()
     last = _newest(new.folder, new.name)
     if last is not None and (last.sha256, last.is_deleted) == (new.sha256, new.is_deleted):
-        return last
-    if new.contents == Contents.TEXT and content is not None and _has_room(new):
+        return _said(last, new)
+    is_text = new.kind == Kind.TEXT and new.size <= texts.MAX_BYTES
+    if is_text and content is not None and _has_room(new):
         new.text_id = _text(new.sha256, content)
     new.author_name = terminal.line(new.author_name)
     new.at = clock.now()
@@ -162,6 +187,18 @@ def _enter(new: ScriptVersion, content: bytes | None) -> ScriptVersion:
     )
     new.save(force_insert=True)
     return new
+
+
+def _said(last: ScriptVersion, new: ScriptVersion) -> ScriptVersion:
+    """Return the newest version, which is the same as the new one, with the author who now says that it is theirs.
+
+    A look may be faster than who has just written the file, and takes it for the Linux owner's.
+    """
+    if last.source == Source.SSH != new.source and clock.now() - last.at < _JUST_NOW:
+        last.author, last.author_name = new.author, new.author_name
+        last.source, last.message = new.source, new.message
+        last.save(update_fields=["author", "author_name", "source", "message"])
+    return last
 
 
 def _has_room(new: ScriptVersion) -> bool:

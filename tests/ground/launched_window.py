@@ -101,6 +101,7 @@ class Window:
                 "hold": (a.ordered_boot or 0.0, a.ended_boot or 0.0),
                 "stdout": a.stdout,
                 "stderr": a.stderr,
+                "ran": a.ran and [a.ran.number, *a.ran.mark],
             }
             for (phase, number), a in self.stage.journal.attempts.items()
         }

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from scripts_admin.guard.mark import Mark
 from tests.ground import launcher, processes
 from tests.ground.launcher import Place
 
@@ -128,6 +129,7 @@ sudo -n true; cat /proc/$PPID/environ; kill -0 $PPID; true
     assert lines[0] == account.pw_name
     assert lines[1] == str(account.pw_gid)
     assert lines[2:4] == [str(window.folder), f"{script} "]
+    assert before["ran"] == [0, *Mark.of(script.stat())]
     shown = dict(line.split("=", 1) for line in lines if "=" in line)
     assert {k: v for k, v in shown.items() if k not in ("PWD", "SHLVL", "_", "OLDPWD")} == {
         "HOME": account.pw_dir,
@@ -165,6 +167,7 @@ def test_a_scripts_own_folder_is_not_needed_for_its_copy_and_the_spool_stays_clo
 
     assert window.say("again") == "failed"  # for the last line of it
     told = window.say("told")["after 1"]
+    assert told["ran"][0] == 1  # the copy
     assert told["stdout"].splitlines()[-1] == window.account.pw_name
     assert "Permission denied" in told["stderr"]
     assert told["argument"] == "1"

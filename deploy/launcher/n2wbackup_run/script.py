@@ -65,10 +65,25 @@ class Script:
         problem: OSError | None = None
         for way in self._ways():
             try:
+                self._tell(way)
                 os.execve(way, [self.path, *arguments], variables)
             except OSError as error:  # noqa: PERF203 - there are three ways at most
                 problem = problem or error
         raise problem or FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+
+    def _tell(self, way: str | int) -> None:
+        """Tell which file is executed, as the guard's own scripts do: a run shows the text that ran."""
+        with contextlib.suppress(OSError):
+            status = os.stat(way)  # noqa: PTH116 - as short as it gets
+            words = (
+                int(way == self.copy),
+                status.st_dev,
+                status.st_ino,
+                status.st_size,
+                status.st_mtime_ns,
+                status.st_ctime_ns,
+            )
+            os.write(self.error, b"\0ran " + b" ".join(b"%d" % word for word in words) + b"\n")
 
     def _ways(self) -> Iterator[str | int]:
         if self.file >= 0:

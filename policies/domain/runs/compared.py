@@ -21,6 +21,7 @@ class Script(NamedTuple):
     """What is compared of a phase."""
 
     name: str = ""
+    sha256: str = ""  # of its text; empty: not known
     outcome: str = Outcome.NOT_RUN
     exit_code: int | None = None
     seconds: float | None = None
@@ -42,6 +43,7 @@ class Facts(NamedTuple):
 
 
 _TWICE = 2  # a span differs when one of the two is more than twice the other
+_SHORT = 12
 _SMALLEST_SECONDS = 0.05  # and the difference is more than the noise of a machine
 
 
@@ -69,9 +71,16 @@ def _of_script(phase: str, this: Script | None, good: Script | None) -> list[Sid
     return [
         _same(f"{phase}: outcome", "state", mine.outcome, other.outcome),
         _same(f"{phase}: file", "text", mine.name, other.name),
+        _text(f"{phase}: text", mine.sha256, other.sha256),
         _same(f"{phase}: exit code", "text", _code(mine), _code(other)),
         _span(f"{phase}: took", mine.seconds, other.seconds),
     ]
+
+
+def _text(label: str, this: str, good: str) -> Sides:
+    """Compare two texts by their hashes; one that is not known differs from none."""
+    known = bool(this and good)
+    return Sides(label, "text", this[:_SHORT], good[:_SHORT], known and this != good)
 
 
 def _code(script: Script) -> str:

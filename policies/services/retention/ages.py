@@ -33,6 +33,7 @@ from policies.models import (
     RunTarget,
 )
 from scripts_admin.models import AuditEntry
+from scripts_admin.services import versions
 
 log = logging.getLogger(__name__)
 
@@ -125,6 +126,10 @@ def _audit(before: datetime) -> int:
     return _delete_rows(AuditEntry.objects.filter(at__lt=before).order_by("at"))
 
 
+def _versions(before: datetime) -> int:
+    return versions.forget(before, PhaseResult.objects.filter(script_version=OuterRef("pk")))
+
+
 def _inventory(before: datetime) -> int:
     """Delete instances and volumes that have been gone from AWS for long; decisions about them go along."""
     gone = InventoryItem.objects.filter(gone_at__lt=before).order_by("gone_at")
@@ -160,4 +165,5 @@ _KINDS: Mapping[str, Callable[[datetime], int]] = {
     "alarms": _alarms,
     "audit": _audit,
     "inventory": _inventory,
+    "versions": _versions,
 }

@@ -20,7 +20,7 @@ from policies.models import PhaseResult, Run, RunSnapshot, RunTarget
 from policies.ports import Snapshot
 from policies.selectors.runs import facts
 from policies.services import runs
-from policies.services.window import outputs
+from policies.services.window import outputs, ran
 from policies.services.window.volley import Fired
 from scripts_admin.domain.phases import Outcome, Phase, ThawBy
 from scripts_admin.guard import journal as journals
@@ -224,7 +224,8 @@ def _new_results(
 
 
 def _bare(one: _Result) -> _Result:
-    one.row.script = ""
+    one.row.script = one.row.script_sha256 = one.row.script_doubt = ""
+    one.row.script_version = None
     return _Result(one.row)
 
 
@@ -257,6 +258,7 @@ def _result(
         script=storable.text(attempt.script or (command.name if command else "")),
         started_at=moment(attempt.ordered_at),
         ended_at=moment(attempt.ended_at),
+        **ran.text(run, record, phase, attempt).columns,
     )
     return _Result(row, {"stdout": attempt.stdout, "stderr": attempt.stderr})
 

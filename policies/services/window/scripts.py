@@ -1,20 +1,22 @@
 """A run's scripts: find them, check them, copy them to the spool, and describe them for the guard."""
 
+import errno
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from n2wbackup.lib import terminal
 from n2wbackup.lib.encrypted import DecryptionError
 from policies.domain.runs.verdict import Consistency, Required
 from policies.models import Policy, Run
 from policies.services import runs
-from policies.services.window import sealing
+from policies.services.window import approved, ran, sealing
 from scripts_admin import linux_accounts, permissions
 from scripts_admin.domain.phases import Outcome, Phase
 from scripts_admin.domain.shown import shown
-from scripts_admin.folders import account, storage
+from scripts_admin.folders import account, reading, storage
 from scripts_admin.folders.account import Account
 from scripts_admin.folders.storage import Found
 from scripts_admin.guard import linux, spool
@@ -37,6 +39,8 @@ class Scripts:
     found: dict[Phase, Path] = field(default_factory=dict)
     not_run: dict[Phase, Outcome] = field(default_factory=dict)
     problems: dict[Phase, str] = field(default_factory=dict)
+    waits: dict[Phase, str] = field(default_factory=dict)  # what waits for a second pair of eyes
+    texts: dict[Phase, Mapping[str, Any]] = field(default_factory=dict)  # as `ran` notes them
     has_before: bool = False  # a file fits before, even if it cannot run; or nobody could look
 
     def leave_out(self, phase: Phase, outcome: Outcome, problem: str = "") -> None:
@@ -59,6 +63,7 @@ class Scripts:
             self.leave_out(Phase.BEFORE, Outcome.NOT_RUN, _BEFORE_NOT_RUN)
 
 
+_TRIES = 5
 _BEFORE_IS_GONE = (
     "The before script of {policy} is gone, and the last run had one: bring it back (is the disk of the scripts "
     "mounted?), or let the policy require only crash-consistent snapshots."
@@ -98,8 +103,7 @@ def resolve(run: Run, policy: Policy) -> Scripts:
         return _none(scripts, problem)
     environment = _environment(run, policy, scripts.account)
     with account.of(scripts.identity) as asked:
-        for phase in Phase:
-            _take(scripts, _find(policy, phase, scripts.identity, asked, environment))
+        _look(run, policy, scripts, asked, environment)
     scripts.has_before = scripts.not_run.get(Phase.BEFORE) != Outcome.MISSING
     if not scripts.has_before and _had_before(policy):
         scripts.has_before = True
@@ -108,6 +112,16 @@ def resolve(run: Run, policy: Policy) -> Scripts:
     if run.is_test:
         _only_tested(scripts, run)
     return scripts
+
+
+def _look(
+    run: Run, policy: Policy, scripts: Scripts, asked: Account, environment: Mapping[str, str]
+) -> None:
+    if approved.is_asked_for(run, policy):
+        approved.take(run, policy, scripts, asked, environment)
+        return
+    for phase in Phase:
+        _take(scripts, _find(policy, phase, scripts.identity, asked, environment))
 
 
 def _had_before(policy: Policy) -> bool:
@@ -172,6 +186,9 @@ def _take(scripts: Scripts, found: Found) -> None:
 
 def tell(run: Run, scripts: Scripts) -> None:
     """Enter what is wrong with the scripts: as events, and for the reason of the run. Nothing may be frozen yet."""
+    for said in scripts.waits.values():
+        runs.record(run, said)
+    scripts.waits.clear()  # once is enough
     known, run.script_problems = run.script_problems, dict(scripts.problems)
     if run.script_problems == known:
         return
@@ -201,6 +218,7 @@ def spool_record(run: Run, policy: Policy, scripts: Scripts, folder: Path) -> sp
     }
     copies = _copied(scripts, folder)
     tell(run, scripts)
+    ran.note(run, {phase: text for phase, text in scripts.texts.items() if phase in scripts.found})
     commands: dict[Phase, ScriptCommand] = {}
     for phase, path in scripts.found.items():
         paths = (str(path), *map(str, copies.get(phase, ())))
@@ -223,23 +241,39 @@ def spool_record(run: Run, policy: Policy, scripts: Scripts, folder: Path) -> sp
 
 
 def _copied(scripts: Scripts, folder: Path) -> Mapping[Phase, Sequence[Path]]:
-    """Copy after and complete to the spool folder; a phase whose file was replaced meanwhile is left out."""
+    """Keep each script's text, and copy after and complete to the spool folder.
+
+    A phase whose file was replaced meanwhile is left out.
+    """
     copies: dict[Phase, Sequence[Path]] = {}
-    for phase in (Phase.AFTER, Phase.COMPLETE):
-        path = scripts.found.get(phase)
-        if path is None:
+    for phase, path in list(scripts.found.items()):
+        if (
+            phase in scripts.texts
+        ):  # it is in the spool: not in the folder, where the guard expects the first path
+            copies[phase] = (path,)
             continue
-        copy = folder / phase
+        copy = folder / phase if phase != Phase.BEFORE else None
         try:
-            copy.unlink(missing_ok=True)
-            storage.copy(scripts.folder, path, copy, scripts.identity)
+            scripts.texts[phase] = _kept(scripts, path, copy)
         except OSError as error:
             why = f"{shown(path.name)} could not be copied ({error.strerror}), so it is not run: look at the file."
             scripts.leave_out(phase, Outcome.CRASHED, why)
         else:
-            copies[phase] = (copy,)
+            copies[phase] = () if copy is None else (copy,)
     scripts.without_after()
     return copies
+
+
+def _kept(scripts: Scripts, path: Path, copy: Path | None) -> Mapping[str, Any]:
+    """Keep the text of a script and make the copy of it; read it again if it was changed between the two."""
+    for _ in range(_TRIES):
+        seen = reading.see(scripts.folder, path)
+        if copy is None:
+            return ran.prepared(scripts.folder, seen)
+        copy.unlink(missing_ok=True)
+        if storage.copy(scripts.folder, path, copy, scripts.identity) == seen.sha256:
+            return ran.prepared(scripts.folder, seen)
+    raise OSError(errno.EBUSY, "it is being changed all the time", str(path))
 
 
 def _environment(run: Run, policy: Policy, account: LinuxAccount | None) -> Mapping[str, str]:

@@ -82,7 +82,15 @@ def test_a_clock_that_is_put_forward_sends_each_once(
 ) -> None:
     clock.shift(HOUR)
 
-    assert sorted(beat.settle()) == ["delete_old", "look", "poll", "refresh", "replan", "tick"]
+    assert sorted(beat.settle()) == [
+        "delete_old",
+        "look",
+        "look_at_scripts",
+        "poll",
+        "refresh",
+        "replan",
+        "tick",
+    ]
 
 
 def test_a_daily_entry_is_not_sent_twice_where_the_clock_goes_back_over_its_time(

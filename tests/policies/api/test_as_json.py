@@ -23,7 +23,8 @@ RUN = [
     "phases", "targets", "snapshots", "events",
 ]  # fmt: skip
 PHASE = [
-    "outcome", "exit_code", "argument", "script", "started_at", "ended_at", "stdout", "stderr",
+    "outcome", "exit_code", "argument", "script", "script_sha256", "script_doubt",
+    "started_at", "ended_at", "stdout", "stderr",
 ]  # fmt: skip
 TARGET = [
     "instance", "volume", "region", "state", "consistency", "reason", "fired_at", "phases",

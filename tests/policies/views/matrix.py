@@ -33,6 +33,7 @@ from tests.policies.views import (
     inventory_rows,
     page_forms,
     script_files,
+    script_rows,
 )
 from tests.policies.views import logins as logins_before
 
@@ -128,6 +129,7 @@ def _rows(alice: User, unused: User) -> dict[str, models.Model]:
         "policy": policy,
         "run": run,
         "schedule": admin_forms.schedule(alice),
+        "scriptversion": script_rows.made(alice, run),
         "server": Server.objects.create(
             id="6f1c3c0e-0000-4000-8000-000000000001",
             host="one",
@@ -184,9 +186,11 @@ def path(world: World, route: str) -> str:
         "people/<str:name>": "people/anna",
         "<str:owner>": "alice",
         "<str:name>": _NAMED.get(parts[0], "policy1"),
+        "<int:version_id>": str(world.rows["scriptversion"].pk),
         "<slug:word>": "cancel",
         "<slug:slug>": script_files.RECIPE,
         "<str:phase>": "before",
+        "<slug:phase>": "before",
         "<int:attempt>": "1",
         "<str:stream>": "stdout",
         "<str:word>": "no-such-link",
@@ -235,6 +239,7 @@ def _of_page(world: World, route: str) -> dict[str, Any]:
 _RECEIVERS = {"do": "save", "new_urls": "json://example.com", "quiet_timezone": "UTC"}
 _SHARE = {"do": "save", "kind": "person", "name": "anna", "rights": ["edit"]}
 _OF_PAGES: dict[str, dict[str, Any]] = {
+    **script_rows.FORMS,
     "alarms/mute/<str:owner>/<str:name>/": {"do": "mute", "hours": "4", "reason": "maintenance"},
     "alarms/receivers/<str:owner>/": _RECEIVERS,
     "policies/<str:owner>/<str:name>/sharing/": _SHARE,

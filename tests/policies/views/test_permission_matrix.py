@@ -136,6 +136,14 @@ people/invite/                                            L     N     N     N   
 people/linux/accounts/                                    L     N     N     N     N     N     R
 policies/                                                 L     R     R     R     R     R     R
 policies/<str:owner>/<str:name>/                          L     R     N     N     N     R     R
+runs/<uuid:run_id>/scripts/<slug:phase>/<int:attempt>/    L     R     N     N     N     R     R
+scripts/<str:owner>/files/<str:name>/versions/            L     R     N     N     N     R     R
+scripts/<str:owner>/files/<str:name>/versions/<int:version_id>/ L  R     N     N     N     R     R
+scripts/<str:owner>/files/<str:name>/versions/<int:version_id>/restore/ L W N   N     N     W     W
+scripts/<str:owner>/files/<str:name>/versions/<int:version_id>/review/ L R N    N     N     R     W
+scripts/<str:owner>/reviews/                              L     R     N     N     N     R     R
+scripts/<str:owner>/reviews/look/                         L     W     N     N     N     W     W
+scripts/<str:owner>/reviews/switch/                       L     W     N     N     N     W     W
 profile/                                                  L     W     W     W     W     W     W
 profile/confirm/                                          L     R     R     R     R     R     R
 profile/confirm/code/                                     L     R     R     R     R     R     R

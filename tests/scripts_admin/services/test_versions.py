@@ -8,15 +8,16 @@ from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 
+from n2wbackup.lib import clock
 from scripts_admin import linux_accounts
-from scripts_admin.domain.contents import Contents
+from scripts_admin.domain.texts import Kind
 from scripts_admin.folders import reading, storage
-from scripts_admin.models import Folder, ScriptText, ScriptVersion
-from scripts_admin.services import folders, versions
+from scripts_admin.models import Folder, ScriptApproval, ScriptText, ScriptVersion
+from scripts_admin.services import approvals, folders, versions
 from tests import factories
 
 pytestmark = pytest.mark.django_db
-KEY = "-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaA\n-----END OPENSSH PRIVATE KEY-----\n"
+KEY = f"-----BEGIN OPENSSH PRIVATE KEY-----\n{'b3BlbnNzaC1r' * 6}\n-----END OPENSSH PRIVATE KEY-----\n"
 NAME = "before_p.sh"
 
 
@@ -75,13 +76,13 @@ def test_a_version_outlives_its_author_by_name(folder: Folder) -> None:
 @pytest.mark.parametrize(
     ("content", "kind"),
     [
-        (KEY.encode(), Contents.KEY),
-        (b"\x7fELF\0\0", Contents.BINARY),
-        (b"#" * 1024 * 1025, Contents.LARGE),
+        (KEY.encode(), Kind.KEY),
+        (b"\x7fELF\0\0", Kind.BINARY),
+        (b"#" * 1024 * 1025, Kind.TEXT),
     ],
 )
 def test_of_a_key_and_of_what_is_no_text_only_name_size_and_hash_are_kept(
-    folder: Folder, content: bytes, kind: Contents
+    folder: Folder, content: bytes, kind: Kind
 ) -> None:
     put(folder, content)
 
@@ -89,7 +90,7 @@ def test_of_a_key_and_of_what_is_no_text_only_name_size_and_hash_are_kept(
     again = save(folder, content)
 
     assert again == made
-    assert (made.contents, made.size, len(made.sha256)) == (kind, len(content), 64)
+    assert (made.kind, made.size, len(made.sha256)) == (kind, len(content), 64)
     assert made.text is None
     assert versions.content(made) is None
     assert not ScriptText.objects.exists()
@@ -229,3 +230,59 @@ def test_a_change_right_after_the_reading_leaves_another_mark(folder: Folder) ->
 
     assert before is not None
     assert reading.see(folder, path).mark != before
+
+
+def test_of_a_file_with_a_second_name_only_the_hash_is_kept(folder: Folder, tmp_path: Path) -> None:
+    os.link(put(folder, b"somebody else's\n"), tmp_path / "other")
+
+    (made,) = versions.look(folder)
+
+    assert versions.content(made) is None
+
+
+def test_who_has_just_written_a_file_is_its_author_though_a_look_was_faster(folder: Folder) -> None:
+    put(folder, b"one\n")
+    versions.look(folder)
+
+    versions.keep(folder, NAME, b"one\n", author=factories.bob(), source="page", message="mine")
+
+    (found,) = versions.history(folder, NAME)
+    assert (found.author_name, found.source, found.message) == ("bob", "page", "mine")
+
+
+def test_old_versions_go_with_their_texts_and_the_newest_and_the_approved_stay(
+    folder: Folder,
+) -> None:
+    kept = [save(folder, text) for text in (b"one\n", b"two\n", b"three\n", b"four\n")]
+    save(folder, b"one\n", "other.sh")
+    ScriptApproval.objects.create(
+        folder=folder, name=NAME, version=kept[1], person_name="bob", at=kept[1].at
+    )
+    nothing = ScriptVersion.objects.none()
+
+    assert versions.forget(kept[0].at, nothing) == 0
+    assert versions.forget(clock.now(), nothing) == 2
+    assert [versions.content(each) for each in versions.history(folder, NAME)] == [
+        b"four\n",
+        b"two\n",
+    ]
+    assert {bytes(each.content) for each in ScriptText.objects.all()} == {
+        b"one\n",
+        b"two\n",
+        b"four\n",
+    }
+
+
+def test_a_folder_that_fails_does_not_keep_the_others_from_their_look(
+    folder: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(folder, b"one\n")
+    other = folders.of(factories.charlie())
+    storage.create(other)
+    (storage.path(other) / NAME).write_bytes(b"two\n")
+    real = versions.look
+    monkeypatch.setattr(versions, "look", lambda it: 1 / 0 if it == folder else real(it))
+
+    approvals.tick()
+
+    assert set(ScriptVersion.objects.values_list("folder__name", flat=True)) == {"charlie"}

@@ -44,6 +44,7 @@ DAYS = {
     "alarms": 90,
     "audit": 400,
     "inventory": 90,
+    "versions": 400,
 }
 
 
