@@ -19,7 +19,7 @@ from scripts_admin.domain.shown import shown
 
 CHECKED_BYTES = 64 * 1024  # shellcheck takes seconds for more
 SECONDS = 10.0
-_MEMORY_BYTES = 512 * 1024 * 1024
+_MEMORY_BYTES = 512 * 1024 * 1024  # of data: its runtime reserves far more addresses than it uses
 _AT_ONCE = threading.BoundedSemaphore(2)
 _ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "HOME": "/nonexistent"}
 _DIALECTS = {"bash": "bash", "sh": "sh", "dash": "dash", "ksh": "ksh", "": "bash"}
@@ -148,7 +148,7 @@ def _ask(command: Sequence[str], text: str) -> tuple[str, str]:
 def _limit(pid: int) -> None:
     seconds = int(SECONDS) + 1
     for what, most in (
-        (resource.RLIMIT_AS, _MEMORY_BYTES),
+        (resource.RLIMIT_DATA, _MEMORY_BYTES),
         (resource.RLIMIT_CPU, seconds),
         (resource.RLIMIT_CORE, 0),
     ):

@@ -33,25 +33,26 @@ class Left:
     seconds: float
 
 
-def find(run: str, leaders: Iterable[Process]) -> list[Left]:
+def find(run: str, leaders: Iterable[Process], uid: int) -> list[Left]:
     """Return the living processes of the run's scripts, oldest first. `leaders` led the scripts' sessions.
 
+    What only has the run's id in its environment must belong to the scripts' account, `uid`: anybody can copy an id.
     An environment that this process may not read tells nothing; the session is known of every process.
     """
     sessions = {leader.pid for leader in leaders if _is_still(leader)}
     mark = f"N2W_RUN_ID={run}".encode()
-    found = list(_found(sessions, mark))
+    found = list(_found(sessions, mark, uid))
     return sorted(found, key=lambda left: -left.seconds)[:AT_MOST]
 
 
-def find_settled(run: str, leaders: Iterable[Process]) -> list[Left]:
+def find_settled(run: str, leaders: Iterable[Process], uid: int) -> list[Left]:
     """Return what `find` returns; a process that is about to end gets SETTLE_SECONDS for it."""
     known = list(leaders)
     until = linux.boottime() + SETTLE_SECONDS
-    found = find(run, known)
+    found = find(run, known, uid)
     while found and linux.boottime() < until:
         time.sleep(_LOOK_SECONDS)
-        found = find(run, known)
+        found = find(run, known, uid)
     return found
 
 
@@ -61,7 +62,7 @@ def _is_still(leader: Process) -> bool:
     return leader.pid > 1 and now.start_ticks in (0, leader.start_ticks)
 
 
-def _found(sessions: set[int], mark: bytes) -> Iterator[Left]:
+def _found(sessions: set[int], mark: bytes, uid: int) -> Iterator[Left]:
     tick, now, own = os.sysconf("SC_CLK_TCK"), linux.boottime(), os.getpid()
     for name in os.listdir(_PROC):  # noqa: PTH208 - one call; iterdir would make a Path of each
         if not name.isdigit() or int(name) == own:
@@ -73,16 +74,17 @@ def _found(sessions: set[int], mark: bytes) -> Iterator[Left]:
             if fields[_STATE] in "ZX":
                 continue
             in_session = int(fields[_SESSION]) in sessions or int(fields[_GROUP]) in sessions
-            if in_session or _bears(int(name), mark):
+            if in_session or _bears(int(name), mark, uid):
                 start = int(fields[_START])
                 yield Left(
                     Process(int(name), start), head.partition("(")[2], max(0.0, now - start / tick)
                 )
 
 
-def _bears(pid: int, mark: bytes) -> bool:
-    with suppress(OSError), (_PROC / str(pid) / "environ").open("rb") as file:
-        return mark in file.read(_LONGEST_ENVIRONMENT).split(b"\0")
+def _bears(pid: int, mark: bytes, uid: int) -> bool:
+    place = _PROC / str(pid)
+    with suppress(OSError), (place / "environ").open("rb") as file:
+        return place.stat().st_uid == uid and mark in file.read(_LONGEST_ENVIRONMENT).split(b"\0")
     return False
 
 

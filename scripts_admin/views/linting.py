@@ -4,7 +4,6 @@ from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
-from django.views.decorators.http import require_POST
 
 from scripts_admin import permissions
 from scripts_admin.folders.looking import FileError
@@ -13,12 +12,13 @@ from scripts_admin.services.scripts import Text
 from scripts_admin.views import reached
 
 
-@require_POST
 @login_required
 def make_executable(request: HttpRequest, owner: str, name: str) -> HttpResponse:
     """Let a file be run, if it is still the one that the person saw."""
     found = reached.folder(request, owner, permissions.may_change)
     there = reached.file(found, name)
+    if request.method != "POST":
+        return redirect("script-file", owner, name)
     if there.content is None:
         messages.error(request, there.entry.why)
         return redirect("script-file", owner, name)

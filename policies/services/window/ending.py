@@ -84,7 +84,7 @@ def finish(run: Run, folder: Path, problem: str = "") -> None:
         outcome, attempt = known, None
     if found is not None:
         entering.complete_result(run, found, attempt, outcome)
-    leftovers.enter(run)
+    leftovers.enter(run, found)
     known_facts = facts(run)
     for target, worth in zip(run.targets.all(), known_facts.targets, strict=True):
         consistency = verdict.target_consistency(known_facts, worth)

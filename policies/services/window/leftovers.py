@@ -1,6 +1,7 @@
 """What the scripts of a run left behind on this machine, looked for when the run is over."""
 
 import logging
+import os
 
 from policies.domain.runs import left_behind
 from policies.domain.runs.left_behind import Leftover
@@ -10,27 +11,30 @@ from policies.services.window.keeping import runtime_folder
 from scripts_admin.domain.shown import shown
 from scripts_admin.guard import journal, left
 from scripts_admin.guard.left import Left
+from scripts_admin.guard.spool import Record
 
 log = logging.getLogger(__name__)
 
 
-def enter(run: Run) -> None:
+def enter(run: Run, record: Record | None) -> None:
     """Look for processes of the run's scripts, end them if its policy says so, and enter both.
 
     Nothing is entered for a run that started no script here. An error is no reason for a run not to end.
     """
     try:
-        _enter(run)
+        _enter(run, record)
     except OSError:
         log.exception("the processes that run %s left behind could not be looked for", run.pk)
 
 
-def _enter(run: Run) -> None:
+def _enter(run: Run, record: Record | None) -> None:
     known = journal.read(runtime_folder(run.pk)).attempts.values()
     leaders = [each.process for each in known if each.process and each.was_ordered]
     if not leaders:
         return
-    found = left.find_settled(str(run.pk), leaders)
+    identity = record.identity if record else None
+    uid = os.geteuid() if identity is None else identity.uid
+    found = left.find_settled(str(run.pk), leaders, uid)
     ends = bool(found and run.policy and run.policy.end_leftovers)
     gone = left.end(found) if ends else set()
     rows = [_row(each, ended=each.process in gone) for each in found]

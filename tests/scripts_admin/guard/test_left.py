@@ -1,5 +1,6 @@
 """Processes that scripts leave behind: which are found, and which are ended."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -8,6 +9,7 @@ from contextlib import contextmanager
 from scripts_admin.guard import left, linux
 from tests.scripts_admin.guard.stage import until
 
+OWN = os.geteuid()
 RUN = "7c1f3a52-0000-4000-8000-000000000001"
 
 
@@ -21,12 +23,12 @@ def leader(script: str, run: str = "") -> Iterator[subprocess.Popen[bytes]]:
         try:
             yield process
         finally:
-            left.end(left.find(RUN, [linux.identify(process.pid)]))
+            left.end(left.find(RUN, [linux.identify(process.pid)], OWN))
             process.kill()
 
 
 def names(*leaders: linux.Process) -> list[str]:
-    return [each.name for each in left.find(RUN, leaders)]
+    return [each.name for each in left.find(RUN, leaders, OWN)]
 
 
 def test_a_child_of_the_session_is_found_after_its_leader_has_ended() -> None:
@@ -34,7 +36,7 @@ def test_a_child_of_the_session_is_found_after_its_leader_has_ended() -> None:
         known = linux.identify(process.pid)
         process.wait()
 
-        (found,) = left.find(RUN, [known])
+        (found,) = left.find(RUN, [known], OWN)
 
     assert (found.name, found.seconds < 60) == ("sleep", True)
 
@@ -45,12 +47,20 @@ def test_a_child_in_another_session_is_found_by_the_runs_id() -> None:
         until(lambda: names() == ["sleep"])
 
 
+def test_an_id_that_another_account_has_copied_is_not_believed() -> None:
+    with leader("setsid sleep 600 >/dev/null & sleep 0.1; echo", RUN) as process:
+        process.wait()
+        until(lambda: names() == ["sleep"])
+
+        assert left.find(RUN, [], OWN + 1) == []
+
+
 def test_processes_of_another_run_are_no_leftovers() -> None:
     with leader("sleep 600 >/dev/null & echo", f"{RUN[:-1]}2") as process:
         process.wait()
 
         assert names() == []
-        left.end(left.find(f"{RUN[:-1]}2", []))
+        left.end(left.find(f"{RUN[:-1]}2", [], OWN))
 
 
 def test_a_session_whose_number_another_process_has_got_is_not_believed() -> None:
@@ -70,7 +80,7 @@ def test_what_ignores_term_is_killed_and_nothing_else_is_touched() -> None:
         assert process.stdout is not None
         process.stdout.readline()
         known = linux.identify(process.pid)
-        found = left.find(RUN, [known])
+        found = left.find(RUN, [known], OWN)
 
         gone = left.end(found)
 
