@@ -6,8 +6,10 @@ import pwd
 import shutil
 import socket
 import subprocess
+import sys
+import traceback
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -114,6 +116,26 @@ def as_account(name: str, *argv: str, stdin: str = "") -> subprocess.CompletedPr
         ["setpriv", f"--reuid={name}", f"--regid={name}", "--init-groups", "--reset-env", *argv],
         input=stdin, capture_output=True, text=True, check=False, timeout=60,
     )  # fmt: skip
+
+
+def does(name: str, act: Callable[[], object]) -> None:
+    """Do it as the account, in a process of its own; an error there is an error here."""
+    entry = pwd.getpwnam(name)
+    pid = os.fork()
+    if not pid:
+        code = 1
+        try:
+            os.setgroups(os.getgrouplist(name, entry.pw_gid))
+            os.setgid(entry.pw_gid)
+            os.setuid(entry.pw_uid)
+            act()
+            code = 0
+        except BaseException:  # noqa: BLE001 - the child must not run what its parent runs
+            traceback.print_exc(file=sys.stderr)
+        finally:
+            os._exit(code)
+    _, status = os.waitpid(pid, 0)
+    assert os.waitstatus_to_exitcode(status) == 0
 
 
 @dataclass(frozen=True)

@@ -16,9 +16,11 @@ from policies.adapters import broker, session
 from policies.adapters.memory import MemoryCloud
 from policies.domain.runs.sequence import State
 from scripts_admin.domain.linux_register import Kind
+from scripts_admin.folders import looking, writing
 from scripts_admin.folders.provisioning import machine, network, tenants
 from scripts_admin.folders.provisioning.commands import ProvisionError
-from scripts_admin.services import provisioning
+from scripts_admin.models import Folder
+from scripts_admin.services import provisioning, scripts
 from scripts_admin.services.provisioning import Work
 from tests.factories import PolicyFactory, PolicyTargetFactory, UserFactory
 from tests.ground import linux_people, processes
@@ -158,11 +160,16 @@ def test_a_script_from_ssh_runs_in_the_next_backup_and_the_browsers_is_edited_ov
         assert (own / "marks").read_text().split() == ["before", town.shared, "after"]
 
         # The server saves it, the person changes it, the server saves it again.
-        _saved_by_the_server(town, own / "before_p.sh", BEFORE + "echo saved >> marks\n")
+        saved = BEFORE + "echo saved >> marks\n"
+        linux_people.does(town.server, lambda: _saved(backup.policy.folder, saved))
         edited = door.ssh(one, "echo 'echo edited >> marks' >> scripts/before_p.sh")
         assert (edited.returncode, edited.stderr) == (0, "")
-        text = linux_people.as_account(town.server, "cat", str(own / "before_p.sh")).stdout
-        _saved_by_the_server(town, own / "before_p.sh", text + "echo again >> marks\n")
+        again = linux_people.as_account(town.server, "cat", str(own / "before_p.sh")).stdout
+        again += "echo again >> marks\n"
+        with _server_is_root(town):
+            version = _version(backup.policy.folder)
+            new = scripts.Text("before_p.sh", again.encode(), opened=version)
+            scripts.save(backup.policy.folder, new, actor=backup.policy.owner)
         assert door.ssh(one, "sed -i s/again/last/ scripts/before_p.sh").returncode == 0
         assert door.ssh(one, "cd scripts; rm marks; ./before_p.sh").returncode == 0
 
@@ -277,9 +284,15 @@ def _server_is_root(town: Town) -> Iterator[None]:
         shutil.chown(place, town.server)
 
 
-def _saved_by_the_server(town: Town, path: Path, text: str) -> None:
-    """Write a new file and rename it, with the rights of the server's account and no others."""
-    new = path.with_name(".new")
-    command = f"umask 077; cat > {new} && chmod 770 {new} && mv {new} {path}"
-    done = linux_people.as_account(town.server, "sh", "-c", command, stdin=text)
-    assert (done.returncode, done.stderr) == (0, "")
+def _version(folder: Folder) -> str:
+    with looking.opened(folder) as place:
+        found = looking.read(place, "before_p.sh")
+    assert found is not None
+    return found.entry.version
+
+
+def _saved(folder: Folder, text: str) -> None:
+    """Save the file as the pages do, with the rights that this process has, and without rows."""
+    version = _version(folder)
+    with looking.opened(folder) as place:
+        writing.put(place, "before_p.sh", text.encode(), opened=version)

@@ -37,6 +37,7 @@ class AccountState:
     is_locked: bool
     keys: tuple[str, ...]
     folder: str
+    has_right_folder: bool
     has_rule: Fact
     problems: tuple[str, ...]
     mend: str
@@ -117,7 +118,8 @@ def of_account(on: Machine, name: str, *, is_wanted: bool) -> AccountState:
     """Return the state of the account that the user has, or should have."""
     made, uid = on.register.get(name), machine.uid_of(name)
     ours = made is not None and made.kind == Kind.TENANT and machine.is_ours(made)
-    locked = ours and made is not None and (made.is_locked or tenants.is_locked(name))
+    locked = ours and made is not None and made.is_locked and tenants.is_locked(name)
+    right = ours and made is not None and not tenants.folder_problem(on, made)
     problems = list(_of_account(on, name, uid, made if ours else None, is_wanted=is_wanted))
     rule = Fact.NO
     if ours and str(uid) in reads(on.places.rules).replace(",", " ").split():
@@ -129,7 +131,17 @@ def of_account(on: Machine, name: str, *, is_wanted: bool) -> AccountState:
         mend = ""
     keys = made.keys if ours and made is not None else ()
     return AccountState(
-        name, is_wanted, uid, ours, locked, keys, on.folder(name), rule, tuple(problems), mend
+        name,
+        is_wanted,
+        uid,
+        ours,
+        locked,
+        keys,
+        on.folder(name),
+        right,
+        rule,
+        tuple(problems),
+        mend,
     )
 
 
