@@ -73,7 +73,7 @@ def test_who_could_use_a_folder_may_see_edit_and_run_it_and_nobody_else(old: Per
 
     migration.join(apps, connection.schema_editor())
 
-    assert not Permission.objects.filter(codename="see_folder").exists()
+    assert not FolderUserPermission.objects.exclude(permission__codename="use_folder").exists()
     back = FolderUserPermission.objects.filter(permission__codename="use_folder")
     found = set(back.values_list("user__username", "content_object__name"))
     assert found == {("alice", "alice"), ("bob", "alice"), ("bob", "root")}
