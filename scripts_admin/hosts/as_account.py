@@ -10,6 +10,7 @@ import shlex
 import socket
 import subprocess
 from collections.abc import Sequence
+from contextlib import suppress
 
 from scripts_admin.guard import launching
 from scripts_admin.guard.launching import LaunchError
@@ -110,7 +111,8 @@ def _through_launcher(identity: RunAs, given: list[int], gate: int, seconds: flo
             return int(told["code"])
         finally:
             ours.close()
-            process.wait(launching.START_SECONDS)
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(launching.START_SECONDS)
 
 
 def _content(descriptor: int) -> bytes:

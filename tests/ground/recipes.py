@@ -66,6 +66,16 @@ def mariadb_over_ssh(
     return _install(MARIADB, "over-ssh", folder, beside, policy, wanted)
 
 
+def with_keys_of_the_server(
+    recipe: Recipe, ssh: sshd.Sshd, place: Path, *, conf: str = "mariadb.conf"
+) -> None:
+    """Let an installed recipe log in with the keys and hosts in the server's folder for its owner."""
+    (recipe.folder / "ssh_config").write_text(
+        f"Host {ssh.host}\n  HostName 127.0.0.1\n  Port {ssh.port}\n  User {ssh.user}\n"
+    )
+    _set(recipe.folder / conf, {"ssh_config": place / "config"})
+
+
 def mariadb_client_on_server(
     folder: Path,
     server: mariadb.Server,

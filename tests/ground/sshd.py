@@ -28,6 +28,16 @@ class Sshd:
     log: Path
     process: subprocess.Popen[bytes]
 
+    @property
+    def host_key(self) -> str:
+        """The public host key, as OpenSSH writes it."""
+        return " ".join((self.config.parent / "host_key.pub").read_text().split()[:2])
+
+    def let_in(self, line: str) -> None:
+        """Let a key in by its line for authorized_keys."""
+        with (self.config.parent / "authorized_keys").open("a") as file:
+            file.write(f"{line}\n")
+
     def cut(self) -> None:
         """Cut all connections at once; the server goes on, and so do processes that the connections left behind."""
         for pid in processes.descendants(self.process.pid):

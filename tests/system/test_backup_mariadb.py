@@ -12,7 +12,7 @@ import pytest
 
 from n2wbackup.demo.aws import VolumeSpec
 from tests.ground import filesystems, ledger, mariadb, recipes, sshd
-from tests.system.product import LABEL, POLICY, Product, serving
+from tests.system.product import LABEL, OWNER, POLICY, Product, serving
 
 pytest_plugins = ("tests.ground.fixtures",)
 pytestmark = [pytest.mark.real, pytest.mark.timeout(600), pytest.mark.lasts(60)]
@@ -32,11 +32,20 @@ def product(
     home = ground_folder / "product"
     home.mkdir()
     volumes = [VolumeSpec(), VolumeSpec(backing=data_volume.image, copy_to=copies)]
-    with serving(home / "home", home, volumes=volumes) as served:
+    loopback = {"N2W_SSH_NETWORKS": "127.0.0.0/8"}
+    with serving(home / "home", home, volumes=volumes, more=loopback) as served:
         shutil.rmtree(served.folder)
-        recipes.mariadb_over_ssh(served.folder, database, ground_sshd, policy=POLICY)
+        installed = recipes.mariadb_over_ssh(served.folder, database, ground_sshd, policy=POLICY)
+        recipes.with_keys_of_the_server(installed, ground_sshd, served.home / "ssh" / OWNER)
+        ground_sshd.let_in(served.succeed("add_key", OWNER).strip())
         yield served
     shutil.rmtree(home, ignore_errors=True)
+
+
+def _approve(product: Product, server: sshd.Sshd) -> None:
+    """Approve the host by its fingerprint, as the server itself gets the key."""
+    words = ("--port", str(server.port), "--fingerprint", server.host_key)
+    assert "approved" in product.succeed("approve_host", OWNER, "127.0.0.1", *words)
 
 
 def test_a_mariadb_is_held_copied_released_and_its_copy_starts_at_the_recorded_position(
@@ -44,9 +53,11 @@ def test_a_mariadb_is_held_copied_released_and_its_copy_starts_at_the_recorded_p
     ground_folder: Path,
     database: mariadb.Server,
     writer: ledger.Writer,
+    ground_sshd: sshd.Sshd,
 ) -> None:
     database.sql("FLUSH BINARY LOGS")
     logs = database.binary_logs()
+    _approve(product, ground_sshd)
 
     done = product.manage("run_policy", LABEL, "--wait", "--json")
     assert done.returncode == 0, done.stdout + done.stderr
@@ -65,8 +76,9 @@ def test_a_mariadb_is_held_copied_released_and_its_copy_starts_at_the_recorded_p
 
 
 def test_complete_purges_nothing_when_a_snapshot_failed(
-    product: Product, database: mariadb.Server, writer: ledger.Writer
+    product: Product, database: mariadb.Server, writer: ledger.Writer, ground_sshd: sshd.Sshd
 ) -> None:
+    _approve(product, ground_sshd)
     database.sql("FLUSH BINARY LOGS")
     logs = database.binary_logs()
     product.aws.fault("CreateSnapshots", "snapshot_error", times=1)
