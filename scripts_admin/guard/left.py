@@ -33,6 +33,12 @@ class Left:
     seconds: float
 
 
+def named(process: Process, name: str) -> Left:
+    """Return a process that somebody else has found, with its age; 0 if the kernel does not tell it here."""
+    started = process.start_ticks / os.sysconf("SC_CLK_TCK")
+    return Left(process, name, max(0.0, linux.boottime() - started) if started else 0.0)
+
+
 def find(run: str, leaders: Iterable[Process], uid: int) -> list[Left]:
     """Return the living processes of the run's scripts, oldest first. `leaders` led the scripts' sessions.
 

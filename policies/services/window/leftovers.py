@@ -2,6 +2,9 @@
 
 import logging
 import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from policies.domain.runs import left_behind
 from policies.domain.runs.left_behind import Leftover
@@ -9,11 +12,15 @@ from policies.models import Run
 from policies.services import runs
 from policies.services.window.keeping import runtime_folder
 from scripts_admin.domain.shown import shown
-from scripts_admin.guard import journal, left
+from scripts_admin.guard import journal, launching, left, linux
 from scripts_admin.guard.left import Left
+from scripts_admin.guard.linux import Process
 from scripts_admin.guard.spool import Record
 
 log = logging.getLogger(__name__)
+
+_LOOK_SECONDS = 0.1
+Ended = set[Process]
 
 
 def enter(run: Run, record: Record | None) -> None:
@@ -33,10 +40,12 @@ def _enter(run: Run, record: Record | None) -> None:
     if not leaders:
         return
     identity = record.identity if record else None
-    uid = os.geteuid() if identity is None else identity.uid
-    found = left.find_settled(str(run.pk), leaders, uid)
-    ends = bool(found and run.policy and run.policy.end_leftovers)
-    gone = left.end(found) if ends else set()
+    if launching.is_needed(identity):
+        found, end = _launched(str(run.pk))
+    else:
+        uid = os.geteuid() if identity is None else identity.uid
+        found, end = left.find_settled(str(run.pk), leaders, uid), left.end
+    gone = end(found) if found and run.policy and run.policy.end_leftovers else set()
     rows = [_row(each, ended=each.process in gone) for each in found]
     Run.objects.filter(pk=run.pk).update(left_behind=rows)
     run.left_behind = rows
@@ -44,6 +53,30 @@ def _enter(run: Run, record: Record | None) -> None:
         runs.record(
             run, f"left behind by its scripts: {', '.join(map(left_behind.in_words, rows))}"
         )
+
+
+def _launched(run: str) -> tuple[list[Left], Callable[[Sequence[Left]], Ended]]:
+    """Return what the launcher knows of the run, which sees every process, and how it is ended."""
+    until = linux.boottime() + left.SETTLE_SECONDS
+    while (entries := _of_launcher(run)) and linux.boottime() < until:
+        time.sleep(_LOOK_SECONDS)
+    found = [
+        left.named(linux.identify(int(process["pid"])), str(process["name"]))
+        for entry in entries
+        for process in entry["processes"]
+    ]
+
+    def end(wanted: Sequence[Left]) -> Ended:
+        for entry in entries:
+            launching.end(Process(int(entry["pid"]), int(entry["start"])))
+        still = {int(each["pid"]) for entry in _of_launcher(run) for each in entry["processes"]}
+        return {each.process for each in wanted if each.process.pid not in still}
+
+    return found, end
+
+
+def _of_launcher(run: str) -> list[Mapping[str, Any]]:
+    return [entry for entry in launching.leftovers() if entry["run"] == run]
 
 
 def _row(found: Left, *, ended: bool) -> Leftover:

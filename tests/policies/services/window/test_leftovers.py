@@ -11,7 +11,8 @@ from django.urls import reverse
 
 from policies.management import output
 from policies.models import Policy, Run
-from scripts_admin.guard import linux
+from policies.services.window import leftovers
+from scripts_admin.guard import launching, linux
 from tests.policies.services.backup import Backup
 
 LEAVES = "sleep 600 >/dev/null 2>&1 &\necho $! > left\n"
@@ -96,3 +97,47 @@ def test_the_page_says_what_was_left(backup: Backup, client: Client) -> None:
     page = client.get(path).text
     assert "No process was left behind." in page
     assert "Nothing was left frozen" not in page
+
+
+def test_where_the_launcher_runs_the_scripts_it_is_asked_for_the_run_and_ends_it(
+    backup: Backup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The shape of its answers is the one that tests/system/test_launcher.py sees."""
+    backup.scripts()
+    Policy.objects.update(end_leftovers=True)
+    run = backup.window()
+    ended: list[linux.Process] = []
+
+    def answer() -> list[dict[str, object]]:
+        mine = {"run": str(run.pk), "pid": 7, "start": 70, "account": "alice", "phase": "before"}
+        other = mine | {"run": "another", "pid": 8, "processes": [{"pid": 80, "name": "theirs"}]}
+        return [
+            other,
+            *([] if ended else [mine | {"processes": [{"pid": 4000001, "name": "mysql"}]}]),
+        ]
+
+    monkeypatch.setattr(launching, "is_needed", lambda identity: True)
+    monkeypatch.setattr(launching, "leftovers", answer)
+    monkeypatch.setattr(launching, "end", ended.append)
+
+    leftovers.enter(run, None)
+
+    assert ended == [linux.Process(7, 70)]
+    assert run.left_behind == [{"pid": 4000001, "name": "mysql", "seconds": 0, "ended": True}]
+
+
+def test_a_launcher_that_cannot_be_asked_is_no_reason_for_a_run_not_to_end(
+    backup: Backup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backup.scripts()
+    run = backup.window()
+
+    def fail() -> None:
+        raise launching.LaunchError("it is missing")
+
+    monkeypatch.setattr(launching, "is_needed", lambda identity: True)
+    monkeypatch.setattr(launching, "leftovers", fail)
+
+    leftovers.enter(run, None)
+
+    assert Run.objects.get(pk=run.pk).left_behind is None
