@@ -21,7 +21,7 @@ import pytest
 from tests.ground import components, processes
 
 ROOT = Path(__file__).resolve().parents[2]
-SERVER = "n2wl-server"
+SERVER, SHARED = "n2wbackup", "cpmuser"
 _PLACES = (
     "/usr/local/libexec",
     "/usr/local/lib/n2wbackup-run",
@@ -31,15 +31,15 @@ _PLACES = (
 _FILES = {"/etc/passwd": 0o644, "/etc/group": 0o644, "/etc/shadow": 0o600}
 # The Python of the tests and the checkout may be in folders that only root enters.
 _VIEW = """
-for place in $PLACES; do mkdir -p "$place"; mount --bind "$VIEW$place" "$place"; done
-for file in $FILES; do mount --bind "$VIEW$file" "$file"; done
-mount --bind "$CHECKOUT" "$VIEW/checkout"
-if [ -n "$CLOSED" ]; then
-    mount --bind "$PREFIX" "$VIEW/python"
-    mount -t tmpfs -o mode=755 tmpfs "$CLOSED"
-    mkdir -p "$PREFIX" && mount --bind "$VIEW/python" "$PREFIX"
+for place in $OUR_PLACES; do mkdir -p "$place"; mount --bind "$OUR_VIEW$place" "$place"; done
+for file in $OUR_FILES; do mount --bind "$OUR_VIEW$file" "$file"; done
+mount --bind "$OUR_CHECKOUT" "$OUR_VIEW/checkout"
+if [ -n "$OUR_CLOSED" ]; then
+    mount --bind "$OUR_PREFIX" "$OUR_VIEW/python"
+    mount -t tmpfs -o mode=755 tmpfs "$OUR_CLOSED"
+    mkdir -p "$OUR_PREFIX" && mount --bind "$OUR_VIEW/python" "$OUR_PREFIX"
 fi
-cd "$VIEW/checkout"
+cd "$OUR_VIEW/checkout"
 """
 
 
@@ -77,12 +77,12 @@ class Place:
         """Return the command that runs one in the view, as the server's account or another; root is named by None."""
         shell = f'set -eu\n{_VIEW}\nexec "$@"'
         variables = {
-            "VIEW": str(self.view),
-            "PLACES": " ".join(_PLACES),
-            "FILES": " ".join(_FILES),
-            "CHECKOUT": str(ROOT),
-            "CLOSED": _closed(Path(sys.base_prefix)),
-            "PREFIX": sys.base_prefix,
+            "OUR_VIEW": str(self.view),
+            "OUR_PLACES": " ".join(_PLACES),
+            "OUR_FILES": " ".join(_FILES),
+            "OUR_CHECKOUT": str(ROOT),
+            "OUR_CLOSED": _closed(Path(sys.base_prefix)),
+            "OUR_PREFIX": sys.base_prefix,
         }
         setpriv = [] if user is None else [
             *("setpriv", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--init-groups", "--"),
@@ -140,13 +140,16 @@ def installed(*names: str) -> Iterator[Place]:
             (view / place.lstrip("/")).mkdir(mode=0o755, parents=True)
         for file, mode in _FILES.items():
             copy = view / file.lstrip("/")
-            copy.write_text(Path(file).read_text(encoding="utf-8"))
+            lines = Path(file).read_text(encoding="utf-8").splitlines(keepends=True)
+            ours = {SERVER, *names}
+            copy.write_text("".join(line for line in lines if line.split(":")[0] not in ours))
             copy.chmod(mode)
         found = Place(view, _account(SERVER, view, made), [_account(n, view, made) for n in names])
         found.lines = {SERVER: {"uid": str(found.server.pw_uid), "kind": "server", "state": "open"}}
         for entry in found.accounts:
             uid = str(entry.pw_uid)
-            found.lines[entry.pw_name] = {"uid": uid, "kind": "tenant", "state": "open"}
+            kind = "shared" if entry.pw_name == SHARED else "tenant"
+            found.lines[entry.pw_name] = {"uid": uid, "kind": kind, "state": "open"}
         found.write_list()
         done = found.run(str(ROOT / "deploy/launcher/install"), SERVER)
         assert done.returncode == 0, done.stderr
@@ -161,7 +164,7 @@ def _account(name: str, view: Path, made: contextlib.ExitStack) -> pwd.struct_pa
     os.chown(home, uid, uid)
     lines = {
         "passwd": f"{name}:x:{uid}:{uid}::{home}:/bin/bash",
-        "group": f"{name}:x:{uid}:",
+        "group": f"{name}:x:{uid}:{SERVER if name == SHARED else ''}",
         "shadow": f"{name}:*:19000:0:99999:7:::",
     }
     for file, line in lines.items():

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -61,6 +61,8 @@ class Product:
     instance: str = ""
     more: dict[str, str] = field(default_factory=dict)  # of the environment
     role_arn: str = ""  # of the account; else it has keys
+    python: str = sys.executable
+    around: Sequence[str] = ()  # a command that becomes each of ours: another account, another view
     process: subprocess.Popen[bytes] | None = None
     log: Path = field(init=False)
 
@@ -116,7 +118,7 @@ class Product:
             self.process = subprocess.Popen(
                 [
                     *(setpriv, "--pdeathsig", "TERM", "--"),
-                    *(*within, sys.executable, "manage.py", "serve"),
+                    *(*within, *self.around, self.python, "manage.py", "serve"),
                 ],
                 cwd=ROOT,
                 env=self.environment,
@@ -127,7 +129,7 @@ class Product:
 
     def manage(self, *words: str, seconds: float = 180) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [sys.executable, "manage.py", *words],
+            [*self.around, self.python, "manage.py", *words],
             cwd=ROOT,
             env=self.environment,
             capture_output=True,
@@ -280,6 +282,7 @@ def serving(
     policy: Mapping[str, Any] | None = None,
     more: Mapping[str, str] | None = None,
     role_arn: str = "",
+    prepare: Callable[[Product], None] = lambda _: None,
 ) -> Iterator[Product]:
     """Serve a home that has one policy of one instance; everything ends with the block."""
     with SimulatedAws(beside / "aws", pending_seconds=1, per_volume_interval_seconds=0) as aws:
@@ -292,6 +295,7 @@ def serving(
             product.succeed("migrate", "--verbosity", "0")
         else:
             _put_empty_database(product)
+        prepare(product)
         product.apply([instance.instance_id], **(policy or {}))
         with started(product):
             yield product

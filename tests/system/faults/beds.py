@@ -1,14 +1,16 @@
 """The kinds of servers that faults need."""
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from tests.ground import components, filesystems, processes
+from tests.ground import components, filesystems, launcher, processes
+from tests.ground.launcher import SHARED
+from tests.system import launched
 from tests.system import product as products
 from tests.system.faults import outside
 from tests.system.faults.bed import POLICY, Bed
-from tests.system.product import Product
+from tests.system.product import OWNER, Product
 
 ROLE = "arn:aws:iam::123456789012:role/backup"
 FAKETIME = "*/faketime/libfaketimeMT.so.1"  # below /usr/lib, in the folder of the architecture
@@ -21,11 +23,18 @@ def _made(
     database_url: str = "",
     more: Mapping[str, str] | None = None,
     role_arn: str = "",
+    prepare: Callable[[Product], None] = lambda _: None,
 ) -> Iterator[Bed]:
     with (
         memory() as beside,
         products.serving(
-            home, beside, database_url=database_url, policy=POLICY, more=more, role_arn=role_arn
+            home,
+            beside,
+            database_url=database_url,
+            policy=POLICY,
+            more=more,
+            role_arn=role_arn,
+            prepare=prepare,
         ) as product,
     ):
         bed = _bed(product, beside)
@@ -79,6 +88,17 @@ def with_a_role() -> Iterator[Bed]:
         [(external_id,)] = bed.query("SELECT external_id FROM policies_account")
         bed.product.aws.add_role(ROLE, str(external_id))
         yield bed
+
+
+@contextlib.contextmanager
+def by_the_launcher() -> Iterator[Bed]:
+    """Serve as an account that is not root; scripts run as their owner, whom the launcher becomes."""
+    with launcher.installed(OWNER, SHARED) as place, processes.folder() as folder:
+        folder.chmod(0o755)
+        more = {"N2W_RUN_SCRIPTS_AS": "owner", "N2W_SCRIPT_USER": SHARED}
+        with _made(folder / "home", more=more, prepare=launched.settle(place)) as bed:
+            bed.gates.chmod(0o777)
+            yield bed
 
 
 @contextlib.contextmanager

@@ -7,6 +7,7 @@ from tests.system.faults import (
     beds,
     table_aws,
     table_clocks,
+    table_launcher,
     table_processes,
     table_scripts,
     table_stores,
@@ -16,6 +17,7 @@ from tests.system.faults.table import Fault
 
 SUBJECTS: Mapping[str, tuple[Fault, ...]] = {
     "Processes": table_processes.FAULTS,
+    "Processes, with scripts of other accounts": table_launcher.FAULTS,
     "Scripts": table_scripts.FAULTS,
     "Broker, database and disk": table_stores.FAULTS,
     "AWS": table_aws.FAULTS,
@@ -29,5 +31,6 @@ BEDS: Mapping[str, Callable[[], AbstractContextManager[Bed]]] = {
     "doubled messages": beds.with_doubled_messages,
     "role": beds.with_a_role,
     "small disk": beds.on_a_small_disk,
+    "launcher": beds.by_the_launcher,
     "clock": beds.with_a_false_clock,
 }

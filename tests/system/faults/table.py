@@ -40,7 +40,8 @@ class Fault:
 
     `promised`: seconds from the strike to the thaw; a busy machine may take three times that. None: no
     figure is promised, only that it comes. `bed`: which kind of server it needs. `spares_server`: it can
-    be used for another run afterwards. `quick`: the moment that `make test` strikes at. `lasts`: seconds that a
+    be used for another run afterwards. `quick`: the moment that `make test` strikes at; without
+    `is_quick`, only `make faults` strikes. `lasts`: seconds that a
     cell takes at least; what lasts longest is begun first.
     """
 
@@ -53,6 +54,7 @@ class Fault:
     bed: str = "plain"
     spares_server: bool = True
     quick: str = ""
+    is_quick: bool = True
     lasts: float = 0.0
     # The fault lies in a script or in AWS itself: the moment is where it befalls the run, nobody waits for it.
     by_itself: bool = False
