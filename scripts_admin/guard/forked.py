@@ -52,6 +52,7 @@ class Forked:
 
     kill_grace = 2.0  # a killed process may be blocked in a write to the frozen disk: go on without waiting longer
     refusal = ""
+    stands = True
     launched = False
 
     def __init__(

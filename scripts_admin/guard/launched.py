@@ -48,6 +48,7 @@ class Launched:
         self._selector, self._on_exit, self._on_late = selector, on_exit, on_late
         self.process = linux.Process(0, 0)
         self.refusal = ""
+        self._has_launcher = True
         self._told = self._gone = self._is_ending = False
         self._expected: tuple[float, str] | None = (
             None  # by when an answer comes, and else what to ask another for
@@ -78,15 +79,27 @@ class Launched:
                 os.pidfd_open(self.process.pid), selectors.EVENT_READ, self._exited
             )
 
+    @property
+    def stands(self) -> bool:
+        """Tell whether its launcher is there, even if nobody has listened to it meanwhile."""
+        if self._has_launcher:
+            with suppress(OSError):
+                if not self._socket.recv(1, socket.MSG_PEEK):
+                    self._lost()
+        return self._has_launcher
+
     def let_go(self, order: Order) -> None:
         """Open the gate. The launcher learns of it first, so that it knows the deadline whatever happens next."""
         self._say("released")
-        with suppress(BrokenPipeError):  # it died at the gate; the launcher says so
+        with suppress(OSError):  # it died at the gate; the launcher says so
             os.write(self._gate, json.dumps(order).encode() + b"\n")
 
     def abandon(self) -> None:
         """Close the gate: the process exits by itself, and its launcher with it."""
-        os.close(self._gate)
+        self._has_launcher = False
+        if self._gate >= 0:
+            os.close(self._gate)
+            self._gate = -1
 
     def terminate(self) -> None:
         """Have all that came from it ended: TERM, a second later KILL."""
@@ -151,8 +164,7 @@ class Launched:
         if self._told:
             self._gone = True
             return
-        with suppress(OSError):
-            os.close(self._gate)  # a process that still stands at the gate exits
+        self.abandon()  # a process that still stands at the gate exits
         self._expected = None
         self._run_errand("end")
 

@@ -168,6 +168,14 @@ def wake_request(process: linux.Process) -> dict[str, object]:
     return {"do": "wake", "pid": process.pid, "start": process.start_ticks}
 
 
+def end_leftovers(run: str) -> Sequence[Mapping[str, Any]]:
+    """End what the scripts of a run have left behind; return what is left. LaunchError if it cannot be asked."""
+    for each in leftovers():
+        if each["run"] == run:
+            end(linux.Process(int(each["pid"]), int(each["start"])))
+    return [each for each in leftovers() if each["run"] == run]
+
+
 def leftovers() -> Sequence[Mapping[str, Any]]:
     """Return the scripts that left processes behind: account, run, phase, and each process's pid and name.
 

@@ -37,7 +37,7 @@ class Script:
         attempt: int = 1,
         limit_bytes: int = LIMIT_BYTES,
     ) -> None:
-        """Fork the script's process, which waits at the gate; its pid is in the journal on return."""
+        """Start the script's process, which waits at the gate; its pid is in the journal on return."""
         self.command, self.attempt = command, attempt
         self.outcome = Outcome.NOT_RUN
         self.exit_code: int | None = None
@@ -54,9 +54,8 @@ class Script:
         # Nothing may be frozen without a journal line; a thaw goes on without one.
         self._put = journal.write if command.phase == Phase.BEFORE else journal.note
         self._child = self._start(record)
-        self.refusal = (
-            self._why_refused()
-        )  # why the launcher does not start it; "" if it stands at its gate
+        # Why the launcher does not start it; "" if it stands at its gate.
+        self.refusal = self._why_refused()
         if not self.refusal:
             self._put(
                 "spawned",
@@ -99,7 +98,7 @@ class Script:
     @property
     def waits_at_gate(self) -> bool:
         """Tell whether the process is alive and its gate was not opened yet."""
-        return self._deadline is None and self.ended_boot is None
+        return self._deadline is None and self.ended_boot is None and self._child.stands
 
     @property
     def ended(self) -> bool:

@@ -85,10 +85,8 @@ class Window:
         return launching.leftovers()
 
     def end_leftovers(self) -> Any:
-        """End what all scripts have left behind; return what is left then."""
-        for each in launching.leftovers():
-            launching.end(linux.Process(each["pid"], each["start"]))
-        return launching.leftovers()
+        """End what the run's scripts have left behind; return what is left then."""
+        return launching.end_leftovers("run")
 
     def told(self) -> dict[str, Any]:
         """Return what the journal says of each attempt."""

@@ -25,20 +25,19 @@ SERVER, SHARED = "n2wbackup", "cpmuser"
 _PLACES = (
     "/usr/local/libexec",
     "/usr/local/lib/n2wbackup-run",
-    "/etc/n2wbackup",
-    "/etc/sudoers.d",
+    "/etc",  # as a whole: who replaces the machine's passwd takes away a mount on it
 )
 _FILES = {"/etc/passwd": 0o644, "/etc/group": 0o644, "/etc/shadow": 0o600}
 # The Python of the tests and the checkout may be in folders that only root enters.
 _VIEW = """
 for place in $OUR_PLACES; do mkdir -p "$place"; mount --bind "$OUR_VIEW$place" "$place"; done
-for file in $OUR_FILES; do mount --bind "$OUR_VIEW$file" "$file"; done
 mount --bind "$OUR_CHECKOUT" "$OUR_VIEW/checkout"
 if [ -n "$OUR_CLOSED" ]; then
     mount --bind "$OUR_PREFIX" "$OUR_VIEW/python"
     mount -t tmpfs -o mode=755 tmpfs "$OUR_CLOSED"
     mkdir -p "$OUR_PREFIX" && mount --bind "$OUR_VIEW/python" "$OUR_PREFIX"
 fi
+[ -z "$OUR_HIDING" ] || mount -t proc -o hidepid=2 proc /proc
 cd "$OUR_VIEW/checkout"
 """
 
@@ -73,16 +72,21 @@ class Place:
         path.write_text(text)
         path.chmod(0o644)
 
-    def within(self, *words: str, user: pwd.struct_passwd | None = None) -> list[str]:
-        """Return the command that runs one in the view, as the server's account or another; root is named by None."""
+    def within(
+        self, *words: str, user: pwd.struct_passwd | None = None, hiding: bool = False
+    ) -> list[str]:
+        """Return the command that runs one in the view, as the server's account or another; root is named by None.
+
+        `hiding`: /proc shows the processes of other accounts only to root.
+        """
         shell = f'set -eu\n{_VIEW}\nexec "$@"'
         variables = {
             "OUR_VIEW": str(self.view),
             "OUR_PLACES": " ".join(_PLACES),
-            "OUR_FILES": " ".join(_FILES),
             "OUR_CHECKOUT": str(ROOT),
             "OUR_CLOSED": _closed(Path(sys.base_prefix)),
             "OUR_PREFIX": sys.base_prefix,
+            "OUR_HIDING": "yes" if hiding else "",
         }
         setpriv = [] if user is None else [
             *("setpriv", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--init-groups", "--"),
@@ -136,8 +140,9 @@ def installed(*names: str) -> Iterator[Place]:
         pytest.skip("this machine allows no view of its own of the file system")
     with processes.folder() as view, contextlib.ExitStack() as made:
         view.chmod(0o755)
-        for place in (*_PLACES, "/checkout", "/python"):
-            (view / place.lstrip("/")).mkdir(mode=0o755, parents=True)
+        subprocess.run(["cp", "--archive", "/etc", view], check=True)
+        for place in (*_PLACES, "/etc/n2wbackup", "/checkout", "/python"):
+            (view / place.lstrip("/")).mkdir(mode=0o755, parents=True, exist_ok=True)
         for file, mode in _FILES.items():
             copy = view / file.lstrip("/")
             lines = Path(file).read_text(encoding="utf-8").splitlines(keepends=True)
@@ -170,7 +175,7 @@ def _account(name: str, view: Path, made: contextlib.ExitStack) -> pwd.struct_pa
     for file, line in lines.items():
         with (view / "etc" / file).open("a", encoding="utf-8") as opened:
             opened.write(f"{line}\n")
-    made.callback(_end_processes, uid)
+    made.callback(end_processes, uid)
     return pwd.struct_passwd((name, "x", uid, uid, "", str(home), "/bin/bash"))
 
 
@@ -184,7 +189,7 @@ def _free_uid() -> int:
         return uid
 
 
-def _end_processes(uid: int) -> None:
+def end_processes(uid: int) -> None:
     """KILL whatever still runs as an account of ours, and wait until it is gone."""
     processes.wait_until(lambda: not _killed(uid), seconds=30, what=f"the processes of uid {uid}")
 

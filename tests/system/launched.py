@@ -16,6 +16,8 @@ def settle(place: Place) -> Callable[[Product], None]:
         for path in (product.home, *product.home.iterdir()):
             os.chown(path, place.server.pw_uid, place.server.pw_gid)
         product.home.chmod(0o711)
-        product.marks_file.parent.chmod(0o777)  # scripts of other accounts leave their marks there
+        beside = product.marks_file.parent
+        if not product.home.is_relative_to(beside):
+            beside.chmod(0o777)  # scripts of other accounts leave their marks there
 
     return do

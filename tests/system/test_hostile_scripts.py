@@ -3,7 +3,6 @@
 import json
 import os
 import pwd
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -46,6 +45,7 @@ try "the rules of sudo" cat /etc/sudoers.d/n2wbackup
 try "sudo" sudo -n true
 try "sudo of the launcher" sudo -n /usr/local/libexec/n2wbackup-run
 try "sudo of the launcher with words" sudo -n /usr/local/libexec/n2wbackup-run -u root sh
+try "leave to start the launcher" sudo -n -l /usr/local/libexec/n2wbackup-run
 try "the neighbour's account" sudo -n -u {neighbour} id
 try "another cgroup" sh -c 'echo $$ >/sys/fs/cgroup/unified/cgroup.procs || echo $$ >/sys/fs/cgroup/cgroup.procs'
 for each in $(find /tmp /var/tmp /dev/shm -user {server} -readable ! -type l 2>/dev/null | grep -v checkout); do
@@ -83,10 +83,12 @@ EOF
 dd if=/dev/zero of=/dev/shm/filled-by-{owner} bs=1M count=200 2>/dev/null
 [ $(stat -c %s /dev/shm/filled-by-{owner}) -gt 20000000 ] && echo "GOT the memory of the machine"
 rm -f /dev/shm/filled-by-{owner}
-bomb() {{ bomb & bomb; }}
+echo tried
+"""
+# What they leave behind: a bomb, and a process that left the group and minds no signal.
+BOMB = """bomb() { bomb & bomb; }
 ( exec >/dev/null 2>&1; bomb ) &
 ( exec >/dev/null 2>&1; setsid sh -c 'trap "" TERM HUP INT; sleep 600' ) &
-echo tried
 """
 LIMITS = {"processes": "60", "memory": "1000000000", "files": "256", "file_size": "10000000"}
 
@@ -119,14 +121,12 @@ def _account(place: Place, name: str) -> pwd.struct_passwd:
 
 
 def _folder(product: Product, place: Place, name: str) -> Path:
-    """Give the user's folder to the user's account, as `provision_user` does: the server gets in by an ACL."""
+    """Give the user's folder to the user's account, and let the server in."""
     folder, account = product.home / "scripts" / name, _account(place, name)
     folder.mkdir(exist_ok=True)
     for path in (folder, *folder.iterdir()):
-        os.chown(path, account.pw_uid, account.pw_gid)
+        os.chown(path, account.pw_uid, place.server.pw_gid)
         path.chmod(0o770)
-        acl = f"u:{place.server.pw_uid}:rwx"
-        subprocess.run(["setfacl", "-m", acl, path], check=True)
     return folder
 
 
@@ -162,9 +162,22 @@ def _add_neighbour(product: Product, place: Place) -> None:
         os.chown(each, account.pw_uid, account.pw_gid)
 
 
-def test_a_hostile_script_gets_nothing_and_every_window_is_thawed(
-    product: Product, place: Place
-) -> None:
+def _scripts(product: Product, place: Place, **bodies: str) -> None:
+    folder = _folder(product, place, OWNER)
+    for phase in ("before", "after", "complete"):
+        body = bodies.get(phase, "id -un")
+        (folder / f"{phase}_p1.sh").write_text(f"#!/bin/bash\n{body}\n")
+    _folder(product, place, OWNER)
+
+
+def _apply(product: Product, **seconds: int) -> None:
+    """Set the timeouts of the hostile policy, and give it an instance that may be fired at once."""
+    made = product.aws.add_instance(volumes=[VolumeSpec()])
+    timeouts = {"before": 30, "after": 30, "complete": 30} | seconds
+    product.apply([made.instance_id], scripts={"timeout_seconds": timeouts})
+
+
+def test_a_hostile_script_gets_nothing(product: Product, place: Place) -> None:
     attack = ATTACK.replace("{{", "{").replace("}}", "}")
     for name, value in {
         "owner": OWNER,
@@ -177,23 +190,32 @@ def test_a_hostile_script_gets_nothing_and_every_window_is_thawed(
         "server_uid": str(place.server.pw_uid),
     }.items():
         attack = attack.replace(f"{{{name}}}", value)
-    folder = _folder(product, place, OWNER)
-    for phase, body in (("before", attack), ("after", "id -un"), ("complete", "id -un")):
-        (folder / f"{phase}_p1.sh").write_text(f"#!/bin/bash\n{body}\n")
-    _folder(product, place, OWNER)
+    # complete has the most time; the account and its rights are those of every phase.
+    _scripts(product, place, complete=attack)
+    _apply(product, complete=300)
+
+    run = product.wait_for_end(product.start_run(), seconds=400)
+
+    complete = run["phases"]["complete"]
+    assert [line for line in complete["stdout"].splitlines() if line != "tried"] == []
+    assert complete["stdout"].endswith("tried\n"), complete
+    assert (run["state"], run["consistency"]) == ("succeeded", "application"), run
+
+
+def test_what_a_hostile_before_leaves_holds_up_no_window(product: Product, place: Place) -> None:
+    _scripts(product, place, before=BOMB)
+    _apply(product)
 
     hostile = product.wait_for_end(product.start_run())
+    neighbours = _backed_up(product, f"{NEIGHBOUR}/p2")
 
-    before, after = hostile["phases"]["before"], hostile["phases"]["after"]
-    assert [line for line in before["stdout"].splitlines() if line != "tried"] == []
-    assert before["stdout"].endswith("tried\n"), before
+    after = hostile["phases"]["after"]
     assert (after["outcome"], after["stdout"]) == ("succeeded", f"{OWNER}\n"), hostile
     assert hostile["freeze_seconds"] < 60
-    assert (hostile["state"], hostile["consistency"]) == ("succeeded", "application"), hostile
-    neighbours = _backed_up(product, f"{NEIGHBOUR}/p2")
     assert (neighbours["state"], neighbours["consistency"]) == ("succeeded", "application")
     assert neighbours["phases"]["before"]["stdout"] == f"{NEIGHBOUR}\n"
     assert not product.query("SELECT 1 FROM policies_policy WHERE may_be_frozen_since IS NOT NULL")
+    launcher.end_processes(_account(place, OWNER).pw_uid)
 
 
 def _backed_up(product: Product, label: str) -> dict[str, Any]:
@@ -203,14 +225,8 @@ def _backed_up(product: Product, label: str) -> dict[str, Any]:
 
 
 def test_a_before_that_does_not_end_is_ended_with_its_bomb(product: Product, place: Place) -> None:
-    folder = _folder(product, place, OWNER)
-    bomb = "trap '' TERM; bomb() { bomb & bomb; }; setsid sleep 1000 & bomb 2>/dev/null"
-    (folder / "before_p1.sh").write_text(f"#!/bin/bash\n{bomb}\n")
-    _folder(product, place, OWNER)
-    made = product.aws.add_instance(volumes=[VolumeSpec()])
-    product.apply(
-        [made.instance_id], scripts={"timeout_seconds": {"before": 2, "after": 30, "complete": 30}}
-    )
+    _scripts(product, place, before=f"trap '' TERM\n{BOMB}\nsleep 1000")
+    _apply(product, before=2)
 
     hostile = product.wait_for_end(product.start_run())
 

@@ -7,6 +7,7 @@ import pwd
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import pytest
 from scripts_admin.guard.mark import Mark
 from tests.ground import launcher, processes
 from tests.ground.launcher import Place
+from tests.scripts_admin.guard.stage import gone
 
 pytestmark = [pytest.mark.real, pytest.mark.lasts(20)]
 SECONDS = 30.0
@@ -45,7 +47,7 @@ class Window:
         path.chmod(0o755)
         return path
 
-    def start(self, **spans: float) -> Any:
+    def start(self, *, hiding: bool = False, **spans: float) -> Any:
         """Start the guard; return its answer."""
         words = [
             "-m",
@@ -54,7 +56,7 @@ class Window:
             self.account.pw_name,
         ]
         command = self.place.within(
-            self.place.python, *words, json.dumps(spans), user=self.place.server
+            self.place.python, *words, json.dumps(spans), user=self.place.server, hiding=hiding
         )
         self.process = subprocess.Popen(
             command,
@@ -74,7 +76,7 @@ class Window:
         self.process.stdin.flush()
         return json.loads(self.process.stdout.readline())
 
-    def through(self, **spans: float) -> dict[str, Any]:
+    def through(self, **spans: Any) -> dict[str, Any]:
         """Keep a whole window; return what the journal tells."""
         assert self.start(**spans) == ""
         for word in ("go", "before", "thaw", "over", "settled"):
@@ -194,13 +196,16 @@ def test_all_that_came_from_before_is_dead_before_after_runs(window: Window) -> 
     assert (told["after 1"]["stdout"], told["after 1"]["argument"]) == ("", "0")
 
 
+@pytest.mark.parametrize("hiding", [False, True])
 @pytest.mark.parametrize("victim", ["guard", "launcher", "both"])
-def test_before_dies_with_its_guard_or_its_launcher(window: Window, victim: str) -> None:
+def test_before_dies_with_its_guard_or_its_launcher(
+    window: Window, victim: str, *, hiding: bool
+) -> None:
     window.script("before", "echo $$ >before; sleep 600 & echo $! >child; wait")
     window.script(
         "after", f"{LIVES}for each in before child; do lives $(cat $each) && exit 1; done; true"
     )
-    assert window.start() == ""
+    assert window.start(hiding=hiding) == ""
     window.say("go")
     window.mark("child")
     found = window.launchers("before")
@@ -317,3 +322,18 @@ def test_complete_runs_through_the_launcher(window: Window) -> None:
     window.say("release")
     assert window.say("complete") == "succeeded"
     assert window.say("told")["complete 1"]["stdout"] == f"{window.account.pw_name}\n1\n"
+
+
+def test_a_launcher_that_is_killed_at_the_gate_is_followed_by_another(window: Window) -> None:
+    window.script("before", "true")
+    window.script("after", "echo $1")
+    assert window.start() == ""
+    found = [pid for phase in ("before", "after") for pid in window.launchers(phase)]
+    for pid in found:
+        os.kill(pid, 9)
+        processes.wait_until(partial(gone, pid), seconds=SECONDS, what="its end")
+    window.say("go")
+    assert window.say("before") == "succeeded"
+    for word in ("thaw", "over", "settled"):
+        window.say(word)
+    assert window.say("told")["after 1"]["stdout"] == "1\n"

@@ -6,7 +6,7 @@ import contextlib
 import os
 import pwd
 import stat
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 LIST = "/etc/n2wbackup/accounts"
 FIRST_PERSON_UID, NOBODY_UID = 1000, 65534
@@ -109,8 +109,13 @@ def of(name: str, uid: object) -> tuple[Account, pwd.struct_passwd]:
     return found, entry
 
 
-def become(entry: pwd.struct_passwd) -> None:
+def groups_of(entry: pwd.struct_passwd) -> list[int]:
+    """Return the account's groups. The system may have to ask a directory: never in a window."""
+    return os.getgrouplist(entry.pw_name, entry.pw_gid)
+
+
+def become(entry: pwd.struct_passwd, groups: Sequence[int]) -> None:
     """Turn this process into the account, for good."""
-    os.setgroups(os.getgrouplist(entry.pw_name, entry.pw_gid))
+    os.setgroups(groups)
     os.setresgid(entry.pw_gid, entry.pw_gid, entry.pw_gid)
     os.setresuid(entry.pw_uid, entry.pw_uid, entry.pw_uid)

@@ -21,7 +21,7 @@ _KINDS = {"execute": stat.S_ISREG, "enter": stat.S_ISDIR}
 def serve(control: socket.socket, name: str, uid: object) -> None:
     """Become the account, and answer lists of questions until the socket closes."""
     _, entry = accounts.of(name, uid)
-    accounts.become(entry)
+    accounts.become(entry, accounts.groups_of(entry))
     control.send(b'{"said": "ready"}')
     while True:
         text = control.recv(MOST_BYTES)

@@ -41,6 +41,7 @@ class Script:
     def __init__(self, request: Mapping[str, Any], descriptors: list[int]) -> None:
         """Refuse what is not allowed; nothing of it was opened or started yet."""
         self.account, self.entry = accounts.of(str(request["account"]), request["uid"])
+        self.groups = accounts.groups_of(self.entry)
         self.phase, self.run = str(request["phase"]), str(request["run"])
         if not (_WORD.fullmatch(self.phase) and _WORD.fullmatch(self.run)):
             raise RefusedError("the request names no run")
@@ -194,7 +195,7 @@ def _take_account(script: Script) -> None:
     _lower(resource.RLIMIT_NPROC, None if processes is None else processes + more)
     _lower(resource.RLIMIT_CORE, 0)
     os.umask(0o022)
-    accounts.become(script.entry)
+    accounts.become(script.entry, script.groups)
     if not script.account.may_sudo and libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0):
         raise OSError(ctypes.get_errno(), "no_new_privs cannot be set")
 
