@@ -18,7 +18,9 @@ def text(path: Path, make: Callable[[], str], *, secret: bool = False) -> str:
     a `secret` also if it is somebody else's, and ExposedError if others can read it.
     """
     if not path.exists():
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not path.parent.is_dir():
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            give(path.parent, path.parent.parent)
         _write(path, make())
     read = trust.text(path, private=trust.PRIVATE) if secret else trust.text_of_anybody(path)
     found = read.strip()
@@ -29,12 +31,20 @@ def text(path: Path, make: Callable[[], str], *, secret: bool = False) -> str:
     return found
 
 
+def give(made: Path | int, above: Path) -> None:
+    """Let what root makes belong to the owner of the folder above: a server that is another account must read it."""
+    owner = above.stat().st_uid
+    if os.geteuid() == 0 and owner != 0:
+        os.chown(made, owner, -1)
+
+
 def _write(path: Path, content: str) -> None:
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             file.write(content + "\n")
             file.flush()
+            give(file.fileno(), path.parent)
             os.fsync(file.fileno())
         # A link, not a rename: it fails if another process was first.
         with contextlib.suppress(FileExistsError):

@@ -7,6 +7,7 @@ from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
 
+from n2wbackup.lib import once
 from n2wbackup.settings import addresses
 from n2wbackup.settings.env import N2W_HOME, cure, read
 
@@ -43,7 +44,9 @@ def sqlite(path: Path) -> dict[str, Any]:
     if not path.exists():
         try:
             with contextlib.suppress(FileExistsError):
-                os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+                made = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+                once.give(made, path.parent)
+                os.close(made)
         except OSError as error:
             raise ImproperlyConfigured(
                 f"The SQLite file {path} cannot be created ({error.strerror}): {cure(error)}."

@@ -42,10 +42,14 @@ def never_busy(_: str) -> str:
 
 @dataclass
 class Work:
-    """What one call does. `problems` need somebody, and `notes` are for whoever reads them."""
+    """What one call does. `problems` need somebody, and `notes` are for whoever reads them.
+
+    `has_rows` False: there is no database yet. Then only what needs no user is made.
+    """
 
     tell: Tell
     dry_run: bool = False
+    has_rows: bool = True
     count: int = 0
     problems: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -79,6 +83,12 @@ def remove(name: str, work: Work, busy: Busy = never_busy) -> None:
 def follow(work: Work, busy: Busy = never_busy) -> None:
     """Lock the accounts of all who are no active users, and make one for each who is. A failure stops no other."""
     with _alone(work):
+        if not work.has_rows:
+            work.notes.append(
+                "There is no database yet, so only what all accounts need was made: run this again when users exist."
+            )
+            _provide(machine.found(), [], work, {})
+            return
         people = [
             person
             for person in User.objects.filter(is_active=True, is_superuser=False).order_by(
@@ -141,13 +151,17 @@ def _check_name(name: str) -> None:
 
 
 def _provide(on: Machine, people: Iterable[User], work: Work, given: Mapping[str, str]) -> None:
-    server, shared, register = _base(on)
+    server, shared, register = _base(on, work)
     before = dict(on.register)
     on = replace(on, server=server.name, register=register)
     _do(base.accounts(on, server, shared) + base.session_tool(on), work)
     for person in people:
         try:
-            account = _account(register, person.username, given)
+            account = _account(register, person.username, _taken(on, work), given)
+            if machine.uid_of(account.name) is None:
+                # Listed first, and locked: if this fails half-way, the next time knows that the account is ours.
+                pending = register | {account.name: replace(account, is_locked=True)}
+                _do(base.register(on, pending), work)
             _do(tenants.made(on, account, given), work)
         except ProvisionError as error:
             work.problems.append(str(error))
@@ -160,10 +174,10 @@ def _provide(on: Machine, people: Iterable[User], work: Work, given: Mapping[str
         work.notes += [note] if note else []
 
 
-def _base(on: Machine) -> tuple[Ours, Ours, dict[str, Ours]]:
+def _base(on: Machine, work: Work) -> tuple[Ours, Ours, dict[str, Ours]]:
     """Return the server's account, the scripts' account and all that are ours, as they will be."""
     register = {name: each for name, each in on.register.items() if machine.is_ours(each)}
-    taken = _taken(on)
+    taken = _taken(on, work)
     server = machine.as_it_is(on.server, Account.SERVER, taken, on.register.get(on.server))
     taken.add(server.uid)
     shared = machine.as_it_is(on.shared, Account.SHARED, taken, on.register.get(on.shared))
@@ -172,14 +186,18 @@ def _base(on: Machine) -> tuple[Ours, Ours, dict[str, Ours]]:
     return server, shared, register | {server.name: server, shared.name: shared}
 
 
-def _account(register: Mapping[str, Ours], name: str, given: Mapping[str, str]) -> Ours:
-    taken = {each.uid for each in register.values()} | _taken(machine.found())
+def _account(
+    register: Mapping[str, Ours], name: str, taken: set[int], given: Mapping[str, str]
+) -> Ours:
+    taken = taken | {each.uid for each in register.values()}
     account = machine.as_it_is(name, Account.TENANT, taken, register.get(name))
     return replace(account, is_locked=False, keys=tuple(dict.fromkeys((*account.keys, *given))))
 
 
-def _taken(on: Machine) -> set[int]:
+def _taken(on: Machine, work: Work) -> set[int]:
     """Return the ids that nobody gets: a deleted user's files would be a new user's."""
+    if not work.has_rows:
+        return {each.uid for each in on.register.values()}
     former = FormerFolder.objects.exclude(linux_uid=None).values_list("linux_uid", flat=True)
     return {each.uid for each in on.register.values()} | {uid for uid in former if uid is not None}
 

@@ -15,12 +15,13 @@ from n2wbackup.lib import home
 from policies.adapters import broker, session
 from policies.adapters.memory import MemoryCloud
 from policies.domain.runs.sequence import State
+from scripts_admin import linux_accounts
 from scripts_admin.domain.linux_register import Kind
 from scripts_admin.folders import looking, writing
 from scripts_admin.folders.provisioning import machine, network, tenants
 from scripts_admin.folders.provisioning.commands import ProvisionError
-from scripts_admin.models import Folder
-from scripts_admin.services import provisioning, scripts
+from scripts_admin.models import AuditEntry, Folder
+from scripts_admin.services import folders, provisioning, scripts
 from scripts_admin.services.provisioning import Work
 from tests.factories import PolicyFactory, PolicyTargetFactory, UserFactory
 from tests.ground import linux_people, processes
@@ -116,7 +117,7 @@ def test_what_comes_by_scp_can_be_used_by_server_owner_and_scripts_account(town:
     key = linux_people.keyed(town, town.shared).read_text()
     put = "mkdir -m 700 ~/.ssh; cat > ~/.ssh/authorized_keys"
     linux_people.as_account(town.shared, "sh", "-c", put, stdin=key)
-    own, modes = town.scripts / one, (0o644, 0o755, 0o700, 0o600)
+    own, modes = town.scripts / one, (0o644, 0o700, 0o600)
 
     with linux_people.door(town) as door:
         for mode in modes:
@@ -138,7 +139,7 @@ def test_what_comes_by_scp_can_be_used_by_server_owner_and_scripts_account(town:
         linux_people.as_account(town.shared, "cat", str(own / f"key{mode:o}")).returncode
         for mode in modes
     ]
-    assert closed == [0, 0, 0, 1]
+    assert closed == [0, 0, 1]
 
 
 def test_a_script_from_ssh_runs_in_the_next_backup_and_the_browsers_is_edited_over_ssh(
@@ -158,6 +159,15 @@ def test_a_script_from_ssh_runs_in_the_next_backup_and_the_browsers_is_edited_ov
             run = backup.to_end()
         assert (run.state, run.reason) == (State.SUCCEEDED, "")
         assert (own / "marks").read_text().split() == ["before", town.shared, "after"]
+
+        # In the other mode the folder stays as it is, too.
+        settings.N2W_RUN_SCRIPTS_AS = "owner"
+        with _server_is_root(town):
+            account = linux_accounts.script_account(backup.policy.folder).identity
+            group = linux_accounts.own_group(backup.policy.folder, account)
+            folders.ready(backup.policy.folder, group)
+        assert account.name == one
+        assert tenants.folder_problem(machine.found(), machine.register()[one]) == ""
 
         # The server saves it, the person changes it, the server saves it again.
         saved = BEFORE + "echo saved >> marks\n"
@@ -206,6 +216,36 @@ def test_a_locked_account_lets_nobody_in_runs_nothing_and_keeps_its_files(town: 
 
         provisioning.provide(one, work)
         assert door.ssh(one, "cat scripts/kept").stdout == "x\n"
+
+    again = Work(lambda _: None)
+    provisioning.provide(one, again)
+    assert again.count == 0, "a second time changes nothing"
+    states = [each.changes for each in AuditEntry.objects.filter(label=one, action="changed")]
+    assert ["open" in str(states[0]), "locked" in str(states[1])] == [True, True]
+
+
+def test_what_an_account_puts_in_the_way_leads_root_nowhere(town: Town) -> None:
+    one, two = _made(town, "one", "two")
+    own, others = town.home / "homes" / one, town.home / "homes" / two
+    keys = others / ".ssh/authorized_keys"
+    before = (keys.read_text(), (town.scripts / two).stat().st_ctime_ns)
+    # Links in the home and in the folder to what belongs to somebody else; and a hard link, which the kernel refuses.
+    command = (
+        f"mv ~/.ssh ~/.kept; ln -s {others}/.ssh ~/.ssh; ln -s {town.scripts / two} ~/scripts/way; "
+        f"ln -s {keys} ~/scripts/before_q.sh; ln {keys} ~/scripts/after_q.sh; true"
+    )
+    linux_people.as_account(one, "sh", "-c", command)
+    work = Work(lambda _: None)
+
+    provisioning.provide(one, work, linux_people.keyed(town, "another"))
+
+    assert [f"the SSH keys of {one}: " in each for each in work.problems] == [True]
+    assert (keys.read_text(), (town.scripts / two).stat().st_ctime_ns) == before
+    assert keys.stat().st_uid == machine.register()[two].uid
+    linux_people.as_account(
+        one, "sh", "-c", "rm ~/.ssh ~/scripts/way ~/scripts/*_q.sh; mv ~/.kept ~/.ssh"
+    )
+    assert not (own / ".ssh").is_symlink()
 
 
 SERVICE = """

@@ -5,6 +5,7 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
+from n2wbackup import health
 from policies.management import output
 from policies.selectors import windows
 from scripts_admin.folders.provisioning.commands import ProvisionError
@@ -41,7 +42,8 @@ class Command(output.Command):
             raise CommandError(
                 "--ssh-key opens an account and --remove locks it: choose one of them."
             )
-        work = Work(self.stdout.write, dry_run=options["dry_run"])
+        has_rows = not options["all"] or not health.unapplied_migrations()
+        work = Work(self.stdout.write, dry_run=options["dry_run"], has_rows=has_rows)
         try:
             if options["all"]:
                 provisioning.follow(work, windows.open_scripts)

@@ -1,3 +1,4 @@
+import os
 import stat
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count
@@ -7,6 +8,7 @@ from threading import Barrier
 import pytest
 
 from n2wbackup.lib import once
+from tests.ground import processes, strangers
 
 
 def test_the_file_is_made_once_and_then_only_read(tmp_path: Path) -> None:
@@ -67,3 +69,23 @@ def test_nothing_is_left_when_the_text_cannot_be_made(tmp_path: Path) -> None:
 
 def _fail() -> str:
     raise RuntimeError
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root makes files for others")
+def test_what_root_makes_for_another_account_can_be_read_by_it() -> None:
+    with processes.folder() as home:
+        strangers.gets(home)
+
+        path = home / "secrets" / "key"
+        once.text(path, lambda: "secret")
+        once.text(home / "server-id", lambda: "id")
+
+        assert {each.stat().st_uid for each in (path, path.parent, home / "server-id")} == {
+            strangers.UID
+        }
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        strangers.does(lambda: _reads(path))
+
+
+def _reads(path: Path) -> None:
+    assert once.text(path, lambda: "another", secret=True) == "secret"

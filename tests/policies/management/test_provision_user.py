@@ -4,6 +4,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from pytest_django import Settings
 
+from n2wbackup import health
 from policies.domain.runs.sequence import State
 from policies.selectors import windows
 from tests.factories import PolicyFactory, RunFactory, UserFactory
@@ -34,6 +35,20 @@ def test_a_dry_run_prints_commands(capsys: pytest.CaptureFixture[str]) -> None:
     call_command("provision_user", "n2wt-nobody-has-it", "--dry-run")
 
     assert "useradd --uid" in capsys.readouterr().out
+
+
+def test_without_a_database_what_all_accounts_need_is_made(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    UserFactory.create(username="n2wt-nobody-has-it")
+    monkeypatch.setattr(health, "unapplied_migrations", lambda: ["policies.0001_initial"])
+
+    call_command("provision_user", "--all", "--dry-run")
+
+    said = capsys.readouterr().out
+    assert "kind=server state=open" in said
+    assert "n2wt-nobody-has-it" not in said
+    assert "There is no database yet" in said
 
 
 @pytest.mark.parametrize(

@@ -154,6 +154,20 @@ def test_a_dry_run_prints_every_command_and_runs_none(tmp_path: Path) -> None:
     assert AuditEntry.objects.filter(label=NAME, kind="folder", action="changed").count() == 0
 
 
+def test_a_new_account_is_listed_before_it_is_made_and_opened_at_the_end() -> None:
+    UserFactory.create(username=NAME)
+
+    said, _ = told(NAME)
+
+    kinds = []
+    for line in said:
+        if line.startswith("useradd") and line.endswith(NAME):
+            kinds.append("made")
+        elif f"{NAME} uid=" in line:
+            kinds.append("open" if "kind=tenant state=open" in line else "locked")
+    assert kinds == ["locked", "made", "open"]
+
+
 def test_files_that_are_there_are_opened(tmp_path: Path) -> None:
     UserFactory.create(username=NAME)
     folder = tmp_path / "scripts" / NAME
