@@ -116,6 +116,17 @@ def ends(results: Iterable[PhaseResult]) -> Mapping[tuple[int, str], str]:
     return {key: _last(printed.joined(pieces)) for key, pieces in found.items()}
 
 
+def printing(run: Run) -> Mapping[str, str]:
+    """Return the last lines of what complete has printed so far, by stream; nothing unless it runs here, now."""
+    if not _is_live(run, Phase.COMPLETE):
+        return {}
+    live = (
+        Output(run, Phase.COMPLETE, 1, stream, live=True) for stream in OutputChunk.Stream.values
+    )
+    found = {each.stream: _last(end(each, END_LINES)) for each in live}
+    return {stream: text for stream, text in found.items() if text}
+
+
 def _last(found: Piece) -> str:
     end = printed.last_lines(found, END_LINES)
     return end.data[-END_BYTES:].decode("utf-8", "replace")

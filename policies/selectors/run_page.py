@@ -1,5 +1,6 @@
 """What the page of a run shows beyond its rows: why it ended so, its timelines, and the last good run beside it."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import NamedTuple
 
@@ -11,7 +12,7 @@ from policies.domain.runs.sequence import State
 from policies.domain.runs.timeline import Course, Timeline
 from policies.domain.runs.trigger import Trigger
 from policies.models import Policy, Run, RunSnapshot
-from policies.selectors import attempts, runs
+from policies.selectors import attempts, outputs, runs
 from policies.selectors.attempts import AttemptRow
 from policies.selectors.runs import RunDetail
 
@@ -30,6 +31,7 @@ class RunPage(NamedTuple):
     goes_on: bool
     may_be_frozen: bool
     cancelled_by: str
+    printing: Mapping[str, str]  # the last lines of what complete has printed so far, by stream
     left: str  # what its scripts left behind, in a sentence; empty if nobody looked
 
 
@@ -52,6 +54,7 @@ def of(run: Run, now: datetime) -> RunPage:
         goes_on=run.ended_at is None,
         may_be_frozen=may_be_frozen,
         cancelled_by=run.cancelled_by,
+        printing=outputs.printing(run),
         left=left_behind.sentence(run.left_behind, may_be_frozen=may_be_frozen),
     )
 

@@ -63,7 +63,7 @@ def test(request: HttpRequest, owner: str, name: str) -> HttpResponse:
         phase, argument = form.cleaned_data["phase"], form.cleaned_data["argument"]
         done = operations.try_scripts([policy], by=_actor(request), phase=phase, argument=argument)
         return _to_run(request, policy, done)
-    places = linting.places(policy.folder, policy.name)
+    places = linting.places(policy.folder, policy.name, with_helpers=True)
     return _form(request, "policies/policy/test.html", policy, form, scripts=places)
 
 

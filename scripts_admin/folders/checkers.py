@@ -25,7 +25,7 @@ _ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "HOME": "/nonexisten
 _DIALECTS = {"bash": "bash", "sh": "sh", "dash": "dash", "ksh": "ksh", "": "bash"}
 _READERS = {"bash": "/bin/bash", "sh": "/bin/sh", "dash": "/bin/sh", "": "/bin/bash"}
 # Said better by a rule of ours, or about files that it does not see: sourced ones, and the shell over there.
-_NOT_SAID = frozenset((1008, 1017, 1082, 1090, 1091, 2029, 2096, 2148, 2239))
+_NOT_SAID = frozenset((1008, 1009, 1017, 1072, 1079, 1082, 1090, 1091, 2029, 2096, 2148, 2239))
 _OF_SOURCED_FILES = frozenset((2034, 2154))
 _OF_TYPOGRAPHY = frozenset((1015, 1016, 1018, 1100, 1110, 1111, 1112))
 _PARSING = 2000  # smaller codes are about what cannot be read

@@ -125,9 +125,9 @@ PLACES: Mapping[str, str] = {
     "@HOST@": "root@db.example.com",
     "@FOLDER@": "/cpmdata/scripts",
     "@CLIENT@": "mariadb",
-    "@OPTION_FILE@": "/root/backup.cnf",
-    "@WHEN@": "/root/when",
-    "@HELD@": "/root/held",
+    "@OPTION_FILE@": "/srv/backup/backup.cnf",
+    "@WHEN@": "/srv/backup/when",
+    "@HELD@": "/srv/backup/held",
 }
 
 

@@ -3,6 +3,7 @@
 from unittest.mock import Mock
 
 import pytest
+from django.urls import reverse
 from pytest_django import DjangoAssertNumQueries, Settings
 
 from n2wbackup.lib import clock, home
@@ -175,6 +176,11 @@ def test_complete_is_followed_while_it_runs(run: Run, settings: Settings) -> Non
     assert "tw" not in first.text.split()
     asked = [attrs["hx-get"] or "" for _, attrs in first.tags if attrs.get("hx-get")]
     assert asked == [f"{address(run, 'complete')}?from=4"]
+
+    of_run = reverse("run", args=[run.pk])
+    assert "<pre>one\n</pre>" in client.get(of_run).text
+    part = client.get(of_run, headers={"HX-Request": "true"}).text
+    assert "complete runs. What it has printed so far" in part
 
     file.write(b"o\n")
     part = client.get(asked[0], headers={"HX-Request": "true"}).content.decode()
