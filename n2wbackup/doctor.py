@@ -25,6 +25,8 @@ from n2wbackup.processes import serve_lock
 from policies.selectors import linux_people
 from scripts_admin.domain.linux_register import Kind
 from scripts_admin.folders.provisioning import machine, state
+from scripts_admin.guard import launching
+from scripts_admin.guard.launching import LaunchError
 
 ROLES = ("web", "beat", "worker freeze", "worker tick", "worker work", "watchdog")
 _LOW_BYTES = 500_000_000
@@ -76,7 +78,21 @@ def _account() -> tuple[bool, str]:
     wrong = [each for each in checks.run_checks() if each.level >= checks.ERROR]
     if wrong:
         return True, " ".join(f"{each.msg} ({each.id})" for each in wrong)
+    problem = _launcher_problem()
+    if problem:
+        return True, problem
     return False, f"{_name(owner)}; scripts run as {settings.N2W_RUN_SCRIPTS_AS}"
+
+
+def _launcher_problem() -> str:
+    """Return a sentence if this process needs the launcher and cannot start it, else ""."""
+    if os.geteuid() == 0 or settings.N2W_RUN_SCRIPTS_AS == "self":
+        return ""
+    try:
+        launching.check()
+    except LaunchError as error:
+        return f"Scripts cannot run as other accounts: {error}."
+    return ""
 
 
 def _database() -> tuple[bool, str]:

@@ -7,7 +7,7 @@ import stat
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,7 +25,7 @@ _START_SECONDS = 20.0
 _BOOT = """
 mount -t proc proc /proc
 umount -R /sys/fs/cgroup
-mount --bind /etc /etc && mount -o remount,bind,ro /etc
+mount --rbind /etc /etc && mount -o remount,bind,ro /etc
 [ ! -e /dev/console ] || mount --bind /dev/null /dev/console
 parent=$(dirname "$AT")
 mount -t tmpfs -o mode=755 tmpfs "$parent"
@@ -83,11 +83,13 @@ class Systemd:
 
 
 @contextlib.contextmanager
-def booted(units: Path, unit: str, *, checkout: Path, at: Path, log: Path) -> Iterator[Systemd]:
+def booted(
+    units: Path, unit: str, *, checkout: Path, at: Path, log: Path, around: Sequence[str] = ()
+) -> Iterator[Systemd]:
     """Boot a systemd with the units of a folder and start one unit; everything in it ends with the block.
 
     Memory, loopback and files are the machine's, but the checkout also appears at `at`. `log` gets errors from
-    before systemd runs; the output of units goes where they send it.
+    before systemd runs; the output of units goes where they send it. `around`: a command that becomes it all.
     """
     components.needs_root("a separate systemd")
     systemd = next((path for path in _SYSTEMD if path.exists()), None)
@@ -111,7 +113,14 @@ def booted(units: Path, unit: str, *, checkout: Path, at: Path, log: Path) -> It
         inner = ["setpriv", "--pdeathsig", "KILL", "unshare", *_SPACES, "sh", "-euc", '"$BOOT"']
         with log.open("ab") as output:
             process = subprocess.Popen(
-                ["sh", "-euc", f"{enter}; exec {' '.join(inner)}", "sh", *map(str, entered)],
+                [
+                    *around,
+                    "sh",
+                    "-euc",
+                    f"{enter}; exec {' '.join(inner)}",
+                    "sh",
+                    *map(str, entered),
+                ],
                 env=variables | {"BOOT": _BOOT},
                 stdin=subprocess.DEVNULL,
                 stdout=output,

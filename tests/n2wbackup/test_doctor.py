@@ -8,6 +8,7 @@ from django.conf import settings
 from n2wbackup import doctor
 from n2wbackup.lib import home
 from n2wbackup.processes import serve_lock
+from scripts_admin.guard.launching import LaunchError
 from tests.n2wbackup.test_command_line import n2w
 
 
@@ -80,3 +81,20 @@ def test_the_command_fails_unless_all_is_well(tmp_path: Path) -> None:
     assert '"ok": false' in found.stdout
     assert "checks need you" in found.stderr
     assert "Traceback" not in found.stderr
+
+
+@pytest.mark.parametrize("said", ["", "sudo does not start it: do this"])
+@pytest.mark.parametrize("uid", [0, 4711])
+def test_a_server_that_is_not_root_has_its_launcher_tried(
+    monkeypatch: pytest.MonkeyPatch, said: str, uid: int
+) -> None:
+    def check() -> None:
+        if said:
+            raise LaunchError(said)
+
+    monkeypatch.setattr("scripts_admin.guard.launching.check", check)
+    monkeypatch.setattr(settings, "N2W_RUN_SCRIPTS_AS", "cpmuser")
+    monkeypatch.setattr("os.geteuid", lambda: uid)
+
+    wanted = f"Scripts cannot run as other accounts: {said}." if said and uid else ""
+    assert doctor._launcher_problem() == wanted

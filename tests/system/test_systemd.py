@@ -3,7 +3,6 @@
 import contextlib
 import json
 import os
-import pwd
 import shutil
 import subprocess
 import time
@@ -15,8 +14,10 @@ from pathlib import Path
 import pytest
 
 from n2wbackup.demo.aws import SimulatedAws, VolumeSpec
-from tests.ground import processes, systemd
+from tests.ground import launcher, processes, systemd
+from tests.ground.launcher import SHARED, Place
 from tests.ground.systemd import Systemd
+from tests.system import launched
 from tests.system.product import ENDS, ROOT, Product
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(600), pytest.mark.lasts(120)]
@@ -34,7 +35,6 @@ THAW_SECONDS = 20.0  # promised is 1 s; a machine with much other work takes its
 MEMORY = "400M"  # more than a worker takes, and soon eaten
 EATER = "ulimit -v 1500000; tail /dev/zero"  # a limit of its own spares a machine whose cgroups do not hold
 KILLED = 137
-WEB, WEB_HERE = "n2wbackup", "daemon"  # an account that every machine has
 ONLY_HERE = """[Service]
 EnvironmentFile=
 EnvironmentFile={environment}
@@ -50,6 +50,7 @@ class Installed:
     product: Product
     systemd: Systemd
     checkout: Path
+    place: Place
 
     def until_it_serves(self) -> None:
         def serves() -> bool:
@@ -108,19 +109,13 @@ class Installed:
 
 def _units(folder: Path, product: Product) -> Path:
     """Install the units in a folder, with the environment of this test and a limit of memory."""
-    # Scripts run as somebody else: no sandbox of a unit may get in the way of that.
-    environment = product.environment | {
-        "N2W_RUN_SCRIPTS_AS": "cpmuser",
-        "N2W_SCRIPT_USER": "nobody",
-    }
     file = folder / "n2wbackup.env"
-    file.write_text("".join(f"{name}={value}\n" for name, value in environment.items()))
+    file.write_text("".join(f"{name}={value}\n" for name, value in product.environment.items()))
     units = folder / "units"
     shutil.copytree(UNITS, units)
     for unit in units.glob("n2wbackup*.service"):
         # An operator changes paths in copies; and the files of a test are where the sandbox shows nothing.
         text = unit.read_text().replace("/cpmdata", str(product.home))
-        text = text.replace(f"User={WEB}", f"User={WEB_HERE}")
         text = text.replace("PrivateTmp=yes", "").replace("ProtectHome=yes", "")
         unit.write_text(text)
     (units / f"{ALONE}.d").mkdir()
@@ -150,6 +145,7 @@ def _checkout(folder: Path) -> Path:
 def machine() -> Iterator[Installed]:
     """Give a machine on which the units are installed; the tests of this module share it."""
     with (
+        launcher.installed(SHARED) as place,
         processes.folder("n2wbackup-systemd-") as folder,
         SimulatedAws(folder / "aws", pending_seconds=1, per_volume_interval_seconds=0) as aws,
     ):
@@ -158,20 +154,23 @@ def machine() -> Iterator[Installed]:
         product = Product(
             folder / "home", aws, processes.free_port(), marks, "", instance.instance_id
         )
+        product.more |= {"N2W_RUN_SCRIPTS_AS": "cpmuser", "N2W_SCRIPT_USER": SHARED}
+        folder.chmod(0o755)
+        product.home.mkdir()
+        launched.settle(place)(product)
         product.succeed("migrate", "--verbosity", "0")
         product.apply([instance.instance_id])
         product.folder.chmod(0o755)
         (folder / "scratch").mkdir()
         (folder / "scratch").chmod(0o777)
         product.log.touch()
-        checkout = _checkout(folder / "checkout")
+        checkout, units = _checkout(folder / "checkout"), _units(folder, product)
         with systemd.booted(
-            _units(folder, product), TARGET, checkout=checkout, at=AT, log=folder / "boot.log"
+            units, TARGET, checkout=checkout, at=AT, log=folder / "boot.log", around=place.within()
         ) as running:
             product.process = running.process
-            yield Installed(product, running, checkout)
-        server_id = (product.home / "server-id").read_text().strip()
-        shutil.rmtree(f"/dev/shm/n2wbackup-{server_id}", ignore_errors=True)
+            yield Installed(product, running, checkout, place)
+        shutil.rmtree(product.memory, ignore_errors=True)
 
 
 @pytest.fixture
@@ -201,13 +200,14 @@ def test_the_target_runs_every_part_and_keeps_a_second_server_away(machine: Inst
     assert _status(machine.worker(), "NoNewPrivs") == "0"
 
 
-def test_the_pages_are_another_account_and_reach_nothing_that_a_thaw_believes(
+def test_no_part_is_root_and_the_pages_reach_nothing_that_a_thaw_believes(
     machine: Installed,
 ) -> None:
     machine.until_it_serves()
     product, pid = machine.product, machine.product.pids("n2wbackup web")[0]
 
-    assert _status(pid, "Uid") == str(pwd.getpwnam(WEB_HERE).pw_uid)
+    parts = [product.pids(title)[0] for title in TITLES]
+    assert {_status(each, "Uid") for each in parts} == {str(machine.place.server.pw_uid)}
     ready = f"http://127.0.0.1:{product.port}/health/ready"
     with urllib.request.urlopen(ready, timeout=30) as answer:
         assert json.load(answer) == {"status": "ok", "database": "ok", "broker": "ok"}
@@ -245,7 +245,7 @@ def test_a_deploy_while_frozen_lets_the_old_version_finish_its_window(
     assert installed.worker() != old
     ended = product.wait_for_end(run)
     assert (ended["state"], ended["consistency"]) == ("succeeded", "application"), ended
-    assert ended["phases"]["before"]["stdout"] == "nobody\n"
+    assert ended["phases"]["before"]["stdout"] == f"{SHARED}\n"
     started = [installed.arguments(phase) for phase in ("before", "after", "complete")]
     assert started == [[""], ["1"], ["1"]]
 
