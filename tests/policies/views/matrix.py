@@ -37,8 +37,7 @@ from tests.policies.views import (
 )
 from tests.policies.views import logins as logins_before
 
-PASSWORD = "correct horse battery"
-NEW = "better horse battery"
+PASSWORD, NEW = page_forms.PASSWORD, page_forms.NEW
 WHO = ("nobody", "owner", "other", "staff", "rights", "owning", "boss")
 _READING = ("SELECT", "SAVEPOINT", "RELEASE", "ROLLBACK")
 METHODS = ("get", "put", "delete", "post")
@@ -236,33 +235,7 @@ def _of_page(world: World, route: str) -> dict[str, Any]:
     )
 
 
-_RECEIVERS = {"do": "save", "new_urls": "json://example.com", "quiet_timezone": "UTC"}
-_SHARE = {"do": "save", "kind": "person", "name": "anna", "rights": ["edit"]}
-_OF_PAGES: dict[str, dict[str, Any]] = {
-    **script_rows.FORMS,
-    "alarms/mute/<str:owner>/<str:name>/": {"do": "mute", "hours": "4", "reason": "maintenance"},
-    "alarms/receivers/<str:owner>/": _RECEIVERS,
-    "policies/<str:owner>/<str:name>/sharing/": _SHARE,
-    "scripts/<str:owner>/sharing/": _SHARE,
-    "alarms/receivers/<str:owner>/<str:name>/": _RECEIVERS,
-    "login/": {"username": "carol", "password": ""},
-    "scripts/<str:owner>/keys/": {"do": "make"},
-    "scripts/<str:owner>/hosts/": {"name": "db2", "port": "22", "expected": ""},
-    "scripts/<str:owner>/hosts/<uuid:host_id>/": {"do": "remove"},
-    "coverage/rules/": {"policy": "alice/policy1", "what": "volumes", "tag": "a", "value": "b"},
-    "people/<str:name>/rights/": {"superuser": "on"},
-    "profile/": {"email": "new@example.org"},
-    "profile/password/": {
-        "old_password": PASSWORD,
-        "new_password1": NEW,
-        "new_password2": NEW,
-    },
-    "admin/password_change/": {
-        "old_password": PASSWORD,
-        "new_password1": NEW,
-        "new_password2": NEW,
-    },
-}
+_OF_PAGES = script_rows.FORMS | page_forms.FIXED
 _OF_MODELS: dict[str, dict[str, Any]] = {
     "password": {"usable_password": "true", "password1": NEW, "password2": NEW},
     "delete": {"post": "yes"},

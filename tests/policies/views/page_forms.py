@@ -17,6 +17,34 @@ from tests.policies.views.page import Sent
 _POLICY, _SCHEDULES, _ACCOUNTS = (
     f"{part}/<str:owner>/<str:name>/" for part in ("policies", "schedules", "accounts")
 )
+PASSWORD = "correct horse battery"
+NEW = "better horse battery"
+_RECEIVERS = {"do": "save", "new_urls": "json://example.com", "quiet_timezone": "UTC"}
+_SHARE = {"do": "save", "kind": "person", "name": "anna", "rights": ["edit"]}
+FIXED: dict[str, dict[str, Any]] = {
+    "alarms/mute/<str:owner>/<str:name>/": {"do": "mute", "hours": "4", "reason": "maintenance"},
+    "alarms/receivers/<str:owner>/": _RECEIVERS,
+    "policies/<str:owner>/<str:name>/sharing/": _SHARE,
+    "scripts/<str:owner>/sharing/": _SHARE,
+    "alarms/receivers/<str:owner>/<str:name>/": _RECEIVERS,
+    "login/": {"username": "carol", "password": ""},
+    "scripts/<str:owner>/keys/": {"do": "make"},
+    "scripts/<str:owner>/hosts/": {"name": "db2", "port": "22", "expected": ""},
+    "scripts/<str:owner>/hosts/<uuid:host_id>/": {"do": "remove"},
+    "coverage/rules/": {"policy": "alice/policy1", "what": "volumes", "tag": "a", "value": "b"},
+    "people/<str:name>/rights/": {"superuser": "on"},
+    "profile/": {"email": "new@example.org"},
+    "profile/password/": {
+        "old_password": PASSWORD,
+        "new_password1": NEW,
+        "new_password2": NEW,
+    },
+    "admin/password_change/": {
+        "old_password": PASSWORD,
+        "new_password1": NEW,
+        "new_password2": NEW,
+    },
+}
 _SCHEDULE = {"name": "weekly", "cron": "0 4 * * 1", "timezone": "UTC"}
 _ACCOUNT = {
     "name": "renamed",

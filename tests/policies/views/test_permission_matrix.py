@@ -222,15 +222,26 @@ runs/<uuid:run_id>/                                       R     R     R     R
 runs/<uuid:run_id>/<slug:word>/                           N     N     W     N
 runs/<uuid:run_id>/compare/                               R     R     R     R
 runs/<uuid:run_id>/output/<str:phase>/<int:attempt>/<str:stream> R R   R     R
+runs/<uuid:run_id>/scripts/<slug:phase>/<int:attempt>/    R     R     R     R
 scripts/<str:owner>/                                      R     R     R     R
 scripts/<str:owner>/files/<str:name>/                     R     R     R     R
 scripts/<str:owner>/files/<str:name>/copy/                N     W     N     N
 scripts/<str:owner>/files/<str:name>/delete/              N     W     N     N
 scripts/<str:owner>/files/<str:name>/download/            R     R     R     R
 scripts/<str:owner>/files/<str:name>/edit/                N     W     N     N
+scripts/<str:owner>/files/<str:name>/executable/          N     W     N     N
 scripts/<str:owner>/files/<str:name>/rename/              N     W     N     N
+scripts/<str:owner>/files/<str:name>/versions/            R     R     R     R
+scripts/<str:owner>/files/<str:name>/versions/<int:version_id>/ R R    R     R
+scripts/<str:owner>/files/<str:name>/versions/<int:version_id>/restore/ N W N N
+scripts/<str:owner>/files/<str:name>/versions/<int:version_id>/review/ R W R R
+scripts/<str:owner>/hosts/                                R     R     R     W
+scripts/<str:owner>/hosts/<uuid:host_id>/                 R     R     R     W
+scripts/<str:owner>/keys/                                 R     W     R     R
 scripts/<str:owner>/new/                                  N     W     N     N
 scripts/<str:owner>/recipes/                              N     R     N     N
+scripts/<str:owner>/reviews/                              R     R     R     R
+scripts/<str:owner>/reviews/look/                         W     W     W     W
 scripts/<str:owner>/recipes/<slug:slug>/                  N     W     N     N
 scripts/<str:owner>/undo/                                 N     W     N     N
 scripts/<str:owner>/upload/                               N     W     N     N
@@ -285,3 +296,12 @@ def test_each_right_opens_what_the_table_says_and_nothing_else_of_the_owners() -
 
     assert found == {route: EXPECTED_SHARED.get(route, NO_DEED) for route in named}
     assert not EXPECTED_SHARED.keys() - set(named)
+    # Scripts are seen by a right on the folder alone, and all else by one on the policy alone. Only hosts that are
+    # approved for a policy are approved for its folder.
+    scripts = {route for route in named if "scripts/" in route}
+    hosts = {route for route in scripts if "/hosts/" in route}
+    apart = [(scripts - hosts, "policies"), ({*named} - scripts, "folders")]
+    for routes, who in apart:
+        seen = {route: matrix.observed(world, route, who) for route in sorted(routes)}
+        assert {route: word for route, word in seen.items() if word != "N"} == {}
+    assert {matrix.observed(world, route, "policies") for route in hosts} == {"W"}
