@@ -4,7 +4,7 @@ from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
-from django.views.decorators.http import require_POST, require_safe
+from django.views.decorators.http import require_safe
 
 from policies.selectors import reviews
 from policies.views import visitor
@@ -25,18 +25,21 @@ def listing(request: HttpRequest, owner: str) -> HttpResponse:
     context = {
         "folder": folder,
         "pending": approvals.pending(folder),
+        "may_change": permissions.may_change(visitor.person(request), folder),
         "may_share": permissions.may_share(visitor.person(request), folder),
     }
     return render(request, "policies/reviews/list.html", context)
 
 
-@require_POST
 @login_required
 def look(request: HttpRequest, owner: str) -> HttpResponse:
     """Look for changes that were made over SSH, without waiting for the next look."""
     folder = folder_of(request, owner)
-    approvals.look(folder)
-    messages.success(request, f"The folder of {folder} was looked at just now.")
+    if not permissions.may_change(visitor.person(request), folder):
+        raise Http404
+    if request.method == "POST":
+        approvals.look(folder)
+        messages.success(request, f"The folder of {folder} was looked at just now.")
     return redirect("script_reviews", folder.name)
 
 

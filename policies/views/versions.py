@@ -25,13 +25,10 @@ def listing(request: HttpRequest, owner: str, name: str) -> HttpResponse:
     """Show who changed a file, when, how and why, newest first."""
     folder = folder_of(request, owner)
     rows = ScriptVersion.objects.filter(folder=folder, name=name)
-    if not rows.exists():
-        raise Http404
     context = {
         "folder": folder,
         "name": name,
         "page": visitor.page(request, rows.order_by("-pk"), _ON_A_PAGE),
-        "may_change": permissions.may_change(visitor.person(request), folder),
     }
     return render(request, "policies/versions/list.html", context)
 

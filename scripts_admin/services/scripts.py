@@ -17,7 +17,7 @@ from scripts_admin.domain.shown import shown
 from scripts_admin.folders import looking, storage, writing
 from scripts_admin.folders.looking import ChangedError, File, FileError
 from scripts_admin.models import Folder, User
-from scripts_admin.services import audit, folders, versions
+from scripts_admin.services import approvals, audit, folders, versions
 from scripts_admin.services.audit import Subject
 
 KEPT_DAYS = 30  # a deletion can be undone for so long
@@ -204,6 +204,7 @@ def renamed_with_policy(folder: Folder, policy: str, to: str, *, actor: User) ->
     with transaction.atomic():
         for name, new in pairs:
             _moved(folder, name, new, found[new], actor)
+            approvals.moved(folder, name, new)
 
 
 def _check(name: str, content: bytes) -> None:

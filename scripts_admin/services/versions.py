@@ -61,7 +61,8 @@ def keep(
 def keep_seen(folder: Folder, seen: Seen) -> ScriptVersion:
     """Keep a file as it was read from the folder; a new version is its Linux owner's, made over SSH."""
     newest = _newest(folder, seen.name)
-    if newest is not None and newest.sha256 == seen.sha256:
+    lacks_text = newest is not None and newest.text_id is None and seen.content is not None
+    if newest is not None and newest.sha256 == seen.sha256 and not lacks_text:
         return newest
     author, name = _owner(seen.uid)
     new = ScriptVersion(
@@ -176,10 +177,8 @@ def _enter(new: ScriptVersion, content: bytes | None) -> ScriptVersion:
     Folder.objects.select_for_update().filter(pk=new.folder_id).first()
     last = _newest(new.folder, new.name)
     if last is not None and (last.sha256, last.is_deleted) == (new.sha256, new.is_deleted):
-        return _said(last, new)
-    is_text = new.kind == Kind.TEXT and new.size <= texts.MAX_BYTES
-    if is_text and content is not None and _has_room(new):
-        new.text_id = _text(new.sha256, content)
+        return _said(last, new, content)
+    _fill(new, content)
     new.author_name = terminal.line(new.author_name)
     new.at = clock.now()
     ScriptVersion.objects.filter(folder=new.folder, name=new.name, is_newest=True).update(
@@ -189,7 +188,14 @@ def _enter(new: ScriptVersion, content: bytes | None) -> ScriptVersion:
     return new
 
 
-def _said(last: ScriptVersion, new: ScriptVersion) -> ScriptVersion:
+def _fill(version: ScriptVersion, content: bytes | None) -> None:
+    """Give the version its text, if that may be kept and there is room."""
+    is_text = version.kind == Kind.TEXT and version.size <= texts.MAX_BYTES
+    if is_text and content is not None and _has_room(version):
+        version.text_id = _text(version.sha256, content)
+
+
+def _said(last: ScriptVersion, new: ScriptVersion, content: bytes | None) -> ScriptVersion:
     """Return the newest version, which is the same as the new one, with the author who now says that it is theirs.
 
     A look may be faster than who has just written the file, and takes it for the Linux owner's.
@@ -198,6 +204,9 @@ def _said(last: ScriptVersion, new: ScriptVersion) -> ScriptVersion:
         last.author, last.author_name = new.author, new.author_name
         last.source, last.message = new.source, new.message
         last.save(update_fields=["author", "author_name", "source", "message"])
+    if last.text_id is None and content is not None:  # a look saw it while it had two names
+        _fill(last, content)
+        last.save(update_fields=["text"])
     return last
 
 

@@ -8,6 +8,7 @@ import errno
 import os
 import shutil
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from policies.services.window.scripts import Scripts
 
 FOLDER = "approved"
+_MOST_HELPERS = 1000
 _MODE = 0o711  # script accounts pass through it to the copies
 
 
@@ -67,6 +69,7 @@ def take(
             scripts.leave_out(phase, Outcome.CRASHED, _not_yet(waiting))
         else:
             scripts.leave_out(phase, Outcome.MISSING)
+    _link_helpers(policy, place)
 
 
 def _take_one(
@@ -118,6 +121,16 @@ def _place(run: Run) -> Path:
     place.chmod(_MODE)
     with trust.folder(place):
         return place
+
+
+def _link_helpers(policy: Policy, place: Path) -> None:
+    """Let a script that looks for its helpers beside itself find those of the folder there."""
+    home_of_scripts = storage.path(policy.folder)
+    with suppress(OSError):
+        for name in sorted(storage.listed(policy.folder))[:_MOST_HELPERS]:
+            is_tenant = policy.folder.is_root and (home_of_scripts / name).is_dir()
+            if not is_tenant and not name.startswith(".") and not os.path.lexists(place / name):
+                (place / name).symlink_to(home_of_scripts / name)
 
 
 def _waits(waiting: list[ScriptVersion], found: list[ScriptVersion]) -> str:

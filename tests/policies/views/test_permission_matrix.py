@@ -241,7 +241,7 @@ scripts/<str:owner>/keys/                                 R     W     R     R
 scripts/<str:owner>/new/                                  N     W     N     N
 scripts/<str:owner>/recipes/                              N     R     N     N
 scripts/<str:owner>/reviews/                              R     R     R     R
-scripts/<str:owner>/reviews/look/                         W     W     W     W
+scripts/<str:owner>/reviews/look/                         N     W     N     N
 scripts/<str:owner>/recipes/<slug:slug>/                  N     W     N     N
 scripts/<str:owner>/undo/                                 N     W     N     N
 scripts/<str:owner>/upload/                               N     W     N     N

@@ -145,6 +145,18 @@ def test_what_others_wrote_is_shown_and_does_nothing(folder: Folder, bob: Client
         assert "\u202e" not in content
 
 
+def test_who_may_only_see_the_folder_changes_nothing(folder: Folder) -> None:
+    version = put(folder, "#!/bin/sh\necho two\n")
+    permissions.grant(factories.charlie(), folder, [Right.VIEW])
+    charlie = page.client_of(factories.charlie())
+
+    assert "may not change" in page.read(charlie, address(version)).text
+    assert "may not change" in charlie.post(address(version)).content.decode()
+    assert charlie.post("/scripts/alice/reviews/look/").status_code == 404
+    assert "Look for changes" not in page.read(charlie, "/scripts/alice/reviews/").text
+    assert len(approvals.pending(folder)) == 1
+
+
 def test_a_stranger_finds_nothing(folder: Folder) -> None:
     version = put(folder, "#!/bin/sh\necho two\n")
     charlie = page.client_of(factories.charlie())

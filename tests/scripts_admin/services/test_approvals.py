@@ -10,7 +10,7 @@ from scripts_admin.domain.phases import Phase
 from scripts_admin.domain.rights import Right
 from scripts_admin.folders import storage
 from scripts_admin.models import AuditEntry, Folder, ScriptApproval, ScriptVersion, User
-from scripts_admin.services import approvals, folders, versions
+from scripts_admin.services import approvals, folders, scripts, versions
 from scripts_admin.services.approvals import NotApprovedError
 from tests import factories
 
@@ -228,6 +228,15 @@ def test_a_script_keeps_its_approval_when_its_policy_is_renamed(folder: Folder) 
         "before_q.sh"
     ]
     assert approvals.of_phase(folder, Phase.BEFORE, "p") == ([], [])
+
+
+def test_renaming_a_policy_on_its_page_takes_the_approval_along(folder: Folder) -> None:
+    with scripts.renamed_with_policy(folder, "p", "q", actor=factories.alice()):
+        versions.look(folder)  # while each file has both names
+
+    assert waits(folder) == []
+    (found,) = approvals.of_phase(folder, Phase.BEFORE, "q")[0]
+    assert versions.content(found) == OLD
 
 
 def test_a_script_of_another_phase_does_not_take_an_approval_along(folder: Folder) -> None:

@@ -238,6 +238,10 @@ def test_of_a_file_with_a_second_name_only_the_hash_is_kept(folder: Folder, tmp_
     (made,) = versions.look(folder)
 
     assert versions.content(made) is None
+    (tmp_path / "other").unlink()
+    again = versions.keep_seen(folder, reading.see(folder, storage.path(folder) / NAME))
+    assert again == made
+    assert versions.content(again) == b"somebody else's\n"
 
 
 def test_who_has_just_written_a_file_is_its_author_though_a_look_was_faster(folder: Folder) -> None:

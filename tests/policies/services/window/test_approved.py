@@ -83,6 +83,18 @@ def test_it_has_its_name_its_account_and_its_folder(backup: Backup) -> None:
     assert run.phases.get(phase="before").script == script(backup, "before").name
 
 
+def test_it_finds_its_helpers_beside_itself_and_in_its_folder(backup: Backup) -> None:
+    helper = backup.folder / "helper.sh"
+    helper.write_text('#!/bin/sh\necho "helped $1" >> ' + str(backup.folder / "marks") + "\n")
+    helper.chmod(0o755)
+    backup.script("before", './helper.sh one\ncd -- "$(dirname -- "$0")" && ./helper.sh two')
+    approvals.approve(newest(backup, "before"), actor=factories.bob())
+
+    backup.window()
+
+    assert backup.marks[:2] == ["helped one", "helped two"]
+
+
 def test_a_change_in_the_last_moment_does_not_get_in(
     backup: Backup, monkeypatch: pytest.MonkeyPatch
 ) -> None:
