@@ -54,6 +54,10 @@ class Places:
         return self._at("etc/ssh/sshd_config.d/n2wbackup.conf")
 
     @property
+    def profile(self) -> str:
+        return self._at("etc/profile.d/n2wbackup.sh")
+
+    @property
     def session(self) -> str:
         return self._at("usr/local/libexec/n2wbackup-session")
 

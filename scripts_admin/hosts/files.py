@@ -6,11 +6,15 @@ PATH begins with programs that know it. An account of an owner's own has the fil
 Whatever is missing or was changed is written anew at the next use. Each file is written aside and renamed.
 """
 
+import errno
+import fcntl
 import os
 import shlex
 import shutil
 import stat
-from collections.abc import Mapping
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,6 +34,7 @@ _WRAPPER = Path(__file__).with_name("wrapper.sh")
 _KEY_PREFIX = "id_"
 _USUAL_KEYS = ("id_ed25519", "id_ecdsa", "id_rsa")  # which ssh tries where no key is named
 CONNECT_SECONDS = 10
+_TRIES, _PAUSE_SECONDS = 500, 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +93,9 @@ def follow(folder: Folder) -> None:
     wanted = {_KEY_PREFIX + _name(key): _Wanted(_text(key), is_secret=True) for key in keys}
     wanted["known_hosts"] = _Wanted(known.encode())
     wanted["config"] = _Wanted(_config(folder, place, keys, account).encode())
-    _write_folder(place, _owner(account), wanted)
-    _write_programs()
+    with _alone():
+        _write_folder(place, _owner(account), wanted)
+        _write_programs()
 
 
 def forget(name: str) -> None:
@@ -104,6 +110,29 @@ def strangers(known: set[str]) -> list[str]:
     place = Path(settings.N2W_HOME) / "ssh"
     found = (entry.name for entry in place.iterdir()) if place.is_dir() else ()
     return sorted(set(found) - known - {_BIN})
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """Let one thread of all processes write at a time. OSError if somebody does not come to an end.
+
+    The lock lies where no script reaches it.
+    """
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+    held = os.open(home.run() / "ssh.lock", flags, 0o600)
+    try:
+        for _ in range(_TRIES):
+            try:
+                fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                time.sleep(_PAUSE_SECONDS)
+            else:
+                break
+        else:
+            raise TimeoutError(errno.ETIMEDOUT, "another process of the server holds ssh.lock")
+        yield
+    finally:
+        os.close(held)
 
 
 def _name(key: SshKey) -> str:
@@ -214,7 +243,9 @@ def _write(within: int, name: str, content: bytes, owner: tuple[int, int, int]) 
     if _is_so(within, name, content, owner):
         return
     uid, gid, mode = owner
-    temporary = f".{name}.{os.getpid()}"
+    temporary = f".{name}.new"
+    with suppress(FileNotFoundError):  # of a process that was killed
+        os.unlink(temporary, dir_fd=within)
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     written = os.open(temporary, flags, 0o600, dir_fd=within)
     try:

@@ -21,6 +21,7 @@ from scripts_admin.folders.provisioning import (
     keys,
     machine,
     network,
+    profile,
     quota,
     tenants,
 )
@@ -209,7 +210,7 @@ def _finish(on: Machine, register: Mapping[str, Ours], work: Work) -> None:
     _do(network.steps(on.places, uids), work)
     if commands.program("nft") is None:
         work.problems.append(network.NO_NFT)
-    _do(base.sshd(on) + base.limits(on, listed), work)
+    _do(base.sshd(on) + base.limits(on, listed) + profile.steps(on), work)
     _do(base.register(on, listed) + base.launcher(on), work)
     tenants_of_it = [each.name for each in listed.values() if each.kind == Account.TENANT]
     if tenants_of_it and not work.dry_run:

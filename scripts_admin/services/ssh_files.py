@@ -2,7 +2,6 @@
 
 import logging
 import os
-import threading
 from functools import partial
 from pathlib import Path
 
@@ -19,10 +18,7 @@ log = logging.getLogger(__name__)
 FAILURES = (OSError, AccountError)
 _AGAIN_SECONDS = 600
 _FORGET_SECONDS = 3600
-_written: dict[
-    int, tuple[object, float]
-] = {}  # of each folder: its rows, and when they were written
-_lock = threading.Lock()
+_written: dict[int, tuple[object, float]] = {}  # of each folder: its rows, and when they were tried
 
 
 def soon(folder: Folder) -> None:
@@ -64,11 +60,9 @@ def _may_write() -> bool:
 def _try(folder: Folder) -> None:
     if not _may_write():
         return
+    _written[folder.pk] = (_rows(folder), clock.now().timestamp())
     try:
-        rows = _rows(folder)
-        with _lock:
-            files.follow(folder)
-        _written[folder.pk] = (rows, clock.now().timestamp())
+        files.follow(folder)
     except FAILURES as error:
         log.warning("the SSH files of %s could not be written: %s", folder, error)
 
@@ -85,16 +79,16 @@ def _forget(folder: Folder) -> None:
     try:
         files.forget(folder.name)
         if files.has_own_account(folder):
-            _forget_own(folder)
+            _forget_own(folder.name)
     except FAILURES as error:
         log.warning("the SSH files of the deleted user %s are still there: %s", folder, error)
 
 
-def _forget_own(folder: Folder) -> None:
-    try:
-        account = linux_accounts.script_account(folder)
-    except AccountError:  # the account is gone, too, or was never a tenant's
+def _forget_own(name: str) -> None:
+    """Remove our part from the `.ssh` of a deleted user's account, if there still is one."""
+    if linux_accounts.uid_of(name) is None or linux_accounts.is_system(linux_accounts.uid_of(name)):
         return
+    account = linux_accounts.named(name)
     own_account.forget(account.home, linux_accounts.to_become(account))
 
 
@@ -111,7 +105,6 @@ def _forget_account_of(former: FormerFolder) -> None:
     if settings.N2W_RUN_SCRIPTS_AS != "owner" or Folder.objects.filter(name=former.name).exists():
         return
     try:
-        account = linux_accounts.named(former.name)
-        own_account.forget(account.home, linux_accounts.to_become(account))
+        _forget_own(former.name)
     except FAILURES as error:
         log.warning("the SSH files of the deleted user %s are still there: %s", former, error)

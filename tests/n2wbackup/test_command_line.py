@@ -323,7 +323,7 @@ def test_bash_completes_commands_options_and_choices(tmp_path: Path) -> None:
     )
 
     assert found.stdout.splitlines() == [
-        "list_policies list_runs list_servers",
+        "list_hosts list_policies list_runs list_servers",
         "--wait",
         "before after complete",
         "show_run",

@@ -4,18 +4,21 @@ import os
 import pwd
 import stat
 import subprocess
+import threading
 from collections.abc import Iterator
+from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
 from pytest_django import Settings
 
 from n2wbackup.lib import clock, trust
+from scripts_admin import linux_accounts
 from scripts_admin.guard.spool import RunAs
-from scripts_admin.hosts import files, own_account
-from scripts_admin.linux_accounts import AccountError
+from scripts_admin.hosts import files, keypairs, own_account
+from scripts_admin.linux_accounts import AccountError, LinuxAccount
 from scripts_admin.models import Folder, HostState, SshHost, SshKey, User
-from scripts_admin.services import folders, keys, users
+from scripts_admin.services import folders, host_checks, keys, users
 from tests import factories
 from tests.ground import components, processes, sshd
 from tests.ground.sshd import Sshd
@@ -250,6 +253,44 @@ def test_what_is_missing_changed_or_no_longer_in_the_rows_is_put_right(
     assert not list(place.glob("id_*"))
 
 
+def test_many_runs_write_the_same_files_at_the_same_time(shared: Path, folder: Folder) -> None:
+    keys.make(folder, by=None)
+    ready(folder)
+    place = shared / "ssh" / "alice"
+    failures: list[Exception] = []
+
+    def write(number: int) -> None:
+        wanted = {"config": files._Wanted(str(number).encode()), "known_hosts": files._Wanted(b"")}
+        try:
+            for _ in range(20):
+                with files._alone():
+                    files._write_folder(place, files._Owner(-1, -1), wanted)
+        except OSError as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=write, args=(number,)) for number in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert failures == []
+    assert sorted(path.name for path in place.iterdir()) == ["config", "known_hosts"]
+
+
+def test_a_run_notices_a_real_host_with_another_key(
+    shared: Path, folder: Folder, server: Sshd, settings: Settings
+) -> None:
+    settings.N2W_SSH_NETWORKS = [ip_network("127.0.0.0/8")]
+    host = approve(folder, server, key=str(keypairs.make().public))
+
+    found = host_checks.check([host])
+
+    assert [each.host for each in found.changed] == [host]
+    host.refresh_from_db()
+    assert (host.state, host.seen) == (HostState.CHANGED, server.host_key)
+
+
 def test_the_files_of_a_deleted_user_are_gone(
     shared: Path, alice: User, folder: Folder, django_capture_on_commit_callbacks: object
 ) -> None:
@@ -261,6 +302,33 @@ def test_the_files_of_a_deleted_user_are_gone(
 
     assert not (shared / "ssh" / "alice").exists()
     assert not SshKey.objects.exists()
+
+
+def test_a_deleted_users_account_keeps_none_of_our_files(
+    shared: Path,
+    alice: User,
+    folder: Folder,
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+    django_capture_on_commit_callbacks: object,
+) -> None:
+    settings.N2W_RUN_SCRIPTS_AS = "owner"
+    home, uid = shared / "home", 54321
+    home.mkdir()
+    os.chown(home, uid, uid)
+    account = LinuxAccount(RunAs("alice", uid, uid, (uid,)), str(home))
+    monkeypatch.setattr(linux_accounts, "script_account", lambda _: account)
+    monkeypatch.setattr(linux_accounts, "named", lambda _: account)
+    monkeypatch.setattr(linux_accounts, "uid_of", lambda _: uid)
+    keys.make(folder, by=None)
+    files.follow(folder)
+    assert [path.name[:13] for path in (home / ".ssh").glob("n2w*")] == ["n2wbackup_id_"]
+
+    with django_capture_on_commit_callbacks(execute=True):  # type: ignore[operator]
+        users.delete(alice)
+
+    assert list((home / ".ssh").glob("n2w*")) == []
+    assert "n2wbackup" not in (home / ".ssh" / "config").read_text()
 
 
 @pytest.fixture
