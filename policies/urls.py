@@ -20,6 +20,7 @@ from policies.views import (
     runs,
     schedule_forms,
     schedules,
+    script_forms,
     sharing,
     snapshots,
     ssh_hosts,
@@ -136,4 +137,10 @@ urlpatterns = [
     path("accounts/<str:owner>/<str:name>/edit/", accounts.edit, name="account-edit"),
     path("accounts/<str:owner>/<str:name>/test/", accounts.test, name="account-test"),
     path("accounts/<str:owner>/<str:name>/delete/", accounts.delete, name="account-delete"),
+    # Forms of script folders.
+    path("scripts/<str:owner>/new/", script_forms.new, name="script-new"),
+    path("scripts/<str:owner>/recipes/<slug:slug>/", script_forms.recipe, name="script-recipe"),
+    path("scripts/<str:owner>/files/<str:name>/edit/", script_forms.edit, name="script-edit"),
+    path("scripts/<str:owner>/files/<str:name>/rename/", script_forms.rename, name="script-rename"),
+    path("scripts/<str:owner>/files/<str:name>/copy/", script_forms.copy, name="script-copy"),
 ]

@@ -73,20 +73,15 @@ urlpatterns = [
     # Script folders and their files.
     path("scripts/", folders.listing, name="scripts"),
     path("scripts/<str:owner>/", folders.detail, name="script-folder"),
-    path("scripts/<str:owner>/new/", files.new, name="script-new"),
     path("scripts/<str:owner>/upload/", folders.upload, name="script-upload"),
     path("scripts/<str:owner>/undo/", folders.undo, name="script-undo"),
     path("scripts/<str:owner>/recipes/", folders.recipe_list, name="script-recipes"),
-    path("scripts/<str:owner>/recipes/<slug:slug>/", folders.recipe, name="script-recipe"),
     path("scripts/<str:owner>/files/<str:name>/", files.detail, name="script-file"),
     path(
         "scripts/<str:owner>/files/<str:name>/executable/",
         linting.make_executable,
         name="script-executable",
     ),
-    path("scripts/<str:owner>/files/<str:name>/edit/", files.edit, name="script-edit"),
-    path("scripts/<str:owner>/files/<str:name>/rename/", files.rename, name="script-rename"),
-    path("scripts/<str:owner>/files/<str:name>/copy/", files.copy, name="script-copy"),
     path("scripts/<str:owner>/files/<str:name>/delete/", files.delete, name="script-delete"),
     path("scripts/<str:owner>/files/<str:name>/download/", files.download, name="script-download"),
 ]

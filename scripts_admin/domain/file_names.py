@@ -2,9 +2,10 @@
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import overload
 
 from scripts_admin.domain import names
 from scripts_admin.domain.phases import Phase
@@ -12,6 +13,7 @@ from scripts_admin.domain.shown import shown
 
 LONGEST = 200  # bytes; a name that is set aside becomes longer, and 255 is the kernel's limit
 _GIVEN = re.compile(r"[A-Za-z0-9_@+.-]+")
+_UNFINISHED = re.compile(r"\.n2w-[0-9a-f-]{36}")
 _ASIDE = re.compile(r"\.deleted-([0-9]{10})-(.+)", re.DOTALL)
 
 
@@ -88,55 +90,78 @@ class Meaning:
     why: str = ""
 
 
-def meanings(listed: Iterable[str], policies: Iterable[str]) -> list[Meaning]:
-    """Return what each name means for these policies: scripts first, by policy and phase, then all others."""
-    bases = {names.base_name(phase, each): (each, phase) for each in policies for phase in Phase}
-    folded = {base.lower(): base for base in bases}
-    found: dict[tuple[str, Phase], list[str]] = {}
-    others = []
-    for name in listed:
-        stem, dot, rest = name.partition(".")
-        if stem in bases and dot and rest and not names.is_ignored(name):
-            found.setdefault(bases[stem], []).append(name)
-        else:
-            others.append(_other(name, bases, folded))
-    order = list(Phase)
-    scripts = [
-        Meaning(name, Role.SCRIPT, phase, policy, tuple(sorted(set(fits) - {name})))
-        for (policy, phase), fits in sorted(
-            found.items(), key=lambda item: (item[0][0], order.index(item[0][1]))
-        )
-        for name in sorted(fits)
-    ]
-    roles = list(Role)
-    return scripts + sorted(others, key=lambda each: (roles.index(each.role), each.name))
+class Meanings(Sequence[Meaning]):
+    """What each name means: scripts first, by policy and phase, then all others.
+
+    A folder may have very many files: what a name means is worked out when somebody asks for it.
+    """
+
+    def __init__(self, listed: Iterable[str], policies: Iterable[str]) -> None:
+        """Each name is looked at once, and quickly."""
+        self._bases = {
+            names.base_name(phase, each): (each, phase) for each in policies for phase in Phase
+        }
+        self._folded = {base.lower(): base for base in self._bases}
+        fits: dict[tuple[str, Phase], list[str]] = {}
+        by_role: dict[Role, list[str]] = {role: [] for role in Role}
+        for name in listed:
+            stem, _, rest = name.partition(".")
+            if not stem or name.endswith(names.IGNORED_ENDINGS):
+                by_role[Role.IGNORED].append(name)
+            elif rest and stem in self._bases:
+                fits.setdefault(self._bases[stem], []).append(name)
+            elif stem[:_LONGEST_PHASE].lower().startswith(_PHASES):
+                by_role[Role.STRAY].append(name)
+            else:
+                by_role[Role.HELPER].append(name)
+        self.scripts = [
+            Meaning(name, Role.SCRIPT, phase, policy, tuple(sorted(set(found) - {name})))
+            for (policy, phase), found in sorted(fits.items(), key=_by_policy)
+            for name in sorted(found)
+        ]
+        self._others = [(name, role) for role in Role for name in sorted(by_role[role])]
+
+    def __len__(self) -> int:
+        return len(self.scripts) + len(self._others)
+
+    @overload
+    def __getitem__(self, at: int) -> Meaning: ...
+    @overload
+    def __getitem__(self, at: slice) -> list[Meaning]: ...
+    def __getitem__(self, at: int | slice) -> Meaning | list[Meaning]:
+        if isinstance(at, slice):
+            return [self[number] for number in range(*at.indices(len(self)))]
+        count = len(self.scripts)
+        return self.scripts[at] if at < count else self._other(*self._others[at - count])
+
+    def _other(self, name: str, role: Role) -> Meaning:
+        why = ""
+        if role == Role.IGNORED:
+            why = _why_ignored(name)
+        elif role == Role.STRAY:
+            why = self._why_stray(name)
+        return Meaning(name, role, why=why)
+
+    def _why_stray(self, name: str) -> str:
+        stem = name.partition(".")[0]
+        if stem in self._bases:
+            return "nothing stands behind a dot in its name: rename it if you mean it"
+        near = self._folded.get(stem.lower())
+        if near:
+            return f"upper and lower case differ from {near}: rename it if you mean it"
+        policy = stem.partition("_")[2]
+        said = shown(policy) if policy else "without a name"
+        return f"this folder has no policy {said}: rename the file, or make the policy"
 
 
-def _other(name: str, bases: Mapping[str, tuple[str, Phase]], folded: Mapping[str, str]) -> Meaning:
-    why = _why_ignored(name)
-    if why:
-        return Meaning(name, Role.IGNORED, why=why)
-    stem, dot, rest = name.partition(".")
-    phase = next((each for each in Phase if stem.lower().startswith(f"{each}_")), None)
-    if phase is None:
-        return Meaning(name, Role.HELPER)
-    if stem in bases and not (dot and rest):
-        why = "nothing stands behind a dot in its name: rename it if you mean it"
-        return Meaning(name, Role.STRAY, why=why)
-    near = folded.get(stem.lower())
-    if near:
-        return Meaning(
-            name,
-            Role.STRAY,
-            why=f"upper and lower case differ from {near}: rename it if you mean it",
-        )
-    policy = stem[len(phase) + 1 :]
-    said = shown(policy) if policy else "without a name"
-    return Meaning(
-        name,
-        Role.STRAY,
-        why=f"this folder has no policy {said}: rename the file, or make the policy",
-    )
+_PHASES = tuple(f"{phase}_" for phase in Phase)
+_LONGEST_PHASE = max(map(len, _PHASES))
+_ORDER = list(Phase)
+
+
+def _by_policy(item: tuple[tuple[str, Phase], list[str]]) -> tuple[str, int]:
+    (policy, phase), _ = item
+    return policy, _ORDER.index(phase)
 
 
 def _why_ignored(name: str) -> str:
@@ -149,6 +174,16 @@ def _why_ignored(name: str) -> str:
 def set_aside(name: str, second: int) -> str:
     """Return the hidden name that a file has while its deletion can be undone."""
     return f".deleted-{second:010d}-{name}"
+
+
+def is_unfinished(name: str) -> bool:
+    """Tell whether a save that never ended left this behind."""
+    return _UNFINISHED.fullmatch(name) is not None
+
+
+def unfinished(word: str) -> str:
+    """Return the hidden name of a file while it is written; `word` is an UUID."""
+    return f".n2w-{word}"
 
 
 def was(hidden: str) -> tuple[int, str] | None:

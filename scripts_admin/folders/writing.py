@@ -104,15 +104,24 @@ def take_back(place: int, name: str, *, opened: str) -> None:
 
 
 def forget(place: int, names: Iterable[str], before: int) -> int:
-    """Delete for good what was set aside before that second; return how many files these were."""
+    """Delete for good what was set aside before that second, and what unfinished saves left before it.
+
+    Returns how many files these were.
+    """
     gone = 0
     for name in names:
-        found = file_names.was(name)
-        if found and found[0] < before:
-            with suppress(OSError):
+        with suppress(OSError):
+            if _is_older(place, name, before):
                 os.unlink(name, dir_fd=place)
                 gone += 1
     return gone
+
+
+def _is_older(place: int, name: str, before: int) -> bool:
+    if file_names.is_unfinished(name):
+        return os.stat(name, dir_fd=place, follow_symlinks=False).st_mtime < before
+    found = file_names.was(name)
+    return found is not None and found[0] < before
 
 
 @contextmanager
@@ -188,7 +197,7 @@ def _taken(place: int, name: str) -> ChangedError:
 
 def _written(place: int, like: str | None, content: bytes, *, executable: bool | None) -> str:
     """Write the content to a new hidden file and bring it to the disk; return its name."""
-    name = f".n2w-{uuid.uuid4()}"
+    name = file_names.unfinished(str(uuid.uuid4()))
     made = os.open(name, _NEW, 0o600, dir_fd=place)
     try:
         view = memoryview(content)

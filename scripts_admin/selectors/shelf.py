@@ -12,7 +12,7 @@ from django.core.paginator import Page, Paginator
 
 from scripts_admin import linux_accounts, ports
 from scripts_admin.domain import file_names, names
-from scripts_admin.domain.file_names import Meaning, Role
+from scripts_admin.domain.file_names import Meaning, Meanings, Role
 from scripts_admin.domain.phases import Phase
 from scripts_admin.domain.shown import shown
 from scripts_admin.folders import account, looking, storage
@@ -105,14 +105,16 @@ def of(folder: Folder, viewer: User, page: str | None = None) -> Shelf:
         with looking.opened(folder) as place:
             listed, is_cut = looking.listed(place, is_root=folder.is_root)
             there = (name for name in listed if file_names.was(name) is None)
-            found = file_names.meanings(there, [policy.name for policy in policies])
+            found = Meanings(there, [policy.name for policy in policies])
             part = Paginator(found, PAGE_SIZE).get_page(page)
             runner = _runner(folder)
             rows = _rows(folder, place, list(part), policies, runner)
     except FileError as error:
         empty = _policies(policies, [])
         return Shelf((), None, empty, (), is_cut=False, problem=str(error))
-    return Shelf(rows, part, _policies(policies, found), _deleted(listed), is_cut, runner.problem)
+    return Shelf(
+        rows, part, _policies(policies, found.scripts), _deleted(listed), is_cut, runner.problem
+    )
 
 
 def mode(bits: int) -> str:
@@ -222,8 +224,7 @@ def _policies(
 ) -> tuple[PolicyRow, ...]:
     fits: dict[tuple[str, Phase | None], list[str]] = defaultdict(list)
     for meaning in found:
-        if meaning.role == Role.SCRIPT:
-            fits[meaning.policy, meaning.phase].append(meaning.name)
+        fits[meaning.policy, meaning.phase].append(meaning.name)
     return tuple(
         PolicyRow(policy, tuple(_slot(policy, phase, fits) for phase in Phase))
         for policy in policies

@@ -19,6 +19,7 @@ from scripts_admin.selectors import shelf
 from scripts_admin.services import scripts
 from scripts_admin.services.scripts import Copy, Text
 from scripts_admin.views import reached
+from scripts_admin.views.reached import NO_DRAFT, Draft
 
 _START = "#!/bin/bash\nset -euo pipefail\n\n"
 _MOST_LINES = 4000  # of a comparison
@@ -37,12 +38,18 @@ def detail(request: HttpRequest, owner: str, name: str) -> HttpResponse:
 
 
 @login_required
-def new(request: HttpRequest, owner: str) -> HttpResponse:
+def new(request: HttpRequest, owner: str, draft: Draft = NO_DRAFT) -> HttpResponse:
     found = reached.folder(request, owner, permissions.may_change)
     wanted = request.GET.get("name", "")
     initial = {"name": wanted, "text": "" if wanted and not _is_script(wanted) else _START}
-    form = TextForm(reached.sent(request), is_new=True, initial=initial)
-    context = {"folder": found, "form": form, "is_new": True, "name": wanted}
+    form = TextForm(reached.sent(request, draft), is_new=True, initial=initial)
+    context = {
+        "folder": found,
+        "form": form,
+        "is_new": True,
+        "name": wanted,
+        "signature": draft.signature,
+    }
     if request.method != "POST" or not form.is_valid():
         return _editor(request, context)
     name = form.cleaned_data["name"]
@@ -57,11 +64,16 @@ def new(request: HttpRequest, owner: str) -> HttpResponse:
 
 
 @login_required
-def edit(request: HttpRequest, owner: str, name: str) -> HttpResponse:
+def edit(request: HttpRequest, owner: str, name: str, draft: Draft = NO_DRAFT) -> HttpResponse:
     """Save with the version that the text was opened at; whoever comes second sees both and decides."""
     found = reached.folder(request, owner, permissions.may_change)
-    if request.method == "POST":
-        return _saved(request, found, name)
+    context: dict[str, object] = {"folder": found, "name": name, "signature": draft.signature}
+    data = reached.sent(request, draft)
+    if data is not None:
+        form = TextForm(data, is_new=False, has_crlf="has_crlf" in data)
+        context["form"] = form
+        is_sent = request.method == "POST" and form.is_valid()
+        return _saved(request, found, context, form) if is_sent else _editor(request, context)
     there = reached.file(found, name)
     if there.content is None:
         messages.error(request, there.entry.why)
@@ -72,15 +84,14 @@ def edit(request: HttpRequest, owner: str, name: str) -> HttpResponse:
         "opened": there.entry.version,
         "keep_crlf": not texts.is_script(there.content),
     }
-    form = TextForm(is_new=False, has_crlf=has_crlf, initial=initial)
-    return _editor(request, {"folder": found, "form": form, "name": name})
+    context["form"] = TextForm(is_new=False, has_crlf=has_crlf, initial=initial)
+    return _editor(request, context)
 
 
-def _saved(request: HttpRequest, found: Folder, name: str) -> HttpResponse:
-    form = TextForm(request.POST, is_new=False, has_crlf="has_crlf" in request.POST)
-    context = {"folder": found, "form": form, "name": name}
-    if not form.is_valid():
-        return _editor(request, context)
+def _saved(
+    request: HttpRequest, found: Folder, context: dict[str, object], form: TextForm
+) -> HttpResponse:
+    name = str(context["name"])
     entered = form.cleaned_data
     text = Text(name, form.content, entered["opened"], message=entered["message"])
     try:
@@ -123,11 +134,11 @@ def _difference(theirs: str, mine: str) -> str:
 
 
 @login_required
-def rename(request: HttpRequest, owner: str, name: str) -> HttpResponse:
+def rename(request: HttpRequest, owner: str, name: str, draft: Draft = NO_DRAFT) -> HttpResponse:
     found = reached.folder(request, owner, permissions.may_change)
     there = reached.file(found, name)
     initial = {"name": name, "opened": there.entry.version}
-    form = RenameForm(reached.sent(request), initial=initial)
+    form = RenameForm(reached.sent(request, draft), initial=initial)
     if request.method == "POST" and form.is_valid():
         to, opened = form.cleaned_data["name"], form.cleaned_data["opened"]
         try:
@@ -137,7 +148,7 @@ def rename(request: HttpRequest, owner: str, name: str) -> HttpResponse:
         else:
             messages.success(request, f"{name} is now called {to}.")
             return redirect("script-file", owner, to)
-    return _small(request, found, there, form, deed="Rename")
+    return _small(request, found, there, form, deed="Rename", signature=draft.signature)
 
 
 @login_required
@@ -159,7 +170,7 @@ def delete(request: HttpRequest, owner: str, name: str) -> HttpResponse:
 
 
 @login_required
-def copy(request: HttpRequest, owner: str, name: str) -> HttpResponse:
+def copy(request: HttpRequest, owner: str, name: str, draft: Draft = NO_DRAFT) -> HttpResponse:
     """Copy within what the person may change: a text that they may only see does not become theirs here."""
     found = reached.folder(request, owner, permissions.may_change)
     there = reached.file(found, name)
@@ -170,7 +181,7 @@ def copy(request: HttpRequest, owner: str, name: str) -> HttpResponse:
         if permissions.may_change(person, each)
     }
     form = CopyForm(
-        reached.sent(request),
+        reached.sent(request, draft),
         file_name=name,
         policies=ports.policies().of_folders(list(targets), person.pk),
         initial={"opened": there.entry.version},
@@ -186,7 +197,7 @@ def copy(request: HttpRequest, owner: str, name: str) -> HttpResponse:
         else:
             messages.success(request, f"{name} is copied to {target}/{to}.")
             return redirect("script-file", target.name, to)
-    return _small(request, found, there, form, deed="Copy")
+    return _small(request, found, there, form, deed="Copy", signature=draft.signature)
 
 
 @login_required
@@ -204,11 +215,18 @@ def download(request: HttpRequest, owner: str, name: str) -> HttpResponse:
 
 
 def _small(
-    request: HttpRequest, found: Folder, there: File, form: object, *, deed: str
+    request: HttpRequest,
+    found: Folder,
+    there: File,
+    form: object,
+    *,
+    deed: str,
+    signature: str = "",
 ) -> HttpResponse:
     context = _about(request, found, there) | {
         "form": form,
         "deed": deed,
+        "signature": signature,
         "kept_days": scripts.KEPT_DAYS,
     }
     return render(request, "scripts_admin/file_deed.html", context)

@@ -14,6 +14,7 @@ from scripts_admin.models import Folder
 from scripts_admin.selectors import shelf
 from scripts_admin.services import scripts
 from scripts_admin.views import reached
+from scripts_admin.views.reached import NO_DRAFT, Draft
 
 _PAGE_SIZE = 50
 
@@ -102,7 +103,7 @@ def recipe_list(request: HttpRequest, owner: str) -> HttpResponse:
 
 
 @login_required
-def recipe(request: HttpRequest, owner: str, slug: str) -> HttpResponse:
+def recipe(request: HttpRequest, owner: str, slug: str, draft: Draft = NO_DRAFT) -> HttpResponse:
     """Fill in a recipe; all its files are made, or none."""
     found = reached.folder(request, owner, permissions.may_change)
     chosen = recipes.named(slug)
@@ -111,7 +112,7 @@ def recipe(request: HttpRequest, owner: str, slug: str) -> HttpResponse:
     person = reached.person(request)
     policies = [each.name for each in ports.policies().of_folders([found.pk], person.pk)]
     form = RecipeForm(
-        reached.sent(request),
+        reached.sent(request, draft),
         settings=chosen.settings,
         policies=policies,
         initial={"policy": request.GET.get("policy", "")},
@@ -125,5 +126,10 @@ def recipe(request: HttpRequest, owner: str, slug: str) -> HttpResponse:
         else:
             messages.success(request, f"Made: {', '.join(sorted(made))}.")
             return redirect("script-folder", owner)
-    context = {"folder": found, "recipe": chosen, "form": form}
+    context = {
+        "folder": found,
+        "recipe": chosen,
+        "form": form,
+        "signature": draft.signature,
+    }
     return render(request, "scripts_admin/recipe.html", context)

@@ -1,6 +1,7 @@
 """What a page of script folders is about, for somebody who may: 404 for everybody else, as if it did not exist."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from django.http import Http404, HttpRequest, QueryDict
 
@@ -17,9 +18,20 @@ def person(request: HttpRequest) -> User:
     return request.user
 
 
-def sent(request: HttpRequest) -> QueryDict | None:
-    """Return the fields that were sent, even if these are none."""
-    return request.POST if request.method == "POST" else None
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """What outlives a session: `typed` before it ended, and the `signature` that the form carries for that."""
+
+    typed: QueryDict | None = None
+    signature: str = ""
+
+
+NO_DRAFT = Draft()
+
+
+def sent(request: HttpRequest, draft: Draft = NO_DRAFT) -> QueryDict | None:
+    """Return the fields that were sent, even if these are none; else what was typed before a session ended."""
+    return request.POST if request.method == "POST" else draft.typed
 
 
 def folder(request: HttpRequest, owner: str, may: May = permissions.may_see) -> Folder:

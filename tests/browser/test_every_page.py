@@ -1,12 +1,14 @@
 """Every page as a browser shows it: no barrier, no sideways scrolling, no complaint of the console."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 from playwright.sync_api import Browser
+from pytest_django import Settings
 
 from tests.browser import chromium
-from tests.policies.views import matrix
+from tests.policies.views import matrix, script_files
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.real, pytest.mark.lasts(60)]
 # Files, answers for machines, and addresses that only take a form.
@@ -29,9 +31,11 @@ def pages(world: matrix.World) -> list[str]:
 
 @pytest.mark.parametrize("theme", chromium.THEMES)
 def test_no_page_has_a_barrier_scrolls_sideways_or_complains(
-    browser: Browser, live_server: Any, theme: Any
+    browser: Browser, live_server: Any, theme: Any, settings: Settings, tmp_path: Path
 ) -> None:
+    settings.N2W_SCRIPTS_ROOT = tmp_path
     world = matrix.made()
+    script_files.lay()
     addresses = pages(world)
     cookies = {"sessionid": world.clients["boss"].cookies["sessionid"].value}
 

@@ -14,7 +14,6 @@ from django.apps import apps
 from django.contrib import admin
 from django.contrib.auth.models import Group, Permission
 from django.contrib.sessions.models import Session
-from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import connection, models, transaction
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
@@ -226,8 +225,6 @@ def forms(world: World, route: str) -> list[dict[str, Any]]:
 def _of_page(world: World, route: str) -> dict[str, Any]:
     if route == "coverage/decide/":
         return {"item": world.rows["inventoryitem"].pk, "do": "leave", "reason": "no need"}
-    if route == "scripts/<str:owner>/upload/":
-        return {"files": SimpleUploadedFile("new.sh", b"#!/bin/sh\n")}
     return (
         _OF_PAGES.get(route)
         or script_files.forms().get(route)

@@ -3,6 +3,8 @@
 import os
 import shutil
 
+from django.core.files.uploadedfile import SimpleUploadedFile
+
 from scripts_admin.domain import texts
 from scripts_admin.folders import recipes, storage
 from scripts_admin.models import Folder
@@ -44,6 +46,7 @@ def forms() -> dict[str, dict[str, object]]:
         f"{_FILE}executable/": {"opened": VERSION},
         f"{_FOLDER}new/": {"name": "after_policy1.sh", "text": "#!/bin/sh\n"},
         f"{_FOLDER}undo/": {"hidden": HIDDEN},
+        f"{_FOLDER}upload/": {"files": SimpleUploadedFile("new.sh", b"#!/bin/sh\n")},
         f"{_FOLDER}recipes/<slug:slug>/": {
             "policy": "busy",
             **{f"s_{each.name}": each.value for each in recipe.settings},

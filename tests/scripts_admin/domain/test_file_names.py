@@ -45,7 +45,7 @@ def test_each_name_of_a_folder_has_a_meaning_and_scripts_come_first() -> None:
         *("before_old.sh", "Before_shop.sh", "complete_shop", "before_shop.sh~"),
     ]
 
-    found = file_names.meanings(listed, ["shop", "blog"])
+    found = file_names.Meanings(listed, ["shop", "blog"])
 
     assert [(each.name, each.role) for each in found] == [
         ("before_blog.py", Role.SCRIPT),

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from django.test import Client
@@ -303,3 +304,21 @@ def test_a_stranger_finds_no_folder_and_a_friend_finds_it(script: Path, alice: U
     assert "/scripts/alice/" not in read(charlie, "/scripts/").links
     assert "/scripts/alice/" in read(bob, "/scripts/").links
     assert "echo one" in read(bob, FILE).text
+
+
+def test_what_was_typed_when_a_session_ended_is_there_after_the_login(
+    client: Client, alice: User, script: Path
+) -> None:
+    form = Sent(client.get(f"{FILE}edit/").content.decode()).values
+    client.logout()
+
+    sent_away = client.post(f"{FILE}edit/", form | {"text": "#!/bin/sh\r\n# an hour of work\r\n"})
+    assert sent_away.status_code == 302
+    assert script.read_text() == TEXT
+    client.force_login(alice)
+    back = client.get(parse_qs(urlsplit(sent_away["Location"]).query)["next"][0])
+
+    again = Sent(back.content.decode()).values
+    assert "# an hour of work" in str(again["text"])
+    assert client.post(f"{FILE}edit/", again).status_code == 302
+    assert script.read_text() == "#!/bin/sh\n# an hour of work\n"
