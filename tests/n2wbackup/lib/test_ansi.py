@@ -1,10 +1,8 @@
 """A script's colours choose among fixed classes, and nothing else of it gets into the page."""
 
-from hypothesis import given
-from hypothesis import strategies as st
-
 from n2wbackup.lib import ansi
 from n2wbackup.lib.ansi import Part
+from tests.ground.properties import given, st
 
 
 def shown(text: str) -> list[Part]:

@@ -1,10 +1,8 @@
 """What differs between two texts."""
 
-from hypothesis import given
-from hypothesis import strategies as st
-
 from n2wbackup.lib import differences
 from n2wbackup.lib.differences import Line
+from tests.ground.properties import given, st
 
 
 def signs(before: str, after: str) -> list[str]:

@@ -3,10 +3,9 @@
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from n2wbackup.lib import reach
+from tests.ground.properties import given, st
 
 ANY = "0.0.0.0"  # noqa: S104 - nothing is bound
 METADATA = IPv4Address("169.254.169.254")
@@ -82,7 +81,6 @@ def test_a_receiver_behind_a_translator_is_reached(way: str) -> None:
     assert reach.may_reach(WAYS[way](IPv4Address("203.0.113.9")))
 
 
-@settings(deadline=None)
 @given(st.ip_addresses(v=6).map(str))
 def test_every_address_gets_an_answer(address: str) -> None:
     assert reach.may_reach(address) in {True, False}

@@ -9,11 +9,10 @@ from itertools import pairwise
 from urllib.parse import quote, quote_plus
 
 import pytest
-from hypothesis import example, given, settings
-from hypothesis import strategies as st
 
 from n2wbackup.lib import redaction
 from n2wbackup.lib.redaction import SHORT
+from tests.ground.properties import example, given, st
 
 AWS = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"
 # Without the letters of the mark, so that no secret is found in a mark.
@@ -43,7 +42,6 @@ def _small(url: str) -> str:
 
 
 @pytest.mark.parametrize("writing", WRITINGS)
-@settings(deadline=None)
 @given(secret=SECRET, around=st.tuples(st.text("., \n"), st.text("., \n")))
 def test_a_secret_is_found_in_every_writing(
     writing: str, secret: str, around: tuple[str, str]
@@ -54,7 +52,6 @@ def test_a_secret_is_found_in_every_writing(
     assert redaction.mask(f"{before}{written}{after}", [secret]) == f"{before}[masked]{after}"
 
 
-@settings(deadline=None)
 @given(secret=SECRET)
 def test_a_secret_is_found_as_a_shell_writes_it(secret: str) -> None:
     traced = "'" + secret.replace("'", "'\\''") + "'"
@@ -64,7 +61,6 @@ def test_a_secret_is_found_as_a_shell_writes_it(secret: str) -> None:
 
 
 @pytest.mark.parametrize("alphabet", ALPHABETS)
-@settings(deadline=None)
 @given(secret=SECRET, before=st.binary(max_size=7), after=st.binary(max_size=7))
 def test_a_secret_in_base64_is_found_at_every_place(
     alphabet: str, secret: str, before: bytes, after: bytes
@@ -93,7 +89,6 @@ def test_base64_that_is_broken_into_lines_is_found(lead: int, width: int) -> Non
     assert len(masked.replace("\n", "")) < len(whole) - 40
 
 
-@settings(deadline=None)
 @given(text=st.text(), secrets=st.lists(st.text(min_size=1), max_size=3))
 def test_no_secret_is_left_and_other_text_stays(text: str, secrets: list[str]) -> None:
     masked = redaction.mask(text, secrets)
@@ -104,7 +99,6 @@ def test_no_secret_is_left_and_other_text_stays(text: str, secrets: list[str]) -
         assert redaction.MARK in masked
 
 
-@settings(deadline=None)
 @given(text=st.text(st.characters(codec=None)))
 def test_a_text_without_secrets_stays_as_it_is(text: str) -> None:
     assert redaction.mask(text, []) == text
@@ -173,7 +167,6 @@ PIECES = [AWS, AWS[:9], AWS[9:], quote(AWS, safe=""), "pw1", " ", "x", "\n", "ä
 PIECES += [base64.b64encode(f"{'.' * n}{AWS}".encode()).decode() for n in range(3)]
 
 
-@settings(deadline=None)
 @given(
     pieces=st.lists(st.sampled_from(PIECES), max_size=12),
     cuts=st.lists(st.integers(0, 900), max_size=12),

@@ -3,16 +3,14 @@
 import unicodedata
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from n2wbackup.lib import terminal
+from tests.ground.properties import given, st
 
 # Whatever a terminal, a browser or a mail program acts on instead of showing it.
 ACTED_ON = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 
 
-@settings(deadline=None)
 @given(st.text(st.characters(codec=None)))
 def test_nothing_that_is_acted_on_is_left(text: str) -> None:
     assert {unicodedata.category(each) for each in terminal.line(text)} & ACTED_ON == set()
@@ -20,14 +18,12 @@ def test_nothing_that_is_acted_on_is_left(text: str) -> None:
     assert {unicodedata.category(each) for each in kept} & ACTED_ON == set()
 
 
-@settings(deadline=None)
 @given(st.text(st.characters(codec=None)))
 def test_what_is_harmless_stays_harmless(text: str) -> None:
     assert terminal.line(terminal.line(text)) == terminal.line(text)
     assert terminal.block(terminal.block(text)) == terminal.block(text)
 
 
-@settings(deadline=None)
 @given(st.text(st.characters(exclude_categories=["C", "Z"], exclude_characters=terminal.UNSEEN)))
 def test_text_that_can_be_seen_stays_as_it_is(text: str) -> None:
     assert terminal.line(text) == text

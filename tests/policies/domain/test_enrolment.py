@@ -1,10 +1,8 @@
 """Which instances and volumes join a policy by a rule, and which leave."""
 
-from hypothesis import given
-from hypothesis import strategies as st
-
 from policies.domain import enrolment
 from policies.domain.enrolment import Found, Plan, Rule, Target, What
+from tests.ground.properties import given, st
 
 SHOP = Rule(1, What.INSTANCES, "backup", "shop")
 ALSO = Rule(2, What.INSTANCES, "tier", "gold")

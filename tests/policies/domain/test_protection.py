@@ -2,11 +2,9 @@
 
 from datetime import UTC, datetime, timedelta
 
-from hypothesis import given
-from hypothesis import strategies as st
-
 from policies.domain import protection
 from policies.domain.protection import Limits, Points, State
+from tests.ground.properties import given, st
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)

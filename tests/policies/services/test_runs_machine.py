@@ -8,8 +8,6 @@ from typing import Any
 
 import pytest
 from django.db import connection, transaction
-from hypothesis import HealthCheck, settings
-from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
     initialize,
@@ -28,6 +26,7 @@ from policies.services import runs
 from policies.services.due import hints
 from policies.services.watch import confirming
 from tests import factories
+from tests.ground.properties import HealthCheck, settings, st
 
 EVENTS = st.sampled_from(list(Event))
 END_STATES = st.sampled_from([State.SUCCEEDED, State.PARTIAL, State.FAILED])
@@ -195,7 +194,6 @@ def test_of_two_that_know_a_run_never_do_both_win(
         settings=settings(
             max_examples=25,
             stateful_step_count=20,
-            deadline=None,
             suppress_health_check=list(HealthCheck),
         ),
     )

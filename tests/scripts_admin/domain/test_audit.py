@@ -1,11 +1,10 @@
 """The words of the audit: before and after, and never a secret."""
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from scripts_admin.domain import audit
 from scripts_admin.domain.audit import SECRET, Change
+from tests.ground.properties import given, st
 
 
 def test_only_what_differs_is_told_in_the_words_of_the_document() -> None:

@@ -1,9 +1,7 @@
 """How long the brake makes the next login wait."""
 
-from hypothesis import given
-from hypothesis import strategies as st
-
 from scripts_admin.domain import brake
+from tests.ground.properties import given, st
 
 
 def test_the_first_failures_are_free_and_then_the_wait_doubles() -> None:

@@ -1,13 +1,12 @@
 """What the kernel makes of first bytes; tests/contract has the kernel beside it."""
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from n2wbackup.lib import terminal
 from scripts_admin.domain import first_bytes
 from scripts_admin.domain.first_bytes import Elf, Shebang
 from scripts_admin.domain.shown import LONGEST, shown
+from tests.ground.properties import given, st
 
 
 @pytest.mark.parametrize(

@@ -5,13 +5,12 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from scripts_admin.domain import ssh
 from scripts_admin.domain.ssh import NotAKeyError
 from scripts_admin.hosts import keypairs
 from tests.ground import components
+from tests.ground.properties import given, st
 
 ED = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGDkKEmYUv0rNBCwZMmYdkqXuzPGTnUELsaLLxkl0oCd"
 FINGERPRINT = ssh.public_key(ED).fingerprint

@@ -6,11 +6,10 @@ from itertools import pairwise
 from urllib.parse import quote
 
 import pytest
-from hypothesis import example, given, settings
-from hypothesis import strategies as st
 
 from n2wbackup.lib import redaction
 from scripts_admin.guard.capture import LIMIT_BYTES, Capture
+from tests.ground.properties import example, given, st
 
 SECRET = b"s3cr3t-s3cr3t"
 
@@ -100,7 +99,6 @@ def test_memory_stays_bounded_however_much_is_said() -> None:
     assert "bytes cut" in capture.text()
 
 
-@settings(deadline=None)
 @given(
     pieces=st.lists(
         st.sampled_from([SECRET, SECRET[:4], SECRET[4:], b"s", b"plain ", b"\n", b"\xc3\xa4"]),

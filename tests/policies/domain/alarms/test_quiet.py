@@ -4,13 +4,12 @@ from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from policies.domain.alarms import quiet
 from policies.domain.alarms.messages import AlarmKind
 from policies.domain.alarms.quiet import LONGEST_MUTE, LONGEST_QUIET, QuietHours
 from policies.domain.schedules.disabled import DAY_MINUTES, DisabledTime
+from tests.ground.properties import given, st
 
 ZONES = ("UTC", "Europe/Berlin", "America/New_York", "Asia/Kathmandu", "Australia/Lord_Howe")
 MOMENTS = st.datetimes(datetime(2024, 1, 1), datetime(2030, 1, 1)).map(  # noqa: DTZ001 - made aware below

@@ -1,10 +1,8 @@
 """What was printed is the same again, however it was cut; any byte and any line of it can be found."""
 
-from hypothesis import given
-from hypothesis import strategies as st
-
 from policies.domain.runs import printed
 from policies.domain.runs.printed import NOTHING, Line, Piece
+from tests.ground.properties import given, st
 
 ANY = st.text(st.sampled_from("\nab\N{LATIN SMALL LETTER E WITH ACUTE}"), max_size=40).map(
     str.encode

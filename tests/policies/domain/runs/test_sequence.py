@@ -1,8 +1,6 @@
 """The table of a run: no order of events leads to a false result or to a frozen application."""
 
 import pytest
-from hypothesis import HealthCheck, settings
-from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
     initialize,
@@ -24,6 +22,7 @@ from policies.domain.runs.sequence import (
     State,
 )
 from scripts_admin.domain.phases import Outcome
+from tests.ground.properties import HealthCheck, settings, st
 from tests.policies.domain.runs.truth import WELL, Fate
 from tests.policies.domain.runs.world import World
 
@@ -315,7 +314,6 @@ def test_no_sequence_of_events_lies_or_leaves_anything_frozen(
         settings=settings(
             max_examples=700 if request.config.getoption("thorough") else 40,
             stateful_step_count=10,
-            deadline=None,
             suppress_health_check=list(HealthCheck),
         ),
     )

@@ -2,11 +2,9 @@
 
 from datetime import UTC, datetime, timedelta
 
-from hypothesis import given
-from hypothesis import strategies as st
-
 from policies.domain.runs import timeline
 from policies.domain.runs.timeline import Course, Script, Span, Target
+from tests.ground.properties import given, st
 
 T = datetime(2026, 3, 1, 2, 30, tzinfo=UTC)
 

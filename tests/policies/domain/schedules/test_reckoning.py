@@ -4,12 +4,11 @@ from datetime import UTC, datetime, timedelta
 from itertools import takewhile
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from policies.domain.schedules import disabled, reckoning, schedule
 from policies.domain.schedules.reckoning import LATE, Reckoning, Span
 from policies.domain.schedules.schedule import Rule
+from tests.ground.properties import given, settings, st
 
 HOURLY = {"hourly": Rule(UTC, cron="0 * * * *")}
 QUARTERS = {"quarters": Rule(UTC, cron="*/15 * * * *")}
@@ -121,7 +120,7 @@ RULES = st.dictionaries(
 )
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(RULES, st.lists(st.integers(1, 4000), min_size=1, max_size=12))
 def test_every_due_time_is_accounted_for_exactly_once(
     rules: dict[str, Rule], minutes: list[int]

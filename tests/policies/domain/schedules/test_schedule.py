@@ -6,12 +6,11 @@ from itertools import islice
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from policies.domain.schedules import disabled, schedule
 from policies.domain.schedules.schedule import Every, Rule, Unit
 from policies.domain.schedules.schedule import parse_wall as wall
+from tests.ground.properties import given, st
 
 BERLIN = ZoneInfo("Europe/Berlin")
 NEW_YEAR = datetime(2026, 1, 1, tzinfo=UTC)
@@ -154,7 +153,6 @@ def test_a_cron_expression_that_is_none_is_told(text: str, told: str) -> None:
     assert told in str(error.value)
 
 
-@settings(deadline=None)
 @given(st.text(alphabet="0123456789*/-,#LWmonMON ²٣", max_size=20))
 def test_any_text_is_a_cron_expression_or_told(text: str) -> None:
     with suppress(ValueError):

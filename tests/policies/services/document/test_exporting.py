@@ -7,9 +7,6 @@ from pathlib import Path
 import pytest
 from django.core.exceptions import ValidationError
 from django.core.management import call_command
-from hypothesis import given
-from hypothesis import settings as hypothesis_settings
-from hypothesis import strategies as st
 from hypothesis.extra.django import TestCase
 from pytest_django import Settings
 
@@ -20,6 +17,8 @@ from policies.services.document import applying, exporting
 from policies.services.entry import policies, schedules
 from scripts_admin.models import Folder, User
 from tests import factories
+from tests.ground.properties import given, st
+from tests.ground.properties import settings as hypothesis_settings
 from tests.policies.services.document.test_applying_schedules import DOCUMENT
 
 MORE = """\
@@ -142,7 +141,7 @@ class Names(TestCase):
     """Every allowed name is exported and applied unchanged."""
 
     @given(st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=12))
-    @hypothesis_settings(max_examples=50, deadline=None)
+    @hypothesis_settings(max_examples=50)
     def test_any_name_is_exported_so_that_it_is_read_again(self, name: str) -> None:
         alice = factories.alice()
         row = Schedule(owner=alice, name=name, cron="0 2 * * *")

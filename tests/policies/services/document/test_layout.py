@@ -3,11 +3,10 @@
 from io import StringIO
 from typing import Any
 
-from hypothesis import given
-from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
 from policies.services.document import layout
+from tests.ground.properties import given, st
 
 TEXTS = st.one_of(
     st.text(max_size=20),

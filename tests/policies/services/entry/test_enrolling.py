@@ -8,8 +8,6 @@ import pytest
 import time_machine
 from django.core.exceptions import ValidationError
 from django.db import transaction
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from policies.adapters.memory import MemoryCloud
 from policies.domain.alarms.messages import AlarmKind
@@ -18,6 +16,7 @@ from policies.services.coverage import refreshing
 from policies.services.entry import chosen, enrolling, policies, rules
 from scripts_admin.models import AuditEntry
 from tests import factories
+from tests.ground.properties import HealthCheck, given, settings, st
 
 REGION = "us-east-1"
 HAND = "i-0123456789abcdef0"
@@ -324,7 +323,8 @@ STEPS = st.lists(st.tuples(st.integers(0, 3), TAGS, st.booleans()), max_size=12)
 
 
 @settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=25,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(steps=STEPS)
 def test_no_sequence_of_tags_touches_what_was_entered_by_hand(
