@@ -49,7 +49,7 @@ class Launched:
         self.process = linux.Process(0, 0)
         self.refusal = ""
         self._has_launcher = True
-        self._told = self._gone = self._is_ending = False
+        self._told = self._gone = self._is_ending = self._has_exited = False
         self._expected: tuple[float, str] | None = (
             None  # by when an answer comes, and else what to ask another for
         )
@@ -91,6 +91,7 @@ class Launched:
     def let_go(self, order: Order) -> None:
         """Open the gate. The launcher learns of it first, so that it knows the deadline whatever happens next."""
         self._say("released")
+        self._expect("wake", SILENT_SECONDS)
         with suppress(OSError):  # it died at the gate; the launcher says so
             os.write(self._gate, json.dumps(order).encode() + b"\n")
 
@@ -122,7 +123,7 @@ class Launched:
         if self._errand is None:
             self._run_errand(self._expected[1])
         else:
-            self._give_up()
+            self._drop_errand()
 
     def _say(self, order: str) -> None:
         with suppress(OSError):
@@ -136,6 +137,7 @@ class Launched:
         """The kernel tells that the script's own process has ended; the launcher knows how."""
         self._selector.unregister(descriptor)
         os.close(descriptor)
+        self._has_exited = True
         if not self._told:
             self._expect("wake", SILENT_SECONDS)
 
@@ -149,7 +151,10 @@ class Launched:
 
     def _take(self, found: Mapping[str, Any]) -> None:
         said = found.get("said")
-        if said == "late":
+        if said == "released":
+            if not (self._has_exited or self._is_ending):
+                self._expected = None
+        elif said == "late":
             self._on_late()
         elif said in {"gone", "stuck"}:
             self._gone = True
@@ -174,23 +179,37 @@ class Launched:
         try:
             self._errand = Call(make(self.process))
         except LaunchError:
-            self._give_up()
+            self._drop_errand()
             return
         self._selector.register(self._errand, selectors.EVENT_READ, self._errand_done)
 
     def _errand_done(self, _: int) -> None:
         if self._errand is None:
             return
-        self._selector.unregister(self._errand)
         try:
             found = self._errand.answer(0.0)
         except LaunchError:
-            found = {"said": "stuck"}
+            self._drop_errand()
+            return
+        self._selector.unregister(self._errand)
         self._errand.close()
-        self._take(found)
+        self._errand = None
+        if found["said"] != "awake":
+            self._take(found)
+        elif self._expected is not None:  # if it stays silent even so, it is ended
+            self._expected = (linux.boottime() + LOST_SECONDS, "end")
 
-    def _give_up(self) -> None:
-        """Nobody can say more: what is left of it is taken for blocked."""
+    def _drop_errand(self) -> None:
+        """End the script where nobody could continue its launcher; where nobody can end it, take it for blocked."""
+        if self._errand is not None:
+            self._selector.unregister(self._errand)
+            self._errand.close()
+            self._errand = None
+        if self._expected is None:  # the launcher has answered by itself meanwhile
+            return
+        if self._expected[1] == "wake":
+            self._run_errand("end")
+            return
         self._expected = None
         self._gone = True
         self._tell(None)

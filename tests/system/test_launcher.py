@@ -324,6 +324,21 @@ def test_complete_runs_through_the_launcher(window: Window) -> None:
     assert window.say("told")["complete 1"]["stdout"] == f"{window.account.pw_name}\n1\n"
 
 
+def test_what_was_stopped_at_the_gate_is_continued(window: Window) -> None:
+    window.script("before", "true")
+    window.script("after", "echo $1")
+    assert window.start() == ""
+    for phase in ("before", "after"):
+        script = window.say("told")[f"{phase} 1"]["pid"]
+        for pid in (*window.launchers(phase), script):
+            os.kill(pid, 19)
+    window.say("go")
+    assert window.say("before") == "succeeded"
+    for word in ("thaw", "over", "settled"):
+        window.say(word)
+    assert window.say("told")["after 1"]["stdout"] == "1\n"
+
+
 def test_a_launcher_that_is_killed_at_the_gate_is_followed_by_another(window: Window) -> None:
     window.script("before", "true")
     window.script("after", "echo $1")

@@ -117,6 +117,7 @@ class _Watch:
             self._is_released = True
             self._deadline = now() + self._asked.timeout + LATE_SECONDS
             send({self._pid}, signal.SIGCONT)  # somebody may have stopped it at its gate
+            self.tell(said="released")  # else the server asks another launcher to continue both
         elif order == "end":
             self._end()
         return True
