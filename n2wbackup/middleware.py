@@ -4,13 +4,15 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from http import HTTPStatus
 from typing import Any
 
 from django.conf import settings
 from django.contrib.auth import SESSION_KEY, logout
 from django.core.exceptions import SuspiciousOperation
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
-from django.shortcuts import render
+from django.middleware.gzip import GZipMiddleware
+from django.shortcuts import render, resolve_url
 
 from n2wbackup import health
 from n2wbackup.lib import clock
@@ -25,7 +27,24 @@ Page = Callable[[HttpRequest], HttpResponse]
 _METHODS = ("GET", "HEAD", "POST")
 ENDED = "session_ended"  # tells the login page why the person has to log in again
 _BEGAN, _SEEN = "began_at", "seen_at"
+_HTMX, _STOPS = "HX-Request", 286  # the status at which htmx stops to poll
 _NOTED_EVERY_SECONDS = 60  # a write for each page would be too much
+
+
+def pack_pages(get_response: Page) -> Page:
+    """Pack each page for browsers that take it so. Streams and files are left as they are: docs/adr/0089-*.md."""
+    packer = GZipMiddleware(get_response)
+
+    def page(request: HttpRequest) -> HttpResponse:
+        response = get_response(request)
+        is_page = response.headers.get("Content-Type", "").startswith("text/html")
+        if response.streaming or not is_page:
+            return response
+        packed = packer.process_response(request, response)
+        assert isinstance(packed, HttpResponse)  # noqa: S101 - as it was before
+        return packed
+
+    return page
 
 
 def refuse_methods(get_response: Page) -> Page:
@@ -71,7 +90,10 @@ def add_headers(get_response: Page) -> Page:
 
 
 def end_idle_sessions(get_response: Page) -> Page:
-    """Log a person out who has not asked for a page for long, or who logged in very long ago."""
+    """Log a person out who has not asked for a page for long, or who logged in very long ago.
+
+    An open page that polls is not a person who asks: docs/adr/0088-*.md.
+    """
 
     def page(request: HttpRequest) -> HttpResponse:
         if SESSION_KEY in request.session:
@@ -79,7 +101,7 @@ def end_idle_sessions(get_response: Page) -> Page:
             if _is_over(request, now):
                 logout(request)
                 request.session[ENDED] = True
-            elif abs(now - request.session.get(_SEEN, 0)) >= _NOTED_EVERY_SECONDS:
+            elif not _polls(request) and _is_noted(request, now):
                 request.session[_SEEN] = now
                 request.session.setdefault(_BEGAN, now)
                 request.session.pop(ENDED, None)
@@ -88,10 +110,47 @@ def end_idle_sessions(get_response: Page) -> Page:
     return page
 
 
+def _polls(request: HttpRequest) -> bool:
+    """Tell whether a page asks by itself for what moves on it; what a person does with a part is sent by POST."""
+    return request.method == "GET" and _HTMX in request.headers
+
+
+def _is_noted(request: HttpRequest, now: int) -> bool:
+    return bool(abs(now - request.session.get(_SEEN, 0)) >= _NOTED_EVERY_SECONDS)
+
+
 def _is_over(request: HttpRequest, now: int) -> bool:
     seen, began = request.session.get(_SEEN, now), request.session.get(_BEGAN, now)
     idle = now - seen > settings.N2W_SESSION_IDLE_MINUTES * 60
     return bool(idle or now - began > settings.SESSION_COOKIE_AGE)
+
+
+def tell_open_pages(get_response: Page) -> Page:
+    """Say on an open page that the session has ended: a part of it must not become the login page.
+
+    The part stops polling, and it and whatever was typed beside it stay as they are.
+    """
+
+    def page(request: HttpRequest) -> HttpResponse:
+        response = get_response(request)
+        if (
+            _HTMX not in request.headers
+            or request.user.is_authenticated
+            or not _leads_to_login(response)
+        ):
+            return response
+        asked: Any = getattr(request, "htmx", None)
+        context = {"back": (asked and asked.current_url_abs_path) or "/"}
+        answer = render(request, "components/session_ended.html", context, status=_STOPS)
+        answer["HX-Retarget"], answer["HX-Reswap"] = "#session", "innerHTML"
+        return answer
+
+    return page
+
+
+def _leads_to_login(response: HttpResponse) -> bool:
+    target = response.headers.get("Location", "").partition("?")[0]
+    return response.status_code == HTTPStatus.FOUND and target == resolve_url(settings.LOGIN_URL)
 
 
 def say_who(get_response: Page) -> Page:

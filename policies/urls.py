@@ -10,6 +10,7 @@ from policies.views import (
     coverage,
     dashboard,
     entering,
+    frozen,
     linux_accounts,
     outputs,
     people,
@@ -31,6 +32,7 @@ from policies.views import (
 
 urlpatterns = [
     path("", dashboard.index, name="index"),
+    path("frozen/", frozen.banner, name="frozen"),
     path("policies/", policies.listing, name="policies"),
     path("policies/<str:owner>/<str:name>/", policies.detail, name="policy"),
     path("policies/<str:owner>/<str:name>/thaw/", thawing.thaw, name="policy-thaw"),

@@ -44,7 +44,8 @@ for (const box of document.querySelectorAll("[data-follow]")) {
   if (!location.hash) go();
 }
 
-// A part that is replaced keeps what the reader opened and how far they scrolled its tables.
+// A part that is replaced keeps what the reader opened and how far they scrolled its tables. The line breaks around
+// each new one would add up while a page stays open.
 let kept = null;
 document.addEventListener("htmx:beforeSwap", (event) => {
   const part = event.detail.target;
@@ -57,9 +58,20 @@ document.addEventListener("htmx:beforeSwap", (event) => {
 document.addEventListener("htmx:afterSwap", () => {
   const part = kept && document.getElementById(kept.id);
   if (!part) return;
+  for (const side of ["previousSibling", "nextSibling"]) {
+    while (part[side]?.nodeType === Node.TEXT_NODE && !part[side].data.trim()) part[side].remove();
+  }
   for (const id of kept.opened) {
     const same = document.getElementById(id);
     if (same) same.open = true;
   }
   part.querySelectorAll(".scroll").forEach((each, at) => { each.scrollLeft = kept.scrolled[at] || 0; });
 });
+
+// A page that cannot reach the server says so: what it shows may be old.
+const stale = document.getElementById("stale");
+if (stale) {
+  const say = (event) => { stale.hidden = event.type === "htmx:responseError" && event.detail.xhr.status < 500; };
+  for (const name of ["htmx:sendError", "htmx:timeout", "htmx:responseError"]) document.addEventListener(name, say);
+  document.addEventListener("htmx:beforeOnLoad", (event) => { if (event.detail.xhr.status < 400) stale.hidden = true; });
+}

@@ -59,11 +59,16 @@ class Choosing:
         """Return the targets, those that are stored already in their order; mistakes are collected."""
         self.mistakes = []
         found = [self._target(key) for key in dict.fromkeys(self.chosen)]
+        ticked = {_key(target) for target in found}
         for line in filter(str.strip, self.typed.splitlines()):
             try:
-                found.append(_made(typed.parse(line, self.region)))
+                named = _made(typed.parse(line, self.region))
             except ValueError as error:
                 self.mistakes.append(str(error))
+                continue
+            # A browser that goes back puts the text there again, beside the tick that came of it.
+            if _key(named) not in ticked or named.exclude_boot_volume or named.exclude_volume_ids:
+                found.append(named)
         order = {_key(target): place for place, target in enumerate(stored)}
         found.sort(key=lambda target: order.get(_key(target), len(order)))
         if not found and not self.mistakes:

@@ -13,7 +13,6 @@ from policies.models import Policy, Run, RunSnapshot
 from policies.models.querysets import OwnedQuerySet
 from policies.selectors import protection
 from policies.selectors.protection import Counts
-from scripts_admin import permissions
 from scripts_admin.models import User
 
 NEXT, SHOWN = 6, 10
@@ -38,7 +37,6 @@ class PolicyLine(NamedTuple):
     last_state: str
     last_reason: str
     hold_seconds: float | None
-    may_run: bool = False  # the person may thaw it; only `frozen` says so
 
     @property
     def label(self) -> str:
@@ -127,15 +125,6 @@ def coming(user: User) -> Sequence[PolicyLine]:
     """Return what runs next."""
     rows = policies(user).filter(next_run_at__isnull=False)
     return [line(row, clock.now()) for row in rows.order_by("next_run_at", "pk")[:NEXT]]
-
-
-def frozen(user: User) -> Sequence[PolicyLine]:
-    """Return what may be frozen, the longest first."""
-    rows = policies(user).filter(may_be_frozen_since__isnull=False)
-    return [
-        line(row, clock.now())._replace(may_run=permissions.may_run(user, row))
-        for row in rows.order_by("may_be_frozen_since", "pk")
-    ]
 
 
 def running(user: User) -> Sequence[RunningRow]:

@@ -65,6 +65,12 @@ def _broker() -> Part:
     return Part("Broker", ERROR, text)
 
 
+def why_nothing_starts(now: datetime) -> str:
+    """Return in one sentence why a queued run would wait; "" if workers take what is queued."""
+    part = _beat_and_workers(now)
+    return "" if part.state == OK else f"The workers {part.text}."
+
+
 def _beat_and_workers(now: datetime) -> Part:
     """Both together: a turn is sent by beat and taken by a worker."""
     name = "Beat and workers"

@@ -11,6 +11,7 @@ from policies.models import Policy, PolicyTarget, Schedule
 from policies.models.querysets import OwnedQuerySet
 from policies.selectors import runs
 from policies.selectors.runs import RunRow
+from scripts_admin import permissions
 from scripts_admin.models import User
 
 BY_OWNER = ("owner__username", "name")  # as keyset takes it
@@ -49,9 +50,12 @@ class PolicyDetail(NamedTuple):
 
 
 class FrozenPolicy(NamedTuple):
+    """A policy whose application may be frozen. `may_run`: the person who asks may thaw it."""
+
     owner: str
     name: str
     since: datetime
+    may_run: bool
 
 
 def whole() -> OwnedQuerySet[Policy]:
@@ -119,12 +123,17 @@ def _target(target: PolicyTarget) -> PlannedTarget:
     )
 
 
-def may_be_frozen(user: User) -> Sequence[FrozenPolicy]:
-    """Return the policies that the user may see and that may be frozen, the longest frozen first."""
+def may_be_frozen(user: User, limit: int) -> Sequence[FrozenPolicy]:
+    """Return policies that the user may see and that may be frozen, the longest frozen first."""
     rows = Policy.objects.visible_to(user).filter(may_be_frozen_since__isnull=False)
-    columns = ("owner__username", "name", "may_be_frozen_since")
+    found = rows.select_related("owner", "folder").order_by("may_be_frozen_since", "pk")[:limit]
     return [
-        FrozenPolicy(owner, name, since)
-        for owner, name, since in rows.order_by("may_be_frozen_since").values_list(*columns)
-        if since is not None
+        FrozenPolicy(
+            owner=row.owner.username,
+            name=row.name,
+            since=row.may_be_frozen_since,
+            may_run=permissions.may_run(user, row),
+        )
+        for row in found
+        if row.may_be_frozen_since is not None
     ]

@@ -36,7 +36,7 @@ def switch(request: HttpRequest, owner: str, name: str) -> HttpResponse:
 @drafts.required
 def pause(request: HttpRequest, owner: str, name: str) -> HttpResponse:
     policy = changeable(request, owner, name)
-    sent = request.POST if request.method == "POST" else drafts.typed(request)
+    sent = drafts.sent(request)
     form = PauseForm(sent, initial={"reason": policy.paused_reason})
     if request.method == "POST" and form.is_valid():
         until, reason = form.cleaned_data["until"], form.cleaned_data["reason"]

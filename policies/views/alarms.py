@@ -23,7 +23,7 @@ from policies.models import AlarmReceivers, Policy
 from policies.selectors import alarms
 from policies.selectors.alarms import Page
 from policies.services.alarms import muting, receivers
-from policies.views import visitor
+from policies.views import drafts, visitor
 from scripts_admin import permissions
 from scripts_admin.models import User
 
@@ -52,13 +52,14 @@ def listing(request: HttpRequest) -> HttpResponse:
     return render(request, "policies/alarms.html", context)
 
 
-@method_decorator([login_required, sensitive_post_parameters()], "dispatch")
+@method_decorator(drafts.required, "dispatch")  # type: ignore[arg-type] # of Django's views it asks for less
+@method_decorator(sensitive_post_parameters(), "dispatch")
 class Receivers(View):
     """The receivers of a user, or of a policy where the address names one."""
 
     def get(self, request: HttpRequest, owner: str, name: str = "") -> HttpResponse:
         found = _found(request, owner, name)
-        return _page(request, found, ReceiversPageForm(found))
+        return _page(request, found, ReceiversPageForm(found, drafts.typed(request)))
 
     def post(self, request: HttpRequest, owner: str, name: str = "") -> HttpResponse:
         """Save, test or delete, as the button says."""
@@ -102,6 +103,7 @@ def _save(request: HttpRequest, found: AlarmReceivers) -> HttpResponse:
     form = ReceiversPageForm(found, request.POST)
     if not form.is_valid():
         return _page(request, found, form)
+    drafts.forget(request)
     receivers.enter(found, form.entered, form.quiet, form.cleaned_data["quiet_timezone"])
     messages.success(request, f"The alarm receivers of {found} are saved. Send a test message now.")
     return redirect(request.path)
@@ -130,7 +132,7 @@ def _delete(request: HttpRequest, found: AlarmReceivers) -> HttpResponse:
     return redirect("alarms")
 
 
-@login_required
+@drafts.required
 def mute(request: HttpRequest, owner: str, name: str) -> HttpResponse:
     """Mute a policy for a time, or end its mute."""
     person = visitor.person(request)
@@ -139,8 +141,9 @@ def mute(request: HttpRequest, owner: str, name: str) -> HttpResponse:
         if muting.unmute(policy):
             messages.success(request, f"{policy.label} is no longer muted.")
         return redirect("policy", owner, name)
-    form = MuteForm(request.POST if request.method == "POST" else None)
+    form = MuteForm(drafts.sent(request))
     if request.method == "POST" and form.is_valid() and _mute(form, policy, person):
+        drafts.forget(request)
         messages.success(
             request, f"The alarms of {policy.label} are muted. A freeze is still told."
         )

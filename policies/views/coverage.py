@@ -18,7 +18,7 @@ from policies.models import EnrolRule, InventoryItem, LeftOut, Policy
 from policies.selectors import coverage
 from policies.services.coverage import deciding
 from policies.services.entry import rules
-from policies.views import visitor
+from policies.views import drafts, visitor
 from scripts_admin import permissions
 from scripts_admin.models import User
 
@@ -109,11 +109,11 @@ def look_again(request: HttpRequest) -> HttpResponse:
     return redirect(_back(request, "coverage"))
 
 
-@login_required
+@drafts.required
 def enrolment(request: HttpRequest) -> HttpResponse:
     """Show the rules, and add one."""
     person = visitor.person(request)
-    form = forms.RuleForm(request.POST if request.method == "POST" else None, person=person)
+    form = forms.RuleForm(drafts.sent(request), person=person)
     if request.method == "POST" and form.is_valid():
         rule = form.rule()
         try:
@@ -122,6 +122,7 @@ def enrolment(request: HttpRequest) -> HttpResponse:
             for name, sentences in _by_field(error).items():
                 form.add_error(name if name in form.fields else None, sentences)
         else:
+            drafts.forget(request)
             messages.success(
                 request, f"The rule is added: {rules.words(rule)}. The next refresh applies it."
             )

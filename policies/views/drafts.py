@@ -5,7 +5,7 @@ in the new session until that person has logged in, and the form is shown with i
 """
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec
 
@@ -15,6 +15,7 @@ from django.core import signing
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import redirect, render
 
+from policies.views import visitor
 from scripts_admin.models import User
 
 _Given = ParamSpec("_Given")
@@ -22,7 +23,7 @@ FIELD = "form_of"
 _SALT, _KEY = "n2wbackup.form", "drafts"
 _SIGNED_SECONDS = 7 * 24 * 3_600
 _MOST_BYTES, _MOST_DRAFTS = 64 * 1024, 3
-_NEVER_KEPT = ("secret", "password", "csrf", FIELD)
+_NEVER_KEPT = ("secret", "password", "url", "csrf", FIELD)
 BACK = (
     "Your session had ended, so nothing was saved. Here is what you typed: check it and save it again. "
     "Secrets were not kept."
@@ -32,6 +33,11 @@ BACK = (
 def signature(person: User, path: str) -> str:
     """Return what a form carries to say whose it is, and of which page."""
     return signing.dumps([person.pk, path], salt=_SALT)
+
+
+def on_every_page(request: HttpRequest) -> Mapping[str, Callable[[], str]]:
+    """Let components/form_of.html have the signature of the page."""
+    return {"form_signature": lambda: signature(visitor.person(request), request.path)}
 
 
 def required(
@@ -46,10 +52,15 @@ def required(
         if request.user.is_authenticated:
             return page(request, *given, **named)
         if getattr(request, "htmx", False):
-            return render(request, "policies/form/session_ended.html")
+            return redirect_to_login(request.get_full_path())
         return redirect_to_login(_kept(request) or request.get_full_path())
 
     return guarded
+
+
+def sent(request: HttpRequest) -> QueryDict | None:
+    """Return what a form begins with: what is sent now, or what was typed before the session ended."""
+    return request.POST if request.method == "POST" else typed(request)
 
 
 def typed(request: HttpRequest) -> QueryDict | None:

@@ -26,7 +26,7 @@ Row = TypeVar("Row", bound=models.Model)
 def new(request: HttpRequest) -> HttpResponse:
     """Let the person choose an account, if they have several, and fill in the form."""
     person = visitor.person(request)
-    sent = request.POST if request.method == "POST" else drafts.typed(request)
+    sent = drafts.sent(request)
     like = _like(request, person)
     accounts = Account.objects.visible_to(person).select_related("owner")
     accounts = accounts.defer("secret_access_key").order_by("owner__username", "name")
@@ -44,11 +44,13 @@ def new(request: HttpRequest) -> HttpResponse:
 def edit(request: HttpRequest, owner: str, name: str) -> HttpResponse:
     """404 both for a policy that the person may not change and for one that does not exist."""
     policy, person = changeable(request, owner, name), visitor.person(request)
-    sent = request.POST if request.method == "POST" else drafts.typed(request)
     is_own = permissions.may_share(person, policy)
     may_rename = is_own and permissions.may_change(person, policy.folder)
     scripts_of = person if may_rename else None
-    return _page(request, WholePolicy(policy, sent, is_own=is_own, scripts_of=scripts_of))
+    return _page(
+        request,
+        WholePolicy(policy, drafts.sent(request), is_own=is_own, scripts_of=scripts_of),
+    )
 
 
 def changeable(request: HttpRequest, owner: str, name: str) -> Policy:
@@ -123,8 +125,19 @@ def _saved(request: HttpRequest, whole: WholePolicy) -> HttpResponse:
         status = 409 if whole.theirs else 200
         return render(request, "policies/form/policy.html", context, status=status)
     drafts.forget(request)
-    messages.success(request, f"{saved.label} is saved.")
+    messages.success(request, f"{saved.label} is saved.{_what_is_missing(saved)}")
     return redirect("policy", saved.owner.username, saved.name)
+
+
+def _what_is_missing(policy: Policy) -> str:
+    """Return a sentence if nothing will ever start a run of the policy by itself."""
+    if not policy.enabled:
+        return " It is disabled, so no schedule starts it: enable it when it shall run by itself."
+    if not policy.schedules.exists():
+        return (
+            " It follows no schedule, so nothing starts it by itself: choose one, or make one here."
+        )
+    return ""
 
 
 def _context(

@@ -5,7 +5,6 @@ from functools import wraps
 from typing import Any
 
 from django.contrib import messages
-from django.contrib.auth.decorators import login_required
 from django.core.exceptions import ValidationError
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
@@ -14,7 +13,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST
 
 from policies.selectors import people as selectors
-from policies.views import visitor
+from policies.views import drafts, visitor
 from scripts_admin import permissions
 from scripts_admin.forms.profile import InviteForm
 from scripts_admin.models import User
@@ -32,7 +31,7 @@ def for_superusers(view: View) -> View:
             raise Http404
         return view(request, *args, **kwargs)
 
-    return login_required(page)
+    return drafts.required(page)
 
 
 def _deed(done: Callable[[User, User, HttpRequest], str]) -> View:
@@ -85,7 +84,7 @@ def detail(request: HttpRequest, name: str) -> HttpResponse:
 @confirmed
 @never_cache
 def invite(request: HttpRequest) -> HttpResponse:
-    form = InviteForm(request.POST or None)
+    form = InviteForm(drafts.sent(request))
     if request.method == "POST" and form.is_valid():
         person = form.save(commit=False)
         try:
@@ -93,6 +92,7 @@ def invite(request: HttpRequest) -> HttpResponse:
         except ValidationError as error:
             form.add_error(None, error.messages)
         else:
+            drafts.forget(request)
             return _shown(request, person, word)
     return render(request, "policies/people/invite.html", {"form": form})
 

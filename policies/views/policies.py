@@ -3,7 +3,6 @@
 from django.contrib.auth.decorators import login_required
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
-from django.views.decorators.gzip import gzip_page
 from django.views.decorators.http import require_safe
 
 from n2wbackup.lib import clock
@@ -13,7 +12,7 @@ from policies.selectors import acting, calendars, dashboard, policies, protectio
 from policies.selectors.windows import Trend
 from policies.services.alarms import muting
 from policies.services.due import outlook
-from policies.views import filters, visitor
+from policies.views import filters, first_use, visitor
 
 ON_A_PAGE = 50
 NEWEST_RUNS = 20
@@ -30,11 +29,13 @@ def listing(request: HttpRequest) -> HttpResponse:
     if remembered:
         return redirect(f"{request.path}?{remembered}")
     now, chosen = clock.now(), filters.asked(request)
+    counts = protection.counts(person)
     found = filters.matching(dashboard.policies(person), chosen, now)
     page, following = filters.page(found, chosen, ON_A_PAGE)
     context = {
         "policies": [dashboard.line(each, now) for each in page],
-        "counts": protection.counts(person),
+        "counts": counts,
+        "first_use": () if counts.total else first_use.of_person(person, None),
         "chosen": chosen,
         "states": filters.STATES,
         "following": following,
@@ -45,7 +46,6 @@ def listing(request: HttpRequest) -> HttpResponse:
 
 
 @require_safe
-@gzip_page  # as the dashboard
 @login_required
 def detail(request: HttpRequest, owner: str, name: str) -> HttpResponse:
     """404 both for a policy that the person may not see and for one that does not exist."""
@@ -79,6 +79,7 @@ def detail(request: HttpRequest, owner: str, name: str) -> HttpResponse:
         "zone": ahead.zones[0] if len(ahead.zones) == 1 else "",
         "runs": runs.recent(user=person, policy=found, limit=NEWEST_RUNS),
         "actions": actions,
+        "first_use": first_use.of_policy(found, person),
         "is_in_admin": actions.is_own
         and person.is_staff
         and person.has_perm("policies.change_policy"),

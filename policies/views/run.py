@@ -4,7 +4,7 @@ A page that a person may not see is answered as if it did not exist.
 """
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 from uuid import UUID
 
@@ -13,16 +13,18 @@ from django.contrib.auth.decorators import login_required
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_safe
+from django_htmx.http import trigger_client_event
 
 from n2wbackup.lib import clock
 from policies.domain.runs import sequence
 from policies.domain.runs.sequence import State
 from policies.models import Policy, Run
-from policies.selectors import run_page, runs
+from policies.selectors import health, run_page, runs
 from policies.selectors.run_page import RunPage
 from policies.services import operations
 from policies.services.operations import Actor, Result
-from policies.views import visitor
+from policies.views import first_use, frozen, visitor
+from policies.views.first_use import Step
 from scripts_admin import permissions
 from scripts_admin.models import User
 
@@ -42,12 +44,27 @@ def detail(request: HttpRequest, run_id: UUID) -> HttpResponse:
         "policy": page.policy,
         "deeds": _possible(found, visitor.person(request)),
         "said": said,
+        "why_it_waits": health.why_nothing_starts(clock.now())
+        if found.state == State.QUEUED
+        else "",
+        "waits_for": found.waiting_for,
+        "first_use": _first_use(found, visitor.person(request)),
         "is_news": request.GET.get("said", said) != said,
     }
     context["sees_texts"] = _sees_texts(visitor.person(request), page)
     part = visitor.wants_a_part(request)
     context["is_part"] = part
-    return render(request, "policies/run/live.html" if part else "policies/run.html", context)
+    answer = render(request, "policies/run/live.html" if part else "policies/run.html", context)
+    if part and (page.may_be_frozen or not page.goes_on):
+        trigger_client_event(answer, frozen.CHANGED)  # the banner is as new as what is below it
+    return answer
+
+
+def _first_use(run: Run, person: User) -> Sequence[Step]:
+    """Return what comes after a test that has ended."""
+    if run.policy is None or run.ended_at is None or not run.is_test:
+        return ()
+    return first_use.of_policy(run.policy, person)
 
 
 @require_safe

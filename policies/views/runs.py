@@ -9,7 +9,7 @@ from django.views.decorators.http import require_safe
 from n2wbackup.lib import clock, keyset, sheets
 from policies.forms.runs import RunFilter
 from policies.models import Run
-from policies.selectors import policies, runs
+from policies.selectors import runs
 from policies.views import visitor
 from scripts_admin import permissions
 
@@ -26,14 +26,12 @@ _COLUMNS = (
 @login_required
 def listing(request: HttpRequest) -> HttpResponse:
     """Show the runs that the address asks for, the newest first."""
-    person = visitor.person(request)
     asked = _asked(request)
     page = visitor.part(request, asked.found(), runs.NEWEST, ON_A_PAGE)
     context = {
         "filter": asked,
         "page": page,
         "runs": [runs.row(run) for run in page.rows],
-        "frozen": policies.may_be_frozen(person),
     }
     return render(request, "policies/runs.html", context)
 

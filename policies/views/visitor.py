@@ -25,6 +25,18 @@ def wants_a_part(request: HttpRequest) -> bool:
     return bool(asked) and not asked.history_restore_request
 
 
+def element(request: HttpRequest) -> str:
+    """Return the id of the element that asks for a part."""
+    asked: Any = getattr(request, "htmx", None)
+    return (asked and asked.trigger) or ""
+
+
+def page_of_part(request: HttpRequest) -> str:
+    """Return the address of the page that asks for a part, on this server."""
+    asked: Any = getattr(request, "htmx", None)
+    return (asked and asked.current_url_abs_path) or "/"
+
+
 def page(request: HttpRequest, rows: models.QuerySet[Row], size: int) -> Page[Row]:
     """Return the page that `?page=` names; if there is no such page, the first or the last."""
     return Paginator(rows, size).get_page(request.GET.get("page"))

@@ -2,20 +2,34 @@
 
 import contextlib
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from tests.ground import processes
+
 PROGRAM = shutil.which("chromium")
 WIDTHS = (360, 768, 1280, 1920)
 THEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 _HEIGHT = 900
+# Adds up by how much what is shown moves while nobody does anything.
+WATCH_SHIFTS = """
+window.shifted = 0;
+new PerformanceObserver(list => {
+    for (const each of list.getEntries()) if (!each.hadRecentInput) window.shifted += each.value;
+}).observe({type: "layout-shift", buffered: true});
+"""
+BANNER_MS = 10_000  # between two polls for the banner
 # WCAG 2.2 AA, and what axe calls best practice.
 _RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 _AXE = Axe()
+# A page that answers 404 to a stranger is no mistake of the page, nor is a poll under way when a person goes on.
+_NO_MISTAKES = (
+    *("Failed to load resource", "htmx:afterRequest", "htmx:sendError", "htmx:sendAbort"),
+)
 
 
 @contextlib.contextmanager
@@ -91,7 +105,29 @@ def window(
         context.close()
 
 
+def later(page: Page, is_so: Callable[[], bool]) -> None:
+    """Let the page's own clock run on until it is so; the page has a clock that was installed."""
+
+    def looked() -> bool:
+        page.clock.run_for(BANNER_MS)
+        return is_so()
+
+    processes.wait_until(looked, seconds=60, what=f"a change of {page.url}", pause=0.2)
+
+
+@contextlib.contextmanager
+def slow(page: Page) -> Iterator[None]:
+    """Give the page a network as in a train: each answer is late, and comes slowly."""
+    session = page.context.new_cdp_session(page)
+    session.send("Network.enable")
+    limits = {"offline": False, "latency": 400, "downloadThroughput": 50_000}
+    session.send("Network.emulateNetworkConditions", {**limits, "uploadThroughput": 20_000})
+    try:
+        yield
+    finally:
+        session.detach()
+
+
 def _note(made: Window, kind: str, text: str) -> None:
-    # A page that answers 404 to a stranger is no mistake of the page.
-    if kind in {"error", "warning"} and "Failed to load resource" not in text:
+    if kind in {"error", "warning"} and not any(each in text for each in _NO_MISTAKES):
         made.complaints.append(f"{kind}: {text}")

@@ -52,16 +52,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.browser.screenshots")
     parser.add_argument("--docs", action="store_true", help="only the pictures of the documents")
     given = parser.parse_args(arguments)
-    with _demo() as demo, chromium.started() as browser:
+    with demo() as stage, chromium.started() as browser:
         if given.docs:
-            _shoot_documents(browser, demo)
+            _shoot_documents(browser, stage)
         else:
-            _shoot_all(browser, demo)
+            _shoot_all(browser, stage)
     return 0
 
 
 @contextlib.contextmanager
-def _demo() -> Iterator[Demo]:
+def demo() -> Iterator[Demo]:
     """Run the demo until the states that need a while are there."""
     with tempfile.TemporaryDirectory(prefix="n2wbackup-pictures-") as home:
         told = Path(home, "told")
@@ -85,7 +85,7 @@ def _demo() -> Iterator[Demo]:
             process.wait(120)
 
 
-def _log_in(page: Page, demo: Demo, name: str) -> None:
+def log_in(page: Page, demo: Demo, name: str) -> None:
     page.goto(f"{demo.url}/login/")
     page.fill("input[name=username]", name)
     page.fill("input[name=password]", demo.passwords[name])
@@ -111,7 +111,7 @@ def _shoot_documents(browser: Browser, demo: Demo) -> None:
     DOCS.mkdir(exist_ok=True)
     for name, address, theme in _SHOWN:
         with chromium.window(browser, theme=theme, width=1280) as window:
-            _log_in(window.page, demo, "admin")
+            log_in(window.page, demo, "admin")
             run = _wait_for_the_states(window.page, demo)
             window.go(f"{demo.url}{run if address == 'run' else address}")
             window.page.screenshot(path=DOCS / f"{name}.png")  # the part that a window shows
@@ -123,7 +123,7 @@ def _shoot_all(browser: Browser, demo: Demo) -> None:
         with chromium.window(browser, theme=theme) as window:
             window.go(f"{demo.url}/login/")
             window.page.screenshot(path=INTO / f"login-{theme}.png", full_page=True)
-            _log_in(window.page, demo, "admin")
+            log_in(window.page, demo, "admin")
             run = _wait_for_the_states(window.page, demo)
             for address in (*_PAGES, run):
                 window.go(f"{demo.url}{address}")

@@ -258,3 +258,29 @@ def test_a_stream_takes_its_thread_until_it_is_closed() -> None:
     assert b"".join(open_ones[0]) == b"ab"
     open_ones[0].close()
     assert share(request).status_code == 200
+
+
+HTMX = {"HX-Request": "true", "HX-Current-URL": "http://testserver/runs/?state=failed"}
+
+
+def test_an_open_page_that_polls_does_not_keep_its_session(
+    client: Client, time: time_machine.Traveller
+) -> None:
+    client.get("/runs/")
+    for _ in range(6):
+        time.shift(timedelta(minutes=10))
+        assert client.get("/frozen/", headers=HTMX).status_code == 204
+    time.shift(timedelta(minutes=1))
+
+    assert client.get("/frozen/", headers=HTMX).status_code == 286, "htmx stops to poll"
+
+
+def test_an_open_page_says_that_its_session_has_ended(client: Client) -> None:
+    client.logout()
+    for method, path in (("get", "/"), ("get", "/frozen/"), ("post", "/policies/new/")):
+        answer = getattr(client, method)(path, headers=HTMX)
+        assert (answer.status_code, answer["HX-Retarget"]) == (286, "#session"), path
+        assert b"Your session has ended" in answer.content
+        assert b"/login/?next=/runs/%3Fstate%3Dfailed" in answer.content
+        assert b"<html" not in answer.content
+    assert client.get("/").status_code == 302

@@ -302,6 +302,16 @@ def serving(
 
 
 @contextlib.contextmanager
+def serving_nothing(home: Path, beside: Path) -> Iterator[Product]:
+    """Serve an empty home, to whose server nobody has come yet; everything ends with the block."""
+    with SimulatedAws(beside / "aws", pending_seconds=1, per_volume_interval_seconds=0) as aws:
+        product = Product(home, aws, processes.free_port(), beside / "marks")
+        _put_empty_database(product)
+        with started(product):
+            yield product
+
+
+@contextlib.contextmanager
 def started(product: Product) -> Iterator[None]:
     """Serve a home that is there already, until the block ends."""
     product.start()

@@ -184,7 +184,7 @@ def concerned(kind: AlarmKind, policy_id: int | None, owner_id: int | None) -> l
 
 
 def try_out(label: str, found: Sequence[AlarmReceivers]) -> list[Tried]:
-    """Send one test message now to each URL, in their order. InputError if there is no URL."""
+    """Send one test message now to each URL, in their order. InputError if there is no URL. The audit is told."""
     readable, lost = _readable(found, "urls")
     urls = list(dict.fromkeys(url for each in readable for url in _urls(each)))
     if not urls and lost:
@@ -196,6 +196,8 @@ def try_out(label: str, found: Sequence[AlarmReceivers]) -> list[Tried]:
         )
     message = messages.trial(label)
     letters = [post.Letter(n, url, message.title, message.text) for n, url in enumerate(urls)]
+    for each in readable:
+        audit.record(Action.TESTED, _subject(each))
     problems = post.carry(letters, _TRIAL_SECONDS)
     tried = [Tried(addresses.masked(letter.url), problems[letter.id]) for letter in letters]
     return tried + [Tried("?", sentence) for sentence in lost]

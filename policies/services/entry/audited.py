@@ -53,11 +53,9 @@ def enter_schedule(row: Schedule, before: Facts) -> None:
     _enter(row, before, _of_schedule(row))
 
 
-def enter_targets(
-    row: Policy, before: Iterable[PolicyTarget], after: Iterable[PolicyTarget]
-) -> None:
-    """Enter the policy's old and new targets."""
-    change = Change("targets", _listed(before), _listed(after))
+def enter_targets(row: Policy, before: str, after: Iterable[PolicyTarget]) -> None:
+    """Enter the policy's old targets, as `listed` gave them, and the new ones."""
+    change = Change("targets", before, listed(after))
     audit.record(Action.CHANGED, _subject(row), [change])
 
 
@@ -121,7 +119,7 @@ def _of_schedule(row: Schedule) -> Facts:
     return {**found, "every": every}
 
 
-def _listed(targets: Iterable[PolicyTarget]) -> str:
+def listed(targets: Iterable[PolicyTarget]) -> str:
     return ", ".join(
         f"{each} in {each.region}"
         + (" without boot volume" if each.exclude_boot_volume else "")

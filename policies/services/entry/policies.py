@@ -135,9 +135,12 @@ def replace_targets(policy: Policy, targets: Sequence[PolicyTarget]) -> bool:
         lock(policy)
         present = list(policy.targets.order_by("pk"))
         enrolled = {_place(target): target for target in present if target.rule_id}
+        before = audited.listed(present)  # now: what the list excludes changes these rows
         changed = _exclude_anew(enrolled, targets)
         entered = [target for target in targets if _place(target) not in enrolled]
         if [facts(t) for t in present if not t.rule_id] == [facts(t) for t in entered]:
+            if changed:
+                audited.enter_targets(policy, before, present)
             return changed
         policy.targets.filter(rule=None).delete()
         PolicyTarget.objects.bulk_create(
@@ -147,7 +150,7 @@ def replace_targets(policy: Policy, targets: Sequence[PolicyTarget]) -> bool:
             )
             for target in entered
         )
-        audited.enter_targets(policy, present, [*enrolled.values(), *entered])
+        audited.enter_targets(policy, before, [*enrolled.values(), *entered])
         protection.renew([policy.pk])
     return True
 

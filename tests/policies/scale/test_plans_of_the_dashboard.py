@@ -7,7 +7,7 @@ import pytest
 
 from n2wbackup.lib import clock
 from policies.models import Policy
-from policies.selectors import calendars, dashboard, health, protection, windows
+from policies.selectors import calendars, dashboard, health, policies, protection, windows
 from policies.views import filters
 from policies.views.filters import Chosen
 from scripts_admin.models import User
@@ -29,7 +29,7 @@ ASKED: dict[str, Callable[[User], object]] = {
     "worst": dashboard.worst,
     "failing": dashboard.failing,
     "coming": dashboard.coming,
-    "frozen": dashboard.frozen,
+    "frozen": lambda person: policies.may_be_frozen(person, 6),
     "running": dashboard.running,
     "lost": dashboard.lost,
     "health": parts_of_the_server,

@@ -47,9 +47,9 @@ def test_a_superuser_sees_all_and_who_was_switched_off_nothing(backup: Backup) -
 def test_a_frozen_policy_alarms_its_owner_and_no_stranger(backup: Backup) -> None:
     Policy.objects.update(may_be_frozen_since=clock.now())
 
-    (found,) = policies.may_be_frozen(backup.policy.owner)
+    (found,) = policies.may_be_frozen(backup.policy.owner, 5)
     assert (found.owner, found.name) == ("alice", backup.policy.name)
-    assert policies.may_be_frozen(factories.charlie()) == []
+    assert policies.may_be_frozen(factories.charlie(), 5) == []
 
 
 def test_a_folder_is_seen_by_its_owner_and_whom_it_was_shared_with(backup: Backup) -> None:

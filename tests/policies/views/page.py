@@ -26,6 +26,12 @@ class Page(HTMLParser):
     def links(self) -> list[str | None]:
         return [attrs.get("href") for tag, attrs in self.tags if tag == "a"]
 
+    @property
+    def polled(self) -> list[str]:
+        """Return what this page polls besides the banner, which every page has."""
+        asked = [attrs.get("hx-get") or "" for _, attrs in self.tags]
+        return [address for address in asked if address not in {"", "/frozen/"}]
+
 
 class Sent(HTMLParser):
     """What a browser would send of a page's form if nobody changed it: a list for each name that is there twice."""

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.django_db
 
 SVG = '"><svg onload=alert(1)>'
 SECRET = b"wJalrXUtnFEMI-K7MDENG"
-QUERIES = 6  # session, person, what is shared, run, result, pieces
+QUERIES = 7  # session, person, what is shared, run, result, pieces, banner
 
 
 @pytest.fixture
@@ -174,7 +174,7 @@ def test_complete_is_followed_while_it_runs(run: Run, settings: Settings) -> Non
 
     assert "one" in first.text
     assert "tw" not in first.text.split()
-    asked = [attrs["hx-get"] or "" for _, attrs in first.tags if attrs.get("hx-get")]
+    asked = first.polled
     assert asked == [f"{address(run, 'complete')}?from=4"]
 
     of_run = reverse("run", args=[run.pk])

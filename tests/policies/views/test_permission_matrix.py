@@ -117,6 +117,7 @@ alarms/receivers/<str:owner>/<str:name>/                  L     W     N     N   
 audit/                                                    L     R     R     R     R     R     R
 audit/csv/                                                L     R     R     R     R     R     R
 first/<str:word>/                                         N     N     N     N     N     N     N
+frozen/                                                   L     R     R     R     R     R     R
 health/live                                               R     R     R     R     R     R     R
 health/ready                                              R     R     R     R     R     R     R
 invited/<str:word>/                                       N     N     N     N     N     N     N

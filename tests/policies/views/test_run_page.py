@@ -9,7 +9,7 @@ from pytest_django import DjangoAssertNumQueries
 
 from n2wbackup.lib import clock
 from policies.domain.runs.sequence import State
-from policies.models import Policy, Run, RunSnapshot, RunTarget
+from policies.models import Policy, Run, RunSnapshot, RunTarget, Turn
 from policies.services import runs
 from policies.views.run import DEEDS
 from scripts_admin.models import User
@@ -20,9 +20,8 @@ from tests.policies.views import page
 pytestmark = pytest.mark.django_db
 
 SVG = '"><svg onload=alert(1)>'
-QUERIES = (
-    9  # session, person, what is shared, run, targets, snapshots, phases, events, ends of outputs
-)
+# Session, person, what is shared, run, targets, snapshots, phases, events, ends of outputs, banner.
+QUERIES = 10
 
 
 @pytest.fixture
@@ -120,7 +119,7 @@ def test_what_moves_stops_when_the_run_has_ended_and_says_only_news(policy: Poli
     Run.objects.filter(pk=run.pk).update(state=State.WAITING, ended_at=None)
     client = page.client_of(factories.alice())
     first = page.read(client, f"/runs/{run.pk}/")
-    (asked,) = [attrs["hx-get"] or "" for _, attrs in first.tags if attrs.get("hx-get")]
+    (asked,) = first.polled
     assert "1 of 1 snapshots are completed" in first.text
 
     same = client.get(asked, headers={"HX-Request": "true"}).content.decode()
@@ -259,3 +258,17 @@ def test_many_rows_cost_as_many_queries_as_one(
 
     with django_assert_num_queries(QUERIES):
         client.get(f"/runs/{run.pk}/")
+
+
+def test_a_queued_run_says_that_no_worker_takes_it(policy: Policy) -> None:
+    run = ended(policy)
+    Run.objects.update(state=State.QUEUED, ended_at=None)
+    client = page.client_of(factories.alice())
+    Turn.objects.create(name="poll", taken_at=clock.now())
+    assert "a worker takes it soon" in page.read(client, f"/runs/{run.pk}/").text
+
+    Turn.objects.update(taken_at=clock.now() - timedelta(minutes=5))
+    shown = page.read(client, f"/runs/{run.pk}/").text
+    assert "nothing takes it now. The workers have done nothing for 5 min" in " ".join(
+        shown.split()
+    )

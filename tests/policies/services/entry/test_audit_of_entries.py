@@ -8,9 +8,10 @@ from django.core.exceptions import ValidationError
 from django.db import transaction
 
 from n2wbackup.lib import clock
+from policies.adapters import post
 from policies.domain.errors import RefusedError
 from policies.domain.runs.trigger import Trigger
-from policies.models import Policy, PolicyTarget, Run, Schedule, Server
+from policies.models import EnrolRule, Policy, PolicyTarget, Run, Schedule, Server
 from policies.services import operations, runs
 from policies.services.alarms import receivers
 from policies.services.document import applying
@@ -224,6 +225,42 @@ def test_receivers_are_told_without_their_urls() -> None:
     assert (entry.kind, entry.label, entry.owner) == (Kind.RECEIVERS, "alice", alice)
     assert "geheim" not in json.dumps(entry.changes)
     assert "example.org" not in json.dumps(entry.changes)
+
+
+def test_a_test_message_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = receivers.of(user=factories.alice())
+    receivers.save(found, {"urls": "json://example.org/x"})
+    AuditEntry.objects.all().delete()
+    monkeypatch.setattr(post, "carry", lambda letters, _: {each.id: "" for each in letters})
+
+    receivers.try_out("alice", [found])
+
+    assert told() == [("tested", "alarm receivers", "alice")]
+
+
+def test_only_an_exclusion_of_an_enrolled_target_is_told_too() -> None:
+    row = policy()
+    rule = EnrolRule.objects.create(
+        account=row.account, policy=row, what="instances", tag="backup", value="shop"
+    )
+    place = {"instance_id": "i-0123456789abcdef0", "region": "us-east-1"}
+    PolicyTarget.objects.create(policy=row, rule=rule, **place)
+
+    policies.replace_targets(row, [PolicyTarget(exclude_boot_volume=True, **place)])
+
+    (entry,) = entries()
+    ((field, before, after),) = entry.changes
+    assert field == "targets"
+    assert "without boot" in after
+    assert before != after
+
+
+def test_a_run_that_is_wanted_again_is_told() -> None:
+    row = policy()
+
+    operations.back_up([row], by=operations.person(row.owner))
+
+    assert told() == [("backed up", "policy", "alice/policy1")]
 
 
 def test_a_removed_server_is_told() -> None:

@@ -1,0 +1,49 @@
+"""The company of the demo with its year of history, in the database of the tests: pages as operators have them."""
+
+from pathlib import Path
+
+from n2wbackup.demo import company, past, stage
+from n2wbackup.demo.aws import SimulatedAws
+from n2wbackup.lib import clock
+from scripts_admin.models import User
+from scripts_admin.services import users
+
+# What the demo's policies have pages of their own for: one of each kind.
+PAGES = (
+    *(
+        "/",
+        "/policies/",
+        "/policies/new/",
+        "/policies/alice/orders/",
+        "/policies/alice/orders/edit/",
+    ),
+    *("/policies/alice/orders/pause/", "/policies/alice/orders/test/", "/runs/", "/snapshots/"),
+    *(
+        "/coverage/",
+        "/coverage/rules/",
+        "/schedules/",
+        "/schedules/new/",
+        "/schedules/alice/orders/",
+    ),
+    *("/accounts/", "/accounts/new/", "/accounts/alice/production/", "/alarms/", "/audit/"),
+    *("/people/", "/profile/", "/no/such/page/"),
+)
+
+
+def people() -> tuple[User, User, User]:
+    """Make the two operators and the superuser."""
+    made = [User(username=name) for name in (stage.OPERATOR, stage.COLLEAGUE, stage.ADMIN)]
+    made[-1].is_superuser = made[-1].is_staff = True
+    for person in made:
+        person.set_password("correct horse battery")
+        users.save(person)
+    return made[0], made[1], made[2]
+
+
+def furnish(folder: Path) -> User:
+    """Set the company up, and make its past up; return the superuser."""
+    alice, bob, boss = people()
+    with SimulatedAws(folder / "aws") as aws:
+        policies = company.furnish(aws, (alice, bob))
+    past.make_up(policies, clock.now())
+    return boss

@@ -1,0 +1,36 @@
+"""`python -m tests.browser.paints`: when each page of a real demo is first painted, what moves, and what it weighs.
+
+It tells what it saw and judges nothing: a time depends on the machine. The budgets are in test_budgets.py.
+"""
+
+import sys
+
+from tests.browser import chromium, furnished
+from tests.browser.screenshots import demo, log_in
+
+_ROUNDS = 3
+_PAINTED = "performance.getEntriesByName('first-contentful-paint')[0]?.startTime ?? 0"
+_SENT = """[...performance.getEntriesByType('navigation'), ...performance.getEntriesByType('resource')]
+    .reduce((sum, each) => sum + each.transferSize, 0)"""
+
+
+def main() -> int:
+    with demo() as stage, chromium.started() as browser:
+        sys.stdout.write("first paint (ms)  moved    sent (kB)  page\n")
+        for address in furnished.PAGES:
+            with chromium.window(browser, base=stage.url) as window:
+                window.page.add_init_script(chromium.WATCH_SHIFTS)
+                log_in(window.page, stage, "admin")
+                painted = []
+                for _ in range(_ROUNDS):
+                    window.go(address)
+                    window.page.wait_for_load_state("load")
+                    painted.append(float(window.page.evaluate(_PAINTED)))
+                moved, sent = window.page.evaluate("window.shifted"), window.page.evaluate(_SENT)
+            line = f"{sorted(painted)[_ROUNDS // 2]:10.0f}        {moved:.3f}    {sent / 1000:8.1f}  {address}\n"
+            sys.stdout.write(line)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
