@@ -23,7 +23,7 @@ from tests import factories
 from tests.policies.views import matrix
 from tests.policies.views.page import Page
 
-pytestmark = [pytest.mark.django_db, pytest.mark.lasts(20)]
+pytestmark = [pytest.mark.django_db, pytest.mark.lasts(20), pytest.mark.one_database]
 EVIL = '"><svg onload=x>'
 # Who these are is in addresses and in passwords; their rules allow letters and digits only, tried elsewhere.
 _NAMES = {"user.username", "policy.name", "folder.name", "user.password", "user.email"}

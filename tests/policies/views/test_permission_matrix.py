@@ -10,7 +10,7 @@ from policies.adapters.memory import MemoryCloud
 from scripts_admin.domain.rights import Right
 from tests.policies.views import matrix, matrix_shared
 
-pytestmark = [pytest.mark.django_db, pytest.mark.lasts(20)]
+pytestmark = [pytest.mark.django_db, pytest.mark.lasts(20), pytest.mark.one_database]
 
 # L: sent to the login page. F: forbidden. N: not found. A: away, as if the row did not exist. In these four cases
 # nothing has changed, whatever was sent. R: may look, and cannot change a row of Alice's. W: may change it.
@@ -281,22 +281,31 @@ def test_everybody_may_what_the_table_says(group: str) -> None:
     assert found == rows
 
 
-def test_each_right_opens_what_the_table_says_and_nothing_else_of_the_owners() -> None:
+@pytest.mark.parametrize("right", Right)
+def test_each_right_opens_what_the_table_says_and_nothing_else_of_the_owners(right: Right) -> None:
     world = matrix_shared.made()
+    named = _named()
+
+    found = {route: matrix.observed(world, route, right) for route in named}
+
+    at = list(Right).index(right)
+    assert found == {route: EXPECTED_SHARED.get(route, NO_DEED)[at] for route in named}
+    assert not EXPECTED_SHARED.keys() - set(named)
+
+
+def _named() -> list[str]:
     # The admin shows shared rows to nobody; the pages of a profile are everybody's own.
-    named = [
+    return [
         route
         for route in matrix.routes()
         if "<" in route
         and not route.startswith(("admin/", "people/", "profile/", "first/", "invited/"))
     ]
 
-    found = {
-        route: tuple(matrix.observed(world, route, right) for right in Right) for route in named
-    }
 
-    assert found == {route: EXPECTED_SHARED.get(route, NO_DEED) for route in named}
-    assert not EXPECTED_SHARED.keys() - set(named)
+def test_a_shared_policy_opens_no_scripts_and_a_shared_folder_nothing_else() -> None:
+    world = matrix_shared.made()
+    named = _named()
     # Scripts are seen by a right on the folder alone, and all else by one on the policy alone. Only hosts that are
     # approved for a policy are approved for its folder.
     scripts = {route for route in named if "scripts/" in route}
