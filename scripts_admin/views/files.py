@@ -25,8 +25,8 @@ _START = "#!/bin/bash\nset -euo pipefail\n\n"
 _MOST_LINES = 4000  # of a comparison
 
 
-@login_required
 @require_safe
+@login_required
 def detail(request: HttpRequest, owner: str, name: str) -> HttpResponse:
     found = reached.folder(request, owner)
     there = reached.file(found, name)
@@ -200,8 +200,8 @@ def copy(request: HttpRequest, owner: str, name: str, draft: Draft = NO_DRAFT) -
     return _small(request, found, there, form, deed="Copy", signature=draft.signature)
 
 
-@login_required
 @require_safe
+@login_required
 def download(request: HttpRequest, owner: str, name: str) -> HttpResponse:
     """Send a text as a file. What is not shown is not sent either."""
     there = reached.file(reached.folder(request, owner), name)

@@ -5,6 +5,7 @@ from django.contrib.auth.decorators import login_required
 from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
 from django.shortcuts import redirect, render
+from django.views.decorators.http import require_safe
 
 from scripts_admin import permissions, ports
 from scripts_admin.folders import recipes, storage
@@ -19,6 +20,7 @@ from scripts_admin.views.reached import NO_DRAFT, Draft
 _PAGE_SIZE = 50
 
 
+@require_safe
 @login_required
 def listing(request: HttpRequest) -> HttpResponse:
     person = reached.person(request)
@@ -34,6 +36,7 @@ def listing(request: HttpRequest) -> HttpResponse:
     return render(request, "scripts_admin/folders.html", context)
 
 
+@require_safe
 @login_required
 def detail(request: HttpRequest, owner: str) -> HttpResponse:
     person, found = reached.person(request), reached.folder(request, owner)
@@ -95,6 +98,7 @@ def upload(request: HttpRequest, owner: str) -> HttpResponse:
     return render(request, "scripts_admin/upload.html", context)
 
 
+@require_safe
 @login_required
 def recipe_list(request: HttpRequest, owner: str) -> HttpResponse:
     found = reached.folder(request, owner, permissions.may_change)

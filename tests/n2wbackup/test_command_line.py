@@ -47,7 +47,7 @@ CALLS: dict[str, str] = {
 # They tell how many windows they looked after, in any case.
 COUNTS = {"recover", "thaw_abandoned"}
 # They do without the database of this home.
-WITHOUT_DATABASE = {"completion", "demo", "drain", "watchdog"}
+WITHOUT_DATABASE = {"completion", "demo", "drain", "provision_user", "watchdog"}
 
 # Each command in a child of one process that has read the settings once.
 ALL = """

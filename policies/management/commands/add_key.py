@@ -18,8 +18,8 @@ from scripts_admin.services import keys
 class Command(output.Command):
     paths = ("file",)
     help = (
-        "Make an ed25519 key for the scripts of an owner, or import one, and print the line for authorized_keys on "
-        "the hosts. The private half is never printed. Two keys can be valid at a time."
+        "Make or import an SSH key for the scripts of an owner. A new one is ed25519. Prints the line for "
+        "authorized_keys on the hosts. The private half is never printed. Two keys can be valid at a time."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:

@@ -17,8 +17,8 @@ from scripts_admin.services.hosts import HostRefusedError
 
 class Command(output.Command):
     help = (
-        "Ask a host for its SSH key, and approve it for the scripts of an owner: with --fingerprint if it is the "
-        "right one, else if you say so. Exit 0 only if the host's key is approved."
+        "Ask a host for its SSH key, and approve it for the scripts of an owner. With --fingerprint it is approved if "
+        "it is the right one, else if you say so. Exit 0 only if the host's key is approved."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:

@@ -11,7 +11,7 @@ from pytest_django import Settings
 
 from n2wbackup.lib import encrypted
 from policies.models import Account, AlarmDelivery, AlarmReceivers
-from scripts_admin.models import User
+from scripts_admin.models import SshKey, User
 
 OLD, NEW = Fernet.generate_key().decode(), Fernet.generate_key().decode()
 SECRET = "wJalrXUtnFEMI/K7MDENG"
@@ -102,6 +102,7 @@ def test_a_dump_of_rows_is_refused(account: Account) -> None:
 
 def test_every_encrypted_field_is_known() -> None:
     assert [(field.model, field.name) for field in encrypted.fields()] == [
+        (SshKey, "private"),
         (Account, "secret_access_key"),
         (AlarmReceivers, "urls"),
         (AlarmReceivers, "ping_url"),
@@ -153,8 +154,9 @@ def test_the_command_says_how_many_and_never_what(account: Account, settings: Se
     call_command("rekey", stdout=plain)
     call_command("rekey", "--json", stdout=as_json)
 
-    assert plain.getvalue().startswith("policies.Account.secret_access_key: 1 rekeyed.\n")
+    assert "policies.Account.secret_access_key: 1 rekeyed.\n" in plain.getvalue()
     assert json.loads(as_json.getvalue())["rekeyed"] == {
+        "scripts_admin.SshKey.private": 0,
         "policies.Account.secret_access_key": 1,
         "policies.AlarmReceivers.urls": 0,
         "policies.AlarmReceivers.ping_url": 0,

@@ -89,6 +89,7 @@ def test_a_clock_that_is_put_forward_sends_each_once(
         "poll",
         "refresh",
         "replan",
+        "ssh",
         "tick",
     ]
 

@@ -78,7 +78,8 @@ def test_no_unit_shuts_scripts_in() -> None:
     words = ("Protect", "Private", "Restrict", "NoNew", "Capability", "System", "Lock", "User")
 
     for name in (*(f"n2wbackup-{part}.service" for part in WITH_GUARDS), "n2wbackup.service"):
-        assert [key for key in read(name)["Service"] if key.startswith(words)] == []
+        shut_in = [key for key in read(name)["Service"] if key.startswith(words)]
+        assert shut_in == (["User"] if name == "n2wbackup.service" else [])
 
 
 @pytest.mark.parametrize("part", SHUT_IN)
@@ -106,12 +107,18 @@ def test_a_unit_that_runs_no_script_cannot_reach_what_a_thaw_executes_and_believ
     assert "mkdir" in unit["ExecStartPre"]
 
 
-def test_the_pages_do_not_run_as_root() -> None:
+def test_nothing_runs_as_root() -> None:
+    for name in ("n2wbackup-.service.d/common.conf", "n2wbackup.service"):
+        assert read(name)["Service"]["User"] == "n2wbackup"
+    for part in PARTS:
+        assert "User" not in read(f"n2wbackup-{part}.service")["Service"]
+
+
+def test_the_pages_cannot_change_what_is_secret_and_have_no_capability() -> None:
     unit = read("n2wbackup-web.service")["Service"]
 
-    assert unit["User"] == "n2wbackup"
     assert unit["ReadOnlyPaths"].split() == ["-/cpmdata/secrets", "-/cpmdata/server-id"]
-    assert "CAP_SETUID" not in unit["CapabilityBoundingSet"]
+    assert unit["CapabilityBoundingSet"] == ""
 
 
 def test_who_opens_windows_is_stopped_first_and_what_closes_them_last() -> None:

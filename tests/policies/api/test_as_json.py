@@ -20,7 +20,7 @@ RUN = [
     "id", "policy", "trigger", "attempt", "state", "consistency", "success_requires",
     "reason", "scheduled_for", "due_count", "due_until", "started_at", "fired_at", "ended_at",
     "retry_at", "freeze_seconds", "hold_seconds", "outputs_deleted_at", "events_deleted_at",
-    "phases", "targets", "snapshots", "events",
+    "phases", "left_behind", "targets", "snapshots", "events",
 ]  # fmt: skip
 PHASE = [
     "outcome", "exit_code", "argument", "script", "script_sha256", "script_doubt",
