@@ -134,10 +134,16 @@ def _keep_only(gate: int, ends: Ends) -> None:
     os.dup2(null, 0)
     os.dup2(ends.stdout, 1)
     os.dup2(ends.stderr, 2)
-    low, high = sorted((gate, ends.error))
-    os.closerange(3, low)
-    os.closerange(low + 1, high)
-    os.closerange(high + 1, os.sysconf("SC_OPEN_MAX"))
+    close_all_but(gate, ends.error)
+
+
+def close_all_but(*kept: int) -> None:
+    """Close every descriptor but these and the standard streams."""
+    last = 2
+    for descriptor in sorted(kept):
+        os.closerange(last + 1, descriptor)
+        last = descriptor
+    os.closerange(last + 1, os.sysconf("SC_OPEN_MAX"))
 
 
 def _rehearse(record: Record, command: ScriptCommand) -> None:

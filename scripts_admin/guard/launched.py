@@ -16,7 +16,15 @@ from typing import Any, NoReturn
 from n2wbackup.lib import trust
 from scripts_admin.domain.phases import Phase
 from scripts_admin.guard import launching, linux
-from scripts_admin.guard.forked import NO_ACCOUNT_ERROR, Ends, Order, check_inside, open_copy, why
+from scripts_admin.guard.forked import (
+    NO_ACCOUNT_ERROR,
+    Ends,
+    Order,
+    check_inside,
+    close_all_but,
+    open_copy,
+    why,
+)
 from scripts_admin.guard.launching import Call, LaunchError
 from scripts_admin.guard.spool import NO_ACCOUNT, Record, ScriptCommand
 
@@ -241,6 +249,8 @@ def _become_launcher(
     """
     try:
         os.setsid()
+        # First the run's lock: while a share hangs below, nobody else could thaw.
+        close_all_but(ours.fileno(), theirs.fileno(), gate, ends.error, ends.stdout, ends.stderr)
         request, files = _request(record, command)
         everything = [gate, ends.error, ends.stdout, ends.stderr, *files]
         socket.send_fds(ours, [json.dumps(request).encode()], everything)
@@ -248,7 +258,7 @@ def _become_launcher(
         os.dup2(theirs.fileno(), 0)
         os.dup2(null, 1)
         os.dup2(ends.error, 2)
-        os.closerange(3, os.sysconf("SC_OPEN_MAX"))  # above all the run's lock
+        close_all_but()
         os.execve(launching.SUDO, launching.COMMAND, launching.ENVIRONMENT)
     except Exception as problem:  # noqa: BLE001 - whoever reads the output must learn it
         os.write(ends.error, why(command, problem))

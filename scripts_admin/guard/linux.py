@@ -87,11 +87,14 @@ def group_is_gone(leader: Process) -> bool:
 
 
 def signal_group(leader: Process, number: signal.Signals) -> None:
-    """Signal what is left of the leader's group, or the leader if it has none yet; never any other process."""
+    """Signal what is left of the leader's group, or the leader if it has none yet; never any other process.
+
+    Who became another account (`exec sudo`) cannot be signalled: it is no error, for who calls this has to thaw.
+    """
     fields = _stat(leader.pid)
     if fields is not None and int(fields[_START]) != leader.start_ticks:
         return
-    with suppress(ProcessLookupError):
+    with suppress(ProcessLookupError, PermissionError):
         try:
             os.killpg(leader.pid, number)
         except ProcessLookupError:

@@ -66,3 +66,21 @@ def test_another_process_that_has_the_pid_now_is_neither_hit_nor_taken_for_it(
     assert linux.group_is_gone(earlier)
     assert other.poll() is None
     os.kill(other.pid, 0)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be somebody else")
+def test_a_group_of_somebody_else_is_no_error(settled: subprocess.Popen[bytes]) -> None:
+    """A before that became root by `exec sudo` cannot be ended; this must not end the guard that has to thaw."""
+    leader = linux.identify(settled.pid)
+    pid = os.fork()
+    if not pid:
+        code = 1
+        try:
+            os.setresuid(4711, 4711, 4711)
+            linux.signal_group(leader, signal.SIGKILL)
+            code = 0
+        finally:
+            os._exit(code)
+
+    assert os.waitpid(pid, 0)[1] == 0
+    assert not linux.group_is_gone(leader)
