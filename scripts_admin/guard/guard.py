@@ -178,8 +178,10 @@ def _bury(known: journal.Journal, record: spool.Record) -> None:
             timeout = record.after.timeout_seconds if record.after else 0.0
             until = (attempt.ordered_boot or 0.0) + timeout
         if attempt.launched and os.geteuid() != 0:
-            with suppress(LaunchError):  # then after cannot be started either, and says why
+            try:
                 launching.end(attempt.process, max(0.0, until - linux.boottime()))
+            except LaunchError:  # its own launcher ends it at its deadline
+                _wait_until_gone(attempt.process, until)
             continue
         _wait_until_gone(attempt.process, until)
         for number, grace in ((signal.SIGTERM, 1.0), (signal.SIGKILL, 2.0)):

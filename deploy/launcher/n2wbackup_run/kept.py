@@ -44,15 +44,23 @@ class Entry:
     def write(self) -> None:
         path = self._path
         temporary = path.with_name(f".{path.name}")
-        temporary.write_text(json.dumps(self.values), encoding="utf-8")
-        temporary.replace(path)
+        try:
+            temporary.write_text(json.dumps(self.values), encoding="utf-8")
+            temporary.replace(path)
+        except OSError:
+            with contextlib.suppress(OSError):
+                temporary.unlink()
+            raise
 
     def close(self) -> None:
         """Forget it if nothing of it lives; else keep who does, for whoever looks for what was left behind."""
         living = self.family.living()
         if living:
             self.values["kept"] = living
-            self.write()
+            with contextlib.suppress(
+                OSError
+            ):  # where nothing can be written, the former file tells enough
+                self.write()
             return
         self._path.unlink(missing_ok=True)
         remove_group(self.family.group)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from n2wbackup_run import kept, script
+from n2wbackup_run.accounts import RefusedError
 from n2wbackup_run.family import now, row, send
 from n2wbackup_run.kept import Entry
 from n2wbackup_run.script import Script
@@ -51,11 +52,20 @@ def start(control: socket.socket, asked: Script) -> None:
         with contextlib.suppress(OSError):
             Path("/proc", process, "oom_score_adj").write_text(score, encoding="ascii")
     entry = Entry(_known(asked, pid, group))
-    entry.write()
+    keep_track(entry, freezes=asked.ends_with_caller)
     watch = _Watch(control, asked, entry, woken)
     watch.tell(said="standing", pid=pid, start=entry.start)
     watch.keep()
     entry.close()
+
+
+def keep_track(entry: Entry, *, freezes: bool) -> None:
+    """Write the script's file. Where it cannot be written, nothing is frozen, and what thaws runs all the same."""
+    try:
+        entry.write()
+    except (OSError, RefusedError):
+        if freezes:
+            raise
 
 
 def _known(asked: Script, pid: int, group: str) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import pwd
 from pathlib import Path
 
 import pytest
-from n2wbackup_run import accounts, asking, kept, script
+from n2wbackup_run import accounts, asking, kept, script, watching
 from n2wbackup_run.accounts import RefusedError
 from n2wbackup_run.family import Family, Row
 
@@ -187,3 +187,27 @@ def test_a_file_that_cannot_be_executed_gives_way_to_the_copy(tmp_path: Path) ->
     with pytest.raises(FileNotFoundError) as raised:
         found.execute({"arguments": ["1"], "environment": {}})
     assert raised.value.errno == errno.ENOENT
+
+
+def test_what_thaws_runs_though_the_launcher_can_note_nothing_and_what_freezes_does_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    values = {"pid": 1 << 30, "start": 1, "launcher": 1 << 30, "launcher_start": 1, "group": ""}
+    entry = kept.Entry(values)
+    monkeypatch.setattr(kept, "folder", lambda: Path("/dev/full"))  # as if /run were full
+
+    watching.keep_track(entry, freezes=False)
+    with pytest.raises(OSError, match="dev/full"):
+        watching.keep_track(entry, freezes=True)
+
+
+def test_a_file_that_could_not_be_written_leaves_nothing_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    values = {"pid": 1 << 30, "start": 1, "launcher": 1 << 30, "launcher_start": 1, "group": ""}
+    monkeypatch.setattr(kept, "folder", lambda: tmp_path)
+    (tmp_path / f"{1 << 30}-1").mkdir()
+
+    with pytest.raises(OSError, match="directory"):
+        kept.Entry(values).write()
+    assert [each.name for each in tmp_path.iterdir()] == [f"{1 << 30}-1"]
