@@ -125,7 +125,10 @@ def heard(channel: socket.socket, words: Callable[[], str] = str) -> dict[str, A
         text = b""
     if not text:
         raise LaunchError(refused_by_sudo(words()))
-    found: dict[str, Any] = json.loads(text)
+    try:
+        found: dict[str, Any] = json.loads(text)
+    except ValueError as error:
+        raise LaunchError(f"{LAUNCHER} gives no whole answer: {INSTALL}") from error
     if found.get("said") == "refused":
         raise LaunchError(str(found.get("why")))
     return found
@@ -170,16 +173,15 @@ def wake_request(process: linux.Process) -> dict[str, object]:
 
 def end_leftovers(run: str) -> Sequence[Mapping[str, Any]]:
     """End what the scripts of a run have left behind; return what is left. LaunchError if it cannot be asked."""
-    for each in leftovers():
-        if each["run"] == run:
-            end(linux.Process(int(each["pid"]), int(each["start"])))
-    return [each for each in leftovers() if each["run"] == run]
+    for each in leftovers(run):
+        end(linux.Process(int(each["pid"]), int(each["start"])))
+    return leftovers(run)
 
 
-def leftovers() -> Sequence[Mapping[str, Any]]:
-    """Return the scripts that left processes behind: account, run, phase, and each process's pid and name.
+def leftovers(run: str) -> Sequence[Mapping[str, Any]]:
+    """Return the run's scripts that left processes behind: account, run, phase, and each process's pid and name.
 
-    LaunchError if the launcher cannot be asked.
+    Of very many processes, not all are named. LaunchError if the launcher cannot be asked.
     """
-    found: Sequence[Mapping[str, Any]] = ask({"do": "leftovers"})["of"]
-    return found
+    found: Sequence[Mapping[str, Any]] = ask({"do": "leftovers", "run": run})["of"]
+    return [each for each in found if each["run"] == run]

@@ -82,7 +82,7 @@ class Window:
         return self.stage.attempt(Phase.COMPLETE).outcome
 
     def leftovers(self) -> Any:
-        return launching.leftovers()
+        return launching.leftovers("run")
 
     def end_leftovers(self) -> Any:
         """End what the run's scripts have left behind; return what is left then."""

@@ -16,6 +16,7 @@ from n2wbackup_run.accounts import RefusedError
 from n2wbackup_run.script import Script
 
 MOST_BYTES, MOST_FILES = 128 * 1024, 8
+MOST_NAMED = 500  # processes in an answer: it is one message, which has a limit
 
 
 def main() -> int:
@@ -74,7 +75,7 @@ def _answer(what: str, request: dict[str, Any]) -> dict[str, Any]:
     if what == "hello":
         return {"said": "hello", "version": VERSION}
     if what == "leftovers":
-        return {"said": "leftovers", "of": list(_leftovers())}
+        return {"said": "leftovers", "of": list(_leftovers(request.get("run")))}
     pid, start = int(request["pid"]), int(request["start"])
     entry = kept.entry(pid, start)
     if entry is None:
@@ -109,8 +110,12 @@ def _end(entry: kept.Entry, wait: float) -> dict[str, Any]:
     return {"said": "gone" if is_gone else "stuck"}
 
 
-def _leftovers() -> Any:  # noqa: ANN401 - a generator of objects for JSON
-    """Yield what scripts have left behind whose launchers are gone, and forget those that left nothing."""
+def _leftovers(run: object = None) -> Any:  # noqa: ANN401 - a generator of objects for JSON
+    """Yield what scripts have left behind whose launchers are gone, and forget those that left nothing.
+
+    `run`: only scripts of this run; None: all.
+    """
+    named = 0
     for entry in kept.entries():
         if entry.is_watched:
             continue
@@ -118,8 +123,12 @@ def _leftovers() -> Any:  # noqa: ANN401 - a generator of objects for JSON
         if not living:
             entry.close()
             continue
+        if run not in (None, entry.values["run"]):
+            continue
         known = {name: entry.values[name] for name in ("pid", "start", "account", "run", "phase")}
-        yield {**known, "processes": [{"pid": pid, "name": _name(pid)} for pid in sorted(living)]}
+        shown = sorted(living)[: MOST_NAMED - named]
+        named += len(shown)
+        yield {**known, "processes": [{"pid": pid, "name": _name(pid)} for pid in shown]}
 
 
 def _name(pid: int) -> str:

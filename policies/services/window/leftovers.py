@@ -3,8 +3,7 @@
 import logging
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 from policies.domain.runs import left_behind
 from policies.domain.runs.left_behind import Leftover
@@ -58,7 +57,7 @@ def _enter(run: Run, record: Record | None) -> None:
 def _launched(run: str) -> tuple[list[Left], Callable[[Sequence[Left]], Ended]]:
     """Return what the launcher knows of the run, which sees every process, and how it is ended."""
     until = linux.boottime() + left.SETTLE_SECONDS
-    while (entries := _of_launcher(run)) and linux.boottime() < until:
+    while (entries := launching.leftovers(run)) and linux.boottime() < until:
         time.sleep(_LOOK_SECONDS)
     found = [
         left.named(linux.identify(int(process["pid"])), str(process["name"]))
@@ -69,14 +68,12 @@ def _launched(run: str) -> tuple[list[Left], Callable[[Sequence[Left]], Ended]]:
     def end(wanted: Sequence[Left]) -> Ended:
         for entry in entries:
             launching.end(Process(int(entry["pid"]), int(entry["start"])))
-        still = {int(each["pid"]) for entry in _of_launcher(run) for each in entry["processes"]}
+        still = {
+            int(each["pid"]) for entry in launching.leftovers(run) for each in entry["processes"]
+        }
         return {each.process for each in wanted if each.process.pid not in still}
 
     return found, end
-
-
-def _of_launcher(run: str) -> list[Mapping[str, Any]]:
-    return [entry for entry in launching.leftovers() if entry["run"] == run]
 
 
 def _row(found: Left, *, ended: bool) -> Leftover:

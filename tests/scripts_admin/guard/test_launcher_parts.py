@@ -1,17 +1,20 @@
 """The parts of the launcher that only decide: whom it accepts, what a script gets, and what belongs to a script."""
 
 import errno
+import json
 import os
 import pwd
+import socket
 from pathlib import Path
 
 import pytest
-from n2wbackup_run import accounts, asking, kept, script, watching
+from n2wbackup_run import accounts, asking, kept, main, script, watching
 from n2wbackup_run.accounts import RefusedError
 from n2wbackup_run.family import Family, Row
 
-from scripts_admin.guard import access
+from scripts_admin.guard import access, launching
 from scripts_admin.guard.access import Right
+from scripts_admin.guard.launching import LaunchError
 
 SERVER = 998
 LIST = """\
@@ -211,3 +214,36 @@ def test_a_file_that_could_not_be_written_leaves_nothing_behind(
     with pytest.raises(OSError, match="directory"):
         kept.Entry(values).write()
     assert [each.name for each in tmp_path.iterdir()] == [f"{1 << 30}-1"]
+
+
+def test_many_processes_left_behind_fit_into_one_answer_and_hide_no_run(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Three tenants with the worst names must not keep the end of any run from being entered."""
+
+    def one(run: str) -> kept.Entry:
+        values = {"pid": 1 << 30, "start": 1, "launcher": 1 << 30, "launcher_start": 1, "group": ""}
+        entry = kept.Entry(values | {"account": "alice", "run": run, "phase": "before"})
+        monkeypatch.setattr(entry.family, "living", lambda: dict.fromkeys(range(100000, 104000), 1))
+        return entry
+
+    monkeypatch.setattr(kept, "entries", lambda: [one("theirs"), one("ours"), one("ours")])
+    monkeypatch.setattr(main, "_name", lambda _: "\ufffd" * 15)
+
+    said = main._answer("leftovers", {"run": "ours"})
+    assert len(json.dumps(said)) < launching.MOST_BYTES
+    assert [each["run"] for each in said["of"]] == ["ours", "ours"]
+    assert len(said["of"][0]["processes"]) == main.MOST_NAMED
+    assert [each["run"] for each in main._answer("leftovers", {})["of"]] == [
+        "theirs",
+        *["ours"] * 2,
+    ]
+
+
+def test_an_answer_that_was_cut_is_no_answer() -> None:
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with ours, theirs:
+        theirs.send(b'{"said": "left')
+
+        with pytest.raises(LaunchError, match="no whole answer"):
+            launching.heard(ours)

@@ -108,16 +108,14 @@ def test_where_the_launcher_runs_the_scripts_it_is_asked_for_the_run_and_ends_it
     run = backup.window()
     ended: list[linux.Process] = []
 
-    def answer() -> list[dict[str, object]]:
+    def answer(_: object) -> dict[str, object]:
         mine = {"run": str(run.pk), "pid": 7, "start": 70, "account": "alice", "phase": "before"}
         other = mine | {"run": "another", "pid": 8, "processes": [{"pid": 80, "name": "theirs"}]}
-        return [
-            other,
-            *([] if ended else [mine | {"processes": [{"pid": 4000001, "name": "mysql"}]}]),
-        ]
+        own = [] if ended else [mine | {"processes": [{"pid": 4000001, "name": "mysql"}]}]
+        return {"said": "leftovers", "of": [other, *own]}
 
     monkeypatch.setattr(launching, "is_needed", lambda identity: True)
-    monkeypatch.setattr(launching, "leftovers", answer)
+    monkeypatch.setattr(launching, "ask", answer)
     monkeypatch.setattr(launching, "end", ended.append)
 
     leftovers.enter(run, None)
@@ -132,7 +130,7 @@ def test_a_launcher_that_cannot_be_asked_is_no_reason_for_a_run_not_to_end(
     backup.scripts()
     run = backup.window()
 
-    def fail() -> None:
+    def fail(_: str) -> None:
         raise launching.LaunchError("it is missing")
 
     monkeypatch.setattr(launching, "is_needed", lambda identity: True)
