@@ -5,6 +5,7 @@ import json
 import os
 import selectors
 import signal
+import threading
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from scripts_admin.guard.spool import NO_ACCOUNT, Record, RunAs, ScriptCommand
 
 READ_BYTES = 65536
 _NOT_STARTED = 127
+_ANSWER_SECONDS = 3.0  # a share that is silent for longer is taken for one that hangs
 # By us, and the last by Python.
 _IGNORED_HERE = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGPIPE, signal.SIGXFSZ)
 NO_ACCOUNT_ERROR = UntrustedError(
@@ -155,7 +157,7 @@ def _rehearse(record: Record, command: ScriptCommand) -> None:
     order: Order = {"arguments": ["1"], "environment": {"N2W_PHASE": command.phase}}
     with suppress(OSError):
         _execute(os.devnull, record, json.loads(json.dumps(order)))
-    for number, path in enumerate(command.paths):
+    for number, path in usable(record, command):
         with suppress(OSError):
             _check(path, record, number)
             mark.line(number, path)
@@ -176,10 +178,12 @@ def _run(record: Record, command: ScriptCommand, order: Order, told: int) -> Non
     """Execute the first path that can be executed, and tell which; if none can, raise the OSError of the first."""
     if record.identity is not None:
         become(record.identity)
-    with suppress(OSError):  # the folder may be gone; the copy in the spool still runs
-        os.chdir(record.folder)
+    paths = usable(record, command)
+    if paths[0][0] == 0:
+        with suppress(OSError):  # the folder may be gone; the copy in the spool still runs
+            os.chdir(record.folder)
     problem: OSError | None = None
-    for number, path in enumerate(command.paths):
+    for number, path in paths:
         try:
             _check(path, record, number)
             os.write(told, mark.line(number, path))
@@ -187,6 +191,32 @@ def _run(record: Record, command: ScriptCommand, order: Order, told: int) -> Non
         except OSError as raised:
             problem = problem or raised
     raise problem or FileNotFoundError
+
+
+def usable(record: Record, command: ScriptCommand) -> list[tuple[int, str]]:
+    """Return the paths with their numbers; without the first one where its share hangs and there is a copy.
+
+    Nothing else would ever run the copy: whoever touches the folder then waits for ever.
+    """
+    paths = list(enumerate(command.paths))
+    return paths if len(paths) == 1 or _answers(record.folder, command.paths[0]) else paths[1:]
+
+
+def _answers(*paths: str) -> bool:
+    """Tell whether the paths can be looked at, or fail, in time. A thread that hangs ends with the exec."""
+
+    def look() -> None:
+        for path in paths:
+            with suppress(OSError):
+                os.stat(path)  # noqa: PTH116 - as short as it gets
+
+    thread = threading.Thread(target=look, daemon=True)
+    try:
+        thread.start()
+    except RuntimeError:  # the account may start no thread more
+        return True
+    thread.join(_ANSWER_SECONDS)
+    return not thread.is_alive()
 
 
 def _execute(path: str, record: Record, order: Order) -> NoReturn:

@@ -23,6 +23,7 @@ from scripts_admin.guard.forked import (
     check_inside,
     close_all_but,
     open_copy,
+    usable,
     why,
 )
 from scripts_admin.guard.launching import Call, LaunchError
@@ -273,7 +274,8 @@ def _request(record: Record, command: ScriptCommand) -> tuple[Mapping[str, objec
         raise NO_ACCOUNT_ERROR
     problem: OSError | None = None
     found: dict[bool, int] = {}
-    for number, path in enumerate(command.paths):
+    paths = usable(record, command)
+    for number, path in paths:
         is_copy = number > 0
         try:
             found[is_copy] = _open_copy(path) if is_copy else _open_judged(path, record.folder)
@@ -287,7 +289,7 @@ def _request(record: Record, command: ScriptCommand) -> tuple[Mapping[str, objec
         "uid": identity.uid,
         "run": record.run,
         "phase": command.phase,
-        "folder": record.folder,
+        "folder": record.folder if paths[0][0] == 0 else "/",  # nobody enters one that hangs
         "path": command.paths[0],
         "environment": dict(record.environment),
         "timeout": command.timeout_seconds,

@@ -15,6 +15,7 @@ import pytest
 
 from scripts_admin.guard.mark import Mark
 from tests.ground import launcher, processes
+from tests.ground.hanging import hanging
 from tests.ground.launcher import Place
 from tests.scripts_admin.guard.stage import gone
 
@@ -352,3 +353,24 @@ def test_a_launcher_that_is_killed_at_the_gate_is_followed_by_another(window: Wi
     for word in ("thaw", "over", "settled"):
         window.say(word)
     assert window.say("told")["after 1"]["stdout"] == "1\n"
+
+
+@pytest.mark.parametrize("guard_dies", [False, True])
+def test_a_folder_that_hangs_keeps_no_thaw_from_running(
+    window: Window, *, guard_dies: bool
+) -> None:
+    window.script("before", "true")
+    window.script("after", "echo copy $1")
+    assert window.start() == ""
+    window.say("go")
+    window.say("before")
+    assert window.process is not None
+    with hanging(window.folder, window.process.pid):
+        if guard_dies:
+            window.say("kill_guard")
+            assert window.say("again") == "succeeded"
+        else:
+            for word in ("thaw", "over", "settled"):
+                window.say(word)
+    told = window.say("told")["after 1"]
+    assert (told["outcome"], told["stdout"], told["ran"][0]) == ("succeeded", "copy 1\n", 1), told

@@ -12,6 +12,7 @@ import pwd
 import re
 import resource
 import signal
+import threading
 from collections.abc import Iterator, Mapping
 from typing import Any, NoReturn
 
@@ -21,6 +22,7 @@ from n2wbackup_run.accounts import RefusedError
 MOST_BYTES = 64 * 1024 * 1024
 AFTERS_PROCESSES = 32  # what before leaves behind cannot keep after from starting
 NOT_STARTED = 127
+ANSWER_SECONDS = 3.0  # a share that is silent for longer is taken for one that hangs
 _VARIABLE = re.compile(r"N2W_[A-Z0-9_]+|PATH|LANG")
 _WORD = re.compile(r"[A-Za-z0-9._-]{1,80}")
 _LIMITS = {
@@ -72,6 +74,12 @@ class Script:
                 problem = problem or error
         raise problem or FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
 
+    def pass_by_what_hangs(self) -> None:
+        """Leave only the copy where the share of the file hangs: nothing else would ever run it."""
+        if self.file < 0 or self.copy < 0 or _answers(self.folder, self.path):
+            return
+        self.file, self.folder = -1, "/"
+
     def _tell(self, way: str | int) -> None:
         """Tell which file is executed, as the guard's own scripts do: a run shows the text that ran."""
         with contextlib.suppress(OSError):
@@ -118,6 +126,7 @@ def stand(script: Script) -> NoReturn:
         if order is None:
             os._exit(0)
         _take_account(script)
+        script.pass_by_what_hangs()
         with contextlib.suppress(OSError):  # the folder may be gone; the copy still runs
             os.chdir(script.folder)
         script.execute(order)
@@ -127,6 +136,23 @@ def stand(script: Script) -> NoReturn:
         os.write(script.error, line.encode("utf-8", "replace"))
     finally:
         os._exit(NOT_STARTED)
+
+
+def _answers(*paths: str) -> bool:
+    """Tell whether the paths can be looked at, or fail, in time. A thread that hangs ends with the exec."""
+
+    def look() -> None:
+        for path in paths:
+            with contextlib.suppress(OSError):
+                os.stat(path)  # noqa: PTH116 - as short as it gets
+
+    thread = threading.Thread(target=look, daemon=True)
+    try:
+        thread.start()
+    except RuntimeError:  # the account may start no thread more
+        return True
+    thread.join(ANSWER_SECONDS)
+    return not thread.is_alive()
 
 
 def _sealed(source: int) -> int:
@@ -168,8 +194,10 @@ def _rehearse(script: Script) -> None:
     order = {"arguments": ["1"], "environment": {"N2W_PHASE": script.phase}}
     said = json.loads(json.dumps(order))
     variables = {**script.environment, **environment(said["environment"], script.entry)}
-    with contextlib.suppress(OSError):
-        os.stat(script.path)  # noqa: PTH116 - as the order does
+    script.pass_by_what_hangs()
+    if script.file >= 0:
+        with contextlib.suppress(OSError):
+            os.stat(script.path)  # noqa: PTH116 - as the order does
     with contextlib.suppress(OSError):
         os.execve(os.devnull, ["1"], variables)
 

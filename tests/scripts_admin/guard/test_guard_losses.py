@@ -12,6 +12,7 @@ import pytest
 from scripts_admin.domain.phases import Outcome, Phase
 from scripts_admin.guard import journal, linux, spool
 from scripts_admin.guard.keeper import Guard, GuardLostError
+from tests.ground.hanging import hanging
 from tests.scripts_admin.guard.stage import AT_ONCE, SECONDS, Stage, gone, until
 
 AFTER = 'echo "after $1" >> marks'
@@ -346,3 +347,32 @@ def test_a_process_of_a_phase_that_is_unknown_here_is_ended_before_after_runs(
 
         rogue.kill()
     assert (stage.folder / "seen").read_text() == "gone\n"
+
+
+def test_a_folder_that_hangs_keeps_no_thaw_from_running(stage: Stage) -> None:
+    stage.script("before", "true")
+    stage.script("after", "echo copy $1")
+
+    with stage.guarded() as guard:
+        guard.go()
+        guard.before(SECONDS)
+        with hanging(stage.folder):
+            guard.thaw(SECONDS)
+            guard.wait_until_over(SECONDS)
+
+    after = stage.attempt(Phase.AFTER)
+    assert (after.outcome, after.stdout) == (Outcome.SUCCEEDED, "copy 1\n")
+
+
+def test_a_folder_that_hangs_keeps_no_later_thaw_from_running(stage: Stage) -> None:
+    stage.script("before", "true")
+    stage.script("after", "echo copy $1")
+
+    with stage.guarded() as guard:
+        guard.go()
+        guard.before(SECONDS)
+        lose(stage, guard)
+        with hanging(stage.folder):
+            after = stage.thaw()
+
+    assert (after.outcome, after.stdout) == (Outcome.SUCCEEDED, "copy 1\n")
