@@ -184,25 +184,30 @@ class Launched:
 
     def _run_errand(self, what: str) -> None:
         make = launching.end_request if what == "end" else launching.wake_request
+        self._close_errand()  # its answer would be taken for the new one's
         self._expected = (linux.boottime() + LOST_SECONDS, what)
         try:
-            self._errand = Call(make(self.process))
+            errand = self._errand = Call(make(self.process))
         except LaunchError:
             self._drop_errand()
             return
-        self._selector.register(self._errand, selectors.EVENT_READ, self._errand_done)
+        self._selector.register(errand, selectors.EVENT_READ, lambda _: self._errand_done(errand))
 
-    def _errand_done(self, _: int) -> None:
-        if self._errand is None:
+    def _close_errand(self) -> None:
+        if self._errand is not None:
+            self._selector.unregister(self._errand)
+            self._errand.close()
+            self._errand = None
+
+    def _errand_done(self, errand: Call) -> None:
+        if self._errand is not errand:  # it was closed a moment ago
             return
         try:
-            found = self._errand.answer(0.0)
+            found = errand.answer(0.0)
         except LaunchError:
             self._drop_errand()
             return
-        self._selector.unregister(self._errand)
-        self._errand.close()
-        self._errand = None
+        self._close_errand()
         if found["said"] != "awake":
             self._take(found)
         elif self._expected is not None:  # if it stays silent even so, it is ended
@@ -210,10 +215,7 @@ class Launched:
 
     def _drop_errand(self) -> None:
         """End the script where nobody could continue its launcher; where nobody can end it, take it for blocked."""
-        if self._errand is not None:
-            self._selector.unregister(self._errand)
-            self._errand.close()
-            self._errand = None
+        self._close_errand()
         if self._expected is None:  # the launcher has answered by itself meanwhile
             return
         if self._expected[1] == "wake":
