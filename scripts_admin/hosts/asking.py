@@ -75,6 +75,10 @@ def _address(name: str, port: int, seconds: float) -> str:
 
 
 def _resolved(name: str, port: int, seconds: float) -> list[str]:
+    # An address needs no name service, and must not wait while somebody else's names hang there.
+    with suppress(OSError, UnicodeError):
+        rows = socket.getaddrinfo(name, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
+        return [str(row[4][0]) for row in rows]
     found: list[str] = []
 
     def look() -> None:

@@ -114,3 +114,11 @@ def test_a_name_that_has_also_an_address_of_the_server_is_not_asked(
 def test_a_name_that_nobody_knows_says_so() -> None:
     with pytest.raises(NotAskedError, match="not known to this server's name service"):
         asking.ask("no-such-host.invalid", processes.free_port(), SECONDS)
+
+
+def test_an_address_does_not_wait_for_the_names_of_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Names that hang in a tenant's name service must not switch off the look at another tenant's hosts."""
+    monkeypatch.setattr(asking, "_RESOLVERS", threading.BoundedSemaphore(1))
+    with asking._RESOLVERS:
+        assert asking._resolved("192.0.2.1", 22, 0.1) == ["192.0.2.1"]
+        assert asking._resolved("localhost", 22, 0.1) == []
