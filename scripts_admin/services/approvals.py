@@ -206,12 +206,13 @@ def _only_blanks(one: Pending) -> bool:
 
 
 def _is_author(folder: Folder, version: ScriptVersion, person: User) -> bool:
-    """Tell whether the person has ever brought this text in; what nobody known has written is its owner's."""
-    same = ScriptVersion.objects.filter(
-        folder=folder, name=version.name, sha256=version.sha256, is_deleted=version.is_deleted
-    )
-    if version.is_deleted:
-        same = same.filter(pk=version.pk)
+    """Tell whether the person has ever brought this text in; what nobody known has written is its owner's.
+
+    The name does not matter: somebody else may have renamed or copied the file.
+    """
+    same = ScriptVersion.objects.filter(folder=folder, pk=version.pk)
+    if not version.is_deleted:
+        same = ScriptVersion.objects.filter(folder=folder, sha256=version.sha256)
     if same.filter(Q(author=person) | Q(author_name=person.username)).exists():
         return True
     return folder.owner_id == person.pk and same.filter(author=None).exists()

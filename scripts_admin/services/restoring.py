@@ -25,6 +25,9 @@ def restore(version: ScriptVersion, *, opened: str, actor: User) -> ScriptVersio
     if content is None:
         message = f"This version of {shown(name)} has no text, so it cannot be restored: choose another version."
         raise FileError(message)
+    if opened == version.sha256:
+        message = f"{shown(name)} holds this text already, so there is nothing to restore."
+        raise FileError(message)
     if not opened:
         folders.on_disk(folder)
     with looking.opened(folder) as place:

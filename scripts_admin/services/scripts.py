@@ -5,16 +5,16 @@ by its hash; the other way round, rows would tell of a change that never was.
 """
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from django.db import transaction
 
 from n2wbackup.lib import clock
-from scripts_admin.domain import file_names, private_keys, texts
+from scripts_admin.domain import file_names, names, private_keys, texts
 from scripts_admin.domain.audit import Action, Change, Kind, Source
 from scripts_admin.domain.shown import shown
-from scripts_admin.folders import looking, storage, writing
+from scripts_admin.folders import looking, reading, storage, writing
 from scripts_admin.folders.looking import ChangedError, File, FileError
 from scripts_admin.models import Folder, User
 from scripts_admin.services import approvals, audit, folders, versions
@@ -57,17 +57,20 @@ def save(folder: Folder, text: Text, *, actor: User) -> None:
     _check(text.name if is_new else "", text.content)
     if is_new:
         _on_disk(folder)
+    now = texts.digest(text.content)
     with looking.opened(folder) as place:
+        if now == text.opened:
+            _leave_to_author(folder, text.name)
         writing.put(place, text.name, text.content, opened=text.opened, executable=text.executable)
         mode = _mode(place, text.name)
-    now = texts.digest(text.content)
     changes = [] if now == text.opened else [Change("sha256", text.opened[:_LISTED], now[:_LISTED])]
     if text.executable is not None:
         changes.append(Change("executable", "", "yes" if text.executable else "no"))
     action = Action.CREATED if is_new else Action.CHANGED
     with transaction.atomic():
-        kept = _Kept(text.name, text.content, mode, text.message, text.source)
-        _keep(folder, kept, actor)
+        if now != text.opened:
+            kept = _Kept(text.name, text.content, mode, text.message, text.source)
+            _keep(folder, kept, actor)
         _enter(action, folder, text.name, changes, actor)
 
 
@@ -126,6 +129,7 @@ def rename(folder: Folder, name: str, to: str, *, opened: str, actor: User) -> N
     """Give a file another name that is free; what it holds and who may use it stay."""
     _check(to, b"")
     with looking.opened(folder) as place:
+        _leave_to_author(folder, name)
         writing.rename(place, name, to, opened=opened)
         found = looking.read(place, to)
     with transaction.atomic():
@@ -136,6 +140,7 @@ def delete(folder: Folder, name: str, *, opened: str, actor: User) -> str:
     """Set a file aside in its folder, for KEPT_DAYS; return the hidden name that `undelete` takes."""
     second = int(clock.now().timestamp())
     with looking.opened(folder) as place:
+        _leave_to_author(folder, name)
         hidden = writing.set_aside(place, name, second, opened=opened)
         listed, _ = looking.listed(place, is_root=folder.is_root)
         writing.forget(place, listed, before=second - KEPT_DAYS * _DAY_SECONDS)
@@ -170,6 +175,7 @@ class Copy:
 def copy(folder: Folder, wanted: Copy, *, actor: User) -> None:
     """Copy a text under a name that is free, into this folder or another one; the right to run it goes along."""
     with looking.opened(folder) as place:
+        _leave_to_author(folder, wanted.name)
         found = looking.read(place, wanted.name)
     if found is None or found.entry.version != wanted.opened:
         message = f"{shown(wanted.name)} has changed since you opened it. Nothing was copied."
@@ -199,6 +205,8 @@ def renamed_with_policy(folder: Folder, policy: str, to: str, *, actor: User) ->
         for _, new in pairs:
             _check(new, b"")
         found = {new: looking.read(place, name) for name, new in pairs}
+        for name, _ in pairs:
+            _leave_to_author(folder, name)
         with writing.both_names(place, pairs):
             yield len(pairs)
     with transaction.atomic():
@@ -259,6 +267,17 @@ def _keep(folder: Folder, file: _Kept, actor: User) -> None:
 def _source() -> str:
     by_command = audit.edge().source == Source.COMMAND
     return versions.Source.COMMAND if by_command else versions.Source.PAGE
+
+
+def _leave_to_author(folder: Folder, name: str) -> None:
+    """Keep what lies there as its own author's, before another person gives the same text a new name or mode.
+
+    Else a text that was written over SSH, and that no look has found yet, would be taken for the other person's.
+    """
+    if "/" in name or names.is_ignored(name) or not names.is_showable(name):
+        return
+    with suppress(OSError):  # what is no regular file, or is gone, has no versions
+        versions.keep_seen(folder, reading.see(folder, storage.path(folder) / name))
 
 
 def _mode(place: int, name: str) -> int:

@@ -6,12 +6,14 @@ import pytest
 from django.conf import settings
 
 from scripts_admin import linux_accounts, permissions
+from scripts_admin.domain import texts
 from scripts_admin.domain.phases import Phase
 from scripts_admin.domain.rights import Right
 from scripts_admin.folders import storage
 from scripts_admin.models import AuditEntry, Folder, ScriptApproval, ScriptVersion, User
 from scripts_admin.services import approvals, folders, scripts, versions
 from scripts_admin.services.approvals import NotApprovedError
+from scripts_admin.services.scripts import Copy, Text
 from tests import factories
 
 pytestmark = pytest.mark.django_db
@@ -112,6 +114,47 @@ def test_who_once_wrote_the_same_text_is_its_author(folder: Folder) -> None:
     again = changed(folder, NEW, factories.alice())
 
     assert "is yours" in refused(again, factories.bob())
+
+
+def test_who_makes_a_text_executable_does_not_take_its_authors_place(folder: Folder) -> None:
+    """Whether the text was seen before or not: it was written over SSH, by the Linux account of Alice."""
+    for is_seen, content in ((True, NEW), (False, NEW + b"# more\n")):
+        put(folder, content)
+        if is_seen:
+            versions.look(folder)
+        same = Text(NAME, content, texts.digest(content), executable=True)
+        scripts.save(folder, same, actor=factories.bob())
+
+        (one,) = approvals.pending(folder)
+        assert "is yours" in refused(one.version, factories.alice())
+
+
+def test_a_name_that_somebody_else_gave_makes_a_text_no_others(folder: Folder) -> None:
+    for word, deed in (("renamed", _rename), ("copied", _copy), ("brought back", _bring_back)):
+        content = f"#!/bin/sh\necho {word}\n".encode()
+        put(folder, content, f"{word.split()[0]}.txt")
+        deed(folder, f"{word.split()[0]}.txt", texts.digest(content))
+
+    waiting = approvals.pending(folder)
+    assert len(waiting) == 3
+    for one in waiting:
+        assert "is yours" in refused(one.version, factories.alice())
+        assert "is yours" in refused(one.version, factories.bob())
+
+
+def _rename(folder: Folder, name: str, opened: str) -> None:
+    scripts.rename(folder, name, "before_r.sh", opened=opened, actor=factories.bob())
+
+
+def _copy(folder: Folder, name: str, opened: str) -> None:
+    wanted = Copy(name, opened, folder, "before_c.sh")
+    scripts.copy(folder, wanted, actor=factories.bob())
+
+
+def _bring_back(folder: Folder, name: str, opened: str) -> None:
+    hidden = scripts.delete(folder, name, opened=opened, actor=factories.bob())
+    back = scripts.undelete(folder, hidden, actor=factories.bob())
+    scripts.rename(folder, back, "before_b.sh", opened=opened, actor=factories.bob())
 
 
 def test_what_nobody_known_wrote_counts_as_the_owners(
