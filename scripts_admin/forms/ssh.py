@@ -1,10 +1,19 @@
 """The forms of keys and hosts. What is secret is never filled in again."""
 
+from typing import Any
+
 from django import forms
 
 from scripts_admin.domain import ssh
 from scripts_admin.forms.looks import Dressed
 from scripts_admin.hosts import keypairs
+
+
+class _NeverFilledIn(forms.Textarea):
+    """A box whose text does not come back with the page, as a password's does not."""
+
+    def get_context(self, name: str, value: Any, attrs: dict[str, Any] | None) -> dict[str, Any]:  # noqa: ANN401, ARG002
+        return super().get_context(name, None, attrs)
 
 
 class BringKeyForm(Dressed, forms.Form):
@@ -14,7 +23,7 @@ class BringKeyForm(Dressed, forms.Form):
         label="Private key",
         max_length=2 * keypairs.LONGEST_CHARACTERS,
         strip=False,
-        widget=forms.Textarea(attrs={"rows": 8, "autocomplete": "off", "spellcheck": "false"}),
+        widget=_NeverFilledIn(attrs={"rows": 8, "autocomplete": "off", "spellcheck": "false"}),
         help_text="The whole file, in OpenSSH's form or as PEM. It is kept encrypted and never shown.",
     )
     passphrase = forms.CharField(

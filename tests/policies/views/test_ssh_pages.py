@@ -107,6 +107,22 @@ def test_a_key_that_is_refused_says_why_and_is_not_filled_in_again_with_its_pass
     assert not SshKey.objects.exists()
 
 
+def test_a_private_key_that_is_refused_does_not_come_back_in_the_page(
+    browser: Client, folder: Folder
+) -> None:
+    private = keypairs.make().private
+    form = {"do": "bring", "private": private}
+
+    wrong = post(browser, "ssh-keys", "alice", passphrase="a wrong one", **form)
+    post(browser, "ssh-keys", "alice", **form)
+    twice = post(browser, "ssh-keys", "alice", **form)
+
+    assert "leave the passphrase empty" in wrong
+    assert "is here already" in twice
+    for page in (wrong, twice):
+        assert private.splitlines()[1] not in page
+
+
 def test_nobody_changes_keys_or_hosts_without_a_confirmation(alice: User, folder: Folder) -> None:
     made = host(folder, seen=str(OLD))
     stranger = Client()
