@@ -19,7 +19,8 @@ class LastResult:
 class ScriptedPolicy:
     """A policy whose scripts are in a folder, with its last run as far as there was one.
 
-    `results` are by phase. `is_visible` is False for somebody who may see the folder and not the policy.
+    `results` are by phase. `is_visible` is False for somebody who may see the folder and not the policy: then
+    nothing is said of its runs.
     """
 
     folder_id: int

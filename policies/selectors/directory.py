@@ -34,14 +34,15 @@ def _results(runs: Collection[UUID]) -> Mapping[UUID, dict[str, LastResult]]:
 def _scripted(
     policy: Policy, visible: Collection[int], results: Mapping[UUID, dict[str, LastResult]]
 ) -> ScriptedPolicy:
-    last, is_visible = policy.last_run, policy.pk in visible
+    is_visible = policy.pk in visible
+    last = policy.last_run if is_visible else None  # the right on a folder is none on its policies
     return ScriptedPolicy(
         folder_id=policy.folder_id,
         owner=policy.owner.username,
         name=policy.name,
         scripts_enabled=policy.scripts_enabled,
         is_visible=is_visible,
-        last_run=str(last.pk) if last and is_visible else "",
+        last_run=str(last.pk) if last else "",
         last_state=last.state if last else "",
         last_at=last.created_at if last else None,
         hold_seconds=last.hold_seconds if last else None,

@@ -148,3 +148,25 @@ def test_a_folder_that_is_not_there_or_no_folder_is_one_sentence(alice: User) ->
     place.parent.mkdir(parents=True, exist_ok=True)
     place.write_text("no folder")
     assert "cannot be opened" in shelf.of(folder, alice).problem
+
+
+def test_who_may_see_the_folder_alone_learns_nothing_of_the_runs(
+    folder: Folder, shop: Policy, alice: User
+) -> None:
+    put(folder, "before_shop.sh")
+    run = factories.RunFactory.create(policy=shop, hold_seconds=2.5)
+    run.phases.create(phase="before", attempt=1, outcome="succeeded", exit_code=0)
+    Policy.objects.filter(pk=shop.pk).update(last_run=run)
+
+    for viewer, sees in ((alice, True), (factories.bob(), False)):
+        seen = shelf.of(folder, viewer)
+        (row,) = seen.policies
+        (file,) = seen.rows
+        said = (
+            row.policy.last_state,
+            row.policy.last_at,
+            row.policy.hold_seconds,
+            row.slots[0].result,
+            file.result,
+        )
+        assert [bool(each) for each in said] == [sees] * 5
