@@ -105,6 +105,11 @@ def why_not(folder: Folder, version: ScriptVersion, person: User) -> str:
     ).values_list("pk", flat=True)
     if version.pk not in newest:
         return f"{said} has been changed again since: look at the new version and approve that."
+    if folder.is_root and person.is_superuser and version.author_id is None:
+        return (
+            f"Nobody knows which superuser wrote this version of {said} over SSH, and it may be you: change the "
+            "file once more on its page, and another person can approve that."
+        )
     if _is_author(folder, version, person):
         return f"This version of {said} is yours: another person has to approve it."
     return ""

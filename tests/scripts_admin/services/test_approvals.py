@@ -168,6 +168,21 @@ def test_what_nobody_known_wrote_counts_as_the_owners(
     approvals.approve(version, actor=factories.bob())
 
 
+def test_what_was_written_over_ssh_in_roots_folder_may_be_any_superusers(
+    monkeypatch: pytest.MonkeyPatch, folder: Folder
+) -> None:
+    """They share its account, so nobody knows who of them it was."""
+    monkeypatch.setattr(linux_accounts, "name_of", lambda _: "cpmuser")
+    root, carol = folders.root(), factories.UserFactory.create(username="carol", is_superuser=True)
+    permissions.grant(factories.bob(), root, [Right.EDIT])
+    approvals.switch(root, on=True, actor=carol)
+    put(root, NEW)
+    (version,) = versions.look(root)
+
+    assert "Nobody knows which superuser" in refused(version, carol)
+    approvals.approve(version, actor=factories.bob())
+
+
 def test_a_stranger_cannot_approve(folder: Folder) -> None:
     assert "may not change" in refused(changed(folder), factories.charlie())
 
