@@ -63,7 +63,8 @@ def test(request: HttpRequest, owner: str, name: str) -> HttpResponse:
         phase, argument = form.cleaned_data["phase"], form.cleaned_data["argument"]
         done = operations.try_scripts([policy], by=_actor(request), phase=phase, argument=argument)
         return _to_run(request, policy, done)
-    places = linting.places(policy.folder, policy.name, with_helpers=True)
+    person = visitor.person(request)
+    places = linting.places(policy.folder, policy.name, person, with_helpers=True)
     return _form(request, "policies/policy/test.html", policy, form, scripts=places)
 
 
@@ -80,7 +81,7 @@ def delete(request: HttpRequest, owner: str, name: str) -> HttpResponse:
     left = {
         "runs": Run.objects.filter(policy=policy).count(),
         "snapshots": RunSnapshot.objects.filter(target__run__policy=policy).count(),
-        "scripts": linting.places(policy.folder, policy.name),
+        "scripts": linting.places(policy.folder, policy.name, visitor.person(request)),
         "refusal": policies.why_not_deleted(policy),
     }
     return _form(request, "policies/policy/delete.html", policy, form, **left)

@@ -146,13 +146,14 @@ def _context(
     policy = whole.policy
     typed = str(whole.settings["name"].value() or "") if whole.is_own else policy.name
     is_name = names.is_policy_name(typed)
+    person = visitor.person(request)
     return {
         "whole": whole,
         "owner": policy.owner,
         "is_new": not policy.pk,
-        "signature": drafts.signature(visitor.person(request), request.path),
+        "signature": drafts.signature(person, request.path),
         "mistakes": whole.mistakes(is_early=is_early) if is_checked or is_early else [],
-        "scripts": linting.places(policy.folder, typed) if is_name else None,
+        "scripts": linting.places(policy.folder, typed, person) if is_name else None,
         "folder": policy.folder,
     }
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from policies.domain.errors import InputError
 from policies.models import Policy
-from scripts_admin import linux_accounts
+from scripts_admin import linux_accounts, permissions
 from scripts_admin.domain import names
 from scripts_admin.domain.phases import Phase
 from scripts_admin.domain.shown import shown
@@ -67,15 +67,20 @@ class Places:
     places: tuple[Place, ...]
     problem: str = ""
     helpers: tuple[Remark, ...] = ()  # about files that belong to no phase of any policy
+    is_open: bool = True  # False: the remarks are not for whoever asks
 
     @property
     def has_files(self) -> bool:
         return any(place.files for place in self.places)
 
 
-def places(folder: Folder, policy: str, *, with_helpers: bool = False) -> Places:
-    """Return what the folder has for a policy of this name, which need not exist yet; the name must be valid."""
-    linted = _folder(folder, [policy], with_helpers=with_helpers)
+def places(folder: Folder, policy: str, viewer: User, *, with_helpers: bool = False) -> Places:
+    """Return what the folder has for a policy of this name, which need not exist yet; the name must be valid.
+
+    Remarks say what is written in the scripts, so only who may see the folder gets them.
+    """
+    is_open = permissions.may_see(viewer, folder)
+    linted = _folder(folder, [policy], with_helpers=with_helpers) if is_open else _CLOSED
     found = []
     for phase in Phase:
         try:
@@ -85,7 +90,10 @@ def places(folder: Folder, policy: str, *, with_helpers: bool = False) -> Places
         of = tuple(each for each in linted.remarks if each.policy == policy and each.phase == phase)
         found.append(Place(phase, f"{names.base_name(phase, policy)}.*", files, of))
     helpers = tuple(each for each in linted.remarks if not each.policy)
-    return Places(folder.name, tuple(found), linted.problem, helpers)
+    return Places(folder.name, tuple(found), linted.problem, helpers, is_open)
+
+
+_CLOSED = Linted("", [])
 
 
 def _folder(folder: Folder, policies: list[str], *, with_helpers: bool = False) -> Linted:

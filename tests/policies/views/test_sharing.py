@@ -1,14 +1,18 @@
 """Sharing on its pages: who is let in, what the page says, and what each right opens elsewhere."""
 
+from pathlib import Path
+
 import pytest
 from django.contrib.auth.models import Group, Permission
 from django.test import Client
+from pytest_django import Settings
 
 from policies.domain.runs.trigger import Trigger
 from policies.models import Account, Policy, PolicyTarget, Run, Schedule
 from policies.services import runs
 from scripts_admin import permissions
 from scripts_admin.domain.rights import Right
+from scripts_admin.folders import storage
 from scripts_admin.models import AuditEntry, Folder, User
 from scripts_admin.services import users
 from tests.policies.views import admin_forms, browser_form, logins
@@ -263,3 +267,22 @@ def test_targets_of_a_shared_policy_are_shown_and_kept(policy: Policy, bob: User
     page = as_bob(policy, Right.EDIT).get("/policies/alice/policy1/edit/").content.decode()
 
     assert PolicyTarget.objects.get().instance_id in page
+
+
+@pytest.mark.usefixtures("bob")
+def test_what_is_written_in_the_scripts_is_not_told_by_remarks_to_who_may_see_the_policy_alone(
+    policy: Policy, settings: Settings, tmp_path: Path
+) -> None:
+    settings.N2W_SCRIPTS_ROOT = tmp_path / "scripts"
+    place = storage.create(policy.folder)
+    for name in ("before_policy1.sh", "helper.sh"):
+        (place / name).write_bytes(b"#!/bin/sh\necho > /tmp/of-the-cellar\nsleep 77\n")
+    client = as_bob(policy, Right.EDIT, Right.RUN)
+
+    for page in ("/policies/alice/policy1/edit/", "/policies/alice/policy1/test/"):
+        hers, his = read(client_of(policy.owner), page).text, read(client, page).text
+        assert "of-the-cellar" in hers
+        assert "of-the-cellar" not in his
+        assert "helper.sh" not in his
+        assert "shown to whoever may see the folder" in his
+        assert "before_policy1.sh" in his
