@@ -141,7 +141,7 @@ def enter(
     host_id: UUID, key: PublicKey | None, problem: str, console: Console, *, taken_at: datetime
 ) -> None:
     """Enter a worker's answer, unless the question was taken over by another one."""
-    rows = SshHost.objects.select_for_update().select_related("folder__owner")
+    rows = SshHost.objects.select_for_update(of=("self",)).select_related("folder__owner")
     host = rows.filter(pk=host_id, taken_at=taken_at).first()
     if host is None:
         return
@@ -281,7 +281,7 @@ def remove(host: SshHost, *, by: User | None) -> None:
 
 
 def _locked(host: SshHost) -> SshHost:
-    rows = SshHost.objects.select_for_update().select_related("folder__owner")
+    rows = SshHost.objects.select_for_update(of=("self",)).select_related("folder__owner")
     found = rows.filter(pk=host.pk).first()
     if found is None:
         raise HostRefusedError(f"{host} was removed meanwhile.")
