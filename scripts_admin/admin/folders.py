@@ -27,7 +27,7 @@ class FolderAdmin(_FolderAdmin):
 
     def get_queryset(self, request: HttpRequest) -> FolderQuerySet:
         assert isinstance(request.user, User)  # noqa: S101 - the admin lets nobody else in
-        return Folder.objects.visible_to(request.user)
+        return permissions.owned(Folder.objects.all(), request.user)
 
     def has_add_permission(self, request: HttpRequest) -> bool:  # noqa: ARG002 - Django's signature
         return False

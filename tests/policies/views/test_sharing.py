@@ -214,6 +214,7 @@ def test_lists_have_what_is_shared(policy: Policy, run: Run, bob: User) -> None:
 
 def test_the_admin_shows_shared_rows_to_nobody(policy: Policy, run: Run, bob: User) -> None:
     client = as_bob(policy, *Right)
+    permissions.grant(bob, policy.folder, list(Right))
     bob.is_staff = True
     bob.save()
     bob.user_permissions.set(Permission.objects.exclude(codename="use_server_role"))
@@ -221,6 +222,9 @@ def test_the_admin_shows_shared_rows_to_nobody(policy: Policy, run: Run, bob: Us
     for kind, row in (("policy", policy), ("run", run)):
         assert str(policy) not in client.get(f"/admin/policies/{kind}/").content.decode()
         assert client.get(f"/admin/policies/{kind}/{row.pk}/change/").status_code == 302
+    folder = f"/admin/scripts_admin/folder/{policy.folder.pk}/change/"
+    assert folder not in client.get("/admin/scripts_admin/folder/").content.decode()
+    assert client.get(folder).status_code == 302
     deeds = [("delete_selected", policy), ("disable", policy), ("test_alarms", policy)]
     for action, row in deeds:
         sent = {"action": action, "_selected_action": [row.pk], "post": "yes"}
