@@ -14,6 +14,9 @@ from scripts_admin.ports import ScriptedPolicy
 
 _LONGEST_MESSAGE = 200
 _LONGEST_VALUE = 500
+# A program takes what begins with a dash for an option: -oProxyCommand=… as a host would be run.
+_VALUE = r"(?![ \t]*-)[^\x00-\x1f\x7f]*"
+_INVALID = "A setting is one line without control characters, and does not begin with a dash."
 
 
 class FileNameField(forms.CharField):
@@ -205,16 +208,20 @@ def _field(setting: Setting) -> forms.Field:
     }
     if setting.is_list:
         common["help_text"] = f"{setting.about} (one in each line)" if setting.about else ""
-        return forms.CharField(
-            widget=forms.Textarea(attrs={"rows": 3}), max_length=_LONGEST_VALUE, **common
+        return forms.RegexField(
+            rf"\A(?:{_VALUE}(?:\r?\n|\Z))*\Z",
+            widget=forms.Textarea(attrs={"rows": 3}),
+            max_length=_LONGEST_VALUE,
+            error_messages={"invalid": _INVALID},
+            **common,
         )
     if setting.is_number:
         return forms.IntegerField(min_value=0, max_value=86_400, **common)
     if setting.is_yes_or_no:
         return forms.ChoiceField(choices=[("yes", "yes"), ("no", "no")], **common)
     return forms.RegexField(
-        r"\A[^\x00-\x1f\x7f]*\Z",
+        rf"\A{_VALUE}\Z",
         max_length=_LONGEST_VALUE,
-        error_messages={"invalid": "A setting is one line without control characters."},
+        error_messages={"invalid": _INVALID},
         **common,
     )

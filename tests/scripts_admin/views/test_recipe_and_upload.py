@@ -42,6 +42,24 @@ def test_a_recipe_says_what_is_wrong_with_a_setting(client: Client, place: Path)
     assert list(place.iterdir()) == []
 
 
+def test_no_setting_becomes_an_option_of_a_program(client: Client, place: Path) -> None:
+    address = "/scripts/alice/recipes/fsfreeze-over-ssh/?policy=shop"
+    form = Sent(client.get(address).content.decode()).values
+    option = "-oProxyCommand=touch /tmp/owned"
+
+    for changed in (
+        {"s_host": option},
+        {"s_host": f" {option}"},
+        {"s_mounts": f"/srv\r\n{option}"},
+    ):
+        answer = client.post(address, form | changed)
+        assert "does not begin with a dash" in answer.content.decode()
+    assert list(place.iterdir()) == []
+
+    client.post(address, form | {"s_mounts": "/srv/a\r\n/srv/b-c\r\n"})
+    assert b"mounts=(/srv/a /srv/b-c)" in (place / "fsfreeze-shop.conf").read_bytes()
+
+
 def test_the_list_leads_to_each_recipe(client: Client, place: Path) -> None:
     page = read(client, "/scripts/alice/recipes/")
 
