@@ -121,7 +121,8 @@ def may_run(person: AbstractUser, row: Model) -> bool:
 def may_approve_hosts(person: AbstractUser, row: Model) -> bool:
     """Tell whether the person may say which hosts the scripts of the folder, or of the policy, may speak to.
 
-    A host is approved for the whole folder. So a right on one of its policies counts for the folder, too.
+    A host is approved for the whole folder. So a right on one of its policies counts for the folder, too, if it came
+    from somebody who may share the folder: the owner of a policy may have lost that.
     """
     if _may(Deed.APPROVE_HOSTS, person, row):
         return True
@@ -129,7 +130,8 @@ def may_approve_hosts(person: AbstractUser, row: Model) -> bool:
         return False
     model: Any = apps.get_model(POLICY)
     granted = _granted(POLICY, person, ALLOWING[Deed.APPROVE_HOSTS])
-    return bool(model.objects.filter(granted, folder=row).exists())
+    shared = model.objects.filter(granted, folder=row).select_related("owner")
+    return any(may_share(policy.owner, row) for policy in shared)
 
 
 def may_share(person: AbstractUser, row: Model) -> bool:

@@ -10,6 +10,7 @@ from policies.services import runs
 from scripts_admin import permissions
 from scripts_admin.domain.rights import Right
 from scripts_admin.models import Folder, User
+from scripts_admin.services import folders
 from tests import factories
 
 pytestmark = pytest.mark.django_db
@@ -123,6 +124,20 @@ def test_hosts_that_are_approved_for_a_policy_are_approved_for_its_folder(policy
     assert permissions.may_approve_hosts(charlie, policy.folder)
     assert not permissions.may_see(charlie, policy.folder)
     charlie.is_active = False
+    assert not permissions.may_approve_hosts(charlie, policy.folder)
+
+
+def test_a_policy_gives_no_right_on_a_folder_that_its_owner_may_not_share() -> None:
+    """Carol is no superuser any more, and her policy still points to root's folder."""
+    carol = factories.UserFactory.create(username="carol", is_superuser=True)
+    policy = factories.PolicyFactory.create(owner=carol, folder=folders.root())
+    charlie = factories.charlie()
+    permissions.grant(charlie, policy, [Right.APPROVE_HOSTS])
+    assert permissions.may_approve_hosts(charlie, policy.folder)
+
+    User.objects.filter(pk=carol.pk).update(is_superuser=False)
+
+    assert permissions.may_approve_hosts(charlie, policy)
     assert not permissions.may_approve_hosts(charlie, policy.folder)
 
 
