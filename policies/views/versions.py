@@ -71,7 +71,9 @@ def restore(request: HttpRequest, owner: str, name: str, version_id: int) -> Htt
         except FileError as error:
             messages.error(request, f"{error} Look at the difference below once more.")
         else:
-            messages.success(request, f"{shown(name)} is as it was: {made.message}.")
+            messages.success(
+                request, f"{shown(name)} is as it was: {made.message or 'nothing had changed'}."
+            )
             return redirect("script_versions", found.folder.name, name)
     page = script_texts.of_version(found)
     context = {"folder": found.folder, "version": found, "page": page}

@@ -15,7 +15,7 @@ _SHORT = 12
 
 
 def restore(version: ScriptVersion, *, opened: str, actor: User) -> ScriptVersion:
-    """Write the version's text into the folder, and return the new version.
+    """Write the version's text into the folder, and return the new version; the same one if nothing is new.
 
     `opened` is the hash of the file that the person had before them, "" for none. ChangedError if it is another one
     by now, FileError if the text is not kept or cannot be written; then nothing has changed.
@@ -25,9 +25,6 @@ def restore(version: ScriptVersion, *, opened: str, actor: User) -> ScriptVersio
     if content is None:
         message = f"This version of {shown(name)} has no text, so it cannot be restored: choose another version."
         raise FileError(message)
-    if opened == version.sha256:
-        message = f"{shown(name)} holds this text already, so there is nothing to restore."
-        raise FileError(message)
     if not opened:
         folders.on_disk(folder)
     with looking.opened(folder) as place:
@@ -36,6 +33,8 @@ def restore(version: ScriptVersion, *, opened: str, actor: User) -> ScriptVersio
     changes = [Change("sha256", opened[:_SHORT], version.sha256[:_SHORT])]
     with transaction.atomic():
         audit.record(Action.CHANGED, subject, changes, person=actor, reason=_message(version))
+        if opened == version.sha256:  # nothing is new, and its author stays who it was
+            return version
         return versions.keep(
             folder,
             name,

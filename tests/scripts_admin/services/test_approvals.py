@@ -11,7 +11,7 @@ from scripts_admin.domain.phases import Phase
 from scripts_admin.domain.rights import Right
 from scripts_admin.folders import storage
 from scripts_admin.models import AuditEntry, Folder, ScriptApproval, ScriptVersion, User
-from scripts_admin.services import approvals, folders, scripts, versions
+from scripts_admin.services import approvals, folders, restoring, scripts, versions
 from scripts_admin.services.approvals import NotApprovedError
 from scripts_admin.services.scripts import Copy, Text
 from tests import factories
@@ -124,6 +124,8 @@ def test_who_makes_a_text_executable_does_not_take_its_authors_place(folder: Fol
             versions.look(folder)
         same = Text(NAME, content, texts.digest(content), executable=True)
         scripts.save(folder, same, actor=factories.bob())
+        seen = versions.history(folder, NAME)[0]
+        restoring.restore(seen, opened=seen.sha256, actor=factories.bob())
 
         (one,) = approvals.pending(folder)
         assert "is yours" in refused(one.version, factories.alice())
