@@ -106,7 +106,7 @@ def _addresses(policy: Policy) -> dict[str, str]:
 
 
 def _has_scripts(policy: Policy) -> bool:
-    return policy.scripts_enabled and linting.places(policy.folder, policy.name).has_files
+    return policy.scripts_enabled and linting.places(policy.folder, policy.name, None).has_files
 
 
 def _is_tested(policy: Policy) -> bool:

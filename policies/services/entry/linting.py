@@ -74,12 +74,14 @@ class Places:
         return any(place.files for place in self.places)
 
 
-def places(folder: Folder, policy: str, viewer: User, *, with_helpers: bool = False) -> Places:
+def places(
+    folder: Folder, policy: str, viewer: User | None, *, with_helpers: bool = False
+) -> Places:
     """Return what the folder has for a policy of this name, which need not exist yet; the name must be valid.
 
-    Remarks say what is written in the scripts, so only who may see the folder gets them.
+    Remarks say what is written in the scripts, so only who may see the folder gets them (None: nobody).
     """
-    is_open = permissions.may_see(viewer, folder)
+    is_open = viewer is not None and permissions.may_see(viewer, folder)
     linted = _folder(folder, [policy], with_helpers=with_helpers) if is_open else _CLOSED
     found = []
     for phase in Phase:
