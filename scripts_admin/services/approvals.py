@@ -61,15 +61,18 @@ def look(folder: Folder) -> None:
     blanks and line ends. If it has CRLF, the approved one goes on running, and nothing waits.
     """
     versions.look(folder)
-    if not folder.needs_approval:
+    if not folder.needs_approval or not _changed(folder):
         return
-    for one in _changed(folder):
-        if _was_approved(one.version):
-            _enter(one.version, None, BEFORE)
-            continue
-        new = versions.content(one.version)
-        if new is not None and not blanks.has_carriage_returns(new) and _only_blanks(one):
-            _enter(one.version, None, BLANKS)
+    with transaction.atomic():
+        # The lock: a person may approve one of them in this moment.
+        locked = Folder.objects.select_for_update().get(pk=folder.pk)
+        for one in _changed(locked):
+            if _was_approved(one.version):
+                _enter(one.version, None, BEFORE)
+                continue
+            new = versions.content(one.version)
+            if new is not None and not blanks.has_carriage_returns(new) and _only_blanks(one):
+                _enter(one.version, None, BLANKS)
 
 
 def tick() -> None:
