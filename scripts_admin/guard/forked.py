@@ -20,8 +20,6 @@ from scripts_admin.guard.spool import NO_ACCOUNT, Record, RunAs, ScriptCommand
 READ_BYTES = 65536
 _NOT_STARTED = 127
 _ANSWER_SECONDS = 3.0  # a share that is silent for longer is taken for one that hangs
-# By us, and the last by Python.
-_IGNORED_HERE = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGPIPE, signal.SIGXFSZ)
 NO_ACCOUNT_ERROR = UntrustedError(
     "its record names no account, and scripts run as root only with N2W_RUN_SCRIPTS_AS=self",
     "thaw by hand and confirm it",
@@ -112,13 +110,19 @@ def why(command: ScriptCommand, problem: Exception) -> bytes:
     return f"{command.name} could not be started: {said}\n".encode("utf-8", "replace")
 
 
+def _ignore_nothing() -> None:
+    """Let each signal do what it does by default: we ignore some, and so may whoever started us (`nohup`, `&`)."""
+    for number in signal.valid_signals():
+        if signal.getsignal(number) == signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
+
+
 def _become_script(record: Record, command: ScriptCommand, gate: int, ends: Ends) -> NoReturn:
     """Turn this forked child into the script when the gate opens. Never returns."""
     try:
         os.setsid()
         _keep_only(gate, ends)
-        for number in _IGNORED_HERE:
-            signal.signal(number, signal.SIG_DFL)
+        _ignore_nothing()
         _rehearse(record, command)
         order = _wait_at(gate)
         if order is None:

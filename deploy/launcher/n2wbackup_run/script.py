@@ -32,8 +32,6 @@ _LIMITS = {
 }
 _PR_SET_NO_NEW_PRIVS, _MFD_EXEC = 38, 0x10
 _ALL_SEALS = 15
-# By us, and the last by Python.
-_IGNORED_HERE = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGPIPE, signal.SIGXFSZ)
 libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -114,13 +112,19 @@ def environment(asked: Mapping[str, Any], entry: pwd.struct_passwd) -> dict[str,
     return {**found, "HOME": entry.pw_dir, "USER": entry.pw_name}
 
 
+def _ignore_nothing() -> None:
+    """Let each signal do what it does by default: we ignore some, and so may whoever started us (`nohup`, `&`)."""
+    for number in signal.valid_signals():
+        if signal.getsignal(number) == signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
+
+
 def stand(script: Script) -> NoReturn:
     """Wait at the gate, become the account, execute: the whole life of a forked process."""
     try:
         os.setsid()
         _close_all_but(script)
-        for number in _IGNORED_HERE:
-            signal.signal(number, signal.SIG_DFL)
+        _ignore_nothing()
         _rehearse(script)
         order = _wait_at(script.gate)
         if order is None:
