@@ -41,7 +41,13 @@ def words(command: Sequence[str]) -> Words | None:
 
 
 def load() -> str:
-    """Load what the programs use, without a connection and without a thread; return what went wrong, or ""."""
+    """Load what the programs use, without a connection and without a thread; return what went wrong, or "".
+
+    The supervisor has one thread, which writes its logs. Python's lock is held in the moment of a fork, so that thread
+    holds no lock of the C library then. Of a library that somebody preloads, nobody knows that.
+    """
+    if os.environ.get("LD_PRELOAD"):
+        return "LD_PRELOAD names libraries that may not be forked"
     try:
         for module in _MODULES:
             import_module(module)

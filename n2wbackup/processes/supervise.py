@@ -123,7 +123,7 @@ def main(lock: int, conf: str, notify: str) -> None:
     problem = forking.load()
     options.forks = not problem
     if problem:
-        options.logger.warn(_NOT_LOADED.format(problem=problem))  # noqa: G010 - supervisor has its own loggers
+        sys.stderr.write(_NOT_LOADED.format(problem=problem) + "\n")  # the logs are not open yet
     # Once, not in supervisor's loop: SIGHUP (the terminal was closed) ends everything in order, without a restart.
     daemon = supervisord.Supervisor(options)
     web = _Web(daemon)

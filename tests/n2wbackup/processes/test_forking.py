@@ -81,6 +81,13 @@ def test_a_fork_whose_parent_has_died_meanwhile_runs_nothing() -> None:
 
 
 def test_what_cannot_be_loaded_is_told_and_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("LD_PRELOAD", raising=False)
     monkeypatch.setattr(forking, "_MODULES", ("n2wbackup.nowhere",))
 
     assert forking.load() == "ModuleNotFoundError: No module named 'n2wbackup.nowhere'"
+
+
+def test_with_a_preloaded_library_nothing_is_forked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LD_PRELOAD", "libfaketime.so.1")
+
+    assert forking.load() == "LD_PRELOAD names libraries that may not be forked"

@@ -318,7 +318,9 @@ def test_a_script_leads_its_own_session_and_ignores_no_signal(
     # As if somebody had started the server in the background of a shell.
     before = signal.signal(signal.SIGQUIT, signal.SIG_IGN)
     request.addfinalizer(lambda: signal.signal(signal.SIGQUIT, before))
-    stage.script("before", "ps -o pid=,pgid=,sid= -p $$ > ids; grep Sig[BI] /proc/self/status > sig")
+    stage.script(
+        "before", "ps -o pid=,pgid=,sid= -p $$ > ids; grep Sig[BI] /proc/self/status > sig"
+    )
     stage.script("after", AFTER)
 
     keep(stage)
