@@ -4,7 +4,6 @@ A thread would not be enough: a thread that waits for a frozen disk keeps its wh
 notices that the process was killed, and nobody starts the next one.
 """
 
-import ctypes
 import logging
 import os
 import signal
@@ -12,13 +11,12 @@ import time
 from collections.abc import Callable
 from typing import NoReturn
 
-from n2wbackup.processes import titles
+from n2wbackup.processes import parents, titles
 
 __all__ = ["Beside"]
 
 log = logging.getLogger(__name__)
 AGAIN_SECONDS = 1.0  # between two starts
-_PR_SET_PDEATHSIG = 1
 _LOOK_SECONDS = 0.05
 
 
@@ -59,8 +57,7 @@ class Beside:
 
     def _become(self, parent: int) -> NoReturn:
         try:
-            ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-            if os.getppid() == parent:  # else the parent has died meanwhile
+            if parents.end_with(parent, signal.SIGKILL):
                 titles.show(self._role)
                 self._work()
         except BaseException:

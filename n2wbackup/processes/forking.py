@@ -4,7 +4,6 @@ A fork runs a second after the server began as it runs a month later: an upgrade
 effect when the server is started again. What cannot be loaded or is not ours is executed as it always was.
 """
 
-import ctypes
 import gc
 import logging
 import os
@@ -16,13 +15,14 @@ from collections.abc import Mapping, Sequence
 from importlib import import_module
 from typing import NamedTuple, NoReturn
 
+from n2wbackup.processes import parents
+
 __all__ = ["Words", "become", "load", "words"]
 
 # What `python -m` is given for each program of the server, and what these import first or late.
 _PROGRAMS = ("manage", "n2wbackup", "n2wbackup.processes.web")
 _MODULES = ("n2wbackup.wsgi", "n2wbackup.celery", "policies.management.commands.watchdog")
 _GUARDED = ("--pdeathsig", "TERM", "--")  # how the supervisor has each program started by setpriv
-_PR_SET_PDEATHSIG = 1
 
 
 class Words(NamedTuple):
@@ -63,8 +63,7 @@ def become(program: Words, environment: Mapping[str, str], parent: int) -> NoRet
     """Be the program, in this process that `parent` has just forked, until it ends; SIGTERM comes with its death."""
     code = 1
     try:
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-        if os.getppid() == parent:  # else the signal has been missed
+        if parents.end_with(parent, signal.SIGTERM):
             os.environ.clear()
             os.environ.update(environment)
             sys.argv = [program.module, *program.arguments]
