@@ -121,3 +121,18 @@ def unprivileged(preferred: str) -> str | None:
 
 def _group_of(account: str) -> int:
     return pwd.getpwnam(account).pw_gid
+
+
+def held_back(status: str) -> dict[str, set[int]]:
+    """Return the signals of each `SigBlk:` and `SigIgn:` line of a `/proc/<pid>/status`, by the line's name.
+
+    Those that the C library keeps for itself (32 and 33) are left out: no program can set them, and
+    `posix_spawn` of glibc ignores them in what it starts, so they tell of whoever started the tests.
+    """
+    found = {}
+    for line in status.splitlines():
+        name, _, mask = line.partition(":")
+        if name in ("SigBlk", "SigIgn"):
+            bits = int(mask, 16)
+            found[name] = {each for each in range(1, 65) if bits >> each - 1 & 1} - {32, 33}
+    return found
