@@ -312,6 +312,11 @@ def test_warmth_is_no_growth_and_who_lived_too_shortly_is_not_judged() -> None:
     assert judge_growth.growth(Stretch("web", 1, "1"), due, LONG) is None
 
 
+def test_the_sums_of_a_day_that_ended_meanwhile_are_no_growth() -> None:
+    assert list(judge_growth.tables({"policies_dailysum": (0, 10)}, policies=5)) == []
+    assert len(list(judge_growth.tables({"policies_dailysum": (0, 100)}, policies=5))) == 1
+
+
 def test_a_process_is_warm_after_its_second_round() -> None:
     stretch = lived(lambda n: Sample(T0 + 10 + n, n * MIB, n))
 
