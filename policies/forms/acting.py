@@ -7,9 +7,9 @@ from django import forms
 from django.core.exceptions import ValidationError
 
 from policies.domain.schedules import schedule
-from policies.forms import looks
 from policies.services.entry import pausing
 from scripts_admin.domain.phases import Phase
+from scripts_admin.forms import looks
 
 
 class PauseForm(forms.Form):

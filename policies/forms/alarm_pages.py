@@ -13,12 +13,13 @@ from policies.forms import asking
 from policies.models import AlarmReceivers
 from policies.selectors.alarms import Asked
 from policies.services.alarms import muting, receivers
+from scripts_admin.forms.looks import Dressed
 
 _TEXT = {"class": "form-control", "autocomplete": "off", "spellcheck": "false"}
 _HOURS = {1: "1 hour", 4: "4 hours", 12: "12 hours", 24: "1 day", 72: "3 days", 168: "7 days"}
 
 
-class ReceiversPageForm(forms.Form):
+class ReceiversPageForm(Dressed, forms.Form):
     """Whom to tell, and when not. Stored URLs are never shown; an empty field keeps them."""
 
     new_urls = forms.CharField(
@@ -98,7 +99,7 @@ def _check_quiet(lines: list[str], zone: str) -> None:
     receivers.check_quiet(lines, zone)
 
 
-class MuteForm(forms.Form):
+class MuteForm(Dressed, forms.Form):
     """For how long a policy's alarms wait, and why."""
 
     hours = forms.TypedChoiceField(

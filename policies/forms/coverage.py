@@ -9,6 +9,7 @@ from policies.models import Account, EnrolRule, Policy
 from policies.selectors import coverage
 from policies.services.coverage import deciding
 from scripts_admin import permissions
+from scripts_admin.forms import looks
 from scripts_admin.models import User
 
 _ANY = ("", "all")
@@ -28,7 +29,7 @@ class CoverageFilter(forms.Form):
     def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - as Django's
         """Give the fields the looks of the pages."""
         super().__init__(*args, **kwargs)
-        _dress(self)
+        looks.dress(self)
 
     def filters(self) -> coverage.Filters:
         """Return what could be read of the address."""
@@ -60,7 +61,7 @@ class RuleForm(forms.Form):
         """Take only policies that the person may see."""
         super().__init__(*args, **kwargs)
         self._person = person
-        _dress(self)
+        looks.dress(self)
 
     def clean_policy(self) -> Policy:
         """Return the policy of that label, or of that name if it is the person's own."""
@@ -97,7 +98,7 @@ class DecisionForm(forms.Form):
     def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - as Django's
         """Give the fields the looks of the pages."""
         super().__init__(*args, **kwargs)
-        _dress(self)
+        looks.dress(self)
 
 
 NO_POLICY = (
@@ -111,9 +112,3 @@ def policy_of(label: str, person: User) -> Policy | None:
     rows = Policy.objects.visible_to(person).select_related("owner", "account__owner")
     rows = rows.defer("account__secret_access_key")
     return rows.filter(owner__username=owner or person.username, name=name).first()
-
-
-def _dress(form: forms.Form) -> None:
-    for each in form.fields.values():
-        is_choice = isinstance(each, forms.ChoiceField)
-        each.widget.attrs["class"] = "form-select" if is_choice else "form-control"

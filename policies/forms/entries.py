@@ -4,10 +4,10 @@ from typing import TYPE_CHECKING, Any
 
 from django import forms
 
-from policies.forms import looks
 from policies.forms.accounts import AccountForm
 from policies.forms.schedules import ScheduleForm
 from scripts_admin import permissions
+from scripts_admin.forms import looks
 from scripts_admin.models import User
 
 if TYPE_CHECKING:

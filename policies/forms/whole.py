@@ -8,12 +8,13 @@ from django.http import QueryDict
 
 from policies.domain.document import fields
 from policies.domain.document.fields import Group
-from policies.forms import choosing, looks
+from policies.forms import choosing
 from policies.forms.policies import PolicyForm
 from policies.forms.schedules import ScheduleForm
 from policies.models import Account, Policy, PolicyTarget, Schedule
 from policies.services.entry import together, versions
 from policies.services.entry.together import Entered
+from scripts_admin.forms import looks
 from scripts_admin.models import User
 
 PREFIX = "made"

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from django.db.models import Count, F, QuerySet
 
-from policies.models import Policy
+from policies.models import Account, Policy
 from scripts_admin.models import FolderUserPermission, User
 from scripts_admin.services import second_factors, sessions
 
@@ -56,8 +56,13 @@ def rows(people: Sequence[User]) -> list[PersonRow]:
 
 
 def goes_on(person: User) -> QuerySet[Policy]:
-    """Return the policies of the person that run by themselves, whoever is logged in."""
+    """Return the policies of the person that start by themselves, whoever is logged in."""
     return Policy.objects.filter(owner=person, enabled=True).order_by("name")
+
+
+def fails(person: User) -> int:
+    """Return how many of those fail once the person is deactivated: who may not log in lends no right."""
+    return goes_on(person).filter(account__auth=Account.Auth.INSTANCE).count()
 
 
 def _lent(keys: list[int]) -> dict[int, list[str]]:

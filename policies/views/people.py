@@ -76,6 +76,7 @@ def detail(request: HttpRequest, name: str) -> HttpResponse:
         "sessions": sessions.opened(person),
         "goes_on": list(on[:ON_A_PAGE]),
         "goes_on_count": on.count(),
+        "fail_count": selectors.fails(person),
     }
     return render(request, "policies/people/person.html", context)
 
@@ -117,12 +118,15 @@ def _shown(request: HttpRequest, person: User, word: str) -> HttpResponse:
 
 def _deactivate(person: User, actor: User, _: HttpRequest) -> str:
     people.deactivate(person, actor)
-    count = selectors.goes_on(person).count()
-    stays = (
-        f" {count} of their policies go on running, without their scripts: "
-        "disable them, or enter them for somebody else."
-    )
-    return f"{person.username} can no longer log in; all sessions ended.{stays if count else ''}"
+    count, failing = selectors.goes_on(person).count(), selectors.fails(person)
+    said = f"{person.username} can no longer log in; all sessions ended."
+    if count:
+        said += (
+            f" Policies of theirs that still start by themselves: {count}, without their scripts."
+        )
+    if failing:
+        said += f" Of these with the server's own AWS role, so that they fail: {failing}."
+    return f"{said} Disable them, or enter them for somebody else." if count else said
 
 
 def _reactivate(person: User, actor: User, _: HttpRequest) -> str:

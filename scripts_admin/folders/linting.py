@@ -218,6 +218,12 @@ def _of_helpers(place: _Place, policies: Collection[str]) -> Iterator[Remark]:
     folder = place.folder.name
     yield from on_files.without_policy([shown(name) for name in listed], policies, folder)
     helpers = [name for name in listed if not Script(name, "").phase]
+    if len(helpers) > HELPERS_AT_MOST:
+        text = (
+            f"Only the first {HELPERS_AT_MOST} of {len(helpers)} helper files of the folder {folder} were looked at, "
+            "in the order of their names: open the page of another one to see what lint says about it."
+        )
+        yield Remark(Level.ADVICE, "helpers-left-out", text)
     for name in helpers[:HELPERS_AT_MOST]:
         path = storage.path(place.folder) / name
         if path.is_dir():

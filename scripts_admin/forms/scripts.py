@@ -9,7 +9,7 @@ from django.core.exceptions import ValidationError
 from scripts_admin.domain import file_names, names, texts
 from scripts_admin.domain.phases import Phase
 from scripts_admin.domain.recipes import Setting
-from scripts_admin.forms.looks import Dressed
+from scripts_admin.forms.looks import Dressed, dress
 from scripts_admin.ports import ScriptedPolicy
 
 _LONGEST_MESSAGE = 200
@@ -129,7 +129,6 @@ class CopyForm(Dressed, forms.Form):
         choice = self.fields["policy"]
         assert isinstance(choice, forms.ChoiceField)  # noqa: S101 - it stands above
         choice.choices = [("", "none: into the same folder, under the name below"), *labels]
-        choice.widget.attrs["class"] = "form-select"
 
     def clean(self) -> dict[str, Any]:
         found: dict[str, Any] = super().clean() or {}
@@ -177,9 +176,8 @@ class RecipeForm(Dressed, forms.Form):
         if policies:
             choices = [(name, name) for name in policies]
             self.fields["policy"] = forms.ChoiceField(label="Policy", choices=choices)
+        dress(self)
         for name, field in self.fields.items():
-            is_chosen = isinstance(field.widget, forms.Select)
-            field.widget.attrs["class"] = "form-select" if is_chosen else "form-control"
             if name.startswith("s_"):
                 field.widget.attrs |= {"autocomplete": "off", "spellcheck": "false"}
 

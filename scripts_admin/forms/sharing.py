@@ -4,6 +4,7 @@ from django import forms
 from django.core.exceptions import ValidationError
 
 from scripts_admin.domain.rights import Right
+from scripts_admin.forms import looks
 from scripts_admin.permissions import Whom
 from scripts_admin.services import sharing
 
@@ -30,10 +31,7 @@ class ShareForm(forms.Form):
     def __init__(self, *args: object, **kwargs: object) -> None:
         """Tie each field to its help and its mistakes."""
         super().__init__(*args, **kwargs)  # type: ignore[arg-type] # whatever Django's form takes
-        for name, kind in (("kind", "form-select"), ("name", "form-control")):
-            own = self[name]
-            told = f"{own.auto_id}_help {own.auto_id}_errors"
-            self.fields[name].widget.attrs |= {"class": kind, "aria-describedby": told}
+        looks.dress(self)
 
     def clean(self) -> dict[str, object]:
         """Look for the person or the group."""

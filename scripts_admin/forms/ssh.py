@@ -89,6 +89,5 @@ class TieForm(Dressed, forms.Form):
         """Offer the policies of the folder and their instances."""
         super().__init__(*args)
         chosen, instance = self.fields["policies"], self.fields["instance_id"]
-        instance.widget.attrs["class"] = "form-select"
         chosen.choices = [(name, name) for name in policies]  # type: ignore[attr-defined]
         instance.choices = [("", "none"), *((each, each) for each in instances)]  # type: ignore[attr-defined]

@@ -19,7 +19,10 @@ class NotPossibleError(Exception):
 
 @transaction.atomic
 def deactivate(person: User, actor: User) -> None:
-    """Let the person in no more, and end their sessions. What they own stays, and goes on running."""
+    """Let the person in no more, and end their sessions. What they own stays.
+
+    Their policies start as before, without their scripts; what needs a right of theirs fails.
+    """
     person = _locked(person)
     if person.pk == actor.pk:
         raise NotPossibleError("You cannot deactivate yourself: ask another superuser.")

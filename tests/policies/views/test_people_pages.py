@@ -9,6 +9,7 @@ from django.test import Client
 
 from policies.models import Account, Policy
 from policies.services.entry import policies
+from scripts_admin import permissions
 from scripts_admin.models import AuditEntry, User
 from scripts_admin.services import users
 from tests.policies.views import logins
@@ -68,12 +69,26 @@ def test_deactivating_ends_sessions_and_says_what_goes_on(sure: Client, alice: U
 
     answer = sure.post("/people/alice/deactivate/", follow=True)
 
-    assert "1 of their policies go on running" in answer.content.decode()
+    said = answer.content.decode()
+    assert "Policies of theirs that still start by themselves: 1, without their scripts." in said
+    assert "AWS role" not in said
     assert hers.get("/runs/").status_code == 302
     assert Policy.objects.get().enabled
     sure.post("/people/alice/reactivate/")
     assert User.objects.get(username="alice").is_active
     assert hers.get("/runs/").status_code == 302
+
+
+def test_deactivating_says_what_fails(sure: Client, alice: User) -> None:
+    permissions.set_server_role(alice, given=True)
+    lab = Account.objects.create(owner=alice, name="lab", auth=Account.Auth.INSTANCE)
+    policies.save(Policy(owner=alice, account=lab, name="nightly"))
+
+    answer = sure.post("/people/alice/deactivate/", follow=True)
+
+    said = answer.content.decode()
+    assert "Of these with the server&#x27;s own AWS role, so that they fail: 1." in said
+    assert "their runs fail while alice is deactivated" in said
 
 
 def test_rights_are_given_and_taken(

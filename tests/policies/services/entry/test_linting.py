@@ -12,6 +12,7 @@ from pytest_django import Settings
 from policies.domain.errors import InputError
 from policies.models import Policy
 from policies.services.entry import linting
+from scripts_admin.folders.linting import HELPERS_AT_MOST
 from tests.policies.services.backup import Backup, is_one_sentence
 
 
@@ -188,3 +189,17 @@ def test_a_helper_is_looked_at_and_a_binary_is_not(backup: Backup) -> None:
 
     assert {"placeholder", "password-argument"} <= set(codes())
     assert all("program" not in r.file for each in linting.everything() for r in each.remarks)
+
+
+def test_helpers_that_were_not_looked_at_are_told(backup: Backup) -> None:
+    backup.scripts()
+    for number in range(HELPERS_AT_MOST + 2):
+        (backup.folder / f"helper{number:02}").write_text("true\n")
+
+    (said,) = [text for _, text in texts() if "were looked at" in text]
+
+    assert f"Only the first {HELPERS_AT_MOST} of {HELPERS_AT_MOST + 2} helper files" in said
+    assert is_one_sentence(said)
+    (backup.folder / "helper00").unlink()
+    (backup.folder / "helper01").unlink()
+    assert "helpers-left-out" not in codes()
