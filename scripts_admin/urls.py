@@ -10,13 +10,24 @@ from django.contrib.auth.decorators import login_required
 from django.urls import path
 from django.views.generic import RedirectView
 
-from scripts_admin.views import entering, files, folders, linting, logins, profile, sharing
+from scripts_admin.views import (
+    entering,
+    files,
+    folders,
+    linting,
+    logins,
+    profile,
+    sharing,
+    single_sign_on,
+)
 
 # allauth finds its pages by these names.
 urlpatterns = [
     path("login/", logins.LoginView.as_view(), name="account_login"),
     path("login/code/", factors.authenticate, name="mfa_authenticate"),
     path("login/passkey/", passkeys.login_webauthn, name="mfa_login_webauthn"),
+    path("login/openid/", single_sign_on.begin, name="openid-login"),
+    path("login/openid/back/", single_sign_on.back, name="openid-back"),
     path("logout/", auth.LogoutView.as_view(), name="account_logout"),
     path("first/<str:word>/", entering.first, name="first"),
     path("invited/<str:word>/", entering.invited, name="invited"),
@@ -31,6 +42,9 @@ urlpatterns = [
         passkeys.reauthenticate_webauthn,
         name="mfa_reauthenticate_webauthn",
     ),
+    path("profile/openid/connect/", single_sign_on.connect, name="openid-connect"),
+    path("profile/openid/go/", single_sign_on.go, name="openid-go"),
+    path("profile/openid/disconnect/", single_sign_on.disconnect, name="openid-disconnect"),
     path(
         "profile/factors/",
         login_required(RedirectView.as_view(pattern_name="profile")),

@@ -48,6 +48,8 @@ INSTALLED_APPS = [
 ]
 if programs.has_pages:
     INSTALLED_APPS += ["allauth.account", "allauth.mfa", "allauth.usersessions"]
+    # Whether a provider is set or not: so its tables are there before it is.
+    INSTALLED_APPS += ["allauth.socialaccount", "allauth.socialaccount.providers.openid_connect"]
 
 MIDDLEWARE = [
     "n2wbackup.middleware.add_headers",

@@ -8,3 +8,4 @@ from n2wbackup.settings.env import *
 from n2wbackup.settings.logging import *
 from n2wbackup.settings.login import *
 from n2wbackup.settings.security import *
+from n2wbackup.settings.single_sign_on import *

@@ -14,7 +14,7 @@ from django.db import transaction
 from n2wbackup.lib import clock
 from scripts_admin.domain.audit import Action
 from scripts_admin.models import FirstLink, User
-from scripts_admin.services import audit, sessions, users
+from scripts_admin.services import audit, sessions, single_sign_on, users
 
 log = logging.getLogger(__name__)
 
@@ -73,10 +73,11 @@ def invite(person: User, actor: User) -> str:
 
 @transaction.atomic
 def renew(person: User, actor: User) -> str:
-    """Return the word of a new link. The earlier link, the password and the sessions end."""
+    """Return the word of a new link. The earlier link, the password, the OpenID link and the sessions end."""
     person.set_unusable_password()
     with audit.done_by(actor):
         users.save(person)
+    single_sign_on.unlink(person, by=actor)
     sessions.end_all(person)
     log.info("%s made a link for a new password of %s", actor.username, person.username)
     return _word(person)

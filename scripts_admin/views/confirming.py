@@ -13,6 +13,7 @@ from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
+from django.urls import reverse
 
 View = Callable[..., HttpResponse]
 
@@ -34,8 +35,9 @@ def confirmed(view: View) -> View:
         if request.method not in {"GET", "HEAD"}:
             messages.warning(request, "Nothing was done: confirm who you are, then do it again.")
         ways = get_adapter().get_reauthentication_methods(request.user)
-        # Who has neither a password nor a second factor came by another way, and comes by it again.
-        way = ways[0]["url"] if ways else settings.LOGIN_URL
+        # Who has neither a password nor a second factor came by the OpenID provider, and comes by it again.
+        own = reverse("openid-login") if settings.N2W_OIDC else settings.LOGIN_URL
+        way = ways[0]["url"] if ways else own
         back = request.get_full_path() if request.method == "GET" else _form_of(request)
         return redirect(f"{way}?{urlencode({'next': back})}")
 

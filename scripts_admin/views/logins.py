@@ -1,10 +1,11 @@
 """Logging in: name and password here, a second factor after it where the person has one."""
 
-from typing import cast
+from typing import Any, cast
 
 from allauth.account.internal.flows.login import perform_login, record_authentication
 from allauth.account.models import Login
 from allauth.mfa.webauthn.views import login_webauthn
+from django.conf import settings
 from django.contrib.auth import views as auth
 from django.contrib.auth.forms import AuthenticationForm
 from django.http import HttpRequest, HttpResponse
@@ -18,6 +19,10 @@ class LoginView(auth.LoginView):
     """The one door: the admin sends its visitors here, too."""
 
     authentication_form = LoginForm
+
+    def get_context_data(self, **more: Any) -> dict[str, Any]:  # noqa: ANN401 - Django's signature
+        name = settings.N2W_OIDC_NAME if settings.N2W_OIDC else ""
+        return super().get_context_data(openid_name=name, **more)
 
     def form_valid(self, form: AuthenticationForm) -> HttpResponse:
         person = form.get_user()

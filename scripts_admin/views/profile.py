@@ -3,6 +3,7 @@
 from allauth.account.internal.flows.reauthentication import reauthenticate_by_password
 from allauth.mfa.models import Authenticator
 from allauth.usersessions.models import UserSession
+from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth import update_session_auth_hash
 from django.contrib.auth.decorators import login_required
@@ -14,7 +15,7 @@ from django.views.decorators.http import require_POST
 from scripts_admin.allauth_hooks import address
 from scripts_admin.forms.profile import PasswordForm, ProfileForm
 from scripts_admin.models import User
-from scripts_admin.services import sessions, users
+from scripts_admin.services import sessions, single_sign_on, users
 
 
 @login_required
@@ -31,6 +32,8 @@ def profile(request: HttpRequest) -> HttpResponse:
         "app": [each for each in factors if each.type == Authenticator.Type.TOTP],
         "passkeys": [each for each in factors if each.type == Authenticator.Type.WEBAUTHN],
         "codes": [each for each in factors if each.type == Authenticator.Type.RECOVERY_CODES],
+        "openid_name": settings.N2W_OIDC_NAME if settings.N2W_OIDC else "",
+        "is_linked": single_sign_on.is_linked(person),
         "sessions": sessions.opened(person, request.session.session_key or ""),
     }
     return render(request, "profile/profile.html", context)

@@ -123,6 +123,8 @@ health/ready                                              R     R     R     R   
 invited/<str:word>/                                       N     N     N     N     N     N     N
 login/                                                    R     R     R     R     R     R     R
 login/code/                                               L     R     R     R     R     R     R
+login/openid/                                             N     N     N     N     N     N     N
+login/openid/back/                                        N     N     N     N     N     N     N
 login/passkey/                                            L     R     R     R     R     R     R
 logout/                                                   R     R     R     R     R     R     R
 people/                                                   L     N     N     N     N     N     R
@@ -159,6 +161,9 @@ profile/factors/passkeys/                                 L     R     R     R   
 profile/factors/passkeys/<int:pk>/name/                   L     N     N     N     N     N     N
 profile/factors/passkeys/<int:pk>/remove/                 L     N     N     N     N     N     N
 profile/factors/passkeys/add/                             L     R     R     R     R     R     R
+profile/openid/connect/                                   N     N     N     N     N     N     N
+profile/openid/disconnect/                                N     N     N     N     N     N     N
+profile/openid/go/                                        N     N     N     N     N     N     N
 profile/password/                                         L     W     W     W     W     W     W
 profile/sessions/<int:session>/end/                       L     R     R     R     R     R     R
 profile/sessions/end-others/                              L     R     R     R     R     R     R
