@@ -14,6 +14,7 @@ def week(days: Iterable[Day]) -> dict[str, Any]:
     """Return the context of the drawing and of its table."""
     return {
         "hours": [{"x": _x(hour * 60), "label": disabled.clock(hour * 60)} for hour in _HOURS],
+        "row_height": _ROW,
         "drawn": [_day(day, place) for place, day in enumerate(days)],
     }
 
@@ -22,6 +23,7 @@ def _day(day: Day, place: int) -> dict[str, Any]:
     return {
         "y": place * _ROW,
         "label": f"{day.day:%a} {day.day:%m-%d}",
+        "word": f"{day.day:%a}".lower(),  # as lines of disabled times have it
         "closed": [
             {"x": _x(part.begins), "width": f"{part.lasts * _PER_MINUTE:g}"} for part in day.closed
         ],
