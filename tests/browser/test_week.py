@@ -11,6 +11,7 @@ from tests.browser import chromium
 from tests.policies.views import matrix
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.real, pytest.mark.lasts(8)]
+WEEK = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 SAVES = "main form.entry button[value=save]"
 
 
@@ -72,7 +73,8 @@ def test_a_drag_writes_the_line_draws_it_and_is_saved(
         page.click(SAVES)
         page.wait_for_url(f"**/schedules/alice/{row.name}/")
         assert window.complaints == []
-    assert Schedule.objects.get(pk=row.pk).disabled == lines
+    both = " ".join(sorted(days[1:3], key=WEEK.index))
+    assert Schedule.objects.get(pk=row.pk).disabled == [f"{both} 07:30-18:30", lines[1]]
 
 
 def test_without_a_script_the_line_is_typed(
