@@ -38,6 +38,20 @@ const colours = HighlightStyle.define([
   { tag: tags.meta, color: "var(--code-comment)" },
 ]);
 
+// Typed over a selection, a text would take the colours of what it replaces along: the browser writes them into the
+// page as an inline style, which our policy forbids. So the editor replaces it before the browser does.
+const replacing = EditorView.domEventHandlers({
+  beforeinput(event, view) {
+    const { from, to, empty } = view.state.selection.main;
+    if (event.inputType !== "insertText" || !event.data || !event.cancelable || event.isComposing || empty) return false;
+    const change = () => view.state.update(view.state.replaceSelection(event.data), { userEvent: "input.type", scrollIntoView: true });
+    const isTaken = view.state.facet(EditorView.inputHandler).some((each) => each(view, from, to, event.data, change));
+    if (!isTaken) view.dispatch(change());
+    event.preventDefault();
+    return true;
+  },
+});
+
 function over(field, language) {
   const host = document.createElement("div");
   host.className = "form-control editor-host";
@@ -52,6 +66,7 @@ function over(field, language) {
         basicSetup,
         theme,
         syntaxHighlighting(colours),
+        replacing,
         indentUnit.of("  "),
         // Tab leaves the editor after Escape, so that the keyboard is not caught in it.
         keymap.of([indentWithTab]),
