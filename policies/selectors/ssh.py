@@ -57,11 +57,15 @@ def host_rows(folder: Folder) -> list[HostRow]:
     return sorted(rows, key=lambda row: order.index(HostState(row.host.state)))
 
 
+_NOT_YET = "The host has not answered yet: nothing to compare."
+
+
 def host_row(host: SshHost) -> HostRow:
     state = HostState(host.state)
     shown = HostState.ASKED if host.is_asked else state
     seen = host.seen_key
-    words, agrees = _console(host, seen)
+    waits = host.is_asked and seen is None
+    words, agrees = (_NOT_YET, None) if waits else _console(host, seen)
     return HostRow(host, _KINDS[shown], _WORDS[shown], host.approved_key, seen, words, agrees)
 
 

@@ -8,27 +8,6 @@ from n2wbackup.lib import clock
 from scripts_admin.models import User
 from scripts_admin.services import users
 
-# What the demo's policies have pages of their own for: one of each kind.
-PAGES = (
-    *(
-        "/",
-        "/policies/",
-        "/policies/new/",
-        "/policies/alice/orders/",
-        "/policies/alice/orders/edit/",
-    ),
-    *("/policies/alice/orders/pause/", "/policies/alice/orders/test/", "/runs/", "/snapshots/"),
-    *(
-        "/coverage/",
-        "/coverage/rules/",
-        "/schedules/",
-        "/schedules/new/",
-        "/schedules/alice/orders/",
-    ),
-    *("/accounts/", "/accounts/new/", "/accounts/alice/production/", "/alarms/", "/audit/"),
-    *("/people/", "/profile/", "/no/such/page/"),
-)
-
 
 def people() -> tuple[User, User, User]:
     """Make the two operators and the superuser."""

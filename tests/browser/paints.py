@@ -5,7 +5,7 @@ It tells what it saw and judges nothing: a time depends on the machine. The budg
 
 import sys
 
-from tests.browser import chromium, furnished
+from tests.browser import addresses, chromium
 from tests.browser.screenshots import demo, log_in
 
 _ROUNDS = 3
@@ -17,14 +17,14 @@ _SENT = """[...performance.getEntriesByType('navigation'), ...performance.getEnt
 def main() -> int:
     with demo() as stage, chromium.started() as browser:
         sys.stdout.write("first paint (ms)  moved    sent (kB)  page\n")
-        for address in furnished.PAGES:
+        for address in addresses.PAGES:
             with chromium.window(browser, base=stage.url) as window:
                 window.page.add_init_script(chromium.WATCH_SHIFTS)
                 log_in(window.page, stage, "admin")
                 painted = []
                 for _ in range(_ROUNDS):
                     window.go(address)
-                    window.page.wait_for_load_state("load")
+                    window.page.wait_for_function(f"({_PAINTED}) > 0")
                     painted.append(float(window.page.evaluate(_PAINTED)))
                 moved, sent = window.page.evaluate("window.shifted"), window.page.evaluate(_SENT)
             line = f"{sorted(painted)[_ROUNDS // 2]:10.0f}        {moved:.3f}    {sent / 1000:8.1f}  {address}\n"

@@ -65,10 +65,10 @@ def demo() -> Iterator[Demo]:
     """Run the demo until the states that need a while are there."""
     with tempfile.TemporaryDirectory(prefix="n2wbackup-pictures-") as home:
         told = Path(home, "told")
-        environment = {**os.environ, "N2W_HOME": home, "PYTHONUNBUFFERED": "1"}
+        own = {"N2W_HOME": home, "N2W_PORT": str(processes.free_port()), "PYTHONUNBUFFERED": "1"}
         with told.open("w") as output:
             process = subprocess.Popen(
-                [sys.executable, "manage.py", "demo"], cwd=ROOT, env=environment, stdout=output
+                [sys.executable, "manage.py", "demo"], cwd=ROOT, env=os.environ | own, stdout=output
             )
         try:
             processes.wait_until(

@@ -14,7 +14,7 @@ from pytest_django import Settings
 from n2wbackup.lib import clock
 from policies.models import Policy, Run
 from policies.selectors import health
-from tests.browser import chromium, furnished
+from tests.browser import addresses, chromium, furnished
 from tests.policies.views.page import client_of
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.real, pytest.mark.lasts(30)]
@@ -43,7 +43,7 @@ def window(browser: Browser, live_server: Any, boss: Client) -> Iterator[chromiu
 
 def pages() -> list[str]:
     newest = Run.objects.order_by("-created_at")[0]
-    return [*furnished.PAGES, f"/runs/{newest.pk}/", f"/runs/{newest.pk}/compare/"]
+    return [*addresses.PAGES, f"/runs/{newest.pk}/", f"/runs/{newest.pk}/compare/"]
 
 
 def test_pages_are_light_and_stand_still_and_complain_of_nothing(

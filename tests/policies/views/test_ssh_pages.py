@@ -148,11 +148,13 @@ def test_a_host_is_added_and_the_page_follows_until_a_worker_has_asked_it(
     made = SshHost.objects.get()
     assert 'hx-trigger="every 2s"' in page
     assert f"A worker asks {made}" in page
+    assert "The host has not answered yet: nothing to compare." in page
 
     hosts.fetch(made.pk, entry.console)
 
     page = text(browser.get(reverse("ssh-host", args=["alice", made.pk])))
     assert "every 2s" not in page
+    assert "has not answered yet" not in page
     assert OLD.fingerprint in page
     assert all(
         line in page for line in OLD.art.replace("&", "&amp;").replace(">", "&gt;").splitlines()
