@@ -16,8 +16,16 @@ BAR = 19  # the upper edge of its bar
 AXIS = 22
 
 
+LEFT, MIDDLE = 40.0, 60.0  # per cent: as far as words fit to the right of a place, and around it
+
+
 class _Bar(Protocol):
-    row: int
+    @property
+    def row(self) -> int: ...
+    @property
+    def x(self) -> float: ...
+    @property
+    def width(self) -> float: ...
 
 
 class _Timeline(Protocol):
@@ -38,6 +46,24 @@ def axis(line: _Timeline) -> int:
 @register.filter
 def label_y(bar: _Bar) -> int:
     return bar.row * ROW + WORDS
+
+
+@register.filter
+def label_x(bar: _Bar) -> str:
+    """Return where the words of a bar stand: at its beginning, around it, or at the end of the picture."""
+    return f"{_label(bar)[0]:g}%"
+
+
+@register.filter
+def label_anchor(bar: _Bar) -> str:
+    return _label(bar)[1]
+
+
+def _label(bar: _Bar) -> tuple[float, str]:
+    middle = bar.x + bar.width / 2
+    if bar.x < LEFT:
+        return bar.x, "start"
+    return (middle, "middle") if middle < MIDDLE else (100.0, "end")
 
 
 @register.filter
