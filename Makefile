@@ -5,7 +5,7 @@ PYTHON_OF_VENV := .venv/bin/python
 MANAGE := $(PYTHON_OF_VENV) manage.py
 # What the caller's shell says about databases and brokers is not the suite's business. Where it forbids
 # Python to keep what it has compiled, each of a thousand processes would compile everything anew.
-PLAIN := env -u DATABASE_URL -u REDIS_URL -u PYTHONDONTWRITEBYTECODE
+PLAIN := env -u DATABASE_URL -u REDIS_URL -u DJANGO_SETTINGS_MODULE -u PYTHONDONTWRITEBYTECODE LC_ALL=C.UTF-8
 PYTEST := $(PYTHON_OF_VENV) -m pytest
 # Which IAM actions the simulated AWS was asked for, by all runs of the suite; the last run compares.
 PERMISSIONS := .pytest_cache/aws-permissions

@@ -1,17 +1,24 @@
 """What every test stands on: Django where it is needed, the order of the tests, their options."""
 
+import contextlib
 import gc
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from n2wbackup.lib import garbage
-from tests.suite import imports, order, rows
+from tests.suite import databases, imports, order, rows, surroundings
 
 SETTINGS = "n2wbackup.settings.test"
 
+if os.environ.get("DJANGO_SETTINGS_MODULE", SETTINGS) != SETTINGS:
+    # Django has read them by now, for pytest-django.
+    raise pytest.UsageError("unset DJANGO_SETTINGS_MODULE: the tests have settings of their own")
+if "PYTEST_XDIST_WORKER" not in os.environ:  # a worker has what surrounds the process that started it
+    surroundings.settle()
 garbage.leave_modules()
 
 
@@ -60,6 +67,26 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items[:] = [item for item in items if rows.uses_rows(item)]
 
 
-def pytest_collection_finish() -> None:
-    """Spare the modules and the tests each search for garbage: they stay to the end."""
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Begin in the folder of the project; spare what has been loaded each search for garbage, as it stays."""
+    os.chdir(session.config.rootpath)
     gc.freeze()
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(
+    request: pytest.FixtureRequest,
+    tmp_path_factory: pytest.TempPathFactory,
+    django_test_environment: None,
+    django_db_blocker: Any,
+    django_db_modify_db_settings: None,
+) -> Iterator[None]:
+    """Give this process a database, instead of pytest-django, which would migrate one in each."""
+    own = tmp_path_factory.getbasetemp()
+    folder = own.parent if hasattr(request.config, "workerinput") else own
+    with contextlib.ExitStack() as stack:
+        with django_db_blocker.unblock():
+            stack.enter_context(databases.empty(folder))
+        yield
+        with django_db_blocker.unblock():
+            stack.close()

@@ -2,23 +2,42 @@
 # Runs make targets one after the other: tools/stages.sh TARGET…
 #
 # Guarantees: every stage runs, whatever became of the others; the last lines tell of each how it
-# ended and pytest's closing line. Exit code: 1 if any stage failed.
+# ended, what it took of the processors, and pytest's closing line. Exit code: 1 if any stage failed.
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit
 
 log="$(mktemp -t n2wbackup-stage-XXXXXX)"
 trap 'rm -f "$log"' EXIT
+cores="$(nproc)"
 summary=()
 failed=()
 
+# own_ticks: what the processors did for all that has ended here, in hundredths of a second.
+own_ticks() {
+    local line fields
+    line="$(</proc/$$/stat)"
+    read -ra fields <<<"${line##*) }"
+    echo "$((fields[13] + fields[14]))"
+}
+
+# busy_ticks: what they did for anybody, since the machine started.
+busy_ticks() {
+    local fields # name, user, nice, system, idle, waiting for disks, interrupts, soft interrupts
+    read -ra fields </proc/stat
+    echo "$((fields[1] + fields[2] + fields[3] + fields[6] + fields[7]))"
+}
+
 # stage NAME COMMAND…: runs it, and keeps how it ended for the summary.
 stage() {
-    local name="$1" started="$SECONDS" code closing
+    local name="$1" started="$SECONDS" code closing own busy
+    own="$(own_ticks)" busy="$(busy_ticks)"
     shift
     printf '\n== %s\n' "$name"
     "$@" 2>&1 | tee "$log"
     code="${PIPESTATUS[0]}"
-    summary+=("$(printf '== %s: exit code %d after %d s' "$name" "$code" "$((SECONDS - started))")")
+    own="$((($(own_ticks) - own) / 100))" busy="$((($(busy_ticks) - busy) / 100))"
+    summary+=("$(printf '== %s: exit code %d after %d s; processors: %d s for it, %d s in all of %d' \
+        "$name" "$code" "$((SECONDS - started))" "$own" "$busy" "$(((SECONDS - started) * cores))")")
     printf '%s\n' "${summary[-1]}"
     [[ "$code" == 0 ]] || failed+=("$name")
     # What failed or was left out, too: the lines above are far away by then.

@@ -50,4 +50,4 @@ SETTINGS
 "${as_server[@]}" "$programs/pg_ctl" --pgdata "$folder/data" --log "$folder/log" \
     --silent --wait start || { cat "$folder/log" >&2; exit 1; }
 
-DATABASE_URL="postgres://n2wbackup@/$folder/postgres" "$@"
+N2W_TEST_TEMPLATE=n2wbackup_empty DATABASE_URL="postgres://n2wbackup@/$folder/postgres" "$@"

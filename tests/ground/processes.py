@@ -3,6 +3,7 @@
 import contextlib
 import os
 import pwd
+import random
 import shutil
 import signal
 import socket
@@ -13,6 +14,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from tests.ground import components
+
+_PORTS = 12_000
+_LONGEST_PAUSE = 0.1
 
 
 @contextlib.contextmanager
@@ -31,11 +35,28 @@ def folder(prefix: str = "ground-", under: Path | None = None) -> Iterator[Path]
 
 
 def free_port() -> int:
-    """Return a TCP port on loopback that was free a moment ago."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
+    """Return a TCP port on loopback that is free, and that no test gets as long as this process lives.
+
+    It is below those that the kernel gives to whoever connects, so no connection takes it meanwhile.
+    """
+    lowest = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    ports = list(range(max(lowest - _PORTS, 1024), lowest))
+    random.SystemRandom().shuffle(ports)
+    return next(filter(_reserve, ports))
+
+
+def _reserve(port: int) -> bool:
+    # Such a name can be taken once; the kernel frees it when the process has ended, however it ended.
+    name = socket.socket(socket.AF_UNIX)
+    try:
+        name.bind(f"\0n2wbackup-test-port-{port}")
+        with socket.socket() as listener:
+            listener.bind(("127.0.0.1", port))
+    except OSError:
+        name.close()
+        return False
+    name.detach()  # it stays open, and nobody closes it
+    return True
 
 
 def wait_until(
@@ -43,13 +64,14 @@ def wait_until(
 ) -> None:
     """Return as soon as the condition is true; TimeoutError with `what` if it never is.
 
-    `pause`: longer where looking costs more than waiting.
+    `pause`: at first; what takes long is looked at less often, as looking takes the processor from it.
     """
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
             raise TimeoutError(f"{what}: not within {seconds} s")
         time.sleep(pause)
+        pause = max(pause, min(pause * 1.1, _LONGEST_PAUSE))
 
 
 def start(

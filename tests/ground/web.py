@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.ground import processes
+from tests.ground import empty, processes
 
 ROOT = Path(__file__).resolve().parents[2]
 _START_SECONDS = 60.0
@@ -79,13 +79,7 @@ def serving(**variables: str) -> Iterator[Web]:
             "TMPDIR": str(temporary),
             **variables,
         }
-        subprocess.run(
-            [sys.executable, "manage.py", "migrate", "--verbosity", "0"],
-            cwd=ROOT,
-            env=environment,
-            check=True,
-            capture_output=True,
-        )
+        empty.furnish(home)
         log = home / "web.log"
         with log.open("wb") as output:
             process = subprocess.Popen(

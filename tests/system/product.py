@@ -8,11 +8,9 @@ import signal
 import sqlite3
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -20,15 +18,13 @@ from uuid import UUID
 import psycopg
 
 from n2wbackup.demo.aws import SimulatedAws, VolumeSpec
-from tests.ground import components, processes
+from tests.ground import commands, components, empty, processes
 
 ROOT = Path(__file__).resolve().parents[2]
 OWNER, POLICY = "alice1", "p1"
 LABEL = f"{OWNER}/{POLICY}"
 ENDS = {"succeeded", "partial", "failed", "cancelled", "skipped", "missed"}
 START_SECONDS = 180.0  # a machine with much other work takes its time
-
-_MIGRATING = threading.Lock()
 
 MARK = """#!/bin/bash
 # Leaves a line for each start and end, with the time and the argument.
@@ -64,6 +60,7 @@ class Product:
     python: str = sys.executable
     around: Sequence[str] = ()  # a command that becomes each of ours: another account, another view
     process: subprocess.Popen[bytes] | None = None
+    loaded: commands.Commands = field(default_factory=commands.Commands)
     log: Path = field(init=False)
 
     def __post_init__(self) -> None:
@@ -128,15 +125,10 @@ class Product:
             )
 
     def manage(self, *words: str, seconds: float = 180) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [*self.around, self.python, "manage.py", *words],
-            cwd=ROOT,
-            env=self.environment,
-            capture_output=True,
-            text=True,
-            timeout=seconds,
-            check=False,
-        )
+        if self.around or self.python != sys.executable:
+            program = [*self.around, self.python]
+            return commands.alone(program, words, self.environment, seconds)
+        return self.loaded.run(words, self.environment, seconds)
 
     def succeed(self, *words: str) -> str:
         done = self.manage(*words)
@@ -294,7 +286,7 @@ def serving(
         if database_url:
             product.succeed("migrate", "--verbosity", "0")
         else:
-            _put_empty_database(product)
+            empty.furnish(product.home)
         prepare(product)
         product.apply([instance.instance_id], **(policy or {}))
         with started(product):
@@ -306,7 +298,7 @@ def serving_nothing(home: Path, beside: Path) -> Iterator[Product]:
     """Serve an empty home, to whose server nobody has come yet; everything ends with the block."""
     with SimulatedAws(beside / "aws", pending_seconds=1, per_volume_interval_seconds=0) as aws:
         product = Product(home, aws, processes.free_port(), beside / "marks")
-        _put_empty_database(product)
+        empty.furnish(product.home)
         with started(product):
             yield product
 
@@ -319,36 +311,9 @@ def started(product: Product) -> Iterator[None]:
         wait_until_ready(product)
         yield
     finally:
+        product.loaded.close()
         _stop(product)
         shutil.rmtree(product.memory, ignore_errors=True)
-
-
-def _put_empty_database(product: Product) -> None:
-    """Give the home a database as `migrate` leaves it, which takes seconds and is done once."""
-    with _MIGRATING:
-        content = _empty_database()
-    product.home.mkdir(mode=0o700, parents=True, exist_ok=True)
-    path = product.home / "db.sqlite3"
-    path.touch(mode=0o600)
-    path.write_bytes(content)
-
-
-@cache
-def _empty_database() -> bytes:
-    with processes.folder() as folder:
-        subprocess.run(
-            [sys.executable, "manage.py", "migrate", "--verbosity", "0"],
-            cwd=ROOT,
-            env={
-                "PATH": os.environ["PATH"],
-                "DJANGO_SETTINGS_MODULE": "n2wbackup.settings",
-                "N2W_HOME": str(folder / "home"),
-                "N2W_RUN_SCRIPTS_AS": "self",
-            },
-            timeout=START_SECONDS,
-            check=True,
-        )
-        return (folder / "home" / "db.sqlite3").read_bytes()
 
 
 def wait_until_ready(product: Product) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from n2wbackup.processes import serve_lock
-from tests.ground import components, postgresql
+from tests.ground import components, empty, postgresql
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(600), pytest.mark.lasts(40)]
 
@@ -96,7 +96,7 @@ class Home:
 @pytest.fixture
 def home(tmp_path: Path) -> Home:
     made = Home(tmp_path)
-    made.succeed("migrate", "-v0")
+    empty.furnish(made.folder)
     return made
 
 

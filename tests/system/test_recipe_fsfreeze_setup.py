@@ -9,6 +9,7 @@ import pytest
 
 from tests.ground import components, filesystems, fsfreeze, processes, scripts, sshd
 from tests.ground.fsfreeze import Writer, is_frozen
+from tests.ground.leeway import LEEWAY
 from tests.ground.recipes import RECIPES, Install
 from tests.system.recipe_runs import a_run
 
@@ -138,7 +139,7 @@ def test_nobody_left_behind_holds_the_outputs_of_before(
         stdin=subprocess.DEVNULL,
         capture_output=True,
         check=True,
-        timeout=10,
+        timeout=LEEWAY,
     )
 
     assert b"frozen: " in before.stdout

@@ -12,6 +12,7 @@ import pytest
 
 from tests.ground import filesystems, fsfreeze, processes, scripts, sshd
 from tests.ground.fsfreeze import Writer, is_frozen
+from tests.ground.leeway import LEEWAY
 from tests.ground.recipes import Install, Recipe
 from tests.system.recipe_runs import a_run
 
@@ -67,7 +68,7 @@ def test_without_after_what_a_killed_before_left_is_thawed_at_the_deadline(
         )
         before.kill_group()
 
-    wait_until_thawed(volumes, seconds=15)
+    wait_until_thawed(volumes, seconds=LEEWAY)
 
     for writer in writers:
         writer.wait_for(10)
@@ -130,7 +131,7 @@ def test_a_cut_connection_and_nobody_who_comes_back_is_thawed_at_the_deadline(
     ground_sshd.cut()
     assert frozen(volumes) == [True, True]
 
-    wait_until_thawed(volumes, seconds=15)
+    wait_until_thawed(volumes, seconds=LEEWAY)
 
 
 def test_the_freeze_outlives_the_group_of_before(
@@ -156,7 +157,7 @@ def test_after_the_deadline_after_says_that_it_did_not_hold_and_a_second_attempt
     recipe, run = fsfreeze_install(deadline_seconds="2"), a_run()
     del run["N2W_SECONDS_LEFT"]
     assert scripts.run(recipe.before, environment=run).exit_code == 0
-    wait_until_thawed(volumes, seconds=15)
+    wait_until_thawed(volumes, seconds=LEEWAY)
 
     first = scripts.run(recipe.after, "1", environment=run)
     second = scripts.run(recipe.after, "1", environment={**run, "N2W_ATTEMPT": "2"})
@@ -211,7 +212,7 @@ def test_the_auto_thaw_thaws_at_once_when_the_state_folder_is_lost(
     assert scripts.run(recipe.before).exit_code == 0
     shutil.rmtree(recipe.state)
 
-    wait_until_thawed(volumes, seconds=10)
+    wait_until_thawed(volumes, seconds=LEEWAY)
 
 
 def test_nothing_frozen_is_success_when_before_failed_and_failure_when_it_did_not(

@@ -7,6 +7,7 @@ import pytest
 
 from tests.ground import application, filesystems, scripts
 from tests.ground.application import Application, Install
+from tests.ground.leeway import LEEWAY
 from tests.system.recipe_runs import a_run
 
 pytest_plugins = ("tests.ground.fixtures", "tests.ground.application_fixtures")
@@ -107,7 +108,7 @@ def test_nobody_left_behind_holds_the_outputs_of_before(
         stdin=subprocess.DEVNULL,
         capture_output=True,
         check=True,
-        timeout=10,
+        timeout=LEEWAY,
     )
 
     assert b"is frozen" in before.stdout

@@ -10,6 +10,7 @@ import pytest
 
 from tests.ground import application, processes, recipes, scripts
 from tests.ground.application import Application, Install
+from tests.ground.leeway import LEEWAY
 from tests.system.recipe_runs import a_run
 
 pytest_plugins = ("tests.ground.fixtures", "tests.ground.application_fixtures")
@@ -68,7 +69,7 @@ def test_a_before_that_is_told_to_end_undoes_what_it_began(
             lambda: app.is_ordered_to_stop, seconds=60, what="before orders the freeze"
         )
         os.killpg(before.process.pid, signal.SIGTERM)
-        result = before.result(10)
+        result = before.result(LEEWAY)
 
     assert result.exit_code == 1
     assert not app.is_ordered_to_stop

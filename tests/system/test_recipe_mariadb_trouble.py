@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.ground import ledger, mariadb, processes, recipes, scripts, sshd
+from tests.ground.leeway import LEEWAY
 from tests.ground.recipes import Install
 from tests.system.recipe_runs import a_run, is_free, wait_until_free
 
@@ -101,7 +102,7 @@ def test_the_deadline_alone_releases_the_lock(
     if stopped:
         os.killpg(int((recipe.state / "hold").read_text().split()[0]), signal.SIGSTOP)
 
-    wait_until_free(database, seconds=9)
+    wait_until_free(database, seconds=3 + LEEWAY)
     writer.wait_for(10)
 
     assert writer.between(before.ended_at, datetime.now(UTC))[0].at > before.ended_at
@@ -381,7 +382,7 @@ def test_nobody_left_behind_holds_the_outputs_of_before(
         stdin=subprocess.DEVNULL,
         capture_output=True,
         check=True,
-        timeout=10,
+        timeout=LEEWAY,
     )
 
     assert b"commits are locked" in before.stdout

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.ground import filesystems, postgresql, processes, recipes, scripts, sshd
+from tests.ground.leeway import LEEWAY
 from tests.ground.recipes import Install
 from tests.system.postgresql_runs import METHODS, is_free, put, restored
 from tests.system.recipe_runs import a_run
@@ -239,7 +240,7 @@ def test_nobody_left_behind_holds_the_outputs_of_before(
         stdin=subprocess.DEVNULL,
         capture_output=True,
         check=True,
-        timeout=10,
+        timeout=LEEWAY,
     )
 
     assert b"backup mode is on" in before.stdout

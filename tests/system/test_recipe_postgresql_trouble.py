@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.ground import postgresql, processes, recipes, scripts, sshd
+from tests.ground.leeway import LEEWAY
 from tests.ground.recipes import Install
 from tests.system.postgresql_runs import METHODS, is_free, wait_until_free
 from tests.system.recipe_runs import a_run
@@ -29,7 +30,7 @@ def test_after_fails_when_the_session_was_lost_and_a_second_attempt_succeeds(
     assert scripts.run(recipe.before, environment=run).exit_code == 0
     (session,) = cluster.sessions_of_backup_role()
     cluster.sql(f"SELECT pg_terminate_backend({session})")
-    wait_until_free(cluster, seconds=5)
+    wait_until_free(cluster, seconds=LEEWAY)
     kept = sorted(archive.iterdir())
 
     first = scripts.run(recipe.after, "1", environment=run)
@@ -105,7 +106,7 @@ def test_the_deadline_alone_ends_the_session(
         os.killpg(holder(recipe), signal.SIGSTOP)
     assert not is_free(cluster)
 
-    wait_until_free(cluster, seconds=20)
+    wait_until_free(cluster, seconds=LEEWAY)
 
     assert scripts.run(recipe.after, "1").exit_code == 1
 
@@ -153,7 +154,7 @@ def test_before_gives_up_when_the_checkpoint_takes_too_long_and_nothing_is_held(
 
     with hanging_checkpoints(cluster):
         before = scripts.run(recipe.before, environment=run)
-        wait_until_free(cluster, seconds=5)
+        wait_until_free(cluster, seconds=LEEWAY)
 
     assert before.exit_code == 1, before
     assert "the checkpoint was not done within 1 s" in before.stderr

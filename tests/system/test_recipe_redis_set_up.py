@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.ground import redis, scripts, sshd
+from tests.ground.leeway import LEEWAY
 from tests.ground.recipes_redis import Install
 from tests.system.recipe_runs import a_run
 
@@ -107,7 +108,7 @@ def test_nobody_left_behind_holds_the_outputs_of_before(
         stdin=subprocess.DEVNULL,
         capture_output=True,
         check=True,
-        timeout=10,
+        timeout=LEEWAY,
     )
 
     assert b"writes are held" in before.stdout

@@ -134,7 +134,7 @@ def test_without_after_what_a_killed_before_left_ends_at_the_deadline_and_no_set
             )
             before.kill_group()
         time.sleep(3.5)
-        writer.wait_for(10, seconds=3)
+        writer.wait_for(10)
 
     assert redis_server.settings() == original
 

@@ -16,7 +16,8 @@ from pathlib import Path
 import pytest
 
 from n2wbackup.processes import vigil
-from tests.ground import processes
+from tests.ground import empty, processes
+from tests.ground.leeway import LEEWAY
 
 ROOT = Path(__file__).resolve().parents[2]
 pytestmark = pytest.mark.lasts(130)
@@ -87,8 +88,7 @@ def _manage(home: Path, *words: str, port: int | None = None) -> subprocess.Comp
 @contextlib.contextmanager
 def _serving() -> Iterator[Server]:
     with processes.folder("n2wbackup-serve-") as home:
-        migrated = _manage(home, "migrate", "--verbosity", "0")
-        assert migrated.returncode == 0, migrated.stderr
+        empty.furnish(home)
         port = processes.free_port()
         with (home / "serve.out").open("wb") as output:
             process = subprocess.Popen(
@@ -238,7 +238,7 @@ def test_drain_stops_everything_and_waits_until_it_is_gone() -> None:
         found = json.loads(drained.stdout)
         assert (found["state"], found["pid"]) == ("drained", server.process.pid)
         assert _alive(everyone) == []
-        assert server.process.wait(5) == 0
+        assert server.process.wait(LEEWAY) == 0
 
 
 STARTER = """
@@ -255,7 +255,7 @@ sys.stdin.read()
 
 def test_a_server_that_was_started_with_more_ends_with_whoever_started_it() -> None:
     with processes.folder("n2wbackup-serve-") as home:
-        assert _manage(home, "migrate", "--verbosity", "0").returncode == 0
+        empty.furnish(home)
         with subprocess.Popen(
             [sys.executable, "-c", STARTER],
             cwd=ROOT,

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from n2wbackup.demo.aws import SimulatedAws, VolumeSpec
-from tests.ground import launcher, processes, systemd
+from tests.ground import empty, launcher, processes, systemd
 from tests.ground.launcher import SHARED, Place
 from tests.ground.systemd import Systemd
 from tests.system import launched
@@ -156,9 +156,8 @@ def machine() -> Iterator[Installed]:
         )
         product.more |= {"N2W_RUN_SCRIPTS_AS": "cpmuser", "N2W_SCRIPT_USER": SHARED}
         folder.chmod(0o755)
-        product.home.mkdir()
+        empty.furnish(product.home)
         launched.settle(place)(product)
-        product.succeed("migrate", "--verbosity", "0")
         product.apply([instance.instance_id])
         product.folder.chmod(0o755)
         (folder / "scratch").mkdir()
