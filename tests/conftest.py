@@ -17,7 +17,9 @@ SETTINGS = "n2wbackup.settings.test"
 if os.environ.get("DJANGO_SETTINGS_MODULE", SETTINGS) != SETTINGS:
     # Django has read them by now, for pytest-django.
     raise pytest.UsageError("unset DJANGO_SETTINGS_MODULE: the tests have settings of their own")
-if "PYTEST_XDIST_WORKER" not in os.environ:  # a worker has what surrounds the process that started it
+if (
+    "PYTEST_XDIST_WORKER" not in os.environ
+):  # a worker has what surrounds the process that started it
     surroundings.settle()
 garbage.leave_modules()
 

@@ -1,4 +1,4 @@
-"""Management commands of one server, without a new start of Python for each: a start takes a second of the processor."""
+"""Management commands of one server, without a new start of Python for each, which takes a second."""
 
 import contextlib
 import json
@@ -70,7 +70,7 @@ class Commands:
                 [sys.executable, "-m", "tests.ground.forked", str(watched)],
                 cwd=ROOT,
                 env=environment,
-                stdin=listener,
+                stdin=listener.fileno(),
                 pass_fds=[watched],
             )
         os.close(watched)

@@ -61,7 +61,7 @@ def told(*, odd: bool) -> dict[str, object]:
             [sys.executable, "-c", TOLD],
             cwd=ROOT,
             env=plain | ODD if odd else plain,
-            preexec_fn=_make_odd if odd else None,  # noqa: PLW1509 - it is what the test is about
+            preexec_fn=_make_odd if odd else None,
             pass_fds=[handed_down.fileno()] if odd else [],
             stdin=subprocess.DEVNULL,
             capture_output=True,

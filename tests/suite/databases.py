@@ -17,7 +17,8 @@ def empty(folder: Path) -> Iterator[None]:
     from django.db import connection  # noqa: PLC0415 - only where Django is set up
 
     before = connection.settings_dict["NAME"]
-    name = str(connection.creation._get_test_db_name())  # type: ignore[no-untyped-call]
+    creation: Any = connection.creation
+    name = str(creation._get_test_db_name())
     make = _sqlite if connection.vendor == "sqlite" else _postgresql
     with make(connection, name, folder):
         _lead_to(connection, name)

@@ -9,6 +9,7 @@ import resource
 import signal
 import time
 from collections.abc import Mapping
+from pathlib import Path
 
 # What a run is told on purpose: where programs are, which database and which AWS, how packages are installed.
 _KEPT = {
@@ -16,7 +17,15 @@ _KEPT = {
     *("DATABASE_URL", "REDIS_URL", "N2W_SOAK_SEED"),
     *("CURL_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "SSL_CERT_DIR", "SSL_CERT_FILE"),
 }
-_KEPT_BEGINNINGS = ("COVERAGE_", "COV_CORE_", "N2W_SIMULATED_", "N2W_TEST_", "PIP_", "PYTEST_", "UV_")
+_KEPT_BEGINNINGS = (
+    "COVERAGE_",
+    "COV_CORE_",
+    "N2W_SIMULATED_",
+    "N2W_TEST_",
+    "PIP_",
+    "PYTEST_",
+    "UV_",
+)
 _GIVEN = {"LANG": "C.UTF-8", "TZ": "UTC"}
 _MOST_FILES = 4096
 # Python itself ignores these: what it writes to then raises.
@@ -57,7 +66,12 @@ def _answer_signals() -> None:
 
 def _limit() -> None:
     """Set the limits that the machine leaves to us as a service has them."""
-    for limit in (resource.RLIMIT_FSIZE, resource.RLIMIT_CPU, resource.RLIMIT_DATA, resource.RLIMIT_AS):
+    for limit in (
+        resource.RLIMIT_FSIZE,
+        resource.RLIMIT_CPU,
+        resource.RLIMIT_DATA,
+        resource.RLIMIT_AS,
+    ):
         _, most = resource.getrlimit(limit)
         resource.setrlimit(limit, (most, most))
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -67,8 +81,7 @@ def _limit() -> None:
 
 def _close_files() -> None:
     """Close what our parent had open: no file that Python opens is handed down, so each that would be is foreign."""
-    for name in os.listdir("/proc/self/fd"):
-        number = int(name)
+    for number in [int(entry.name) for entry in Path("/proc/self/fd").iterdir()]:
         with contextlib.suppress(OSError):
             if number > 2 and os.get_inheritable(number):
                 os.close(number)

@@ -51,10 +51,10 @@ def test_every_metavar_of_an_owner_is_tried() -> None:
 def test_a_name_that_is_not_there_changes_nothing(name: str, option: str, missing: str) -> None:
     policy = factories.PolicyFactory.create(owner=factories.alice(), name="policy1")
     factories.RunFactory.create(policy=policy)
-    before, said = changes.digest(), io.StringIO()
+    before, said = changes.digests(), io.StringIO()
 
     with contextlib.redirect_stdout(said), contextlib.suppress(CommandError, SystemExit):
         call_command(name, *([option] if option else []), missing)
 
-    assert changes.digest() == before
+    assert changes.digests() == before
     assert "alice/policy1" not in said.getvalue()

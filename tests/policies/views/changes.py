@@ -2,24 +2,39 @@
 
 import contextlib
 import hashlib
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from django.apps import apps
 from django.contrib.sessions.models import Session
 from django.db import connection
 
+_TABLES = re.compile(r'"(\w+)"')  # the names of columns, too
 _READING = ("SELECT", "SAVEPOINT", "RELEASE", "ROLLBACK")
 
 
-def digest() -> str:
-    """Return a digest of every row of every table but the sessions."""
-    found = hashlib.sha256()
-    for model in apps.get_models(include_auto_created=True):
-        if model is not Session:
-            rows = model._base_manager.order_by("pk").values_list()
-            found.update(repr((model._meta.label, list(rows))).encode())
-    return found.hexdigest()
+def digests(tables: Iterable[str] | None = None) -> dict[str, str]:
+    """Return a digest of the rows of each table but the sessions', or of these tables alone."""
+    models = apps.get_models(include_auto_created=True)
+    keys = {m._meta.db_table: str(m._meta.pk.column) for m in models if m is not Session}
+    with connection.cursor() as cursor:
+        return {
+            table: _digest(cursor, table, key)
+            for table, key in keys.items()
+            if tables is None or table in tables
+        }
+
+
+def _digest(cursor: Any, table: str, key: str) -> str:
+    cursor.execute(f'SELECT * FROM "{table}" ORDER BY "{key}"')  # noqa: S608 - names of our own
+    return hashlib.sha256(repr(cursor.fetchall()).encode()).hexdigest()
+
+
+def changed(before: Mapping[str, str], written: Iterable[str]) -> bool:
+    """Tell whether a statement has changed a row; what no statement has named is not looked at."""
+    tables = {table for sql in written for table in _TABLES.findall(sql)}
+    return any(before[table] != found for table, found in digests(tables).items())
 
 
 @contextlib.contextmanager
