@@ -20,7 +20,7 @@ from scripts_admin.models import User
 from tests.ground import processes
 from tests.ground.leeway import LEEWAY
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.one_database]
 IDLE = timedelta(minutes=60)
 
 

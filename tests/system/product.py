@@ -18,7 +18,7 @@ from uuid import UUID
 import psycopg
 
 from n2wbackup.demo.aws import SimulatedAws, VolumeSpec
-from tests.ground import commands, components, empty, processes
+from tests.ground import commands, components, empty, processes, simulated
 
 ROOT = Path(__file__).resolve().parents[2]
 OWNER, POLICY = "alice1", "p1"
@@ -277,7 +277,7 @@ def serving(
     prepare: Callable[[Product], None] = lambda _: None,
 ) -> Iterator[Product]:
     """Serve a home that has one policy of one instance; everything ends with the block."""
-    with SimulatedAws(beside / "aws", pending_seconds=1, per_volume_interval_seconds=0) as aws:
+    with simulated.aws() as aws:
         instance = aws.add_instance(volumes=volumes or [VolumeSpec(), VolumeSpec()])
         port = processes.free_port()
         product = Product(home, aws, port, beside / "marks", database_url, instance.instance_id)
@@ -296,7 +296,7 @@ def serving(
 @contextlib.contextmanager
 def serving_nothing(home: Path, beside: Path) -> Iterator[Product]:
     """Serve an empty home, to whose server nobody has come yet; everything ends with the block."""
-    with SimulatedAws(beside / "aws", pending_seconds=1, per_volume_interval_seconds=0) as aws:
+    with simulated.aws() as aws:
         product = Product(home, aws, processes.free_port(), beside / "marks")
         empty.furnish(product.home)
         with started(product):

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from n2wbackup.demo.aws import SimulatedAws, VolumeSpec
-from tests.ground import empty, launcher, processes, systemd
+from n2wbackup.demo.aws import VolumeSpec
+from tests.ground import empty, launcher, processes, simulated, systemd
 from tests.ground.launcher import SHARED, Place
 from tests.ground.systemd import Systemd
 from tests.system import launched
@@ -147,7 +147,7 @@ def machine() -> Iterator[Installed]:
     with (
         launcher.installed(SHARED) as place,
         processes.folder("n2wbackup-systemd-") as folder,
-        SimulatedAws(folder / "aws", pending_seconds=1, per_volume_interval_seconds=0) as aws,
+        simulated.aws() as aws,
     ):
         instance = aws.add_instance(volumes=[VolumeSpec()])
         marks = folder / "marks"

@@ -14,7 +14,7 @@ from django.core.management import CommandError, call_command, get_commands, loa
 from tests import factories
 from tests.policies.views import changes
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.one_database]
 APPS = {"policies", "scripts_admin", "n2wbackup"}
 MISSING = {
     "OWNER": "alicia",

@@ -7,6 +7,8 @@ from django.core.management import CommandError, call_command
 
 from tests.policies.services.backup import Backup
 
+pytestmark = pytest.mark.one_database
+
 NUMBERS = "for n in $(seq 1 25); do echo line $n; done; echo trouble $((6 * 7)) >&2; exit 3"
 
 

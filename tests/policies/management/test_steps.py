@@ -18,6 +18,8 @@ from policies.services import operations, runs
 from tests import factories
 from tests.policies.services.backup import Backup
 
+pytestmark = pytest.mark.one_database
+
 
 def say(*words: str) -> str:
     said = StringIO()

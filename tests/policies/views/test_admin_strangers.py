@@ -5,6 +5,8 @@ from django.contrib import admin
 from django.test import Client
 from django.urls import reverse
 
+pytestmark = pytest.mark.one_database
+
 admin.autodiscover()
 NAMES = [f"{m._meta.app_label}_{m._meta.model_name}" for m in admin.site._registry]
 

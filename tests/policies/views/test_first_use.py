@@ -14,7 +14,7 @@ from scripts_admin.models import User
 from tests import factories
 from tests.policies.views import page
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.one_database]
 
 
 def next_step(client: Client, path: str = "/") -> str:

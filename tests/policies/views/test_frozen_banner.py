@@ -16,7 +16,7 @@ from scripts_admin.models import User
 from tests import factories
 from tests.policies.views import page
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.one_database]
 HOUR = timedelta(hours=1)
 QUERIES = 4  # session, person, what is shared, banner
 ASKS = f'{{"{frozen.CHANGED}": {{}}}}'

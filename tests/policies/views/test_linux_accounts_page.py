@@ -15,7 +15,7 @@ from scripts_admin.folders.provisioning import machine, tenants
 from tests.factories import UserFactory
 from tests.policies.views import logins
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.one_database]
 PAGE = "/people/linux/accounts/"
 EVIL = '"><svg/onload=alert(1)>'
 

@@ -17,7 +17,7 @@ from policies.services.due import outlook
 from scripts_admin.models import User
 from tests.policies.views import page
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.one_database]
 TABLE = [pytest.param(field, id=field.key) for field in fields.POLICY]
 NUMBERS = [
     pytest.param(field, id=field.key) for field in fields.POLICY if field.kind == Kind.NUMBER

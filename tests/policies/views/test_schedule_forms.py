@@ -13,7 +13,7 @@ from scripts_admin.models import User
 from tests.policies.views import admin_forms
 from tests.policies.views.page import Sent, check_can_be_read_aloud, client_of, read
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.one_database]
 NOW = datetime.fromisoformat("2026-12-01T12:00:00+00:00")  # a Tuesday
 PAGE = "/schedules/alice/nightly/"
 EVIL = '"><svg onload=alert(1)>'

@@ -5,7 +5,7 @@ import pytest
 from tests.policies.views import matrix
 from tests.policies.views.page import Page
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.one_database]
 
 
 def forbidden(page: Page) -> list[str]:

@@ -10,7 +10,7 @@ from scripts_admin.models import AuditEntry
 from tests import factories
 from tests.policies.views.page import Page, Sent, client_of
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.one_database]
 FILE = "/scripts/alice/files/before_shop.sh/"
 MEND = f"{FILE}executable/"
 

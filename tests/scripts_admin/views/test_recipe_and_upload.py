@@ -9,7 +9,7 @@ from django.test import Client
 from scripts_admin.folders import recipes
 from tests.policies.views.page import Sent, read
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.one_database]
 
 
 @pytest.mark.parametrize("slug", [each.slug for each in recipes.every()])

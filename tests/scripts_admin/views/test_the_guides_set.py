@@ -8,7 +8,7 @@ from django.test import Client
 
 from tests.policies.views.page import Sent, read
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.one_database]
 _SSH = "ssh -i /cpmdata/scripts/mysshkey.pem root@db1.example.internal"
 BEFORE = f"""#!/bin/bash
 {_SSH} "mysql -u root \N{EN DASH}psecret -e 'flush tables with read lock; flush logs;'"
