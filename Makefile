@@ -14,14 +14,14 @@ RECORDED := $(PLAIN) N2W_SIMULATED_AWS_PERMISSIONS="$(CURDIR)/$(PERMISSIONS)"
 # The tests of the parts, which start no server; those of the whole system stand in tests/system.
 TESTS_OF_PARTS := tests/guards tests/bench tests/n2wbackup tests/policies tests/scripts_admin
 # What `make test` and CI run, in this order, each whatever became of the others: docs/adr/0032-*.md.
-STAGES := test-parts test-system test-faults test-last
+STAGES := test-parts test-system test-last
 # Scripts by their name or by their first line.
 WITH_SCRIPTS := .ci n2w $(wildcard tools docs n2wbackup scripts_admin tests)
 SHELL_SCRIPTS = $(shell { find $(WITH_SCRIPTS) -name '*.sh'; grep -rlE \
 	--exclude='*.py' --exclude='*.pyc' --exclude='*.md' '^\#!.*[/ ](ba|da)?sh( |$$)' $(WITH_SCRIPTS); } | sort -u)
 
 .PHONY: help setup packages demo test test-fast coverage ci check bench faults soak servers lock system-packages \
-	$(STAGES) test-sqlite test-postgresql
+	check-and-compile compiled $(STAGES) test-sqlite test-postgresql
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -54,7 +54,14 @@ coverage: packages ## Which lines the tests of the parts do not reach; htmlcov/ 
 		$(TESTS_OF_PARTS) tests/contract $(ARGS)
 
 ci: ## What .ci/run judges by: set-up, checks and the whole suite
-	tools/stages.sh setup check $(STAGES)
+	tools/stages.sh setup check-and-compile $(STAGES)
+
+# The checks leave a core idle. Without what this compiles, each process of the suite would compile it.
+check-and-compile: packages
+	$(MAKE) --no-print-directory --keep-going --output-sync=target -j 2 check compiled
+
+compiled: packages
+	$(PLAIN) $(PYTEST) --quiet --collect-only --no-summary tests >/dev/null
 
 # Half of their time the tests of the parts wait, so both databases have their turn at the same time.
 test-parts: system-packages
@@ -67,14 +74,10 @@ test-sqlite: packages
 test-postgresql: system-packages
 	$(RECORDED) tools/with-postgresql.sh $(PYTEST) -n 2 --only-rows $(TESTS_OF_PARTS)
 
-# What a file sets up is set up once, so a worker takes whole files, the longest first. They mostly
-# wait: there are more workers than cores.
+# What a file sets up is set up once, so a worker takes whole files, the longest first: the faults and
+# the soak, which mostly wait, beside all others. There are more workers than cores.
 test-system: system-packages
-	$(RECORDED) $(PYTEST) -n 4 --dist loadfile --no-loadscope-reorder \
-		tests/browser tests/system --ignore=tests/system/faults --ignore=tests/system/soak
-
-test-faults: system-packages
-	$(RECORDED) $(PYTEST) -n 2 --dist loadfile --no-loadscope-reorder tests/system/faults tests/system/soak
+	$(RECORDED) $(PYTEST) -n 4 --dist loadfile --no-loadscope-reorder tests/browser tests/system
 
 test-last: packages
 	$(RECORDED) $(PYTEST) tests/last

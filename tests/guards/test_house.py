@@ -155,7 +155,7 @@ def _variable(name: str) -> list[str]:
 
 def test_ci_checks_and_tests() -> None:
     assert re.search(r"^exec make .*\bci$", (tree.ROOT / ".ci/run").read_text(), re.MULTILINE)
-    assert _recipe("ci").split() == ["tools/stages.sh", "setup", "check", "$(STAGES)"]
+    assert _recipe("ci").split() == ["tools/stages.sh", "setup", "check-and-compile", "$(STAGES)"]
     assert _recipe("test").split() == ["tools/stages.sh", "$(STAGES)"]
 
 

@@ -6,8 +6,8 @@ from tests.system.faults import bench, every
 from tests.system.faults.judge import Finding
 from tests.system.faults.table import Fault
 
-pytestmark = [pytest.mark.real, pytest.mark.timeout(1800), pytest.mark.lasts(300)]
-AT_A_TIME = 6
+pytestmark = [pytest.mark.real, pytest.mark.timeout(1800), pytest.mark.lasts(500)]
+AT_A_TIME = 5
 
 
 @pytest.fixture(scope="module")
