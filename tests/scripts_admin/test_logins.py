@@ -13,7 +13,7 @@ from scripts_admin.domain import brake
 from scripts_admin.models import FailedLogins, User
 from scripts_admin.services import logins
 
-pytestmark = [pytest.mark.django_db, pytest.mark.one_database]
+pytestmark = pytest.mark.django_db
 RIGHT, WRONG = "correct horse battery", "wrong horse"
 OFFICE, ELSEWHERE = "192.0.2.7", "198.51.100.9"
 TOO_MANY = "There were too many failed logins. Try again in "

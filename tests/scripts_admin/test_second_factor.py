@@ -19,7 +19,7 @@ from scripts_admin.models import AuditEntry, User
 from scripts_admin.services import people, sessions, users
 from tests.policies.views import logins
 
-pytestmark = [pytest.mark.django_db, pytest.mark.one_database]
+pytestmark = pytest.mark.django_db
 RIGHT = "correct horse battery"
 
 
