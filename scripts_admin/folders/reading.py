@@ -1,4 +1,8 @@
-"""What a file of a script folder holds, with marks that tell later whether it has been changed since."""
+"""What a file of a script folder holds, with marks that tell later whether it has been changed since.
+
+It is opened as a run opens it (`storage.open_inside`): a link within the folder counts. Pages open with `looking`,
+which follows none. Either looks first and opens the very file that it looked at, by `trust.opened`.
+"""
 
 import hashlib
 import os

@@ -288,7 +288,7 @@ def open_inside(folder: Folder, script: Path) -> int:
         wrong = _what_else(folder, found)
         if wrong:
             raise _NotTakenError(errno.EACCES, wrong, str(script))
-        return os.open(f"/proc/self/fd/{found}", os.O_RDONLY | os.O_CLOEXEC)
+        return trust.opened(found)
     finally:
         os.close(found)
 
