@@ -1,8 +1,13 @@
 """The admin form of schedules."""
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from django import forms
+from django.forms.renderers import BaseRenderer
+from django.forms.utils import flatatt
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
 
 from policies.forms import asking
 from policies.forms.lines import Lines
@@ -24,6 +29,31 @@ class WallClock(forms.CharField):
     widget = forms.TextInput(attrs={"type": "datetime-local"})
 
 
+class Zones(forms.Select):
+    """Six hundred options, written at once: a template for each of them takes most of the time of a page."""
+
+    def render(
+        self,
+        name: str,
+        value: Any,  # noqa: ANN401 - as Django's
+        attrs: dict[str, Any] | None = None,
+        renderer: BaseRenderer | None = None,  # noqa: ARG002 - as Django's
+    ) -> SafeString:
+        own = self.build_attrs(self.attrs, {**(attrs or {}), "name": name})
+        chosen = "" if value is None else str(value)
+        groups = format_html_join(
+            "",
+            '<optgroup label="{}">{}</optgroup>',
+            ((area, _options(names, chosen)) for area, names in self.choices),
+        )
+        return format_html("<select{}>{}</select>", flatatt(own), groups)
+
+
+def _options(names: Iterable[Any], chosen: str) -> SafeString:
+    marked = ((key, " selected" if key == chosen else "", label) for key, label in names)
+    return format_html_join("", '<option value="{}"{}>{}</option>', marked)
+
+
 class ScheduleForm(_ScheduleForm):
     starting = WallClock(
         required=False,
@@ -34,7 +64,7 @@ class ScheduleForm(_ScheduleForm):
     )
     timezone = forms.CharField(
         label="Time zone",
-        widget=forms.Select,
+        widget=Zones,
         help_text="The time zone of cron, starting, ending and the disabled times.",
     )
     disabled = Lines(
