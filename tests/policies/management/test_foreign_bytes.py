@@ -22,8 +22,6 @@ from policies.services import runs
 from scripts_admin.models import User
 from tests import factories
 
-pytestmark = pytest.mark.one_database
-
 # A title, a cleared screen, C1, a change of direction, nothing to see, a line separator, a lone surrogate's escape.
 HOSTILE = "\x1b]0;owned\x07\x1b[2J \x9b31m \u202eabc\u2066 a\u200bb \u2028 end\x7f"
 WRITTEN = r"\x1b]0;owned\x07\x1b[2J \x9b31m \u202eabc\u2066 a\u200bb \u2028 end\x7f"
