@@ -95,6 +95,8 @@ check: packages ## Everything that reads the code without running it
 	DJANGO_SETTINGS_MODULE=n2wbackup.settings.test $(MANAGE) check
 	DJANGO_SETTINGS_MODULE=n2wbackup.settings.test $(MANAGE) makemigrations --check --dry-run
 	@.venv/bin/shellcheck --external-sources --source-path=SCRIPTDIR $(SHELL_SCRIPTS)
+	@$(PYTHON_OF_VENV) -c 'from scripts_admin.runners import far; print(far.source().decode())' | \
+		.venv/bin/shellcheck --shell=sh -
 
 bench: packages ## Measure hold, load, calls, memory; writes docs/benchmarks.md; ARGS="--only de" for parts
 	$(PYTHON_OF_VENV) -m tests.bench $(ARGS)

@@ -19,6 +19,7 @@ packages=(
     redis-server # what the Redis recipe holds, and the client it speaks through
     chromium    # shows the pages, as a person would see them
     pgbouncer   # a pool between the server and its database
+    busybox     # one of the shells that instances have
     zsh         # whose completion is tried
     acl         # setfacl: who else may work in a script folder
     nftables    # which accounts do not reach the metadata service

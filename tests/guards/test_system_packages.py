@@ -80,7 +80,7 @@ def machine(tmp_path: Path) -> Machine:
     )
     machine.installed().write_text(
         "mariadb-server\nopenssh-server\nopenssh-client\ne2fsprogs\nutil-linux\nlibfaketime\nsudo\n"
-        "redis-server\nchromium\npgbouncer\nzsh\nacl\nnftables\nsystemd\n"
+        "redis-server\nchromium\npgbouncer\nbusybox\nzsh\nacl\nnftables\nsystemd\n"
     )
     return machine
 
