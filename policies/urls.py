@@ -56,6 +56,16 @@ urlpatterns = [
         outputs.output,
         name="output",
     ),
+    path(
+        "runs/<uuid:run_id>/instances/<str:instance>/output/<str:phase>/<int:attempt>/<str:stream>",
+        outputs.output_there,
+        name="output_there",
+    ),
+    path(
+        "runs/<uuid:run_id>/instances/<str:instance>/scripts/<slug:phase>/<int:attempt>/",
+        run_script.text_there,
+        name="run_script_there",
+    ),
     # What its scripts ran.
     path(
         "runs/<uuid:run_id>/scripts/<slug:phase>/<int:attempt>/",

@@ -19,7 +19,8 @@ class LastResult:
 class ScriptedPolicy:
     """A policy whose scripts are in a folder, with its last run as far as there was one.
 
-    `results` are by phase. `is_visible` is False for somebody who may see the folder and not the policy: then
+    `results` are by phase; `instances` are those that it backs up, and whether scripts run on each (None: that is not
+    for who asks). `is_visible` is False for somebody who may see the folder and not the policy: then
     nothing is said of its runs.
     """
 
@@ -33,6 +34,7 @@ class ScriptedPolicy:
     last_at: datetime | None = None
     hold_seconds: float | None = None
     results: Mapping[str, LastResult] = field(default_factory=dict)
+    instances: Mapping[str, bool] | None = None
 
 
 class PolicyDirectory(Protocol):

@@ -56,6 +56,7 @@ def run(found: Run) -> Json:
         "hold_seconds": own.hold_seconds,
         "outputs_deleted_at": moment(own.outputs_deleted_at),
         "events_deleted_at": moment(own.events_deleted_at),
+        "thaw_by": shown.thaw_by or None,
         "phases": {row.phase: _phase(row) for row in shown.phases},
         "left_behind": None if shown.left_behind is None else list(shown.left_behind),
         "targets": [_target(target) for target in shown.targets],
@@ -133,7 +134,13 @@ def _target(target: TargetRow) -> Json:
         "consistency": target.consistency,
         "reason": target.reason,
         "fired_at": moment(target.fired_at),
-        "phases": {},
+        "remote": target.remote,
+        "thaw_by": target.thaw_by or None,
+        "thaw_began_at": moment(target.thaw_began_at),
+        "thawed_at": moment(target.thawed_at),
+        "phases": {
+            row.phase: {**_phase(row), "thaw_by": row.thaw_by or None} for row in target.phases
+        },
     }
 
 
@@ -160,7 +167,7 @@ def policy(found: Policy, ahead: outlook.Outlook) -> Json:
         "policy": found.label,
         **fields.values(fields.POLICY, found),
         "account": found.account.name,
-        "targets": [fields.values(fields.TARGET, target) for target in found.targets.all()],
+        "targets": [fields.target(target) for target in found.targets.all()],
         "schedules": [schedule(row) for row in found.schedules.all()],
         "next_run_times": [moment(at) for at in ahead.times],
         "next_run_note": ahead.note,

@@ -1,6 +1,7 @@
 """Targets chosen by ticking rows of a table, or by typing ids; volumes are left out by ticking, too."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -15,6 +16,7 @@ from policies.services.entry.picking import Choice, Disk, Shelf
 
 SHOWN = 50  # rows that are not chosen; a search finds the others
 MOST_REGIONS = 20
+MOST_INSTANCES = 500  # with a form each for their scripts
 
 
 class DiskRow(NamedTuple):
@@ -54,6 +56,16 @@ class Choosing:
         named = self.more_regions.replace(",", " ").split()
         known = (each for each in (self.region, *named, *of) if identifiers.is_region(each))
         return list(dict.fromkeys(known))[:MOST_REGIONS]
+
+    @property
+    def instances(self) -> list[str]:
+        """Return the instances that are chosen by now, ticked or typed, as `region/id`."""
+        found = [key for key in self.chosen if identifiers.is_instance_id(key.rpartition("/")[2])]
+        for line in filter(str.strip, self.typed.splitlines()):
+            with suppress(ValueError):
+                named = typed.parse(line, self.region)
+                found += [f"{named.region}/{named.instance_id}"] if named.instance_id else []
+        return list(dict.fromkeys(found))[:MOST_INSTANCES]
 
     def targets(self, stored: Iterable[PolicyTarget] = ()) -> list[PolicyTarget]:
         """Return the targets, those that are stored already in their order; mistakes are collected."""
@@ -147,7 +159,8 @@ def in_words(target: PolicyTarget) -> str:
     """Return the target in one line, as people type it."""
     left_out = [BOOT] if target.exclude_boot_volume else []
     left_out += sorted(target.exclude_volume_ids)
-    return " ".join([str(target), target.region, *(["without", *left_out] if left_out else [])])
+    words = [str(target), target.region, *(["without", *left_out] if left_out else [])]
+    return " ".join(words) + target.scripts_in_words
 
 
 def _made(found: Typed) -> PolicyTarget:

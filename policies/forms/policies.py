@@ -11,6 +11,7 @@ from policies.forms import asking
 from policies.forms.lines import VolumeIds
 from policies.models import Policy, PolicyTarget
 from policies.services.entry import policies
+from scripts_admin.domain.remote import Remote
 
 if TYPE_CHECKING:
     _PolicyForm = forms.ModelForm[Policy]
@@ -58,7 +59,17 @@ class TargetForm(_TargetForm):
 
     class Meta:
         model = PolicyTarget
-        fields = [each.column for each in document.TARGET]
+        # How scripts get to an instance is entered on the policy's own page, and stays as it is here.
+        fields = [
+            each.column for each in document.TARGET if each.column not in document.REMOTE.values()
+        ]
+
+    def clean(self) -> dict[str, Any]:
+        """Drop how scripts got to the instance where the row now names another one."""
+        cleaned = super().clean() or self.cleaned_data
+        if self.instance.pk and {"instance_id", "region"} & set(self.changed_data):
+            self.instance.remote = Remote()
+        return cleaned
 
     def validate_unique(self) -> None:
         """`TargetSet` checks this for all targets together, as two of them may swap places."""
@@ -77,7 +88,10 @@ class TargetSet(_TargetSet):
         if not kept:
             raise ValidationError(policies.NO_TARGET)
         for mistake in policies.check_targets([form.instance for form in kept]):
-            kept[mistake.position].add_error(mistake.field, mistake.sentence)
+            form = kept[mistake.position]
+            form.add_error(
+                mistake.field if mistake.field in form.fields else None, mistake.sentence
+            )
 
     def kept(self) -> list["TargetForm"]:
         """Return the forms whose targets stay or are new, in their order."""

@@ -8,12 +8,13 @@ from django.http import QueryDict
 
 from policies.domain.document import fields
 from policies.domain.document.fields import Group
-from policies.forms import choosing
+from policies.forms import choosing, remotes
 from policies.forms.policies import PolicyForm
 from policies.forms.schedules import ScheduleForm
 from policies.models import Account, Policy, PolicyTarget, Schedule
 from policies.services.entry import together, versions
 from policies.services.entry.together import Entered
+from scripts_admin.domain.remote import Remote
 from scripts_admin.forms import looks
 from scripts_admin.models import User
 
@@ -102,6 +103,10 @@ class WholePolicy:
             if sent is None
             else choosing.of_form(sent, region)
         )
+        # Whoever edits somebody else's policy keeps how its scripts get to instances, and as whom.
+        self._stored_remotes = remotes.stored_of(self.stored)
+        instances = self.choosing.instances if is_own else []
+        self.remotes = remotes.forms_of(instances, self._stored_remotes, sent)
         self._targets: list[PolicyTarget] = []
         self.theirs: list[tuple[str, str, str]] = []
         self.refusals: list[str] = []
@@ -153,7 +158,26 @@ class WholePolicy:
         """Ask the saving rules about everything; the mistakes are in the forms."""
         self._targets = self.choosing.targets(self.stored if self.policy.pk else ())
         good = [self.settings.is_valid(), not self.is_made or self.made.is_valid()]
+        good += [form.is_valid() or not form.is_bound for form in self.remotes.values()]
+        for target in self._targets:
+            if target.instance_id:
+                target.remote = self._remote(f"{target.region}/{target}")
         return all(good) and not self.choosing.mistakes
+
+    def _remote(self, key: str) -> Remote:
+        form = self.remotes.get(key)
+        return form.remote if form else self._stored_remotes.get(key, Remote())
+
+    @property
+    def shown_remotes(self) -> str:
+        """Return whose forms are on the page, so that the page notices when others are needed."""
+        return " ".join(self.remotes)
+
+    @property
+    def needs_other_remotes(self) -> bool:
+        """Tell whether instances were chosen or dropped since the forms of their scripts were made."""
+        sent = self.sent.get("remotes", "") if self.sent is not None else ""
+        return self.is_own and sent != self.shown_remotes
 
     def save(self) -> Policy | None:
         """Save everything or nothing; None, with the reasons in the form, if it was refused."""
@@ -191,6 +215,7 @@ class WholePolicy:
         """Return each mistake with the id of its field; early ones leave out what is only still empty."""
         found = [("targets", text) for text in self.choosing.mistakes]
         forms_: list[forms.BaseForm] = [self.settings, *([self.made] if self.is_made else [])]
+        forms_ += self.remotes.values()
         for form in forms_:
             for name, errors in form.errors.as_data().items():
                 where = form[name].auto_id if name in form.fields else "form"
@@ -205,6 +230,8 @@ class WholePolicy:
     def early_fields(self) -> list[forms.BoundField]:
         """Return the fields with the mistakes to show before anything was saved: nobody likes "required" too early."""
         shown = [*self.settings, *self.made]
+        if not self.needs_other_remotes:
+            shown += [field for form in self.remotes.values() for field in form]
         for each in shown:
             errors = each.form.errors.as_data().get(each.name, []) if each.form.is_bound else []
             if any(error.code == "required" for error in errors):

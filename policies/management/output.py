@@ -14,6 +14,7 @@ from policies.domain.runs import left_behind
 from scripts_admin import linux_accounts
 from scripts_admin.domain import ssh
 from scripts_admin.domain.audit import Source
+from scripts_admin.domain.remote import Remote
 from scripts_admin.services import audit
 from scripts_admin.services.audit import Edge
 
@@ -119,6 +120,8 @@ def report(run: Json, *, timeline: bool = True) -> str:
     ]
     for phase, result in run["phases"].items():
         lines += _phase(phase, result)
+    for target in run["targets"]:
+        lines += _on_instance(target)
     lines += [f"left behind  {left_behind.in_words(each)}" for each in run["left_behind"] or ()]
     lines += [f"snapshot     {s['id']} of {s['volume']}: {s['state']}" for s in run["snapshots"]]
     if timeline:
@@ -138,6 +141,18 @@ def _phase(name: str, result: Json) -> list[str]:
     lines = [f"{name:12} {result['outcome']}{_exit(result['exit_code'])}{script}"]
     for stream in ("stdout", "stderr"):
         lines += [f"    {stream} | {line}" for line in _last_lines(result[stream])]
+    return lines
+
+
+def _on_instance(target: Json) -> list[str]:
+    """Return the scripts of an instance, and who thawed it; nothing if none was to run there."""
+    if not target["remote"]:
+        return []
+    name = target["instance"]
+    by = f", thawed by {target['thaw_by']}" if target["thaw_by"] else ""
+    lines = [f"on {name}, by {target['remote']['by']}{by}"]
+    for phase, result in target["phases"].items():
+        lines += [f"  {line}" for line in _phase(phase, result)]
     return lines
 
 
@@ -170,8 +185,10 @@ def policy(report: Json) -> str:
     if paused:
         lines.append(f"PAUSED       until {paused['until']} by {paused['by']}: {paused['reason']}")
     lines += [
-        f"target       {t['instance'] or t['volume']} in {t['region']}" for t in report["targets"]
+        f"target       {t['instance'] or t['volume']} in {t['region']}{_remote(t['remote'])}"
+        for t in report["targets"]
     ]
+    lines += [f"missing      {each}" for each in report.get("missing", ())]
     for each in report["schedules"]:
         held = f"; disabled {', '.join(each['disabled'])}" if each["disabled"] else ""
         lines.append(f"schedule     {each['name']}: {each['when']}, {each['timezone']}{held}")
@@ -188,6 +205,10 @@ def policy(report: Json) -> str:
     if report["may_be_frozen_since"]:
         lines.append(f"FROZEN       may be frozen since {report['may_be_frozen_since']}")
     return "\n".join(lines)
+
+
+def _remote(found: Json | None) -> str:
+    return f", scripts {Remote.of_document(found)}" if found else ""
 
 
 def policy_line(report: Json) -> str:

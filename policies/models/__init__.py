@@ -6,8 +6,9 @@ from policies.models.inventory import EnrolRule, InventoryItem, InventoryPlace, 
 from policies.models.output import OutputChunk
 from policies.models.policy import Policy, PolicyTarget
 from policies.models.resources import FirePermits, VolumeFire, WindowLease
+from policies.models.result import PhaseResult
 from policies.models.rollup import DailyCount, DailySum
-from policies.models.run import Description, PhaseResult, Run, RunEvent, RunSnapshot, RunTarget
+from policies.models.run import Description, Run, RunEvent, RunSnapshot, RunTarget
 from policies.models.schedule import Schedule
 from policies.models.server import ScriptCopy, Server, Turn
 from policies.models.sharing import PolicyGroupPermission, PolicyUserPermission

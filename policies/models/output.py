@@ -2,7 +2,7 @@
 
 from django.db import models
 
-from policies.models.run import PhaseResult
+from policies.models.result import PhaseResult
 
 
 class OutputChunk(models.Model):

@@ -12,6 +12,7 @@ from policies.models.inventory import EnrolRule
 from policies.models.querysets import OwnedQuerySet
 from policies.models.schedule import Schedule
 from scripts_admin.domain import names
+from scripts_admin.domain.remote import Remote
 from scripts_admin.models import Folder
 
 
@@ -185,6 +186,17 @@ class PolicyTarget(models.Model):
     )
     exclude_boot_volume = models.BooleanField(default=False)
     exclude_volume_ids = models.JSONField("excluded volumes", default=list, blank=True)
+    # How scripts get to the instance. An empty `by`: none do; see scripts_admin/domain/remote.py.
+    remote_by = models.CharField(max_length=8, blank=True)
+    remote_user = models.CharField(max_length=32, blank=True)
+    remote_key = models.CharField(max_length=16, blank=True)
+    remote_host = models.CharField(max_length=253, blank=True)  # empty: its private address
+    remote_port = models.PositiveIntegerField(null=True, blank=True)
+    remote_bastion = models.CharField(max_length=300, blank=True)
+    remote_sudo = models.BooleanField(default=False)
+    remote_document = models.CharField(max_length=128, blank=True)
+    remote_before = models.CharField(max_length=1024, blank=True)  # a path on the instance
+    remote_after = models.CharField(max_length=1024, blank=True)
     # The rule that enrolled it. None: a person entered it, and no rule ever removes it.
     rule = models.ForeignKey(
         EnrolRule, on_delete=models.SET_NULL, null=True, editable=False, related_name="targets"
@@ -221,6 +233,10 @@ class PolicyTarget(models.Model):
                 fields=["policy", "region", "instance_id", "volume_id"],
                 name="target_is_named_once",
             ),
+            models.CheckConstraint(
+                condition=models.Q(remote_by="") | ~models.Q(instance_id=""),
+                name="target_with_scripts_is_an_instance",
+            ),
         ]
         indexes = [
             models.Index(
@@ -233,3 +249,18 @@ class PolicyTarget(models.Model):
 
     def __str__(self) -> str:
         return self.instance_id or self.volume_id
+
+    @property
+    def remote(self) -> Remote:
+        """How scripts get to the instance; false if none do."""
+        return Remote(**{key: getattr(self, f"remote_{key}") for key in Remote.__slots__})
+
+    @remote.setter
+    def remote(self, remote: Remote) -> None:
+        for key in Remote.__slots__:
+            setattr(self, f"remote_{key}", getattr(remote, key))
+
+    @property
+    def scripts_in_words(self) -> str:
+        """How scripts get to the instance, to stand behind the target's name; "" if none do."""
+        return f" [scripts {self.remote}]" if self.remote else ""

@@ -1,4 +1,4 @@
-"""A run with its targets, snapshots, phase results and history."""
+"""A run with its targets, snapshots and history."""
 
 import uuid
 
@@ -12,13 +12,9 @@ from policies.domain.runs.verdict import Consistency
 from policies.models.account import Account
 from policies.models.policy import Policy
 from policies.models.querysets import RunQuerySet
-from scripts_admin.domain.phases import Outcome, Phase
-from scripts_admin.models import ScriptVersion
 
 _STATES = [(state.value, state.value) for state in sequence.State]
 _CONSISTENCIES = [(c.value, c.value) for c in Consistency]
-_OUTCOMES = [(outcome.value, outcome.value) for outcome in Outcome]
-_PHASES = [(phase.value, phase.value) for phase in Phase]
 _TRIGGERS = [(trigger.value, trigger.value.capitalize()) for trigger in Trigger]
 _UNFINISHED = sorted(sequence.UNFINISHED)
 _ENDS = sorted(sequence.ENDS)
@@ -242,6 +238,7 @@ class RunTarget(models.Model):
         UNKNOWN = "unknown"  # the answer was lost; the server looks for the tag to find out
         USABLE = "usable"
         FAILED = "failed"
+        TESTED = "tested"  # in a test: its scripts were to run on it, and no snapshot was wanted
 
     run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="targets")
     instance_id = models.CharField(max_length=32, blank=True)
@@ -260,6 +257,17 @@ class RunTarget(models.Model):
     reason = SentenceField(blank=True)
     fired_at = models.DateTimeField(null=True)  # the call has returned
     returned_before_thaw = models.BooleanField(default=False)
+    # How its scripts got to the instance, as `Remote.as_document` writes it; {}: it has none.
+    remote = models.JSONField(default=dict, blank=True)
+    # By phase: why its script cannot run on the instance. Known before the window.
+    script_problems = models.JSONField(default=dict, blank=True)
+    # By phase, what was carried there: {"script", "sha256", "version"}; see window/on_instances.py.
+    prepared_scripts = models.JSONField(default=dict, blank=True)
+    # Who began the thaw on the instance (`ThawnBy`), when we heard of it, and when its after had succeeded. Empty:
+    # nothing was frozen there, or nobody knows.
+    thaw_by = models.CharField(max_length=16, blank=True)
+    thaw_began_at = models.DateTimeField(null=True)
+    thawed_at = models.DateTimeField(null=True)
 
     class Meta:
         """Each poll looks for the unknown ones."""
@@ -318,49 +326,6 @@ class RunSnapshot(models.Model):
 
     def __str__(self) -> str:
         return self.snapshot_id
-
-
-class PhaseResult(models.Model):
-    """The result of one attempt of one script."""
-
-    class Doubt(models.TextChoices):
-        """Why it is not known for certain which text ran."""
-
-        CHANGED = "changed"  # between the preparation and the start, and once more after it
-        LOST = "lost"  # the process that would have told was lost
-
-    # `one_result_of_an_attempt` begins with it.
-    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="phases", db_index=False)
-    phase = models.CharField(max_length=16, choices=_PHASES)
-    attempt = models.PositiveIntegerField(default=1)
-    outcome = models.CharField(max_length=16, choices=_OUTCOMES)
-    exit_code = models.IntegerField(null=True)
-    argument = models.CharField(max_length=1, blank=True)
-    script = models.CharField(max_length=255, blank=True)
-    # Of the text that ran; where there is a doubt, of the one that was prepared. Empty: not known.
-    script_sha256 = models.CharField(max_length=64, blank=True)
-    script_version = models.ForeignKey(
-        ScriptVersion, on_delete=models.SET_NULL, null=True, related_name="results"
-    )
-    script_doubt = models.CharField(max_length=16, choices=Doubt.choices, blank=True)
-    started_at = models.DateTimeField(null=True)
-    ended_at = models.DateTimeField(null=True)
-    # How much it printed; the text is in the chunks.
-    stdout_bytes = models.PositiveIntegerField(default=0)
-    stderr_bytes = models.PositiveIntegerField(default=0)
-
-    class Meta:
-        """An attempt is entered only once, even if two processes try."""
-
-        ordering = ["pk"]
-        constraints = [
-            models.UniqueConstraint(
-                fields=["run", "phase", "attempt"], name="one_result_of_an_attempt"
-            ),
-        ]
-
-    def __str__(self) -> str:
-        return f"{self.phase} {self.outcome}"
 
 
 class RunEvent(models.Model):

@@ -2,9 +2,10 @@
 
 from collections import defaultdict
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from uuid import UUID
 
-from policies.models import PhaseResult, Policy
+from policies.models import PhaseResult, Policy, PolicyTarget
 from scripts_admin.models import User
 from scripts_admin.ports import LastResult, ScriptedPolicy
 
@@ -20,7 +21,22 @@ class Directory:
         seen = Policy.objects.filter(pk__in=keys)
         visible = set(seen.visible_to(viewer).values_list("pk", flat=True)) if viewer else set()
         results = _results([policy.last_run_id for policy in found if policy.last_run_id])
-        return [_scripted(policy, visible, results) for policy in found]
+        instances = _instances(visible)
+        return [
+            replace(
+                _scripted(policy, visible, results),
+                instances=instances[policy.pk] if policy.pk in visible else None,
+            )
+            for policy in found
+        ]
+
+
+def _instances(policies: Collection[int]) -> Mapping[int, dict[str, bool]]:
+    found: dict[int, dict[str, bool]] = defaultdict(dict)
+    rows = PolicyTarget.objects.filter(policy__in=policies).exclude(instance_id="")
+    for policy, instance, by in rows.values_list("policy", "instance_id", "remote_by"):
+        found[policy][instance] = bool(by)
+    return found
 
 
 def _results(runs: Collection[UUID]) -> Mapping[UUID, dict[str, LastResult]]:

@@ -25,7 +25,7 @@ END_BYTES = printed.PIECE_BYTES
 
 
 class Output(NamedTuple):
-    """One stream of one attempt of a script. `live`: it is still being written."""
+    """One stream of one attempt of a script. `live`: it is still being written. `instance`: where it ran, else here."""
 
     run: Run
     phase: str
@@ -33,6 +33,7 @@ class Output(NamedTuple):
     stream: str
     result: PhaseResult | None = None
     live: bool = False
+    instance: str = ""
 
     @property
     def size(self) -> int:
@@ -53,6 +54,17 @@ def of(run: Run, phase: str, attempt: int, stream: str) -> Output | None:
     if result is None and (attempt != 1 or run.ended_at is not None):
         return None
     return Output(run, phase, attempt, stream, result, result is None and _is_live(run, phase))
+
+
+def on_instance(run: Run, instance: str, phase: str, attempt: int, stream: str) -> Output | None:
+    """Return the output of a script on an instance; None if the run has, and will have, no such attempt."""
+    rows = PhaseResult.remote.filter(run=run, target__instance_id=instance)
+    result = rows.filter(phase=phase, attempt=attempt).first()
+    if result is None:
+        has_scripts = run.targets.filter(instance_id=instance).exclude(remote={}).exists()
+        if attempt != 1 or run.ended_at is not None or not has_scripts:
+            return None
+    return Output(run, phase, attempt, stream, result, instance=instance)
 
 
 def _is_live(run: Run, phase: str) -> bool:

@@ -1,20 +1,21 @@
 """What the page of a run shows beyond its rows: why it ended so, its timelines, and the last good run beside it."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import NamedTuple
 
 from n2wbackup.lib import terminal
 from policies.domain.runs import compared, explained, left_behind, sequence, timeline
 from policies.domain.runs.compared import Sides
-from policies.domain.runs.explained import Explained, Story
+from policies.domain.runs.explained import Explained, Story, There
 from policies.domain.runs.sequence import State
 from policies.domain.runs.timeline import Course, Timeline
 from policies.domain.runs.trigger import Trigger
 from policies.models import Policy, Run, RunSnapshot
 from policies.selectors import attempts, outputs, runs
-from policies.selectors.attempts import AttemptRow
+from policies.selectors.attempts import AttemptRow, OnInstance
 from policies.selectors.runs import RunDetail
+from scripts_admin.domain.phases import Outcome
 
 
 class RunPage(NamedTuple):
@@ -22,6 +23,7 @@ class RunPage(NamedTuple):
 
     detail: RunDetail
     attempts: tuple[AttemptRow, ...]
+    on_instances: tuple[OnInstance, ...]
     why: Explained | None
     course: Timeline | None
     window: Timeline | None
@@ -45,6 +47,7 @@ def of(run: Run, now: datetime) -> RunPage:
     return RunPage(
         detail=runs.detail(run),
         attempts=rows,
+        on_instances=attempts.on_instances(run),
         why=_why(run),
         course=timeline.of_run(course, now),
         window=timeline.of_window(course, now),
@@ -70,8 +73,18 @@ def _why(run: Run) -> Explained | None:
         cancelled_by=run.cancelled_by,
         problems=run.script_problems,
         targets=tuple((str(target), target.reason) for target in run.targets.all()),
+        on_instances=tuple(_there(run)),
     )
     return explained.explain(story)
+
+
+def _there(run: Run) -> Iterator[There]:
+    for target in run.targets.all():
+        for result in target.results.all():
+            if result.attempt == 1:
+                problem = target.script_problems.get(result.phase, "")
+                outcome = Outcome.of(result.outcome)
+                yield There(target.instance_id, result.phase, outcome, problem)
 
 
 def _course(run: Run, rows: tuple[AttemptRow, ...]) -> Course:
@@ -88,6 +101,16 @@ def _course(run: Run, rows: tuple[AttemptRow, ...]) -> Course:
         targets=tuple(
             timeline.Target(str(target), target.state, target.fired_at, target.returned_before_thaw)
             for target in run.targets.all()
+        ),
+        there=tuple(
+            timeline.There(
+                target.instance_id,
+                timeline.Script(
+                    each.phase, each.attempt, each.outcome, each.started_at, each.ended_at
+                ),
+            )
+            for target in run.targets.all()
+            for each in target.results.all()
         ),
     )
 

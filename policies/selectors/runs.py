@@ -1,9 +1,9 @@
 """Runs: what pages show of them, and the facts that decide their result."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.db.models import Prefetch
@@ -14,6 +14,7 @@ from policies.domain.runs.verdict import Consistency, Facts, Target
 from policies.models import PhaseResult, Policy, Run, RunSnapshot, RunTarget
 from policies.models.querysets import RunQuerySet
 from policies.selectors import outputs
+from scripts_admin.domain import remote
 from scripts_admin.domain.phases import Outcome, Phase, ThawBy
 from scripts_admin.models import User
 
@@ -85,7 +86,9 @@ def whole() -> RunQuerySet[Run]:
     return Run.objects.prefetch_related(
         Prefetch(
             "targets",
-            RunTarget.objects.select_related("description").prefetch_related("snapshots"),
+            RunTarget.objects.select_related("description").prefetch_related(
+                "snapshots", Prefetch("results", PhaseResult.remote.all())
+            ),
         ),
         "phases",
         "events",
@@ -143,6 +146,7 @@ class PhaseRow(NamedTuple):
     stdout: str = ""
     stderr: str = ""
     problem: str = ""  # why its script cannot run, known before the window
+    thaw_by: str = ""  # of after on an instance
 
 
 class SnapshotRow(NamedTuple):
@@ -167,6 +171,11 @@ class TargetRow(NamedTuple):
     reason: str
     fired_at: datetime | None
     snapshots: tuple[SnapshotRow, ...]
+    remote: Mapping[str, Any] | None = None  # how its scripts got there; None: it has none
+    thaw_by: str = ""  # who began the thaw there
+    thaw_began_at: datetime | None = None
+    thawed_at: datetime | None = None
+    phases: tuple[PhaseRow, ...] = ()  # those on the instance
 
 
 class EventRow(NamedTuple):
@@ -179,6 +188,7 @@ class RunDetail(NamedTuple):
     """A run with all that its page shows. Phases and events are in order."""
 
     run: RunRow
+    thaw_by: str
     phases: tuple[PhaseRow, ...]
     targets: tuple[TargetRow, ...]
     events: tuple[EventRow, ...]
@@ -210,19 +220,26 @@ def row(run: Run) -> RunRow:
 
 def detail(run: Run, *, with_outputs: bool = False) -> RunDetail:
     """Return the run with its parts; its rows must be prefetched as by `whole`. Outputs cost one more query."""
+    there = [result for target in run.targets.all() for result in target.results.all()]
+    said = outputs.texts([*run.phases.all(), *there]) if with_outputs else {}
     return RunDetail(
         run=row(run),
-        phases=_phases(run, outputs.texts(run.phases.all()) if with_outputs else {}),
-        targets=tuple(_target(target) for target in run.targets.all()),
+        thaw_by=run.thaw_by,
+        phases=_phases(Phase, run.phases.all(), run.script_problems, said),
+        targets=tuple(_target(target, said) for target in run.targets.all()),
         events=tuple(EventRow(event.at, event.state, event.text) for event in run.events.all()),
         left_behind=None if run.left_behind is None else tuple(run.left_behind),
     )
 
 
-def _phases(run: Run, said: Mapping[tuple[int, str], str]) -> tuple[PhaseRow, ...]:
-    first = {result.phase: result for result in run.phases.all() if result.attempt == 1}
-    problems = run.script_problems
-    return tuple(_phase(phase, first.get(phase), problems.get(phase, ""), said) for phase in Phase)
+def _phases(
+    phases: Iterable[Phase],
+    results: Iterable[PhaseResult],
+    problems: Mapping[str, str],
+    said: Mapping[tuple[int, str], str],
+) -> tuple[PhaseRow, ...]:
+    first = {result.phase: result for result in results if result.attempt == 1}
+    return tuple(_phase(phase, first.get(phase), problems.get(phase, ""), said) for phase in phases)
 
 
 def _phase(
@@ -238,8 +255,10 @@ def _phase(
 _OF_A_RESULT = [name for name in PhaseRow._fields if name not in {"stdout", "stderr", "problem"}]
 
 
-def _target(target: RunTarget) -> TargetRow:
+def _target(target: RunTarget, said: Mapping[tuple[int, str], str]) -> TargetRow:
+    """The results of its scripts must be prefetched as by `whole`: without that, none would be found."""
     document = target.description.document if target.description else {}
+    phases = remote.PHASES if target.remote else ()
     return TargetRow(
         instance_id=target.instance_id,
         volume_id=target.volume_id,
@@ -259,4 +278,9 @@ def _target(target: RunTarget) -> TargetRow:
             )
             for snapshot in target.snapshots.all()
         ),
+        remote=target.remote or None,
+        thaw_by=target.thaw_by,
+        thaw_began_at=target.thaw_began_at,
+        thawed_at=target.thawed_at,
+        phases=_phases(phases, target.results.all(), target.script_problems, said),
     )

@@ -10,7 +10,7 @@ from policies.models import Policy, Run, RunSnapshot
 from policies.services import operations
 from policies.services.entry import linting, policies
 from policies.services.operations import Actor, Result
-from policies.views import drafts, visitor
+from policies.views import drafts, reached, visitor
 from policies.views.entering import allowed, changeable
 from scripts_admin import permissions
 
@@ -65,7 +65,14 @@ def test(request: HttpRequest, owner: str, name: str) -> HttpResponse:
         return _to_run(request, policy, done)
     person = visitor.person(request)
     places = linting.places(policy.folder, policy.name, person, with_helpers=True)
-    return _form(request, "policies/policy/test.html", policy, form, scripts=places)
+    return _form(
+        request,
+        "policies/policy/test.html",
+        policy,
+        form,
+        scripts=places,
+        **reached.of(policy, person),
+    )
 
 
 @login_required

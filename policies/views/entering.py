@@ -155,6 +155,7 @@ def _context(
         "mistakes": whole.mistakes(is_early=is_early) if is_checked or is_early else [],
         "scripts": linting.places(policy.folder, typed, person) if is_name else None,
         "folder": policy.folder,
+        "typed_name": typed if is_name else "",
     }
 
 

@@ -28,7 +28,19 @@ def output(
     request: HttpRequest, run_id: UUID, phase: str, attempt: int, stream: str
 ) -> HttpResponse:
     """Show the end of an output, the lines from `?line=`, or where `?q=` stands; `?from=` gives its bytes as text."""
-    found = _found(request, run_id, phase, attempt, stream)
+    return _answer(request, _found(request, run_id, "", phase, attempt, stream))
+
+
+@require_safe
+@login_required
+def output_there(
+    request: HttpRequest, run_id: UUID, instance: str, phase: str, attempt: int, stream: str
+) -> HttpResponse:
+    """Show the output of a script on an instance, like that of one on the server."""
+    return _answer(request, _found(request, run_id, instance, phase, attempt, stream))
+
+
+def _answer(request: HttpRequest, found: Output) -> HttpResponse:
     start = _number(request, "from")
     if start is None:
         return render(request, "policies/output.html", _page(request, found))
@@ -37,10 +49,17 @@ def output(
     return _raw(found, start)
 
 
-def _found(request: HttpRequest, run_id: UUID, phase: str, attempt: int, stream: str) -> Output:
+def _found(
+    request: HttpRequest, run_id: UUID, instance: str, phase: str, attempt: int, stream: str
+) -> Output:
+    """Return the output; 404 if there is none, or not for this person. An empty `instance` is the server."""
     run = Run.objects.visible_to(visitor.person(request)).filter(pk=run_id).first()
-    known = phase in list(Phase) and stream in OutputChunk.Stream.values
-    found = outputs.of(run, phase, attempt, stream) if run is not None and known else None
+    if run is None or phase not in list(Phase) or stream not in OutputChunk.Stream.values:
+        raise Http404
+    if instance:
+        found = outputs.on_instance(run, instance, phase, attempt, stream)
+    else:
+        found = outputs.of(run, phase, attempt, stream)
     if found is None:
         raise Http404
     return found
@@ -50,7 +69,8 @@ def _raw(found: Output, start: int) -> HttpResponse:
     answer = HttpResponse(
         outputs.from_byte(found, start).data, content_type="text/plain; charset=utf-8"
     )
-    name = f"{found.run.pk}-{found.phase}-{found.attempt}-{found.stream}.txt"
+    where = f"{found.instance}-" if found.instance else ""  # it is in the rows, so it is an id
+    name = f"{found.run.pk}-{where}{found.phase}-{found.attempt}-{found.stream}.txt"
     answer["Content-Disposition"] = f'attachment; filename="{name}"'
     answer["X-Content-Type-Options"] = "nosniff"
     answer["Cache-Control"] = "no-store"
@@ -94,7 +114,10 @@ def _more(found: Output, start: int, piece: Piece | None = None) -> dict[str, An
 
 
 def _address(found: Output, stream: str) -> str:
-    return reverse("output", args=[found.run.pk, found.phase, found.attempt, stream])
+    rest = [found.phase, found.attempt, stream]
+    if found.instance:
+        return reverse("output_there", args=[found.run.pk, found.instance, *rest])
+    return reverse("output", args=[found.run.pk, *rest])
 
 
 def _number(request: HttpRequest, name: str) -> int | None:

@@ -12,7 +12,7 @@ from policies.selectors import acting, calendars, dashboard, policies, protectio
 from policies.selectors.windows import Trend
 from policies.services.alarms import muting
 from policies.services.due import outlook
-from policies.views import filters, first_use, visitor
+from policies.views import filters, first_use, reached, visitor
 
 ON_A_PAGE = 50
 NEWEST_RUNS = 20
@@ -59,8 +59,8 @@ def detail(request: HttpRequest, owner: str, name: str) -> HttpResponse:
     trend = windows.trend(found)
     actions = acting.of(found, person)
     context = {
+        **reached.of(found, person),
         "id": found.pk,
-        "row": found,
         "detail": shown,
         "mute": muting.of(found),
         "policy": shown.policy,

@@ -145,7 +145,10 @@ def deed(request: HttpRequest, run_id: UUID, word: str) -> HttpResponse:
 
 
 def _sees_texts(person: User, page: RunPage) -> bool:
-    is_there = page.policy is not None and any(row.script_sha256 for row in page.attempts)
+    there = [row for on in page.on_instances for row in on.attempts]
+    is_there = page.policy is not None and any(
+        row.script_sha256 for row in (*page.attempts, *there)
+    )
     return is_there and page.policy is not None and permissions.may_see(person, page.policy.folder)
 
 

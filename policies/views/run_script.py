@@ -3,6 +3,7 @@
 from uuid import UUID
 
 from django.contrib.auth.decorators import login_required
+from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
@@ -17,10 +18,23 @@ from scripts_admin import permissions
 @login_required
 def text(request: HttpRequest, run_id: UUID, phase: str, attempt: int) -> HttpResponse:
     """Show the text of one attempt; whoever may not see the script folder gets a 404."""
+    return _shown(request, run_id, PhaseResult.objects.filter(phase=phase, attempt=attempt))
+
+
+@require_safe
+@login_required
+def text_there(
+    request: HttpRequest, run_id: UUID, instance: str, phase: str, attempt: int
+) -> HttpResponse:
+    """Show the text of one attempt on an instance, like that of one on the server."""
+    rows = PhaseResult.remote.filter(target__instance_id=instance, phase=phase, attempt=attempt)
+    return _shown(request, run_id, rows)
+
+
+def _shown(request: HttpRequest, run_id: UUID, rows: QuerySet[PhaseResult]) -> HttpResponse:
     person = visitor.person(request)
     runs = Run.objects.visible_to(person).filter(pk=run_id)
-    rows = PhaseResult.objects.select_related("script_version__folder")
-    found = rows.filter(run__in=runs, phase=phase, attempt=attempt).first()
+    found = rows.filter(run__in=runs).select_related("script_version__folder").first()
     version = found.script_version if found is not None else None
     if found is None or version is None or not permissions.may_see(person, version.folder):
         raise Http404

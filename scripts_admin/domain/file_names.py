@@ -2,13 +2,15 @@
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import overload
 
-from scripts_admin.domain import names
+from scripts_admin.domain import names, remote, remote_names
 from scripts_admin.domain.phases import Phase
+from scripts_admin.domain.remote import AT
+from scripts_admin.domain.remote_names import Instances
 from scripts_admin.domain.shown import shown
 
 LONGEST = 200  # bytes; a name that is set aside becomes longer, and 255 is the kernel's limit
@@ -80,7 +82,10 @@ class Role(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Meaning:
-    """What a name means in a folder; `why` is a sentence for what is not run, and `twins` fit the same phase."""
+    """What a name means in a folder; `why` is a sentence for what is not run, and `twins` fit the same phase.
+
+    `instance` is where the script runs: an instance's id, `all`, or "" for the server.
+    """
 
     name: str
     role: Role
@@ -88,6 +93,7 @@ class Meaning:
     policy: str = ""
     twins: tuple[str, ...] = ()
     why: str = ""
+    instance: str = ""
 
 
 class Meanings(Sequence[Meaning]):
@@ -96,30 +102,62 @@ class Meanings(Sequence[Meaning]):
     A folder may have very many files: what a name means is worked out when somebody asks for it.
     """
 
-    def __init__(self, listed: Iterable[str], policies: Iterable[str]) -> None:
-        """Each name is looked at once, and quickly."""
+    def __init__(
+        self, listed: Iterable[str], policies: Iterable[str], instances: Instances | None = None
+    ) -> None:
+        """Each name is looked at once, and quickly. `instances` are those of the policies."""
+        policies = list(policies)
+        self._instances: Instances = {each: {} for each in policies} | dict(instances or {})
         self._bases = {
             names.base_name(phase, each): (each, phase) for each in policies for phase in Phase
         }
         self._folded = {base.lower(): base for base in self._bases}
-        fits: dict[tuple[str, Phase], list[str]] = {}
+        fits: dict[tuple[str, Phase, str], list[str]] = {}
         by_role: dict[Role, list[str]] = {role: [] for role in Role}
         for name in listed:
             stem, _, rest = name.partition(".")
             if not stem or name.endswith(names.IGNORED_ENDINGS):
                 by_role[Role.IGNORED].append(name)
             elif rest and stem in self._bases:
-                fits.setdefault(self._bases[stem], []).append(name)
+                fits.setdefault((*self._bases[stem], ""), []).append(name)
+            elif AT in stem and (served := self._serves(name)):
+                fits.setdefault(served, []).append(name)
             elif stem[:_LONGEST_PHASE].lower().startswith(_PHASES):
                 by_role[Role.STRAY].append(name)
             else:
                 by_role[Role.HELPER].append(name)
         self.scripts = [
-            Meaning(name, Role.SCRIPT, phase, policy, tuple(sorted(set(found) - {name})))
-            for (policy, phase), found in sorted(fits.items(), key=_by_policy)
+            self._script(name, served, tuple(sorted(set(found) - {name})), fits)
+            for served, found in sorted(fits.items(), key=_by_policy)
             for name in sorted(found)
         ]
         self._others = [(name, role) for role in Role for name in sorted(by_role[role])]
+
+    def _serves(self, name: str) -> tuple[str, Phase, str] | None:
+        """Return policy, phase and instance of a file that serves an instance; None if it serves none."""
+        found = remote.named(name)
+        if found is None or remote_names.why_none(found, self._instances):
+            return None
+        return found.policy, found.phase, found.instance
+
+    def _script(
+        self,
+        name: str,
+        served: tuple[str, Phase, str],
+        twins: tuple[str, ...],
+        fits: Mapping[tuple[str, Phase, str], Sequence[str]],
+    ) -> Meaning:
+        policy, phase, instance = served
+        why = ""
+        if instance == remote.ALL:
+            listed = (
+                each
+                for (of, when, _), found in fits.items()
+                if (of, when) == (policy, phase)
+                for each in found
+            )
+            why = remote_names.note(remote.Named(phase, policy, instance), listed, self._instances)
+        return Meaning(name, Role.SCRIPT, phase, policy, twins, why, instance)
 
     def __len__(self) -> int:
         return len(self.scripts) + len(self._others)
@@ -140,11 +178,14 @@ class Meanings(Sequence[Meaning]):
             why = _why_ignored(name)
         elif role == Role.STRAY:
             why = self._why_stray(name)
+            for_instances = remote.named(name)
+            if for_instances is not None:
+                why = remote_names.why_none(for_instances, self._instances)
         return Meaning(name, role, why=why)
 
     def _why_stray(self, name: str) -> str:
         stem = name.partition(".")[0]
-        if stem in self._bases:
+        if stem in self._bases or remote.named(f"{stem}.sh"):
             return "nothing stands behind a dot in its name: rename it if you mean it"
         near = self._folded.get(stem.lower())
         if near:
@@ -159,9 +200,9 @@ _LONGEST_PHASE = max(map(len, _PHASES))
 _ORDER = list(Phase)
 
 
-def _by_policy(item: tuple[tuple[str, Phase], list[str]]) -> tuple[str, int]:
-    (policy, phase), _ = item
-    return policy, _ORDER.index(phase)
+def _by_policy(item: tuple[tuple[str, Phase, str], list[str]]) -> tuple[str, int, str]:
+    (policy, phase, instance), _ = item
+    return policy, _ORDER.index(phase), instance
 
 
 def _why_ignored(name: str) -> str:
@@ -193,10 +234,10 @@ def was(hidden: str) -> tuple[int, str] | None:
 
 
 def renamed(listed: Iterable[str], policy: str, to: str) -> list[tuple[str, str]]:
-    """Return the old and the new name of each script of the policy when the policy is renamed."""
+    """Return the old and the new name of each script when the policy is renamed, those for its instances among them."""
     found = list(listed)
     return [
         (name, names.base_name(phase, to) + name[len(names.base_name(phase, policy)) :])
         for phase in Phase
         for name in names.candidates(found, phase, policy)
-    ]
+    ] + remote_names.renamed(found, policy, to)

@@ -44,6 +44,7 @@ class ThawBy(StrEnum):
     WORKER = "worker"
     DEADLINE = "deadline"
     LOST = "lost"  # the guard or the watchdog, because the process that kept the window was lost
+    INSTANCE = "instance"  # an instance by itself: see ThawnBy in remote.py
 
     @classmethod
     def of(cls, word: str) -> "ThawBy":

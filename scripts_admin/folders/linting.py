@@ -11,16 +11,17 @@ from pathlib import Path
 from django.conf import settings
 
 from scripts_admin import linux_accounts
-from scripts_admin.domain import names
+from scripts_admin.domain import names, remote
 from scripts_admin.domain.lint import on_files, on_sets, on_text, rules
-from scripts_admin.domain.lint.on_disks import Surroundings
+from scripts_admin.domain.lint.on_disks import NOWHERE, Surroundings
 from scripts_admin.domain.lint.on_files import Entry, Owners
 from scripts_admin.domain.lint.remarks import Level, Remark
 from scripts_admin.domain.lint.script import Script
 from scripts_admin.domain.phases import Outcome, Phase
+from scripts_admin.domain.remote import Remote
 from scripts_admin.domain.shown import shown
 from scripts_admin.domain.texts import Kind
-from scripts_admin.folders import account, checkers, storage
+from scripts_admin.folders import account, checkers, linting_carried, storage
 from scripts_admin.folders.account import Account
 from scripts_admin.folders.looking import File
 from scripts_admin.folders.storage import Content, Found
@@ -86,9 +87,12 @@ def of_file(folder: Folder, file: File) -> list[Remark]:
     except AccountError:  # the page of the accounts says so
         identity = None
     found = [*on_files.not_executable(entry), *on_files.of_entry(entry, _owners(folder, identity))]
-    if file.content is not None:
-        found += of_text(file.entry.name, file.text, surroundings(folder))
-    return found
+    if file.content is None:
+        return found
+    if remote.named(file.entry.name):
+        found += linting_carried.of_content(file.entry.name, file.content)
+        return found + _of_carried(file.entry.name, file.text)
+    return found + of_text(file.entry.name, file.text, surroundings(folder))
 
 
 def surroundings(folder: Folder | None = None) -> Surroundings:
@@ -118,17 +122,26 @@ def look(
     environment: Mapping[str, str] | None = None,
     *,
     all_policies: Collection[str] | None = None,
+    remotes: Mapping[str, Mapping[str, Remote]] | None = None,
 ) -> list[Remark]:
     """Return what is wrong with the scripts of these policies, judged for the account as before a run.
 
-    With `all_policies`, the names of every policy of the folder, its helpers are looked at, too.
+    With `all_policies`, the names of every policy of the folder, its helpers are looked at, too. `remotes` says of
+    policies how scripts get to their instances.
     """
+    policies = list(policies)
     with account.of(identity) as asked:
         place = _Place(folder, asked, environment, _owners(folder, identity), surroundings(folder))
         found = [remark for policy in policies for remark in _of_policy(place, policy)]
+    for policy in policies if remotes is not None else ():
+        found += linting_carried.look(folder, policy, (remotes or {}).get(policy, {}), _of_carried)
     if all_policies is not None:
         found += _of_helpers(place, all_policies)
     return found
+
+
+def _of_carried(name: str, text: str) -> list[Remark]:
+    return of_text(name, text, NOWHERE)  # no disk of this machine is frozen there
 
 
 def _owners(folder: Folder, identity: RunAs | None) -> Owners:

@@ -4,19 +4,21 @@ Of a folder with very many files all names are read, and only those of one page 
 """
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from django.core.paginator import Page, Paginator
 
 from scripts_admin import linux_accounts, ports
-from scripts_admin.domain import file_names, names
+from scripts_admin.domain import file_names, names, remote
 from scripts_admin.domain.file_names import Meaning, Meanings, Role
 from scripts_admin.domain.phases import Phase
+from scripts_admin.domain.remote import ALL
 from scripts_admin.domain.shown import shown
 from scripts_admin.folders import account, looking, storage
 from scripts_admin.folders.account import Account
+from scripts_admin.folders.carried import InFolder
 from scripts_admin.folders.looking import Entry, FileError
 from scripts_admin.guard.spool import RunAs
 from scripts_admin.linux_accounts import AccountError
@@ -26,6 +28,7 @@ from scripts_admin.ports import LastResult, ScriptedPolicy
 PAGE_SIZE = 100
 _BITS = "rwxrwxrwx"
 MOST_DELETED = 50
+MOST_INSTANCES = 200
 _CLOCKS_DIFFER = timedelta(seconds=2)  # the disk's and the server's
 
 
@@ -50,6 +53,7 @@ class FileRow:
     problem: str = ""
     note: str = ""
     result: LastResult | None = None
+    instance: str = ""  # where it runs, if not on the server
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +67,20 @@ class Slot:
 
 
 @dataclass(frozen=True, slots=True)
+class There:
+    """An instance with scripts of its own, and the files that fit it by phase; `problem` is a sentence."""
+
+    policy: str
+    instance: str
+    files: tuple[tuple[str, ...], ...]
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class PolicyRow:
     policy: ScriptedPolicy
     slots: tuple[Slot, ...]
+    there: tuple[There, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +103,11 @@ class Shelf:
     is_cut: bool
     problem: str = ""
 
+    @property
+    def there(self) -> list[There]:
+        """The instances with scripts of their own, of all policies; the first ones, if there are very many."""
+        return [each for row in self.policies for each in row.there][:MOST_INSTANCES]
+
 
 @dataclass(frozen=True, slots=True)
 class _Runner:
@@ -105,7 +125,8 @@ def of(folder: Folder, viewer: User, page: str | None = None) -> Shelf:
         with looking.opened(folder) as place:
             listed, is_cut = looking.listed(place, is_root=folder.is_root)
             there = (name for name in listed if file_names.was(name) is None)
-            found = Meanings(there, [policy.name for policy in policies])
+            instances = {policy.name: policy.instances for policy in policies}
+            found = Meanings(there, instances, instances)
             part = Paginator(found, PAGE_SIZE).get_page(page)
             runner = _runner(folder)
             rows = _rows(folder, place, list(part), policies, runner)
@@ -155,7 +176,7 @@ def _rows(
             if meaning.role == Role.SCRIPT:
                 problem = _problem(folder, meaning, None if runner.problem else asked, runner)
                 result = results.get((meaning.policy, str(meaning.phase)))
-                row = replace(row, problem=problem, result=result)
+                row = replace(row, problem=problem, result=None if meaning.instance else result)
             rows.append(row)
     return rows
 
@@ -177,7 +198,10 @@ def _with_author(row: FileRow, authors: Mapping[str, ScriptVersion]) -> FileRow:
 def _row(place: int, meaning: Meaning) -> FileRow:
     name, notes = meaning.name, [meaning.why]
     key = name if names.is_showable(name) else ""
-    plain = FileRow(key, shown(name), meaning.role, str(meaning.phase or ""), meaning.policy)
+    phase = str(meaning.phase or "")
+    plain = FileRow(
+        key, shown(name), meaning.role, phase, meaning.policy, instance=meaning.instance
+    )
     if not key:
         notes.append("its name can be neither shown nor stored: rename it over SSH")
     strange = file_names.look_alike(name)
@@ -212,8 +236,12 @@ def _problem(folder: Folder, meaning: Meaning, asked: Account | None, runner: _R
     if meaning.twins:
         fits = ", ".join(shown(name) for name in sorted((meaning.name, *meaning.twins)))
         what = f"{meaning.phase} of {meaning.policy}"
+        if meaning.instance:
+            what += f" on {'all instances' if meaning.instance == ALL else meaning.instance}"
         return f"More than one file fits {what}, so none is run: keep only one of {fits}."
     script = storage.path(folder) / meaning.name
+    if meaning.instance:
+        return InFolder(folder, [meaning.name]).why_not_carried(meaning.name)
     if asked is None:
         return storage.why_not_taken(folder, script)
     return storage.why_not_run(folder, script, asked, runner.environment)
@@ -223,12 +251,41 @@ def _policies(
     policies: Sequence[ScriptedPolicy], found: Sequence[Meaning]
 ) -> tuple[PolicyRow, ...]:
     fits: dict[tuple[str, Phase | None], list[str]] = defaultdict(list)
+    there: dict[tuple[str, Phase | None, str], list[str]] = defaultdict(list)
     for meaning in found:
-        fits[meaning.policy, meaning.phase].append(meaning.name)
+        if meaning.instance:
+            there[meaning.policy, meaning.phase, meaning.instance].append(meaning.name)
+        else:
+            fits[meaning.policy, meaning.phase].append(meaning.name)
     return tuple(
-        PolicyRow(policy, tuple(_slot(policy, phase, fits) for phase in Phase))
+        PolicyRow(
+            policy,
+            tuple(_slot(policy, phase, fits) for phase in Phase),
+            tuple(_there(policy, there)),
+        )
         for policy in policies
     )
+
+
+def _fitting(
+    found: Mapping[tuple[str, Phase | None, str], list[str]], policy: str, phase: Phase, on: str
+) -> tuple[str, ...]:
+    own = found.get((policy, phase, on), [])
+    return tuple(own or found.get((policy, phase, ALL), []))
+
+
+def _there(
+    policy: ScriptedPolicy, found: Mapping[tuple[str, Phase | None, str], list[str]]
+) -> Iterator[There]:
+    """Yield the instances of the policy: a file of an instance's own hides those for all."""
+    known = policy.instances or {}
+    for instance in sorted(each for each, has_scripts in known.items() if has_scripts):
+        files = tuple(_fitting(found, policy.name, phase, instance) for phase in remote.PHASES)
+        before, after = files
+        problem = "nothing thaws what before freezes there" if before and not after else ""
+        if max(map(len, files)) > 1:
+            problem = "more than one file fits, so none is run"
+        yield There(policy.name, instance, files, problem)
 
 
 def _slot(

@@ -9,6 +9,7 @@ from policies.adapters import limits
 from policies.domain.runs import sequence
 from policies.models import Run
 from policies.services.following import tagging
+from scripts_admin.domain import remote
 from tests import factories
 from tests.guards import tree
 
@@ -53,10 +54,16 @@ def test_a_snapshot_is_made_only_with_the_servers_tag_and_tagged_only_where_it_h
 def test_the_tags_that_may_be_set_later_are_those_that_are() -> None:
     run: Run = factories.RunFactory.create()
     run.state = max(sequence.ENDS)
+    target = factories.RunTargetFactory.create(run=run, remote={"by": "ssm"}, thaw_by="worker")
+    snapshot = factories.RunSnapshotFactory.create(target=target)
+    for phase in remote.PHASES:
+        factories.result(run, phase, target=target)
     condition = statements("server.json")["TagItsOwnLater"]["Condition"]
 
+    ((_, own),) = tagging._groups(run)
+    assert snapshot.snapshot_id in tagging._groups(run)[target.region, own]
     assert condition["ForAllValues:StringEquals"]["aws:TagKeys"] == sorted(
-        tagging._tags(run, "crash")
+        {**tagging._tags(run), **dict(own)}
     )
 
 

@@ -119,6 +119,7 @@ def thawed_late(label: str, run: str, thawed_by: str) -> Message:
     known: dict[str, str] = {
         ThawBy.DEADLINE: "max_freeze_seconds had passed before all snapshots were fired",
         ThawBy.LOST: "the process that kept the window was lost",
+        ThawBy.INSTANCE: "an instance thawed by itself before the server asked it to",
     }
     why = known.get(thawed_by, thawed_by)
     return Message(

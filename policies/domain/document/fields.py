@@ -7,9 +7,10 @@ in the document, in the form and on the page.
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import StrEnum, auto
-from typing import Any
+from typing import Any, Protocol
 
 from policies.domain.runs.verdict import Required
+from scripts_admin.domain.remote import Remote
 
 DAY_SECONDS = 86_400
 
@@ -21,6 +22,7 @@ class Kind(StrEnum):
     TRUTH = auto()
     CHOICE = auto()
     TEXT = auto()
+    PERHAPS = auto()  # a text, or null for none
     TEXTS = auto()
 
 
@@ -263,7 +265,24 @@ TARGET = (
     Field("region", "region", Kind.TEXT, required=True),
     Field("exclude_boot_volume", "exclude_boot_volume", Kind.TRUTH),
     Field("exclude_volumes", "exclude_volume_ids", Kind.TEXTS),
+    Field("remote.by", "remote_by", Kind.TEXT, required=True),
+    Field("remote.user", "remote_user", Kind.PERHAPS),
+    Field("remote.key", "remote_key", Kind.PERHAPS),
+    Field("remote.host", "remote_host", Kind.PERHAPS),
+    Field("remote.port", "remote_port", Kind.NUMBER),
+    Field("remote.bastion", "remote_bastion", Kind.PERHAPS),
+    Field("remote.sudo", "remote_sudo", Kind.TRUTH),
+    Field("remote.document", "remote_document", Kind.PERHAPS),
+    Field("remote.scripts.before", "remote_before", Kind.PERHAPS),
+    Field("remote.scripts.after", "remote_after", Kind.PERHAPS),
 )
+_REMOTE = "remote"
+# The columns that say how scripts get to an instance, by their key below `remote`.
+REMOTE = {
+    field.key.removeprefix(f"{_REMOTE}."): field.column
+    for field in TARGET
+    if field.key.startswith(f"{_REMOTE}.")
+}
 
 DEFAULTS: dict[str, Any] = {field.column: field.default for field in POLICY}
 CHOICES = {field.column: field.choices for field in POLICY if field.kind == Kind.CHOICE}
@@ -295,6 +314,18 @@ def values(table: Iterable[Field], row: object) -> dict[str, Any]:
         return list(value) if field.kind == Kind.TEXTS else value
 
     return nested(table, held)
+
+
+def target(row: "Reached") -> dict[str, Any]:
+    """Return the values of a target, nested as in the document; `remote` is None if no script runs on it."""
+    return values(TARGET, row) | {_REMOTE: row.remote.as_document()}
+
+
+class Reached(Protocol):
+    """A target, with how scripts get to it."""
+
+    @property
+    def remote(self) -> Remote: ...
 
 
 def lines(group: Group) -> tuple[tuple[str, ...], ...]:

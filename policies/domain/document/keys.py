@@ -18,6 +18,7 @@ _KINDS = {
     Kind.TRUTH: marked.truth,
     Kind.CHOICE: marked.text,
     Kind.TEXT: marked.text,
+    Kind.PERHAPS: marked.or_nothing(marked.text),
     Kind.TEXTS: marked.list_of(marked.text),
 }
 
@@ -97,7 +98,14 @@ SCHEDULE = marked.shape(
         "disabled": Key(marked.list_of(DISABLED)),
     }
 )
-TARGET = marked.shape({**_said(fields.TARGET), "enrolled": Key(marked.truth)})
+_OF_A_TARGET = _said(fields.TARGET)
+TARGET = marked.shape(
+    {
+        **_OF_A_TARGET,
+        "remote": Key(marked.or_nothing(_OF_A_TARGET["remote"].kind)),
+        "enrolled": Key(marked.truth),
+    }
+)
 POLICY = marked.shape(
     {
         "owner": Key(marked.text, required=True),

@@ -194,6 +194,15 @@ def number(node: Node, _place: Place, _mistakes: Mistakes) -> int:
     return int(node.value)
 
 
+def or_nothing(kind: Kind) -> Kind:
+    """Return a kind that accepts the same values as `kind`, and null as None."""
+
+    def take(node: Node, place: Place, mistakes: Mistakes) -> Any:  # noqa: ANN401 - as `kind` takes it
+        return None if _kind(node) == "nothing" else kind(node, place, mistakes)
+
+    return take
+
+
 def placed(kind: Kind) -> Kind:
     """Return a kind that accepts the same values as `kind`, and gives each with its place."""
 

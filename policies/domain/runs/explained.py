@@ -15,6 +15,15 @@ class Explained(NamedTuple):
     next_step: str
 
 
+class There(NamedTuple):
+    """How the first attempt of a script on an instance ended; `problem` is why it could not run there."""
+
+    instance: str
+    phase: str
+    outcome: Outcome
+    problem: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class Story:
     """What is known of a run that has ended. `targets` are names and reasons, in the order of the facts' targets."""
@@ -26,6 +35,7 @@ class Story:
     cancelled_by: str = ""
     problems: Mapping[str, str] = field(default_factory=dict)
     targets: tuple[tuple[str, str], ...] = ()
+    on_instances: tuple[There, ...] = ()
 
 
 _DID = {
@@ -79,6 +89,7 @@ def _why(story: Story) -> Iterator[Explained]:
     facts = story.facts
     if facts.is_test:
         yield from _of_scripts(story, "so the test failed")
+        yield from _of_instances(story, "so the test failed")
         return
     usable = [target.usable > 0 for target in facts.targets]
     if not any(usable):
@@ -86,6 +97,7 @@ def _why(story: Story) -> Iterator[Explained]:
         return
     window = (Phase.BEFORE, Phase.AFTER)
     yield from _of_scripts(story, f"so {_WORTH}", window)
+    yield from _of_instances(story, f"so {_WORTH}")
     if story.thaw_by in _AUTOMATIC:
         why, remedy = _AUTOMATIC[ThawBy(story.thaw_by)]
         yield Explained(f"{why}, so {_WORTH}.", remedy)
@@ -106,6 +118,10 @@ _AUTOMATIC: Mapping[str, tuple[str, str]] = {
     ThawBy.LOST: (
         "The process that kept the window was lost, and the server thawed by itself",
         "Look at the events below and at the server's log, then run it again.",
+    ),
+    ThawBy.INSTANCE: (
+        "An instance thawed by itself, before the server asked it to",
+        "Look at the scripts on the instances below for which one, and why; then run it again.",
     ),
 }
 
@@ -138,6 +154,19 @@ def _of_scripts(
         problem = story.problems.get(phase, "")
         sentence = f"{phase} {_DID.get(outcome, outcome)}, {so}."
         yield Explained(f"{sentence} {problem}".strip(), _REPAIR[outcome].format(phase))
+
+
+def _of_instances(story: Story, so: str) -> Iterator[Explained]:
+    """Yield the first script of an instance that failed; what was only not run because of another comes last."""
+    failed = [each for each in story.on_instances if each.outcome not in FINE]
+    for first in sorted(failed, key=lambda each: each.outcome == Outcome.NOT_RUN):
+        others = {each.instance for each in failed} - {first.instance}
+        more = f", and something failed on {len(others)} more" if others else ""
+        sentence = f"{first.phase} {_DID[first.outcome]} on {first.instance}{more}, {so}."
+        yield Explained(
+            f"{sentence} {first.problem}".strip(),
+            _REPAIR[first.outcome].format(f"{first.phase} on {first.instance}"),
+        )
 
 
 def _of_targets(story: Story) -> Iterator[Explained]:

@@ -115,6 +115,13 @@ class Script(NamedTuple):
     end: datetime | None
 
 
+class There(NamedTuple):
+    """One attempt of before or after on an instance."""
+
+    instance: str
+    script: Script
+
+
 class Target(NamedTuple):
     """`fired`: when AWS had answered. `in_time`: before the thaw began."""
 
@@ -135,6 +142,7 @@ class Course:
     ended: datetime | None
     scripts: tuple[Script, ...]
     targets: tuple[Target, ...]
+    there: tuple[There, ...] = ()
 
     @property
     def before(self) -> Script | None:
@@ -160,11 +168,24 @@ class Course:
 
     def _closed(self) -> datetime | None:
         """Return when it was thawed for sure; None if that is still to come."""
-        afters = [s for s in self.scripts if s.phase == Phase.AFTER and s.start]
+        afters: dict[str, list[Script]] = {}
+        for where, script in (*(("", s) for s in self.scripts), *self.there):
+            if script.phase == Phase.AFTER and script.start:
+                afters.setdefault(where, []).append(script)
         if not afters:
             return self._fired() or self.ended
+        ends = [self._thawed(each) for each in afters.values()]
+        known = [end for end in ends if end is not None]
+        return max(known) if len(known) == len(ends) else None
+
+    def _thawed(self, afters: list[Script]) -> datetime | None:
         good = next((s.end for s in afters if s.outcome == Outcome.SUCCEEDED), None)
         return good or (self.ended and afters[-1].end)
+
+    def first_there(self, phase: str) -> list[There]:
+        """Return the first attempts of a phase on the instances, as far as they ran."""
+        first = (each for each in self.there if each.script.attempt == 1 and each.script.start)
+        return [each for each in first if each.script.phase == phase]
 
     def _fired(self) -> datetime | None:
         return max((t.fired for t in self.targets if t.fired), default=None)
@@ -198,20 +219,32 @@ def of_run(course: Course, now: datetime) -> Timeline | None:
 
 
 def of_window(course: Course, now: datetime) -> Timeline | None:
-    """Return the window alone: before, the call for each target, after; None if its times are not known yet."""
-    before, after = course.before, course.after
-    if before is None and after is None:
+    """Return the window alone: before, the call for each target, after; None if its times are not known yet.
+
+    On the instances before comes behind the server's, and after before it.
+    """
+    befores = [*_spans("", course.before), *_spans_there(course, Phase.BEFORE)]
+    afters = [*_spans_there(course, Phase.AFTER), *_spans("", course.after)]
+    if not befores and not afters:
         return None
-    fired_from = before.end if before else course.ordered
-    spans = []
-    if before and before.start:
-        spans.append(Span("before", _kind(before), before.start, before.end, before.outcome))
+    ends = [span.end for span in befores if span.end]
+    fired_from = max(ends) if ends else None if befores else course.ordered
+    calls = []
     if fired_from:
-        spans += [_call(target, fired_from) for target in course.targets if target.fired]
-    if after and after.start:
-        spans.append(Span("after", _kind(after), after.start, after.end, after.outcome))
-    held = (before.end, after.start) if before and before.end and after else None
-    return drawn(spans, now, held)
+        calls = [_call(target, fired_from) for target in course.targets if target.fired]
+    held = (max(ends), min(span.start for span in afters)) if ends and afters else None
+    return drawn([*befores, *calls, *afters], now, held)
+
+
+def _spans_there(course: Course, phase: Phase) -> Iterator[Span]:
+    for each in course.first_there(phase):
+        yield from _spans(f" on {each.instance}", each.script)
+
+
+def _spans(where: str, script: Script | None) -> Iterator[Span]:
+    if script and script.start:
+        label = f"{script.phase}{where}"
+        yield Span(label, _kind(script), script.start, script.end, script.outcome)
 
 
 def _call(target: Target, since: datetime) -> Span:

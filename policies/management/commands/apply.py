@@ -81,6 +81,7 @@ def _lines(changes: list[Change], *, dry_run: bool) -> list[str]:
         if change.action == UNCHANGED:
             verb = UNCHANGED
         lines.append(f"{change.kind} {change.name}: {verb}" + (f" ({fields})" if fields else ""))
+        lines += [f"  warning: {each}" for each in change.warnings]
     if not any(change.action != UNCHANGED for change in changes):
         lines.append("Everything already matches the file: nothing was changed.")
     elif dry_run:
@@ -98,6 +99,7 @@ def _report(changes: list[Change], *, dry_run: bool) -> Json:
                 "name": change.name,
                 "action": change.action,
                 "fields": dict(change.fields),
+                "warnings": list(change.warnings),
             }
             for change in changes
         ],

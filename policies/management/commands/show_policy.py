@@ -8,6 +8,8 @@ from policies.api import as_json
 from policies.management import output
 from policies.selectors import labels, policies
 from policies.services.due import outlook
+from policies.services.entry import reach
+from policies.services.window import on_instances
 
 
 class Command(output.Command):
@@ -23,4 +25,6 @@ class Command(output.Command):
             named = labels.policy(options["policy"])
         found = policies.whole().get(pk=named.pk)
         report = as_json.policy(found, outlook.of_policy(found))
+        lacks = reach.missing(found.folder, on_instances.remotes(found))
+        report["missing"] = [str(each) for each in lacks]
         self.stdout.write(output.as_json(report) if options["json"] else output.policy(report))

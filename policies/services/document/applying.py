@@ -5,7 +5,7 @@ same saving rules as the admin's forms. Passwords and secrets come from the envi
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from django.contrib.auth.password_validation import validate_password
@@ -28,7 +28,8 @@ from policies.services.document.references import (
     USER,
     References,
 )
-from policies.services.entry import accounts, policies, schedules
+from policies.services.entry import accounts, policies, reach, schedules
+from policies.services.window import on_instances
 from scripts_admin import permissions
 from scripts_admin.models import Folder, User
 from scripts_admin.services import audit, folders, users
@@ -56,6 +57,7 @@ class Change:
     name: str
     action: str
     fields: Mapping[str, str] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()  # what is not there yet; nothing is refused for it
 
 
 def apply(text: str, environment: Mapping[str, str], *, dry_run: bool = False) -> list[Change]:
@@ -323,7 +325,9 @@ class _Application:
             policies.save(row, followed)
         more = self._receivers(entry, receivers.of(policy=row)) | _targets_set(row, targets)
         self._entered.append((entry, row))
-        return _change(POLICY, f"{owner.username}/{name}", action, said, more)
+        change = _change(POLICY, f"{owner.username}/{name}", action, said, more)
+        lacks = reach.missing(row.folder, on_instances.remotes(row)) if row.scripts_enabled else ()
+        return replace(change, warnings=tuple(str(each) for each in lacks))
 
     def _targets(self, entry: Entry) -> list[PolicyTarget]:
         """Return the targets that the entry names; none if it names none or if one is wrong."""
@@ -334,7 +338,8 @@ class _Application:
         for index, column, sentence in policies.check_targets(targets):
             of, key = read[index], columns.key_of_target(column)
             # A field that is missing or could not be read is reported already.
-            if key not in of.unread and not (key == "instance" and "volume" in of.unread):
+            is_told = key in of.unread or of.is_unread(key)
+            if not is_told and not (key == "instance" and "volume" in of.unread):
                 self.mistakes.append(Mistake(of.where(key), sentence))
                 entry.unread.add("targets")
         return [] if "targets" in entry.unread else targets

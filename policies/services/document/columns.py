@@ -113,7 +113,9 @@ def target(entry: Entry) -> PolicyTarget:
     values = {column: entry.get(key) for key, column in TARGET.items()}
     said = {column: value for column, value in values.items() if value is not None}
     # Lists of the document are read as tuples, but a JSON column loads lists.
-    return PolicyTarget(**{c: list(v) if isinstance(v, tuple) else v for c, v in said.items()})
+    found = PolicyTarget(**{c: list(v) if isinstance(v, tuple) else v for c, v in said.items()})
+    found.remote = found.remote.filled()
+    return found
 
 
 def shown(old: object, new: object) -> str:
@@ -130,7 +132,7 @@ def _target_in_words(found: PolicyTarget) -> str:
     left_out = ["boot volume"] if found.exclude_boot_volume else []
     left_out += found.exclude_volume_ids
     without = f" without {' '.join(left_out)}" if left_out else ""
-    return f"{found} in {found.region}{without}"
+    return f"{found} in {found.region}{without}{found.scripts_in_words}"
 
 
 def _word(value: object) -> str:

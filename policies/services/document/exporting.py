@@ -147,7 +147,9 @@ def _policy(row: Policy, owner: str, account: str, schedules: list[str]) -> Mapp
 
 
 def _target(row: PolicyTarget) -> Mapping:
-    said = fields.values(fields.TARGET, row)
+    said = fields.target(row)
+    if not row.remote:
+        del said["remote"]
     enrolled = {"enrolled": True} if row.rule_id else {}
     if row.volume_id:
         return {"volume": said["volume"], "region": said["region"], **enrolled}

@@ -124,5 +124,6 @@ def listed(targets: Iterable[PolicyTarget]) -> str:
         f"{each} in {each.region}"
         + (" without boot volume" if each.exclude_boot_volume else "")
         + (f" without {' '.join(each.exclude_volume_ids)}" if each.exclude_volume_ids else "")
+        + each.scripts_in_words
         for each in targets
     )

@@ -5,10 +5,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from policies.domain.errors import InputError
-from policies.models import Policy
+from policies.models import Policy, PolicyTarget
 from scripts_admin import linux_accounts, permissions
 from scripts_admin.domain import names
 from scripts_admin.domain.phases import Phase
+from scripts_admin.domain.remote import AT, Remote
 from scripts_admin.domain.shown import shown
 from scripts_admin.folders import linting, storage
 from scripts_admin.folders.linting import Level, Remark
@@ -67,6 +68,7 @@ class Places:
     places: tuple[Place, ...]
     problem: str = ""
     helpers: tuple[Remark, ...] = ()  # about files that belong to no phase of any policy
+    on_instances: tuple[Remark, ...] = ()  # about the files that are carried to its instances
     is_open: bool = True  # False: the remarks are not for whoever asks
 
     @property
@@ -92,7 +94,8 @@ def places(
         of = tuple(each for each in linted.remarks if each.policy == policy and each.phase == phase)
         found.append(Place(phase, f"{names.base_name(phase, policy)}.*", files, of))
     helpers = tuple(each for each in linted.remarks if not each.policy)
-    return Places(folder.name, tuple(found), linted.problem, helpers, is_open)
+    there = tuple(each for each in linted.remarks if AT in each.policy)
+    return Places(folder.name, tuple(found), linted.problem, helpers, there, is_open)
 
 
 _CLOSED = Linted("", [])
@@ -117,5 +120,14 @@ def _folder(folder: Folder, policies: list[str], *, with_helpers: bool = False) 
         identity,
         environment,
         all_policies=known if with_helpers else None,
+        remotes=_remotes(folder, policies),
     )
     return Linted(folder.name, policies, remarks=remarks)
+
+
+def _remotes(folder: Folder, policies: list[str]) -> Mapping[str, Mapping[str, Remote]]:
+    found: dict[str, dict[str, Remote]] = defaultdict(dict)
+    rows = PolicyTarget.objects.filter(policy__folder=folder, policy__name__in=policies)
+    for target in rows.exclude(remote_by="").select_related("policy").order_by("pk"):
+        found[target.policy.name][target.instance_id] = target.remote
+    return found

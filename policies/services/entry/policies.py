@@ -125,7 +125,7 @@ def replace_targets(policy: Policy, targets: Sequence[PolicyTarget]) -> bool:
     """Make these the targets that people entered, in this order; False if nothing had to change.
 
     Targets that a rule enrolled stay with their rule, also those that the list lacks: a refresh may have enrolled
-    them since the list was read. What the list excludes of them is taken over.
+    them since the list was read. What the list says of them is taken over.
     ValidationError, and nothing changed, if one of them is wrong or there is none.
     """
     mistakes = check_targets(targets)
@@ -135,8 +135,8 @@ def replace_targets(policy: Policy, targets: Sequence[PolicyTarget]) -> bool:
         lock(policy)
         present = list(policy.targets.order_by("pk"))
         enrolled = {_place(target): target for target in present if target.rule_id}
-        before = audited.listed(present)  # now: what the list excludes changes these rows
-        changed = _exclude_anew(enrolled, targets)
+        before = audited.listed(present)  # now: what the list says changes these rows
+        changed = _take_over(enrolled, targets)
         entered = [target for target in targets if _place(target) not in enrolled]
         if [facts(t) for t in present if not t.rule_id] == [facts(t) for t in entered]:
             if changed:
@@ -174,17 +174,17 @@ def _place(target: PolicyTarget) -> tuple[str, str]:
     return target.region, str(target)
 
 
-def _exclude_anew(
+def _take_over(
     enrolled: Mapping[tuple[str, str], PolicyTarget], targets: Iterable[PolicyTarget]
 ) -> bool:
-    """Give enrolled targets the exclusions that were entered for them; return whether that changed anything."""
+    """Give enrolled targets what was entered for them; return whether that changed anything."""
     changed = False
     for target in targets:
         row = enrolled.get(_place(target))
         if row is not None and facts(row) != facts(target):
-            row.exclude_boot_volume = target.exclude_boot_volume
-            row.exclude_volume_ids = target.exclude_volume_ids
-            row.save(update_fields=["exclude_boot_volume", "exclude_volume_ids"])
+            for each in fields.TARGET:
+                setattr(row, each.column, getattr(target, each.column))
+            row.save(update_fields=[each.column for each in fields.TARGET])
             changed = True
     return changed
 
@@ -366,6 +366,9 @@ def _target(target: PolicyTarget) -> Iterator[tuple[str, str]]:
             f"{volume} is a volume, so it has no boot volume to exclude: remove this.",
         )
     yield from _exclusions(target)
+    remote = target.remote
+    for key, sentence in remote.mistakes(str(target) or "The target", is_instance=bool(instance)):
+        yield fields.REMOTE[key], sentence
 
 
 def _exclusions(target: PolicyTarget) -> Iterator[tuple[str, str]]:

@@ -10,7 +10,7 @@ from n2wbackup.lib.cas import compare_and_set
 from policies.adapters import session
 from policies.domain.errors import BackupError, NotFoundError
 from policies.domain.runs import sequence
-from policies.models import Run, RunSnapshot
+from policies.models import PhaseResult, Run, RunSnapshot
 from policies.ports import Cloud
 from policies.selectors.runs import facts
 from policies.services import runs
@@ -58,8 +58,9 @@ def _tag(run_id: UUID) -> bool:
     state = run.state
     try:
         cloud = session.cloud(credentials.of(run.account))
-        for (region, consistency), ids in _groups(run).items():
-            _tag_group(cloud, region, ids, _tags(run, consistency))
+        common = _tags(run)
+        for (region, own), ids in _groups(run).items():
+            _tag_group(cloud, region, ids, common | dict(own))
     except BackupError as error:
         log.warning(
             "the tags of run %s could not be written and are tried again: %s", run.pk, error
@@ -103,23 +104,35 @@ def tag_due() -> None:
     each.apart(list(due), one, "the tags of run %s could not be written")
 
 
-def _groups(run: Run) -> dict[tuple[str, str], list[str]]:
-    groups: dict[tuple[str, str], list[str]] = defaultdict(list)
+def _groups(run: Run) -> dict[tuple[str, tuple[tuple[str, str], ...]], list[str]]:
+    """Return the snapshots that get the same tags, by region and by the tags that only some have."""
+    on_instances = _on_instances(run)
+    groups: dict[tuple[str, tuple[tuple[str, str], ...]], list[str]] = defaultdict(list)
     there = RunSnapshot.objects.filter(target__run=run).exclude(state=RunSnapshot.State.MISSING)
-    for region, consistency, snapshot in there.values_list(
-        "target__region", "target__consistency", "snapshot_id"
+    for target, region, consistency, snapshot in there.values_list(
+        "target", "target__region", "target__consistency", "snapshot_id"
     ):
-        groups[region, consistency].append(snapshot)
+        own = {"n2wbackup:consistency": consistency} | on_instances.get(target, {})
+        groups[region, tuple(own.items())].append(snapshot)
     return groups
 
 
-def _tags(run: Run, consistency: str) -> dict[str, str]:
-    known = facts(run)
-    tags = {
-        "n2wbackup:consistency": consistency,
-        "n2wbackup:before": known.before,
-        "n2wbackup:after": known.after,
+def _on_instances(run: Run) -> dict[int, dict[str, str]]:
+    """Return what the scripts on the instances add to the tags, by target."""
+    found = {
+        target: {"n2wbackup:thawed-by": by} if by else {}
+        for target, by in run.targets.exclude(remote={}).values_list("pk", "thaw_by")
     }
+    first = PhaseResult.remote.filter(run=run, attempt=1).order_by("pk")
+    for target, phase, outcome in first.values_list("target", "phase", "outcome"):
+        if target in found:
+            found[target][f"n2wbackup:{phase}-on-instance"] = outcome
+    return found
+
+
+def _tags(run: Run) -> dict[str, str]:
+    known = facts(run)
+    tags = {"n2wbackup:before": str(known.before), "n2wbackup:after": str(known.after)}
     if run.state in sequence.ENDS:
         tags |= {"n2wbackup:complete": known.complete, "n2wbackup:state": run.state}
     return tags

@@ -77,7 +77,7 @@ def _outputs(before: datetime) -> int:
     """Delete what the scripts of old runs printed; their results stay."""
     old = _first(Run.objects.filter(ended_at__lt=before, outputs_deleted_at=None))
     OutputChunk.objects.filter(result__run__in=old).delete()
-    PhaseResult.objects.filter(run__in=old).update(stdout_bytes=0, stderr_bytes=0)
+    PhaseResult.everywhere.filter(run__in=old).update(stdout_bytes=0, stderr_bytes=0)
     return Run.objects.filter(pk__in=old).update(outputs_deleted_at=clock.now())
 
 
@@ -127,7 +127,7 @@ def _audit(before: datetime) -> int:
 
 
 def _versions(before: datetime) -> int:
-    return versions.forget(before, PhaseResult.objects.filter(script_version=OuterRef("pk")))
+    return versions.forget(before, PhaseResult.everywhere.filter(script_version=OuterRef("pk")))
 
 
 def _inventory(before: datetime) -> int:

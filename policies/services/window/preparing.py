@@ -23,6 +23,7 @@ from policies.services.window import (
     descriptions,
     hosts,
     leases,
+    on_instances,
     permits,
     scripts,
     waiting,
@@ -103,6 +104,7 @@ def prepare(run: Run) -> Plan | Deferred:
         message = "The policy or its account was deleted: nothing can be backed up."
         raise BackupError(message)
     credentials.refuse_withdrawn(account)
+    on_instances.refuse(policy)
     found = scripts.resolve(run, policy)
     strange = copies.problem(policy)
     if strange and copies.may_still_come(run):
@@ -352,6 +354,7 @@ def _enter_targets(run: Run, resolved: Iterable[_Resolved], cloud: Cloud) -> lis
             expected_volume_ids=list(one.volumes),
             state=state,
             reason=one.problem,
+            remote=one.wanted.remote.as_document() or {},
         )
         if not one.problem:
             shots.append(Shot(target, _request(run, one)))

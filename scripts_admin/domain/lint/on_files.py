@@ -3,6 +3,7 @@
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
+from scripts_admin.domain import remote
 from scripts_admin.domain.lint.remarks import Level, Remark
 from scripts_admin.domain.lint.script import Script
 
@@ -48,8 +49,12 @@ def of_entry(entry: Entry, owners: Owners) -> Iterator[Remark]:
 
 
 def not_executable(entry: Entry) -> Iterator[Remark]:
-    """Yield it for a script that nobody may run; whether the account may is the kernel's word."""
-    if Script(entry.name, "").phase and not entry.mode & EXECUTABLE:
+    """Yield it for a script that nobody may run; whether the account may is the kernel's word.
+
+    On an instance its interpreter is called, so a file for instances needs no x.
+    """
+    is_for_here = Script(entry.name, "").phase and remote.named(entry.name) is None
+    if is_for_here and not entry.mode & EXECUTABLE:
         text = f"{entry.name} is not executable for anybody, so it is not run: run chmod +x on it."
         yield Remark(Level.ERROR, NOT_EXECUTABLE, text, entry.name, files=(entry.name,))
 

@@ -20,14 +20,15 @@ RUN = [
     "id", "policy", "trigger", "attempt", "state", "consistency", "success_requires",
     "reason", "scheduled_for", "due_count", "due_until", "started_at", "fired_at", "ended_at",
     "retry_at", "freeze_seconds", "hold_seconds", "outputs_deleted_at", "events_deleted_at",
-    "phases", "left_behind", "targets", "snapshots", "events",
+    "thaw_by", "phases", "left_behind", "targets", "snapshots", "events",
 ]  # fmt: skip
 PHASE = [
     "outcome", "exit_code", "argument", "script", "script_sha256", "script_doubt",
     "started_at", "ended_at", "stdout", "stderr",
 ]  # fmt: skip
 TARGET = [
-    "instance", "volume", "region", "state", "consistency", "reason", "fired_at", "phases",
+    "instance", "volume", "region", "state", "consistency", "reason", "fired_at",
+    "remote", "thaw_by", "thaw_began_at", "thawed_at", "phases",
 ]  # fmt: skip
 SNAPSHOT = ["id", "volume", "device", "size_gib", "instance", "region", "state", "progress"]
 EVENT = ["at", "state", "text"]
@@ -151,5 +152,5 @@ def test_a_run_is_read_in_a_fixed_number_of_queries(
         backup.add_instance()
     run = backup.to_end()
 
-    with django_assert_max_num_queries(5):
+    with django_assert_max_num_queries(6):
         as_json.run(labels.run(str(run.pk)))

@@ -197,6 +197,7 @@ def path(world: World, route: str) -> str:
         "<int:version_id>": str(world.rows["scriptversion"].pk),
         "<slug:word>": "cancel",
         "<slug:slug>": script_files.RECIPE,
+        "<str:instance>": script_rows.INSTANCE,
         "<str:phase>": "before",
         "<slug:phase>": "before",
         "<int:attempt>": "1",

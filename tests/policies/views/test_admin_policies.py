@@ -7,6 +7,7 @@ from n2wbackup.lib import clock
 from policies.domain.runs.sequence import State
 from policies.models import Account, Policy, PolicyTarget, Run
 from policies.services.entry import policies
+from scripts_admin.domain.remote import Remote
 from scripts_admin.models import User
 from tests.policies.views import page
 from tests.policies.views.admin_forms import INSTANCE, VOLUME, errors, policy_form, schedule, url
@@ -78,6 +79,22 @@ def test_two_targets_may_swap_their_places(client: Client, boss: User, policy: P
 
     assert response.status_code == 302, errors(response.content)
     assert [str(target) for target in policy.targets.order_by("pk")] == [other, INSTANCE]
+
+
+def test_how_scripts_get_to_an_instance_stays_with_it_and_never_goes_to_another(
+    client: Client, boss: User, policy: Policy
+) -> None:
+    target = PolicyTarget(instance_id=INSTANCE, region="us-east-1")
+    target.remote = Remote(by="ssm").filled()
+    policies.replace_targets(policy, [target])
+
+    client.post(url(policy), policy_form(policy, retry_count=7))
+
+    assert policy.targets.get().remote == Remote(by="ssm", document="AWS-RunShellScript")
+
+    client.post(url(policy), policy_form(policy) | {"targets-0-instance_id": "i-11111111"})
+
+    assert (str(policy.targets.get()), policy.targets.get().remote) == ("i-11111111", Remote())
 
 
 def test_the_last_target_stays(client: Client, boss: User, policy: Policy) -> None:

@@ -183,6 +183,8 @@ runs/<uuid:run_id>/                                       L     R     N     N   
 runs/csv/                                                 L     R     R     R     R     R     R
 runs/<uuid:run_id>/<slug:word>/                           L     W     N     N     N     W     W
 runs/<uuid:run_id>/compare/                               L     R     N     N     N     R     R
+runs/<uuid:run_id>/instances/<str:instance>/output/<str:phase>/<int:attempt>/<str:stream> L R N N N R R
+runs/<uuid:run_id>/instances/<str:instance>/scripts/<slug:phase>/<int:attempt>/ L R     N     N     N     R     R
 runs/<uuid:run_id>/output/<str:phase>/<int:attempt>/<str:stream> L     R     N     N     N     R     R
 scripts/<str:owner>/sharing/                              L     W     N     N     N     W     W
 schedules/                                                L     R     R     R     R     R     R
@@ -227,6 +229,8 @@ policies/<str:owner>/<str:name>/thawed/                   N     N     W     N
 runs/<uuid:run_id>/                                       R     R     R     R
 runs/<uuid:run_id>/<slug:word>/                           N     N     W     N
 runs/<uuid:run_id>/compare/                               R     R     R     R
+runs/<uuid:run_id>/instances/<str:instance>/output/<str:phase>/<int:attempt>/<str:stream> R R R R
+runs/<uuid:run_id>/instances/<str:instance>/scripts/<slug:phase>/<int:attempt>/ R R R R
 runs/<uuid:run_id>/output/<str:phase>/<int:attempt>/<str:stream> R R   R     R
 runs/<uuid:run_id>/scripts/<slug:phase>/<int:attempt>/    R     R     R     R
 scripts/<str:owner>/                                      R     R     R     R

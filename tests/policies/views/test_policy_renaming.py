@@ -38,7 +38,9 @@ def _scripts(policy: Policy, *names: str) -> Path:
 def test_the_scripts_of_a_renamed_policy_go_along_if_somebody_wants_that(
     owner: Client, policy: Policy, along: bool
 ) -> None:
-    place = _scripts(policy, "before_policy1.v2.sh", "after_policy1.sh", "helper")
+    place = _scripts(
+        policy, "before_policy1.v2.sh", "after_policy1.sh", "after_policy1@all.sh", "helper"
+    )
     path = "/policies/alice/policy1/edit/"
 
     owner.post(path, filled(owner, path, name="renamed", rename_scripts="on" if along else None))
@@ -47,7 +49,12 @@ def test_the_scripts_of_a_renamed_policy_go_along_if_somebody_wants_that(
     assert policy.name == "renamed"
     name = "renamed" if along else "policy1"
     there = sorted(each.name for each in place.iterdir())
-    assert there == [f"after_{name}.sh", f"before_{name}.v2.sh", "helper"]
+    assert there == [
+        f"after_{name}.sh",
+        f"after_{name}@all.sh",
+        f"before_{name}.v2.sh",
+        "helper",
+    ]
 
 
 def test_where_a_scripts_new_name_is_taken_neither_it_nor_the_policy_is_renamed(

@@ -20,8 +20,8 @@ from tests.policies.views import page
 pytestmark = pytest.mark.django_db
 
 SVG = '"><svg onload=alert(1)>'
-# Session, person, what is shared, run, targets, snapshots, phases, events, ends of outputs, banner.
-QUERIES = 10
+# Session, person, what is shared, run, targets, snapshots, phases there and here, events, ends of outputs, banner.
+QUERIES = 11
 
 
 @pytest.fixture

@@ -170,3 +170,34 @@ def test_who_may_see_the_folder_alone_learns_nothing_of_the_runs(
             file.result,
         )
         assert [bool(each) for each in said] == [sees] * 5
+
+
+def test_files_for_instances_are_told_by_which_they_serve(folder: Folder, alice: User) -> None:
+    one, two, bare = "i-0123456789abcdef0", "i-0fedcba9876543210", "i-0aaaaaaaaaaaaaaaa"
+    policy = Policy.objects.get(name="shop")
+    for instance, by in ((one, "ssm"), (two, "ssm"), (bare, "")):
+        factories.PolicyTargetFactory.create(policy=policy, instance_id=instance, remote_by=by)
+    for name in ("before_shop@all.sh", f"after_shop@{one}.sh", f"before_shop@{bare}.sh"):
+        put(folder, name, 0o644)
+    put(folder, f"before_shop@{two}.sh").write_bytes(b"no first line")
+
+    seen = shelf.of(folder, alice)
+    closed = shelf.of(folder, factories.bob())
+
+    rows = {row.name: row for row in seen.rows}
+    assert (rows["before_shop@all.sh"].problem, rows["before_shop@all.sh"].instance) == ("", "all")
+    assert rows["before_shop@all.sh"].note == f"it serves {one}"
+    assert rows[f"after_shop@{one}.sh"].problem == ""
+    assert "names no interpreter" in rows[f"before_shop@{two}.sh"].problem
+    assert rows[f"before_shop@{bare}.sh"].role == Role.STRAY
+    assert f"no scripts run on {bare}" in rows[f"before_shop@{bare}.sh"].note
+    assert [(each.instance, each.files, each.problem) for each in seen.there] == [
+        (one, (("before_shop@all.sh",), (f"after_shop@{one}.sh",)), ""),
+        (
+            two,
+            ((f"before_shop@{two}.sh",), ()),
+            "nothing thaws what before freezes there",
+        ),
+    ]
+    assert not closed.there  # the right on a folder is none on its policies
+    assert next(row for row in closed.rows if row.name == "before_shop@all.sh").note == ""

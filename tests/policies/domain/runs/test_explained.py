@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from policies.domain.runs import verdict
-from policies.domain.runs.explained import Story, explain
+from policies.domain.runs.explained import Story, There, explain
 from policies.domain.runs.sequence import State
 from policies.domain.runs.verdict import Consistency, Facts, Target
 from scripts_admin.domain.phases import Outcome
@@ -102,3 +102,26 @@ def test_a_test_that_failed_says_so() -> None:
 
     assert found is not None
     assert found.sentence == "before failed, so the test failed."
+
+
+def test_a_script_that_failed_on_an_instance_is_named_with_it_and_the_cause_before_its_effect() -> (
+    None
+):
+    there = (
+        There("i-1", "before", Outcome.NOT_RUN, "before is not run on i-1."),
+        There("i-1", "after", Outcome.CRASHED, "It is empty."),
+        There("i-2", "before", Outcome.SUCCEEDED),
+        There("i-3", "before", Outcome.TIMED_OUT),
+    )
+    facts = Facts(
+        before=Outcome.MISSING, after=Outcome.MISSING, targets=(Target(usable=1, whole=True),)
+    )
+
+    found = explain(Story(State.PARTIAL, facts, targets=(("i-1", ""),), on_instances=there))
+
+    assert found is not None
+    assert found.sentence == (
+        "after could not be started on i-1, and something failed on 1 more, so the snapshots are worth what "
+        "a power failure would leave (crash-consistent). It is empty."
+    )
+    assert found.next_step == "Correct the file of after on i-1 as its problem says, and test it."

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 from policies.domain.runs import timeline
-from policies.domain.runs.timeline import Course, Script, Span, Target
+from policies.domain.runs.timeline import Course, Script, Span, Target, There
 from tests.ground.properties import given, st
 
 T = datetime(2026, 3, 1, 2, 30, tzinfo=UTC)
@@ -105,3 +105,47 @@ def test_every_bar_lies_on_its_scale(times: list[tuple[float, float | None]], no
         assert 0 <= bar.x <= 100
         assert bar.width >= 0
         assert bar.x + bar.width <= 100.01
+
+
+def _there(instance: str, phase: str, start: float, end: float, **of: object) -> There:
+    number, outcome = of.get("attempt", 1), of.get("outcome", "succeeded")
+    return There(instance, Script(phase, number, outcome, at(start), at(end)))  # type: ignore[arg-type]
+
+
+def test_scripts_on_instances_lie_within_the_servers_and_what_all_held_is_shaded() -> None:
+    there = (
+        _there("i-1", "before", 20.1, 20.12),
+        _there("i-2", "before", 20.1, 20.13),
+        _there("i-1", "after", 20.16, 20.18),
+        _there("i-2", "after", 20.16, 20.17, outcome="failed"),
+        _there("i-2", "after", 21.17, 21.2, attempt=2),
+    )
+
+    window = timeline.of_window(course(there=there), at(1000))
+    whole = timeline.of_run(course(there=there), at(1000))
+
+    assert window is not None
+    assert [bar.span.label for bar in window.bars] == [
+        *("before", "before on i-1", "before on i-2"),
+        *("call for i-1", "call for i-2"),
+        *("after on i-1", "after on i-2", "after"),
+    ]
+    assert window.shade == (32.5, 7.5)  # from the last before to the first after
+    assert whole is not None
+    assert whole.shade == (20, 1.2)  # until the last instance was thawed
+
+
+def test_a_window_of_instances_alone_is_drawn_and_open_while_one_is_not_thawed() -> None:
+    there = (
+        _there("i-1", "before", 20, 20.1),
+        _there("i-1", "after", 20.2, 20.3, outcome="failed"),
+    )
+    alone = course(scripts=(), there=there, ended=None, complete=None, ordered=at(20))
+
+    window = timeline.of_window(alone, at(30))
+    whole = timeline.of_run(alone, at(30))
+
+    assert window is not None
+    assert [bar.span.label for bar in window.bars][0::3] == ["before on i-1", "after on i-1"]
+    assert whole is not None
+    assert next(bar for bar in whole.bars if bar.span.label == "window").goes_on

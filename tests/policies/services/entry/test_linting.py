@@ -12,6 +12,7 @@ from pytest_django import Settings
 from policies.domain.errors import InputError
 from policies.models import Policy
 from policies.services.entry import linting
+from scripts_admin.domain.remote import Remote
 from scripts_admin.folders.linting import HELPERS_AT_MOST
 from tests.policies.services.backup import Backup, is_one_sentence
 
@@ -46,6 +47,27 @@ def test_windows_line_ends_behind_a_good_first_line_are_a_warning_and_no_refusal
     assert "before_policy1.sh has Windows line ends (CRLF) behind its first line" in found[1]
     assert is_one_sentence(found[1])
     assert "warning: " in lint()
+
+
+def test_files_for_instances_are_looked_at_as_what_is_carried(backup: Backup) -> None:
+    backup.scripts()
+    target = backup.policy.targets.get()
+    target.remote = Remote(by="ssm").filled()
+    target.save()
+    for name in ("before_policy1@all.sh", "after_policy1@all.sh", "complete_policy1@all.sh"):
+        (backup.folder / name).write_text("#!/bin/sh\nexit 0\n")  # not executable
+
+    ((level, said),) = texts()
+
+    assert level == "warning"
+    assert said.startswith("complete_policy1@all.sh is never run: complete runs on the server only")
+
+    (backup.folder / f"after_policy1@{target.instance_id}.sh").write_text("")
+
+    assert ("error", f"after_policy1@{target.instance_id}.sh is empty") in [
+        (level, text.partition(":")[0]) for level, text in texts()
+    ]
+    assert linting.places(backup.policy.folder, "policy1", backup.policy.owner).on_instances
 
 
 def test_what_a_run_would_refuse_is_an_error(backup: Backup) -> None:
