@@ -163,5 +163,18 @@ class Permissions(Protocol):
         """Return the id of any snapshot with this server's tag, or an empty string."""
 
 
+class InstanceConnect(Protocol):
+    """EC2 Instance Connect of one account."""
+
+    def hand_over(
+        self, region: str, instance_id: str, user: str, public_key: str, zone: str = ""
+    ) -> None:
+        """Let whoever has the private half log in to the instance as the user, for a minute (SendSSHPublicKey).
+
+        `zone` is the instance's availability zone; with a wrong one, AWS finds no instance. Whether sshd there asks
+        for such keys is not known: only a login tells.
+        """
+
+
 class Cloud(Snapshots, Instances, Permissions, Protocol):
     """One account's AWS."""

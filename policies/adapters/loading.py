@@ -16,6 +16,28 @@ from botocore.utils import parse_timestamp
 
 MAKING = threading.Lock()
 USER_AGENT = "n2wbackup"
+# Every other region of the main partition is disabled until the account enables it.
+ALWAYS_ON = frozenset(
+    {
+        "us-east-1",
+        "us-east-2",
+        "us-west-1",
+        "us-west-2",
+        "ca-central-1",
+        "sa-east-1",
+        "eu-central-1",
+        "eu-north-1",
+        "eu-west-1",
+        "eu-west-2",
+        "eu-west-3",
+        "ap-south-1",
+        "ap-northeast-1",
+        "ap-northeast-2",
+        "ap-northeast-3",
+        "ap-southeast-1",
+        "ap-southeast-2",
+    }
+)
 
 
 class _Forgiving(botocore.session.Session):

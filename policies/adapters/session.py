@@ -4,7 +4,7 @@ import os
 import threading
 from functools import lru_cache
 
-from policies.ports import Cloud, Credentials
+from policies.ports import Cloud, Credentials, InstanceConnect
 
 _CLOUDS = 64  # clients of a region take about 3 MB; the least recently used are dropped
 _lock = threading.Lock()
@@ -16,9 +16,18 @@ def cloud(credentials: Credentials) -> Cloud:
     It makes no call and raises nothing; wrong credentials fail at the first call. Thread-safe. Do not
     call it inside a window: it takes a lock.
     """
-    environment = tuple(sorted(each for each in os.environ.items() if each[0].startswith("AWS_")))
     with _lock:
-        return _cloud(credentials, environment)
+        return _cloud(credentials, _environment())
+
+
+def instance_connect(credentials: Credentials) -> InstanceConnect:
+    """Return the account's EC2 Instance Connect; as `cloud`."""
+    with _lock:
+        return _connect(credentials, _environment())
+
+
+def _environment() -> tuple[tuple[str, str], ...]:
+    return tuple(sorted(each for each in os.environ.items() if each[0].startswith("AWS_")))
 
 
 @lru_cache(maxsize=_CLOUDS)
@@ -28,3 +37,12 @@ def _cloud(credentials: Credentials, _environment: tuple[tuple[str, str], ...]) 
     from policies.adapters.ec2 import Ec2Cloud  # noqa: PLC0415
 
     return Ec2Cloud(Clients(credentials))
+
+
+@lru_cache(maxsize=_CLOUDS)
+def _connect(
+    credentials: Credentials, _environment: tuple[tuple[str, str], ...]
+) -> InstanceConnect:
+    from policies.adapters.instance_connect import AwsInstanceConnect  # noqa: PLC0415 - as above
+
+    return AwsInstanceConnect(credentials)

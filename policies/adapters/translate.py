@@ -35,30 +35,9 @@ RAISED = (
     KeyError,  # an answer without a required field
     ValueError,  # an answer with an invalid time or number
 )
-# Every other region of the main partition is disabled until the account enables it.
-_ALWAYS_ON = frozenset(
-    {
-        "us-east-1",
-        "us-east-2",
-        "us-west-1",
-        "us-west-2",
-        "ca-central-1",
-        "sa-east-1",
-        "eu-central-1",
-        "eu-north-1",
-        "eu-west-1",
-        "eu-west-2",
-        "eu-west-3",
-        "ap-south-1",
-        "ap-northeast-1",
-        "ap-northeast-2",
-        "ap-northeast-3",
-        "ap-southeast-1",
-        "ap-southeast-2",
-    }
-)
 _OTHER_PARTITIONS = ("cn-", "us-gov-", "us-iso", "eu-isoe-", "eusc-")
 _KEY_LIKE = re.compile(r"\bA[A-Z]{3}[A-Z0-9]{12,}\b|[A-Za-z0-9/+]{40,}=*")
+_SERVICES = {"SendSSHPublicKey": "ec2-instance-connect"}  # of the actions that are not EC2's
 _QUOTED_CHARACTERS = 300
 
 
@@ -121,7 +100,7 @@ def _harmless(message: str) -> str:
 
 def _not_accepted(call: Call, _message: str) -> str:
     keys = "AWS did not accept the access key: check the account's access key id and secret"
-    if call.region in _ALWAYS_ON or call.region.startswith(_OTHER_PARTITIONS):
+    if call.region in loading.ALWAYS_ON or call.region.startswith(_OTHER_PARTITIONS):
         return keys
     return f"{keys}, and that the region {call.region} is enabled for the AWS account"
 
@@ -142,7 +121,7 @@ def _clock(_call: Call, _message: str) -> str:
 def _permission(call: Call, message: str) -> str:
     """Return the missing permission as AWS names it, or else the permission of the call itself."""
     named = re.search(r"not authorized to perform: ([\w-]+:\w+)", message)
-    return named.group(1) if named else f"ec2:{call.action}"
+    return named.group(1) if named else f"{_SERVICES.get(call.action, 'ec2')}:{call.action}"
 
 
 def _not_permitted(call: Call, message: str) -> str:
@@ -193,9 +172,13 @@ def _by_code(*rows: tuple[str, _Meaning]) -> dict[str, _Meaning]:
 _MEANINGS = _by_code(
     ("AuthFailure InvalidClientTokenId InvalidAccessKeyId MissingAuthenticationToken", _ACCESS_KEY),
     ("SignatureDoesNotMatch IncompleteSignature", _Meaning(CredentialsError, _not_signed)),
+    ("InvalidSignatureException", _Meaning(CredentialsError, _not_signed)),
     ("ExpiredToken ExpiredTokenException TokenRefreshRequired", _EXPIRED),
     ("RequestExpired RequestTimeTooSkewed RequestInTheFuture", _CLOCK),
     ("UnauthorizedOperation UnauthorizedAccess AccessDenied AccessDeniedException", _DENIED),
+    ("AuthException", _DENIED),  # EC2 Instance Connect's
+    ("EC2InstanceNotFoundException", _Meaning(NotFoundError, _absent)),
+    ("EC2InstanceStateInvalidException EC2InstanceUnavailableException", _WRONG_STATE),
     ("OptInRequired SubscriptionRequiredException", _OFF),
     ("UnrecognizedClient UnrecognizedClientException", _OFF),
     ("RequestLimitExceeded Throttling ThrottlingException RequestThrottled", _RATE),

@@ -18,6 +18,9 @@ from scripts_admin.domain import remote
 from scripts_admin.domain.phases import Outcome, Phase, ThawBy
 from scripts_admin.models import User
 
+# An instance that thawed by itself takes the consistency from its own target, and from no other.
+_ON_REQUEST = (ThawBy.WORKER, ThawBy.INSTANCE)
+
 
 def facts(run: Run) -> Facts:
     """Return the facts that decide the run's result, from its rows. Outputs may be long and are not read."""
@@ -27,18 +30,66 @@ def facts(run: Run) -> Facts:
     made: dict[int, list[tuple[str, str]]] = defaultdict(list)
     for target, volume, state in snapshots.values_list("target", "volume_id", "state"):
         made[target].append((volume, state))
-    targets = run.targets.values_list("pk", "returned_before_thaw", "expected_volume_ids")
+    targets = list(run.targets.all())
+    held = _held(run, targets)
     return Facts(
         before=_outcome(first, Phase.BEFORE),
         after=_outcome(first, Phase.AFTER),
         complete=_outcome(first, Phase.COMPLETE),
-        thawed_on_request=run.thaw_by == ThawBy.WORKER,
+        thawed_on_request=run.thaw_by in _ON_REQUEST,
         cancelled=run.cancel_requested_at is not None,
         required=Consistency(run.success_requires or Consistency.CRASH),
         is_test=run.is_test,
         test_phase=run.test_phase,
-        targets=tuple(_target_facts(in_time, wanted, made[pk]) for pk, in_time, wanted in targets),
+        targets=tuple(
+            _target_facts(
+                target.returned_before_thaw,
+                target.expected_volume_ids,
+                made[target.pk],
+                held=held[target.pk],
+            )
+            for target in targets
+        ),
     )
+
+
+def _held(run: Run, targets: Iterable[RunTarget]) -> dict[int, bool | None]:
+    """Return `Target.held` of each."""
+    if not any(target.remote for target in targets):
+        return dict.fromkeys((target.pk for target in targets), None)
+    first: dict[int, dict[str, str]] = defaultdict(dict)
+    rows = PhaseResult.remote.filter(run=run, attempt=1).order_by()
+    for pk, phase, outcome in rows.values_list("target", "phase", "outcome"):
+        first[pk or 0][phase] = outcome
+    return {target.pk: _was_held(target, first[target.pk]) for target in targets}
+
+
+def _first_there(target: RunTarget) -> Mapping[str, str]:
+    """Return the first outcomes on an instance, from prefetched rows."""
+    results = target.results.all() if target.remote else ()
+    return {each.phase: each.outcome for each in results if each.attempt == 1}
+
+
+def has_thawed(run: Run) -> bool:
+    """Tell whether after has succeeded wherever the run may have frozen something, and ran at all."""
+    after = run.phases.filter(phase=Phase.AFTER)
+    here = after.filter(outcome=Outcome.SUCCEEDED).exists()
+    there = run.targets.exclude(remote={})
+    if not there.exists():
+        return here
+    never_ran = PhaseResult.remote.filter(
+        run=run, phase=Phase.BEFORE, outcome=Outcome.NOT_RUN, started_at__isnull=False
+    )
+    is_missing = not after.exclude(outcome=Outcome.MISSING).exists()
+    left = there.filter(thawed_at=None).exclude(pk__in=never_ran.values("target"))
+    return (here or is_missing) and not left.exists()
+
+
+def _was_held(target: RunTarget, first: Mapping[str, str]) -> bool | None:
+    if not target.remote:
+        return None
+    ran = all(first.get(phase) == Outcome.SUCCEEDED for phase in remote.PHASES)
+    return ran and target.thaw_by == remote.ThawnBy.WORKER
 
 
 def facts_of(run: Run) -> Facts:
@@ -48,7 +99,7 @@ def facts_of(run: Run) -> Facts:
         before=_outcome(first, Phase.BEFORE),
         after=_outcome(first, Phase.AFTER),
         complete=_outcome(first, Phase.COMPLETE),
-        thawed_on_request=run.thaw_by == ThawBy.WORKER,
+        thawed_on_request=run.thaw_by in _ON_REQUEST,
         cancelled=run.cancel_requested_at is not None,
         required=Consistency(run.success_requires or Consistency.CRASH),
         is_test=run.is_test,
@@ -58,6 +109,7 @@ def facts_of(run: Run) -> Facts:
                 target.returned_before_thaw,
                 target.expected_volume_ids,
                 [(made.volume_id, made.state) for made in target.snapshots.all()],
+                held=_was_held(target, _first_there(target)),
             )
             for target in run.targets.all()
         ),
@@ -72,12 +124,15 @@ def _target_facts(
     returned_before_thaw: bool,  # noqa: FBT001 - read at its only call
     expected: Sequence[str],
     made: Sequence[tuple[str, str]],
+    *,
+    held: bool | None = None,
 ) -> Target:
     completed = {volume for volume, state in made if state == RunSnapshot.State.COMPLETED}
     return Target(
         returned_before_thaw=returned_before_thaw,
         usable=len(completed),
         whole=bool(completed) and completed == set(expected) and len(made) == len(completed),
+        held=held,
     )
 
 

@@ -23,10 +23,10 @@ from policies.domain.runs.trigger import Trigger
 from policies.domain.runs.verdict import Consistency
 from policies.domain.schedules.reckoning import Span
 from policies.models import DailyCount, Policy, Run, RunEvent, RunSnapshot, WindowLease
+from policies.selectors.runs import has_thawed
 from policies.services import deeds, protection
 from policies.services.alarms import raising
 from policies.services.servers import heart
-from scripts_admin.domain.phases import Outcome, Phase
 
 MAX_LOSSES = 5
 SKIPPED_IN_A_ROW = 3
@@ -336,8 +336,7 @@ def unmark(run: Run, how: str, now: datetime) -> bool:
 
 
 def _unmark_if_thawed(run: Run, now: datetime) -> None:
-    thawed = run.phases.filter(phase=Phase.AFTER, outcome=Outcome.SUCCEEDED).exists()
-    if not (thawed and unmark(run, messages.thawed(run.label, str(run.pk)), now)):
+    if not (has_thawed(run) and unmark(run, messages.thawed(run.label, str(run.pk)), now)):
         beside("the alarm", lambda: raising.thawed_late(run, now), run)
 
 

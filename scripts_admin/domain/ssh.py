@@ -102,6 +102,15 @@ def host_name(text: str) -> str:
     return name
 
 
+def is_address(host: str) -> bool:
+    """Tell whether a host is an IP address, and no name."""
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
 def _refused(text: str) -> str:
     raise NotAKeyError(
         f"{text[:80]!r} is no host: write a name such as db1.example.org, or an IP address."

@@ -10,7 +10,6 @@ from a preloaded parent.
 import os
 import selectors
 import signal
-import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -22,10 +21,11 @@ from typing import Protocol
 from setproctitle import setproctitle
 
 from scripts_admin.domain.phases import FINE, Outcome, Phase, ThawBy
-from scripts_admin.guard import journal, launching, linux, spool
+from scripts_admin.guard import burying, journal, linux, spool
 from scripts_admin.guard.capture import LIMIT_BYTES, REPEATED_LIMIT_BYTES
+from scripts_admin.guard.instances import Carried, Instances
 from scripts_admin.guard.launching import LaunchError
-from scripts_admin.guard.script import RECHECK_SECONDS, Script
+from scripts_admin.guard.script import Script
 
 LOADED_IN = os.getpid()  # the forkserver's pid, unless its preload failed without a message
 # Look this often: the selector's clock stops while the machine sleeps, and a dead worker's pipe may stay open.
@@ -60,7 +60,8 @@ class Orders:
     """Where a guard finds its run. `lock` holds the run's flock; `secrets` are masked in outputs.
 
     `worker` is the process that gave the orders: when it dies, its window is thawed. `as_itself`: scripts may run
-    as the server's own account even if that is root (N2W_RUN_SCRIPTS_AS=self).
+    as the server's own account even if that is root (N2W_RUN_SCRIPTS_AS=self). `carriers` reach the instances whose
+    scripts run there: nobody else may have a copy of their sockets, or they would not notice that the guard is gone.
     """
 
     spool_folder: Path
@@ -69,6 +70,7 @@ class Orders:
     worker: linux.Process
     secrets: tuple[bytes, ...] = ()
     as_itself: bool = False
+    carriers: tuple[Carried, ...] = ()
 
 
 def keep_window(pipe: Connection, orders: Orders) -> None:
@@ -76,6 +78,8 @@ def keep_window(pipe: Connection, orders: Orders) -> None:
     record, lock = _settle_in(orders)
     writer = journal.Writer(orders.runtime_folder)
     writer.note_guard()
+    if record.instances:
+        writer.write("armed")
     try:
         window = Window(pipe, record, writer, orders)
     except LaunchError as error:  # nothing is frozen yet, and nothing can be
@@ -95,7 +99,7 @@ def run_single(pipe: Connection, orders: Orders, phase: Phase, argument: str, at
     """
     record, lock = _settle_in(orders)
     if phase == Phase.AFTER:
-        _bury(journal.read(orders.runtime_folder), record)
+        burying.bury(journal.read(orders.runtime_folder), record)
     command = record.command(phase)
     if command is not None:
         writer = journal.Writer.or_none(orders.runtime_folder)
@@ -162,44 +166,12 @@ def _turn(selector: selectors.BaseSelector, scripts: Sequence[Script], until: fl
     return bool(ready)
 
 
-def _bury(known: journal.Journal, record: spool.Record) -> None:
-    """Make sure that no earlier before or after of this run is still working.
-
-    An after that lost its guard may be about to succeed: it gets its full timeout. A killed process that does
-    not disappear is blocked in a write to the frozen disk: it can do nothing more, and only the thaw releases it.
-    """
-    for attempt in known.attempts.values():
-        if attempt.process is None or attempt.phase == Phase.COMPLETE:
-            continue
-        if attempt.phase == Phase.BEFORE and attempt.ended_at is not None:
-            continue  # it ended by itself: its children may hold the lock that after will release
-        until = 0.0
-        if attempt.phase == Phase.AFTER and attempt.was_ordered and attempt.ended_boot is None:
-            timeout = record.after.timeout_seconds if record.after else 0.0
-            until = (attempt.ordered_boot or 0.0) + timeout
-        if attempt.launched and os.geteuid() != 0:
-            try:
-                launching.end(attempt.process, max(0.0, until - linux.boottime()))
-            except LaunchError:  # its own launcher ends it at its deadline
-                _wait_until_gone(attempt.process, until)
-            continue
-        _wait_until_gone(attempt.process, until)
-        for number, grace in ((signal.SIGTERM, 1.0), (signal.SIGKILL, 2.0)):
-            linux.signal_group(attempt.process, number)
-            if _wait_until_gone(attempt.process, linux.boottime() + grace):
-                break
-
-
-def _wait_until_gone(leader: linux.Process, until: float) -> bool:
-    while not linux.group_is_gone(leader):
-        if linux.boottime() >= until:
-            return False
-        time.sleep(RECHECK_SECONDS)
-    return True
-
-
 class Window:
-    """The loop of one window, in one thread: before, the wait for "thaw", after."""
+    """The loop of one window, in one thread.
+
+    before, the befores on instances, the wait for "thaw", the afters on instances, after: each step begins when the
+    one before it has ended.
+    """
 
     def __init__(
         self,
@@ -218,9 +190,15 @@ class Window:
             if script and script.refusal:
                 raise LaunchError(script.refusal)
         self._selector.register(pipe.fileno(), selectors.EVENT_READ, self._on_word)
+        # None where there are none: a window without them must not even look at the code that they need.
+        self._instances = self._reach(orders) if record.instances else None
         self._opened: float | None = None
         self._thaw_by: ThawBy | None = None
-        self._is_lost = self._over = False
+        self._is_lost = self._told_before = self._is_after_ordered = self._over = False
+
+    def _reach(self, orders: Orders) -> Instances:
+        around = self._record, orders.carriers, self._writer, self._selector
+        return Instances(*around, self._on_instances, orders.secrets)
 
     def _fork(self, phase: Phase) -> Script | None:
         command = self._record.command(phase)
@@ -232,17 +210,35 @@ class Window:
     def keep(self) -> None:
         """Loop until the window is over, then write the outputs."""
         while not self._over:
-            scripts = [script for script in (self._before, self._after) if script]
-            busy = _turn(self._selector, scripts, self._deadline)
-            if self._is_overdue:
-                self._thaw(ThawBy.DEADLINE)
-            elif not busy and not self._is_lost and linux.is_dying(self._worker):
-                self._on_lost()
+            self._take_a_turn()
         if self._opened is None:
             return
         for script in (self._before, self._after):
             if script:
                 script.write_output()
+        if self._instances is not None:
+            self._end(self._instances)
+
+    def _take_a_turn(self) -> None:
+        scripts = [script for script in (self._before, self._after) if script]
+        until = self._deadline
+        if self._instances is not None and self._instances.deadline is not None:
+            until = min(until or self._instances.deadline, self._instances.deadline)
+        busy = _turn(self._selector, scripts, until)
+        if self._is_overdue:
+            self._thaw(ThawBy.DEADLINE)
+        elif not busy and not self._is_lost and linux.is_dying(self._worker):
+            self._on_lost()
+        if self._instances is not None:
+            self._instances.tick(linux.boottime())
+
+    def _end(self, instances: Instances) -> None:
+        """Fetch what was printed there; nothing is frozen any more, or the instances see to it themselves."""
+        instances.fetch()
+        while not instances.outputs_are_known:
+            self._take_a_turn()
+        instances.write_outputs()
+        instances.close()
 
     @property
     def _deadline(self) -> float | None:
@@ -276,6 +272,8 @@ class Window:
         for script in (self._before, self._after):
             if script:
                 script.abandon()
+        if self._instances is not None:
+            self._instances.close()
         self._over = True
 
     def _open(self) -> None:
@@ -285,12 +283,43 @@ class Window:
             self._before = self._at_gate(self._before)
             self._before.release(None, self._record.max_freeze_seconds)
         else:
-            _tell(self._pipe, "before", self._record.before_outcome)
+            self._go_there()
 
-    def _on_before_end(self, before: Script) -> None:
-        _tell(self._pipe, "before", before.outcome)
+    @property
+    def _outcome(self) -> Outcome:
+        return self._before.outcome if self._before else self._record.before_outcome
+
+    def _on_before_end(self, _: Script) -> None:
         if self._thaw_by:
+            if self._instances is None:
+                self._tell_before()
+            self._thaw_there()
+        else:
+            self._go_there()
+
+    def _go_there(self) -> None:
+        """Let the befores on instances go; where before failed, nothing more is frozen."""
+        if self._instances is None:
+            self._tell_before()
+            return
+        if self._outcome in FINE:
+            self._instances.go()
+        self._on_instances()
+
+    def _on_instances(self) -> None:
+        """Go on if the instances have answered what this step waits for."""
+        is_before_over = self._before is None or self._before.ended
+        if self._instances is None or self._opened is None or not is_before_over:
+            return
+        if not self._told_before and (self._thaw_by or self._instances.befores_are_known):
+            _tell(self._pipe, "instances", self._instances.outcomes)
+            self._tell_before()
+        if self._thaw_by and self._instances.afters_are_known:
             self._release_after()
+
+    def _tell_before(self) -> None:
+        self._told_before = True
+        _tell(self._pipe, "before", self._outcome)
 
     def _thaw(self, by: ThawBy) -> None:
         """Begin to thaw, once, after making sure that before is dead."""
@@ -301,16 +330,28 @@ class Window:
         if self._before and not self._before.ended:
             self._before.end(Outcome.INTERRUPTED)
         else:
+            self._thaw_there()
+
+    def _thaw_there(self) -> None:
+        if self._instances is None:
             self._release_after()
+            return
+        self._instances.thaw()
+        self._on_instances()
 
     def _release_after(self) -> None:
+        if self._is_after_ordered:
+            return
+        self._is_after_ordered = True
         if self._after is None:
             self._over = True
             return
         self._after = self._at_gate(self._after)
-        before = self._before.outcome if self._before else self._record.before_outcome
+        is_fine = self._outcome in FINE
+        if self._instances is not None:
+            is_fine = is_fine and self._instances.all_succeeded
         left = self._record.max_freeze_seconds - (linux.boottime() - (self._opened or 0.0))
-        self._after.release("1" if before in FINE else "0", left)
+        self._after.release("1" if is_fine else "0", left)
 
     def _at_gate(self, script: Script) -> Script:
         """Return the script, or a new one if it was killed while it waited at its gate."""

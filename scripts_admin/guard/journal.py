@@ -21,8 +21,10 @@ from n2wbackup.lib import trust
 from n2wbackup.lib.trust import UntrustedError
 from scripts_admin.domain.phases import Outcome, Phase, ThawBy
 from scripts_admin.guard import linux, mark
+from scripts_admin.guard.on_instances import There
 
 NAME = "journal"
+VISITS = "visits"  # what second sessions heard; its writer holds another lock
 Event = dict[str, Any]
 _LATEST = 1e11  # UNIX seconds, far in the future
 
@@ -71,6 +73,9 @@ class Journal:
     thaw_by: ThawBy | None = None  # None: nobody has begun to thaw
     thaw_at: float | None = None
     thaw_boot: float | None = None
+    there: dict[str, There] = field(default_factory=dict)  # by instance
+    visited_boot: float | None = None  # since when second sessions ask
+    armed: bool = False  # it would say which instances were told to begin
 
     @property
     def before(self) -> Attempt | None:
@@ -91,6 +96,10 @@ class Journal:
             self.opened, self.opened_boot = True, None if boot is None else _seconds(boot)
         elif kind == "kept":
             self.guard = _process(event)
+        elif kind == "visiting" and self.visited_boot is None:
+            self.visited_boot = _seconds(event["boot"])
+        elif kind == "armed":
+            self.armed = True
         elif kind == "thaw":
             self.thaw_by, self.thaw_at, self.thaw_boot = (
                 ThawBy.of(str(event["by"])),
@@ -103,6 +112,43 @@ class Journal:
             attempt = self.attempts.setdefault(key, Attempt(*key))
             for name, value in values.items():
                 setattr(attempt, name, value)
+        elif kind in _OF_INSTANCES:
+            _OF_INSTANCES[kind](self, event)
+
+    def of(self, instance: str) -> There:
+        """Return what is known of an instance's scripts."""
+        return self.there.setdefault(instance, There(instance))
+
+
+def _go_there(journal: Journal, event: Event) -> None:
+    at, boot = _seconds(event["at"]), _seconds(event["boot"])
+    for instance in map(str, event["instances"]):
+        there = journal.of(instance)
+        there.go_at, there.go_boot = at, boot
+
+
+def _thaw_there(journal: Journal, event: Event) -> None:
+    boot = _seconds(event["boot"])
+    for instance, argument in dict(event["arguments"]).items():
+        there = journal.of(str(instance))
+        there.told, there.told_boot = str(argument), boot
+
+
+def _heard_there(journal: Journal, event: Event) -> None:
+    at, boot = _seconds(event["at"]), _seconds(event["boot"])
+    journal.of(str(event["instance"])).take(event, at, boot)
+
+
+def _output_there(journal: Journal, event: Event) -> None:
+    journal.of(str(event["instance"])).outputs[str(event["stream"])] = str(event["text"])
+
+
+_OF_INSTANCES: Mapping[str, Callable[[Journal, Event], None]] = {
+    "go there": _go_there,
+    "thaw there": _thaw_there,
+    "heard there": _heard_there,
+    "output there": _output_there,
+}
 
 
 def _seconds(value: object) -> float:
@@ -165,12 +211,32 @@ def read_if_there(folder: Path) -> Journal | None:
 
     A torn line is left out, and so is a line of another version that this version does not know.
     """
-    journal = Journal()
+    text = _text(folder, NAME)
+    return None if text is None else _told(Journal(), text)
+
+
+def with_visits(folder: Path, known: Journal | None) -> Journal | None:
+    """Add what second sessions have heard; a lost journal stays lost, but what they heard counts."""
+    text = _text(folder, VISITS)
+    if text is None:
+        return known
+    return _told(Journal(opened=True) if known is None else known, text)
+
+
+def visits(folder: Path) -> Journal:
+    """Return what second sessions alone have heard."""
+    return _told(Journal(), _text(folder, VISITS) or "")
+
+
+def _text(folder: Path, name: str) -> str | None:
     try:
         with trust.folder(folder, closed=False) as within:
-            text = trust.text(folder / NAME, within=within)
+            return trust.text(folder / name, within=within)
     except (FileNotFoundError, UntrustedError):
         return None
+
+
+def _told(journal: Journal, text: str) -> Journal:
     for line in text.split("\n"):
         with suppress(AttributeError, KeyError, OverflowError, TypeError, ValueError):
             journal.take(json.loads(line))
@@ -182,10 +248,15 @@ def create(folder: Path) -> None:
     Writer(folder).close()
 
 
+def entry(event: str, **values: object) -> Event:
+    """Return a line with the current times."""
+    return {"event": event, "at": time.time(), "boot": linux.boottime()} | values
+
+
 class Writer:
     """Appends to a run's journal, with one write call per line: a reader never sees half of a line that is kept."""
 
-    def __init__(self, folder: Path | None) -> None:
+    def __init__(self, folder: Path | None, name: str = NAME) -> None:
         """Open the journal in the run's tmpfs folder, and create the folder if it is missing; None: keep nothing."""
         self._torn = False
         if folder is None:
@@ -193,10 +264,10 @@ class Writer:
             return
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         with trust.folder(folder) as within:
-            with suppress(FileNotFoundError), trust.file(folder / NAME, within=within):
+            with suppress(FileNotFoundError), trust.file(folder / name, within=within):
                 pass
             flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
-            self._descriptor = os.open(NAME, flags, 0o600, dir_fd=within)
+            self._descriptor = os.open(name, flags, 0o600, dir_fd=within)
         # A writer that was killed in the middle of a line left no newline: do not append to that line.
         self._torn = os.fstat(self._descriptor).st_size > 0
 
@@ -224,7 +295,10 @@ class Writer:
 
     def write(self, event: str, **values: object) -> None:
         """Write one event with the current times; OSError if there is no room for it."""
-        line = {"event": event, "at": time.time(), "boot": linux.boottime()} | values
+        self.keep(entry(event, **values))
+
+    def keep(self, line: Event) -> None:
+        """Write an entry; OSError if there is no room for it."""
         text = (b"\n" if self._torn else b"") + json.dumps(line).encode() + b"\n"
         self._torn = True
         if os.write(self._descriptor, text) == len(text):

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from scripts_admin.domain.phases import Outcome, Phase, ThawBy
 from scripts_admin.guard import access, guard, linux
+from scripts_admin.guard.instances import Carried
 from scripts_admin.guard.spool import RunAs
 
 START_SECONDS = 30.0
@@ -71,27 +72,36 @@ class Guard:
         single: tuple[Phase, str, int] | None = None,
         *,
         as_itself: bool = False,
+        carriers: Sequence[Carried] = (),
     ) -> None:
-        """Start a guard and give it the run's lock; this process no longer holds the lock on return.
+        """Start a guard and give it the run's lock and the carriers; this process no longer holds them on return.
 
         `single`: phase, argument and attempt of one script to run outside a window. `as_itself`: the scripts may
         run as the server's own account even if that is root.
         """
+        self.instances: dict[str, Outcome] = {}  # each one's before, once `before` has returned
         try:
             warm()
             self._pipe, theirs = _context.Pipe()
             worker = linux.identify(os.getpid())
             orders = guard.Orders(
-                spool_folder, runtime_folder, guard.Lock(lock), worker, tuple(secrets), as_itself
+                spool_folder,
+                runtime_folder,
+                guard.Lock(lock),
+                worker,
+                tuple(secrets),
+                as_itself,
+                tuple(carriers),
             )
             target = guard.run_single if single else guard.keep_window
             self._process = _context.Process(target=target, args=(theirs, orders, *(single or ())))
             with theirs:
                 self._process.start()
         finally:
-            os.close(
-                lock
-            )  # also after an error: while a process without a guard holds the lock, nobody thaws
+            # Also after an error: while a process without a guard holds the lock, nobody thaws.
+            os.close(lock)
+            for each in carriers:
+                each.socket.close()
 
     @property
     def pid(self) -> int:
@@ -111,7 +121,7 @@ class Guard:
         self._say("go")
 
     def before(self, within_seconds: float) -> Outcome:
-        """Return before's outcome as soon as it has ended."""
+        """Return before's outcome as soon as it, and every before on an instance, has ended."""
         return Outcome.of(str(self._hear("before", within_seconds)))
 
     def thaw(self, within_seconds: float) -> ThawBy:
@@ -150,6 +160,8 @@ class Guard:
                 what, value = self._pipe.recv()
                 if what == wanted:
                     return value
+                if what == "instances":
+                    self.instances = {name: Outcome.of(word) for name, word in value.items()}
                 if what == "refused":
                     raise RefusedError(value)
         raise GuardLostError(wanted)

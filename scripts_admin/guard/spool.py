@@ -9,7 +9,8 @@ Whoever reads it judges what it reads (`n2wbackup.lib.trust`): a record of someb
 cannot be trusted concerns only its run.
 
 An older or a newer version may have written a record, because a window can outlive an upgrade. So names may be
-added to it, with a new FORMAT, but no name here is ever removed or changes its meaning.
+added to it, with a new FORMAT, but no name here is ever removed or changes its meaning. A record has the lowest
+format that says all of it: one without scripts on instances is still LOCAL, and every version knows it whole.
 """
 
 import errno
@@ -28,14 +29,20 @@ from typing import Any
 from n2wbackup.lib import trust
 from n2wbackup.lib.trust import UntrustedError
 from scripts_admin.domain.phases import Outcome, Phase
+from scripts_admin.guard import on_instances
+from scripts_admin.guard.on_instances import OnInstance
 
-FORMAT = 1
+LOCAL = 1  # the format of a record without scripts on instances
+FORMAT = 2
+_KNOWN = frozenset({LOCAL, FORMAT})
 RECORD, SETTLED = "record.json", "settled.json"
+VISITS = "instances.json"  # how to reach the instances of the record in a second session
 _LOOK_SECONDS = 0.02
 # The machine lacks something at this moment: the next look may succeed.
 _PASSING = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EINTR, errno.EAGAIN})
 LOCK = "lock"  # its holder may run the run's scripts
 KEEPER = "keeper"  # its holder enters what happened into the database
+VISITOR = "visitor"  # its holder speaks to the run's instances in a second session
 _OWN_MODE = 0o600
 COPY_MODE = 0o550  # root's, and of the group of the account that runs it: no script can change it
 
@@ -86,12 +93,13 @@ class Record:
     identity: RunAs | None = None
     collect_output: bool = True
     masks: str = ""  # the values to mask in outputs, encrypted as in the database
-    format: int = FORMAT
+    instances: tuple[OnInstance, ...] = ()
+    format: int = LOCAL
 
     @property
     def is_foreign(self) -> bool:
         """Tell whether another version wrote it: then more may have happened than this version can know."""
-        return self.format != FORMAT
+        return self.format not in _KNOWN
 
     @property
     def before_outcome(self) -> Outcome:
@@ -114,11 +122,18 @@ class UnreadableRecordError(Exception):
 
 def write(folder: Path, record: Record, name: str = RECORD) -> None:
     """Write the record durably: after the return, a power cut cannot destroy it."""
-    temporary = folder / f".{RECORD}"
+    if record.instances and record.format == LOCAL:
+        record = replace(record, format=FORMAT)
+    keep_json(folder, name, asdict(record))
+
+
+def keep_json(folder: Path, name: str, document: object) -> None:
+    """Write a file of the run durably; its name never stands for half of it."""
+    temporary = folder / f".{name}"
     temporary.unlink(missing_ok=True)
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _OWN_MODE)
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        json.dump(asdict(record), file)
+        json.dump(document, file)
         file.flush()
         os.fsync(file.fileno())
     temporary.replace(folder / name)
@@ -233,6 +248,7 @@ def _parts(raw: Mapping[str, Any]) -> dict[str, Any]:
     for phase in Phase:
         found[phase] = _command(phase, raw[phase]) if raw[phase] else None
     found["not_run"] = _not_run(raw.get("not_run"))
+    found["instances"] = () if raw["format"] != FORMAT else on_instances.of(raw.get("instances"))
     if raw["identity"]:
         known = _known(RunAs, raw["identity"])
         groups = tuple(map(int, known["groups"]))
@@ -282,7 +298,7 @@ def create(spool: Path, run: str) -> Path:
         # Regardless of the umask: where the server is root, script accounts pass through it to their copies.
         folder.chmod(0o711 if os.geteuid() == 0 else 0o700)
     with trust.folder(folder) as within:
-        for name in (LOCK, KEEPER):
+        for name in (LOCK, KEEPER, VISITOR):
             flags = os.O_RDONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
             os.close(os.open(name, flags, _OWN_MODE, dir_fd=within))
             with trust.file(folder / name, within=within):

@@ -4,11 +4,12 @@ Works from the spool and the journal alone, so it needs no database, broker or w
 """
 
 import signal
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from scripts_admin.domain.phases import ENDED_BY_ITSELF, FINE, Outcome, Phase
 from scripts_admin.guard import journal, keeper, linux, spool
+from scripts_admin.guard.on_instances import There
 
 RETRY_SECONDS = (1, 2, 5, 10, 30, 60)
 
@@ -26,24 +27,62 @@ class NextAttempt:
 class Standing:
     """The state of a window once its keeper is gone.
 
-    `due` None with `given_up` False: nothing is left to thaw.
+    `due` None with `given_up` False: nothing is left to thaw here. `owed` are the instances that were told to begin
+    and have not told that they are over: each thaws by itself, and is asked until it has told.
     """
 
     before: Outcome  # as far as it can be known
     due: NextAttempt | None = None
     given_up: bool = False
     failing: bool = False  # the last attempt failed, or none has ended
+    owed: tuple[str, ...] = ()
+
+    @property
+    def is_thawed(self) -> bool:
+        return self.due is None and not self.given_up and not self.owed
 
 
-def standing(record: spool.Record, known: journal.Journal | None, boot: str) -> Standing:
-    """Return the state of a window that nobody keeps. `known` None: its journal is lost, so anything may be frozen."""
+def standing(
+    record: spool.Record, known: journal.Journal | None, boot: str, now: float = 0.0
+) -> Standing:
+    """Return the state of a window that nobody keeps. `known` None: its journal is lost, so anything may be frozen.
+
+    `now`, in seconds since boot, ends the time for which instances are asked.
+    """
+    found = _here(record, known, boot)
+    owed = _owed(record, known, boot)
+    failed = known is not None and any(there.has_given_up for there in known.there.values())
+    if not owed and not failed:
+        return found
+    asked = known.visited_boot if known is not None else None
+    is_late = asked is not None and now > asked + record.thaw_retry_seconds
+    given_up = found.given_up or (found.due is None and (is_late or not owed))
+    return replace(found, owed=owed, failing=True, given_up=given_up)
+
+
+def _owed(record: spool.Record, known: journal.Journal | None, boot: str) -> tuple[str, ...]:
+    """Return the instances that may be frozen; all of them where it is lost whether they were told to begin."""
+    if record.is_foreign:
+        return ()
+    is_lost = known is None or record.boot != boot or (known.opened and not known.armed)
+    found = {} if known is None else known.there
+    owed = []
+    for each in record.instances:
+        there = found.get(each.instance, There(each.instance))
+        is_over = bool(there.over or there.refused)
+        if each.armed and not is_over and (there.was_told or is_lost):
+            owed.append(each.instance)
+    return tuple(owed)
+
+
+def _here(record: spool.Record, known: journal.Journal | None, boot: str) -> Standing:
     unopened = known is not None and not known.opened and record.boot == boot
     if unopened and not record.is_foreign:
         return Standing(Outcome.NOT_RUN)
     before = _before(record, known)
     if record.after is None:
         return Standing(before)
-    argument = "1" if before in FINE else "0"
+    argument = "1" if before in FINE and _are_fine_there(record, known) else "0"
     afters = known.afters if known else []
     if not afters:
         return Standing(before, NextAttempt(1, argument, 0.0), failing=True)
@@ -54,6 +93,16 @@ def standing(record: spool.Record, known: journal.Journal | None, boot: str) -> 
     if (last.ordered_boot or 0.0) >= again_at:
         return Standing(before)
     return Standing(before, NextAttempt(number + 1, argument, again_at))
+
+
+def _are_fine_there(record: spool.Record, known: journal.Journal | None) -> bool:
+    """Tell whether every before on an instance is known to have succeeded."""
+    for each in record.instances:
+        there = known.there.get(each.instance) if known else None
+        told = there.outcome if there else Outcome.NOT_RUN
+        if (told if each.armed else Outcome.of(each.outcome)) not in FINE:
+            return False
+    return True
 
 
 def _before(record: spool.Record, known: journal.Journal | None) -> Outcome:
@@ -102,7 +151,9 @@ def look(spool_folder: Path, runtime_folder: Path) -> tuple[spool.Record, Standi
     """Return the record and the state of a run; FileNotFoundError if no record was ever written."""
     record = spool.read(spool_folder)
     known = journal.read_if_there(runtime_folder)
-    return record, standing(record, known, linux.boot_id())
+    if record.instances:
+        known = journal.with_visits(runtime_folder, known)
+    return record, standing(record, known, linux.boot_id(), linux.boottime())
 
 
 def wake(runtime_folder: Path) -> None:

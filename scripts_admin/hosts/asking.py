@@ -49,7 +49,7 @@ def ask(name: str, port: int, seconds: float, kinds: Sequence[str] = ssh.KINDS) 
 
     Returns or raises within about `seconds` for each of three steps: resolving, connecting, SSH's handshake.
     """
-    address = _address(name, port, seconds)
+    address = address_of(name, port, seconds)
     try:
         connection = _connected(address, port, seconds)
     except OSError as error:
@@ -58,8 +58,8 @@ def ask(name: str, port: int, seconds: float, kinds: Sequence[str] = ssh.KINDS) 
         return Answer(_shaken(connection, name, port, seconds, kinds), address)
 
 
-def _address(name: str, port: int, seconds: float) -> str:
-    """Return the first of the host's addresses; NotAskedError if one of them is not for tenants."""
+def address_of(name: str, port: int, seconds: float) -> str:
+    """Return the first of the host's addresses; NotAskedError if there is none, or if one is not for tenants."""
     found = _resolved(name, port, seconds)
     if not found:
         raise NotAskedError(

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from n2wbackup.lib import clock
 from n2wbackup.lib.cas import compare_and_set
+from scripts_admin.domain import ssh
 from scripts_admin.domain.ssh import PublicKey
 from scripts_admin.hosts import asking
 from scripts_admin.hosts.asking import NotAskedError
@@ -82,6 +83,24 @@ def _ask(host: SshHost) -> PublicKey | None:
 
 def _answer(asked: Future[PublicKey | None]) -> PublicKey | None:
     return asked.result() if asked.done() and not asked.cancelled() else None
+
+
+def enter_changed(folder: Folder, name: str, port: int, shown: str) -> Changed | None:
+    """Enter that an approved host showed another key; None if the host is not approved any more, or shows it again.
+
+    `shown` is empty if it has no key of the approved kind.
+    """
+    host = SshHost.objects.filter(folder=folder, name=name, port=port).exclude(key="").first()
+    if host is None or host.key == shown:
+        return None
+    return _enter(host, ssh.public_key(shown)) if shown else Changed(host, "", is_new=True)
+
+
+def enter_proved(folder: Folder, proved: Collection[tuple[str, int, str]]) -> None:
+    """Enter that hosts, each a name, a port and an approved key, have proved that key: none of them is changed now."""
+    for host in SshHost.objects.filter(folder=folder, state=HostState.CHANGED):
+        if (host.name, host.port, host.key) in proved:
+            _enter_same(host, ssh.public_key(host.key))
 
 
 def _enter(host: SshHost, key: PublicKey) -> Changed:

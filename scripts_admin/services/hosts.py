@@ -78,6 +78,29 @@ def add(
 
 
 @transaction.atomic
+def show(folder: Folder, name: str, port: int, key: str, instance_id: str = "") -> None:
+    """List the key of a host that only a session through a bastion reaches, for a person to compare and approve.
+
+    A host that somebody has refused or approved stays as it is. HostRefusedError: the folder has too many hosts.
+    """
+    rows = SshHost.objects.select_for_update(of=("self",)).filter(folder=folder)
+    host = rows.filter(name=name, port=port).first()
+    if host is None:
+        if rows.count() >= MOST_HOSTS:
+            raise HostRefusedError(f"A folder has {MOST_HOSTS} hosts at most: remove one first.")
+        by = _name(None)
+        host = SshHost(folder=folder, name=name, port=port, added_at=clock.now(), added_by=by)
+        host.instance_id = instance_id
+        _record(Action.CREATED, host, None)
+    elif host.key or host.state == HostState.REFUSED or host.seen == key:
+        return
+    host.state, host.problem = HostState.SEEN, ""
+    host.seen, host.seen_at = key, clock.now()
+    host.asked_at = host.taken_at = None
+    host.save()
+
+
+@transaction.atomic
 def ask(host: SshHost, *, by: User | None) -> None:
     """Let a worker ask the host for its key again; HostRefusedError if too much was asked."""
     if not SshHost.objects.filter(pk=host.pk, asked_at=None).exists():

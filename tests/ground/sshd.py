@@ -6,8 +6,8 @@ import pwd
 import signal
 import socket
 import subprocess
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.ground import components, processes
@@ -27,6 +27,9 @@ class Sshd:
     known_hosts: Path
     log: Path
     process: subprocess.Popen[bytes]
+    ports: Mapping[str, int] = field(
+        default_factory=dict
+    )  # further ones, each with lines of its own
 
     @property
     def host_key(self) -> str:
@@ -46,22 +49,27 @@ class Sshd:
 
 
 @contextlib.contextmanager
-def running(folder: Path) -> Iterator[Sshd]:
+def running(
+    folder: Path, first: Sequence[str] = (), also: Mapping[str, Sequence[str]] | None = None
+) -> Iterator[Sshd]:
     """Run an sshd on a free port on loopback, with its files in `folder`, until the block ends.
 
     It accepts one client key and no password. As root it logs in root, otherwise this process's account.
+    `first` are lines of its settings that win over ours; `also` gives each name a port for which its lines win.
     """
     program = components.program("sshd")
     folder.mkdir(parents=True, exist_ok=True)
     port = processes.free_port()
     key = _make_key(folder / "client_key")
-    _write_server_config(folder, port, key)
+    ports = {name: processes.free_port() for name in also or {}}
+    _write_server_config(folder, port, key, first)
+    _write_ports(folder, ports, also or {})
     known_hosts = _write_known_hosts(folder, port)
     log = folder / "sshd.log"
     process = processes.start([program, "-D", "-e", "-f", folder / "sshd_config"], log=log)
     user = pwd.getpwuid(os.geteuid()).pw_name
     config = folder / "ssh_config"
-    server = Sshd(config, HOST, port, user, key, known_hosts, log, process)
+    server = Sshd(config, HOST, port, user, key, known_hosts, log, process, ports)
     config.write_text(_client_config(server))
     try:
         _wait_for_greeting(server)
@@ -98,7 +106,17 @@ def _make_key(path: Path) -> Path:
     return path
 
 
-def _write_server_config(folder: Path, port: int, client_key: Path) -> None:
+def _write_ports(folder: Path, ports: Mapping[str, int], also: Mapping[str, Sequence[str]]) -> None:
+    with (folder / "sshd_config").open("a") as file:
+        for port in ports.values():
+            file.write(f"ListenAddress 127.0.0.1:{port}\n")
+        for name, lines in also.items():
+            file.write("\n".join([f"Match LocalPort {ports[name]}", *lines, ""]))
+
+
+def _write_server_config(
+    folder: Path, port: int, client_key: Path, first: Sequence[str] = ()
+) -> None:
     host_key = _make_key(folder / "host_key")
     authorized_keys = folder / "authorized_keys"
     authorized_keys.write_text(client_key.with_suffix(".pub").read_text())
@@ -106,7 +124,7 @@ def _write_server_config(folder: Path, port: int, client_key: Path) -> None:
         # A root sshd refuses to start without this folder; the system's service creates it at boot.
         Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)
     (folder / "sshd_config").write_text(
-        f"ListenAddress 127.0.0.1:{port}\n"
+        "".join(f"{line}\n" for line in first) + f"ListenAddress 127.0.0.1:{port}\n"
         f"HostKey {host_key}\n"
         f"AuthorizedKeysFile {authorized_keys}\n"
         f"PidFile none\n"
@@ -115,7 +133,7 @@ def _write_server_config(folder: Path, port: int, client_key: Path) -> None:
         f"PasswordAuthentication no\n"
         f"KbdInteractiveAuthentication no\n"
         f"UsePAM {'yes' if _is_locked() else 'no'}\n"
-        f"MaxStartups 100\n"
+        f"{'' if any('MaxStartups' in each for each in first) else 'MaxStartups 100'}\n"  # the last one counts
         f"SetEnv SHLVL=1\n"  # then bash does not read the account's own .bashrc
         f"Subsystem sftp internal-sftp\n"
     )

@@ -67,6 +67,13 @@ def test_the_tags_that_may_be_set_later_are_those_that_are() -> None:
     )
 
 
+def test_a_key_is_handed_to_one_user_of_the_accounts_instances() -> None:
+    (hands,) = statements("instance-connect.json").values()
+
+    assert hands["Resource"] == "arn:aws:ec2:*:ACCOUNT_ID:instance/*"
+    assert hands["Condition"] == {"StringEquals": {"ec2:osuser": ["OS_USER"]}}
+
+
 def test_a_role_is_entered_only_with_an_external_id() -> None:
     (trust,) = statements("role-trust.json").values()
     (server,) = statements("server-assume-role.json").values()

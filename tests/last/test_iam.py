@@ -14,7 +14,10 @@ from n2wbackup.demo.aws.permissions import INSTANCE, PRODUCT, VARIABLE
 from tests.guards import tree
 
 DOCUMENTS = tree.ROOT / "deploy" / "iam"
-OF = {PRODUCT: ["server.json", "server-assume-role.json"], INSTANCE: ["instance.json"]}
+OF = {
+    PRODUCT: ["server.json", "server-assume-role.json", "instance-connect.json"],
+    INSTANCE: ["instance.json"],
+}
 
 
 def actions(name: str) -> Iterator[str]:

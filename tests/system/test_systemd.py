@@ -252,9 +252,9 @@ def test_a_deploy_while_frozen_lets_the_old_version_finish_its_window(
 def _bring_a_version_that_writes_its_records_otherwise(checkout: Path) -> None:
     path = checkout / "scripts_admin" / "guard" / "spool.py"
     text = path.read_text()
-    assert text.count("FORMAT = 1\n") == 1
+    assert text.count("\nFORMAT = 2\n") == 1
     new = path.with_suffix(".new")
-    new.write_text(text.replace("FORMAT = 1\n", "FORMAT = 2\n"))
+    new.write_text(text.replace("\nFORMAT = 2\n", "\nFORMAT = 3\n"))
     new.replace(path)
 
 

@@ -8,6 +8,7 @@ to find things:
 - snapshots: `ec2_snapshots.py` (the API), `snapshots.py` (their states), `copying.py` (their data)
 - instances, volumes, regions: `ec2_instances.py`, `inventory.py`; tags: `tagging.py`
 - scripts through SSM: `ssm_actions.py` (the API), `ssm_commands.py` (running them)
+- logins by EC2 Instance Connect: `instance_connect.py`, `active_keys.sh`
 - keys and permissions: `credentials.py`; rates: `throttles.py`; faults: `faults.py`
 
 Simplifications: all keys belong to one account; there is no clock skew, there are no session tokens except

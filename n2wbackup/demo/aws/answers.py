@@ -9,6 +9,7 @@ from http import HTTPStatus
 from typing import Any
 from xml.sax.saxutils import escape
 
+INSTANCE_CONNECT = "ec2-instance-connect"
 EC2_NAMESPACE = "http://ec2.amazonaws.com/doc/2016-11-15/"
 STS_NAMESPACE = "https://sts.amazonaws.com/doc/2011-06-15/"
 
@@ -95,7 +96,7 @@ def ssm(content: Mapping[str, Any]) -> Answer:
 
 def refusal(service: str, error: ApiError) -> Answer:
     """Return the error in the protocol of the called service."""
-    if service == "ssm":
+    if service in {"ssm", INSTANCE_CONNECT}:
         body = json.dumps(
             {"__type": error.code, "message": error.message, "Message": error.message}
         )

@@ -3,6 +3,7 @@
 import http.client
 import json
 import os
+import pwd
 import select
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from n2wbackup.demo.aws.records import Call, SimulatedInstance, SimulatedSnapsho
 
 START_SECONDS = 60.0
 STOP_SECONDS = 10.0
+ACTIVE_KEYS = Path(__file__).with_name("active_keys.sh")
 PROJECT = Path(__file__).resolve().parents[3]
 FaultKind = Literal[
     "throttle",
@@ -232,6 +234,16 @@ class SimulatedAws:
     def set_agent(self, instance_id: str, state: str) -> None:
         """Set the state of an SSM agent: "online", "lost" (accepts no command) or "silent" (reports nothing)."""
         self._ask("set_agent", instance_id=instance_id, state=state)
+
+    def let_connect(self, instance_id: str, folder: Path, region: str = "us-east-1") -> list[str]:
+        """Let EC2 Instance Connect reach the instance; return lines for its sshd_config, which then asks `folder`.
+
+        sshd runs the program as the account that runs sshd, and needs a folder that exists.
+        """
+        self._ask("let_connect", instance_id=instance_id, folder=folder, region=region)
+        user = pwd.getpwuid(os.geteuid()).pw_name
+        program = f"/bin/sh {ACTIVE_KEYS} {folder} %u"  # sshd judges every folder above a program
+        return [f"AuthorizedKeysCommand {program}", f"AuthorizedKeysCommandUser {user}"]
 
     def set_console(
         self, instance_id: str, early: str, now: str | None = "", region: str = "us-east-1"

@@ -90,6 +90,11 @@ def _set_console(simulator: Simulator, given: Given) -> None:
     simulator.consoles[given["instance_id"]] = Console(given["early"], given["now"])
 
 
+def _let_connect(simulator: Simulator, given: Given) -> None:
+    simulator.inventory.instance(given["region"], given["instance_id"])
+    simulator.connect_folders[given["instance_id"]] = Path(given["folder"])
+
+
 def _settle(simulator: Simulator, given: Given) -> None:
     simulator.snapshots.settle(given["state"], given["snapshot_ids"])
 
@@ -162,6 +167,7 @@ METHODS: Mapping[str, Callable[[Simulator, Given], Any]] = {
     "detach": _detach,
     "fault": _fault,
     "forget_calls": _forget_calls,
+    "let_connect": _let_connect,
     "reset": _reset,
     "set_agent": _set_agent,
     "set_console": _set_console,

@@ -16,10 +16,11 @@ from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials as SigningKey
 
-from n2wbackup.demo.aws.answers import ApiError
+from n2wbackup.demo.aws.answers import INSTANCE_CONNECT, ApiError
 from n2wbackup.demo.aws.apicall import ApiCall
 from n2wbackup.demo.aws.inventory import ACCOUNT_ID
 
+_IN_JSON = {"ssm", INSTANCE_CONNECT}
 FREE_ACTIONS = frozenset({"sts:GetCallerIdentity"})  # AWS allows this call to everybody
 
 
@@ -157,7 +158,7 @@ def unknown_key(call: ApiCall) -> ApiError:
         message = "AWS was not able to validate the provided access credentials"
         return ApiError("AuthFailure", message, HTTPStatus.UNAUTHORIZED)
     message = "The security token included in the request is invalid."
-    if call.service == "ssm":
+    if call.service in _IN_JSON:
         return ApiError("UnrecognizedClientException", message)
     return ApiError("InvalidClientTokenId", message, HTTPStatus.FORBIDDEN)
 
@@ -170,7 +171,7 @@ def _wrong_signature(call: ApiCall) -> ApiError:
         "Check your AWS Secret Access Key and signing method. "
         "Consult the service documentation for details."
     )
-    if call.service == "ssm":
+    if call.service in _IN_JSON:
         return ApiError("InvalidSignatureException", message)
     return ApiError("SignatureDoesNotMatch", message, HTTPStatus.FORBIDDEN)
 
@@ -190,7 +191,7 @@ def _expired(call: ApiCall) -> ApiError:
     if call.service == "ec2":
         return ApiError("RequestExpired", "Request has expired.")
     message = "The security token included in the request is expired"
-    code = "ExpiredTokenException" if call.service == "ssm" else "ExpiredToken"
+    code = "ExpiredTokenException" if call.service in _IN_JSON else "ExpiredToken"
     return ApiError(code, message, HTTPStatus.FORBIDDEN)
 
 
@@ -204,6 +205,6 @@ def denied(call: ApiCall, permission: str, caller: str = "") -> ApiError:
     if call.service == "ec2":
         message = f"You are not authorized to perform this operation. {sentence}."
         return ApiError("UnauthorizedOperation", message, HTTPStatus.FORBIDDEN)
-    if call.service == "ssm":
+    if call.service in _IN_JSON:
         return ApiError("AccessDeniedException", sentence)
     return ApiError("AccessDenied", sentence, HTTPStatus.FORBIDDEN)

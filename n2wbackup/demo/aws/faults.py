@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
 
-from n2wbackup.demo.aws.answers import ApiError
+from n2wbackup.demo.aws.answers import INSTANCE_CONNECT, ApiError
 from n2wbackup.demo.aws.apicall import ApiCall
 
 KINDS = (
@@ -104,7 +104,7 @@ class Faults:
 
 def error_of(fault: Fault, call: ApiCall) -> ApiError | None:
     """Return the error that AWS answers with this fault; None if the fault is not an error."""
-    is_ssm = call.service == "ssm"
+    is_ssm = call.service in {"ssm", INSTANCE_CONNECT}
     if fault.kind == "throttle":
         return rate_exceeded(call)
     if fault.kind == "error_500":
@@ -120,7 +120,7 @@ def error_of(fault: Fault, call: ApiCall) -> ApiError | None:
 
 def rate_exceeded(call: ApiCall) -> ApiError:
     """Return the service's error for too many calls."""
-    if call.service == "ssm":
+    if call.service in {"ssm", INSTANCE_CONNECT}:
         return ApiError("ThrottlingException", "Rate exceeded")
     message = "Request limit exceeded."
     return ApiError("RequestLimitExceeded", message, HTTPStatus.SERVICE_UNAVAILABLE)

@@ -15,6 +15,7 @@ from n2wbackup.demo.aws import (
     ec2_instances,
     ec2_snapshots,
     faults,
+    instance_connect,
     ssm_actions,
     sts_actions,
     tagging,
@@ -54,6 +55,9 @@ SSM_ACTIONS: Mapping[str, Action] = {
     "GetCommandInvocation": ssm_actions.get_command_invocation,
     "ListCommandInvocations": ssm_actions.list_command_invocations,
     "SendCommand": ssm_actions.send_command,
+}
+CONNECT_ACTIONS: Mapping[str, Action] = {
+    "SendSSHPublicKey": instance_connect.send_ssh_public_key,
 }
 STS_ACTIONS: Mapping[str, Callable[[Simulator, ApiCall, Account], Mapping[str, object]]] = {
     "AssumeRole": sts_actions.assume_role,
@@ -135,6 +139,8 @@ class Gateway:
             return answers.ec2(call.action, answers.without(content, left_out))
         if call.service == "ssm" and call.action in SSM_ACTIONS:
             return answers.ssm(SSM_ACTIONS[call.action](simulator, call))
+        if call.service == answers.INSTANCE_CONNECT and call.action in CONNECT_ACTIONS:
+            return answers.ssm(CONNECT_ACTIONS[call.action](simulator, call))
         if call.service == "sts" and call.action in STS_ACTIONS:
             return answers.sts(call.action, STS_ACTIONS[call.action](simulator, call, account))
         if call.service == "ec2" and call.action.startswith("Describe"):

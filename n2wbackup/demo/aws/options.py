@@ -19,6 +19,7 @@ class OptionChanges(TypedDict, total=False):
     regions_off: Sequence[str]
     region_off_error: str
     role_seconds: float
+    connect_key_seconds: float
     ssm_delivery_seconds: float
     ssm_unknown_seconds: float
     kms_denied: bool
@@ -45,6 +46,7 @@ class Options:
     - `regions_off`: regions that are not enabled for the account, and `region_off_error`, their
       error: "AuthFailure" (an opt-in region) or "OptInRequired" (a service without subscription).
     - `role_seconds`: how long an assumed role's keys are valid, whatever was requested; 0: as requested.
+    - `connect_key_seconds`: how long a key that EC2 Instance Connect hands over is valid.
     - `ssm_delivery_seconds`: from SendCommand until the script starts.
     - `ssm_unknown_seconds`: from SendCommand until GetCommandInvocation knows of it.
     - `kms_denied`: snapshots of encrypted volumes turn to `error`, with their sets. AWS asks KMS only after the
@@ -63,6 +65,7 @@ class Options:
     regions_off: Sequence[str] = ()
     region_off_error: str = "AuthFailure"
     role_seconds: float = 0.0
+    connect_key_seconds: float = 60.0
     ssm_delivery_seconds: float = 0.05
     ssm_unknown_seconds: float = 0.2
     kms_denied: bool = False

@@ -37,6 +37,7 @@ class Simulator:
         self.buckets = Buckets()
         self.journal = Journal()
         self.permissions = Permissions()
+        self.connect_folders: dict[str, Path] = {}  # by instance: where its sshd looks keys up
         self.consoles: dict[str, Console] = {}  # by instance
 
     def configure(self, changes: Mapping[str, Any]) -> None:
@@ -56,6 +57,7 @@ class Simulator:
         self.commands.clear()
         self.snapshots.clear()
         self.inventory.clear()
+        self.connect_folders.clear()
         self.consoles.clear()
         self.credentials.clear(keep=[self.owner.access_key_id])
         self.buckets.clear()

@@ -218,6 +218,16 @@ def host_key_changed(label: str, hosts: Sequence[str], reason: str, run: str) ->
     )
 
 
+def host_key_left_out(label: str, hosts: Sequence[str], reason: str, run: str) -> Message:
+    """Report instances that show other keys than the approved ones; the run goes on without their scripts."""
+    many = "s have" if len(hosts) > 1 else " has"
+    return Message(
+        f"{label}: the SSH host key{many} CHANGED: {', '.join(hosts)}",
+        f"Run {run} of {label} goes on, without scripts on what shows another key. {reason}\n"
+        f"Details: manage.py show_run {run}",
+    )
+
+
 def trial(label: str) -> Message:
     """Return a test message."""
     return Message(

@@ -29,11 +29,16 @@ _RANK = (Consistency.NONE, Consistency.CRASH, Consistency.APPLICATION)
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One target at its end. `whole`: every expected volume has a completed snapshot."""
+    """One target at its end. `whole`: every expected volume has a completed snapshot.
+
+    `held`: its own scripts, on the instance, succeeded at their first attempts, and it thawed because it was told to;
+    None: it has no scripts of its own.
+    """
 
     returned_before_thaw: bool = False
     usable: int = 0
     whole: bool = False
+    held: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +66,12 @@ def required(wish: str, *, has_before: bool) -> Consistency:
 
 
 def scripts_were_fine(facts: Facts) -> bool:
-    """Tell whether before and after succeeded, or are missing."""
+    """Tell whether before and after succeeded, or are missing, on the server and on every instance."""
+    there = all(target.held is not False for target in facts.targets)
+    return _were_fine_here(facts) and there
+
+
+def _were_fine_here(facts: Facts) -> bool:
     return facts.before in FINE and facts.after in FINE
 
 
@@ -74,22 +84,25 @@ def complete_argument(facts: Facts) -> str:
         and bool(facts.targets)
         and all(target.whole for target in facts.targets)
         # A snapshot that may have been taken after the thaw cannot replace the logs.
-        and (
-            facts.before != Outcome.SUCCEEDED
-            or all(target.returned_before_thaw for target in facts.targets)
+        and all(
+            target.returned_before_thaw
+            for target in facts.targets
+            if facts.before == Outcome.SUCCEEDED or target.held
         )
     )
     return "1" if fine else "0"
 
 
-def window_consistency(facts: Facts, *, returned_before_thaw: bool) -> Consistency:
-    """Return what a whole, usable set of snapshots fired in this window is worth."""
-    application = (
-        facts.before == Outcome.SUCCEEDED
-        and facts.after == Outcome.SUCCEEDED
-        and facts.thawed_on_request
-        and returned_before_thaw
-    )
+def window_consistency(facts: Facts, target: Target) -> Consistency:
+    """Return what a whole, usable set of snapshots of the target, fired in this window, is worth.
+
+    Scripts of its own decide where it has some; the server's must not have failed around them.
+    """
+    if target.held is None:
+        held = facts.before == Outcome.SUCCEEDED and facts.after == Outcome.SUCCEEDED
+    else:
+        held = target.held and _were_fine_here(facts)
+    application = held and facts.thawed_on_request and target.returned_before_thaw
     return Consistency.APPLICATION if application else Consistency.CRASH
 
 
@@ -99,7 +112,7 @@ def target_consistency(facts: Facts, target: Target) -> Consistency:
         return Consistency.NONE
     if not target.whole:
         return Consistency.CRASH
-    return window_consistency(facts, returned_before_thaw=target.returned_before_thaw)
+    return window_consistency(facts, target)
 
 
 def run_consistency(facts: Facts) -> Consistency:

@@ -109,6 +109,14 @@ def host_key_changed(
     _raise(run, AlarmKind.HOST_KEY, message, now, at_once=is_new)
 
 
+def host_key_left_out(
+    run: Run, hosts: Sequence[str], reason: str, now: datetime, *, is_new: bool
+) -> None:
+    """Report that a run left out the scripts on instances that show other keys; when it is told is as above."""
+    message = messages.host_key_left_out(run.label, hosts, reason, str(run.pk))
+    _raise(run, AlarmKind.HOST_KEY, message, now, at_once=is_new)
+
+
 def enrolment(policy: Policy, message: Message, now: datetime) -> None:
     """Report what a rule of tag enrolment did; each message says something new, so none is held back."""
     Alarm.objects.create(

@@ -9,6 +9,7 @@ from django.conf import settings
 
 from n2wbackup.lib import home
 from policies.models import Account, PolicyTarget
+from scripts_admin.domain.remote import By, Key
 
 _FOLDER = "deploy/iam"
 _ANY_REGION = "arn:aws:ec2:*:"
@@ -24,6 +25,7 @@ class Paper:
     open: tuple[tuple[str, str], ...] = ()
 
 
+_CONNECT = "Logins by EC2 Instance Connect"
 _OPEN = {
     "SERVER_ACCOUNT_ID": "the number of the AWS account in which this server runs",
     "ACCOUNT_ID": "the number of the AWS account that is backed up",
@@ -36,6 +38,16 @@ def regions(account: Account) -> list[str]:
     return sorted({account.region, *used.distinct()})
 
 
+def _users(account: Account) -> list[str]:
+    """Return whom EC2 Instance Connect lets the policies of the account log in as."""
+    wanted = PolicyTarget.objects.filter(
+        policy__account=account, remote_by=By.SSH, remote_key=Key.INSTANCE_CONNECT
+    )
+    found = set(wanted.values_list("remote_user", flat=True))
+    bastions = {each.remote.through for each in wanted.exclude(remote_bastion="")} - {None}
+    return sorted(found | {each.user for each in bastions if each and each.user})
+
+
 def papers(account: Account) -> list[Paper]:
     """Return the documents for the account's way in, the permissions first."""
     number = account.aws_account_id or _number_of(account.role_arn)
@@ -46,6 +58,10 @@ def papers(account: Account) -> list[Paper]:
     }[Account.Auth(account.auth)]
     known = {"SERVER_ID": home.server_id()} | ({"ACCOUNT_ID": number} if number else {})
     found = [_paper("Permissions", where, "server.json", known, regions(account))]
+    users = _users(account)
+    if users:
+        known = {"OS_USER": '", "'.join(users)} | ({"ACCOUNT_ID": number} if number else {})
+        found.append(_paper(_CONNECT, where, "instance-connect.json", known, regions(account)))
     if account.auth == Account.Auth.ROLE:
         trust = "Make it the trust policy of the role. Only this account of this server knows the external id."
         known = {"EXTERNAL_ID": account.external_id}

@@ -24,6 +24,7 @@ from policies.domain.runs.sequence import Event, State
 from policies.models import Run
 from policies.services import runs
 from policies.services.watch import asking
+from policies.services.watch.visiting import Visitors
 from policies.services.window import defects, ending, entering, sealing
 from policies.services.window.entering import Without
 from scripts_admin import linux_accounts
@@ -49,6 +50,7 @@ class Thawer:
         """Remember the two places; neither is read yet."""
         self._spool, self._runtime = spool_folder, runtime
         self._guards: list[Guard] = []
+        self._visitors = Visitors(runtime)
         self._unreadable: set[Path] = set()
         self._late_at: dict[Path, float] = {}  # when a window with a keeper should be over
 
@@ -120,8 +122,10 @@ class Thawer:
         runtime = self._runtime / folder.name
         record, standing = thaw.look(folder, runtime)
         due = standing.due
+        if standing.owed:
+            self._visitors.ask(folder, record, standing.owed)
         if due is None:
-            return False
+            return bool(standing.owed)
         if due.at > linux.boottime() and not asking.take(self._runtime, folder.name):
             return True
         secrets = sealing.unseal(record.masks)
@@ -234,10 +238,11 @@ def _forget(folder: Path, runtime: Path) -> None:
     Keeps a record that it cannot read, for a version that can; the watchdog's log names it.
     """
     try:
-        due = thaw.look(folder, runtime)[1].due if (folder / spool.RECORD).exists() else None
+        is_open = (folder / spool.RECORD).exists()
+        standing = thaw.look(folder, runtime)[1] if is_open else None
     except UnreadableRecordError:
         return
-    if due is None:
+    if standing is None or (standing.due is None and not standing.owed):
         spool.remove(folder, runtime)
 
 
@@ -313,11 +318,12 @@ def _is_still_to_thaw(run: Run, folder: Path, runtime: Path) -> bool:
     except UnreadableRecordError:
         return False
     afters = journal.read(runtime).afters
-    if standing.due is None and afters and afters[-1].settled == Outcome.SUCCEEDED:
+    is_owed = standing.due is not None or bool(standing.owed)
+    if not is_owed and afters and afters[-1].settled == Outcome.SUCCEEDED:
         how = f"The server of run {run.pk} is back, and after has succeeded: {run.label} is thawed."
         runs.unmark(run, how, clock.now())
         runs.record(run, "the server is back, and after has succeeded")
-    return standing.due is not None
+    return is_owed
 
 
 def _enter_calls(run: Run, runtime: Path) -> None:

@@ -6,7 +6,7 @@ if that worker died.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from enum import Enum, auto
 from pathlib import Path
 from typing import Any
@@ -20,14 +20,18 @@ from policies.models import PhaseResult, Run, RunSnapshot, RunTarget
 from policies.ports import Snapshot
 from policies.selectors.runs import facts
 from policies.services import runs
-from policies.services.window import outputs, ran
+from policies.services.window import heard, moments, outputs, ran
 from policies.services.window.volley import Fired
 from scripts_admin.domain.phases import Outcome, Phase, ThawBy
 from scripts_admin.guard import journal as journals
 from scripts_admin.guard import linux, spool
 from scripts_admin.guard import thaw as thaws
 from scripts_admin.guard.journal import Attempt, Journal
+from scripts_admin.guard.on_instances import WORKER
 
+PATIENCE_SECONDS = (
+    10.0  # for instances to tell that they thawed by themselves: then people are alarmed
+)
 NOT_FIRED = "No snapshot was fired, because before did not succeed."
 GUARD_LOST = "No snapshot was fired, because the guard of the window was lost first."
 LOST_WINDOW = (
@@ -62,12 +66,12 @@ def shots(run: Run, runtime: Path, fired: Sequence[Fired], why_not: str = NOT_FI
             _enter_shot(one, on_request and one.returned_boot <= (journal.thaw_boot or 0.0))
         left = run.targets.filter(state=RunTarget.State.PLANNED)
         left.update(state=RunTarget.State.REFUSED, reason=why_not)
-        moments = [one.returned_at for one in fired if one.returned_at]
-        if moments:
-            run.fired_at = moment(max(moments))
+        returned = [one.returned_at for one in fired if one.returned_at]
+        if returned:
+            run.fired_at = moments.of(max(returned))
             Run.objects.filter(pk=run.pk).update(fired_at=run.fired_at)
         for one in fired:
-            at = moment(one.returned_at or None)
+            at = moments.of(one.returned_at or None)
             runs.record(run, _shot_text(one), at=at, state=State.FROZEN)
 
 
@@ -77,7 +81,7 @@ def _enter_shot(one: Fired, in_time: bool) -> None:  # noqa: FBT001 - read at it
     if one.lost:
         target.state = RunTarget.State.UNKNOWN
     target.reason = one.problem
-    target.fired_at = moment(one.returned_at) if one.snapshots else None
+    target.fired_at = moments.of(one.returned_at) if one.snapshots else None
     target.returned_before_thaw = in_time and bool(one.snapshots)
     target.save()
     adopt(target, one.snapshots)
@@ -132,8 +136,12 @@ def thaw(run: Run, folder: Path, runtime: Path, *, without: Without = Without.NO
     """
     if spool.is_held(folder):
         return False
-    journal = journals.read(runtime)
     record, standing = thaws.look(folder, runtime)
+    journal = journals.read(runtime)
+    if record.instances:
+        journal = journals.with_visits(runtime, journal) or journal
+    if run.state == State.FROZEN and _is_about_to_be_told(journal, standing):
+        return False
     event, text = _event(standing)
     new = _new_results(run, record, journal, standing.before)
     if without == Without.TEXTS:
@@ -142,8 +150,12 @@ def thaw(run: Run, folder: Path, runtime: Path, *, without: Without = Without.NO
     if standing.due is not None and not _has_started(run, new, attempts, without):
         return False  # the attempt that is due has not started yet
     with transaction.atomic():
+        has_news = run.state != State.THAWING or bool(new)
         if without != Without.RESULTS:
             _enter_results(run, new)
+            has_news |= heard.enter(run, record, journal, with_texts=without == Without.NOTHING)
+        if standing.owed and not standing.given_up and not has_news:
+            return False  # instances are asked, and have not told anything new
         entered = runs.apply(
             run,
             event,
@@ -156,9 +168,17 @@ def thaw(run: Run, folder: Path, runtime: Path, *, without: Without = Without.NO
         )
         if entered and without != Without.RESULTS:
             _judge_targets(run)
-    if entered and standing.due is None:
+    if entered and (standing.is_thawed or standing.given_up):
         spool.settle(folder)
     return entered
+
+
+def _is_about_to_be_told(journal: Journal, standing: thaws.Standing) -> bool:
+    """Tell whether only instances are owed, and a second session may soon hear that they thawed by themselves."""
+    if standing.due is not None or standing.given_up or not standing.owed:
+        return False
+    asked = journal.visited_boot
+    return asked is None or linux.boottime() < asked + PATIENCE_SECONDS
 
 
 def _has_started(run: Run, new: Sequence[_Result], attempts: int, without: Without) -> bool:
@@ -169,9 +189,17 @@ def _has_started(run: Run, new: Sequence[_Result], attempts: int, without: Witho
 
 def _thaw_by(journal: Journal, standing: thaws.Standing) -> str:
     """Return what began the thaw: `lost` if the journal does not say; empty if nothing was frozen."""
+    if journal.thaw_by == ThawBy.WORKER and _thawed_by_itself(journal):
+        return ThawBy.INSTANCE
     if journal.thaw_by is not None:
         return journal.thaw_by
     return ThawBy.LOST if standing.before != Outcome.NOT_RUN else ""
+
+
+def _thawed_by_itself(journal: Journal) -> bool:
+    """Tell whether an instance began to thaw for another reason than that it was told to."""
+    told = [there for there in journal.there.values() if there.was_told and not there.refused]
+    return any(there.thaw_by != WORKER for there in told)
 
 
 def _event(standing: thaws.Standing) -> tuple[Event, str]:
@@ -180,6 +208,8 @@ def _event(standing: thaws.Standing) -> tuple[Event, str]:
             Event.GIVEN_UP,
             "after failed until its retries were over: a person has to thaw and confirm it",
         )
+    if standing.due is None and standing.owed:
+        return Event.THAW_FAILED, heard.owed(standing.owed)
     if standing.due is None:
         return Event.THAWED, "thawed"
     if standing.failing:
@@ -256,8 +286,8 @@ def _result(
         exit_code=attempt.exit_code,
         argument=attempt.argument or "",
         script=storable.text(attempt.script or (command.name if command else "")),
-        started_at=moment(attempt.ordered_at),
-        ended_at=moment(attempt.ended_at),
+        started_at=moments.of(attempt.ordered_at),
+        ended_at=moments.of(attempt.ended_at),
         **ran.text(run, record, phase, attempt).columns,
     )
     return _Result(row, {"stdout": attempt.stdout, "stderr": attempt.stderr})
@@ -275,26 +305,39 @@ def complete_result(
 
 
 def _spans(journal: Journal) -> dict[str, Any]:
-    """Return freeze_seconds and hold_seconds of the first attempt, each if both its ends are known."""
+    """Return freeze_seconds and hold_seconds of the first attempts, each if both its ends are known.
+
+    With scripts on instances, the hold is from the last before's end to the first order of an after.
+    """
     before, afters = journal.before, journal.afters
-    if before is None or before.ordered_boot is None or not afters:
-        return {}
-    first, found = afters[0], dict[str, Any]()
-    if first.ended_boot is not None:
-        found["freeze_seconds"] = first.ended_boot - before.ordered_boot
-    if first.ordered_boot is not None and before.ended_boot is not None:
-        found["hold_seconds"] = first.ordered_boot - before.ended_boot
-    return found
+    told = [there for there in journal.there.values() if there.was_told]
+    starts = [there.go_boot for there in told] + ([before.ordered_boot] if before else [])
+    ends = [each.afters[1].boot if 1 in each.afters else None for each in told]
+    ends += [afters[0].ended_boot] if afters else []
+    holds_from = [each.before_boot for each in told] or [before.ended_boot if before else None]
+    holds_to = [each.told_boot for each in told] or [afters[0].ordered_boot if afters else None]
+    found = {
+        "freeze_seconds": _span(starts, ends, to_last=True),
+        "hold_seconds": _span(holds_from, holds_to, to_last=False),
+    }
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def _span(
+    starts: Sequence[float | None], ends: Sequence[float | None], *, to_last: bool
+) -> float | None:
+    """Return the time from the first start to the last end, or from the last start to the first end."""
+    begun = [each for each in starts if each is not None]
+    ended = [each for each in ends if each is not None]
+    if not ended or len(begun) < len(starts) or len(ended) < len(ends) or not begun:
+        return None
+    return max(ended) - min(begun) if to_last else min(ended) - max(begun)
 
 
 def _judge_targets(run: Run) -> None:
     """Set the consistency that each target's snapshots will have once they are completed, for the tags."""
     known = facts(run)
-    for target in run.targets.filter(state=RunTarget.State.FIRED):
-        worth = window_consistency(known, returned_before_thaw=target.returned_before_thaw)
-        RunTarget.objects.filter(pk=target.pk).update(consistency=worth)
-
-
-def moment(unix_seconds: float | None) -> datetime | None:
-    """Return the aware UTC time of UNIX seconds."""
-    return None if unix_seconds is None else datetime.fromtimestamp(unix_seconds, tz=UTC)
+    for target, worth in zip(run.targets.all(), known.targets, strict=True):
+        if target.state == RunTarget.State.FIRED:
+            consistency = window_consistency(known, worth)
+            RunTarget.objects.filter(pk=target.pk).update(consistency=consistency)

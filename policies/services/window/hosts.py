@@ -1,12 +1,17 @@
 """The hosts of a run's scripts, before anything is frozen: a changed key stops the run."""
 
+from dataclasses import dataclass
+
 from n2wbackup.lib import clock
 from policies.domain.errors import BackupError
 from policies.models import Policy, Run
 from policies.services import runs
 from policies.services.alarms import raising
 from policies.services.window.scripts import Scripts
+from scripts_admin.domain import ssh
 from scripts_admin.domain.phases import Phase
+from scripts_admin.domain.remote import By
+from scripts_admin.models import SshHost
 from scripts_admin.services import host_checks
 
 _WHAT_NOW = (
@@ -22,12 +27,15 @@ class HostChangedError(BackupError):
 def check(run: Run, policy: Policy, found: Scripts) -> None:
     """Ask the hosts whether they show their approved keys; HostChangedError, with an alarm, if one does not.
 
-    A host that does not answer stops nothing: it may be down, and the scripts will say so.
+    A host that does not answer stops nothing: it may be down, and the scripts will say so. Where the run itself logs
+    in, its session asks: see ways.py.
     """
     if not found.found.keys() & {Phase.BEFORE, Phase.AFTER, Phase.COMPLETE}:
         return
     instances = set(policy.targets.exclude(instance_id="").values_list("instance_id", flat=True))
-    answered = host_checks.check(host_checks.of_run(policy.folder, policy.name, instances))
+    wanted = host_checks.of_run(policy.folder, policy.name, instances)
+    ours = _ours(policy)
+    answered = host_checks.check([each for each in wanted if not ours.has(each)])
     if answered.silent:
         _note(run, f"{', '.join(answered.silent)} did not show an SSH host key: the run goes on.")
     if not answered.changed:
@@ -38,6 +46,36 @@ def check(run: Run, policy: Policy, found: Scripts) -> None:
     names = [str(each.host) for each in answered.changed]
     raising.host_key_changed(run, names, reason, clock.now(), is_new=is_new)
     raise HostChangedError(reason)
+
+
+@dataclass(frozen=True, slots=True)
+class _Ours:
+    """The hosts that a policy's runs log in to by themselves: named ones, and instances at their private address."""
+
+    places: frozenset[tuple[str, int]]
+    instances: frozenset[str]
+
+    def has(self, host: SshHost) -> bool:
+        """Tell whether only a session asks the host. One that a person tied to policies is for scripts, too."""
+        if host.policies:
+            return False
+        return (host.name, host.port) in self.places or (
+            host.instance_id in self.instances and ssh.is_address(host.name)
+        )
+
+
+def _ours(policy: Policy) -> _Ours:
+    places: set[tuple[str, int]] = set()
+    instances: set[str] = set()
+    for target in policy.targets.filter(remote_by=By.SSH):
+        how = target.remote
+        if how.host:
+            places.add((ssh.host_name(how.host), how.port or ssh.DEFAULT_PORT))
+        else:
+            instances.add(target.instance_id)
+        if how.through is not None:
+            places.add((how.through.host, how.through.port))
+    return _Ours(frozenset(places), frozenset(instances))
 
 
 def _note(run: Run, text: str) -> None:

@@ -9,6 +9,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from uuid import UUID
@@ -23,12 +24,21 @@ from policies.domain.runs.sequence import Event
 from policies.models import Policy, Run
 from policies.services import runs
 from policies.services.alarms import sealed_urls
-from policies.services.window import defects, entering, preparing, scripts, sealing, waiting
+from policies.services.window import (
+    defects,
+    entering,
+    preparing,
+    reaching,
+    scripts,
+    sealing,
+    waiting,
+)
 from policies.services.window.preparing import Deferred, Plan
+from policies.services.window.reaching import Reached
 from policies.services.window.volley import Volley
 from scripts_admin import linux_accounts
 from scripts_admin.domain.phases import FINE, Phase
-from scripts_admin.guard import journal, keeper, linux, spool, thaw
+from scripts_admin.guard import instances, journal, keeper, linux, spool, thaw
 from scripts_admin.guard.keeper import Guard, GuardLostError, RefusedError
 
 log = logging.getLogger(__name__)
@@ -141,15 +151,17 @@ def _end_early(plan: Plan) -> None:
 def _open(plan: Plan, folder: Path) -> None:
     """Order the window: record, guard, row, in this order, then go."""
     run, runtime = plan.run, runtime_folder(plan.run.pk)
-    with Volley(plan.cloud, plan.shots) as volley:
-        guard = _start_guard(plan, folder, runtime)
+    with Volley(plan.cloud, plan.shots) as volley, reaching.reached(plan) as there:
+        guard = _start_guard(plan, folder, runtime, there)
         if guard is None:
             return
         if not _order(run, guard):
             guard.release()  # cancelled meanwhile; before has not started
             spool.settle(folder)
             return
-        lost, error = _held(plan, folder, runtime, volley, guard)
+        lost, error = _held(
+            plan, folder, runtime, volley, guard, has_instances=bool(there.instances)
+        )
     if error is not None:
         _insist(lambda: entering.lost_shots(run, entering.broken(error)))
     why_not = entering.GUARD_LOST if lost else entering.NOT_FIRED
@@ -158,7 +170,13 @@ def _open(plan: Plan, folder: Path) -> None:
 
 
 def _held(
-    plan: Plan, folder: Path, runtime: Path, volley: Volley, guard: Guard
+    plan: Plan,
+    folder: Path,
+    runtime: Path,
+    volley: Volley,
+    guard: Guard,
+    *,
+    has_instances: bool,
 ) -> tuple[bool, Exception | None]:
     """Hold the window; tell whether its guard was lost, and return an error that no step foresaw.
 
@@ -167,7 +185,7 @@ def _held(
     lost = False
     try:
         try:
-            _hold(plan.policy, guard, volley)
+            _hold(plan.policy, guard, volley, has_instances=has_instances)
         except GuardLostError:
             lost = True
             _take_over(plan, folder, runtime, volley, kept_by=guard)
@@ -211,7 +229,7 @@ def _insist(enter: Callable[[], object]) -> None:
     enter()
 
 
-def _start_guard(plan: Plan, folder: Path, runtime: Path) -> Guard | None:
+def _start_guard(plan: Plan, folder: Path, runtime: Path, there: Reached) -> Guard | None:
     """Return a guard whose scripts wait at their gates; None, and the run ended, if that failed."""
     run = plan.run
     if not runs.note_spool(run):
@@ -223,13 +241,18 @@ def _start_guard(plan: Plan, folder: Path, runtime: Path) -> Guard | None:
             raise GuardLostError("lock")  # noqa: TRY301 - one exit for every failure here
         with _closed_on_failure(lock):
             record = scripts.spool_record(run, plan.policy, plan.scripts, folder)
+            record = replace(record, instances=there.instances)
             spool.remove(runtime)
             home.runtime()  # a window needs its journal in memory; only a thaw takes another
             journal.create(runtime)
             sealed_urls.write(folder, plan.policy)
+            if there.visits:
+                spool.keep_json(folder, spool.VISITS, there.visits)
             spool.write(folder, record)
         itself = linux_accounts.runs_as_itself()
-        guard = keeper.Guard(folder, runtime, lock, sealing.secrets(run.account), as_itself=itself)
+        masks = sealing.secrets(run.account)
+        given = there.hand_over()
+        guard = keeper.Guard(folder, runtime, lock, masks, as_itself=itself, carriers=given)
         if not guard.wait_until_ready():
             log.warning(
                 "the guard was not preloaded: windows take more time and memory than necessary"
@@ -260,15 +283,19 @@ def _closed_on_failure(lock: int) -> Iterator[None]:
         raise
 
 
-def _hold(policy: Policy, guard: Guard, volley: Volley) -> None:
+def _hold(policy: Policy, guard: Guard, volley: Volley, *, has_instances: bool) -> None:
     """The window itself. Nothing is written from here to the return."""
     until = linux.boottime() + policy.max_freeze_seconds - THAW_RESERVE_SECONDS
     guard.go()
     before = guard.before(policy.max_freeze_seconds)
-    if before in FINE or not policy.skip_snapshots_when_before_fails:
+    if not policy.skip_snapshots_when_before_fails:
         volley.fire(until)
+    elif before in FINE:
+        failed = {name for name, outcome in guard.instances.items() if outcome not in FINE}
+        volley.fire(until, without=failed)
     guard.thaw(policy.max_freeze_seconds + ANSWER_SECONDS)
-    guard.wait_until_over(policy.after_timeout_seconds + 2 * ANSWER_SECONDS)
+    there = policy.after_timeout_seconds + instances.MOST_SECONDS if has_instances else 0.0
+    guard.wait_until_over(policy.after_timeout_seconds + 2 * ANSWER_SECONDS + there)
 
 
 def _take_over(plan: Plan, folder: Path, runtime: Path, volley: Volley, *, kept_by: Guard) -> None:

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from n2wbackup.lib import storable
-from policies.domain.errors import BackupError
 from policies.models import Policy, Run, RunTarget
 from policies.services.window import approved
 from scripts_admin import permissions
@@ -19,10 +18,6 @@ from scripts_admin.folders.carried import Carried, InFolder
 from scripts_admin.models import Folder, ScriptVersion
 from scripts_admin.services import approvals, versions
 
-_REFUSED = (
-    "This server cannot run scripts on instances yet, and the policy wants them on {instances}. Nothing was frozen or "
-    "backed up: take remote out of these targets, or switch the scripts of the policy off."
-)
 _NO_AFTER = "before is not run on {instance}, because after could not thaw what before freezes."
 _WAITS = (
     "{names} is not run on {instance}, because nobody has approved it yet: another person who may change the "
@@ -32,13 +27,6 @@ _UNSEEN = (
     "{path} lies on {instance}, where nobody can approve it, and the folder asks for a second pair of eyes: carry a "
     "file of the folder there."
 )
-
-
-def refuse(policy: Policy) -> None:
-    """Raise BackupError if scripts of the policy are to run on an instance: nothing would freeze and thaw it."""
-    wanted = remotes(policy)
-    if wanted and policy.scripts_enabled:
-        raise BackupError(_REFUSED.format(instances=", ".join(wanted)))
 
 
 def remotes(policy: Policy) -> Mapping[str, Remote]:

@@ -67,6 +67,7 @@ class Plan:
     scripts: Scripts
     shots: list[Shot] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+    instances: dict[str, Instance] = field(default_factory=dict)  # those that are backed up
 
 
 @dataclass(slots=True)
@@ -104,7 +105,6 @@ def prepare(run: Run) -> Plan | Deferred:
         message = "The policy or its account was deleted: nothing can be backed up."
         raise BackupError(message)
     credentials.refuse_withdrawn(account)
-    on_instances.refuse(policy)
     found = scripts.resolve(run, policy)
     strange = copies.problem(policy)
     if strange and copies.may_still_come(run):
@@ -128,6 +128,7 @@ def prepare(run: Run) -> Plan | Deferred:
     if wait is not None:
         return wait
     plan = Plan(run, policy, cloud, found, problems=[r.problem for r in resolved if r.problem])
+    plan.instances = {one.instance.instance_id: one.instance for one in good if one.instance}
     plan.shots = _enter_targets(run, resolved, cloud)
     if not run.is_test:
         _warm(cloud, plan.shots)
@@ -136,7 +137,8 @@ def prepare(run: Run) -> Plan | Deferred:
 
 def _require(run: Run, policy: Policy, found: Scripts) -> None:
     """Enter what the run needs to succeed, as the policy and its scripts say now."""
-    run.success_requires = verdict.required(policy.success_requires, has_before=found.has_before)
+    has_before = found.has_before or bool(policy.scripts_enabled and on_instances.remotes(policy))
+    run.success_requires = verdict.required(policy.success_requires, has_before=has_before)
     Run.objects.filter(pk=run.pk).update(success_requires=run.success_requires)
 
 
@@ -338,6 +340,7 @@ def _enter_targets(run: Run, resolved: Iterable[_Resolved], cloud: Cloud) -> lis
         message = "The run was cancelled or taken over while it was prepared."
         raise TakenOverError(message)
     run.targets.all().delete()
+    has_scripts = run.policy is not None and run.policy.scripts_enabled
     shots = []
     for one in resolved:
         if not one.problem and (run.is_test or not one.volumes):
@@ -354,7 +357,7 @@ def _enter_targets(run: Run, resolved: Iterable[_Resolved], cloud: Cloud) -> lis
             expected_volume_ids=list(one.volumes),
             state=state,
             reason=one.problem,
-            remote=one.wanted.remote.as_document() or {},
+            remote=(has_scripts and one.wanted.remote.as_document()) or {},
         )
         if not one.problem:
             shots.append(Shot(target, _request(run, one)))

@@ -10,7 +10,7 @@ from typing import Any
 from n2wbackup.lib import terminal
 from n2wbackup.lib.encrypted import DecryptionError
 from policies.domain.runs.verdict import Consistency, Required
-from policies.models import Policy, Run
+from policies.models import PhaseResult, Policy, Run
 from policies.services import runs
 from policies.services.window import approved, ran, sealing
 from scripts_admin import linux_accounts, permissions
@@ -125,8 +125,17 @@ def _look(
 
 
 def _had_before(policy: Policy) -> bool:
-    """Tell whether a before script got lost: the policy itself has not said what it requires, but a run had one."""
-    return policy.success_requires == Required.AUTO and policy.requires == Consistency.APPLICATION
+    """Tell whether a before script got lost: the policy itself has not said what it requires, but a run had one.
+
+    Scripts on instances require as much: with them, the last run must have had one on the server.
+    """
+    required = (
+        policy.success_requires == Required.AUTO and policy.requires == Consistency.APPLICATION
+    )
+    if not required or not any(target.remote for target in policy.targets.all()):
+        return required
+    last = PhaseResult.objects.filter(run=policy.last_run_id, phase=Phase.BEFORE, attempt=1)
+    return last.exclude(outcome=Outcome.MISSING).exists()
 
 
 def _make_ready(scripts: Scripts) -> None:
@@ -278,16 +287,19 @@ def _kept(scripts: Scripts, path: Path, copy: Path | None) -> Mapping[str, Any]:
 
 def _environment(run: Run, policy: Policy, account: LinuxAccount | None) -> Mapping[str, str]:
     """Return the whole environment of the scripts; it contains nothing of the server's environment."""
+    found = {"PATH": files.path_of_scripts(policy.folder), "LANG": "C.UTF-8"} | words(run, policy)
+    if account is not None:
+        found |= {"HOME": account.home, "USER": account.identity.name}
+    return found
+
+
+def words(run: Run, policy: Policy) -> dict[str, str]:
+    """Return what the environment of every script says of its run, wherever it runs."""
     instances = policy.targets.exclude(instance_id="").values_list("instance_id", flat=True)
-    found = {
-        "PATH": files.path_of_scripts(policy.folder),
-        "LANG": "C.UTF-8",
+    return {
         "N2W_RUN_ID": str(run.pk),
         "N2W_POLICY": run.policy_name,
         "N2W_OWNER": run.owner_name,
         "N2W_INSTANCE_IDS": " ".join(instances),
         "N2W_SCHEDULED_FOR": run.scheduled_for.isoformat() if run.scheduled_for else "",
     }
-    if account is not None:
-        found |= {"HOME": account.home, "USER": account.identity.name}
-    return found

@@ -5,7 +5,7 @@ in memory.
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from threading import Barrier
@@ -63,14 +63,15 @@ class Volley:
         if self._pool:
             self._pool.shutdown(wait=False)
 
-    def fire(self, until: float) -> list[Fired]:
+    def fire(self, until: float, without: Collection[str] = ()) -> list[Fired]:
         """Make all calls; return when each has its answer, or at `until` (seconds since boot).
 
-        Never raises an error of AWS, and never makes the calls twice.
+        Never raises an error of AWS, and never makes the calls twice. `without`: the instances that are left out.
         """
         if self.fired is not None:
             return self.fired
-        first, rest = self._shots[:1], self._shots[1:]
+        shots = [shot for shot in self._shots if shot.request.instance_id not in without]
+        first, rest = shots[:1], shots[1:]
         results = [
             Fired(shot, problem="The call got no answer in time.", lost=True) for shot in rest
         ]

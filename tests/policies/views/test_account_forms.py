@@ -12,6 +12,7 @@ from policies.adapters import session
 from policies.adapters.memory import MemoryCloud
 from policies.models import Account, Policy
 from scripts_admin import permissions
+from scripts_admin.domain.remote import Remote
 from scripts_admin.models import User
 from tests import factories
 from tests.policies.views import admin_forms
@@ -102,6 +103,22 @@ def test_the_regions_of_targets_are_in_the_document(owner: Client, policy: Polic
     (allowed,) = papers(owner.get(PAGE).content.decode())
 
     assert "arn:aws:ec2:ap-south-1:ACCOUNT_ID:volume/*" in str(allowed)
+
+
+def test_logins_by_instance_connect_have_a_document_of_their_own(
+    owner: Client, policy: Policy
+) -> None:
+    target = policy.targets.get()
+    target.remote = Remote("ssh", "ec2-user", bastion="jump@192.0.2.7").filled()
+    target.save()
+
+    page = owner.get(PAGE).content.decode()
+
+    assert "Logins by EC2 Instance Connect" in page
+    (connect,) = papers(page)[1]["Statement"]
+    assert connect["Condition"] == {"StringEquals": {"ec2:osuser": ["ec2-user", "jump"]}}
+    policy.targets.update(remote_key="stored")
+    assert len(papers(owner.get(PAGE).content.decode())) == 1
 
 
 def test_the_servers_own_role_needs_the_permission(owner: Client, alice: User) -> None:

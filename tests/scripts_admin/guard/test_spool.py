@@ -11,6 +11,7 @@ import pytest
 
 from scripts_admin.domain.phases import Outcome, Phase
 from scripts_admin.guard import spool
+from scripts_admin.guard.on_instances import OnInstance
 from scripts_admin.guard.spool import Record, RunAs, ScriptCommand, UnreadableRecordError
 
 RECORD = Record(
@@ -265,3 +266,24 @@ def test_a_folder_that_is_removed_while_its_keeper_lock_is_awaited_is_created_ag
     assert spool.is_held(folder, spool.KEEPER)
     assert spool.keep(tmp_path, "run") == (folder, None)
     os.close(held)
+
+
+def test_a_record_with_scripts_on_instances_has_the_newer_format_and_is_read_whole(
+    folder: Path,
+) -> None:
+    there = OnInstance(
+        "i-1", "ssh", "nonce", "/dev/shm/n2w", "its boot", "b.sh", "a.sh", 30.0, 20.0
+    )
+    record = replace(RECORD, instances=(there, OnInstance("i-2", "ssh", armed=False)))
+
+    spool.write(folder, record)
+
+    read = spool.read(folder)
+    assert (read.format, read.is_foreign) == (spool.FORMAT, False)
+    assert read.instances == record.instances
+
+
+def test_a_record_without_them_keeps_the_format_that_older_versions_know(folder: Path) -> None:
+    spool.write(folder, RECORD)
+
+    assert json.loads((folder / spool.RECORD).read_text())["format"] == spool.LOCAL == 1

@@ -16,8 +16,10 @@ from uuid import UUID, uuid4
 import psycopg
 
 from tests.ground import processes
+from tests.ground.sshd import Sshd
 from tests.system import product as products
 from tests.system.faults.outside import Outside
+from tests.system.product import POLICY as POLICY_NAME
 from tests.system.product import Product
 
 # A moment that is not reached within this is a failure of the bed, not of the server.
@@ -57,6 +59,10 @@ class Bed:
     stopped: set[int] = field(default_factory=set)  # by the fault
     held: set[int] = field(default_factory=set)  # by the moment
     others: set[int] = field(default_factory=set)  # programs beside the server's own
+    sshd: Sshd | None = None  # where before and after run, instead of on the server
+    always: Mapping[str, Any] = field(
+        default_factory=dict
+    )  # of the policy, whatever the fault needs
     helpers: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
     since: float = 0.0
 
@@ -74,7 +80,7 @@ class Bed:
 
     def apply(self, **changes: Any) -> None:
         """Change the policy for this run; the other settings are as in POLICY."""
-        wanted = {**POLICY, **changes}
+        wanted = {**POLICY, **self.always, **changes}
         if wanted != self.policy:
             self.product.apply([self.product.instance], **wanted)
             self.policy = wanted
@@ -97,6 +103,9 @@ class Bed:
             first, last = around.get(phase, ("", ""))
             lines[phase] = "\n".join([first, bodies.get(phase, ""), gate, last])
         self.product.scripts(**lines)
+        for phase in ("before", "after") if self.sshd else ():
+            script = self.product.folder / f"{phase}_{POLICY_NAME}.sh"
+            script.rename(script.with_name(f"{phase}_{POLICY_NAME}@all.sh"))
 
     @property
     def frozen(self) -> Path:

@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from tests.ground import components, filesystems, launcher, processes
+from tests.ground import components, filesystems, launcher, processes, sshd
 from tests.ground.launcher import SHARED
 from tests.system import launched
 from tests.system import product as products
@@ -98,6 +98,23 @@ def by_the_launcher() -> Iterator[Bed]:
         more = {"N2W_RUN_SCRIPTS_AS": "owner", "N2W_SCRIPT_USER": SHARED}
         with _made(folder / "home", more=more, prepare=launched.settle(place)) as bed:
             bed.gates.chmod(0o777)
+            yield bed
+
+
+@contextlib.contextmanager
+def over_ssh() -> Iterator[Bed]:
+    """Serve a policy whose before and after run on an instance; that is an sshd of this machine."""
+    with processes.folder() as folder, sshd.running(folder / "sshd") as server:
+        more = {"N2W_SSH_NETWORKS": "127.0.0.0/8"}
+        with _made(folder / "home", more=more) as bed:
+            product = bed.product
+            server.let_in(product.succeed("add_key", OWNER).strip())
+            words = ("--port", str(server.port), "--fingerprint", server.host_key)
+            product.succeed("approve_host", OWNER, "127.0.0.1", *words)
+            way = {"by": "ssh", "user": server.user, "key": "stored", "host": "127.0.0.1"}
+            target = {"instance": product.instance, "region": "us-east-1"}
+            bed.sshd = server
+            bed.always = {"targets": [target | {"remote": way | {"port": server.port}}]}
             yield bed
 
 

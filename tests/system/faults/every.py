@@ -7,6 +7,7 @@ from tests.system.faults import (
     beds,
     table_aws,
     table_clocks,
+    table_instances,
     table_launcher,
     table_processes,
     table_scripts,
@@ -18,6 +19,7 @@ from tests.system.faults.table import Fault
 SUBJECTS: Mapping[str, tuple[Fault, ...]] = {
     "Processes": table_processes.FAULTS,
     "Processes, with scripts of other accounts": table_launcher.FAULTS,
+    "Processes, with scripts on an instance over SSH": table_instances.FAULTS,
     "Scripts": table_scripts.FAULTS,
     "Broker, database and disk": table_stores.FAULTS,
     "AWS": table_aws.FAULTS,
@@ -30,6 +32,7 @@ BEDS: Mapping[str, Callable[[], AbstractContextManager[Bed]]] = {
     "broker": beds.with_broker,
     "doubled messages": beds.with_doubled_messages,
     "role": beds.with_a_role,
+    "over ssh": beds.over_ssh,
     "small disk": beds.on_a_small_disk,
     "launcher": beds.by_the_launcher,
     "clock": beds.with_a_false_clock,

@@ -132,8 +132,11 @@ def _truths(bed: Bed, run: str, shown: dict[str, Any]) -> Iterator[str]:
     if shown["consistency"] == "application":
         if thaw_by != "worker":
             yield f"the thaw was automatic ({thaw_by}), and the run is called application"
+        phases = shown["targets"][0]["phases"] if bed.sshd else shown["phases"]
+        if bed.sshd and shown["targets"][0]["thaw_by"] != "worker":
+            yield "the instance thawed by itself, and the run is called application"
         for phase in ("before", "after"):
-            if shown["phases"][phase]["outcome"] != "succeeded":
+            if phases[phase]["outcome"] != "succeeded":
                 yield f"{phase} did not succeed, and the run is called application"
     elif shown["state"] == "succeeded":
         yield "the run is only crash-consistent, and succeeded"

@@ -103,7 +103,7 @@ def test_a_window_of_a_version_to_come_is_thawed_with_0_twice_and_without_its_ou
 ) -> None:
     backup.scripts(after="echo told")
     run = open_window(backup)
-    record = first_record(backup, run) | {"format": 2, "freezers": ["unknown here"]}
+    record = first_record(backup, run) | {"format": 3, "freezers": ["unknown here"]}
     record["before"]["timeout_seconds"] = 3.0
     leave(backup, run, record, '{"event": "freezer", "at": 1}\n[]\n' + first_journal(run))
 
@@ -118,7 +118,7 @@ def test_a_window_of_a_version_to_come_is_thawed_with_0_twice_and_without_its_ou
 
 
 def without_account(record: Raw) -> Raw:
-    return {name: value for name, value in record.items() if name != "identity"} | {"format": 2}
+    return {name: value for name, value in record.items() if name != "identity"} | {"format": 3}
 
 
 def cut(record: Raw) -> str:

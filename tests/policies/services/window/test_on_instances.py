@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 from pytest_django import Settings
 
-from policies.domain.errors import BackupError
 from policies.models import Policy, PolicyTarget, Run
 from policies.services.window import on_instances
 from scripts_admin.domain.phases import Outcome, Phase
@@ -52,19 +51,6 @@ def run(policy: Policy) -> Run:
 def _write(policy: Policy, *names: str, text: bytes = TEXT) -> None:
     for name in names:
         (storage.path(policy.folder) / name).write_bytes(text)
-
-
-def test_until_scripts_get_to_instances_such_a_policy_is_refused_before_anything_is_frozen(
-    policy: Policy,
-) -> None:
-    with pytest.raises(BackupError, match=f"wants them on {ONE}, {TWO}. Nothing was frozen"):
-        on_instances.refuse(policy)
-
-    policy.scripts_enabled = False
-    on_instances.refuse(policy)
-    policy.scripts_enabled = True
-    PolicyTarget.objects.update(remote_by="", remote_document="")
-    on_instances.refuse(Policy.objects.get(pk=policy.pk))
 
 
 def test_each_instance_with_scripts_gets_its_own(policy: Policy, run: Run) -> None:

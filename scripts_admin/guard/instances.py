@@ -1,0 +1,229 @@
+"""The instances of one window, as the guard knows them: it tells carriers what to say, and takes what they hear.
+
+A carrier holds the sessions; between it and the guard there is one socket, with one JSON word a message. The guard
+never waits for a carrier: one that does not take a word at once, or closes its end, is lost, and its far sides thaw
+by themselves when their connections close.
+"""
+
+import base64
+import json
+import selectors
+import socket
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from scripts_admin.domain.phases import FINE, Outcome
+from scripts_admin.guard import journal, linux
+from scripts_admin.guard.capture import Capture
+from scripts_admin.guard.on_instances import OnInstance, There
+from scripts_admin.guard.spool import Record
+
+ANSWER_SECONDS = 5.0  # beyond a script's timeout: the way there and back, and ending a group
+FETCH_SECONDS = 10.0
+MOST_BYTES = 160 * 1024  # of one word
+_ENDS_GROUP_SECONDS = 2.0  # TERM, a second, KILL: before must be dead before after begins
+# The longest time that a thaw there takes beyond its script's timeout, outputs included.
+MOST_SECONDS = _ENDS_GROUP_SECONDS + ANSWER_SECONDS + FETCH_SECONDS
+NO_ANSWER = "it did not answer in time"
+CARRIER_LOST = "the process that held its connection is gone"
+Event = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Carried:
+    """A carrier's socket, and the instances that it reaches. Whoever passes it on closes its own copy."""
+
+    socket: socket.socket
+    instances: tuple[str, ...]
+
+
+class Instances:
+    """Every method returns at once; `on_change` is called when one of them has answered, or is lost."""
+
+    def __init__(
+        self,
+        record: Record,
+        carriers: Iterable[Carried],
+        writer: journal.Writer,
+        selector: selectors.BaseSelector,
+        on_change: Callable[[], None],
+        secrets: Sequence[bytes] = (),
+    ) -> None:
+        """Take over the sockets. Nothing is said yet."""
+        self._scripts: Mapping[str, OnInstance] = {
+            each.instance: each for each in record.instances if each.armed
+        }
+        self._refused = {
+            each.instance: each.outcome or Outcome.CRASHED.value
+            for each in record.instances
+            if not each.armed
+        }
+        self._collect, self._secrets = record.collect_output, secrets
+        self._writer, self._selector, self._on_change = writer, selector, on_change
+        self._story = journal.Journal()
+        self._carriers: dict[int, Carried] = {}
+        self._captures: dict[tuple[str, str], Capture] = {}
+        self._waits_for_outputs: set[str] = set()
+        self._due: float | None = None
+        self._is_open = True
+        for carried in carriers:
+            carried.socket.settimeout(0.0)
+            self._carriers[carried.socket.fileno()] = carried
+            selector.register(carried.socket.fileno(), selectors.EVENT_READ, self._hear)
+
+    @property
+    def deadline(self) -> float | None:
+        """Return when those that have not answered by then are given up in this window."""
+        return self._due
+
+    @property
+    def befores_are_known(self) -> bool:
+        return all(there.before_is_known for there in self._told())
+
+    @property
+    def afters_are_known(self) -> bool:
+        return all(there.has_tried for there in self._told())
+
+    @property
+    def outputs_are_known(self) -> bool:
+        return not self._waits_for_outputs
+
+    @property
+    def outcomes(self) -> dict[str, str]:
+        """Return each instance's outcome of before."""
+        found = {name: str(self._story.of(name).outcome) for name in self._scripts}
+        return found | self._refused
+
+    @property
+    def all_succeeded(self) -> bool:
+        return all(outcome in FINE for outcome in self.outcomes.values())
+
+    def go(self) -> None:
+        """Let every before go. The journal says so before the first word leaves; without its line, none does."""
+        # A carrier may hold none of them any more: who was refused is told nothing.
+        named = [name for each in self._carriers.values() for name in each.instances]
+        reached = [name for name in named if name in self._scripts]
+        line = journal.entry("go there", instances=reached)
+        try:
+            self._writer.keep(line)
+        except OSError:
+            self._say(word="bye")
+            return
+        self._story.take(line)
+        scripts = [self._scripts[name] for name in reached]
+        self._wait(max((each.before_seconds for each in scripts), default=0.0))
+        self._say(word="go")
+
+    def thaw(self) -> None:
+        """Order every after that is owed, with the argument that its own before has earned; close all other gates."""
+        if not self._is_open:
+            return
+        self._is_open = False
+        owed = [there for there in self._told() if there.is_owed]
+        if not owed:
+            self._say(word="bye")
+            return
+        arguments = {each.instance: "1" if each.outcome in FINE else "0" for each in owed}
+        self._keep("thaw there", arguments=arguments)
+        scripts = [self._scripts[each.instance] for each in owed]
+        self._wait(max(each.after_seconds for each in scripts) + _ENDS_GROUP_SECONDS)
+        self._say(word="thaw", arguments=arguments)
+
+    def fetch(self) -> None:
+        """Ask for what was printed, once nothing is frozen any more."""
+        self._due = linux.boottime() + FETCH_SECONDS
+        ready = {each.instance for each in self._told() if each.is_about_over and not each.lost}
+        if self._collect and ready:
+            self._waits_for_outputs = ready
+            self._say(word="fetch", instances=sorted(ready))
+
+    def tick(self, now: float) -> None:
+        """Give up those that have not answered in time: their far sides thaw by themselves, and are asked later."""
+        if self._due is None or now < self._due:
+            return
+        self._due = None
+        self._waits_for_outputs.clear()
+        for there in self._told():
+            waits = not there.before_is_known if self._is_open else not there.has_tried
+            if waits:
+                self._heard({"word": "gone", "instance": there.instance, "why": NO_ANSWER})
+        self._on_change()
+
+    def close(self) -> None:
+        """Let the carriers go; each ends."""
+        for descriptor in list(self._carriers):
+            self._close(descriptor)
+
+    def write_outputs(self) -> None:
+        for (instance, stream), capture in self._captures.items():
+            self._writer.note("output there", instance=instance, stream=stream, text=capture.text())
+
+    def _told(self) -> list[There]:
+        return [there for there in self._story.there.values() if there.was_told]
+
+    def _wait(self, seconds: float) -> None:
+        self._due = linux.boottime() + seconds + ANSWER_SECONDS
+
+    def _keep(self, event: str, **values: object) -> None:
+        """Take an event, and write it if there is room: a thaw goes on without a journal."""
+        line = journal.entry(event, **values)
+        self._story.take(line)
+        with suppress(OSError):
+            self._writer.keep(line)
+
+    def _say(self, **word: object) -> None:
+        text = json.dumps(word).encode()
+        for descriptor, carried in list(self._carriers.items()):
+            try:
+                carried.socket.send(text)
+            except OSError:
+                self._lost(descriptor)
+
+    def _hear(self, descriptor: int) -> None:
+        carried = self._carriers.get(descriptor)
+        while carried is not None and descriptor in self._carriers:
+            try:
+                text = carried.socket.recv(MOST_BYTES)
+            except BlockingIOError:
+                break
+            except OSError:
+                text = b""
+            if not text:
+                self._lost(descriptor)
+                break
+            with suppress(AttributeError, KeyError, TypeError, ValueError):
+                self._take(json.loads(text))
+        self._on_change()
+
+    def _take(self, word: Event) -> None:
+        if word["instance"] not in self._scripts:
+            return
+        if word["word"] == "out":
+            key = str(word["instance"]), str(word["stream"])
+            if key not in self._captures:
+                self._captures[key] = Capture(self._secrets)
+            self._captures[key].feed(base64.b64decode(word["data"]))
+        elif word["word"] == "fetched":
+            self._waits_for_outputs.discard(str(word["instance"]))
+        else:
+            self._heard(word)
+
+    def _heard(self, word: Event) -> None:
+        if word["word"] == "gone":
+            self._waits_for_outputs.discard(str(word["instance"]))
+        self._keep("heard there", **word)
+
+    def _lost(self, descriptor: int) -> None:
+        carried = self._close(descriptor)
+        for instance in carried.instances:
+            if not self._story.of(instance).lost:
+                self._heard({"word": "gone", "instance": instance, "why": CARRIER_LOST})
+
+    def _close(self, descriptor: int) -> Carried:
+        carried = self._carriers.pop(descriptor)
+        with suppress(KeyError, ValueError):
+            self._selector.unregister(descriptor)
+        carried.socket.close()
+        return carried
