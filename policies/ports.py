@@ -6,6 +6,7 @@ Regions are AWS region names, ids AWS ids, spans seconds. Every method may raise
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Protocol
 
 
@@ -174,6 +175,37 @@ class InstanceConnect(Protocol):
         `zone` is the instance's availability zone; with a wrong one, AWS finds no instance. Whether sshd there asks
         for such keys is not known: only a login tells.
         """
+
+
+@dataclass(frozen=True, slots=True)
+class OutputPlaces:
+    """Where SSM puts what scripts print, besides its own cut copy: a bucket of S3, or a log group; empty: nowhere."""
+
+    bucket: str = ""
+    prefix: str = ""
+    log_group: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ManagedInstance:
+    """An instance whose SSM agent has registered; `ping`: Online, ConnectionLost or Inactive."""
+
+    instance_id: str
+    ping: str
+    pinged_at: datetime | None
+    platform_type: str
+    platform: str
+    agent_version: str
+
+
+class Agents(Protocol):
+    """What AWS says about the SSM agents of one account's instances."""
+
+    def managed(self, region: str) -> dict[str, ManagedInstance]:
+        """Return the instances whose agent has ever registered, by id."""
+
+    def role_of(self, profile_arn: str, region: str) -> tuple[str, tuple[str, ...]]:
+        """Return the role of an instance profile and the names of its managed policies; the role may be empty."""
 
 
 class Cloud(Snapshots, Instances, Permissions, Protocol):

@@ -8,6 +8,7 @@ from celery import shared_task
 from n2wbackup.lib import each
 from n2wbackup.processes.draining import draining
 from policies.adapters import broker
+from policies.services.coverage import agents as ssm_agents
 from policies.services.coverage import refreshing as inventory
 from policies.services.due import hints, objectives, replanning, retrying, ticking
 from policies.services.entry import hosts as entry_hosts
@@ -97,8 +98,8 @@ def look_at_scripts() -> None:
 
 @shared_task(name="policies.tasks.look")
 def look() -> None:
-    """Refresh the inventory of the accounts and regions that are due."""
-    inventory.tick()
+    """Refresh the inventory of the accounts and regions that are due, and what SSM says of their instances."""
+    each.turn(inventory.tick, ssm_agents.tick)
 
 
 @shared_task(name="policies.tasks.poll")

@@ -3,6 +3,7 @@
 from django.urls import path
 
 from policies.views import (
+    account_ssm,
     accounts,
     acting,
     alarms,
@@ -148,6 +149,7 @@ urlpatterns = [
     path("accounts/<str:owner>/<str:name>/", accounts.detail, name="account"),
     path("accounts/<str:owner>/<str:name>/edit/", accounts.edit, name="account-edit"),
     path("accounts/<str:owner>/<str:name>/test/", accounts.test, name="account-test"),
+    path("accounts/<str:owner>/<str:name>/ssm/", account_ssm.page, name="account-ssm"),
     path("accounts/<str:owner>/<str:name>/delete/", accounts.delete, name="account-delete"),
     # Forms of script folders.
     path("scripts/<str:owner>/new/", script_forms.new, name="script-new"),

@@ -14,10 +14,20 @@ from policies.ports import Credentials
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client
+    from mypy_boto3_ssm import SSMClient
 
 CONNECTIONS = 100  # more than the calls that may fire at once in a region
 CONNECT_SECONDS = 2
 _REGIONS = 40  # more than AWS has; a mistyped region counts, too
+_OTHERS = 40
+_COMMANDING = Config(
+    retries={"total_max_attempts": 1, "mode": "standard"},
+    connect_timeout=CONNECT_SECONDS,
+    read_timeout=5,
+    max_pool_connections=20,
+    tcp_keepalive=True,
+    user_agent_extra=loading.USER_AGENT,
+)
 _FIRING = Config(
     retries={"total_max_attempts": 1, "mode": "standard"},
     parameter_validation=False,  # it takes a tenth of a call's own time, and mypy has checked the types
@@ -45,6 +55,7 @@ class Clients:
         self._identity = Identity(credentials)
         self._sessions: dict[bool, boto3.Session] = {}
         self._made: dict[tuple[str, bool], EC2Client] = {}
+        self._others: dict[tuple[str, str, bool], Any] = {}
 
     def renew(self, seconds: float) -> None:
         """Sign the window's calls with credentials that are valid for so many seconds, see `Identity`."""
@@ -63,6 +74,30 @@ class Clients:
         session = self._session(fires=False)
         with loading.MAKING:
             return session.client("sts", region_name=call.region, config=_READING)
+
+    def commanding(self, call: Call) -> "SSMClient":
+        """Return the SSM client for the window: one attempt, with the credentials that `renew` has got."""
+        made: SSMClient = self._beside("ssm", call, _COMMANDING, fires=True)
+        return made
+
+    def reading_of(self, service: str, call: Call) -> Any:  # noqa: ANN401 - of services without stubs
+        """Return a client of another service than EC2 for calls that may be repeated."""
+        return self._beside(service, call, _READING, fires=False)
+
+    def _beside(self, service: str, call: Call, config: Config, *, fires: bool) -> Any:  # noqa: ANN401
+        key = (service, call.region, fires)
+        client = self._others.get(key)
+        if client is None:
+            session = self._session(fires=fires)  # asks AWS, so before the lock
+            with loading.MAKING:
+                make: Any = session.client  # its stubs know each service by a literal
+                client = self._others.get(key) or make(
+                    service, region_name=call.region, config=config
+                )
+                while len(self._others) >= _OTHERS:
+                    del self._others[next(iter(self._others))]
+                self._others[key] = client
+        return client
 
     def _client(self, call: Call, *, fires: bool) -> "EC2Client":
         key = (call.region, fires)

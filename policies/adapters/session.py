@@ -4,7 +4,8 @@ import os
 import threading
 from functools import lru_cache
 
-from policies.ports import Cloud, Credentials, InstanceConnect
+from policies.ports import Agents, Cloud, Credentials, InstanceConnect
+from scripts_admin.runners import ssm
 
 _CLOUDS = 64  # clients of a region take about 3 MB; the least recently used are dropped
 _lock = threading.Lock()
@@ -46,3 +47,19 @@ def _connect(
     from policies.adapters.instance_connect import AwsInstanceConnect  # noqa: PLC0415 - as above
 
     return AwsInstanceConnect(credentials)
+
+
+def agents(credentials: Credentials) -> Agents:
+    """Return what AWS says about the SSM agents of the account's instances; it makes no call yet."""
+    from policies.adapters.clients import Clients  # noqa: PLC0415
+    from policies.adapters.ssm import SsmAgents  # noqa: PLC0415
+
+    return SsmAgents(Clients(credentials))
+
+
+def commands(credentials: Credentials, region: str) -> ssm.Client:
+    """Return SSM of one region, for scripts on instances; it makes no call yet."""
+    from policies.adapters.clients import Clients  # noqa: PLC0415
+    from policies.adapters.ssm import SsmCommands  # noqa: PLC0415
+
+    return SsmCommands(Clients(credentials), region)

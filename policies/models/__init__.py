@@ -12,6 +12,7 @@ from policies.models.run import Description, Run, RunEvent, RunSnapshot, RunTarg
 from policies.models.schedule import Schedule
 from policies.models.server import ScriptCopy, Server, Turn
 from policies.models.sharing import PolicyGroupPermission, PolicyUserPermission
+from policies.models.ssm import SsmInstance, SsmPlace
 
 __all__ = [
     "Account",
@@ -40,6 +41,8 @@ __all__ = [
     "Schedule",
     "ScriptCopy",
     "Server",
+    "SsmInstance",
+    "SsmPlace",
     "Turn",
     "VolumeFire",
     "WindowLease",

@@ -183,7 +183,7 @@ def program(
         raise ValueError(message)
     lines = [
         f"n2w_mode={mode}",
-        f"n2w_nonce={order.nonce}",
+        f"n2w_nonce={order.nonce}{_OF_INSTANCE if mode in {'ssm-a', 'ssm-b'} else ''}",
         f"n2w_path={PATH}",
         f"n2w_half={HALF_BYTES}",
         *_times(order, mode),
@@ -241,8 +241,14 @@ def _environment(environment: Mapping[str, str]) -> str:
     words = " ".join(
         _quoted(f"{name}={value}".encode()) for name, value in sorted(environment.items())
     )
-    fixed = f'PATH={PATH} HOME="${{HOME:-/}}" USER="$(id -un)" LANG=C.UTF-8'
+    fixed = f'PATH={PATH} HOME="${{HOME:-/}}" USER="$(id -un)" LANG=C.UTF-8 {_BY_AGENT}'
     return f'n2w_with() {{ exec env -i $signals {fixed} {words} "$@"; }}'
+
+
+# SSM's agent names the instance; without a name in the order, many instances can share one text. The nonce that the
+# instance uses, in its lines too, is that of the order and the instance's id.
+_OF_INSTANCE = "${AWS_SSM_INSTANCE_ID-}"
+_BY_AGENT = '${AWS_SSM_INSTANCE_ID:+"N2W_INSTANCE_ID=$AWS_SSM_INSTANCE_ID"}'
 
 
 def _quoted(value: bytes) -> str:

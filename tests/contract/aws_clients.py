@@ -1,6 +1,6 @@
 """Plain boto3 clients of a simulated AWS."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import boto3
 import pytest
@@ -47,6 +47,18 @@ def ssm(
         endpoint_url=aws.endpoint_url,
         aws_access_key_id=key or aws.environment["AWS_ACCESS_KEY_ID"],
         aws_secret_access_key=secret or aws.environment["AWS_SECRET_ACCESS_KEY"],
+        config=config(),
+    )
+
+
+def client_of(aws: SimulatedAws, service: str) -> Any:
+    make: Any = _SESSION.client  # its stubs know each service by a literal
+    return make(
+        service,
+        region_name="us-east-1",
+        endpoint_url=aws.endpoint_url,
+        aws_access_key_id=aws.environment["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=aws.environment["AWS_SECRET_ACCESS_KEY"],
         config=config(),
     )
 

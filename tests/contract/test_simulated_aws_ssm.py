@@ -16,6 +16,12 @@ if TYPE_CHECKING:
     from mypy_boto3_ssm.type_defs import GetCommandInvocationResultTypeDef
 
 
+# Leaves a process in a session of its own, with the script's streams, until the file "end" appears.
+LEFT = (
+    "setsid sh -c 'echo $$ > left.new; mv left.new left; while [ ! -e end ]; do sleep 0.05; done' &"
+)
+
+
 @pytest.fixture
 def instance(simulated_aws: SimulatedAws, tmp_path: Path) -> SimulatedInstance:
     return simulated_aws.add_instance(folder=tmp_path)
@@ -56,6 +62,21 @@ def outcome(
         time.sleep(0.02)
 
 
+def status_of(client: "SSMClient", instance: SimulatedInstance, command_id: str) -> str:
+    return client.get_command_invocation(CommandId=command_id, InstanceId=instance.instance_id)[
+        "Status"
+    ]
+
+
+def assert_left_alive(folder: Path) -> None:
+    """Assert that what LEFT left behind lives, and let it end."""
+    wait_until((folder / "left").exists)
+    left = int((folder / "left").read_text())
+    assert is_alive(left)
+    (folder / "end").touch()
+    wait_until(lambda: not is_alive(left))
+
+
 def test_a_script_runs_in_the_folder_of_its_instance(
     client: "SSMClient", instance: SimulatedInstance, tmp_path: Path
 ) -> None:
@@ -94,6 +115,8 @@ def test_output_is_cut_where_aws_cuts_it(client: "SSMClient", instance: Simulate
     found = outcome(client, instance, send(client, instance, f"{write}; ({write}) >&2"))
     assert len(found["StandardOutputContent"]) == 24_000
     assert len(found["StandardErrorContent"]) == 8_000
+    for stream in ("StandardOutputContent", "StandardErrorContent"):
+        assert found[stream].endswith("--output truncated--")
 
 
 def test_a_command_is_in_progress_while_its_script_runs_and_shows_no_output_yet(
@@ -111,36 +134,66 @@ def test_a_command_is_in_progress_while_its_script_runs_and_shows_no_output_yet(
     assert outcome(client, instance, sent)["StandardOutputContent"] == "out\n"
 
 
-def test_a_script_is_ended_with_its_group_at_its_timeout(
-    client: "SSMClient", instance: SimulatedInstance, tmp_path: Path
+def test_a_timeout_ends_the_scripts_group_and_what_left_it_lives_on(
+    simulated_aws: SimulatedAws, client: "SSMClient", instance: SimulatedInstance, tmp_path: Path
 ) -> None:
-    lines = ["sleep 60 & echo $! > child", "wait"]
-    sent = send(client, instance, *lines, parameters={"executionTimeout": ["1"]})
+    simulated_aws.configure(ssm_second=0.2)
+    lines = ["echo out; sleep 60 & echo $! > child", f"{LEFT} wait"]
+    sent = send(client, instance, *lines, parameters={"executionTimeout": ["5"]})
     found = outcome(client, instance, sent)
     assert (found["Status"], found["StatusDetails"]) == ("TimedOut", "ExecutionTimedOut")
+    assert (found["ResponseCode"], found["StandardOutputContent"]) == (137, "")
     child = int((tmp_path / "child").read_text())
     wait_until(lambda: not is_alive(child))
+    assert_left_alive(tmp_path)
 
 
-def test_what_a_script_leaves_behind_delays_nothing_and_lives_on(
+def test_a_timeout_that_is_too_short_for_the_agent_is_not_used(
+    simulated_aws: SimulatedAws, client: "SSMClient", instance: SimulatedInstance
+) -> None:
+    simulated_aws.configure(ssm_second=0.01)
+    sent = send(client, instance, "sleep 0.3", parameters={"executionTimeout": ["4"]})
+    assert outcome(client, instance, sent)["Status"] == "Success"
+
+
+def test_a_command_lasts_until_everyone_has_closed_its_output(
     client: "SSMClient", instance: SimulatedInstance, tmp_path: Path
 ) -> None:
-    lines = ["setsid sh -c 'while [ ! -e end ]; do sleep 0.05; done' & echo $! > child"]
-    found = outcome(client, instance, send(client, instance, *lines))
-    assert found["Status"] == "Success"
-    child = int((tmp_path / "child").read_text())
-    assert is_alive(child)
+    sent = send(client, instance, f"{LEFT} echo out; echo ended > main")
+    wait_until((tmp_path / "main").exists)
+    found = client.get_command_invocation(CommandId=sent, InstanceId=instance.instance_id)
+    assert found["Status"] == "InProgress"
     (tmp_path / "end").touch()
-    wait_until(lambda: not is_alive(child))
+    assert outcome(client, instance, sent)["StandardOutputContent"] == "out\n"
 
 
-def test_a_cancelled_command_ends(client: "SSMClient", instance: SimulatedInstance) -> None:
-    sent = send(client, instance, "sleep 60")
+def test_what_closed_the_output_delays_nothing_and_lives_on(
+    client: "SSMClient", instance: SimulatedInstance, tmp_path: Path
+) -> None:
+    found = outcome(client, instance, send(client, instance, f"({LEFT}) >/dev/null 2>&1"))
+    assert found["Status"] == "Success"
+    assert_left_alive(tmp_path)
+
+
+def test_a_cancelled_command_ends_and_what_left_its_group_lives_on(
+    client: "SSMClient", instance: SimulatedInstance, tmp_path: Path
+) -> None:
+    sent = send(client, instance, f"{LEFT} sleep 60")
+    wait_until((tmp_path / "left").exists)
     client.cancel_command(CommandId=sent)
-    assert outcome(client, instance, sent)["Status"] == "Cancelled"
+    found = outcome(client, instance, sent)
+    assert (found["Status"], found["ResponseCode"]) == ("Cancelled", 137)
+    assert_left_alive(tmp_path)
     with pytest.raises(ClientError) as raised:
         client.cancel_command(CommandId="0" * 36)
     assert refused(raised) == ("InvalidCommandId", 400)
+
+
+def test_a_script_that_says_137_counts_as_one_that_was_killed(
+    client: "SSMClient", instance: SimulatedInstance
+) -> None:
+    found = outcome(client, instance, send(client, instance, "exit 137"))
+    assert (found["Status"], found["StatusDetails"]) == ("TimedOut", "ExecutionTimedOut")
 
 
 def test_a_command_is_not_known_at_once(
@@ -151,7 +204,8 @@ def test_a_command_is_not_known_at_once(
     with pytest.raises(ClientError) as raised:
         client.get_command_invocation(CommandId=sent, InstanceId=instance.instance_id)
     assert refused(raised) == ("InvocationDoesNotExist", 400)
-    time.sleep(3.1)
+    assert client.list_command_invocations(CommandId=sent)["CommandInvocations"] == []
+    simulated_aws.configure(ssm_unknown_seconds=0.0)
     assert outcome(client, instance, sent)["Status"] == "Success"
 
 
@@ -222,7 +276,7 @@ def test_nothing_is_sent_to_what_ssm_does_not_manage(
     assert not (tmp_path / "ran").exists()
 
 
-def test_a_lost_agent_takes_no_command_and_a_silent_one_never_reports(
+def test_a_lost_agent_takes_no_command_and_a_silent_one_reports_when_it_is_back(
     simulated_aws: SimulatedAws,
     client: "SSMClient",
     instance: SimulatedInstance,
@@ -230,18 +284,16 @@ def test_a_lost_agent_takes_no_command_and_a_silent_one_never_reports(
 ) -> None:
     simulated_aws.set_agent(instance.instance_id, "lost")
     sent = send(client, instance, "touch ran", delivery_seconds=30)
-    time.sleep(0.3)
-    found = client.get_command_invocation(CommandId=sent, InstanceId=instance.instance_id)
-    assert (found["Status"], found["ResponseCode"]) == ("Pending", -1)
+    wait_until(lambda: status_of(client, instance, sent) == "Delayed")
     assert not (tmp_path / "ran").exists()
     simulated_aws.set_agent(instance.instance_id, "online")
     assert outcome(client, instance, sent)["Status"] == "Success"
     simulated_aws.set_agent(instance.instance_id, "silent")
     sent = send(client, instance, "touch ran-too")
     wait_until((tmp_path / "ran-too").exists)
-    time.sleep(0.2)
-    found = client.get_command_invocation(CommandId=sent, InstanceId=instance.instance_id)
-    assert found["Status"] == "InProgress"
+    assert status_of(client, instance, sent) == "InProgress"
+    simulated_aws.set_agent(instance.instance_id, "online")
+    assert outcome(client, instance, sent)["Status"] == "Success"
 
 
 def test_scripts_end_with_the_simulator(tmp_path: Path) -> None:

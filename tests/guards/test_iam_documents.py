@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from policies.adapters import limits
+from policies.adapters import limits, ssm
 from policies.domain.runs import sequence
 from policies.models import Run
 from policies.services.following import tagging
@@ -39,6 +39,18 @@ def test_what_changes_something_has_a_resource_and_a_condition() -> None:
             assert each["Condition"]
     looks = statements("server.json")["Look"]["Action"]
     assert all(a.startswith(("ec2:Describe", "ec2:Get")) for a in looks)
+
+
+def test_commands_go_to_instances_of_the_account_and_name_one_document() -> None:
+    found = statements("server-ssm.json")
+    for sid, each in found.items():
+        if sid != "LookAtCommandsAndAgents":
+            assert "*" not in each["Resource"]
+    assert found["RunScriptsOnTheseInstances"]["Resource"] == [
+        "arn:aws:ec2:*:ACCOUNT_ID:instance/*",
+        f"arn:aws:ssm:*::document/{ssm.DOCUMENT}",
+    ]
+    assert not any("Cancel" in json.dumps(each["Action"]) for each in found.values())
 
 
 def test_a_snapshot_is_made_only_with_the_servers_tag_and_tagged_only_where_it_has_it() -> None:

@@ -15,7 +15,13 @@ from tests.guards import tree
 
 DOCUMENTS = tree.ROOT / "deploy" / "iam"
 OF = {
-    PRODUCT: ["server.json", "server-assume-role.json", "instance-connect.json"],
+    PRODUCT: [
+        "server.json",
+        "server-assume-role.json",
+        "instance-connect.json",
+        "server-ssm.json",
+        "server-ssm-outputs.json",
+    ],
     INSTANCE: ["instance.json"],
 }
 

@@ -7,7 +7,8 @@ to find things:
 - the process and its HTTP: `server.py`; the path of a request through it: `gateway.py`
 - snapshots: `ec2_snapshots.py` (the API), `snapshots.py` (their states), `copying.py` (their data)
 - instances, volumes, regions: `ec2_instances.py`, `inventory.py`; tags: `tagging.py`
-- scripts through SSM: `ssm_actions.py` (the API), `ssm_commands.py` (running them)
+- scripts through SSM: `ssm_actions.py` (the API), `ssm_commands.py` (commands and their delivery),
+  `ssm_agents.py` (running them), `ssm_outputs.py`, `ssm_places.py` (S3, CloudWatch Logs, IAM beside it)
 - logins by EC2 Instance Connect: `instance_connect.py`, `active_keys.sh`
 - keys and permissions: `credentials.py`; rates: `throttles.py`; faults: `faults.py`
 

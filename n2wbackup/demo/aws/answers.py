@@ -48,12 +48,18 @@ def time_text(at: datetime) -> str:
     )
 
 
+IAM_NAMESPACE = "https://iam.amazonaws.com/doc/2010-05-08/"
+
+
 def _xml(value: object) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, datetime):
         return time_text(value)
     if isinstance(value, Mapping):
+        members = value.get("member")
+        if isinstance(members, list):
+            return "".join(f"<member>{_xml(inner)}</member>" for inner in members)
         return "".join(
             f"<{name}>{_xml(inner)}</{name}>" for name, inner in value.items() if inner is not None
         )
@@ -88,15 +94,24 @@ def sts(action: str, content: Mapping[str, object]) -> Answer:
     return Answer(HTTPStatus.OK, "text/xml", body.encode())
 
 
+def iam(action: str, content: Mapping[str, object]) -> Answer:
+    """Return IAM's XML: like STS's, but a list as `member` is repeated."""
+    body = (
+        f'<{action}Response xmlns="{IAM_NAMESPACE}"><{action}Result>{_xml(content)}</{action}Result>'
+        f"<ResponseMetadata><RequestId>{uuid.uuid4()}</RequestId></ResponseMetadata></{action}Response>"
+    )
+    return Answer(HTTPStatus.OK, "text/xml", body.encode())
+
+
 def ssm(content: Mapping[str, Any]) -> Answer:
-    """Return SSM's JSON; None is left out at the top level."""
+    """Return the JSON of SSM and of CloudWatch Logs; None is left out at the top level."""
     present = {name: value for name, value in content.items() if value is not None}
     return Answer(HTTPStatus.OK, "application/x-amz-json-1.1", json.dumps(present).encode())
 
 
 def refusal(service: str, error: ApiError) -> Answer:
     """Return the error in the protocol of the called service."""
-    if service in {"ssm", INSTANCE_CONNECT}:
+    if service in {"ssm", "logs", INSTANCE_CONNECT}:
         body = json.dumps(
             {"__type": error.code, "message": error.message, "Message": error.message}
         )

@@ -101,7 +101,9 @@ def parse(http: HttpRequest) -> ApiCall:
         if "x-www-form-urlencoded" in http.headers.get("content-type", ""):
             pairs += parse_qsl(http.body.decode(), keep_blank_values=True)
         parameters = dict(pairs)
-        action = parameters.pop("Action", f"{http.method} {http.path}")
+        # S3 has no action in its requests: the method and the path say it.
+        plain = "GetObject" if scope[2] == "s3" and http.method == "GET" else ""
+        action = parameters.pop("Action", plain or f"{http.method} {http.path}")
         parameters.pop("Version", None)
     dry_run = str(parameters.get("DryRun", "")).lower() == "true"
     return ApiCall(scope[2], action, scope[1], access_key_id, scope, dry_run, parameters, http)

@@ -232,8 +232,45 @@ class SimulatedAws:
         self._ask("settle_snapshots", state=state, snapshot_ids=list(snapshot_ids))
 
     def set_agent(self, instance_id: str, state: str) -> None:
-        """Set the state of an SSM agent: "online", "lost" (accepts no command) or "silent" (reports nothing)."""
+        """Set the state of an SSM agent; scripts that run go on in every state.
+
+        "online"; "lost": it takes no command and reports nothing; "silent": it takes commands and reports nothing;
+        "frozen": it takes commands and cannot write its files, so it starts none. What a lost or silent agent could
+        not report, it reports when it is online again.
+        """
         self._ask("set_agent", instance_id=instance_id, state=state)
+
+    def describe_agent(
+        self, instance_id: str, *, version: str = "", platform: str = "", folder: Path | None = None
+    ) -> None:
+        """Set an agent's version, platform ("Linux", "Windows") and the folder where it keeps its files."""
+        self._ask(
+            "describe_agent",
+            instance_id=instance_id,
+            version=version,
+            platform=platform,
+            folder=folder,
+        )
+
+    def restart_agent(self, instance_id: str) -> None:
+        """Restart an agent: see the option `ssm_restart_seconds`."""
+        self._ask("restart_agent", instance_id=instance_id)
+
+    def delay_commands(self, instance_id: str, seconds: float) -> None:
+        """Let each command that is sent from now on reach this instance so much later."""
+        self._ask("delay_commands", instance_id=instance_id, seconds=seconds)
+
+    def set_role(
+        self, instance_id: str, role: str, policies: Sequence[str] = (), region: str = "us-east-1"
+    ) -> None:
+        """Give an instance a profile and a role of this name, with these managed policies."""
+        self._ask(
+            "set_role", instance_id=instance_id, role=role, policies=list(policies), region=region
+        )
+
+    def set_parameter(self, name: str, value: str) -> None:
+        """Put a parameter into Parameter Store; SSM replaces {{ssm:name}} by its value."""
+        self._ask("set_parameter", name=name, value=value)
 
     def let_connect(self, instance_id: str, folder: Path, region: str = "us-east-1") -> list[str]:
         """Let EC2 Instance Connect reach the instance; return lines for its sshd_config, which then asks `folder`.

@@ -100,7 +100,33 @@ def _settle(simulator: Simulator, given: Given) -> None:
 
 
 def _set_agent(simulator: Simulator, given: Given) -> None:
-    simulator.commands.set_agent(given["instance_id"], given["state"])
+    simulator.commands.agents.set_state(given["instance_id"], given["state"])
+
+
+def _describe_agent(simulator: Simulator, given: Given) -> None:
+    agent = simulator.commands.agents.of(given["instance_id"])
+    agent.version = given["version"] or agent.version
+    agent.platform = given["platform"] or agent.platform
+    agent.folder = _path(given["folder"]) or agent.folder
+
+
+def _delay_commands(simulator: Simulator, given: Given) -> None:
+    simulator.commands.agents.of(given["instance_id"]).delay_seconds = float(given["seconds"])
+
+
+def _restart_agent(simulator: Simulator, given: Given) -> None:
+    options = simulator.options
+    seconds = options.ssm_restart_seconds * options.ssm_second
+    simulator.commands.agents.of(given["instance_id"]).restart(seconds)
+
+
+def _set_parameter(simulator: Simulator, given: Given) -> None:
+    simulator.commands.parameters[given["name"]] = given["value"]
+
+
+def _set_role(simulator: Simulator, given: Given) -> None:
+    simulator.inventory.instance(given["region"], given["instance_id"])
+    simulator.roles[given["instance_id"]] = (given["role"], tuple(given["policies"]))
 
 
 def _fault(simulator: Simulator, given: Given) -> None:
@@ -163,14 +189,19 @@ METHODS: Mapping[str, Callable[[Simulator, Given], Any]] = {
     "calls": _calls,
     "clear_faults": _clear_faults,
     "configure": _configure,
+    "delay_commands": _delay_commands,
     "delete_snapshot": _delete_snapshot,
+    "describe_agent": _describe_agent,
     "detach": _detach,
     "fault": _fault,
     "forget_calls": _forget_calls,
     "let_connect": _let_connect,
     "reset": _reset,
+    "restart_agent": _restart_agent,
     "set_agent": _set_agent,
     "set_console": _set_console,
+    "set_parameter": _set_parameter,
+    "set_role": _set_role,
     "settle_snapshots": _settle,
     "snapshots": _snapshots,
 }

@@ -49,7 +49,11 @@ def describe_instances(simulator: Simulator, call: ApiCall) -> dict[str, object]
             "reservationId": each.id.replace("i-", "r-"),
             "ownerId": ACCOUNT_ID,
             "instancesSet": [
-                _instance(each, simulator.inventory.listed_tags(call.region, each.id, lag))
+                _instance(
+                    each,
+                    simulator.inventory.listed_tags(call.region, each.id, lag),
+                    simulator.roles.get(each.id, ("", ()))[0],
+                )
             ],
         }
         for each in shown
@@ -80,7 +84,7 @@ def _instance_values(instance: Instance, tags: dict[str, str], name: str) -> Seq
     return (str(plain[name]),) if name in plain else filters.tag_values(tags, name)
 
 
-def _instance(instance: Instance, tags: dict[str, str]) -> dict[str, object]:
+def _instance(instance: Instance, tags: dict[str, str], role: str) -> dict[str, object]:
     devices = [
         {
             "deviceName": device,
@@ -111,6 +115,12 @@ def _instance(instance: Instance, tags: dict[str, str]) -> dict[str, object]:
         "blockDeviceMapping": devices,
         "virtualizationType": "hvm",
         "hypervisor": "xen",
+        "iamInstanceProfile": {
+            "arn": f"arn:aws:iam::{ACCOUNT_ID}:instance-profile/{role}",
+            "id": "AIPAJ0000000000000000",
+        }
+        if role
+        else None,
         "tagSet": tagging.rendered(tags),
     }
 

@@ -17,6 +17,7 @@ from n2wbackup.demo.aws import (
     faults,
     instance_connect,
     ssm_actions,
+    ssm_places,
     sts_actions,
     tagging,
 )
@@ -55,6 +56,11 @@ SSM_ACTIONS: Mapping[str, Action] = {
     "GetCommandInvocation": ssm_actions.get_command_invocation,
     "ListCommandInvocations": ssm_actions.list_command_invocations,
     "SendCommand": ssm_actions.send_command,
+}
+LOGS_ACTIONS: Mapping[str, Action] = {"GetLogEvents": ssm_places.get_log_events}
+IAM_ACTIONS: Mapping[str, Action] = {
+    "GetInstanceProfile": ssm_places.get_instance_profile,
+    "ListAttachedRolePolicies": ssm_places.list_attached_role_policies,
 }
 CONNECT_ACTIONS: Mapping[str, Action] = {
     "SendSSHPublicKey": instance_connect.send_ssh_public_key,
@@ -143,6 +149,17 @@ class Gateway:
             return answers.ssm(CONNECT_ACTIONS[call.action](simulator, call))
         if call.service == "sts" and call.action in STS_ACTIONS:
             return answers.sts(call.action, STS_ACTIONS[call.action](simulator, call, account))
+        return self._beside(call)
+
+    def _beside(self, call: ApiCall) -> Answer:
+        """Answer what is neither EC2's, nor SSM's, nor STS's; moto answers the rest."""
+        simulator = self._simulator
+        if call.service == "logs" and call.action in LOGS_ACTIONS:
+            return answers.ssm(LOGS_ACTIONS[call.action](simulator, call))
+        if call.service == "iam" and call.action in IAM_ACTIONS:
+            return answers.iam(call.action, IAM_ACTIONS[call.action](simulator, call))
+        if call.service == "s3":
+            return ssm_places.get_object(simulator, call)
         if call.service == "ec2" and call.action.startswith("Describe"):
             simulator.refuse_dry_run(call)
         return self._moto.answer(call)

@@ -22,6 +22,8 @@ class OptionChanges(TypedDict, total=False):
     connect_key_seconds: float
     ssm_delivery_seconds: float
     ssm_unknown_seconds: float
+    ssm_second: float
+    ssm_restart_seconds: float
     kms_denied: bool
     left_out_fields: Sequence[str]
 
@@ -48,7 +50,9 @@ class Options:
     - `role_seconds`: how long an assumed role's keys are valid, whatever was requested; 0: as requested.
     - `connect_key_seconds`: how long a key that EC2 Instance Connect hands over is valid.
     - `ssm_delivery_seconds`: from SendCommand until the script starts.
-    - `ssm_unknown_seconds`: from SendCommand until GetCommandInvocation knows of it.
+    - `ssm_unknown_seconds`: from SendCommand until GetCommandInvocation and ListCommandInvocations know of it.
+    - `ssm_second`: how long a second of SSM's own limits lasts: of TimeoutSeconds, executionTimeout and a restart.
+    - `ssm_restart_seconds`: from an agent's restart until it takes commands again and reports, in such seconds.
     - `kms_denied`: snapshots of encrypted volumes turn to `error`, with their sets. AWS asks KMS only after the
       call has been answered.
     - `left_out_fields`: fields of EC2's answers that are left out wherever they appear, by their names in the XML.
@@ -68,6 +72,8 @@ class Options:
     connect_key_seconds: float = 60.0
     ssm_delivery_seconds: float = 0.05
     ssm_unknown_seconds: float = 0.2
+    ssm_second: float = 1.0
+    ssm_restart_seconds: float = 90.0
     kms_denied: bool = False
     left_out_fields: Sequence[str] = ()
 

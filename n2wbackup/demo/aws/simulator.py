@@ -30,7 +30,7 @@ class Simulator:
         self.options = Options()
         self.inventory = Inventory(state / "snapshots")
         self.snapshots = Snapshots()
-        self.commands = Commands(state / "ssm")
+        self.commands = Commands(state / "ssm", lambda: self.options)
         self.credentials = Credentials()
         self.credentials.add(owner)
         self.faults = Faults()
@@ -39,6 +39,7 @@ class Simulator:
         self.permissions = Permissions()
         self.connect_folders: dict[str, Path] = {}  # by instance: where its sshd looks keys up
         self.consoles: dict[str, Console] = {}  # by instance
+        self.roles: dict[str, tuple[str, tuple[str, ...]]] = {}  # by instance: role, its policies
 
     def configure(self, changes: Mapping[str, Any]) -> None:
         """Change options from now on; ValueError, and no change, if one does not exist."""
@@ -59,6 +60,7 @@ class Simulator:
         self.inventory.clear()
         self.connect_folders.clear()
         self.consoles.clear()
+        self.roles.clear()
         self.credentials.clear(keep=[self.owner.access_key_id])
         self.buckets.clear()
         self.journal.clear()

@@ -1,7 +1,10 @@
 """SSM's API for commands."""
 
+import json
+import math
+import re
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
@@ -10,13 +13,29 @@ from n2wbackup.demo.aws.apicall import ApiCall
 from n2wbackup.demo.aws.inventory import ACCOUNT_ID
 from n2wbackup.demo.aws.simulator import Simulator
 from n2wbackup.demo.aws.ssm_commands import ENDED, Command, Invocation, new_id
+from n2wbackup.demo.aws.ssm_outputs import (
+    STDERR_CHARACTERS,
+    STDOUT_CHARACTERS,
+    OutputPlaces,
+    content,
+    plugin_output,
+)
 
 DOCUMENT = "AWS-RunShellScript"
 PLUGIN = "aws:runShellScript"
 INSTANCES = 50
-PLUGIN_OUTPUT_CHARACTERS = 2500
+TIMEOUT_SECONDS = (30, 2_592_000)
+COMMENT_CHARACTERS = 100
+DOCUMENT_BYTES = 64 * 1024
+_LEAST_EXECUTION_SECONDS, _EXECUTION_SECONDS = 5, 3600
+_EXECUTION = re.compile(
+    r"[1-9][0-9]{0,4}|1[0-6][0-9]{4}|17[0-1][0-9]{3}|172[0-7][0-9]{2}|172800"
+)  # as the document says it
+_COUNT = re.compile(r"(\d+)(%?)")
+_PARAMETER = re.compile(r"\{\{\s*ssm:([\w./-]+)\s*\}\}")
 _PAGE_SIZES = {"DescribeInstanceInformation": (5, 10), "ListCommandInvocations": (1, 50)}
 _LARGEST_PAGE = 50
+_PLATFORMS = {"Linux": ("Amazon Linux", "2023"), "Windows": ("Windows Server 2022", "10.0.20348")}
 _T = TypeVar("_T")
 
 
@@ -26,17 +45,18 @@ def describe_instance_information(simulator: Simulator, call: ApiCall) -> dict[s
     for instance in simulator.inventory.instances(call.region):
         if simulator.inventory.folder(instance.id) is None or instance.state == "terminated":
             continue
-        is_lost = simulator.commands.agent(instance.id) == "lost" or instance.state != "running"
+        agent = simulator.commands.agents.of(instance.id)
+        is_lost = not agent.is_reached() or instance.state != "running"
         rows.append(
             {
                 "InstanceId": instance.id,
                 "PingStatus": "ConnectionLost" if is_lost else "Online",
                 "LastPingDateTime": time.time(),
-                "AgentVersion": "3.3.1611.0",
+                "AgentVersion": agent.version,
                 "IsLatestVersion": True,
-                "PlatformType": "Linux",
-                "PlatformName": "Amazon Linux",
-                "PlatformVersion": "2023",
+                "PlatformType": agent.platform,
+                "PlatformName": _PLATFORMS[agent.platform][0],
+                "PlatformVersion": _PLATFORMS[agent.platform][1],
                 "ResourceType": "EC2Instance",
                 "IPAddress": instance.private_ip,
                 "ComputerName": instance.private_dns_name,
@@ -83,34 +103,82 @@ def _page(call: ApiCall, rows: Sequence[_T]) -> tuple[list[_T], str | None]:
 def send_command(simulator: Simulator, call: ApiCall) -> dict[str, Any]:
     """Send a shell script to instances; returns before any instance has received it."""
     given = call.parameters
-    if given.get("DocumentName") != DOCUMENT:
-        message = f"document {given.get('DocumentName')} does not exist in your account"
-        raise ApiError("InvalidDocument", message)
-    script = given.get("Parameters", {})
-    unknown = set(script) - {"commands", "workingDirectory", "executionTimeout"}
-    if unknown or not script.get("commands"):
-        message = "The parameters do not fit AWS-RunShellScript: it takes commands."
-        raise ApiError("InvalidParameters", message)
+    _refuse_unfit(given)
     instance_ids = _target_ids(simulator, call)
+    script = _resolved(given["Parameters"], simulator.commands.parameters)
     command = Command(
         command_id=new_id(),
         region=call.region,
         script="\n".join(script["commands"]) + "\n",
         working_directory=(script.get("workingDirectory") or [""])[0],
-        execution_seconds=float((script.get("executionTimeout") or ["3600"])[0]),
+        execution_seconds=_execution_seconds(script),
         delivery_seconds=float(given.get("TimeoutSeconds", 3600)),
         comment=given.get("Comment", ""),
-        parameters=script,
+        parameters=given["Parameters"],
         requested_at=datetime.now(tz=UTC),
         requested=time.monotonic(),
         invocations={},
+        concurrency=max(1, _count(given.get("MaxConcurrency", "50"), len(instance_ids))),
+        errors=_count(given.get("MaxErrors", "0"), len(instance_ids)),
+        places=OutputPlaces.of(given),
     )
     for instance_id in instance_ids:
         folder = simulator.inventory.folder(instance_id)
         if folder is not None:
             command.invocations[instance_id] = Invocation(instance_id, folder)
-    simulator.commands.send(command, simulator.options.ssm_delivery_seconds)
+    simulator.commands.send(command)
     return {"Command": _command(command)}
+
+
+def _refuse_unfit(given: Mapping[str, Any]) -> None:
+    """Raise AWS's error about a request that does not fit the API or the document."""
+    if given.get("DocumentName") != DOCUMENT:
+        message = f"document {given.get('DocumentName')} does not exist in your account"
+        raise ApiError("InvalidDocument", message)
+    script = given.get("Parameters", {})
+    unknown = set(script) - {"commands", "workingDirectory", "executionTimeout"}
+    limits = [each for each in script.get("executionTimeout", []) if not _EXECUTION.fullmatch(each)]
+    if unknown or limits or not script.get("commands"):
+        message = "The parameters do not fit AWS-RunShellScript: it takes commands."
+        raise ApiError("InvalidParameters", message)
+    least, most = TIMEOUT_SECONDS
+    if not least <= int(given.get("TimeoutSeconds", least)) <= most:
+        message = f"timeoutSeconds: Member must have value from {least} to {most}"
+        raise ApiError("ValidationException", message)
+    if len(given.get("Comment", "")) > COMMENT_CHARACTERS:
+        message = f"comment: Member must have length less than or equal to {COMMENT_CHARACTERS}"
+        raise ApiError("ValidationException", message)
+    if len(json.dumps(script).encode()) > DOCUMENT_BYTES:
+        raise ApiError("MaxDocumentSizeExceeded", "The size limit of a document is 64 KB.")
+    for name in ("MaxConcurrency", "MaxErrors"):
+        if not _COUNT.fullmatch(str(given.get(name, "0"))):
+            raise ApiError("ValidationException", f"{name} must be a number or a percentage.")
+
+
+def _resolved(script: Mapping[str, list[str]], known: Mapping[str, str]) -> dict[str, list[str]]:
+    """Replace each {{ssm:name}} by its value in Parameter Store, as SSM does before it sends anything."""
+
+    def value(found: re.Match[str]) -> str:
+        name = found.group(1)
+        if name not in known:
+            raise ApiError("InvalidParameters", f"Parameters [ssm:{name}] could not be resolved.")
+        return known[name]
+
+    return {key: [_PARAMETER.sub(value, one) for one in values] for key, values in script.items()}
+
+
+def _execution_seconds(script: Mapping[str, list[str]]) -> float:
+    """Return the timeout that the agent uses: one that is too short for it is not used at all."""
+    wanted = int((script.get("executionTimeout") or [str(_EXECUTION_SECONDS)])[0])
+    return float(wanted if wanted >= _LEAST_EXECUTION_SECONDS else _EXECUTION_SECONDS)
+
+
+def _count(given: str, targets: int) -> int:
+    """Return the number that "5" or "10%" means for so many targets."""
+    found = _COUNT.fullmatch(str(given))
+    number = int(found.group(1)) if found else 0
+    is_part = bool(found and found.group(2))
+    return math.ceil(targets * number / 100) if is_part else number
 
 
 def _target_ids(simulator: Simulator, call: ApiCall) -> list[str]:
@@ -129,6 +197,8 @@ def _target_ids(simulator: Simulator, call: ApiCall) -> list[str]:
             ]
     if len(ids) > INSTANCES:
         raise ApiError("ValidationException", f"At most {INSTANCES} instances can be named.")
+    if len(set(ids)) < len(ids):
+        raise ApiError("DuplicateInstanceId", "You can't specify an instance ID twice.")
     bad = [each for each in ids if not _is_managed(simulator, call.region, each)]
     if bad or not ids:
         message = f"Instances [[{', '.join(bad)}]] not in a valid state for account {ACCOUNT_ID}"
@@ -153,6 +223,9 @@ def _command(command: Command) -> dict[str, Any]:
         "DocumentName": DOCUMENT,
         "Comment": command.comment,
         "ExpiresAfter": requested + command.delivery_seconds + command.execution_seconds,
+        "OutputS3BucketName": command.places.bucket,
+        "OutputS3KeyPrefix": command.places.prefix,
+        "CloudWatchOutputConfig": _logs(command),
         "Parameters": dict(command.parameters),
         "InstanceIds": list(command.invocations),
         "RequestedDateTime": requested,
@@ -160,7 +233,8 @@ def _command(command: Command) -> dict[str, Any]:
         "StatusDetails": command.status(),
         "TargetCount": len(command.invocations),
         "CompletedCount": len(ended),
-        "ErrorCount": sum(each.status in {"Failed", "TimedOut"} for each in ended),
+        "ErrorCount": sum(each.details in {"Failed", "ExecutionTimedOut"} for each in ended),
+        "DeliveryTimedOutCount": sum(each.details == "DeliveryTimedOut" for each in ended),
         "TimeoutSeconds": int(command.delivery_seconds),
     }
 
@@ -169,15 +243,14 @@ def get_command_invocation(simulator: Simulator, call: ApiCall) -> dict[str, Any
     """Return the state of a command on one instance; an error in the first moments after SendCommand."""
     command = simulator.commands.get(call.region, call.text("CommandId"))
     invocation = command.invocations.get(call.text("InstanceId")) if command else None
-    if (
-        command is None
-        or invocation is None
-        or time.monotonic() - command.requested < simulator.options.ssm_unknown_seconds
-    ):
+    if command is None or invocation is None or not _is_known(simulator, command):
         raise ApiError("InvocationDoesNotExist", "")
     if call.text("PluginName") not in {"", PLUGIN}:
         raise ApiError("InvalidPluginName", "The plugin name is not valid.")
-    has_ended = invocation.status in ENDED
+    # The output of a command that was cut short is never shown.
+    has_output = invocation.status in {"Success", "Failed"}
+    stdout, stderr = _contents(invocation) if has_output else ("", "")
+    out_url, error_url = _urls(command, invocation)
     return {
         "CommandId": command.command_id,
         "InstanceId": invocation.instance_id,
@@ -191,11 +264,39 @@ def get_command_invocation(simulator: Simulator, call: ApiCall) -> dict[str, Any
         "ExecutionEndDateTime": _text(invocation.ended_at),
         "Status": invocation.status,
         "StatusDetails": invocation.details,
-        "StandardOutputContent": invocation.stdout if has_ended else "",
-        "StandardOutputUrl": "",
-        "StandardErrorContent": invocation.stderr if has_ended else "",
-        "StandardErrorUrl": "",
+        "StandardOutputContent": stdout,
+        "StandardOutputUrl": out_url,
+        "StandardErrorContent": stderr,
+        "StandardErrorUrl": error_url,
+        "CloudWatchOutputConfig": _logs(command),
     }
+
+
+def _is_known(simulator: Simulator, command: Command) -> bool:
+    """Tell whether SSM shows the command already: it does not right after SendCommand."""
+    return time.monotonic() - command.requested >= simulator.options.ssm_unknown_seconds
+
+
+def _contents(invocation: Invocation) -> tuple[str, str]:
+    return (
+        content(invocation.stdout, STDOUT_CHARACTERS),
+        content(invocation.stderr, STDERR_CHARACTERS),
+    )
+
+
+def _urls(command: Command, invocation: Invocation) -> tuple[str, str]:
+    keys = [
+        command.places.key(command.command_id, invocation.instance_id, stream)
+        for stream in ("stdout", "stderr")
+    ]
+    host = f"https://s3.{command.region}.amazonaws.com/{command.places.bucket}"
+    urls = [f"{host}/{key}" if key else "" for key in keys]
+    return urls[0], urls[1]
+
+
+def _logs(command: Command) -> dict[str, Any]:
+    group = command.places.group
+    return {"CloudWatchLogGroupName": group, "CloudWatchOutputEnabled": bool(group)}
 
 
 def _text(at: datetime | None) -> str:
@@ -216,23 +317,33 @@ def list_command_invocations(simulator: Simulator, call: ApiCall) -> dict[str, A
         _invocation(command, invocation, with_plugins=bool(call.parameters.get("Details")))
         for command in simulator.commands.all(call.region)
         for invocation in command.invocations.values()
-        if command_id in {"", command.command_id} and instance_id in {"", invocation.instance_id}
+        if command_id in {"", command.command_id}
+        and instance_id in {"", invocation.instance_id}
+        and _is_known(simulator, command)
     ]
     for each in call.parameters.get("Filters", []):
-        if each["key"] != "Status":
+        if each["key"] == "InvokedAfter":
+            after = datetime.fromisoformat(each["value"]).timestamp()
+            rows = [row for row in rows if row["RequestedDateTime"] >= after]
+        elif each["key"] == "Status":
+            rows = [row for row in rows if row["Status"] == each["value"]]
+        else:
             raise ApiError("InvalidFilterKey", f"The filter {each['key']} is not simulated.")
-        rows = [row for row in rows if row["Status"] == each["value"]]
     shown, token = _page(call, rows)
     return {"CommandInvocations": shown, "NextToken": token}
 
 
 def _invocation(command: Command, invocation: Invocation, *, with_plugins: bool) -> dict[str, Any]:
+    has_ended = invocation.status in ENDED
+    stdout, stderr = _contents(invocation) if has_ended else ("", "")
+    # A plugin is never Delayed or Cancelling.
+    words = {"Delayed": "Pending", "Cancelling": "InProgress"}
     plugin: dict[str, Any] = {
         "Name": PLUGIN,
-        "Status": invocation.status,
+        "Status": words.get(invocation.status, invocation.status),
         "StatusDetails": invocation.details,
         "ResponseCode": invocation.response_code,
-        "Output": invocation.stdout[:PLUGIN_OUTPUT_CHARACTERS],
+        "Output": plugin_output(stdout, stderr),
     }
     if invocation.started_at:
         plugin["ResponseStartDateTime"] = invocation.started_at.timestamp()

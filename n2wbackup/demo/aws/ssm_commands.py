@@ -1,32 +1,30 @@
-"""Commands that really run: in a shell, in the folder that stands for the instance.
+"""Commands of SSM: what was asked for, and how it goes on each instance."""
 
-Like the agent on an instance, a command waits only for the script's own process: other processes that
-the script leaves behind go on, and keep the output files open. A timeout or a cancellation ends the script's
-process group.
-"""
-
-import os
-import signal
-import subprocess
 import threading
 import time
 import uuid
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from n2wbackup.demo.aws.options import Options
+from n2wbackup.demo.aws.ssm_agents import Agent, Agents, Order
+from n2wbackup.demo.aws.ssm_outputs import OutputPlaces, Outputs
+
 ENDED = frozenset({"Success", "Failed", "TimedOut", "Cancelled"})
-STDOUT_CHARACTERS, STDERR_CHARACTERS = 24_000, 8_000
-AGENTS = ("online", "lost", "silent")
+_ERRORS = frozenset({"Failed", "ExecutionTimedOut"})  # delivery timeouts do not count
 _NOT_RUN = -1
+_POLL_SECONDS = 0.01
 
 
 @dataclass(slots=True)
 class Invocation:
-    """One command on one instance; `status` and `details` are SSM's words."""
+    """One command on one instance; `status` and `details` are SSM's words.
+
+    `received`: its agent has taken it; only then it can end in another way than by a timeout or a cancellation.
+    """
 
     instance_id: str
     folder: Path
@@ -35,15 +33,16 @@ class Invocation:
     response_code: int = _NOT_RUN
     started_at: datetime | None = None
     ended_at: datetime | None = None
-    stdout: str = ""
-    stderr: str = ""
-    process: subprocess.Popen[bytes] | None = None
-    cancelled: threading.Event = field(default_factory=threading.Event)
+    stdout: Path | None = None
+    stderr: Path | None = None
+    received: bool = False
+    withdrawn: bool = False  # cancelled before its agent had it
+    order: Order | None = None
 
 
 @dataclass(slots=True)
 class Command:
-    """The request of SendCommand, and its invocations by instance."""
+    """The request of SendCommand, and its invocations by instance; spans are seconds of SSM's clock."""
 
     command_id: str
     region: str
@@ -56,45 +55,52 @@ class Command:
     requested_at: datetime
     requested: float  # on the monotonic clock
     invocations: dict[str, Invocation]
+    concurrency: int
+    errors: int
+    places: OutputPlaces
+    turns: threading.BoundedSemaphore = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Let as many instances as MaxConcurrency says have it at a time."""
+        self.turns = threading.BoundedSemaphore(self.concurrency)
 
     def status(self) -> str:
         """Return the status of the whole command: the worst end, once all invocations have ended."""
         each = {invocation.status for invocation in self.invocations.values()}
-        for status in ("InProgress", "Pending", "Cancelling", "TimedOut", "Failed", "Cancelled"):
+        for status in ("InProgress", "Delayed", "Pending", "Cancelling"):
+            if status in each:
+                return "Pending" if status == "Delayed" else status
+        for status in ("TimedOut", "Failed", "Cancelled"):
             if status in each:
                 return status
         return "Success"
+
+    def has_failed(self) -> bool:
+        """Tell whether more invocations failed than MaxErrors allows, so that the rest gets nothing."""
+        found = [each.details in _ERRORS for each in self.invocations.values()]
+        return sum(found) > self.errors
 
 
 class Commands:
     """All commands, and the agents that run them."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, options: Callable[[], Options]) -> None:
         """Keep scripts and their output below `folder`."""
-        self._folder = folder
+        self._options = options
         self._lock = threading.Lock()
         self._commands: dict[str, Command] = {}
-        self._agents: dict[str, str] = {}
+        self.agents = Agents(folder)
+        self.outputs = Outputs()
+        self.parameters: dict[str, str] = {}  # of Parameter Store
 
-    def agent(self, instance_id: str) -> str:
-        """Return the state of the instance's agent: online, lost or silent."""
-        return self._agents.get(instance_id, "online")
-
-    def set_agent(self, instance_id: str, state: str) -> None:
-        """Set the agent's state: online, lost (accepts no command) or silent (runs commands, reports nothing)."""
-        if state not in AGENTS:
-            msg = f"An agent's state is one of {', '.join(AGENTS)}, not {state!r}."
-            raise ValueError(msg)
-        self._agents[instance_id] = state
-
-    def send(self, command: Command, after_seconds: float) -> None:
+    def send(self, command: Command) -> None:
         """Start the command on its instances and return at once."""
         with self._lock:
             self._commands[command.command_id] = command
         for invocation in command.invocations.values():
             threading.Thread(
                 target=self._run,
-                args=(command, invocation, after_seconds),
+                args=(command, invocation),
                 name=f"ssm {command.command_id}",
                 daemon=True,
             ).start()
@@ -111,7 +117,11 @@ class Commands:
         return [each for each in reversed(found) if each.region == region]
 
     def cancel(self, command: Command, instance_ids: Sequence[str]) -> None:
-        """End the command's scripts on these instances; on all if none is given."""
+        """Tell the agents of these instances, or of all, to end the command's script.
+
+        An agent hears of it like of a command: when it is reached, after the delivery. What its agent has not
+        received never starts.
+        """
         for invocation in command.invocations.values():
             if instance_ids and invocation.instance_id not in instance_ids:
                 continue
@@ -119,123 +129,106 @@ class Commands:
                 if invocation.status in ENDED:
                     continue
                 invocation.status = invocation.details = "Cancelling"
-                invocation.cancelled.set()
-                _kill(invocation)
+                if not invocation.received:
+                    invocation.withdrawn = True
+                    continue
+            threading.Thread(target=self._tell, args=(invocation,), daemon=True).start()
+
+    def _tell(self, invocation: Invocation) -> None:
+        agent = self.agents.of(invocation.instance_id)
+        time.sleep(self._options().ssm_delivery_seconds)
+        agent.wait_until_reached()
+        if invocation.order is not None:
+            invocation.order.cancelled.set()
 
     def clear(self) -> None:
         """End every script and forget every command."""
-        for command in list(self._commands.values()):
-            self.cancel(command, ())
         with self._lock:
+            gone = [each for one in self._commands.values() for each in one.invocations.values()]
+            for invocation in gone:
+                invocation.withdrawn = True
             self._commands.clear()
-            self._agents.clear()
+            self.parameters.clear()
+        for invocation in gone:
+            if invocation.order is not None:
+                invocation.order.abandon()
+        self.agents.clear()
+        self.outputs.clear()
 
-    def _run(self, command: Command, invocation: Invocation, after_seconds: float) -> None:
-        """Deliver the command, run its script, and record the result."""
-        invocation.cancelled.wait(after_seconds)
-        while self.agent(invocation.instance_id) == "lost" and not invocation.cancelled.is_set():
-            if time.monotonic() - command.requested >= command.delivery_seconds:
+    def _run(self, command: Command, invocation: Invocation) -> None:
+        """Deliver the command to its agent, let it run, and enter what the agent reports."""
+        has_turn = self._wait_for_delivery(command, invocation)
+        try:
+            if invocation.order is not None:
+                agent = self.agents.of(invocation.instance_id)
+                self._follow(command, invocation, agent, invocation.order)
+        finally:
+            if has_turn:
+                command.turns.release()
+
+    def _wait_for_delivery(self, command: Command, invocation: Invocation) -> bool:
+        """Wait until the agent takes the command, or nobody will; tell whether it has a turn."""
+        options, agent = self._options(), self.agents.of(invocation.instance_id)
+        delay = options.ssm_delivery_seconds + agent.delay_seconds
+        start_by = command.requested + command.delivery_seconds * options.ssm_second
+        gone_by = start_by + command.execution_seconds * options.ssm_second
+        has_turn = False
+        while True:
+            now = time.monotonic()
+            has_turn = has_turn or command.turns.acquire(blocking=False)
+            if invocation.withdrawn:
+                self._end(invocation, "Cancelled", "Cancelled", _NOT_RUN)
+                return has_turn
+            if command.has_failed():
+                self._end(invocation, "Cancelled", "Terminated", _NOT_RUN)
+                return has_turn
+            if now >= gone_by:
                 self._end(invocation, "TimedOut", "DeliveryTimedOut", _NOT_RUN)
-                return
-            invocation.cancelled.wait(0.05)
-        files = self._folder / command.command_id / invocation.instance_id
-        try:
-            process = self._start(command, invocation, files)
-        except OSError as error:
-            invocation.stderr = f"The script could not be started: {error}"
-            self._end(invocation, "Failed", "Failed", 1)
-            return
-        if process is None:
-            self._end(invocation, "Cancelled", "Cancelled", _NOT_RUN)
-        else:
-            self._follow(command, invocation, process, files)
+                return has_turn
+            is_time = has_turn and command.requested + delay <= now < start_by
+            if is_time and self._received(command, invocation, agent, options):
+                return has_turn
+            time.sleep(max(0.001, min(_POLL_SECONDS, command.requested + delay - now)))
 
-    def _start(
-        self, command: Command, invocation: Invocation, files: Path
-    ) -> subprocess.Popen[bytes] | None:
-        """Start the script, unless the command was cancelled meanwhile."""
-        files.mkdir(parents=True)
+    def _received(
+        self, command: Command, invocation: Invocation, agent: Agent, options: Options
+    ) -> bool:
         with self._lock:
-            if invocation.cancelled.is_set():
-                return None
-            invocation.process = _start(command, invocation, files)
+            if invocation.withdrawn:
+                return False
+            if not agent.is_reached():
+                invocation.status = invocation.details = "Delayed"
+                return False
+            invocation.received = True
             invocation.status = invocation.details = "InProgress"
-            invocation.started_at = datetime.now(tz=UTC)
-            return invocation.process
+            seconds = command.execution_seconds * options.ssm_second
+            invocation.order = Order(
+                command.command_id,
+                command.region,
+                command.script,
+                command.working_directory,
+                invocation.folder,
+                seconds,
+            )
+        return True
 
-    def _follow(
-        self,
-        command: Command,
-        invocation: Invocation,
-        process: subprocess.Popen[bytes],
-        files: Path,
-    ) -> None:
-        """Wait until the script has ended, or end it at its timeout, and keep its output."""
-        status, code = "Success", 0
-        try:
-            code = process.wait(command.execution_seconds)
-        except subprocess.TimeoutExpired:
-            _kill(invocation)
-            process.wait()
-            status, code = "TimedOut", 128 + signal.SIGKILL
-        else:
-            if code != 0:
-                status, code = "Failed", code if code > 0 else 128 - code
-        if invocation.cancelled.is_set():
-            status = "Cancelled"
-        if self.agent(invocation.instance_id) == "silent":
+    def _follow(self, command: Command, invocation: Invocation, agent: Agent, order: Order) -> None:
+        def started() -> None:
+            invocation.started_at = datetime.now(tz=UTC)
+
+        done = agent.run(order, started)
+        if done is None:  # everything was forgotten meanwhile
             return
-        invocation.stdout = _head(files / "stdout", STDOUT_CHARACTERS)
-        invocation.stderr = _head(files / "stderr", STDERR_CHARACTERS)
-        details = "ExecutionTimedOut" if status == "TimedOut" else status
-        self._end(invocation, status, details, code)
+        invocation.stdout, invocation.stderr = done.stdout, done.stderr
+        self.outputs.keep(command.places, command.command_id, invocation.instance_id, done)
+        details = "ExecutionTimedOut" if done.status == "TimedOut" else done.status
+        self._end(invocation, done.status, details, done.code)
 
     def _end(self, invocation: Invocation, status: str, details: str, code: int) -> None:
         with self._lock:
             invocation.ended_at = datetime.now(tz=UTC)
             invocation.response_code = code
             invocation.status, invocation.details = status, details
-
-
-def _start(command: Command, invocation: Invocation, files: Path) -> subprocess.Popen[bytes]:
-    """Start the script like the agent: as a file, passed to a shell, which respects its shebang.
-
-    The caller holds the lock, so no other thread can fork while the script is open for writing. A
-    child that inherited this open file would make the exec fail ("Text file busy").
-    """
-    script = files / "_script.sh"
-    script.write_text(command.script, encoding="utf-8")
-    script.chmod(0o700)
-    where = invocation.folder / command.working_directory.lstrip("/")
-    environment = {
-        "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-        "HOME": str(invocation.folder),
-        "LANG": "C.UTF-8",
-        "AWS_SSM_INSTANCE_ID": invocation.instance_id,
-        "AWS_SSM_REGION_NAME": command.region,
-    }
-    with (files / "stdout").open("wb") as stdout, (files / "stderr").open("wb") as stderr:
-        return subprocess.Popen(
-            ["/bin/sh", "-c", str(script)],
-            cwd=where if where.is_dir() else invocation.folder,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=stdout,
-            stderr=stderr,
-            start_new_session=True,
-        )
-
-
-def _kill(invocation: Invocation) -> None:
-    process = invocation.process
-    if process is not None and process.poll() is None:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-
-
-def _head(path: Path, characters: int) -> str:
-    with path.open(encoding="utf-8", errors="replace") as stream:
-        return stream.read(characters)
 
 
 def new_id() -> str:

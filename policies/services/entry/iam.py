@@ -74,6 +74,14 @@ def papers(account: Account) -> list[Paper]:
     return found
 
 
+def for_ssm(account: Account) -> Paper:
+    """Return the document that scripts over SSM need besides, and the page that tells whom they reach."""
+    number = account.aws_account_id or _number_of(account.role_arn)
+    words = "Attach it beside the permissions of the account, only if scripts are to run over SSM."
+    known = {"ACCOUNT_ID": number} if number else {}
+    return _paper("Permissions for SSM", words, "server-ssm.json", known, regions(account))
+
+
 def _paper(
     title: str, words: str, file: str, known: dict[str, str], named: Sequence[str] = ()
 ) -> Paper:

@@ -25,6 +25,11 @@ _MYSQL_PROGRAMS = (
 )
 _EN_DASH = "\u2013"  # a mistake of its own
 _URL = re.compile(r"[a-z][a-z0-9+.-]{1,20}://[^\s/:@]{0,100}:[^\s/@]{1,200}@")
+# A word for a secret and a text of its own behind it; a variable or a command there is none.
+_ASSIGNED = re.compile(
+    r"(?i)(?:password|passwd|secret|token|api[_-]?key|access[_-]?key)\w{0,20}[\"']?\s{0,3}[=:]\s{0,3}[\"']?"
+    r"(?![$`<{/])[^\s\"'$`<;)]{4,}"
+)
 _VARIABLES: Mapping[str, str] = {
     "PGPASSWORD": "a .pgpass file with mode 600",
     "MYSQL_PWD": _MYSQL,
@@ -160,4 +165,22 @@ def traced(script: Script) -> Iterator[Remark]:
         yield Remark(Level.ADVICE, "traces", text, line=line)
 
 
-RULES = (on_a_command_line, in_a_variable, traced)
+def over_ssm(script: Script) -> Iterator[Remark]:
+    """Say where a script that runs on an instance holds a secret: over SSM its text is kept, and many may read it."""
+    if not script.phase or "@" not in script.policy:
+        return
+    lines = {remark.line for rule in (on_a_command_line, in_a_variable) for remark in rule(script)}
+    lines |= {
+        number
+        for number, line in enumerate(script.lines, 1)
+        if _ASSIGNED.search(line[:2000]) and not line.lstrip().startswith("#")
+    }
+    for line in sorted(lines):
+        text = (
+            f"{script.name} holds a secret. Over SSM, AWS keeps the text of a script for 30 days, and everyone reads "
+            "it who may list the account's commands: keep the secret on the instance, in a file with mode 600."
+        )
+        yield Remark(Level.WARNING, "secret-over-ssm", text, line=line)
+
+
+RULES = (on_a_command_line, in_a_variable, traced, over_ssm)

@@ -88,6 +88,8 @@ follow() {
             replay
             [ -n "$enough" ] || return 1
         fi
+        # One that took the lock after we looked has not been told.
+        [ "$n2w_urge" != 1 ] || [ -n "$thaws" ] || [ ! -p "$folder/q" ] || call "$n2w_argument" "$n2w_by"
         [ $((now - since)) -gt 200 ] || continue
         pause=0.25
         [ "$n2w_urge" = 1 ] || continue
@@ -136,10 +138,22 @@ detached() {
     exec "$setsid" "$sh" -c 'n2w_role=$1 n2w_folder=$2; . "$2/program"' n2w "$1" "$folder"
 }
 
+# Whoever makes the folder has the lock a moment later: so young a run is not dead. SSM may start both commands at once.
+await_main() {
+    for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
+        [ ! -e "$folder/over" ] || return 0
+        if grep -q '^-main' "$folder/log" 2>/dev/null || ! flock -n 7; then return 0; fi
+        flock -u 7
+        sleep 0.1
+    done
+}
+
 second() {
     told_lines=0 thaws='' enough='' begun=''
     state=absent
     if find_folder; then
+        exec 7>>"$folder/lock"
+        await_main
         recall "$folder/log"
         if lock; then state=dead; else state=live; fi
         [ -z "$over" ] || state=over
@@ -169,6 +183,7 @@ second() {
 succeed() {
     replay
     [ -z "$over" ] || return 0 # it ended between two looks
+    n2w_by=orphan n2w_argument=0 # whoever thaws from now on does not do it because the worker said so
     recall "$folder/log"
     if [ "$n2w_mode" = ssm-b ]; then
         exec 7>&- 8>&1 >/dev/null

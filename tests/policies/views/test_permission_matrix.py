@@ -24,6 +24,7 @@ accounts/                                                 L     R     R     R   
 accounts/<str:owner>/<str:name>/                          L     R     N     N     N     R     R
 accounts/<str:owner>/<str:name>/delete/                   L     W     N     N     N     W     W
 accounts/<str:owner>/<str:name>/edit/                     L     W     N     N     N     W     W
+accounts/<str:owner>/<str:name>/ssm/                      L     W     N     N     N     W     W
 accounts/<str:owner>/<str:name>/test/                     L     R     N     N     N     R     R
 accounts/new/                                             L     W     W     W     W     W     W
 admin/                                                    L     L     L     R     R     R     R

@@ -1,0 +1,75 @@
+"""The texts of the commands that go through SSM: A, B, and the one of a late visit."""
+
+import json
+from dataclasses import dataclass
+from functools import cache
+from typing import Literal
+
+from scripts_admin.runners import far
+
+MOST_BYTES = 60_000  # SSM takes documents of 64 KiB, and the rest of the request counts
+SHOW_BYTES = 2_900  # of each end of four outputs: SSM keeps 24,000 characters
+_B_SECONDS = 30.0  # what B waits for after beyond both scripts' own time
+
+
+def arming(order: far.Order) -> str:
+    """Return the text of A: it arms the wrapper, runs before, and ends when before has ended.
+
+    far.UnfitError if a script cannot run there, or SSM does not take the text. An order of many instances names none
+    of them: the wrapper asks the agent for N2W_INSTANCE_ID, so that all get the same text.
+    """
+    return _fit(far.document(far.program(order, "ssm-a", text=_short())))
+
+
+def thawing(order: far.Order, argument: Literal["0", "1"], show_bytes: int = SHOW_BYTES) -> str:
+    """Return the text of B: it thaws with this argument, or leaves a tombstone where A has not been.
+
+    It ends when after has ended once, and shows so many first and last bytes of each output; repetitions of after
+    are the wrapper's own. SHOW_BYTES of each fit into what SSM keeps; S3 and CloudWatch Logs take any number.
+    """
+    wait = order.before_timeout + order.after_timeout + _B_SECONDS
+    second = far.Second(
+        argument=argument, by="worker", absent="tombstone", wait=wait, show_bytes=show_bytes
+    )
+    return _fit(far.document(far.program(order, "ssm-b", second, text=_short())))
+
+
+def visiting(order: far.Order) -> str:
+    """Return the text of a late visit: it tells what became of the run, and thaws with 0 what nobody has thawed."""
+    wait = order.after_timeout + _B_SECONDS
+    second = far.Second(absent="after", wait=wait, show_bytes=SHOW_BYTES)
+    return _fit(far.document(far.program(order, "ssm-b", second, text=_short())))
+
+
+@dataclass(frozen=True, slots=True)
+class Texts:
+    """The commands of one instance: A, and B for either argument."""
+
+    arming: str
+    thawing_0: str
+    thawing_1: str
+
+    def thawing(self, argument: str) -> str:
+        return self.thawing_1 if argument == "1" else self.thawing_0
+
+
+def texts(order: far.Order) -> Texts:
+    """Return the commands of an order; far.UnfitError if it cannot be carried out over SSM."""
+    return Texts(arming(order), thawing(order, "0"), thawing(order, "1"))
+
+
+def _fit(text: str) -> str:
+    number = len(json.dumps(text))
+    if number > MOST_BYTES:
+        over = (number - MOST_BYTES) * 3 // 4 // 1024 + 1
+        raise far.UnfitError(
+            f"the scripts are {over} KiB too long for SSM, which takes {MOST_BYTES // 1024} KiB with all that runs "
+            "them: shorten them, put them on the instance and enter their paths, or use SSH."
+        )
+    return text
+
+
+@cache
+def _short() -> bytes:
+    """Return the wrapper without its indentation, as each byte counts here."""
+    return b"".join(line.lstrip() for line in far.wrapper().splitlines(keepends=True))
