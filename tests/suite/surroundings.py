@@ -11,6 +11,8 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
+from setproctitle import getproctitle
+
 # What a run is told on purpose: where programs are, which database and which AWS, how packages are installed.
 _KEPT = {
     *("CI", "HOME", "PATH", "TMPDIR"),
@@ -34,6 +36,7 @@ _IGNORED_BY_PYTHON = {signal.SIGPIPE, signal.SIGXFSZ}
 
 def settle() -> None:
     """Leave nothing inherited: environment, umask, signals, limits and open files are the same everywhere."""
+    getproctitle()  # it finds the place of the title by the environment, as long as that is untouched
     kept = environment(os.environ)
     os.environ.clear()
     os.environ.update(kept)
