@@ -289,11 +289,13 @@ class Window:
     def _outcome(self) -> Outcome:
         return self._before.outcome if self._before else self._record.before_outcome
 
-    def _on_before_end(self, _: Script) -> None:
-        if self._thaw_by:
-            if self._instances is None:
-                self._tell_before()
-            self._thaw_there()
+    def _on_before_end(self, before: Script) -> None:
+        if self._instances is None:  # as short as it gets: the window may be short
+            _tell(self._pipe, "before", before.outcome)
+            if self._thaw_by:
+                self._release_after()
+        elif self._thaw_by:
+            self._thaw_there(self._instances)
         else:
             self._go_there()
 
@@ -329,14 +331,13 @@ class Window:
         self._writer.note("thaw", by=by)
         if self._before and not self._before.ended:
             self._before.end(Outcome.INTERRUPTED)
-        else:
-            self._thaw_there()
-
-    def _thaw_there(self) -> None:
-        if self._instances is None:
+        elif self._instances is None:
             self._release_after()
-            return
-        self._instances.thaw()
+        else:
+            self._thaw_there(self._instances)
+
+    def _thaw_there(self, instances: Instances) -> None:
+        instances.thaw()
         self._on_instances()
 
     def _release_after(self) -> None:
@@ -347,7 +348,8 @@ class Window:
             self._over = True
             return
         self._after = self._at_gate(self._after)
-        is_fine = self._outcome in FINE
+        outcome = self._before.outcome if self._before else self._record.before_outcome
+        is_fine = outcome in FINE
         if self._instances is not None:
             is_fine = is_fine and self._instances.all_succeeded
         left = self._record.max_freeze_seconds - (linux.boottime() - (self._opened or 0.0))

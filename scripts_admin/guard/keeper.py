@@ -79,6 +79,7 @@ class Guard:
         `single`: phase, argument and attempt of one script to run outside a window. `as_itself`: the scripts may
         run as the server's own account even if that is root.
         """
+        self.has_instances = bool(carriers)
         self.instances: dict[str, Outcome] = {}  # each one's before, once `before` has returned
         try:
             warm()

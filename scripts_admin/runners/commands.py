@@ -13,10 +13,10 @@ from functools import partial
 from queue import SimpleQueue
 
 from scripts_admin.runners.carrier import Say
-from scripts_admin.runners.sessions import in_words, pieces
 from scripts_admin.runners.ssm import Fleet, Lost, Said, Step
 from scripts_admin.runners.ssm_line import Line
 from scripts_admin.runners.ssm_texts import Texts
+from scripts_admin.runners.telling import in_words, pieces
 from scripts_admin.runners.words import After, Out, Over
 
 

@@ -89,9 +89,14 @@ def of(
 
 
 def missing(folder: Folder, wanted: Mapping[str, Remote]) -> list[Missing]:
-    """Return what has to be there before a session to each of these instances can be opened."""
+    """Return what has to be there before the scripts can get to each of these instances."""
     by_ssh = {each: how for each, how in wanted.items() if how.by == By.SSH}
-    return [*_keys(folder, by_ssh), *_hosts(folder, by_ssh)] if by_ssh else []
+    found = [*_keys(folder, by_ssh), *_hosts(folder, by_ssh)] if by_ssh else []
+    by_ssm = [each for each, how in wanted.items() if how.by == By.SSM]
+    if by_ssm:
+        why = f"This server runs no scripts by SSM, so {_named(by_ssm)} is backed up without them"
+        found.append(Missing(f"{why}: choose SSH, and approve its host.", HOSTS_PAGE, folder.name))
+    return found
 
 
 def _keys(folder: Folder, by_ssh: Mapping[str, Remote]) -> Iterator[Missing]:

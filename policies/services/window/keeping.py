@@ -159,9 +159,7 @@ def _open(plan: Plan, folder: Path) -> None:
             guard.release()  # cancelled meanwhile; before has not started
             spool.settle(folder)
             return
-        lost, error = _held(
-            plan, folder, runtime, volley, guard, has_instances=bool(there.instances)
-        )
+        lost, error = _held(plan, folder, runtime, volley, guard)
     if error is not None:
         _insist(lambda: entering.lost_shots(run, entering.broken(error)))
     why_not = entering.GUARD_LOST if lost else entering.NOT_FIRED
@@ -170,13 +168,7 @@ def _open(plan: Plan, folder: Path) -> None:
 
 
 def _held(
-    plan: Plan,
-    folder: Path,
-    runtime: Path,
-    volley: Volley,
-    guard: Guard,
-    *,
-    has_instances: bool,
+    plan: Plan, folder: Path, runtime: Path, volley: Volley, guard: Guard
 ) -> tuple[bool, Exception | None]:
     """Hold the window; tell whether its guard was lost, and return an error that no step foresaw.
 
@@ -185,7 +177,7 @@ def _held(
     lost = False
     try:
         try:
-            _hold(plan.policy, guard, volley, has_instances=has_instances)
+            _hold(plan.policy, guard, volley)
         except GuardLostError:
             lost = True
             _take_over(plan, folder, runtime, volley, kept_by=guard)
@@ -283,7 +275,7 @@ def _closed_on_failure(lock: int) -> Iterator[None]:
         raise
 
 
-def _hold(policy: Policy, guard: Guard, volley: Volley, *, has_instances: bool) -> None:
+def _hold(policy: Policy, guard: Guard, volley: Volley) -> None:
     """The window itself. Nothing is written from here to the return."""
     until = linux.boottime() + policy.max_freeze_seconds - THAW_RESERVE_SECONDS
     guard.go()
@@ -294,7 +286,7 @@ def _hold(policy: Policy, guard: Guard, volley: Volley, *, has_instances: bool) 
         failed = {name for name, outcome in guard.instances.items() if outcome not in FINE}
         volley.fire(until, without=failed)
     guard.thaw(policy.max_freeze_seconds + ANSWER_SECONDS)
-    there = policy.after_timeout_seconds + instances.MOST_SECONDS if has_instances else 0.0
+    there = policy.after_timeout_seconds + instances.MOST_SECONDS if guard.has_instances else 0.0
     guard.wait_until_over(policy.after_timeout_seconds + 2 * ANSWER_SECONDS + there)
 
 

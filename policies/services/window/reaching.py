@@ -34,8 +34,8 @@ from scripts_admin.runners.starting import BY_SSH, Armed, Started
 ARM_SECONDS = 45.0  # for all instances of a run together
 PER_CARRIER = 25
 _AT_ONCE = 16
-_NO_TEST = "The scripts on instances are not tested yet: only those on the server are run."
-_NOT_YET = "This server cannot run scripts by SSM yet, so none is run on {instance}: use SSH, or take remote out."
+_NO_TEST = "A test runs the scripts on the server only, and none on instances."
+_NOT_YET = "This server runs no scripts by SSM, so none is run on {instance}: choose SSH, or take remote out."
 
 
 @dataclass(slots=True)

@@ -139,6 +139,7 @@ inherit() {
     read -r _ <&8
     exec 8<&-
     recall /proc/self/fd/9
+    [ -z "$left" ] || exit 0
     [ -z "$over" ] || leave
     clock
     heard=$now
@@ -173,6 +174,7 @@ recall() { # log
         -after) attempt=$a started=$b retry_until=$c running=after last='' told='' ;;
         after) running='' last=$b told=yes ;;
         over) over=$a ;;
+        -left) left=yes ;;
         esac
     done <"$1"
 }

@@ -25,7 +25,7 @@ role=${n2w_role:-$n2w_mode} folder=${n2w_folder:-} uid=$(id -u)
 went='' code='' by='' argument=0 attempt=0 standing=0 running='' ending='' over='' started='' asked=''
 freeze_at='' before_at='' after_at='' kill_at='' quit_at='' retry_at='' retry_until='' again_at=''
 ended='' swept='' up_before='' up_after='' up_heir='' before_pid='' after_pid='' catchers='' ready=''
-main=$$ heir='' reader='' ticker='' last='' told='' eof='' locked=''
+main=$$ heir='' reader='' ticker='' last='' told='' eof='' locked='' left=''
 
 clock() {
     read -r up _ </proc/uptime

@@ -170,6 +170,7 @@ finish() { # by whom
 # Everybody else goes by the end of main's pipes; the reader waits for the channel.
 leave() {
     settle
+    note -left
     [ -z "$reader" ] || kill -KILL "$reader" 2>/dev/null
     [ -z "$ticker" ] || kill -KILL "$ticker" 2>/dev/null
     exit 0

@@ -12,21 +12,20 @@ from celery.schedules import crontab
 from django.conf import settings
 from django.db import connection
 from kombu.transport import redis
-from setproctitle import getproctitle, setproctitle
 
 from n2wbackup.celery import app
 from n2wbackup.lib import home
-from n2wbackup.processes import draining, places
+from n2wbackup.processes import draining, places, titles
 
 ROOT = Path(__file__).resolve().parents[3]
 
 
 @pytest.fixture
-def own_title() -> Iterator[None]:
-    """Restore the title of this process at the end."""
-    before = getproctitle()
-    yield
-    setproctitle(before)
+def shown(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Keep the title of this process as it is, and show in a list what it would be."""
+    shown: list[str] = []
+    monkeypatch.setattr(titles, "setproctitle", shown.append)
+    return shown
 
 
 @pytest.fixture
@@ -106,12 +105,11 @@ def test_a_worker_that_is_told_to_stop_is_draining(monkeypatch: pytest.MonkeyPat
     assert draining.draining()
 
 
-def test_workers_and_beat_show_what_they_are(own_title: None) -> None:
+def test_workers_and_beat_show_what_they_are(shown: list[str]) -> None:
     signals.worker_ready.send(sender=Consumer("work", "freeze"))
-    assert getproctitle() == "n2wbackup worker freeze,work"
-
     signals.beat_init.send(sender=None)
-    assert getproctitle() == "n2wbackup beat"
+
+    assert shown == ["n2wbackup worker freeze,work", "n2wbackup beat"]
 
 
 @pytest.mark.django_db(transaction=True)

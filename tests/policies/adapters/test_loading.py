@@ -42,10 +42,24 @@ def test_a_session_reads_times_that_way() -> None:
     assert factory.create_parser("ec2")._timestamp_parser is loading.moment
 
 
-def test_a_process_that_does_not_call_aws_does_not_load_the_sdk() -> None:
+@pytest.mark.parametrize(
+    ("kind", "loads", "unwanted"),
+    [
+        ("", "policies.tasks, policies.urls", "boto3 botocore apprise"),
+        (
+            "from n2wbackup.lib import programs; programs.without_pages(); ",
+            "policies.tasks",
+            "boto3 botocore apprise requests",
+        ),
+    ],
+    ids=["with pages", "without pages"],
+)
+def test_a_process_that_does_not_call_aws_does_not_load_the_sdk(
+    kind: str, loads: str, unwanted: str
+) -> None:
     program = (
-        "import sys, django; django.setup(); import policies.tasks, policies.urls; "
-        "print(sorted({'boto3', 'botocore', 'apprise', 'requests'} & set(sys.modules)))"
+        f"{kind}import sys, django; django.setup(); import {loads}; "
+        f"print(sorted(set({unwanted.split()}) & set(sys.modules)))"
     )
     environment = {
         "PATH": os.environ["PATH"],
@@ -58,37 +72,3 @@ def test_a_process_that_does_not_call_aws_does_not_load_the_sdk() -> None:
     )  # fmt: skip
 
     assert done.stdout == "[]\n"
-
-
-BROKEN_PROFILE = """
-from policies.adapters.clients import Clients
-from policies.adapters.translate import Call
-from policies.ports import Credentials
-given = Credentials(access_key_id="AKIAX", secret_access_key="s")
-for fires in (False, True):
-    clients = Clients(given)
-    call = Call("DescribeVolumes", "", "eu-central-1")
-    print((clients.firing if fires else clients.reading)(call).meta.endpoint_url)
-"""
-
-
-@pytest.mark.parametrize("config", ["", "[profile other]\nregion = us-east-1\n", "[broken\n"])
-def test_an_account_with_keys_needs_no_profile_of_the_server(tmp_path: Path, config: str) -> None:
-    (tmp_path / "config").write_text(config)
-
-    found = subprocess.run(
-        [sys.executable, "-c", BROKEN_PROFILE],
-        cwd=ROOT,
-        env={
-            "PATH": os.environ["PATH"],
-            "AWS_PROFILE": "gone",
-            "AWS_CONFIG_FILE": str(tmp_path / "config"),
-            "DJANGO_SETTINGS_MODULE": "n2wbackup.settings.test",
-        },
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-
-    assert found.stdout.splitlines() == ["https://ec2.eu-central-1.amazonaws.com"] * 2, found.stderr

@@ -143,7 +143,7 @@ def test_a_process_of_a_phase_that_is_unknown_here_is_known_all_the_same(tmp_pat
 
 
 def test_a_thaw_that_somebody_unknown_here_began_counts_as_automatic(tmp_path: Path) -> None:
-    journal.Writer(tmp_path).write("thaw", by="instance")
+    journal.Writer(tmp_path).write("thaw", by="somebody")
 
     known = journal.read(tmp_path)
 

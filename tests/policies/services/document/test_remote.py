@@ -140,6 +140,13 @@ def test_a_mistake_is_told_once_at_its_place_and_nothing_is_stored(
     assert not Policy.objects.exists()
 
 
+def test_a_way_that_this_server_does_not_go_is_a_warning() -> None:
+    changes = applying.apply(DOCUMENT % "{by: ssm}", {"LAB": "wJalrXUtnFEMI"}, dry_run=True)
+
+    (warning,) = changes[-1].warnings
+    assert warning.startswith(f"This server runs no scripts by SSM, so {ONE} is backed up without")
+
+
 def test_what_is_not_there_yet_is_a_warning_with_its_page_and_no_mistake() -> None:
     said = "{by: ssh, user: u, key: stored, bastion: b.example.org}"
 
