@@ -35,6 +35,8 @@ _OF_AMAZON = (
 )
 # Whoever has the rest of such an address may choose a password.
 _LINK = re.compile(r"(/(?:first|invited)/)[A-Za-z0-9._-]+")
+# What an OpenID provider's answer brings back: whoever has it may be quicker than its browser.
+_ANSWER = re.compile(r"(/login/openid/back/\?)[^\s'\"]+")
 _OF_SEVERAL_LINES = ("exception", "stack")
 
 
@@ -60,8 +62,9 @@ def hide_telling_names(
 
 
 def hide_known_secrets(_logger: object, _method: str, line: str) -> str:
-    """Mask the server's own secrets everywhere in the finished line, and links that let their holder in."""
-    return _LINK.sub(rf"\1{redaction.MARK}", redaction.mask(line, _secrets))
+    """Mask the server's own secrets everywhere in the finished line, and what lets its holder in."""
+    line = _LINK.sub(rf"\1{redaction.MARK}", redaction.mask(line, _secrets))
+    return _ANSWER.sub(rf"\1{redaction.MARK}", line)
 
 
 def make_values_harmless(

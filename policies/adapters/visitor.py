@@ -19,9 +19,9 @@ from policies.ports import Credentials
 from scripts_admin.guard import spool
 from scripts_admin.runners import by_ssh
 from scripts_admin.runners.addresses import Connect, Way
-from scripts_admin.runners.sessions import Begun
 from scripts_admin.runners.ssh import Opener
 from scripts_admin.runners.visiting import Visit, Visitor
+from scripts_admin.runners.wires import Begun
 
 
 def main() -> None:

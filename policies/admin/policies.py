@@ -9,6 +9,7 @@ from django.forms import ModelForm
 from django.forms.models import BaseInlineFormSet
 from django.http import HttpRequest
 
+from n2wbackup.lib import row_keys
 from policies.admin import lists
 from policies.admin.alarms import try_out
 from policies.admin.owned import Owned, actor, deleted, person, tell
@@ -85,7 +86,7 @@ class PolicyAdmin(Owned):
         rows = Schedule.objects.visible_to(person(request)).select_related("owner")
         match = request.resolver_match
         key = str(match.kwargs.get("object_id", "")) if match else ""
-        if key.isdecimal():
+        if row_keys.is_key(key):
             policy = Policy.objects.filter(pk=key)
             followed = Schedule.objects.filter(policies=int(key))
             rows = rows.filter(

@@ -9,6 +9,7 @@ from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
+from n2wbackup.lib import row_keys
 from policies.admin import lists
 from policies.admin.owned import Owned, actor, person, tell
 from policies.models import PhaseResult, Policy, Run, RunEvent, RunTarget
@@ -125,7 +126,7 @@ class PolicyFilter(_PolicyFilter):
         if rows[: MOST_CHOICES + 1].count() > MOST_CHOICES:
             if asked is None:
                 return []  # the search finds a policy by its name
-            rows = rows.filter(pk=asked) if asked.isdecimal() else rows.none()
+            rows = rows.filter(pk=asked) if row_keys.is_key(asked) else rows.none()
         found = rows.values_list("pk", "owner__username", "name")
         listed = [(str(key), f"{owner}/{name}") for key, owner, name in found]
         if asked is not None and asked not in {key for key, _ in listed}:
@@ -138,7 +139,7 @@ class PolicyFilter(_PolicyFilter):
         if asked is None:
             return queryset
         seen = permissions.owned(Policy.objects.all(), person(request))
-        is_known = asked.isdecimal() and seen.filter(pk=asked).exists()
+        is_known = row_keys.is_key(asked) and seen.filter(pk=asked).exists()
         return queryset.filter(policy=asked) if is_known else queryset.none()
 
 

@@ -6,6 +6,7 @@ from django import forms
 from django.core.exceptions import ValidationError
 from django.http import QueryDict
 
+from n2wbackup.lib import row_keys
 from policies.domain.document import fields
 from policies.domain.document.fields import Group
 from policies.forms import choosing, remotes
@@ -124,7 +125,7 @@ class WholePolicy:
     def _account(self, kept: Policy | None) -> Account:
         """Return the account that is chosen now, which may not be the stored one."""
         chosen = self.sent.get("account", "") if self.sent is not None else ""
-        if not chosen.isdecimal() or not self.is_own:
+        if not row_keys.is_key(chosen) or not self.is_own:
             return kept.account if kept else self.policy.account
         rows = Account.objects.filter(owner=self.policy.owner_id, pk=int(chosen))
         return rows.select_related("owner").first() or self.policy.account

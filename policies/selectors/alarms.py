@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from django.db.models import Prefetch, Q, QuerySet
 
-from n2wbackup.lib import clock, keyset
+from n2wbackup.lib import clock, keyset, row_keys
 from policies.domain.alarms import messages, quiet
 from policies.models import Alarm, AlarmDelivery, AlarmMute, AlarmReceivers
 from scripts_admin import permissions
@@ -123,7 +123,7 @@ def _listed(person: User, asked: Asked) -> _Alarms:
 
 
 def _key(token: str) -> int | None:
-    return int(token) if token.isascii() and token.isdecimal() and len(token) < 19 else None  # noqa: PLR2004 - digits of the largest key
+    return int(token) if row_keys.is_key(token) else None
 
 
 def _row(found: Alarm) -> Row:

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from django.db.models import Prefetch
+from django.db.models import Exists, OuterRef, Prefetch, QuerySet
 
 from policies.domain.runs import described
 from policies.domain.runs.left_behind import Leftover
@@ -20,6 +20,7 @@ from scripts_admin.models import User
 
 # An instance that thawed by itself takes the consistency from its own target, and from no other.
 _ON_REQUEST = (ThawBy.WORKER, ThawBy.INSTANCE)
+_MAY_FREEZE = (Outcome.SUCCEEDED, Outcome.FAILED, Outcome.TIMED_OUT, Outcome.INTERRUPTED)
 
 
 def facts(run: Run) -> Facts:
@@ -71,7 +72,9 @@ def _first_there(target: RunTarget) -> Mapping[str, str]:
 
 
 def has_thawed(run: Run) -> bool:
-    """Tell whether after has succeeded wherever the run may have frozen something, and ran at all."""
+    """Tell whether after ran, and succeeded wherever this run or an earlier one may have frozen something."""
+    if _left_frozen(run).exists():
+        return False
     after = run.phases.filter(phase=Phase.AFTER)
     here = after.filter(outcome=Outcome.SUCCEEDED).exists()
     there = run.targets.exclude(remote={})
@@ -83,6 +86,24 @@ def has_thawed(run: Run) -> bool:
     is_missing = not after.exclude(outcome=Outcome.MISSING).exists()
     left = there.filter(thawed_at=None).exclude(pk__in=never_ran.values("target"))
     return (here or is_missing) and not left.exists()
+
+
+def _left_frozen(run: Run) -> QuerySet[RunTarget]:
+    """Return the instances that runs since the policy's mark may have frozen, and nobody has thawed up to this run.
+
+    A test, or a run whose policy has been changed meanwhile, does not reach them.
+    """
+    marked = Policy.objects.filter(pk=run.policy_id or 0).values("may_be_frozen_since")
+    since = RunTarget.objects.filter(
+        run__policy=run.policy_id, run__ordered_at__gte=marked, run__created_at__lte=run.created_at
+    )
+    ran = PhaseResult.remote.filter(
+        target=OuterRef("pk"), phase=Phase.BEFORE, outcome__in=_MAY_FREEZE
+    )
+    thawed = since.filter(instance_id=OuterRef("instance_id"), thawed_at__isnull=False)
+    later = thawed.filter(run__created_at__gte=OuterRef("run__created_at"))
+    left = since.filter(Exists(ran), thawed_at=None)
+    return left.exclude(run=run).exclude(Exists(later))
 
 
 def _was_held(target: RunTarget, first: Mapping[str, str]) -> bool | None:

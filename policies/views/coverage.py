@@ -12,6 +12,7 @@ from django.urls import reverse
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.http import require_safe
 
+from n2wbackup.lib import row_keys
 from policies.domain.errors import RefusedError
 from policies.forms import coverage as forms
 from policies.models import EnrolRule, InventoryItem, LeftOut, Policy
@@ -53,7 +54,7 @@ def decide(request: HttpRequest) -> HttpResponse:
     if request.method != "POST":
         return redirect("coverage")
     person = visitor.person(request)
-    keys = {key for key in request.POST.getlist("item") if key.isascii() and key.isdecimal()}
+    keys = {key for key in request.POST.getlist("item") if row_keys.is_key(key)}
     rows = InventoryItem.objects.visible_to(person).select_related("account__owner")
     items = list(
         rows.defer("account__secret_access_key").filter(pk__in=[*keys][:ON_A_PAGE]).order_by("pk")

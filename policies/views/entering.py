@@ -8,6 +8,7 @@ from django.db import models
 from django.http import Http404, HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import redirect, render
 
+from n2wbackup.lib import row_keys
 from policies.forms.whole import WholePolicy
 from policies.models import Account, Policy
 from policies.models.querysets import OwnedQuerySet
@@ -95,7 +96,7 @@ def _account(
 ) -> Account | None:
     """Return the account that was named, or the only one there is."""
     number = sent.get("account", "") if sent is not None else ""
-    if number.isdecimal():
+    if row_keys.is_key(number):
         return rows.filter(pk=int(number)).first()
     owner, _, name = request.GET.get("account", "").partition("/")
     if name:

@@ -65,6 +65,8 @@ class Bastion:
     def parse(cls, text: str) -> "Bastion":
         """Read `[user@]host[:port]`, an IPv6 address in brackets; ValueError with a sentence if it is none."""
         user, at, place = text.strip().rpartition(AT)
+        if _has_space(place):
+            raise ValueError(f"{place[:40]!r} is no bastion: {_BASTION}")
         host, colon, port = place.rpartition(":")
         if not colon or (":" in host and not host.endswith("]")) or place.endswith("]"):
             host, port = place, str(ssh.DEFAULT_PORT)
@@ -235,17 +237,17 @@ class Remote:
         yield from self._mistakes_of_places()
 
     def _mistakes_of_places(self) -> Iterator[tuple[str, str]]:
-        if self.host:
-            try:
-                ssh.host_name(self.host)
-            except ssh.NotAKeyError as error:
-                yield "host", str(error)
+        if self.host and (why := _no_host(self.host)):
+            yield "host", why
         if self.port is not None and not _is_port(str(self.port)):
             yield "port", f"{self.port} is no port: write a number from 1 to {ssh.LAST_PORT}."
         try:
             self.through  # noqa: B018 - it says what is wrong
         except ValueError as error:
             yield "bastion", str(error)
+        else:
+            if self.bastion != self.bastion.strip():
+                yield "bastion", f"{self.bastion[:40]!r} is no bastion: {_BASTION}"
 
     def _mistakes_of_paths(self) -> Iterator[tuple[str, str]]:
         for phase in PHASES:
@@ -260,7 +262,23 @@ class Remote:
 
 
 def _is_port(text: str) -> bool:
-    return text.isascii() and text.isdecimal() and 0 < int(text) <= ssh.LAST_PORT
+    is_short = len(text) <= len(str(ssh.LAST_PORT))
+    return is_short and text.isascii() and text.isdecimal() and 0 < int(text) <= ssh.LAST_PORT
+
+
+def _no_host(text: str) -> str:
+    """Return why the text is no host, or ""."""
+    if _has_space(text):
+        return f"{text[:80]!r} is no host: write it without spaces."
+    try:
+        ssh.host_name(text)
+    except ssh.NotAKeyError as error:
+        return str(error)
+    return ""
+
+
+def _has_space(text: str) -> bool:
+    return any(letter.isspace() for letter in text)
 
 
 def _and(words: list[str]) -> str:

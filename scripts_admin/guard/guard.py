@@ -23,7 +23,7 @@ from setproctitle import setproctitle
 from scripts_admin.domain.phases import FINE, Outcome, Phase, ThawBy
 from scripts_admin.guard import burying, journal, linux, spool
 from scripts_admin.guard.capture import LIMIT_BYTES, REPEATED_LIMIT_BYTES
-from scripts_admin.guard.instances import Carried, Instances
+from scripts_admin.guard.instances import FETCH_SECONDS, HURRY_SECONDS, Carried, Instances
 from scripts_admin.guard.launching import LaunchError
 from scripts_admin.guard.script import Script
 
@@ -233,8 +233,9 @@ class Window:
             self._instances.tick(linux.boottime())
 
     def _end(self, instances: Instances) -> None:
-        """Fetch what was printed there; nothing is frozen any more, or the instances see to it themselves."""
-        instances.fetch()
+        """Fetch what was printed there; nothing is frozen there any more, or the instances see to it themselves."""
+        is_thawed = self._after is None or self._after.outcome in FINE
+        instances.fetch(FETCH_SECONDS if is_thawed else HURRY_SECONDS)
         while not instances.outputs_are_known:
             self._take_a_turn()
         instances.write_outputs()

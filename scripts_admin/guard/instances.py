@@ -17,12 +17,14 @@ from typing import Any
 from scripts_admin.domain.phases import FINE, Outcome
 from scripts_admin.guard import journal, linux
 from scripts_admin.guard.capture import Capture
-from scripts_admin.guard.on_instances import OnInstance, There
+from scripts_admin.guard.on_instances import MOST_OUTPUTS, OnInstance, There
 from scripts_admin.guard.spool import Record
 
 ANSWER_SECONDS = 5.0  # beyond a script's timeout: the way there and back, and ending a group
 FETCH_SECONDS = 10.0
+HURRY_SECONDS = 1.0  # the server's own after has failed, and its next attempt needs the run's lock
 MOST_BYTES = 160 * 1024  # of one word
+WORDS_AT_ONCE = 32  # of one carrier: whoever never stops talking keeps the guard from nothing
 _ENDS_GROUP_SECONDS = 2.0  # TERM, a second, KILL: before must be dead before after begins
 # The longest time that a thaw there takes beyond its script's timeout, outputs included.
 MOST_SECONDS = _ENDS_GROUP_SECONDS + ANSWER_SECONDS + FETCH_SECONDS
@@ -114,7 +116,7 @@ class Instances:
         self._story.take(line)
         scripts = [self._scripts[name] for name in reached]
         self._wait(max((each.before_seconds for each in scripts), default=0.0))
-        self._say(word="go")
+        self._say(word="go", instances=reached)
 
     def thaw(self) -> None:
         """Order every after that is owed, with the argument that its own before has earned; close all other gates."""
@@ -131,9 +133,9 @@ class Instances:
         self._wait(max(each.after_seconds for each in scripts) + _ENDS_GROUP_SECONDS)
         self._say(word="thaw", arguments=arguments)
 
-    def fetch(self) -> None:
+    def fetch(self, within_seconds: float = FETCH_SECONDS) -> None:
         """Ask for what was printed, once nothing is frozen any more."""
-        self._due = linux.boottime() + FETCH_SECONDS
+        self._due = linux.boottime() + within_seconds
         ready = {each.instance for each in self._told() if each.is_about_over and not each.lost}
         if self._collect and ready:
             self._waits_for_outputs = ready
@@ -183,7 +185,9 @@ class Instances:
 
     def _hear(self, descriptor: int) -> None:
         carried = self._carriers.get(descriptor)
-        while carried is not None and descriptor in self._carriers:
+        for _ in range(WORDS_AT_ONCE):
+            if carried is None or descriptor not in self._carriers:
+                break
             try:
                 text = carried.socket.recv(MOST_BYTES)
             except BlockingIOError:
@@ -201,14 +205,22 @@ class Instances:
         if word["instance"] not in self._scripts:
             return
         if word["word"] == "out":
-            key = str(word["instance"]), str(word["stream"])
-            if key not in self._captures:
-                self._captures[key] = Capture(self._secrets)
-            self._captures[key].feed(base64.b64decode(word["data"]))
+            capture = self._capture(str(word["instance"]), str(word["stream"]))
+            if capture is not None:
+                capture.feed(base64.b64decode(word["data"]))
         elif word["word"] == "fetched":
             self._waits_for_outputs.discard(str(word["instance"]))
-        else:
+        elif self._story.of(str(word["instance"])).is_news(word):
             self._heard(word)
+
+    def _capture(self, instance: str, stream: str) -> Capture | None:
+        """Return what keeps an output; None if the instance has sent as many as there can be."""
+        key = instance, stream
+        if key not in self._captures:
+            if sum(name == instance for name, _ in self._captures) >= MOST_OUTPUTS:
+                return None
+            self._captures[key] = Capture(self._secrets)
+        return self._captures[key]
 
     def _heard(self, word: Event) -> None:
         if word["word"] == "gone":

@@ -288,6 +288,14 @@ class Writer:
         except OSError:
             return cls(None)
 
+    @classmethod
+    def of_visits(cls, folder: Path) -> "Writer":
+        """Open what second sessions hear, or a journal that keeps nothing: an instance is asked all the same."""
+        try:
+            return cls(folder, VISITS)
+        except (OSError, UntrustedError):
+            return cls(None)
+
     def note(self, event: str, **values: object) -> None:
         """Write one event if there is room: after a freeze, nothing may fail because memory is full."""
         with suppress(OSError):

@@ -11,6 +11,7 @@ from scripts_admin.domain.phases import ENDED_BY_ITSELF, Outcome
 
 WORKER = "worker"  # the far side began to thaw because it was told to, and for no other reason
 NEVER = "never"  # its gates were closed before before was let go
+MOST_OUTPUTS = 6  # of one instance: before, the first after and the last one, two streams each
 Event = dict[str, Any]
 
 
@@ -106,9 +107,11 @@ class There:
     @property
     def outcome(self) -> Outcome:
         """Return before's outcome."""
-        if not self.was_told or self.refused or self.over == NEVER:
+        if self.refused or self.over == NEVER:
             return Outcome.NOT_RUN
-        return _outcome(self.code) if self.code else Outcome.INTERRUPTED
+        if self.code:  # even if the line that it was told to begin is lost
+            return _outcome(self.code)
+        return Outcome.INTERRUPTED if self.was_told or self.thaw_by else Outcome.NOT_RUN
 
     @property
     def before_is_known(self) -> bool:
@@ -138,6 +141,19 @@ class There:
         """Tell whether nothing more is to be waited for in the window: its first after has ended, or it is lost."""
         return not self.is_owed or bool(self.lost or self.afters)
 
+    def is_news(self, event: Event) -> bool:
+        """Tell whether `take` would learn from a word: a far side that repeats itself fills no memory."""
+        if "attempt" in event:
+            return int(event["attempt"]) not in self.afters
+        known = {
+            "before": self.code,
+            "thawing": self.thaw_by,
+            "over": self.over,
+            "refused": self.refused,
+            "gone": self.lost,
+        }
+        return not known.get(event["word"], "a word of another version")
+
     def take(self, event: Event, at: float, boot: float) -> None:
         """Take a word of the far side; one that this version does not know says nothing.
 
@@ -154,7 +170,7 @@ class There:
                 self.afters.setdefault(number, AfterThere(number, code, str(event["by"]), at, boot))
             case "over" if not self.over:
                 self.over, self.over_at = str(event["by"]), at
-            case "refused":
+            case "refused" if not (self.code or self.thaw_by):
                 self.refused = str(event["why"])
             case "gone":
                 self.lost = str(event["why"])

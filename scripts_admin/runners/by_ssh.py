@@ -15,8 +15,9 @@ from typing import Any
 from scripts_admin.runners import carrier, far
 from scripts_admin.runners.addresses import Address, Key, address_of, plain
 from scripts_admin.runners.refusals import HostKeyError, Why
-from scripts_admin.runners.sessions import Begun, Order, Sessions
+from scripts_admin.runners.sessions import Order, Sessions
 from scripts_admin.runners.ssh import Opener, Session, Wire
+from scripts_admin.runners.wires import Begun
 
 OPEN_SECONDS = 20.0  # with the handshakes of a bastion before it
 

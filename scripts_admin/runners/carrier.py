@@ -33,8 +33,8 @@ class Runner(Protocol):
     def begin(self, selector: selectors.BaseSelector, say: Say) -> None:
         """Start to arm them; each is then told as `ready` or `refused`. A descriptor's data is what it calls."""
 
-    def go(self) -> None:
-        """Let before go wherever the far side is ready."""
+    def go(self, instances: Sequence[str]) -> None:
+        """Let before go on these instances: one that was ready too late is in no record, and nobody would thaw it."""
 
     def thaw(self, arguments: Mapping[str, str]) -> None:
         """Order after on these instances, with these arguments."""
@@ -94,7 +94,7 @@ class Carrier:
     def _obey(self, word: dict[str, Any]) -> None:
         match word["word"]:
             case "go":
-                self._runner.go()
+                self._runner.go([str(each) for each in word["instances"]])
             case "thaw":
                 self._runner.thaw({str(k): str(v) for k, v in word["arguments"].items()})
             case "fetch":

@@ -45,9 +45,10 @@ class Commands:
         selector.register(self._wake, selectors.EVENT_READ, self._take_later)
         self._start(self._look)
 
-    def go(self) -> None:
+    def go(self, instances: Sequence[str]) -> None:
         if self._line is not None:
-            self._line.arm({each: self._texts[each].arming for each in sorted(self._ready)})
+            told = sorted(self._ready & set(instances))
+            self._line.arm({each: self._texts[each].arming for each in told})
 
     def thaw(self, arguments: Mapping[str, str]) -> None:
         """Send B to all of them, whatever became of A."""

@@ -11,13 +11,13 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from queue import SimpleQueue
-from typing import Protocol
 
 from scripts_admin.guard import linux
 from scripts_admin.runners import far
 from scripts_admin.runners.carrier import Say
 from scripts_admin.runners.far import Out, Over, Pong, Ready, Refused, Thawing, Word
 from scripts_admin.runners.telling import in_words, pieces
+from scripts_admin.runners.wires import NOT_YET, Begun, Wire
 
 READY_SECONDS = 10.0
 FRESH_SECONDS = 1.0  # a far side's clock that was heard so lately tells until when `go` counts
@@ -26,34 +26,11 @@ PING_SECONDS = 2.0  # the far side takes ten seconds of silence for our end
 LOST = "its connection was lost"
 STUCK_SECONDS = 2.0
 NO_CLOCK = "its connection did not answer right before the window"
-
-
-class Wire(Protocol):
-    """A command on an instance. Nothing here waits."""
-
-    def fileno(self) -> int: ...
-
-    def read(self) -> bytes: ...
-
-    def read_errors(self) -> bytes: ...
-
-    @property
-    def is_over(self) -> bool: ...
-
-    def send(self, data: bytes) -> bool: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Begun:
-    """A far side that was started. `why_not` says why it does not answer, with what it printed instead.
-
-    `again` asks over the same connection what became of it, in some seconds, and takes its place if nobody lives.
-    """
-
-    wire: Wire
-    close: Callable[[], None]
-    why_not: Callable[[bytes], str]
-    again: Callable[[], Wire] | None = None
+# A far side says a handful of words, and answers pings. One that says far more must not keep the others waiting.
+MOST_WORDS = 512
+MOST_OUTPUTS = 16
+MOST_BYTES = 4 * 1024 * 1024  # besides its outputs
+TOO_MUCH = "it said far more than a far side says"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,27 +46,6 @@ class Order:
     more: Callable[[Exception], object] = lambda _: None
 
 
-class _NoWire:
-    """Stands for a wire until there is one."""
-
-    is_over = False
-
-    def fileno(self) -> int:
-        return -1
-
-    def read(self) -> bytes:
-        return b""
-
-    def read_errors(self) -> bytes:
-        return b""
-
-    def send(self, data: bytes) -> bool:
-        return not data
-
-
-_NOT_YET = Begun(_NoWire(), lambda: None, lambda _: "")
-
-
 class Side:
     """One instance: its session, its wire, and what is known of its clock."""
 
@@ -98,7 +54,7 @@ class Side:
         self.order, self._ask_again = order, ask_again
         self._has_asked_again = self._is_thawing = False
         self._told_at = float("inf")
-        self._begun = _NOT_YET
+        self._begun = NOT_YET
         self._second: Wire | None = None
         self._say, self._reader = say, far.Reader(order.nonce)
         self.is_armed = self.is_gone = False
@@ -106,6 +62,7 @@ class Side:
         self._pong_at, self._clock, self._pings = -1.0, 0.0, 0
         self._go_by: float | None = None  # `go` waits for a pong until then
         self._is_open = self._is_over = self._wants_outputs = False
+        self._words, self._outputs, self._bytes = MOST_WORDS, MOST_OUTPUTS, MOST_BYTES
 
     @property
     def wire(self) -> Wire:
@@ -115,11 +72,11 @@ class Side:
         self._begun, self.started_at = begun, linux.boottime()
 
     def hear(self) -> None:
-        """Take everything that has come."""
+        """Take what has come."""
         self._take(self.wire.read())
         is_over = self.wire.is_over
-        if is_over:
-            self._take(self.wire.read())  # what came between the two looks
+        while is_over and (rest := self.wire.read()):  # nothing more comes, so this ends
+            self._take(rest)
         if not self.is_armed:
             return  # its errors belong to the refusal
         self.wire.read_errors()
@@ -149,8 +106,15 @@ class Side:
         self._second, self._reader = wire, far.Reader(self.order.nonce)
 
     def _take(self, data: bytes) -> None:
+        if not self._wants_outputs:
+            self._bytes -= len(data)
         for word in self._reader.feed(data):
+            self._words -= not isinstance(word, Pong | Out)
+            if self.is_gone or min(self._words, self._bytes) < 0:
+                break
             self._heard(word)
+        if min(self._words, self._bytes) < 0 and not self.is_gone:
+            self.lose(TOO_MUCH)
 
     def _heard(self, word: Word) -> None:
         match word:
@@ -160,6 +124,8 @@ class Side:
                 self._pong(word)
             case Refused() if not self.is_armed:
                 self.refuse(word.why)
+            case Refused() if self._second is not None:
+                pass  # it refuses to ask; what the first one did is as unknown as before
             case Over():
                 self._is_over = True
                 self._pass("over", by=word.by)
@@ -226,7 +192,7 @@ class Side:
 
     @property
     def due(self) -> float:
-        if self.is_gone or self._begun is _NOT_YET:
+        if self.is_gone or self._begun is NOT_YET:
             return float("inf")
         if not self.is_armed:
             return 0.0 if self.wire.is_over else self.started_at + READY_SECONDS
@@ -266,6 +232,8 @@ class Side:
         self._say(word=word, instance=self.order.instance, **values)
 
     def _ready(self, word: Ready) -> None:
+        if self.is_armed:
+            return
         self.is_armed = True
         self._pass("ready", boot=word.boot, folder=word.folder, pid=word.pid)
         self.ping(linux.boottime())
@@ -276,6 +244,9 @@ class Side:
             self._go()
 
     def _out(self, word: Out) -> None:
+        self._outputs -= 1
+        if not self._wants_outputs or self._outputs < 0:
+            return
         if word.phase == "end":
             self._pass("fetched")
             return
@@ -355,9 +326,9 @@ class Sessions:
         found = [self._sides[name] for name in names if name in self._sides]
         return [side for side in found if side.is_armed and not side.is_gone]
 
-    def go(self) -> None:
+    def go(self, instances: Sequence[str]) -> None:
         now = linux.boottime()
-        for side in self._living():
+        for side in self._living(instances):
             side.go(now)
 
     def thaw(self, arguments: Mapping[str, str]) -> None:

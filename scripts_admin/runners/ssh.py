@@ -35,6 +35,14 @@ FORWARD_SECONDS = 10.0  # a bastion waits longer for a dead instance
 SPARED_SECONDS = 30.0  # a bastion that was just tried in vain delays nobody else
 START_SECONDS = 10.0
 _PIECE_BYTES = 64 * 1024
+_PIECES_AT_ONCE = 16  # one that prints faster than we read must leave a turn to the others
+
+
+def _some(is_there: Callable[[], bool], take: Callable[[int], bytes]) -> bytes:
+    pieces: list[bytes] = []
+    while len(pieces) < _PIECES_AT_ONCE and is_there():
+        pieces.append(take(_PIECE_BYTES))
+    return b"".join(pieces)
 
 
 class Wire:
@@ -49,18 +57,12 @@ class Wire:
         return self._fileno
 
     def read(self) -> bytes:
-        """Return what has come on standard output, without waiting; nothing if nothing has."""
-        pieces = []
-        while self._channel.recv_ready():
-            pieces.append(self._channel.recv(_PIECE_BYTES))
-        return b"".join(pieces)
+        """Return what has come on standard output, without waiting; a bounded part, and nothing if nothing has."""
+        return _some(self._channel.recv_ready, self._channel.recv)
 
     def read_errors(self) -> bytes:
         """Return what has come on standard error, without waiting. Read it, or the far side blocks some day."""
-        pieces = []
-        while self._channel.recv_stderr_ready():
-            pieces.append(self._channel.recv_stderr(_PIECE_BYTES))
-        return b"".join(pieces)
+        return _some(self._channel.recv_stderr_ready, self._channel.recv_stderr)
 
     @property
     def is_over(self) -> bool:

@@ -6,25 +6,40 @@ uses a database or a disk.
 """
 
 import base64
+import os
 import selectors
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from scripts_admin.guard import linux
 from scripts_admin.guard.capture import Capture
-from scripts_admin.guard.journal import VISITS, Writer
+from scripts_admin.guard.journal import Writer
+from scripts_admin.guard.on_instances import MOST_OUTPUTS, There
 from scripts_admin.runners import far
 from scripts_admin.runners.far import Out, Over, Refused, Word
-from scripts_admin.runners.sessions import PING_SECONDS, Begun, Wire
+from scripts_admin.runners.sessions import PING_SECONDS
 from scripts_admin.runners.telling import in_words, pieces
+from scripts_admin.runners.wires import Begun, Wire
 
 PAUSES = (0.0, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
 OUTPUT_SECONDS = 10.0
 FIRST_WORD_SECONDS = 20.0
+QUIET_SECONDS = (
+    60.0  # a far side that says no more may have been stopped: to ask it anew harms nothing
+)
 _LOOK_SECONDS = 0.5
+_HURRY = "hurry"
+
+
+def hurry(runtime: Path) -> None:
+    """Have every instance of a run that waits for its next try asked at once: a person wants to know."""
+    with suppress(OSError):
+        (runtime / _HURRY).touch(mode=0o600)
+        os.utime(runtime / _HURRY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +58,11 @@ class Visitor:
         self, runtime: Path, is_wanted: Callable[[], bool], secrets: Sequence[bytes] = ()
     ) -> None:
         """`is_wanted` tells whether the run still has to be thawed; `secrets` are masked in outputs."""
-        self._journal = Writer(runtime, VISITS)
+        self._journal = Writer.of_visits(runtime)
+        self._hurry = runtime / _HURRY
         self._is_wanted, self._secrets = is_wanted, secrets
         self._writing = threading.Lock()
+        self._known: dict[str, There] = {}  # what was written of each instance: it is written once
 
     def visit(self, visits: Sequence[Visit]) -> None:
         """Return when every instance has told that it is over, or nobody wants to know any more."""
@@ -61,14 +78,19 @@ class Visitor:
                 return
 
     def _waits(self, seconds: float) -> bool:
-        """Wait; False as soon as nobody wants to know any more."""
-        until = linux.boottime() + seconds
+        """Wait, at most until a person is in a hurry; False as soon as nobody wants to know any more."""
+        until, hurried = linux.boottime() + seconds, self._hurried()
         while self._is_wanted():
             left = until - linux.boottime()
-            if left <= 0:
+            if left <= 0 or self._hurried() != hurried:
                 return True
             time.sleep(min(_LOOK_SECONDS, left))
         return False
+
+    def _hurried(self) -> int:
+        with suppress(OSError):
+            return self._hurry.stat().st_mtime_ns
+        return 0
 
     def _is_over_after(self, visit: Visit) -> bool:
         """Ask once; tell whether it is over. That it is over is written last: with it, all that it printed is there."""
@@ -102,7 +124,7 @@ class Visitor:
                 wire.send(far.BYE)
                 return over, True
             elif word is not None:
-                until = until if over else float("inf")
+                until = until if over else linux.boottime() + QUIET_SECONDS
                 self._take(visit, word)
             if linux.boottime() >= until:
                 break
@@ -114,9 +136,13 @@ class Visitor:
         elif not isinstance(
             word, Refused
         ):  # whoever is refused here is not the one that runs there
-            said = in_words(word)
-            if said:
+            said, known = in_words(word), self._of(visit)
+            if said and known.is_news(said):
+                known.take(said, 0.0, 0.0)
                 self._note("heard there", instance=visit.instance, **said)
+
+    def _of(self, visit: Visit) -> There:
+        return self._known.setdefault(visit.instance, There(visit.instance))
 
     def _words(self, visit: Visit, wire: Wire) -> Iterator[Word | None]:
         """Yield what the far side says, and None at times."""
@@ -140,14 +166,18 @@ class Visitor:
                 data = wire.read()
                 wire.read_errors()
                 yield data
-                if is_over or (wire.is_over and not data):
+                if is_over and not data:
                     return
 
     def _output(self, visit: Visit, word: Out) -> None:
+        name = f"{word.phase}.{word.attempt}.{word.stream}"
+        known = self._of(visit).outputs
+        if name in known or len(known) >= MOST_OUTPUTS:
+            return
         capture = Capture(self._secrets)
         for piece in pieces(word):
             capture.feed(base64.b64decode(piece))
-        name = f"{word.phase}.{word.attempt}.{word.stream}"
+        known[name] = ""
         self._note("output there", instance=visit.instance, stream=name, text=capture.text())
 
     def _note(self, event: str, **values: object) -> None:

@@ -7,7 +7,13 @@ from typing import Literal
 
 NOISE_BYTES = 4096  # what rc files print is kept for the message, up to here
 LARGEST_OUTPUT_BYTES = 1024 * 1024  # nobody over there decides how much memory we need
+_LARGEST = 2**31 - 1
 LONGEST_LINE_BYTES = 4096  # no line of ours is longer; what is, is noise
+MOST_ATTEMPTS = 20_000  # of after: each minute of the longest time to repeat it, and more than that
+_MOST_CODE = 255  # of a process
+_ARGUMENTS = ("0", "1")
+_PRINTED = ("before", "after")
+_STREAMS = ("stdout", "stderr")
 
 
 class By(StrEnum):
@@ -166,7 +172,9 @@ class Reader:
         at = line.find(self._prefix)  # a noisy login may leave its last line open
         try:
             if at >= 0:
-                fields = line[at + len(self._prefix) :].decode("utf-8", "replace").split(" ")
+                text = line[at + len(self._prefix) :].decode("utf-8", "replace")
+                # No row keeps a NUL, and a terminal obeys an escape.
+                fields = "".join(one if one.isprintable() else "�" for one in text).split(" ")
                 if fields[0] != "out":
                     return _WORDS[fields[0]](fields[1:])
                 self._awaited = _out(fields[1:])
@@ -188,26 +196,65 @@ def words(text: bytes, nonce: str) -> list[Word]:
 def _out(fields: list[str]) -> tuple[Out, int, int]:
     name, *numbers = fields
     size, head, cut = (int(number) for number in numbers)
-    phase, _, rest = name.partition(".")
-    attempt, _, stream = rest.partition(".")
     if not 0 <= head <= size <= LARGEST_OUTPUT_BYTES or cut < 0:
         raise ValueError(fields)
-    return Out(phase, int(attempt or 0), stream, b"", cut, b""), size, head
+    if name == "end":
+        return Out(name, 0, "", b"", cut, b""), size, head
+    phase, attempt, stream = name.split(".")
+    if phase not in _PRINTED or stream not in _STREAMS:
+        raise ValueError(fields)
+    return Out(phase, _attempt(attempt), stream, b"", cut, b""), size, head
+
+
+def _attempt(text: str) -> int:
+    return _within(int(text), 1, MOST_ATTEMPTS)
+
+
+def _within(number: int, least: int, most: int) -> int:
+    if not least <= number <= most:
+        raise ValueError(number)
+    return number
 
 
 def _code(text: str) -> int | Literal["timeout", "cut"]:
     if text == "timeout":
         return "timeout"
-    return "cut" if text == "cut" else int(text)
+    return "cut" if text == "cut" else _within(int(text), 0, _MOST_CODE)
+
+
+def _argument(text: str) -> str:
+    if text not in _ARGUMENTS:
+        raise ValueError(text)
+    return text
+
+
+def _plain(text: str) -> str:
+    """Return the name of a boot or a folder; a second session's program holds it, and is ASCII."""
+    if not (text.isascii() and text.isprintable()):
+        raise ValueError(text)
+    return text
+
+
+def _number(text: str) -> int:
+    """Return a number of a process or a ping; ValueError for one that no column can keep."""
+    return _within(int(text), 0, _LARGEST)
+
+
+def _uptime(text: str) -> float:
+    """Return a time that can be reckoned with; ValueError for one that no clock shows."""
+    found = float(text)
+    if not 0.0 <= found <= _LARGEST:  # nor is it so of nan
+        raise ValueError(text)
+    return found
 
 
 _WORDS: dict[str, Callable[[list[str]], Word]] = {
-    "ready": lambda of: Ready(int(of[0]), of[1], float(of[2]), of[3]),
+    "ready": lambda of: Ready(_number(of[0]), _plain(of[1]), _uptime(of[2]), _plain(of[3])),
     "refused": lambda of: Refused(" ".join(of)),
-    "pong": lambda of: Pong(int(of[0]), float(of[1])),
-    "before": lambda of: Before(_code(of[0]), float(of[1])),
-    "thawing": lambda of: Thawing(By(of[0]), of[1], float(of[2])),
-    "after": lambda of: After(int(of[0]), _code(of[1]), By(of[2])),
+    "pong": lambda of: Pong(_number(of[0]), _uptime(of[1])),
+    "before": lambda of: Before(_code(of[0]), _uptime(of[1])),
+    "thawing": lambda of: Thawing(By(of[0]), _argument(of[1]), _uptime(of[2])),
+    "after": lambda of: After(_attempt(of[0]), _code(of[1]), By(of[2])),
     "over": lambda of: Over(By(of[0])),
-    "look": lambda of: Look(State(of[0]), of[1], float(of[2])),
+    "look": lambda of: Look(State(of[0]), of[1], _uptime(of[2])),
 }

@@ -11,7 +11,7 @@ import secrets
 from django.contrib.auth.tokens import PasswordResetTokenGenerator
 from django.db import transaction
 
-from n2wbackup.lib import clock
+from n2wbackup.lib import clock, row_keys
 from scripts_admin.domain.audit import Action
 from scripts_admin.models import FirstLink, User
 from scripts_admin.services import audit, sessions, single_sign_on, users
@@ -86,7 +86,7 @@ def renew(person: User, actor: User) -> str:
 def invited(word: str) -> User:
     """Return the person whom the link lets choose a password; LinkError if it lets nobody."""
     key, _, token = word.partition(".")
-    person = User.objects.filter(pk=key, is_active=True).first() if key.isdecimal() else None
+    person = User.objects.filter(pk=key, is_active=True).first() if row_keys.is_key(key) else None
     if person is None or not _invitations.check_token(person, token):
         raise LinkError
     return person

@@ -73,10 +73,17 @@ def link_invited(claims: Claims) -> None:
     if not settings.N2W_OIDC_INVITED_BY_EMAIL or not claims.verified_email:
         raise stranger
     found = list(User.objects.select_for_update().filter(email__iexact=claims.verified_email)[:2])
-    if len(found) != 1 or not _waits(found[0]):
+    if len(found) != 1 or not _is_same(found[0].email, claims.verified_email):
+        raise stranger
+    if not _waits(found[0]):
         raise stranger
     link(found[0], claims)
     log.info("%s accepted the invitation by OpenID Connect", found[0].username)
+
+
+def _is_same(address: str, other: str) -> bool:
+    """Compare letter by letter: for PostgreSQL a dotless i is an i, so another's mailbox would be the same."""
+    return address.lower() == other.lower()
 
 
 def _waits(person: User) -> bool:

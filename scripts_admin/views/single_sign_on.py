@@ -11,6 +11,7 @@ from allauth.socialaccount.providers.openid_connect.views import OpenIDConnectOA
 from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
+from django.core.exceptions import ImproperlyConfigured
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
@@ -31,6 +32,8 @@ class _Way(OpenIDConnectOAuth2Adapter):  # type: ignore[misc] # it bears no anno
         return request.build_absolute_uri(reverse("openid-back"))
 
 
+# A failed request is an OSError; django-allauth calls a subject that is too long a wrong setting.
+_NO_ANSWER = (OSError, ValueError, KeyError, TypeError, ImproperlyConfigured)
 _MAY_CONNECT = "n2w_may_connect"  # in the session: this person has just pressed the button
 
 
@@ -103,7 +106,7 @@ def _answered(
     """Do the step; if the provider does not answer as one, send the visitor back with a sentence."""
     try:
         return cast("HttpResponse", step())
-    except (OSError, ValueError, KeyError, TypeError) as error:  # a failed request is an OSError
+    except _NO_ANSWER as error:
         why = (
             f"{settings.N2W_OIDC_NAME} does not answer as it should ({type(error).__name__}): log in with your "
             "password, and tell whoever runs this server."

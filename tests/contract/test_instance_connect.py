@@ -88,6 +88,7 @@ def test_a_key_is_valid_for_its_time_only(
         ("ec2-user", PUBLIC.replace("ssh-ed25519", "ecdsa-sha2-nistp256"), "", RejectedError),
         ("ec2-user", "short", "", RejectedError),
     ],
+    ids=["another zone", "a user that is an option", "no key", "another kind of key", "too short"],
 )
 def test_what_aws_would_refuse_is_refused(
     connect: AwsInstanceConnect,

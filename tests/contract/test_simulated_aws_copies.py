@@ -140,10 +140,14 @@ def test_much_data_is_copied_beside_the_answer_and_torn_when_it_changes_meanwhil
         assert quiet.state == "pending"
     wait_until(lambda: state_of(simulated_aws, quiet).state == "completed")
     assert state_of(simulated_aws, quiet).torn is False
-    with writer(image):
-        (busy,) = fire(simulated_aws, VolumeSpec(backing=image))
-        wait_until(lambda: state_of(simulated_aws, busy).copy_state == "done")
-    assert state_of(simulated_aws, busy).torn is True
+    with writer(image):  # on a busy machine it may get no turn while one copy is made
+        assert any(_is_torn(simulated_aws, image) for _ in range(20))
+
+
+def _is_torn(aws: SimulatedAws, image: Path) -> bool | None:
+    (busy,) = fire(aws, VolumeSpec(backing=image))
+    wait_until(lambda: state_of(aws, busy).copy_state == "done")
+    return state_of(aws, busy).torn
 
 
 def test_the_answer_does_not_wait_for_a_large_copy(

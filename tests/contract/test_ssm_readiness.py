@@ -1,6 +1,7 @@
 """A worker looks whether SSM reaches an account's instances; the page shows what it saw, and asks AWS nothing."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from django.test import Client
@@ -12,6 +13,7 @@ from policies.models import Account, Policy, PolicyTarget, SsmInstance, SsmPlace
 from policies.services.coverage import agents
 from scripts_admin.folders import storage
 from scripts_admin.models import AuditEntry, User
+from scripts_admin.runners import ssm
 from tests import factories
 from tests.contract.clouds import REGION
 from tests.policies.views.logins import confirm
@@ -186,8 +188,52 @@ def test_a_look_that_somebody_asked_for_meanwhile_is_done_again(
     aws: SimulatedAws, policy: Policy, instance: SimulatedInstance
 ) -> None:
     agents.look(policy.account)
+    agents.tick()
+    SsmPlace.objects.update(next_at=clock.now())  # an hour later
     place = agents._claim()
     assert place is not None
     agents.look(policy.account)
     assert not agents.refresh(place)
     assert agents.tick() == 1
+
+
+def test_whoever_asks_again_and_again_keeps_one_worker_busy(
+    aws: SimulatedAws, policy: Policy, instance: SimulatedInstance
+) -> None:
+    agents.look(policy.account)
+    place = agents._claim()
+    assert place is not None
+    for _ in range(3):
+        agents.look(policy.account)
+        assert agents._claim() is None
+    assert agents.refresh(place)
+    assert len(aws.calls("SendCommand")) == 1
+
+
+def test_instances_that_never_answer_hold_a_look_up_together_and_not_one_after_another(
+    aws: SimulatedAws,
+    policy: Policy,
+    instance: SimulatedInstance,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The clock stands still but for the pauses, so it counts them."""
+    spent = [0.0]
+    monkeypatch.setattr(ssm, "AT_ONCE", 1)
+
+    def sleep(seconds: float) -> None:
+        spent[0] += seconds
+
+    clocks = SimpleNamespace(monotonic=lambda: spent[0], sleep=sleep)
+    monkeypatch.setattr(agents, "time", clocks)
+    monkeypatch.setattr(agents, "PROBE_SECONDS", 2.0)
+    monkeypatch.setattr(ssm, "ENDED", frozenset())
+    for name in ("b", "c"):
+        (tmp_path / name).mkdir()
+        made = aws.add_instance(REGION, folder=tmp_path / name, name=name)
+        aws.set_role(made.instance_id, "app", [CORE], region=REGION)
+        PolicyTarget.objects.create(policy=policy, instance_id=made.instance_id, region=REGION)
+    agents.look(policy.account)
+    assert agents.tick() == 1
+    assert len(aws.calls("SendCommand")) > 1
+    assert spent[0] <= agents.PROBE_SECONDS

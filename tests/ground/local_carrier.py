@@ -13,7 +13,8 @@ from contextlib import suppress
 from functools import partial
 
 from scripts_admin.runners import carrier, far
-from scripts_admin.runners.sessions import Begun, Order, Sessions
+from scripts_admin.runners.sessions import Order, Sessions
+from scripts_admin.runners.wires import Begun
 
 PROGRAM = (sys.executable, "-B", "-m", "tests.ground.local_carrier")
 

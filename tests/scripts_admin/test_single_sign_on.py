@@ -20,9 +20,8 @@ from tests.policies.views import logins
 
 pytestmark = pytest.mark.django_db
 RIGHT = "correct horse battery"
-KEY = "oidc-of-the-test"
 BEGIN, BACK, CONNECT = "/login/openid/", "/login/openid/back/", "/profile/openid/connect/"
-MAIL = "alice@example.org"
+KEY, MAIL = "oidc-of-the-test", "alice@example.org"
 
 
 @pytest.fixture(scope="module")
@@ -204,8 +203,9 @@ def test_no_other_person_is_linked_by_an_address(
         {"sub": "a-1", "email": MAIL},
         {"sub": "a-1", "email": MAIL, "email_verified": "true"},
         {"sub": "a-1", "email": "", "email_verified": True},
+        {"sub": "a-1", "email": "al\u0131ce@example.org", "email_verified": True},
     ],
-    ids=["not verified", "not said", "a word", "empty"],
+    ids=["not verified", "not said", "a word", "empty", "letters that look alike"],
 )
 def test_an_address_that_the_provider_has_not_verified_links_nobody(
     client: Client, settings: Settings, provider: Provider, claims: dict[str, object]
@@ -323,8 +323,9 @@ def test_a_deactivated_person_stays_out(client: Client, alice: User) -> None:
         {"refuses": True},
         {"more": {"sub": "somebody-else"}},
         {"claims": {"email": MAIL, "email_verified": True}},
+        {"claims": {"sub": "a" * 192}},
     ],
-    ids=["issuer", "refused", "two people", "nobody"],
+    ids=["issuer", "refused", "two people", "nobody", "no room"],
 )
 def test_a_provider_that_says_anything_else_lets_nobody_in(
     client: Client, alice: User, provider: Provider, spoil: dict[str, object]

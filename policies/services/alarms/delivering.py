@@ -59,6 +59,8 @@ class Known(TypedDict, total=False):
 def spread(**known: Unpack[Known]) -> int:
     """Create a delivery for each receiver of each due alarm; return the number of alarms."""
     now = clock.now()
+    if not Alarm.objects.filter(spread_at=None).exists():
+        return 0  # as in nearly every second: what follows takes many times as long, only to be written
     due = Alarm.objects.filter(_is_due(now), spread_at=None).order_by("not_before", "pk")
     # The server that has the window may have sent these already, from the spool.
     elsewhere = Server.objects.filter(gone_at=None, stopped_at=None, removed_at=None)
@@ -131,6 +133,8 @@ def claim(
     'May be frozen' alarms come first, also to a receiver that is `busy`, but none of `urgent_owners`.
     Other messages go only to a receiver that is not `busy`, and none of `owners`.
     """
+    if not AlarmDelivery.objects.filter(**_OPEN).exists():
+        return None  # as in `spread`
     now = clock.now()
     due = _due(now).annotate(owner=_OWNER)
     urgent = _URGENT & ~Q(owner__in=urgent_owners)

@@ -29,7 +29,7 @@ EVERY = timedelta(hours=1)
 SLOWEST = timedelta(days=1)  # between two tries of a place that fails
 CLAIM = timedelta(minutes=5)
 TICK_SECONDS = 5.0
-PROBE_SECONDS = 20.0
+PROBE_SECONDS = 20.0  # for the answers of all instances of a place together: a claim is longer
 _PROBE_PAUSE_SECONDS = 0.5
 _COMMENT = "n2wbackup: where the agent keeps its files"
 _AT_ONCE = 500
@@ -56,13 +56,15 @@ class _Folders:
 
 
 def look(account: Account) -> None:
-    """Have the account's regions looked at by the next tick, and from then on each hour."""
-    now = clock.now()
+    """Have the account's regions looked at by the next tick, and from then on each hour.
+
+    What was asked for and is not seen yet is not asked for again: impatience runs no second look beside the first.
+    """
+    asked = {"next_at": clock.now(), "is_asked": True}
     with transaction.atomic():
         for region in iam.regions(account):
-            SsmPlace.objects.update_or_create(
-                account=account, region=region, defaults={"next_at": now, "is_asked": True}
-            )
+            SsmPlace.objects.get_or_create(account=account, region=region, defaults=asked)
+        SsmPlace.objects.filter(account=account, is_asked=False).update(**asked)
         audited.enter(Action.ASKED, account)
 
 
@@ -174,21 +176,25 @@ def _probed(place: SsmPlace, managed: Mapping[str, ManagedInstance]) -> _Folders
         and managed[each].platform_type == rules.LINUX
     ]
     commands = session.commands(credentials.of(place.account), place.region)
-    folders = _Folders()
+    folders, sent = _Folders(), []
     for start in range(0, len(wanted), ssm.AT_ONCE):
         some = wanted[start : start + ssm.AT_ONCE]
         try:
-            command_id = commands.send(some, rules.PROBE, _COMMENT)
-            folders.found |= _answers(commands, command_id, len(some))
+            sent.append((commands.send(some, rules.PROBE, _COMMENT), len(some)))
+        except (ssm.NotSentError, ssm.AnswerLostError, BackupError) as error:
+            folders.problem = str(error)
+    until = time.monotonic() + PROBE_SECONDS
+    for command_id, number in sent:
+        try:
+            folders.found |= _answers(commands, command_id, number, until)
         except (ssm.NotSentError, ssm.AnswerLostError, BackupError) as error:
             folders.problem = str(error)
     return folders
 
 
 def _answers(
-    commands: ssm.Client, command_id: str, number: int
+    commands: ssm.Client, command_id: str, number: int, until: float
 ) -> dict[str, list[tuple[str, str]]]:
-    until = time.monotonic() + PROBE_SECONDS
     while True:
         ended = [row for row in commands.look([command_id]) if row.status in ssm.ENDED]
         if len(ended) == number or time.monotonic() >= until:

@@ -32,6 +32,7 @@ from scripts_admin.domain.phases import Outcome, ThawBy
 from scripts_admin.guard import journal, linux, spool, thaw
 from scripts_admin.guard.keeper import Guard
 from scripts_admin.guard.spool import UnreadableRecordError
+from scripts_admin.runners.visiting import hurry
 
 log = logging.getLogger(__name__)
 
@@ -121,18 +122,22 @@ class Thawer:
             return False
         runtime = self._runtime / folder.name
         record, standing = thaw.look(folder, runtime)
-        due = standing.due
-        if standing.owed:
+        is_asked = asking.take(self._runtime, folder.name)
+        if standing.due is not None and (is_asked or standing.due.at <= linux.boottime()):
+            self._thaw(folder, runtime, record, standing.due, lock)
+        if standing.owed:  # last: whatever is wrong with asking, the server itself is thawed
+            if is_asked:
+                hurry(runtime)
             self._visitors.ask(folder, record, standing.owed)
-        if due is None:
-            return bool(standing.owed)
-        if due.at > linux.boottime() and not asking.take(self._runtime, folder.name):
-            return True
+        return standing.due is not None or bool(standing.owed)
+
+    def _thaw(
+        self, folder: Path, runtime: Path, record: spool.Record, due: thaw.NextAttempt, lock: int
+    ) -> None:
         secrets = sealing.unseal(record.masks)
         itself = linux_accounts.runs_as_itself()
         own = os.dup(lock)
         self._guards.append(thaw.start(folder, runtime, own, due, secrets, as_itself=itself))
-        return True
 
 
 def enter_all() -> None:

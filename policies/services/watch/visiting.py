@@ -19,7 +19,7 @@ from n2wbackup.lib import encrypted, trust
 from n2wbackup.lib.encrypted import DecryptionError
 from policies.services.window import sealing
 from scripts_admin.guard import linux, spool
-from scripts_admin.guard.journal import VISITS, Writer
+from scripts_admin.guard.journal import Writer
 from scripts_admin.runners.addresses import UnreadableWayError, Way
 
 log = logging.getLogger(__name__)
@@ -49,7 +49,7 @@ class Visitors:
             return
         try:
             # First, and even if nobody can be asked: people are alarmed when this has taken too long.
-            Writer(self._runtime / folder.name, VISITS).note("visiting")
+            Writer.of_visits(self._runtime / folder.name).note("visiting")
             self._start(folder, record, owed, lock)
         finally:
             os.close(lock)
@@ -98,7 +98,12 @@ def _environment() -> dict[str, str]:
 def _kept(folder: Path) -> Mapping[str, Any]:
     with trust.folder(folder, closed=False) as within:
         text = trust.text(folder / spool.VISITS, within=within)
-    found: Mapping[str, Any] = json.loads(text)
+    found = json.loads(text)
+    if not isinstance(found, dict):
+        message = (
+            f"the {spool.VISITS} of run {folder.name} does not tell how to reach its instances"
+        )
+        raise TypeError(message)
     return found
 
 
@@ -106,9 +111,10 @@ def _opened(folder: Path, instance: str, raw: Mapping[str, Any]) -> dict[str, An
     """Return how to ask an instance, with its secrets unsealed; None, and a line in the log, if nobody can read it."""
     try:
         way = Way.from_spool(raw["way"], encrypted.unseal)
-    except (DecryptionError, KeyError, UnreadableWayError) as error:
+        said = {"nonce": str(raw["nonce"]), "program": str(raw["program"])}
+    except (DecryptionError, KeyError, TypeError, ValueError, UnreadableWayError) as error:
         log.error(  # noqa: TRY400 - the error is the whole of it
             "%s of run %s cannot be asked whether it is thawed: %s", instance, folder.name, error
         )
         return None
-    return {"nonce": raw["nonce"], "program": raw["program"], "way": way.to_spool(str)}
+    return said | {"way": way.to_spool(str)}

@@ -153,7 +153,8 @@ def thaw(run: Run, folder: Path, runtime: Path, *, without: Without = Without.NO
         has_news = run.state != State.THAWING or bool(new)
         if without != Without.RESULTS:
             _enter_results(run, new)
-            has_news |= heard.enter(run, record, journal, with_texts=without == Without.NOTHING)
+            with_texts = without == Without.NOTHING
+            has_news |= heard.enter(run, record, journal, standing.owed, with_texts=with_texts)
         if standing.owed and not standing.given_up and not has_news:
             return False  # instances are asked, and have not told anything new
         entered = runs.apply(

@@ -3,7 +3,7 @@
 Times are this server's, when it heard: no clock of an instance is compared with another one.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 from policies.domain.runs.sequence import State
@@ -17,8 +17,13 @@ from scripts_admin.guard.on_instances import NEVER, OnInstance, There
 from scripts_admin.guard.spool import Record
 
 
-def enter(run: Run, record: Record, journal: Journal, *, with_texts: bool) -> bool:
-    """Enter what is new of every instance; tell whether anything was. What was printed may come later than its row."""
+def enter(
+    run: Run, record: Record, journal: Journal, owed: Collection[str], *, with_texts: bool
+) -> bool:
+    """Enter what is new of every instance; tell whether anything was. What was printed may come later than its row.
+
+    `owed` may be frozen, even where the journal that would say so is lost.
+    """
     rows = {target.instance_id: target for target in run.targets.exclude(instance_id="")}
     results = PhaseResult.remote.filter(run=run)
     known = {(each.target_id, each.phase, each.attempt): each for each in results}
@@ -28,7 +33,8 @@ def enter(run: Run, record: Record, journal: Journal, *, with_texts: bool) -> bo
         if target is None:
             continue
         there = journal.there.get(scripts.instance, There(scripts.instance))
-        for row in _rows(run, target, scripts, there):
+        is_owed = scripts.instance in owed
+        for row in _rows(run, target, scripts, there, is_owed=is_owed):
             found = known.get((target.pk, row.phase, row.attempt))
             if found is None or found.outcome != row.outcome:
                 found, changed = _put(run, target, row), True
@@ -44,8 +50,13 @@ def owed(instances: Sequence[str]) -> str:
     return f"{names} {have} not told yet that the thaw is over: each thaws by itself, and is asked until it tells"
 
 
-def _rows(run: Run, target: RunTarget, scripts: OnInstance, there: There) -> Iterable[PhaseResult]:
-    yield _before(run, target, scripts, there)
+def _rows(
+    run: Run, target: RunTarget, scripts: OnInstance, there: There, *, is_owed: bool
+) -> Iterable[PhaseResult]:
+    before = _before(run, target, scripts, there)
+    if is_owed and before.outcome == Outcome.NOT_RUN:
+        before.outcome = Outcome.INTERRUPTED
+    yield before
     for each in there.afters.values():
         is_first = each.number == 1
         yield PhaseResult(
@@ -61,7 +72,8 @@ def _rows(run: Run, target: RunTarget, scripts: OnInstance, there: There) -> Ite
             thaw_by=ThawnBy.of(each.by),
             **on_instances.text(target, Phase.AFTER),
         )
-    if not there.afters and (there.over == NEVER or not there.was_told):
+    is_over = bool(there.over) and there.over != NEVER
+    if not (there.afters or is_over or is_owed or (there.was_told and there.over != NEVER)):
         yield PhaseResult(run=run, target=target, phase=Phase.AFTER, outcome=Outcome.NOT_RUN)
 
 

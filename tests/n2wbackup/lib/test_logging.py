@@ -86,6 +86,12 @@ def test_the_servers_own_secrets_are_masked_in_every_writing(
     assert line == "to [masked]!"
 
 
+def test_what_a_provider_brings_back_is_masked_and_the_rest_of_the_line_stays() -> None:
+    said = "{'request': 'GET /login/openid/back/?state=s-1&code=c-1', 'code': 302}"
+    line = logs.hide_known_secrets(None, "info", said)
+    assert line == "{'request': 'GET /login/openid/back/?[masked]', 'code': 302}"
+
+
 def _fail_with(text: str) -> None:
     raise ValueError(text)
 

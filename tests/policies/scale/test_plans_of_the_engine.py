@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from n2wbackup.lib import clock
-from policies.models import Server
+from policies.models import Alarm, AlarmDelivery, Server
 from policies.selectors import calendars
 from policies.services.alarms import delivering
 from policies.services.document import exporting
@@ -28,6 +28,12 @@ def look_after() -> None:
     adopting.adopt()
 
 
+def _with_nothing_to_send(turn: Callable[[], object]) -> None:
+    Alarm.objects.filter(spread_at=None).update(spread_at=clock.now())
+    AlarmDelivery.objects.filter(ended_at=None).update(state="sent", ended_at=clock.now())
+    turn()
+
+
 TURNS: dict[str, Callable[[], object]] = {
     "hints": hints.resend,
     "retries": retrying.tick,
@@ -36,7 +42,9 @@ TURNS: dict[str, Callable[[], object]] = {
     "tags": tagging.tag_due,
     "entering": abandoned.enter_all,
     "spreading": delivering.spread,
+    "spreading nothing": lambda: _with_nothing_to_send(delivering.spread),
     "claiming": delivering.claim,
+    "claiming nothing": lambda: _with_nothing_to_send(delivering.claim),
     "told": delivering.told,
     "servers": look_after,
     "copies": copies.enter,
@@ -66,7 +74,16 @@ def _another() -> None:
     )
 
 
-@pytest.mark.usefixtures("history", "cloud", "_another")
+@pytest.fixture
+def _outbox() -> None:
+    """Have a message on its way, and one to be spread: with none, these turns ask nothing further."""
+    alarm = Alarm.objects.order_by("-pk").values_list("pk", flat=True)[0]
+    Alarm.objects.filter(pk=alarm).update(spread_at=None)
+    delivery = AlarmDelivery.objects.order_by("-pk").values_list("pk", flat=True)[0]
+    AlarmDelivery.objects.filter(pk=delivery).update(state="pending", ended_at=None)
+
+
+@pytest.mark.usefixtures("history", "cloud", "_another", "_outbox")
 @pytest.mark.parametrize("turn", TURNS)
 def test_a_turn_reads_no_table_that_grows(turn: str) -> None:
     assert not (found := plans.bad(TURNS[turn], WHOLE.get(turn))), "\n".join(map(str, found))

@@ -4,6 +4,7 @@ import os
 import signal
 
 from scripts_admin.domain.phases import Outcome, Phase
+from scripts_admin.guard import instances, spool
 from tests.scripts_admin.guard import far
 from tests.scripts_admin.guard.far import Scripts, guarded
 from tests.scripts_admin.guard.stage import SECONDS, Stage, until
@@ -211,3 +212,22 @@ def test_a_wrapper_that_was_stopped_is_woken_in_a_second_channel(stage: Stage) -
     marks = stage.mark("marks").splitlines()[2:]
     assert sorted(line[:7] for line in marks) == ["after a", "after b"]
     assert stage.standing().is_thawed
+
+
+def test_the_servers_after_is_tried_again_in_time_although_an_output_does_not_come(
+    stage: Stage,
+) -> None:
+    stage.script("after", "kill -STOP $(cat carrier); exit 1")
+
+    with guarded(stage, a=of("a", "echo printed")) as (guard, distance):
+        (stage.folder / "carrier").write_text(str(distance.carrier.pid))
+        guard.go()
+        guard.before(SECONDS)
+        guard.thaw(SECONDS)
+        until(lambda: stage.journal.afters and stage.journal.afters[-1].ended_boot)
+        until(lambda: not spool.is_held(stage.spooled), seconds=instances.FETCH_SECONDS / 2)
+        os.kill(distance.carrier.pid, signal.SIGCONT)
+
+    due = stage.standing().due
+    assert due is not None
+    assert due.attempt == 2

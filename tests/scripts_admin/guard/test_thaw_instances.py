@@ -123,3 +123,11 @@ def test_a_second_session_tells_all_anew_and_changes_nothing() -> None:
 
 def test_an_older_version_leaves_instances_to_themselves() -> None:
     assert standing(replace(RECORD, format=99), None, BOOT, 10.0).owed == ()
+
+
+def test_where_the_journal_was_lost_what_a_second_session_heard_counts() -> None:
+    story = Story()
+    story.heard("a", "before", code="0")
+    over(story, "a")
+
+    assert story.journal.of("a").outcome == Outcome.SUCCEEDED

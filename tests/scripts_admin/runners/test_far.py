@@ -73,6 +73,21 @@ def test_noise_is_bounded() -> None:
         "before",
         "before x 1",
         "after 1",
+        "ready 1 b\u00f6ot 1.00 /run/x",
+        "ready 1 boot 1.00 /run/\x1b[2J",
+        "before -1 1.00",
+        "before 256 1.00",
+        "before 0 nan",
+        "thawing worker 7 1.00",
+        "thawing worker \0 1.00",
+        "after 0 0 worker",
+        "after -1 0 worker",
+        "after 99999999999999 0 worker",
+        "after 1 99999999999999 worker",
+        "pong 1 inf",
+        "out else.1.stdout 0 0 0",
+        "out after.99999999999999.stdout 0 0 0",
+        "out after.1.etc 0 0 0",
         "out x -5 0 0",
         "out end x 0 0",
         "out x 5 6 0",
@@ -81,6 +96,10 @@ def test_noise_is_bounded() -> None:
 )
 def test_a_line_that_is_broken_is_noise(line: str) -> None:
     assert heard(f"n2w1 {NONCE} {line}\n".encode()) == []
+
+
+def test_a_character_that_no_database_takes_is_replaced() -> None:
+    assert heard(f"n2w1 {NONCE} refused no \0 room\n".encode()) == [far.Refused("no � room")]
 
 
 @given(st.binary(max_size=300), st.binary(max_size=300), st.integers(1, 50))

@@ -1,5 +1,6 @@
 """Second sessions: what is asked, how often, and that nobody waits for somebody else."""
 
+import os
 import secrets
 import threading
 from pathlib import Path
@@ -7,13 +8,15 @@ from pathlib import Path
 import pytest
 
 from scripts_admin.guard import journal
+from scripts_admin.guard.on_instances import MOST_OUTPUTS
 from scripts_admin.runners import far, visiting
 from scripts_admin.runners.far import Carried, Order
-from scripts_admin.runners.sessions import Begun
 from scripts_admin.runners.visiting import Visit, Visitor
+from scripts_admin.runners.wires import Begun
 from tests.ground import local_carrier
 from tests.scripts_admin.guard.stage import SECRET, until
 
+NONCE = "0" * 16
 BY_ITSELF = {"orphan", "deadline"}  # its window had no time left from the beginning
 
 
@@ -83,3 +86,85 @@ def test_an_address_is_tried_again_and_again(
     Visitor(tmp_path, lambda: True).visit([Visit("a", alive.nonce, begin)])
 
     assert journal.visits(tmp_path).of("a").over in BY_ITSELF
+
+
+class Talkative:
+    """A far side that says the same again and again, and makes outputs up, before it is over."""
+
+    def __init__(self, nonce: str) -> None:
+        said = ["thawing worker 1 1.00", "after 1 1 worker", "out after.1.stdout 0 0 0"] * 50
+        said += [f"out after.{number}.stderr 0 0 0" for number in range(1, 50)]
+        lines = [*said, "over worker", "out end 0 0 0"]
+        self._text = "".join(f"n2w1 {nonce} {line}\n" for line in lines).encode()
+        self._read, self._write = os.pipe()
+        os.close(self._write)
+        self.is_over = True
+
+    def fileno(self) -> int:
+        return self._read
+
+    def read(self) -> bytes:
+        piece, self._text = self._text[:1000], self._text[1000:]
+        return piece
+
+    def read_errors(self) -> bytes:
+        return b""
+
+    def send(self, _: bytes) -> bool:
+        return True
+
+    def close(self) -> None:
+        os.close(self._read)
+
+
+def test_who_repeats_itself_or_makes_outputs_up_is_written_down_once(tmp_path: Path) -> None:
+    def begin() -> Begun:
+        wire = Talkative(NONCE)
+        return Begun(wire, wire.close, str)
+
+    visitor = Visitor(tmp_path, lambda: True)
+    visitor.visit([Visit("a", NONCE, begin)])
+    visitor.visit([Visit("a", NONCE, begin)])
+
+    there = journal.visits(tmp_path).of("a")
+    assert there.over == "worker"
+    assert len(there.outputs) == MOST_OUTPUTS
+    lines = (tmp_path / journal.VISITS).read_text().splitlines()
+    assert len(lines) == 3 + MOST_OUTPUTS
+
+
+class Silent:
+    """A far side that takes the program, says one word, and then nothing more; the next one is sound."""
+
+    def __init__(self, of: Order) -> None:
+        self.tries = 0
+        self._sound = visit("a", of)
+        self._word = f"echo 'n2w1 {of.nonce} look live boot 1.00'; cat > /dev/null"
+
+    def begin(self) -> Begun:
+        self.tries += 1
+        if self.tries > 1:
+            return self._sound.begin()
+        wire = local_carrier.LocalWire(self._word, b"")
+        return Begun(wire, wire.close, lambda _: "")
+
+
+def test_a_far_side_that_falls_silent_is_asked_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(visiting, "QUIET_SECONDS", 1.0, raising=False)
+    monkeypatch.setattr(visiting, "PAUSES", (0.0,))
+    of = order()
+    silent, until_late = Silent(of), threading.Event()
+    thread = threading.Thread(
+        target=Visitor(tmp_path, lambda: not until_late.is_set()).visit,
+        args=([Visit("a", of.nonce, silent.begin)],),
+    )
+    thread.start()
+    try:
+        until(lambda: journal.visits(tmp_path).of("a").over)
+    finally:
+        until_late.set()
+        thread.join()
+
+    assert silent.tries == 2

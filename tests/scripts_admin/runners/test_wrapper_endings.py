@@ -1,6 +1,7 @@
 """Scripts that do not end, or not well: they are ended with all their children, and after runs until it succeeds."""
 
 import os
+import shutil
 import signal
 from pathlib import Path
 
@@ -121,14 +122,19 @@ def waiting_for(side: FarSide, phase: str) -> int:
     return next(int(pid) for _, of, _, pid in side.logged("-up") if of == phase)
 
 
+def _is_gone(folder: Path) -> bool:
+    shutil.rmtree(folder, ignore_errors=True)
+    return not folder.exists()
+
+
 @in_each_shell
 def test_the_folder_may_be_tidied_away(path: str, ledger: Path) -> None:
     # As logind does at the user's last logout. What stands at its gates has all it needs but its text.
     with far_side.started(path, order(after=f"echo after $1 >>{ledger}")) as side:
         side.freezes()
-        for entry in sorted(side.folder.rglob("*"), reverse=True):
-            entry.rmdir() if entry.is_dir() else entry.unlink()
-        side.folder.rmdir()
+        processes.wait_until(  # what caught before's outputs may write its last line now
+            lambda: _is_gone(side.folder), seconds=far_side.PATIENCE_SECONDS, what="an empty place"
+        )
         side.hangs_up()
         processes.wait_until(
             lambda: "after 0" in ledger.read_text(),

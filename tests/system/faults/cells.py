@@ -6,7 +6,7 @@ from tests.system.faults import judge, moments
 from tests.system.faults.bed import Bed
 from tests.system.faults.judge import Finding
 from tests.system.faults.table import Fault
-from tests.system.product import ENDS
+from tests.system.product import ENDS, LABEL
 
 
 def strike(bed: Bed, fault: Fault, name: str) -> Finding:
@@ -35,4 +35,7 @@ def strike(bed: Bed, fault: Fault, name: str) -> Finding:
     bed.wait_for_state(run, *ENDS)
     bed.helpers.close()
     bed.product.aws.clear_faults()  # what AWS refuses now is written once it does not any more
-    return judge.judge(bed, fault, name, run)
+    finding = judge.judge(bed, fault, name, run)
+    if fault.at[name].may_be_frozen:  # or the next run in this bed ends with this one's mark
+        bed.product.manage("confirm_thaw", LABEL)
+    return finding
