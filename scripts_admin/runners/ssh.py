@@ -119,13 +119,20 @@ class Session:
             with self._line.ends_in(seconds, str(of)):
                 channel = self._transport.open_session(timeout=seconds)
                 channel.exec_command(command)
-                if program:
-                    channel.sendall(program)
+                self._give(channel, program)
                 return Wire(channel)
         except BROKEN as error:
             if not self.is_open:
                 raise refusals.lost(str(of)) from error
             raise refusals.no_session(str(of), of.user, str(error)) from error
+
+    def _give(self, channel: Channel, program: bytes) -> None:
+        """Send the program. A command that has ended meanwhile is no error: what it printed says why."""
+        try:
+            channel.sendall(program)
+        except OSError:
+            if not (channel.closed and self.is_open):
+                raise
 
     def not_started(self, wire: Wire, noise: bytes = b"") -> RefusedError:
         """Return why a command did not begin as it should have; `noise` is all that was read of it so far."""

@@ -67,7 +67,7 @@ def test_a_window_of_two_instances_while_a_third_is_refused(
         assert set(guard.answers.armed) == {fine, failing}
         assert "ConnectionLost" in guard.answers.refused[gone].why
         assert aws.calls("SendCommand") == []
-        guard.say(word="go")
+        guard.say(word="go", instances=[fine, failing])
         guard.hears(lambda: len(guard.of("before")) == 2)
         assert {each: word["code"] for each, word in guard.of("before").items()} == {
             fine: "0",
@@ -94,7 +94,7 @@ def test_an_instance_that_is_lost_in_before_gets_its_thaw_all_the_same(
     guard = Guard(ground, one)
     try:
         aws.fault("SendCommand", "lost_answer")
-        guard.say(word="go")
+        guard.say(word="go", instances=[one])
         guard.hears(lambda: guard.of("lost"))
         guard.say(word="thaw", arguments={one: "0"})
         guard.hears(lambda: guard.of("over") or guard.of("after"))

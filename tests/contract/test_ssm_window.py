@@ -195,9 +195,11 @@ def test_before_goes_on_when_somebody_cancels_a_and_b_thaws_it(
     ground.arm(one)
     wait_until((ground.folder / one / "began").exists)
     client = ssm_client(aws, REGION)
-    client.cancel_command(
-        CommandId=client.list_command_invocations()["CommandInvocations"][0]["CommandId"]
-    )
+    wait_until(
+        lambda: bool(client.list_command_invocations()["CommandInvocations"])
+    )  # they are late
+    (sent,) = client.list_command_invocations()["CommandInvocations"]
+    client.cancel_command(CommandId=sent["CommandId"])
     ground.hears(lambda: (one, Step.BEFORE) in ground.lost)
     assert "Cancelled" in ground.lost[one, Step.BEFORE]
     assert ground.ledger(one) == [f"before {one}"]

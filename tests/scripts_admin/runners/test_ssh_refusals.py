@@ -110,11 +110,12 @@ def test_a_host_to_which_a_key_is_not_enough_says_what_it_wants(
         ("sftp", Why.SFTP, "internal-sftp"),
     ],
 )
+@pytest.mark.parametrize("size", [4, 5_000_000], ids=["sent whole", "it ends before all is sent"])
 def test_what_runs_instead_of_our_command_is_told(
-    server: Sshd, key: Key, name: str, why: Why, words: str
+    server: Sshd, key: Key, name: str, why: Why, words: str, size: int
 ) -> None:
     with opened(at(server, name), key) as session:
-        wire = session.start("sh -c 'eval \"$(head -c 4)\"'", b"echo")
+        wire = session.start("sh -c 'eval \"$(head -c 4)\"'", b"echo".ljust(size, b"x"))
         noise, _ = everything(wire)
         processes.wait_until(
             lambda: wire.exit_status is not None, seconds=SECONDS, what="an exit status"
