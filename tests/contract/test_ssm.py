@@ -59,7 +59,7 @@ def test_commands_with_different_texts_are_asked_for_in_one_call(
     client = commands()
     client.send([instance.instance_id], "true", "before")
     sent = [client.send([instance.instance_id], f"echo {n}", "x") for n in range(2)]
-    wait_until(lambda: {each.status for each in client.look(sent)} == {"Success"})
+    wait_until(lambda: [each.status for each in client.look(sent)] == ["Success", "Success"])
     assert sorted(each.text for each in client.look(sent)) == ["0\n", "1\n"]
     aws.forget_calls()
     client.look(sent)
