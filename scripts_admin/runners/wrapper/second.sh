@@ -138,12 +138,12 @@ detached() {
     exec "$setsid" "$sh" -c 'n2w_role=$1 n2w_folder=$2; . "$2/program"' n2w "$1" "$folder"
 }
 
-# Whoever makes the folder has the lock a moment later: so young a run is not dead. SSM may start both commands at once.
+# Whoever makes the folder has the lock a moment later, and then says so in the log: so young a run is not dead. SSM
+# may start both commands at once. The lock is not tried meanwhile: whoever needs it would find it taken, and give up.
 await_main() {
     for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
         [ ! -e "$folder/over" ] || return 0
-        if grep -q '^-main' "$folder/log" 2>/dev/null || ! flock -n 7; then return 0; fi
-        flock -u 7
+        ! grep -q '^-main' "$folder/log" 2>/dev/null || return 0
         sleep 0.1
     done
 }
@@ -152,7 +152,6 @@ second() {
     told_lines=0 thaws='' enough='' begun=''
     state=absent
     if find_folder; then
-        exec 7>>"$folder/lock"
         await_main
         recall "$folder/log"
         if lock; then state=dead; else state=live; fi
