@@ -11,7 +11,6 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Q
 
 from n2wbackup.lib import clock, each
 from policies.adapters import session
@@ -19,7 +18,8 @@ from policies.domain import agents as rules
 from policies.domain.errors import BackupError, NotPermittedError
 from policies.models import Account, PolicyTarget, SsmInstance, SsmPlace
 from policies.ports import Agents, Instance, ManagedInstance
-from policies.services.coverage import freezing
+from policies.services.coverage import claims, freezing
+from policies.services.coverage.reading import tags_of
 from policies.services.entry import audited, iam
 from policies.services.window import credentials
 from scripts_admin.domain.audit import Action
@@ -80,18 +80,7 @@ def tick() -> int:
 
 
 def _claim() -> SsmPlace | None:
-    now = clock.now()
-    due = Q(next_at__lte=now) | Q(next_at__gt=now + SLOWEST + clock.SKEW)
-    rows = SsmPlace.objects.filter(due).order_by("next_at", "pk")
-    place = rows.select_related("account__owner").first()
-    if place is None:
-        return None
-    until = now + CLAIM
-    same = SsmPlace.objects.filter(pk=place.pk, next_at=place.next_at)
-    if not same.update(next_at=until):
-        return None
-    place.next_at = until
-    return place
+    return claims.take(SsmPlace, lasts=CLAIM, slowest=SLOWEST)
 
 
 def refresh(place: SsmPlace) -> bool:
@@ -109,10 +98,9 @@ def refresh(place: SsmPlace) -> bool:
         agents = session.agents(keys)
         managed = agents.managed(place.region)
     except BackupError as error:
-        pause = min(EVERY * 2 ** min(place.failures, 10), SLOWEST)
-        return _settle(
+        return claims.settle(
             place,
-            clock.now() + pause,
+            claims.again_at(place, EVERY, SLOWEST),
             problem=str(error),
             failures=place.failures + 1,
             is_asked=False,
@@ -130,15 +118,10 @@ def refresh(place: SsmPlace) -> bool:
         }
         if place.is_asked:
             changes["probe_problem"] = folders.problem
-        if not _settle(place, now + EVERY, **changes):
+        if not claims.settle(place, now + EVERY, **changes):
             return False
         _enter(place, _rows(place, instances, managed, roles, frozen), folders, now)
     return True
-
-
-def _settle(place: SsmPlace, next_at: datetime, **changes: object) -> bool:
-    same = SsmPlace.objects.filter(pk=place.pk, next_at=place.next_at)
-    return bool(same.update(next_at=next_at, **changes))
 
 
 def _roles(agents: Agents, instances: Iterable[Instance], region: str) -> dict[str, _Role]:
@@ -213,7 +196,7 @@ def _rows(
         SsmInstance(
             place=place,
             instance_id=instance.instance_id,
-            name=_name(instance),
+            name=tags_of(instance.answer).get("Name", ""),
             state=instance.state[:32],
             **_of_agent(managed.get(instance.instance_id)),
             **_of_role(_profile(instance), roles),
@@ -265,8 +248,3 @@ def _of_agent(agent: ManagedInstance | None) -> dict[str, Any]:
         "platform": agent.platform,
         "agent_version": agent.agent_version[:32],
     }
-
-
-def _name(instance: Instance) -> str:
-    tags = instance.answer.get("Tags") or []
-    return next((str(tag.get("Value", "")) for tag in tags if tag.get("Key") == "Name"), "")

@@ -3,6 +3,7 @@
 from collections import defaultdict
 
 from policies.models import Account, PolicyTarget
+from scripts_admin.domain import remote
 from scripts_admin.domain.lint import on_disks
 from scripts_admin.domain.lint.script import Script
 from scripts_admin.domain.phases import Phase
@@ -11,7 +12,6 @@ from scripts_admin.folders import storage
 from scripts_admin.models import Folder
 
 Freezes = dict[str, list[tuple[str, str]]]
-_ALL = "all"
 
 
 def of(account: Account, region: str) -> Freezes:
@@ -25,7 +25,8 @@ def of(account: Account, region: str) -> Freezes:
         folder = target.policy.folder
         if folder.pk not in listed:
             listed[folder.pk] = _names(folder)
-        for name in _carried(listed[folder.pk], target.policy.name, target.instance_id):
+        policy, instance = target.policy.name, target.instance_id
+        for name in remote.candidates(listed[folder.pk], Phase.BEFORE, policy, instance):
             key = (folder.pk, name)
             if key not in read:
                 read[key] = _frozen(folder, name)
@@ -38,16 +39,6 @@ def _names(folder: Folder) -> list[str]:
         return sorted(storage.listed(folder))
     except OSError:
         return []
-
-
-def _carried(names: list[str], policy: str, instance_id: str) -> list[str]:
-    """Return the files of before for this instance; those for all only if it has none of its own."""
-    for whom in (instance_id, _ALL):
-        base = f"{Phase.BEFORE}_{policy}@{whom}"
-        own = [name for name in names if name.partition(".")[0] == base and "." in name]
-        if own:
-            return own
-    return []
 
 
 def _frozen(folder: Folder, name: str) -> list[str]:

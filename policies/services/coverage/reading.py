@@ -50,7 +50,7 @@ def seen(instances: Iterable[Instance], volumes: Iterable[Volume]) -> Iterator[S
 
 
 def _instance(found: Instance, size_gib: int) -> Seen:
-    tags = _tags(found.answer)
+    tags = tags_of(found.answer)
     return Seen(
         kind=InventoryItem.Kind.INSTANCE.value,
         resource_id=found.instance_id,
@@ -63,7 +63,7 @@ def _instance(found: Instance, size_gib: int) -> Seen:
 
 
 def _volume(found: Volume, boots: Mapping[str, str]) -> Seen:
-    tags = _tags(found.answer)
+    tags = tags_of(found.answer)
     size = found.answer.get("Size", 0)
     return Seen(
         kind=InventoryItem.Kind.VOLUME.value,
@@ -78,7 +78,7 @@ def _volume(found: Volume, boots: Mapping[str, str]) -> Seen:
     )
 
 
-def _tags(answer: Mapping[str, Any]) -> dict[str, str]:
+def tags_of(answer: Mapping[str, Any]) -> dict[str, str]:
     """Return the tags by key; a byte that no database takes is replaced."""
     pairs = (each for each in answer.get("Tags") or () if "Key" in each)
     return {storable.text(str(t["Key"])): storable.text(str(t.get("Value", ""))) for t in pairs}

@@ -9,13 +9,13 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from django.db import transaction
-from django.db.models import Q
 
 from n2wbackup.lib import clock, each
 from policies.adapters import session
 from policies.domain.errors import BackupError
 from policies.models import Account, InventoryItem, InventoryPlace
 from policies.selectors import coverage
+from policies.services.coverage import claims
 from policies.services.coverage.reading import Seen, seen
 from policies.services.entry import chosen, enrolling
 from policies.services.window import credentials
@@ -54,20 +54,7 @@ def soon(account: Account) -> None:
 
 
 def _claim() -> InventoryPlace | None:
-    """Take the place that has been due for longest; None if there is none, or another process took it."""
-    now = clock.now()
-    # A time further ahead than any refresh plans was set before the clock was put back.
-    due = Q(next_at__lte=now) | Q(next_at__gt=now + SLOWEST + clock.SKEW)
-    rows = InventoryPlace.objects.filter(due).order_by("next_at", "pk")
-    place = rows.select_related("account__owner").first()
-    if place is None:
-        return None
-    until = now + CLAIM
-    same = InventoryPlace.objects.filter(pk=place.pk, next_at=place.next_at)
-    if not same.update(next_at=until):
-        return None
-    place.next_at = until
-    return place
+    return claims.take(InventoryPlace, lasts=CLAIM, slowest=SLOWEST)
 
 
 def refresh(place: InventoryPlace) -> bool:
@@ -81,7 +68,8 @@ def refresh(place: InventoryPlace) -> bool:
         return _failed(place, str(error))
     with transaction.atomic():
         now = clock.now()
-        if not _settle(place, now + EVERY, seen_at=now, failed_since=None, failures=0, problem=""):
+        ended = {"seen_at": now, "failed_since": None, "failures": 0, "problem": ""}
+        if not claims.settle(place, now + EVERY, **ended):
             return False
         if instances and instances[0].aws_account_id:
             credentials.bucket(place.account, instances[0].aws_account_id)
@@ -92,24 +80,13 @@ def refresh(place: InventoryPlace) -> bool:
 
 
 def _failed(place: InventoryPlace, sentence: str) -> bool:
-    now = clock.now()
-    pause = min(EVERY * 2 ** min(place.failures, 10), SLOWEST)
-    return _settle(
+    return claims.settle(
         place,
-        now + pause,
-        failed_since=place.failed_since or now,
+        claims.again_at(place, EVERY, SLOWEST),
+        failed_since=place.failed_since or clock.now(),
         failures=place.failures + 1,
         problem=sentence,
     )
-
-
-def _settle(place: InventoryPlace, next_at: datetime, **changes: object) -> bool:
-    """Give the claim back with what came of it; False, and nothing changed, if it is not ours any more.
-
-    Of two refreshes of one place only that with the claim writes, and the row's lock keeps the other out.
-    """
-    same = InventoryPlace.objects.filter(pk=place.pk, next_at=place.next_at)
-    return bool(same.update(next_at=next_at, **changes))
 
 
 def _enter(place: InventoryPlace, found: Iterable[Seen], now: datetime) -> None:
