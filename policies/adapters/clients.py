@@ -28,6 +28,14 @@ _COMMANDING = Config(
     tcp_keepalive=True,
     user_agent_extra=loading.USER_AGENT,
 )
+_CONNECTING = Config(
+    retries={"total_max_attempts": 3, "mode": "standard"},
+    connect_timeout=3,
+    read_timeout=5,
+    max_pool_connections=20,
+    tcp_keepalive=True,
+    user_agent_extra=loading.USER_AGENT,
+)
 _FIRING = Config(
     retries={"total_max_attempts": 1, "mode": "standard"},
     parameter_validation=False,  # it takes a tenth of a call's own time, and mypy has checked the types
@@ -79,6 +87,10 @@ class Clients:
         """Return the SSM client for the window: one attempt, with the credentials that `renew` has got."""
         made: SSMClient = self._beside("ssm", call, _COMMANDING, fires=True)
         return made
+
+    def connecting(self, call: Call) -> Any:  # noqa: ANN401 - its stubs are not among the packages
+        """Return the client of EC2 Instance Connect: a run waits for it before its window, so not for long."""
+        return self._beside("ec2-instance-connect", call, _CONNECTING, fires=False)
 
     def reading_of(self, service: str, call: Call) -> Any:  # noqa: ANN401 - of services without stubs
         """Return a client of another service than EC2 for calls that may be repeated."""
