@@ -11,6 +11,7 @@ import pytest
 
 from n2wbackup.demo.aws import VolumeSpec
 from tests.ground import launcher, processes
+from tests.ground.bomb import BOMB
 from tests.ground.launcher import SHARED, Place
 from tests.system import launched
 from tests.system import product as products
@@ -85,11 +86,9 @@ dd if=/dev/zero of=/dev/shm/filled-by-{owner} bs=1M count=200 2>/dev/null
 rm -f /dev/shm/filled-by-{owner}
 echo tried
 """
-# What they leave behind: a bomb, and a process that left the group and minds no signal.
-BOMB = """bomb() { bomb & bomb; }
-( exec >/dev/null 2>&1; bomb ) &
-( exec >/dev/null 2>&1; setsid sh -c 'trap "" TERM HUP INT; sleep 600' ) &
-"""
+# What they leave behind: a process that left the group and minds no signal, and a bomb, which leaves no room.
+LEFT = f"""( exec >/dev/null 2>&1; trap "" TERM HUP INT; exec setsid sleep 600 ) &
+{BOMB}"""
 LIMITS = {"processes": "60", "memory": "1000000000", "files": "256", "file_size": "10000000"}
 
 
@@ -203,7 +202,7 @@ def test_a_hostile_script_gets_nothing(product: Product, place: Place) -> None:
 
 
 def test_what_a_hostile_before_leaves_holds_up_no_window(product: Product, place: Place) -> None:
-    _scripts(product, place, before=BOMB)
+    _scripts(product, place, before=LEFT)
     _apply(product)
 
     hostile = product.wait_for_end(product.start_run())
@@ -215,7 +214,9 @@ def test_what_a_hostile_before_leaves_holds_up_no_window(product: Product, place
     assert (neighbours["state"], neighbours["consistency"]) == ("succeeded", "application")
     assert neighbours["phases"]["before"]["stdout"] == f"{NEIGHBOUR}\n"
     assert not product.query("SELECT 1 FROM policies_policy WHERE may_be_frozen_since IS NOT NULL")
-    launcher.end_processes(_account(place, OWNER).pw_uid)
+    uid = _account(place, OWNER).pw_uid
+    assert launcher.alive(uid), "the bomb went off by itself"
+    launcher.end_processes(uid)
 
 
 def _backed_up(product: Product, label: str) -> dict[str, Any]:
@@ -225,7 +226,7 @@ def _backed_up(product: Product, label: str) -> dict[str, Any]:
 
 
 def test_a_before_that_does_not_end_is_ended_with_its_bomb(product: Product, place: Place) -> None:
-    _scripts(product, place, before=f"trap '' TERM\n{BOMB}\nsleep 1000")
+    _scripts(product, place, before=f"trap '' TERM\n{LEFT}\nwait")
     _apply(product, before=2)
 
     hostile = product.wait_for_end(product.start_run())
@@ -233,3 +234,4 @@ def test_a_before_that_does_not_end_is_ended_with_its_bomb(product: Product, pla
     assert hostile["phases"]["before"]["outcome"] == "timed_out", hostile
     assert hostile["phases"]["after"]["outcome"] == "succeeded", hostile
     assert hostile["freeze_seconds"] < 60
+    assert launcher.alive(_account(place, OWNER).pw_uid) == []

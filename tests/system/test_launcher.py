@@ -15,6 +15,7 @@ import pytest
 
 from scripts_admin.guard.mark import Mark
 from tests.ground import launcher, processes
+from tests.ground.bomb import BOMB
 from tests.ground.hanging import hanging
 from tests.ground.launcher import Place
 from tests.scripts_admin.guard.stage import gone
@@ -303,12 +304,11 @@ def test_a_fork_bomb_that_before_leaves_keeps_no_thaw_from_running(
 ) -> None:
     place.lines[window.account.pw_name]["processes"] = "60"
     place.write_list()
-    window.script(
-        "before", "bomb() { bomb & bomb; }; bomb >/dev/null 2>&1 & sleep 1; echo left >bombed"
-    )
+    window.script("before", BOMB)
     window.script("after", "id -un")
     try:
         told = window.through()
+        assert told["before 1"]["outcome"] == "succeeded", told
         assert told["after 1"]["outcome"] == "succeeded", told
         assert window.say("leftovers")
         assert window.say("end_leftovers") == []
