@@ -69,15 +69,16 @@ test-parts: system-packages
 	$(MAKE) --no-print-directory --keep-going --output-sync=target -j 2 test-sqlite test-postgresql
 
 test-sqlite: packages
-	$(RECORDED) $(PYTEST) -n 3 --thorough $(TESTS_OF_PARTS) tests/contract
+	$(RECORDED) tools/again.sh sqlite $(PYTEST) -n 3 --thorough $(TESTS_OF_PARTS) tests/contract
 
 test-postgresql: system-packages
-	$(RECORDED) tools/with-postgresql.sh $(PYTEST) -n 2 --only-rows $(TESTS_OF_PARTS)
+	$(RECORDED) tools/with-postgresql.sh tools/again.sh postgresql $(PYTEST) -n 2 --only-rows $(TESTS_OF_PARTS)
 
 # What a file sets up is set up once, so a worker takes whole files, the longest first: the faults and
 # the soak, which mostly wait, beside all others. There are more workers than cores.
 test-system: system-packages
-	$(RECORDED) $(PYTEST) -n 4 --dist loadfile --no-loadscope-reorder tests/browser tests/system
+	$(RECORDED) tools/again.sh system $(PYTEST) -n 4 --dist loadfile --no-loadscope-reorder \
+		tests/browser tests/system
 
 test-last: packages
 	$(RECORDED) $(PYTEST) tests/last

@@ -3,14 +3,14 @@
 import contextlib
 import gc
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from n2wbackup.lib import garbage
-from tests.suite import databases, imports, order, rows, surroundings
+from tests.suite import again, databases, imports, order, rows, surroundings
 
 SETTINGS = "n2wbackup.settings.test"
 
@@ -29,6 +29,7 @@ def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginMa
     group.addoption("--order-seed", type=int, help="run the tests in the order of this number")
     group.addoption("--only-rows", action="store_true", help="only tests that use the database")
     group.addoption("--thorough", action="store_true", help="as many examples as CI tries")
+    group.addoption("--once-more", action="store_true", help="refuse what may not be run again")
     # Now: the conftest.py of folders, which import models, are imported right after this one.
     config = pluginmanager.get_plugin("pytestconfig")
     assert isinstance(config, pytest.Config)
@@ -69,10 +70,25 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items[:] = [item for item in items if rows.uses_rows(item)]
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Search for no garbage meanwhile: almost all that is made stays, and to look at it takes a sixth of the time."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
+
+
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Begin in the folder of the project; spare what has been loaded each search for garbage, as it stays."""
+    """Begin in the folder of the project; spare what has been loaded each search for garbage, as it stays.
+
+    What failed is run again only if it may be.
+    """
     os.chdir(session.config.rootpath)
     gc.freeze()
+    if session.config.option.once_more:
+        again.check(session)
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,8 @@
 # Runs make targets one after the other: tools/stages.sh TARGET…
 #
 # Guarantees: every stage runs, whatever became of the others; the last lines tell of each how it
-# ended, what it took of the processors, and pytest's closing line. Exit code: 1 if any stage failed.
+# ended, what it took of the processors, and pytest's closing line; then, which tests passed only when
+# they were run once more (tools/again.sh). Exit code: 1 if any stage failed.
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit
 
@@ -10,6 +11,7 @@ log="$(mktemp -t n2wbackup-stage-XXXXXX)"
 trap 'rm -f "$log"' EXIT
 cores="$(nproc)"
 summary=()
+unsteady=()
 failed=()
 
 # own_ticks: what the processors did for all that has ended here, in hundredths of a second.
@@ -44,6 +46,9 @@ stage() {
     while IFS= read -r closing; do
         summary+=("$closing")
     done < <(grep -E '^(FAILED|ERROR|SKIPPED) |^=+ .*(passed|failed|error|no tests ran).* =+$' "$log")
+    while IFS= read -r closing; do
+        unsteady+=("$name: ${closing#UNSTEADY }")
+    done < <(grep -E '^UNSTEADY ' "$log")
 }
 
 if [[ $# == 0 ]]; then
@@ -57,6 +62,10 @@ done
 
 printf '\n== all stages\n'
 printf '%s\n' "${summary[@]}"
+if [[ ${#unsteady[@]} -gt 0 ]]; then
+    printf '== unsteady: failed beside others, passed alone; find out why before it fails for good\n'
+    printf '%s\n' "${unsteady[@]}"
+fi
 if [[ ${#failed[@]} -gt 0 ]]; then
     printf '== failed: %s\n' "${failed[*]}"
     exit 1

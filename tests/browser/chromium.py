@@ -2,17 +2,18 @@
 
 import contextlib
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
-from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, sync_playwright
+from axe_playwright_python.base import AXE_SCRIPT
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.ground import processes
 
 PROGRAM = shutil.which("chromium")
 WIDTHS = (360, 768, 1280, 1920)
+BARRIERS_AT = (360, 1280)  # on either side of where parts are hidden behind a button
 THEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 _HEIGHT = 900
 # Adds up by how much what is shown moves while nobody does anything.
@@ -23,9 +24,18 @@ new PerformanceObserver(list => {
 }).observe({type: "layout-shift", buffered: true});
 """
 BANNER_MS = 10_000  # between two polls for the banner
+PATIENCE = 120.0  # seconds; a machine with much other work takes its time
+expect.set_options(timeout=PATIENCE * 1000)
 # WCAG 2.2 AA, and what axe calls best practice.
 _RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
-_AXE = Axe()
+# Axe tells of all that it looked at, which takes longer to carry than to find.
+_FIND = """async ([rules, isColour]) => {
+    const colours = axe.getRules(["cat.color"]).filter(rule => rule.tags.some(tag => rules.includes(tag)));
+    const only = isColour ? {type: "rule", values: colours.map(rule => rule.ruleId)} : {type: "tag", values: rules};
+    const found = await axe.run(document, {runOnly: only, resultTypes: ["violations"]});
+    return found.violations.flatMap(rule => rule.nodes.slice(0, 3).map(
+        node => `${rule.id}: ${rule.help}: ${node.html.slice(0, 160)}`));
+}"""
 # A page that answers 404 to a stranger is no mistake of the page, nor is a poll under way when a person goes on.
 _NO_MISTAKES = (
     *("Failed to load resource", "htmx:afterRequest", "htmx:sendError", "htmx:sendAbort"),
@@ -64,17 +74,34 @@ class Window:
         script = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
         return int(self.page.evaluate(script))
 
-    def barriers(self) -> list[str]:
-        """Return what keeps people from using the page, as axe finds it; the pointer is on nothing."""
+    def barriers(self, *, in_colours: bool = False) -> list[str]:
+        """Return what keeps people from using the page, as axe finds it; the pointer is on nothing.
+
+        `in_colours`: only by the rules that look at colours.
+        """
         self.page.mouse.move(0, 0)
-        found: dict[str, Any] = _AXE.run(
-            self.page, options={"runOnly": {"type": "tag", "values": _RULES}}
-        ).response
-        return [
-            f"{rule['id']}: {rule['help']}: {node['html'][:160]}"
-            for rule in found["violations"]
-            for node in rule["nodes"][:3]
-        ]
+        if not self.page.evaluate("'axe' in window"):
+            self.page.evaluate(AXE_SCRIPT)
+        found: list[str] = self.page.evaluate(_FIND, [_RULES, in_colours])
+        return found
+
+    def wrong(self, widths: Iterable[int] = BARRIERS_AT) -> list[str]:
+        """Return the page's barriers, and whether it scrolls sideways, in each theme and at each width.
+
+        Between the themes only colours differ, so only these are looked for in the second.
+        """
+        found = []
+        for theme in THEMES:
+            self.page.emulate_media(color_scheme=theme)
+            for width in widths:
+                self.widen(width)
+                if self.sideways():
+                    found.append(f"{theme} at {width}: {self.sideways()} px too wide")
+                if width in BARRIERS_AT:
+                    barriers = self.barriers(in_colours=theme != THEMES[0])
+                    found += [f"{theme} at {width}: {each}" for each in barriers]
+        self.page.emulate_media(color_scheme=THEMES[0])
+        return found
 
 
 @contextlib.contextmanager
@@ -95,6 +122,7 @@ def window(
         java_script_enabled=scripts,
         reduced_motion="reduce",
     )
+    context.set_default_timeout(PATIENCE * 1000)
     for name, value in (cookies or {}).items():
         context.add_cookies([{"name": name, "value": value, "url": base}])
     made = Window(context.new_page())
@@ -113,7 +141,7 @@ def later(page: Page, is_so: Callable[[], bool]) -> None:
         page.clock.run_for(BANNER_MS)
         return is_so()
 
-    processes.wait_until(looked, seconds=60, what=f"a change of {page.url}", pause=0.2)
+    processes.wait_until(looked, seconds=PATIENCE, what=f"a change of {page.url}", pause=0.2)
 
 
 @contextlib.contextmanager

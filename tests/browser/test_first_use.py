@@ -18,7 +18,6 @@ from tests.system.product import Product, serving_nothing
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(300), pytest.mark.lasts(40)]
 GOOD = "correct horse battery"
-PATIENCE = 60_000  # milliseconds; a machine with much other work takes its time
 POLICY = "/policies/boss/shop/"
 
 
@@ -33,7 +32,6 @@ def product() -> Iterator[Product]:
 def window(browser: Browser, product: Product) -> Iterator[chromium.Window]:
     base = f"http://localhost:{product.port}"
     with chromium.window(browser, base=base) as opened:
-        opened.page.set_default_timeout(PATIENCE)
         opened.page.clock.install()  # what pages do by themselves need not be waited for
         yield opened
 
@@ -52,7 +50,7 @@ def next_step(page: Page) -> str:
 
 
 def wait_for_state(page: Page, state: str) -> None:
-    expect(page.locator("#moves .state").first).to_have_text(state, timeout=PATIENCE)
+    expect(page.locator("#moves .state").first).to_have_text(state)
 
 
 def runs(product: Product) -> int:
@@ -155,12 +153,12 @@ def test_a_run_is_watched_to_its_end_and_then_the_page_is_still(
     wait_for_state(page, "completing")
     said = page.locator("#said")
     assert said.get_attribute("aria-live") == "polite"
-    expect(said).to_contain_text("complete", timeout=PATIENCE)
+    expect(said).to_contain_text("complete")
     assert page.locator("#moves[hx-get]").count() == 1
 
     go.touch()
     wait_for_state(page, "succeeded")
-    expect(said).to_contain_text("The run has ended: succeeded.", timeout=PATIENCE)
+    expect(said).to_contain_text("The run has ended: succeeded.")
     assert "succeeded" in page.title()
     assert page.locator("#moves[hx-get]").count() == 0
     asked: list[str] = []

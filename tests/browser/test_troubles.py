@@ -1,5 +1,6 @@
 """What goes wrong between a person and the server: sessions end, two people save, no worker is there."""
 
+import re
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
@@ -125,7 +126,7 @@ def test_without_a_worker_the_dashboard_says_it_and_a_backup_waits_and_says_so(
 ) -> None:
     Turn.objects.create(name="poll", taken_at=clock.now() - timedelta(minutes=5))
     page.goto("/")
-    assert "have done nothing for 5 min" in page.inner_text("main")
+    assert re.search(r"have done nothing for \d+ min", page.inner_text("main"))
 
     page.goto("/policies/alice/policy1/")
     page.click("form[action$='/back-up/'] button")
@@ -133,8 +134,11 @@ def test_without_a_worker_the_dashboard_says_it_and_a_backup_waits_and_says_so(
     assert "The run is queued, and nothing takes it now." in page.inner_text("#moves")
     assert Run.objects.filter(policy__name="policy1", state="queued").count() == 1
 
-    Turn.objects.update(taken_at=clock.now())
-    chromium.later(page, lambda: "a worker takes it soon" in page.inner_text("#moves"))
+    def works() -> bool:
+        Turn.objects.update(taken_at=clock.now())
+        return "a worker takes it soon" in page.inner_text("#moves")
+
+    chromium.later(page, works)
 
 
 def test_a_server_that_does_not_answer_is_told_on_an_open_page(

@@ -6,7 +6,7 @@ from tests.system.faults import bench, every
 from tests.system.faults.judge import Finding
 from tests.system.faults.table import Fault
 
-pytestmark = [pytest.mark.real, pytest.mark.timeout(1800), pytest.mark.lasts(500)]
+pytestmark = [pytest.mark.real, pytest.mark.once, pytest.mark.timeout(1800), pytest.mark.lasts(500)]
 AT_A_TIME = 5
 
 

@@ -8,7 +8,7 @@ from tests.ground import processes
 from tests.system.servers import judge, pair
 from tests.system.servers.pair import Pair
 
-pytestmark = [pytest.mark.real, pytest.mark.timeout(600), pytest.mark.lasts(60)]
+pytestmark = [pytest.mark.real, pytest.mark.once, pytest.mark.timeout(600), pytest.mark.lasts(60)]
 POLICIES = 8
 GONE_SECONDS = 15
 

@@ -15,6 +15,7 @@ VARIABLE = "N2W_SOAK_SEED"
 
 
 @pytest.mark.real
+@pytest.mark.once
 @pytest.mark.timeout(1800)
 @pytest.mark.lasts(200)
 def test_many_policies_come_through_a_fault_every_ten_seconds() -> None:
