@@ -239,11 +239,11 @@ def test_nobody_left_behind_holds_the_outputs_of_before(
         env={**scripts.CLEAN, **run},
         stdin=subprocess.DEVNULL,
         capture_output=True,
-        check=True,
+        check=False,
         timeout=LEEWAY,
     )
 
-    assert b"backup mode is on" in before.stdout
+    assert b"backup mode is on" in before.stdout, before
     assert scripts.run(recipe.after, "1", environment=run).exit_code == 0
 
 

@@ -18,7 +18,7 @@ from tests import factories
 from tests.policies.views import admin_forms
 from tests.policies.views.page import Sent, check_can_be_read_aloud, client_of, read
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.one_database]
 PAGE = "/accounts/alice/lab/"
 ROLE = "arn:aws:iam::210987654321:role/n2wbackup"
 EVIL = '"><svg onload=alert(1)>'

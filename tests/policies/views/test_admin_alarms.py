@@ -18,7 +18,7 @@ from tests.ground import receivers as ground
 from tests.ground.receivers import Webhook
 from tests.policies.views.admin_forms import act, errors, url
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.one_database]
 ADD = "/admin/policies/alarmreceivers/add/"
 TOKEN = "t0psecret-token"
 URL = f"jsons://hooks.example.org/{TOKEN}"

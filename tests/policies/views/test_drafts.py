@@ -9,7 +9,7 @@ from policies.models import Policy
 from scripts_admin.models import User
 from tests.policies.views import matrix
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.one_database]
 GOOD = "correct horse battery"
 _TYPED = {"text", "email", "number", "datetime-local", "date", "time", "textarea"}
 # The forms of script folders have their own tests.

@@ -21,7 +21,7 @@ from scripts_admin.guard.tail import Tail
 from tests import factories
 from tests.policies.views import page
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.one_database]
 
 SVG = '"><svg onload=alert(1)>'
 SECRET = b"wJalrXUtnFEMI-K7MDENG"

@@ -15,7 +15,7 @@ from scripts_admin.services import users
 from tests.policies.views import logins
 from tests.policies.views.page import check_can_be_read_aloud, client_of, read
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.one_database]
 GOOD = "correct horse battery"
 BAD_TEXT = '"><svg onload=alert(1)>'
 

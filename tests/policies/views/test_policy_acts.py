@@ -13,7 +13,7 @@ from scripts_admin.folders import storage
 from scripts_admin.models import User
 from tests.policies.views import admin_forms
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.one_database]
 PAGE = "/policies/alice/policy1/"
 EVIL = '"><svg onload=alert(1)>'
 

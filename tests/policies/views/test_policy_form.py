@@ -17,7 +17,7 @@ from tests.policies.views import admin_forms
 from tests.policies.views.page import Sent, client_of, read
 from tests.policies.views.page_forms import filled, made
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.one_database]
 EVIL = '"><svg onload=alert(1)>'
 
 

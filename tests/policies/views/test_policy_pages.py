@@ -20,7 +20,7 @@ from scripts_admin.models import User
 from tests import factories
 from tests.policies.views import admin_forms, page
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.one_database]
 NOON = datetime(2026, 11, 26, 12, tzinfo=UTC)  # a Thursday
 PATHS = ["/policies/", "/policies/alice/policy1/", "/schedules/"]
 QUERIES_OF_A_LIST = 10  # session, person, what is shared, policies, five counts, banner

@@ -20,7 +20,7 @@ from tests import factories
 from tests.policies.views.page import Sent, check_can_be_read_aloud, client_of, read
 from tests.policies.views.page_forms import filled, made
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.one_database]
 ONE, TWO = "i-0123456789abcdef0", "i-0fedcba9876543210"
 EVIL = '"><svg onload=alert(1)>'
 SSH = Remote("ssh", "ec2-user", "stored", "10.0.0.5", 22, sudo=True)

@@ -15,7 +15,7 @@ from scripts_admin.services import approvals, folders, versions
 from tests import factories
 from tests.policies.views import page
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.one_database]
 NAME = "before_nightly.sh"
 EVIL = '"><svg onload=alert(1)>'
 

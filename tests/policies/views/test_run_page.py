@@ -17,7 +17,7 @@ from scripts_admin.services import folders
 from tests import factories
 from tests.policies.views import page
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.one_database]
 
 SVG = '"><svg onload=alert(1)>'
 # Session, person, what is shared, run, targets, snapshots, phases there and here, events, ends of outputs, banner.

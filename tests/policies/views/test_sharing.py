@@ -18,7 +18,7 @@ from scripts_admin.services import users
 from tests.policies.views import admin_forms, browser_form, logins
 from tests.policies.views.page import check_can_be_read_aloud, client_of, read
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.one_database]
 PAGE = "/policies/alice/policy1/sharing/"
 FOLDER = "/scripts/alice/sharing/"
 BAD_TEXT = '"><svg onload=alert(1)>'

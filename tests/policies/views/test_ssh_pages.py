@@ -18,7 +18,7 @@ from scripts_admin.services import folders, hosts
 from tests import factories
 from tests.policies.views import logins
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.one_database]
 OLD, NEW = keypairs.make().public, keypairs.make().public
 EVIL = '"><svg onload=alert(1)>'
 

@@ -5,8 +5,6 @@ import pytest
 from tests.policies.views import matrix
 from tests.policies.views.page import Page
 
-pytestmark = [pytest.mark.django_db, pytest.mark.one_database]
-
 
 def forbidden(page: Page) -> list[str]:
     """Return each part of the page that a browser would refuse."""
@@ -20,6 +18,7 @@ def forbidden(page: Page) -> list[str]:
     return found
 
 
+@pytest.mark.django_db  # on each database: here every page is asked as a whole
 def test_every_page_keeps_to_the_policy() -> None:
     world = matrix.made()
     seen, found = 0, {}

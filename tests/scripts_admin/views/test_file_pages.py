@@ -14,7 +14,7 @@ from scripts_admin.services import folders
 from tests import factories
 from tests.policies.views.page import Page, Sent, check_can_be_read_aloud, client_of, read
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.one_database]
 TEXT = "#!/bin/bash\necho one\n"
 VERSION = texts.digest(TEXT.encode())
 FILE = "/scripts/alice/files/before_shop.sh/"

@@ -5,7 +5,7 @@ import sys
 import threading
 import time
 import traceback
-from collections import defaultdict, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -18,6 +18,7 @@ from tests.system.faults.judge import Finding
 from tests.system.faults.table import Fault
 
 Cell = tuple[Fault, str]
+ENOUGH = 3  # cells that wait for each bed of a kind, before another is made
 
 
 def strike(wanted: Iterable[Cell], jobs: int) -> list[Finding]:
@@ -39,15 +40,35 @@ class _Bench:
         # Starting is work for the processor; what comes after it is mostly waiting.
         self._starting = threading.Semaphore(os.cpu_count() or 1)
         self._waiting: dict[str, deque[Cell]] = defaultdict(deque)
+        self._at: Counter[str] = Counter()  # who works on which kind
         for fault, moment in wanted:
             self._waiting[fault.bed].append((fault, moment))
 
     def work(self) -> None:
-        """Take cells until none is left."""
-        for kind in sorted(self._waiting, key=self._turn):
-            while self._waiting[kind]:
+        """Take cells until none is left that is worth a bed of one's own."""
+        while kind := self._join():
+            try:
                 with ExitStack() as stack:
                     self._in_one_bed(kind, stack)
+            finally:
+                with self._taking:
+                    self._at[kind] -= 1
+
+    def _join(self) -> str:
+        """Return the kind of bed to make next; "" if none.
+
+        One that nobody has yet comes first: a bed costs as much as a cell, so a second of a kind is made only where
+        many cells wait.
+        """
+        with self._taking:
+            waiting = [kind for kind, cells in self._waiting.items() if cells]
+            free = sorted((kind for kind in waiting if not self._at[kind]), key=self._turn)
+            worth = [kind for kind in waiting if len(self._waiting[kind]) > ENOUGH * self._at[kind]]
+            worth.sort(key=lambda kind: -len(self._waiting[kind]) / (self._at[kind] + 1))
+            found = next(iter([*free, *worth]), "")
+            if found:
+                self._at[found] += 1
+            return found
 
     def _turn(self, kind: str) -> tuple[float, int]:
         waiting = self._waiting[kind]
