@@ -18,7 +18,7 @@ from tests.ground import empty, launcher, processes, simulated, systemd
 from tests.ground.launcher import SHARED, Place
 from tests.ground.systemd import Systemd
 from tests.system import launched
-from tests.system.product import ENDS, ROOT, START_SECONDS, Product
+from tests.system.product import ENDS, ROOT, Product
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(600), pytest.mark.lasts(120)]
 
@@ -56,17 +56,13 @@ class Installed:
         def serves() -> bool:
             return set(self.product.titles().values()) >= TITLES
 
-        processes.wait_until(
-            serves, seconds=START_SECONDS, what=f"all parts; {self.product.titles()}"
-        )
+        processes.wait_until(serves, seconds=180, what=f"all parts; {self.product.titles()}")
 
     def until_nothing_runs(self) -> None:
         def is_quiet() -> bool:
             return not any(t.startswith("n2wbackup") for t in self.product.titles().values())
 
-        processes.wait_until(
-            is_quiet, seconds=START_SECONDS, what=f"nothing; {self.product.titles()}"
-        )
+        processes.wait_until(is_quiet, seconds=180, what=f"nothing; {self.product.titles()}")
 
     def worker(self) -> int:
         """Return the pid of the worker that opens windows."""
