@@ -162,10 +162,6 @@ def test_one_of_each_kind_of_trouble_and_the_others_are_thawed(
     assert ground.is_not_frozen(unknown)
 
 
-@pytest.mark.xfail(
-    reason="In one of four tries the two commands, started within 20 ms, wait for each other; no run uses SSM.",
-    strict=False,
-)
 def test_whichever_of_a_and_b_comes_first_nothing_stays_frozen(
     ground: Ground, aws: SimulatedAws
 ) -> None:

@@ -3,8 +3,7 @@ prepare() {
     clean_up
     fit before "$n2w_before_kind" "$n2w_before" "$n2w_before_interpreter" "$n2w_before_option"
     fit after "$n2w_after_kind" "$n2w_after" "$n2w_after_interpreter" "$n2w_after_option"
-    ! find_folder || refuse 'this run was started here before'
-    make_folder
+    if find_folder || ! make_folder; then refuse 'this run was started here before'; fi
 }
 
 # SSM's first command: it ends the moment before ends, and the wrapper lives on with its deadline.

@@ -55,13 +55,13 @@ find_folder() {
     is_ours "$folder" || refuse "$folder belongs to somebody else or is open to others"
 }
 
-# Makes the folder: whoever makes it runs the scripts, and nobody makes it twice.
+# Makes the folder: whoever makes it runs the scripts, and nobody makes it twice. Fails if another session was faster.
 make_folder() {
     problem='no tmpfs that can be written to is mounted (such as /dev/shm)'
     for place in $bases; do
         folder=$place/n2w-$n2w_nonce
         mkdir -m 700 "$folder" 2>/dev/null || {
-            ! is_there "$folder" || refuse 'this run was started here before'
+            ! is_there "$folder" || return 1
             problem="$place is full"
             continue
         }

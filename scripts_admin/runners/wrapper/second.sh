@@ -148,28 +148,31 @@ await_main() {
     done
 }
 
-second() {
-    told_lines=0 thaws='' enough='' begun=''
+# Sets state, and has the folder then. Fails if another session makes it at this moment, and so has to be looked at.
+look() {
     state=absent
     if find_folder; then
         await_main
         recall "$folder/log"
         if lock; then state=dead; else state=live; fi
         [ -z "$over" ] || state=over
+        return
     elif [ -n "$n2w_boot" ] && [ "$n2w_boot" != "$boot" ]; then
         state=rebooted
     fi
+    make_folder
+}
+
+second() {
+    told_lines=0 thaws='' enough='' begun=''
+    until look; do sleep 0.05; done
     say look "$state" "$boot" "$up"
     if [ "$state,$n2w_absent" = absent,tombstone ]; then
-        make_folder
         exec 9>>"$folder/log"
         finish never
     fi
     case $state in
-    absent | rebooted)
-        make_folder
-        lock || state=live # another session was faster
-        ;;
+    absent | rebooted) lock || state=live ;; # another session was faster
     live) [ "$n2w_urge" != 1 ] || call "$n2w_argument" "$n2w_by" ;;
     esac
     case $state in over | live) ;; *) succeed ;; esac

@@ -102,6 +102,65 @@ def test_b_before_a_leaves_a_tombstone(path: str, ledger: Path) -> None:
         assert far_side.leaves_nothing(of)
 
 
+def losing(path: str, place: Path) -> str:
+    """Return a PATH on which whoever makes a run's folder always is a moment too late; `place/asked` says when it tries."""
+    (place / "slow").mkdir()
+    mkdir = place / "slow" / "mkdir"
+    mkdir.write_text(
+        f"""#!/bin/sh
+case "$*" in
+"-m 700 "*)
+    : >{place}/asked
+    while [ ! -e "$3" ]; do sleep 0.02; done
+    ;;
+esac
+PATH={path} exec mkdir "$@"
+"""
+    )
+    mkdir.chmod(0o755)
+    return f"{place / 'slow'}:{path}"
+
+
+@in_each_shell
+def test_b_that_starts_while_a_makes_the_folder_thaws_it(
+    path: str, ledger: Path, tmp_path: Path
+) -> None:
+    of, words = recording(ledger, before_timeout=1.0), list[far.Word]()
+    late = losing(path, tmp_path)
+    with far_side.cleared(of):
+        thread = threading.Thread(target=lambda: words.extend(second(late, of)))
+        thread.start()
+        processes.wait_until(
+            (tmp_path / "asked").exists, seconds=far_side.PATIENCE_SECONDS, what="B finds nothing"
+        )
+        first(path, of)
+        thread.join()
+        assert of_kind(words, far.Refused) == []
+        # B came before before was let go, or it thawed what before froze.
+        assert of_kind(words, far.Over) == [far.Over(far.By.NEVER)] or of_kind(words, far.After)
+        assert far_side.leaves_nothing(of)
+        lines = ledger.read_text().splitlines()
+        assert lines == [] or (lines.count("before") == 1 and lines[-1].startswith("after"))
+
+
+@in_each_shell
+def test_a_that_starts_while_b_leaves_its_tombstone_runs_nothing(
+    path: str, ledger: Path, tmp_path: Path
+) -> None:
+    of, words = recording(ledger), list[far.Word]()
+    late = losing(path, tmp_path)
+    with far_side.cleared(of):
+        thread = threading.Thread(target=lambda: words.extend(first(late, of)))
+        thread.start()
+        processes.wait_until(
+            (tmp_path / "asked").exists, seconds=far_side.PATIENCE_SECONDS, what="A finds nothing"
+        )
+        assert second(path, of)[-1] == far.Over(far.By.NEVER)
+        thread.join()
+        assert words == [far.Refused("this run was started here before")]
+        assert ledger.read_text() == ""
+
+
 @in_each_shell
 def test_a_that_is_sent_twice_runs_before_once(path: str, ledger: Path) -> None:
     of = recording(ledger)
