@@ -178,15 +178,6 @@ class InstanceConnect(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class OutputPlaces:
-    """Where SSM puts what scripts print, besides its own cut copy: a bucket of S3, or a log group; empty: nowhere."""
-
-    bucket: str = ""
-    prefix: str = ""
-    log_group: str = ""
-
-
-@dataclass(frozen=True, slots=True)
 class ManagedInstance:
     """An instance whose SSM agent has registered; `ping`: Online, ConnectionLost or Inactive."""
 

@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any
 
 from policies.adapters.clients import Clients
-from policies.adapters.ssm import SsmAgents, SsmCommands, not_reached
+from policies.adapters.ssm import DOCUMENT, SsmAgents, SsmCommands, not_reached
 from policies.ports import Credentials
 from scripts_admin.runners import carrier
 from scripts_admin.runners.commands import Commands
@@ -31,8 +31,9 @@ def document(
     nonce: str,
     texts: Mapping[str, Texts],
     window_seconds: float,
+    kind: str = DOCUMENT,
 ) -> Mapping[str, object]:
-    """Return what standard input gets. Instances with the same texts share them.
+    """Return what standard input gets. Instances with the same texts share them. `kind` is SSM's document.
 
     The credentials will outlive so many seconds: no call in the window has to get new ones.
     """
@@ -40,6 +41,7 @@ def document(
     return {
         "run": run,
         "region": region,
+        "document": kind,
         "nonce": nonce,
         "window_seconds": window_seconds,
         "credentials": asdict(credentials),
@@ -67,7 +69,8 @@ def _runner(said: Mapping[str, Any]) -> Commands:
     known = [Texts(**each) for each in said["texts"]]
     texts = {str(instance): known[number] for instance, number in said["instances"].items()}
     comment = f"n2wbackup {said['run']}"
-    fleet = Fleet(SsmCommands(clients, region), str(said["nonce"]), comment)
+    commands = SsmCommands(clients, region, str(said["document"]))
+    fleet = Fleet(commands, str(said["nonce"]), comment)
     return Commands(
         fleet, texts, partial(_check, clients, region, texts, float(said["window_seconds"]))
     )

@@ -11,7 +11,7 @@ from policies.adapters.clients import Clients
 from policies.adapters.translate import Call
 from policies.domain import errors
 from policies.domain.agents import ONLINE
-from policies.ports import Agents, ManagedInstance, OutputPlaces
+from policies.ports import Agents, ManagedInstance
 from scripts_admin.runners.ssm import AnswerLostError, Invocation, NotSentError, Printed
 
 if TYPE_CHECKING:
@@ -26,7 +26,6 @@ START_SECONDS = 30  # the least that SSM takes; an A that starts later finds a t
 EXECUTION_SECONDS = 3600  # the wrapper has its own limits, and SSM's would only kill the messenger
 MOST_CHARACTERS = 24_000
 _COMMENT_CHARACTERS = 100
-NOWHERE = OutputPlaces()
 _ID = re.compile(r"\bi-[0-9a-f]{8,17}\b")
 _ALL = "100%"
 _CUT = "--output truncated--"
@@ -41,13 +40,11 @@ class SsmCommands:
         clients: Clients,
         region: str,
         document: str = DOCUMENT,
-        places: OutputPlaces = NOWHERE,
     ) -> None:
         """Keep the clients; AWS is not called yet. The document takes the parameters of AWS-RunShellScript."""
         self._clients = clients
         self._region = region
         self._document = document
-        self._places = places
         self._since: dict[str, datetime] = {}
 
     def send(self, instance_ids: Sequence[str], text: str, comment: str) -> str:
@@ -62,7 +59,6 @@ class SsmCommands:
             "MaxErrors": _ALL,
             "MaxConcurrency": _ALL,
         }
-        self._add_places(request)
         try:
             command = self._clients.commanding(call).send_command(**request)["Command"]
         except translate.RAISED as error:
@@ -70,16 +66,6 @@ class SsmCommands:
         command_id = command["CommandId"]
         self._since[command_id] = command["RequestedDateTime"]
         return command_id
-
-    def _add_places(self, request: "SendCommandRequestTypeDef") -> None:
-        if self._places.bucket:
-            request["OutputS3BucketName"] = self._places.bucket
-            request["OutputS3KeyPrefix"] = self._places.prefix
-        if self._places.log_group:
-            request["CloudWatchOutputConfig"] = {
-                "CloudWatchLogGroupName": self._places.log_group,
-                "CloudWatchOutputEnabled": True,
-            }
 
     def warm(self) -> None:
         """Open a connection for the window, and prove that its questions are permitted."""
@@ -108,15 +94,7 @@ class SsmCommands:
         return {"Filters": [{"key": "InvokedAfter", "value": after}], "Details": True}
 
     def printed(self, command_id: str, instance_id: str) -> Printed:
-        """Return what a command printed: from S3 or CloudWatch Logs if it went there, else SSM's beginning of it."""
-        stream = f"{command_id}/{instance_id}/aws-runShellScript/stdout"
-        if self._places.bucket:
-            plugin = "awsrunShellScript/0.awsrunShellScript/stdout"
-            parts = (self._places.prefix.strip("/"), command_id, instance_id, plugin)
-            key = "/".join(part for part in parts if part)
-            return Printed(self._object(key), is_cut=False)
-        if self._places.log_group:
-            return Printed(self._events(stream), is_cut=False)
+        """Return what a command printed, or SSM's beginning of it."""
         call = Call("GetCommandInvocation", instance_id, self._region)
         with told(call):
             found = self._clients.commanding(call).get_command_invocation(
@@ -125,31 +103,6 @@ class SsmCommands:
         text = found["StandardOutputContent"]
         is_cut = len(text) >= MOST_CHARACTERS
         return Printed(text.removesuffix(_CUT) if is_cut else text, is_cut)
-
-    def _object(self, key: str) -> str:
-        call = Call("GetObject", f"{self._places.bucket}/{key}", self._region)
-        with told(call):
-            client = self._clients.reading_of("s3", call)
-            body: bytes = client.get_object(Bucket=self._places.bucket, Key=key)["Body"].read()
-        return body.decode(errors="replace")
-
-    def _events(self, stream: str) -> str:
-        call = Call("GetLogEvents", stream, self._region)
-        found: list[str] = []
-        token: dict[str, str] = {}
-        with told(call):
-            client = self._clients.reading_of("logs", call)
-            while True:
-                page = client.get_log_events(
-                    logGroupName=self._places.log_group,
-                    logStreamName=stream,
-                    startFromHead=True,
-                    **token,
-                )
-                found += [each["message"] for each in page["events"]]
-                if token.get("nextToken") == page["nextForwardToken"]:
-                    return "".join(found)
-                token = {"nextToken": page["nextForwardToken"]}
 
 
 class SsmAgents:

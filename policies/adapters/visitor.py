@@ -8,7 +8,7 @@ import base64
 import json
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,12 +16,15 @@ from typing import Any
 from setproctitle import setproctitle
 
 from policies.ports import Credentials
+from scripts_admin.domain.remote import By
 from scripts_admin.guard import spool
-from scripts_admin.runners import by_ssh
+from scripts_admin.runners import by_ssh, ssm
 from scripts_admin.runners.addresses import Connect, Way
+from scripts_admin.runners.late_ssm import Late
 from scripts_admin.runners.ssh import Opener
-from scripts_admin.runners.visiting import Visit, Visitor
+from scripts_admin.runners.visiting import Inquiry, Visit, Visitor
 from scripts_admin.runners.wires import Begun
+from scripts_admin.runners.words import Word
 
 
 def main() -> None:
@@ -34,10 +37,25 @@ def main() -> None:
     visitor.visit([_visit(raw) for raw in said["visits"]])
 
 
-def _visit(raw: Mapping[str, Any]) -> Visit:
-    way = Way.from_spool(raw["way"], str)
+def _visit(raw: Mapping[str, Any]) -> Visit | Inquiry:
+    instance, nonce = str(raw["instance"]), str(raw["nonce"])
     text = base64.b64decode(raw["program"])
-    return Visit(str(raw["instance"]), str(raw["nonce"]), partial(_begin, way, text))
+    if raw.get("by") == By.SSM:
+        late = Late.from_spool(raw["way"], str)
+        return Inquiry(instance, partial(_ask, late, nonce, instance, text.decode()))
+    return Visit(instance, nonce, partial(_begin, Way.from_spool(raw["way"], str), text))
+
+
+def _ask(
+    late: Late, nonce: str, instance: str, text: str, is_wanted: Callable[[], bool]
+) -> list[Word]:
+    # The SDK takes most of a process's start, and SSH does not need it.
+    from policies.adapters.clients import Clients  # noqa: PLC0415
+    from policies.adapters.ssm import SsmCommands  # noqa: PLC0415
+
+    clients = Clients(Credentials(**json.loads(late.credentials)))
+    commands = SsmCommands(clients, late.region, late.document)
+    return ssm.visit(commands, nonce, instance, text, late.within_seconds, is_wanted)
 
 
 def _begin(way: Way, text: bytes) -> Begun:

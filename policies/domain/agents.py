@@ -89,9 +89,18 @@ def _of_agent(facts: Facts) -> list[Lack]:
 
 
 def _stopped(facts: Facts) -> Iterator[Lack]:
-    """Yield each script that freezes what the agent writes to: no command could start the thaw."""
-    needed = mounts(facts.folders) if facts.folders else _USUAL
-    for file, path in facts.freezes:
+    return stopped(facts.folders, facts.freezes)
+
+
+def stopped(
+    folders: Sequence[tuple[str, str]], freezes: Sequence[tuple[str, str]]
+) -> Iterator[Lack]:
+    """Yield each script that freezes what the agent writes to: no command could start the thaw.
+
+    `folders`: where the agent keeps its files, as far as somebody has looked.
+    """
+    needed = mounts(folders) if folders else _USUAL
+    for file, path in freezes:
         if path in needed:
             cure = (
                 "SSM could not start the thaw, and the application would stay frozen until the instance thaws itself: "

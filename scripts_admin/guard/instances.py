@@ -17,18 +17,20 @@ from typing import Any
 from scripts_admin.domain.phases import FINE, Outcome
 from scripts_admin.guard import journal, linux
 from scripts_admin.guard.capture import Capture
-from scripts_admin.guard.on_instances import MOST_OUTPUTS, OnInstance, There
+from scripts_admin.guard.on_instances import MOST_OUTPUTS, NO_ANSWER, SSM, OnInstance, There
 from scripts_admin.guard.spool import Record
 
 ANSWER_SECONDS = 5.0  # beyond a script's timeout: the way there and back, and ending a group
+DELIVERY_SECONDS = (
+    10.0  # of a command by SSM, which promises nothing; more than that counts as no answer
+)
 FETCH_SECONDS = 10.0
 HURRY_SECONDS = 1.0  # the server's own after has failed, and its next attempt needs the run's lock
 MOST_BYTES = 160 * 1024  # of one word
 WORDS_AT_ONCE = 32  # of one carrier: whoever never stops talking keeps the guard from nothing
 _ENDS_GROUP_SECONDS = 2.0  # TERM, a second, KILL: before must be dead before after begins
 # The longest time that a thaw there takes beyond its script's timeout, outputs included.
-MOST_SECONDS = _ENDS_GROUP_SECONDS + ANSWER_SECONDS + FETCH_SECONDS
-NO_ANSWER = "it did not answer in time"
+MOST_SECONDS = _ENDS_GROUP_SECONDS + ANSWER_SECONDS + DELIVERY_SECONDS + FETCH_SECONDS
 CARRIER_LOST = "the process that held its connection is gone"
 Event = dict[str, Any]
 
@@ -115,22 +117,25 @@ class Instances:
             return
         self._story.take(line)
         scripts = [self._scripts[name] for name in reached]
-        self._wait(max((each.before_seconds for each in scripts), default=0.0))
+        self._wait(each.before_seconds + _delivery(each) for each in scripts)
         self._say(word="go", instances=reached)
 
     def thaw(self) -> None:
-        """Order every after that is owed, with the argument that its own before has earned; close all other gates."""
+        """Order every after that is owed, with the argument that its own before has earned; close all other gates.
+
+        Where SSM carries the order, it is sent whatever was heard: nobody at all stands at a gate there.
+        """
         if not self._is_open:
             return
         self._is_open = False
-        owed = [there for there in self._told() if there.is_owed]
+        owed = [there for there in self._told() if there.is_owed or self._is_by_ssm(there)]
         if not owed:
             self._say(word="bye")
             return
         arguments = {each.instance: "1" if each.outcome in FINE else "0" for each in owed}
         self._keep("thaw there", arguments=arguments)
         scripts = [self._scripts[each.instance] for each in owed]
-        self._wait(max(each.after_seconds for each in scripts) + _ENDS_GROUP_SECONDS)
+        self._wait(each.after_seconds + _ENDS_GROUP_SECONDS + _delivery(each) for each in scripts)
         self._say(word="thaw", arguments=arguments)
 
     def fetch(self, within_seconds: float = FETCH_SECONDS) -> None:
@@ -150,7 +155,9 @@ class Instances:
         for there in self._told():
             waits = not there.before_is_known if self._is_open else not there.has_tried
             if waits:
-                self._heard({"word": "gone", "instance": there.instance, "why": NO_ANSWER})
+                # By SSM it may still be heard of, and is: the order to thaw has not been sent yet.
+                word = "lost" if self._is_open and self._is_by_ssm(there) else "gone"
+                self._heard({"word": word, "instance": there.instance, "why": NO_ANSWER})
         self._on_change()
 
     def close(self) -> None:
@@ -165,8 +172,11 @@ class Instances:
     def _told(self) -> list[There]:
         return [there for there in self._story.there.values() if there.was_told]
 
-    def _wait(self, seconds: float) -> None:
-        self._due = linux.boottime() + seconds + ANSWER_SECONDS
+    def _is_by_ssm(self, there: There) -> bool:
+        return self._scripts[there.instance].by == SSM
+
+    def _wait(self, seconds: Iterable[float]) -> None:
+        self._due = linux.boottime() + max(seconds, default=0.0) + ANSWER_SECONDS
 
     def _keep(self, event: str, **values: object) -> None:
         """Take an event, and write it if there is room: a thaw goes on without a journal."""
@@ -239,3 +249,7 @@ class Instances:
             self._selector.unregister(descriptor)
         carried.socket.close()
         return carried
+
+
+def _delivery(scripts: OnInstance) -> float:
+    return DELIVERY_SECONDS if scripts.by == SSM else 0.0

@@ -11,6 +11,8 @@ from scripts_admin.domain.phases import ENDED_BY_ITSELF, Outcome
 
 WORKER = "worker"  # the far side began to thaw because it was told to, and for no other reason
 NEVER = "never"  # its gates were closed before before was let go
+SSM = "ssm"
+NO_ANSWER = "it did not answer in time"
 MOST_OUTPUTS = 6  # of one instance: before, the first after and the last one, two streams each
 Event = dict[str, Any]
 
@@ -98,6 +100,10 @@ class There:
     over: str = ""  # who began the thaw; nothing more happens there
     over_at: float | None = None
     lost: str = ""  # why nothing more can be heard in this session
+    late: str = (
+        ""  # why its before was not waited for any longer: what it tells now may be too late
+    )
+    came_late: bool = False
     outputs: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -110,13 +116,15 @@ class There:
         if self.refused or self.over == NEVER:
             return Outcome.NOT_RUN
         if self.code:  # even if the line that it was told to begin is lost
-            return _outcome(self.code)
+            # The calls may have been made before it held anything.
+            return Outcome.TIMED_OUT if self.came_late and self.code == "0" else _outcome(self.code)
         return Outcome.INTERRUPTED if self.was_told or self.thaw_by else Outcome.NOT_RUN
 
     @property
     def before_is_known(self) -> bool:
         """Tell whether nothing more is to be heard of before."""
-        return bool(self.code or self.refused or self.lost or self.thaw_by or self.over)
+        ended = self.code or self.refused or self.thaw_by or self.over
+        return bool(ended or self.lost or self.late)
 
     @property
     def is_owed(self) -> bool:
@@ -151,6 +159,7 @@ class There:
             "over": self.over,
             "refused": self.refused,
             "gone": self.lost,
+            "lost": self.late or self.before_is_known,
         }
         return not known.get(event["word"], "a word of another version")
 
@@ -162,6 +171,7 @@ class There:
         match event["word"]:
             case "before" if not self.code:
                 self.code, self.before_at, self.before_boot = str(event["code"]), at, boot
+                self.came_late = bool(self.late) or self.lost == NO_ANSWER
             case "thawing" if not self.thaw_by:
                 self.thaw_by, self.argument = str(event["by"]), str(event["argument"])
                 self.thaw_at = at
@@ -174,6 +184,8 @@ class There:
                 self.refused = str(event["why"])
             case "gone":
                 self.lost = str(event["why"])
+            case "lost":
+                self.late = str(event["why"])
 
 
 def _number(code: str) -> int | None:

@@ -12,12 +12,13 @@ from contextlib import suppress
 from functools import partial
 from queue import SimpleQueue
 
+from scripts_admin.runners import far
 from scripts_admin.runners.carrier import Say
 from scripts_admin.runners.ssm import Fleet, Lost, Said, Step
 from scripts_admin.runners.ssm_line import Line
 from scripts_admin.runners.ssm_texts import Texts
 from scripts_admin.runners.telling import in_words, pieces
-from scripts_admin.runners.words import After, Out, Over
+from scripts_admin.runners.words import After, Out, Over, Refused
 
 
 class Commands:
@@ -90,17 +91,36 @@ class Commands:
         for event in self._line.take() if self._line is not None else ():
             match event:
                 case Lost():
-                    self._pass(event.instance, word="lost", why=event.why)
+                    self._lost(event)
                 case Said():
                     self._said(event)
         self._fetch()
 
+    def _lost(self, event: Lost) -> None:
+        """Say that before is not to be waited for, or that B tells nothing; one that is not sent yet is sent again."""
+        if event.step == Step.BEFORE:
+            self._pass(event.instance, word="lost", why=event.why)
+        elif event.is_over:
+            self._pass(event.instance, word="gone", why=event.why)
+
     def _said(self, event: Said) -> None:
+        if isinstance(event.word, Refused):
+            self._refused(event, event.word.why)
+            return
         said = in_words(event.word)
         if said:
             self._pass(event.instance, **said)
         if event.step == Step.AFTER and isinstance(event.word, After | Over):
             self._ended.add(event.instance)
+
+    def _refused(self, event: Said, why: str) -> None:
+        """Say that nothing runs there only where that is sure: not of an A that was there before, nor of a B."""
+        if event.step == Step.AFTER:
+            self._pass(event.instance, word="gone", why=why)
+        elif why == far.STARTED_BEFORE:
+            self._pass(event.instance, word="lost", why=why)
+        else:
+            self._pass(event.instance, word="refused", why=why)
 
     def _fetch(self) -> None:
         ready = self._wanted & self._ended

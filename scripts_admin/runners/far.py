@@ -44,6 +44,7 @@ __all__ = [
     "LONGEST_LINE_BYTES",
     "NOISE_BYTES",
     "PATH",
+    "STARTED_BEFORE",
     "After",
     "Before",
     "By",
@@ -79,6 +80,9 @@ PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 HALF_BYTES = 512 * 1024  # of each stream, the first and the last so many bytes are kept
 GRACE_SECONDS = 2.0  # a `go` is valid for so long after the moment of the pong that it names
 FETCH, BYE = b"fetch\n", b"bye\n"
+STARTED_BEFORE = (
+    "this run was started here before"  # the wrapper's words: another session made the run's folder
+)
 
 Mode = Literal["ssh", "look", "ssm-a", "ssm-b"]
 # The wrapper is one text; its parts are one subject each, the last one begins.

@@ -87,7 +87,7 @@ class Client(Protocol):
         """Return how these commands go, in one call where possible; raise whatever went wrong."""
 
     def printed(self, command_id: str, instance_id: str) -> Printed:
-        """Return what an ended command printed, whole where it was also sent to S3 or CloudWatch Logs."""
+        """Return what an ended command printed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,11 +101,15 @@ class Said:
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """Nothing is known of a step, and perhaps never will; before may be running. `why` is a sentence for people."""
+    """Nothing is known of a step, and perhaps never will; before may be running. `why` is a sentence for people.
+
+    `is_over`: its command has ended, so nothing more is heard of it.
+    """
 
     instance: str
     step: Step
     why: str
+    is_over: bool = False
 
 
 Event = Said | Lost
@@ -165,12 +169,12 @@ class Fleet:
 
     def arm(self, scripts: Mapping[str, str]) -> None:
         """Send each instance its A, once."""
-        for instances, text in _batches(scripts):
+        for instances, text in batches(scripts):
             self._arm(instances, text)
 
     def thaw(self, scripts: Mapping[str, str]) -> None:
         """Send each instance its B. What AWS does not take is sent again by `look`, until it does."""
-        for instances, text in _batches(scripts):
+        for instances, text in batches(scripts):
             self._thaw(_Owed(instances, text, self.clock()))
 
     def pause(self) -> float | None:
@@ -316,10 +320,10 @@ class Fleet:
     def _lose_one(self, one: _Sent, why: str) -> None:
         if not one.is_lost:
             one.is_lost = True
-            self._news.append(Lost(one.instance, one.step, why))
+            self._news.append(Lost(one.instance, one.step, why, is_over=one.is_over))
 
 
-def _batches(scripts: Mapping[str, str]) -> list[tuple[tuple[str, ...], str]]:
+def batches(scripts: Mapping[str, str]) -> list[tuple[tuple[str, ...], str]]:
     """Return the instances with the same text together, up to 50 in each."""
     same: dict[str, list[str]] = {}
     for instance, text in scripts.items():
@@ -340,18 +344,25 @@ def _words(text: str, nonce: str) -> list[Word]:
 
 
 def visit(
-    client: Client, nonce: str, instance: str, text: str, within_seconds: float
+    client: Client,
+    nonce: str,
+    instance: str,
+    text: str,
+    within_seconds: float,
+    is_wanted: Callable[[], bool] = lambda: True,
 ) -> list[Word]:
     """Send the text of `visiting` to an instance, and return what it says; nothing within that time says nothing.
 
-    NotSentError, AnswerLostError: the next visit may be made as if there had been none.
+    What was printed there comes with the words, as far as SSM keeps it. NotSentError, AnswerLostError: the next
+    visit may be made as if there had been none.
     """
     command_id = client.send([instance], text, "n2wbackup: a later look")
     start = now = time.monotonic()
-    while now < start + within_seconds:
+    while now < start + within_seconds and is_wanted():
         time.sleep(pause(now - start))
         for row in client.look([command_id]):
             if row.status in ENDED:
-                return _words(row.text, nonce + instance)
+                printed = client.printed(command_id, instance).text
+                return far.words(printed.encode(), nonce + instance)
         now = time.monotonic()
     return []

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
 
-from scripts_admin.runners.ssm import Event, Fleet
+from scripts_admin.runners.ssm import Event, Fleet, batches
 
 _IDLE_SECONDS = 60.0
 
@@ -46,16 +46,12 @@ class Line:
         return news
 
     def arm(self, scripts: Mapping[str, str]) -> None:
-        """Send each instance its A."""
-        self._start(partial(self._send, self._fleet.arm, scripts))
+        """Send each instance its A, all batches at the same time."""
+        self._send_each(self._fleet.arm, scripts)
 
     def thaw(self, scripts: Mapping[str, str]) -> None:
         """Send each instance its B, all batches at the same time."""
-        same: dict[str, dict[str, str]] = {}
-        for instance, text in scripts.items():
-            same.setdefault(text, {})[instance] = text
-        for some in same.values():
-            self._start(partial(self._send, self._fleet.thaw, some))
+        self._send_each(self._fleet.thaw, scripts)
 
     def close(self) -> None:
         """End the thread; what was sent goes on, and nobody hears of it."""
@@ -64,6 +60,12 @@ class Line:
             os.close(self._readable)
         self._changed.set()
         self._thread.join(1)
+
+    def _send_each(
+        self, send: Callable[[Mapping[str, str]], None], scripts: Mapping[str, str]
+    ) -> None:
+        for instances, text in batches(scripts):
+            self._start(partial(self._send, send, dict.fromkeys(instances, text)))
 
     def _send(self, send: Callable[[Mapping[str, str]], None], scripts: Mapping[str, str]) -> None:
         send(scripts)

@@ -25,7 +25,7 @@ def thawing(order: far.Order, argument: Literal["0", "1"], show_bytes: int = SHO
     """Return the text of B: it thaws with this argument, or leaves a tombstone where A has not been.
 
     It ends when after has ended once, and shows so many first and last bytes of each output; repetitions of after
-    are the wrapper's own. SHOW_BYTES of each fit into what SSM keeps; S3 and CloudWatch Logs take any number.
+    are the wrapper's own. SHOW_BYTES of each fit into what SSM keeps.
     """
     wait = order.before_timeout + order.after_timeout + _B_SECONDS
     second = far.Second(

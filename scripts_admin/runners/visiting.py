@@ -51,6 +51,18 @@ class Visit:
     begin: Callable[[], Begun] = field(repr=False)
 
 
+@dataclass(frozen=True, slots=True)
+class Inquiry:
+    """One instance to ask where there is no session, as over SSM.
+
+    `ask` has the far side's program run there, and returns all that it said, or raises why it cannot. It gives up
+    soon after what it is given says that nobody wants to know any more.
+    """
+
+    instance: str
+    ask: Callable[[Callable[[], bool]], Sequence[Word]] = field(repr=False)
+
+
 class Visitor:
     """Asks the instances of one run."""
 
@@ -64,7 +76,7 @@ class Visitor:
         self._writing = threading.Lock()
         self._known: dict[str, There] = {}  # what was written of each instance: it is written once
 
-    def visit(self, visits: Sequence[Visit]) -> None:
+    def visit(self, visits: Sequence[Visit | Inquiry]) -> None:
         """Return when every instance has told that it is over, or nobody wants to know any more."""
         threads = [threading.Thread(target=self._until_over, args=(each,)) for each in visits]
         for thread in threads:
@@ -72,7 +84,7 @@ class Visitor:
         for thread in threads:
             thread.join()
 
-    def _until_over(self, visit: Visit) -> None:
+    def _until_over(self, visit: Visit | Inquiry) -> None:
         for pause in _pauses():
             if not self._waits(pause) or self._is_over_after(visit):
                 return
@@ -92,14 +104,35 @@ class Visitor:
             return self._hurry.stat().st_mtime_ns
         return 0
 
-    def _is_over_after(self, visit: Visit) -> bool:
+    def _is_over_after(self, visit: Visit | Inquiry) -> bool:
         """Ask once; tell whether it is over. That it is over is written last: with it, all that it printed is there."""
+        over = self._told(visit) if isinstance(visit, Inquiry) else self._asked(visit)
+        if over is not None:
+            self._take(visit, over)
+        return over is not None
+
+    def _told(self, visit: Inquiry) -> Over | None:
+        """Take all that an instance said in one go; return its last word."""
+        over: Over | None = None
+        try:
+            words = visit.ask(self._is_wanted)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the next try follows
+            self._failed(visit, error)
+            return None
+        for word in words:
+            if isinstance(word, Over):
+                over = word
+            elif not (isinstance(word, Out) and word.phase == "end"):
+                self._take(visit, word)
+        return over
+
+    def _asked(self, visit: Visit) -> Over | None:
         over: Over | None = None
         for _ in range(2):  # a far side that thawed in this very session prints nothing more in it
             try:
                 begun = visit.begin()
-            except Exception as error:  # noqa: BLE001 - whatever it is, the next try follows
-                self._note("visited", instance=visit.instance, why=str(error))
+            except Exception as error:  # noqa: BLE001 - as above
+                self._failed(visit, error)
                 break
             try:
                 found, is_whole = self._follow(visit, begun.wire)
@@ -108,9 +141,10 @@ class Visitor:
             over = over or found
             if over is None or is_whole:
                 break
-        if over is not None:
-            self._take(visit, over)
-        return over is not None
+        return over
+
+    def _failed(self, visit: Visit | Inquiry, error: Exception) -> None:
+        self._note("visited", instance=visit.instance, why=str(error))
 
     def _follow(self, visit: Visit, wire: Wire) -> tuple[Over | None, bool]:
         """Write down what the far side tells; return its last word, and whether all its outputs came."""
@@ -130,7 +164,7 @@ class Visitor:
                 break
         return over, False
 
-    def _take(self, visit: Visit, word: Word) -> None:
+    def _take(self, visit: Visit | Inquiry, word: Word) -> None:
         if isinstance(word, Out):
             self._output(visit, word)
         elif not isinstance(
@@ -141,7 +175,7 @@ class Visitor:
                 known.take(said, 0.0, 0.0)
                 self._note("heard there", instance=visit.instance, **said)
 
-    def _of(self, visit: Visit) -> There:
+    def _of(self, visit: Visit | Inquiry) -> There:
         return self._known.setdefault(visit.instance, There(visit.instance))
 
     def _words(self, visit: Visit, wire: Wire) -> Iterator[Word | None]:
@@ -169,7 +203,7 @@ class Visitor:
                 if is_over and not data:
                     return
 
-    def _output(self, visit: Visit, word: Out) -> None:
+    def _output(self, visit: Visit | Inquiry, word: Out) -> None:
         name = f"{word.phase}.{word.attempt}.{word.stream}"
         known = self._of(visit).outputs
         if name in known or len(known) >= MOST_OUTPUTS:

@@ -8,7 +8,7 @@ from n2wbackup.demo.aws import SimulatedAws, SimulatedInstance
 from policies.adapters.clients import Clients
 from policies.adapters.ssm import SsmAgents, SsmCommands
 from policies.domain.errors import NotFoundError, NotPermittedError, RejectedError
-from policies.ports import Credentials, OutputPlaces
+from policies.ports import Credentials
 from scripts_admin.runners.ssm import AnswerLostError, Client, Invocation, NotSentError
 from tests.contract.clouds import REGION
 from tests.contract.test_simulated_aws import wait_until
@@ -21,8 +21,8 @@ def instance(aws: SimulatedAws, tmp_path: Path) -> SimulatedInstance:
     return aws.add_instance(REGION, folder=folder)
 
 
-def commands(places: OutputPlaces = OutputPlaces()) -> SsmCommands:  # noqa: B008 - it is frozen
-    return SsmCommands(Clients(Credentials()), REGION, places=places)
+def commands() -> SsmCommands:
+    return SsmCommands(Clients(Credentials()), REGION)
 
 
 def ended(client: Client, command_id: str) -> Invocation:
@@ -106,12 +106,6 @@ def test_outputs_are_marked_where_ssm_cuts_them_and_whole_elsewhere(
     assert printed.is_cut
     assert len(printed.text) < 24_000
     assert "truncated" not in printed.text
-    for places in (OutputPlaces(bucket="outputs", prefix="n2w"), OutputPlaces(log_group="n2w")):
-        client = commands(places)
-        sent = client.send([instance.instance_id], long, "x")
-        ended(client, sent)
-        printed = client.printed(sent, instance.instance_id)
-        assert (len(printed.text), printed.is_cut) == (30_000, False)
 
 
 def test_agents_are_told_with_what_the_page_shows(

@@ -210,6 +210,27 @@ def test_whoever_asks_again_and_again_keeps_one_worker_busy(
     assert len(aws.calls("SendCommand")) == 1
 
 
+def test_a_look_that_breaks_is_told_and_is_not_made_again_and_again(
+    aws: SimulatedAws,
+    policy: Policy,
+    instance: SimulatedInstance,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError("what nobody has foreseen")
+
+    agents.look(policy.account)
+    monkeypatch.setattr(agents, "_roles", broken)
+
+    agents.tick()
+
+    place = SsmPlace.objects.get()
+    assert (place.is_asked, place.failures) == (False, 1)
+    assert "ZeroDivisionError" in place.problem
+    assert "nobody has foreseen" not in place.problem
+    assert place.next_at > clock.now() + agents.CLAIM
+
+
 def test_instances_that_never_answer_hold_a_look_up_together_and_not_one_after_another(
     aws: SimulatedAws,
     policy: Policy,

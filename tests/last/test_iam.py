@@ -20,7 +20,6 @@ OF = {
         "server-assume-role.json",
         "instance-connect.json",
         "server-ssm.json",
-        "server-ssm-outputs.json",
     ],
     INSTANCE: ["instance.json"],
 }

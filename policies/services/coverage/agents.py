@@ -12,7 +12,7 @@ from typing import Any
 
 from django.db import transaction
 
-from n2wbackup.lib import clock, each
+from n2wbackup.lib import clock, each, outages
 from policies.adapters import session
 from policies.domain import agents as rules
 from policies.domain.errors import BackupError, NotPermittedError
@@ -75,8 +75,19 @@ def tick() -> int:
         place = _claim()
         if place is None:
             break
-        done += each.apart([place], refresh, "SSM in %s could not be looked at")
+        done += each.apart([place], _refresh, "SSM in %s could not be looked at")
     return done
+
+
+def _refresh(place: SsmPlace) -> bool:
+    """Look at a place; after a defect of ours it is not looked at again as soon as the claim runs out."""
+    try:
+        return refresh(place)
+    except outages.AWAY:
+        raise
+    except Exception as error:
+        _fail(place, f"The look itself failed ({outages.named(error)}): see the server's log.")
+        raise
 
 
 def _claim() -> SsmPlace | None:
@@ -98,13 +109,7 @@ def refresh(place: SsmPlace) -> bool:
         agents = session.agents(keys)
         managed = agents.managed(place.region)
     except BackupError as error:
-        return claims.settle(
-            place,
-            claims.again_at(place, EVERY, SLOWEST),
-            problem=str(error),
-            failures=place.failures + 1,
-            is_asked=False,
-        )
+        return _fail(place, str(error))
     roles = _roles(agents, instances, place.region)
     frozen = freezing.of(place.account, place.region)
     folders = _probed(place, managed) if place.is_asked else _Folders()
@@ -122,6 +127,13 @@ def refresh(place: SsmPlace) -> bool:
             return False
         _enter(place, _rows(place, instances, managed, roles, frozen), folders, now)
     return True
+
+
+def _fail(place: SsmPlace, problem: str) -> bool:
+    """Enter why a look has failed: the pause to the next one grows, and who asked has to ask again."""
+    again_at = claims.again_at(place, EVERY, SLOWEST)
+    failures = place.failures + 1
+    return claims.settle(place, again_at, problem=problem, failures=failures, is_asked=False)
 
 
 def _roles(agents: Agents, instances: Iterable[Instance], region: str) -> dict[str, _Role]:

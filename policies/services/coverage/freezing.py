@@ -46,6 +46,4 @@ def _frozen(folder: Folder, name: str) -> list[str]:
         data = storage.content(folder, storage.path(folder) / name).data
     except OSError:
         return []
-    script = Script(name, data.decode("utf-8", "replace"))
-    paths = [on_disks.frozen(call) for call in script.calls if not call.there]
-    return list(dict.fromkeys(path for path in paths if path))
+    return on_disks.frozen_by(Script(name, data.decode("utf-8", "replace")))

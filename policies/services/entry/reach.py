@@ -89,14 +89,12 @@ def of(
 
 
 def missing(folder: Folder, wanted: Mapping[str, Remote]) -> list[Missing]:
-    """Return what has to be there before the scripts can get to each of these instances."""
+    """Return what has to be there before the scripts can get to each of these instances.
+
+    What SSM needs is on the account's page for SSM, and is looked for before each run.
+    """
     by_ssh = {each: how for each, how in wanted.items() if how.by == By.SSH}
-    found = [*_keys(folder, by_ssh), *_hosts(folder, by_ssh)] if by_ssh else []
-    by_ssm = [each for each, how in wanted.items() if how.by == By.SSM]
-    if by_ssm:
-        why = f"This server runs no scripts by SSM, so {_named(by_ssm)} is backed up without them"
-        found.append(Missing(f"{why}: choose SSH, and approve its host.", HOSTS_PAGE, folder.name))
-    return found
+    return [*_keys(folder, by_ssh), *_hosts(folder, by_ssh)] if by_ssh else []
 
 
 def _keys(folder: Folder, by_ssh: Mapping[str, Remote]) -> Iterator[Missing]:

@@ -18,9 +18,11 @@ from typing import Any
 from n2wbackup.lib import encrypted, trust
 from n2wbackup.lib.encrypted import DecryptionError
 from policies.services.window import sealing
+from scripts_admin.domain.remote import By
 from scripts_admin.guard import linux, spool
 from scripts_admin.guard.journal import Writer
 from scripts_admin.runners.addresses import UnreadableWayError, Way
+from scripts_admin.runners.late_ssm import Late
 
 log = logging.getLogger(__name__)
 
@@ -110,8 +112,9 @@ def _kept(folder: Path) -> Mapping[str, Any]:
 def _opened(folder: Path, instance: str, raw: Mapping[str, Any]) -> dict[str, Any] | None:
     """Return how to ask an instance, with its secrets unsealed; None, and a line in the log, if nobody can read it."""
     try:
-        way = Way.from_spool(raw["way"], encrypted.unseal)
-        said = {"nonce": str(raw["nonce"]), "program": str(raw["program"])}
+        kind: type[Way | Late] = Late if raw["by"] == By.SSM else Way
+        way = kind.from_spool(raw["way"], encrypted.unseal)
+        said = {key: str(raw[key]) for key in ("by", "nonce", "program")}
     except (DecryptionError, KeyError, TypeError, ValueError, UnreadableWayError) as error:
         log.error(  # noqa: TRY400 - the error is the whole of it
             "%s of run %s cannot be asked whether it is thawed: %s", instance, folder.name, error

@@ -6,6 +6,7 @@ Times are this server's, when it heard: no clock of an instance is compared with
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
+from n2wbackup.lib import storable
 from policies.domain.runs.sequence import State
 from policies.models import PhaseResult, Run, RunTarget
 from policies.services import runs
@@ -41,6 +42,7 @@ def enter(
             if with_texts and not found.stdout_bytes and not found.stderr_bytes:
                 outputs.keep(found, **_printed(there, row))
         changed |= _note_thaw(target, there)
+        _note_problem(target, there)
     return changed
 
 
@@ -108,6 +110,14 @@ def _put(run: Run, target: RunTarget, row: PhaseResult) -> PhaseResult:
 def _printed(there: There, row: PhaseResult) -> dict[str, str]:
     names = {stream: f"{row.phase}.{row.attempt}.{stream}" for stream in ("stdout", "stderr")}
     return {stream: there.outputs.get(name, "") for stream, name in names.items()}
+
+
+def _note_problem(target: RunTarget, there: There) -> None:
+    """Enter why before did not run, or was not waited for: the reason of the run says it."""
+    why = there.refused or there.late
+    if why and Phase.BEFORE not in target.script_problems:
+        target.script_problems = {**target.script_problems, Phase.BEFORE.value: storable.text(why)}
+        RunTarget.objects.filter(pk=target.pk).update(script_problems=target.script_problems)
 
 
 def _note_thaw(target: RunTarget, there: There) -> bool:

@@ -9,7 +9,7 @@ import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from n2wbackup.lib import encrypted
@@ -17,7 +17,7 @@ from policies.domain.errors import BackupError
 from policies.models import Account, Policy, Run, RunTarget
 from policies.ports import Instance
 from policies.services import runs
-from policies.services.window import on_instances, scripts, ways
+from policies.services.window import on_instances, over_ssm, scripts, ways
 from policies.services.window.on_instances import OnInstance
 from policies.services.window.preparing import Plan
 from scripts_admin.domain.phases import Outcome, Phase
@@ -34,13 +34,16 @@ from scripts_admin.runners.starting import BY_SSH, Armed, Started
 ARM_SECONDS = 45.0  # for all instances of a run together
 PER_CARRIER = 25
 _AT_ONCE = 16
+_OF_INSTANCE = "N2W_INSTANCE_ID"
 _NO_TEST = "A test runs the scripts on the server only, and none on instances."
-_NOT_YET = "This server runs no scripts by SSM, so none is run on {instance}: choose SSH, or take remote out."
 
 
 @dataclass(slots=True)
 class _One:
-    """One instance on its way to be armed. `problem` says why it is not."""
+    """One instance on its way to be armed. `problem` says why it is not.
+
+    By SSH it has a way and a key, by SSM it has commands.
+    """
 
     instance: str
     on: OnInstance
@@ -48,6 +51,7 @@ class _One:
     order: Order | None = None
     way: Way | None = None
     key: Key | None = None
+    commands: over_ssm.Commands | None = None
     armed: Armed | None = None
     problem: str = ""
 
@@ -98,36 +102,55 @@ def _reach(plan: Plan, found: Reached) -> None:
         for instance, on in wanted.items()
         if instance in there and (on.carried or on.problems)
     ]
+    places: dict[tuple[str, str], over_ssm.Place] = {}
     for one in every:
-        _prepare(one, plan)
+        _prepare(one, plan, places)
     _get_keys([one for one in every if one.is_on_the_way])
     _arm(run, policy, found, [one for one in every if one.is_on_the_way])
     found.instances = tuple(_recorded(one, policy) for one in every)
-    found.visits = {one.instance: _visit(one) for one in every if one.armed}
+    found.visits = {one.instance: _visit(one, run) for one in every if one.armed}
     rows = {shot.target.instance_id: shot.target for shot in plan.shots}
     _tell(run, rows, policy.folder, every)
 
 
-def _prepare(one: _One, plan: Plan) -> None:
+def _prepare(one: _One, plan: Plan, places: dict[tuple[str, str], over_ssm.Place]) -> None:
     """Work out what to send, and where to; nobody is asked yet."""
     on, policy, account = one.on, plan.policy, plan.run.account
     if not on.carried:
         one.problem = " ".join(dict.fromkeys(on.problems.values()))
         return
-    if on.remote.by != By.SSH:
-        one.problem = _NOT_YET.format(instance=one.instance)
-        return
     try:
-        one.order = _order(one, plan.run, policy)
-        far.program(one.order)
-        if account is not None:
+        order = _order(one, plan.run, policy)
+        far.program(order)
+        if account is not None and on.remote.by == By.SSM:
+            region = plan.instances[one.instance].region
+            _command(one, account, order, _place(places, region, on.remote.document))
+        elif account is not None:
             one.way = _way(policy, account, on, plan.instances[one.instance])
+        one.order = order
     except (BackupError, UnfitError) as error:
         one.problem = str(error)
 
 
 def _way(policy: Policy, account: Account, on: OnInstance, instance: Instance) -> Way:
     return ways.way(policy.folder, account, on.remote, instance)
+
+
+def _place(
+    places: dict[tuple[str, str], over_ssm.Place], region: str, document: str
+) -> over_ssm.Place:
+    new = over_ssm.Place(region, document, secrets.token_hex(16))
+    return places.setdefault((region, document), new)
+
+
+def _command(one: _One, account: Account, order: Order, place: over_ssm.Place) -> None:
+    """Give it its commands: the agent names the instance, in the nonce and to the scripts."""
+    before = one.on.carried.get(Phase.BEFORE)
+    if before is not None:
+        over_ssm.refuse_frozen_agent(account, place.region, one.instance, before)
+    environment = {k: v for k, v in order.environment.items() if k != _OF_INSTANCE}
+    shared = replace(order, nonce=place.nonce, environment=environment)
+    one.commands, one.nonce = over_ssm.commands(place, shared), place.nonce + one.instance
 
 
 def _order(one: _One, run: Run, policy: Policy) -> Order:
@@ -139,7 +162,7 @@ def _order(one: _One, run: Run, policy: Policy) -> Order:
         one.nonce,
         found.get(Phase.BEFORE),
         found.get(Phase.AFTER),
-        scripts.words(run, policy) | {"N2W_INSTANCE_ID": one.instance},
+        scripts.words(run, policy) | {_OF_INSTANCE: one.instance},
         before_timeout=float(policy.before_timeout_seconds),
         after_timeout=float(policy.after_timeout_seconds),
         max_freeze=float(policy.max_freeze_seconds),
@@ -167,12 +190,10 @@ def _get_key(one: _One) -> None:
 def _arm(run: Run, policy: Policy, found: Reached, every: Sequence[_One]) -> None:
     """Start the carriers, and wait until each instance is armed or refused."""
     by_name = {one.instance: one for one in every}
-    for start in range(0, len(every), PER_CARRIER):
-        some = every[start : start + PER_CARRIER]
-        orders = [_ordered(one) for one in some]
-        document = by_ssh.document(str(run.pk), orders)
-        names = [one.instance for one in some]
-        found.carriers.append((Started(BY_SSH, document, names), names))
+    _start_by_ssh(run, found, [one for one in every if one.way])
+    commands = {one.instance: one.commands for one in every if one.commands}
+    if commands and run.account is not None:
+        found.carriers += over_ssm.carriers(run, policy, run.account, commands)
     host_keys: list[tuple[str, HostKeyError]] = []
     for started, _ in found.carriers:
         answers = started.answers(ARM_SECONDS)
@@ -186,6 +207,15 @@ def _arm(run: Run, policy: Policy, found: Reached, every: Sequence[_One]) -> Non
     ways.proved(policy.folder, [one.way for one in every if one.armed and one.way])
     if host_keys:
         ways.left_out(run, policy.folder, host_keys)
+
+
+def _start_by_ssh(run: Run, found: Reached, every: Sequence[_One]) -> None:
+    for start in range(0, len(every), PER_CARRIER):
+        some = every[start : start + PER_CARRIER]
+        orders = [_ordered(one) for one in some]
+        document = by_ssh.document(str(run.pk), orders)
+        names = [one.instance for one in some]
+        found.carriers.append((Started(BY_SSH, document, names), names))
 
 
 def _ordered(one: _One) -> dict[str, Any]:
@@ -213,13 +243,16 @@ def _recorded(one: _One, policy: Policy) -> recorded.OnInstance:
     )
 
 
-def _visit(one: _One) -> Mapping[str, Any]:
+def _visit(one: _One, run: Run) -> Mapping[str, Any]:
     """Return what a second session needs, without the database; what is secret in it is sealed."""
+    by = {"by": str(one.on.remote.by)}
+    if one.commands is not None and run.account is not None:
+        return {**by, **over_ssm.visit(run.account, one.commands)}
     if one.order is None or one.way is None or one.armed is None:
         raise ValueError(one.instance)
     text = far.program(one.order, "look", Second(one.armed.folder, one.armed.boot))
     return {
-        "by": str(one.on.remote.by),
+        **by,
         "nonce": one.nonce,
         "way": one.way.to_spool(encrypted.seal),
         "program": base64.b64encode(text).decode(),

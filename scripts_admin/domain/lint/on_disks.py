@@ -43,6 +43,12 @@ def frozen(call: Call) -> str:
     return str(PurePosixPath(path)) if path.startswith("/") else ""
 
 
+def frozen_by(script: Script) -> list[str]:
+    """Return the paths that a script freezes where it runs, as far as its text tells."""
+    paths = [frozen(call) for call in script.calls if not call.there]
+    return list(dict.fromkeys(path for path in paths if path))
+
+
 def own_disk(script: Script, around: Surroundings) -> Iterator[Remark]:
     for call in script.calls:
         path = frozen(call)

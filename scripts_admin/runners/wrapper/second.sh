@@ -105,6 +105,12 @@ call() { # argument by
 
 show() {
     if [ "$n2w_mode" = ssm-b ]; then
+        # After has ended: that it is over is told a moment later, if it is.
+        for _ in 1 2 3 4 5 6 7 8 9 10; do
+            [ -z "$over" ] || break
+            sleep 0.05
+            replay
+        done
         settle
         out before 1 "$n2w_show"
         out after 1 "$n2w_show"

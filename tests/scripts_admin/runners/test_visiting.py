@@ -3,6 +3,7 @@
 import os
 import secrets
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,8 +12,9 @@ from scripts_admin.guard import journal
 from scripts_admin.guard.on_instances import MOST_OUTPUTS
 from scripts_admin.runners import far, visiting
 from scripts_admin.runners.far import Carried, Order
-from scripts_admin.runners.visiting import Visit, Visitor
+from scripts_admin.runners.visiting import Inquiry, Visit, Visitor
 from scripts_admin.runners.wires import Begun
+from scripts_admin.runners.words import After, By, Out, Over, Thawing, Word
 from tests.ground import local_carrier
 from tests.scripts_admin.guard.stage import SECRET, until
 
@@ -168,3 +170,31 @@ def test_a_far_side_that_falls_silent_is_asked_again(
         thread.join()
 
     assert silent.tries == 2
+
+
+def test_where_there_is_no_session_all_is_told_in_one_go_and_asked_until_it_is_over(
+    tmp_path: Path,
+) -> None:
+    thaw = [Thawing(By.ORPHAN, "0", 1.0), After(1, 0, By.ORPHAN)]
+    printed = Out("after", 1, "stdout", b"thawed " + SECRET, 0, b"")
+    answers: list[list[Word] | Exception] = [
+        OSError("SSM is away"),
+        [],
+        [*thaw, Over(By.ORPHAN), printed, Out("end", 0, "", b"", 0, b"")],
+    ]
+
+    def ask(is_wanted: Callable[[], bool]) -> list[Word]:
+        assert is_wanted()
+        found = answers.pop(0)
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    visiting.hurry(tmp_path)
+    Visitor(tmp_path, lambda: True, [SECRET]).visit([Inquiry("a", ask)])
+
+    there = journal.visits(tmp_path).of("a")
+    assert answers == []
+    assert (there.thaw_by, there.over) == ("orphan", "orphan")
+    assert there.outputs["after.1.stdout"].startswith("thawed ")
+    assert SECRET.decode() not in there.outputs["after.1.stdout"]

@@ -1,11 +1,12 @@
 """Armed by one command and thawed by another, as over SSM: nobody listens in between."""
 
+import base64
 import os
 import signal
 import threading
 from pathlib import Path
 
-from scripts_admin.runners import far
+from scripts_admin.runners import far, telling
 from tests.ground import far_side, processes
 from tests.ground.far_side import in_each_shell, order, run_document
 
@@ -103,7 +104,7 @@ def test_b_before_a_leaves_a_tombstone(path: str, ledger: Path) -> None:
 
 
 def losing(path: str, place: Path) -> str:
-    """Return a PATH on which whoever makes a run's folder always is a moment too late; `place/asked` says when it tries."""
+    """Return a PATH on which whoever makes a run's folder is a moment too late; `place/asked` says that it tries."""
     (place / "slow").mkdir()
     mkdir = place / "slow" / "mkdir"
     mkdir.write_text(
@@ -157,7 +158,7 @@ def test_a_that_starts_while_b_leaves_its_tombstone_runs_nothing(
         )
         assert second(path, of)[-1] == far.Over(far.By.NEVER)
         thread.join()
-        assert words == [far.Refused("this run was started here before")]
+        assert words == [far.Refused(far.STARTED_BEFORE)]
         assert ledger.read_text() == ""
 
 
@@ -169,6 +170,19 @@ def test_a_that_is_sent_twice_runs_before_once(path: str, ledger: Path) -> None:
         assert of_kind(first(path, of), far.Refused)
         second(path, of)
         assert ledger.read_text() == "before\nafter 1\n"
+
+
+@in_each_shell
+def test_a_long_output_is_cut_in_the_middle_and_says_so(path: str, ledger: Path) -> None:
+    of = recording(ledger, "echo first; head -c 20000 /dev/zero | tr '\\0' x; echo last")
+    with far_side.cleared(of):
+        first(path, of)
+        out = of_kind(second(path, of), far.Out)[0]
+        whole = b"".join(base64.b64decode(each) for each in telling.pieces(out))
+        kept = 2 * B.show_bytes
+        assert whole.startswith(b"first\nxxx")
+        assert whole.endswith(b"xxxlast\n")
+        assert f"[… {20_011 - kept} bytes cut …]".encode() in whole
 
 
 @in_each_shell

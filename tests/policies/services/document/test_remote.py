@@ -140,11 +140,10 @@ def test_a_mistake_is_told_once_at_its_place_and_nothing_is_stored(
     assert not Policy.objects.exists()
 
 
-def test_a_way_that_this_server_does_not_go_is_a_warning() -> None:
+def test_ssm_needs_neither_key_nor_host() -> None:
     changes = applying.apply(DOCUMENT % "{by: ssm}", {"LAB": "wJalrXUtnFEMI"}, dry_run=True)
 
-    (warning,) = changes[-1].warnings
-    assert warning.startswith(f"This server runs no scripts by SSM, so {ONE} is backed up without")
+    assert changes[-1].warnings == ()
 
 
 def test_what_is_not_there_yet_is_a_warning_with_its_page_and_no_mistake() -> None:
