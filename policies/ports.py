@@ -192,8 +192,8 @@ class ManagedInstance:
 class Agents(Protocol):
     """What AWS says about the SSM agents of one account's instances."""
 
-    def managed(self, region: str) -> dict[str, ManagedInstance]:
-        """Return the instances whose agent has ever registered, by id."""
+    def managed(self, region: str, instance_ids: Sequence[str] = ()) -> dict[str, ManagedInstance]:
+        """Return the instances whose agent has ever registered, by id: those of the region, or of these ids only."""
 
     def role_of(self, profile_arn: str, region: str) -> tuple[str, tuple[str, ...]]:
         """Return the role of an instance profile and the names of its managed policies; the role may be empty."""

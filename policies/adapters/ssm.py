@@ -1,7 +1,7 @@
 """SSM of one account and region, for scripts on instances and for what can be said about the instances' agents."""
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -112,14 +112,21 @@ class SsmAgents:
         """Keep the clients; AWS is not called yet."""
         self._clients = clients
 
-    def managed(self, region: str) -> dict[str, ManagedInstance]:
-        """Return the instances whose agent has ever registered, by id."""
+    def managed(self, region: str, instance_ids: Sequence[str] = ()) -> dict[str, ManagedInstance]:
+        """Return the instances whose agent has ever registered, by id: those of the region, or of these ids only."""
+        found: dict[str, ManagedInstance] = {}
+        for start in range(0, max(1, len(instance_ids)), _PAGE):
+            found |= self._managed(region, instance_ids[start : start + _PAGE])
+        return found
+
+    def _managed(self, region: str, some: Sequence[str]) -> dict[str, ManagedInstance]:
+        wanted: Any = {"Filters": [{"Key": "InstanceIds", "Values": list(some)}]} if some else {}
         call = Call("DescribeInstanceInformation", "", region)
         with told(call):
             pages = (
                 self._clients.reading_of("ssm", call)
                 .get_paginator("describe_instance_information")
-                .paginate(PaginationConfig={"PageSize": _PAGE})
+                .paginate(**wanted, PaginationConfig={"PageSize": _PAGE})
             )
             rows = [row for page in pages for row in page["InstanceInformationList"]]
         return {made.instance_id: made for made in map(_managed, rows)}
@@ -143,9 +150,9 @@ class SsmAgents:
         return role, tuple(attached)
 
 
-def not_reached(agents: Agents, region: str, instance_ids: Iterable[str]) -> dict[str, str]:
+def not_reached(agents: Agents, region: str, instance_ids: Collection[str]) -> dict[str, str]:
     """Return, by instance, why SSM does not reach it now; nothing for those that it reaches."""
-    managed, found = agents.managed(region), {}
+    managed, found = agents.managed(region, sorted(instance_ids)), {}
     for instance_id in instance_ids:
         one = managed.get(instance_id)
         if one is None:

@@ -121,6 +121,8 @@ def test_agents_are_told_with_what_the_page_shows(
         old: "ConnectionLost",
     }
     assert (found[old].platform_type, found[old].agent_version) == ("Windows", "2.3.68.0")
+    assert set(agents.managed(REGION, [old])) == {old}
+    assert set(agents.managed(REGION, [*(f"i-{n:017x}" for n in range(60)), old])) == {old}
     assert found[old].pinged_at is not None
 
 

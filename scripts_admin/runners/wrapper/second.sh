@@ -103,6 +103,15 @@ call() { # argument by
     echo "call $1 $2" 1<>"$folder/q"
 } 2>/dev/null
 
+# Sets catchers to those of the outputs that are shown: whoever was caught after we looked is in the log by now. A
+# later attempt may be running, and keeps its own.
+printed() {
+    catchers=''
+    while read -r word a b; do
+        case $word,$a in -catch,before.1 | -catch,after.1) catchers="$catchers $a:$b" ;; esac
+    done <"$folder/log"
+}
+
 show() {
     if [ "$n2w_mode" = ssm-b ]; then
         # After has ended: that it is over is told a moment later, if it is.
@@ -111,6 +120,7 @@ show() {
             sleep 0.05
             replay
         done
+        printed
         settle
         out before 1 "$n2w_show"
         out after 1 "$n2w_show"

@@ -43,6 +43,9 @@ class Window:
             for key, _ in self.selector.select(0):
                 key.data(key.fd)
 
+    def knows_befores(self) -> bool:
+        return self.instances.befores_are_known
+
     def there(self, instance: str) -> There:
         return self.stage.journal.of(instance)
 
@@ -60,9 +63,9 @@ def test_a_before_that_is_lost_is_waited_for_no_longer_and_its_success_comes_too
     window: Window,
 ) -> None:
     window.say("a", word="before", code="0")
-    assert not window.instances.befores_are_known
+    assert not window.knows_befores()
     window.say("b", word="lost", why="SSM has not started it within 10 s.")
-    assert window.instances.befores_are_known
+    assert window.knows_befores()
     assert window.instances.outcomes == {"a": "succeeded", "b": "interrupted"}
     # The calls are being made; before was only late.
     window.say("b", word="before", code="0")
@@ -106,7 +109,7 @@ def test_ssm_has_more_time_and_what_is_given_up_by_then_is_heard_of_later(
 
     window.instances.tick(due)
 
-    assert window.instances.befores_are_known
+    assert window.knows_befores()
     assert bool(window.there("b").lost) == (more == 0.0)
     window.say("b", word="before", code="0")
     assert window.instances.outcomes["b"] == Outcome.TIMED_OUT

@@ -175,7 +175,7 @@ def test_a_far_side_that_falls_silent_is_asked_again(
 def test_where_there_is_no_session_all_is_told_in_one_go_and_asked_until_it_is_over(
     tmp_path: Path,
 ) -> None:
-    thaw = [Thawing(By.ORPHAN, "0", 1.0), After(1, 0, By.ORPHAN)]
+    thaw: list[Word] = [Thawing(By.ORPHAN, "0", 1.0), After(1, 0, By.ORPHAN)]
     printed = Out("after", 1, "stdout", b"thawed " + SECRET, 0, b"")
     answers: list[list[Word] | Exception] = [
         OSError("SSM is away"),

@@ -186,6 +186,20 @@ def test_a_long_output_is_cut_in_the_middle_and_says_so(path: str, ledger: Path)
 
 
 @in_each_shell
+def test_an_output_that_comes_late_is_shown_by_b(path: str, ledger: Path, tmp_path: Path) -> None:
+    of = recording(ledger, after="echo thawed")
+    (tmp_path / "slow").mkdir()
+    dd = tmp_path / "slow" / "dd"
+    dd.write_text(f'#!/bin/sh\nsleep 0.2\nPATH={path} exec dd "$@"\n')
+    dd.chmod(0o755)
+    late = f"{tmp_path / 'slow'}:{path}"
+    with far_side.cleared(of):
+        first(late, of)
+        found = {(out.phase, out.stream): out.head for out in of_kind(second(late, of), far.Out)}
+        assert found["after", "stdout"] == b"thawed\n"
+
+
+@in_each_shell
 def test_b_ends_a_before_that_still_runs(path: str, ledger: Path) -> None:
     of = recording(ledger, "sleep 1000", before_timeout=1.0)
     with far_side.cleared(of):

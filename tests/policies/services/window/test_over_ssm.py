@@ -11,6 +11,7 @@ from policies.models import PhaseResult, Run
 from policies.services.window import keeping
 from scripts_admin.guard import spool
 from scripts_admin.guard.keeper import Guard
+from tests.contract import aws_clients
 from tests.ground import sshd
 from tests.policies.services.backup import Backup, story, target
 from tests.policies.services.distance import reached, server
@@ -160,7 +161,7 @@ def test_an_instance_whose_deadline_passes_in_the_window_is_never_application(
         return thaw(guard, seconds)
 
     monkeypatch.setattr(Guard, "thaw", late)
-    managed.policy.max_freeze_seconds, managed.policy.before_timeout_seconds = 12, 2
+    managed.policy.max_freeze_seconds, managed.policy.before_timeout_seconds = 20, 10
     managed.policy.save()
 
     run = managed.to_end()
@@ -172,3 +173,60 @@ def test_an_instance_whose_deadline_passes_in_the_window_is_never_application(
 
 def target_of(backup: Backup) -> str:
     return backup.policy.targets.get().instance_id
+
+
+def test_an_a_that_somebody_cancels_is_given_up_and_its_before_is_ended_by_b(
+    managed: Backup, agents: SimulatedAws, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun = managed.folder / "begun"
+    scripts(managed, before=f"touch {begun}; sleep 1000")
+    managed.policy.before_timeout_seconds = 5  # so much later after runs once more
+    managed.policy.save()
+    name, opens = target_of(managed), Guard.go
+
+    def cancelling(guard: Guard) -> None:
+        opens(guard)
+        until(begun.exists)
+        client = aws_clients.ssm(agents, "us-east-1")
+        until(lambda: client.list_command_invocations()["CommandInvocations"])
+        (sent,) = client.list_command_invocations()["CommandInvocations"]
+        client.cancel_command(CommandId=sent["CommandId"])
+
+    monkeypatch.setattr(Guard, "go", cancelling)
+
+    run = managed.window()
+    watched(run)
+    managed.cloud.advance()
+    managed.settle(run)
+    managed.complete(run)
+
+    assert managed.marks[:2] == [f"before on {name}", f"after on {name} 0"], story(run)
+    assert managed.marks[-1] == f"after on {name} 0"
+    assert (run.state, run.consistency) == (State.PARTIAL, "crash")
+    assert rows(run)["before"] in {"interrupted", "timed_out"}
+    assert target(run).thawed_at is not None
+
+
+def test_an_instance_whose_agent_is_lost_in_the_window_is_asked_until_it_tells(
+    managed: Backup, agents: SimulatedAws, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    managed.policy.after_timeout_seconds = 1  # so long the guard waits beyond the delivery
+    managed.policy.save()
+    name, thaw = target_of(managed), Guard.thaw
+
+    def losing(guard: Guard, seconds: float) -> object:
+        agents.set_agent(name, "lost")
+        return thaw(guard, seconds)
+
+    monkeypatch.setattr(Guard, "thaw", losing)
+    run = managed.window()
+    assert (run.state, managed.marks) == (State.FROZEN, [f"before on {name}"])
+    agents.set_agent(name, "online")
+
+    watched(run)
+
+    assert len(managed.marks) == 2
+    found = target(run)
+    assert found.thawed_at is not None
+    assert managed.marks[1].startswith(f"after on {name}")
+    assert (found.thaw_by == "worker") == managed.marks[1].endswith("1")
