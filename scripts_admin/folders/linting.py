@@ -51,14 +51,17 @@ class _Place:
     scripts: dict[tuple[str, str], Script] = field(default_factory=dict)
 
 
-def of_text(name: str, text: str, around: Surroundings | None = None) -> list[Remark]:
+def of_text(
+    name: str, text: str, around: Surroundings | None = None, how: Remote | None = None
+) -> list[Remark]:
     """Return what is wrong with a file of this name and text, in the order of its lines.
 
-    Only what the text itself says: its mode, its owner and the other files of its folder are not looked at.
+    Only what the text itself says: its mode, its owner and the other files of its folder are not looked at. A script
+    that runs on an instance is judged by `how` it gets there (None: not known), and never by what this server has.
     """
     script = Script(shown(name), text)
-    around = around or surroundings()
-    found = rules.of_script(script, around)
+    around = NOWHERE if script.is_on_instance else around or surroundings()
+    found = rules.of_script(script, around, how)
     if script.is_shell and not on_text.is_private_key(text) and text.strip():
         found += _checked(script)
     return rules.in_order(replace(each, file=script.name, files=(script.name,)) for each in found)
@@ -91,7 +94,7 @@ def of_file(folder: Folder, file: File) -> list[Remark]:
         return found
     if remote.named(file.entry.name):
         found += linting_carried.of_content(file.entry.name, file.content)
-        return found + _of_carried(file.entry.name, file.text)
+        return found + of_text(file.entry.name, file.text)
     return found + of_text(file.entry.name, file.text, surroundings(folder))
 
 
@@ -140,8 +143,8 @@ def look(
     return found
 
 
-def _of_carried(name: str, text: str) -> list[Remark]:
-    return of_text(name, text, NOWHERE)  # no disk of this machine is frozen there
+def _of_carried(name: str, text: str, how: Remote) -> list[Remark]:
+    return of_text(name, text, how=how)
 
 
 def _owners(folder: Folder, identity: RunAs | None) -> Owners:

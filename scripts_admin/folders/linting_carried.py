@@ -14,7 +14,8 @@ from scripts_admin.folders import carried
 from scripts_admin.folders.carried import Carried, InFolder
 from scripts_admin.models import Folder
 
-Texts = Callable[[str, str], list[Remark]]  # what is wrong with a file of this name and text
+# What is wrong with a file of this name and text that gets to its instance so.
+Texts = Callable[[str, str, Remote], list[Remark]]
 _SSM_KEEPS_DAYS = 30
 
 
@@ -74,8 +75,9 @@ def _of_one(found: Carried, how: Remote, texts: Texts) -> Iterator[Remark]:
     if not found.can_run or not found.is_file:
         return
     text = _decoded(found.content)
-    yield from texts(found.script, text)
-    secret = next((each for rule in on_secrets.RULES for each in rule(Script(said, text))), None)
+    yield from texts(found.script, text, how)
+    told = (*on_secrets.RULES, on_secrets.over_ssm)
+    secret = next((each for rule in told for each in rule(Script(said, text))), None)
     if how.by == By.SSM and secret is not None and secret.level != Level.ADVICE:
         why = (
             f"{said} goes through SSM, where AWS keeps its text for {_SSM_KEEPS_DAYS} days, with the password in it: "

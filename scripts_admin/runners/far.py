@@ -8,6 +8,7 @@ Guarantee: a script arrives byte for byte, in any language; what cannot be carri
 """
 
 import base64
+import gzip
 import re
 import shlex
 from collections.abc import Iterator, Mapping
@@ -118,7 +119,7 @@ class Order:
     """Everything that the far side is told. Times are in seconds.
 
     `nonce` names the run on this instance: the same nonce never runs before twice. `environment` are the N2W_
-    variables of contract 4; the far side itself sets N2W_PHASE, _ATTEMPT, _TIMEOUT_SECONDS and _SECONDS_LEFT.
+    variables of contract 4; N2W_BY is set here, and the far side itself sets N2W_PHASE, _ATTEMPT, _TIMEOUT_SECONDS and _SECONDS_LEFT.
     """
 
     nonce: str
@@ -185,14 +186,16 @@ def program(
     if not _NONCE.fullmatch(order.nonce):
         message = f"a nonce has 16 to 64 letters and digits: {order.nonce!r}"
         raise ValueError(message)
+    by_ssm = mode in {"ssm-a", "ssm-b"}
     lines = [
         f"n2w_mode={mode}",
-        f"n2w_nonce={order.nonce}{_OF_INSTANCE if mode in {'ssm-a', 'ssm-b'} else ''}",
+        f"n2w_nonce={order.nonce}{_OF_INSTANCE if by_ssm else ''}",
         f"n2w_path={PATH}",
         f"n2w_half={HALF_BYTES}",
         *_times(order, mode),
         *_second(second or Second()),
-        _environment(order.environment),
+        *_HOME,
+        _environment({**order.environment, "N2W_BY": "ssm" if by_ssm else "ssh"}),
         *_script("before", order.before if mode in {"ssh", "ssm-a"} else None),
         *_script("after", order.after),
     ]
@@ -204,10 +207,17 @@ def launch(text: bytes, *, sudo: bool = False) -> str:
     return f"{'sudo -n ' if sudo else ''}sh -c 'eval \"$(head -c {len(text)})\"'"
 
 
-def document(text: bytes) -> str:
-    """Return the program as a shell script without an input, as SSM runs it: SSM would expand {{…}} in plain text."""
-    carried = base64.b64encode(text).decode()
-    return f'n2w_text={carried}\neval "$(printf %s "$n2w_text" | base64 -d)"\n'
+def document(text: bytes, *, packed: bool = False) -> str:
+    """Return the program as a shell script without an input, as SSM runs it: SSM would expand {{…}} in plain text.
+
+    Packed, it takes a third of the room, and the instance needs gzip. The same program gives the same text.
+    """
+    carried = base64.b64encode(gzip.compress(text, mtime=0) if packed else text).decode()
+    unpacked = "base64 -d | gzip -dc" if packed else "base64 -d"
+    return (
+        f"n2w_text={carried}\nn2w_unpacked() {{ {unpacked}; }}\n"
+        'eval "$(printf %s "$n2w_text" | n2w_unpacked)"\n'
+    )
 
 
 def _times(order: Order, mode: Mode) -> Iterator[str]:
@@ -245,10 +255,15 @@ def _environment(environment: Mapping[str, str]) -> str:
     words = " ".join(
         _quoted(f"{name}={value}".encode()) for name, value in sorted(environment.items())
     )
-    fixed = f'PATH={PATH} HOME="${{HOME:-/}}" USER="$(id -un)" LANG=C.UTF-8 {_BY_AGENT}'
+    fixed = f'PATH={PATH} HOME="${{HOME:-$(n2w_home)}}" USER="$(id -un)" LANG=C.UTF-8 {_BY_AGENT}'
     return f'n2w_with() {{ exec env -i $signals {fixed} {words} "$@"; }}'
 
 
+# SSM's agent may have no HOME: it is a service.
+_HOME = (
+    'n2w_home() { n2w_at=$(eval "echo ~$(id -un)") 2>/dev/null',
+    'case $n2w_at in /*) echo "$n2w_at" ;; *) echo / ;; esac; }',
+)
 # SSM's agent names the instance; without a name in the order, many instances can share one text. The nonce that the
 # instance uses, in its lines too, is that of the order and the instance's id.
 _OF_INSTANCE = "${AWS_SSM_INSTANCE_ID-}"

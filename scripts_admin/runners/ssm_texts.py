@@ -18,7 +18,7 @@ def arming(order: far.Order) -> str:
     far.UnfitError if a script cannot run there, or SSM does not take the text. An order of many instances names none
     of them: the wrapper asks the agent for N2W_INSTANCE_ID, so that all get the same text.
     """
-    return _fit(far.document(far.program(order, "ssm-a", text=_short())))
+    return _fit(far.program(order, "ssm-a", text=_short()))
 
 
 def thawing(order: far.Order, argument: Literal["0", "1"], show_bytes: int = SHOW_BYTES) -> str:
@@ -31,14 +31,14 @@ def thawing(order: far.Order, argument: Literal["0", "1"], show_bytes: int = SHO
     second = far.Second(
         argument=argument, by="worker", absent="tombstone", wait=wait, show_bytes=show_bytes
     )
-    return _fit(far.document(far.program(order, "ssm-b", second, text=_short())))
+    return _fit(far.program(order, "ssm-b", second, text=_short()))
 
 
 def visiting(order: far.Order) -> str:
     """Return the text of a late visit: it tells what became of the run, and thaws with 0 what nobody has thawed."""
     wait = order.after_timeout + _B_SECONDS
     second = far.Second(absent="after", wait=wait, show_bytes=SHOW_BYTES)
-    return _fit(far.document(far.program(order, "ssm-b", second, text=_short())))
+    return _fit(far.program(order, "ssm-b", second, text=_short()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,15 +58,23 @@ def texts(order: far.Order) -> Texts:
     return Texts(arming(order), thawing(order, "0"), thawing(order, "1"))
 
 
-def _fit(text: str) -> str:
-    number = len(json.dumps(text))
+def _fit(program: bytes) -> str:
+    """Return the program as SSM takes it: packed where it is too long as it is."""
+    text = far.document(program)
+    if _length(text) > MOST_BYTES:
+        text = far.document(program, packed=True)
+    number = _length(text)
     if number > MOST_BYTES:
         over = (number - MOST_BYTES) * 3 // 4 // 1024 + 1
         raise far.UnfitError(
             f"the scripts are {over} KiB too long for SSM, which takes {MOST_BYTES // 1024} KiB with all that runs "
-            "them: shorten them, put them on the instance and enter their paths, or use SSH."
+            "them, packed: shorten them, put them on the instance and enter their paths, or use SSH."
         )
     return text
+
+
+def _length(text: str) -> int:
+    return len(json.dumps(text))
 
 
 @cache

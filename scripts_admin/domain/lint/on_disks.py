@@ -12,6 +12,8 @@ from scripts_admin.domain.lint.script import Script
 _NEEDED_OVER_THERE = frozenset(
     f"/{name}" for name in ("", "var", "var/log", "tmp", "usr", "etc", "run", "home", "root")
 )
+# On an instance no login is needed for the thaw, but one is when the session is lost, and SSM's agent writes there.
+NEEDED_ON_INSTANCE = frozenset(("/", "/var", "/var/log"))
 _PATHS_AT_MOST = 10
 
 
@@ -53,7 +55,10 @@ def own_disk(script: Script, around: Surroundings) -> Iterator[Remark]:
     for call in script.calls:
         path = frozen(call)
         if path:
-            text = _over_there(path) if call.there else _here(path, around)
+            if call.there:
+                text = _over_there(path)
+            else:
+                text = _on_instance(path) if script.is_on_instance else _here(path, around)
             if text:
                 said = f"{script.name} freezes {path[:100]}, {text}"
                 yield Remark(Level.ERROR, "frozen-disk", said, line=call.line)
@@ -65,6 +70,15 @@ def _over_there(path: str) -> str:
     return (
         "and over there a login writes to it, so nobody gets in any more to thaw it: move the data to a file system "
         "of its own and freeze that."
+    )
+
+
+def _on_instance(path: str) -> str:
+    if path not in NEEDED_ON_INSTANCE:
+        return ""
+    return (
+        "and on the instance a login and SSM's agent write to it, so after may never start there: move the data to a "
+        "file system of its own and freeze that."
     )
 
 

@@ -167,7 +167,7 @@ def traced(script: Script) -> Iterator[Remark]:
 
 def over_ssm(script: Script) -> Iterator[Remark]:
     """Say where a script that runs on an instance holds a secret: over SSM its text is kept, and many may read it."""
-    if not script.phase or "@" not in script.policy:
+    if not script.is_on_instance:
         return
     lines = {remark.line for rule in (on_a_command_line, in_a_variable) for remark in rule(script)}
     lines |= {
@@ -183,4 +183,4 @@ def over_ssm(script: Script) -> Iterator[Remark]:
         yield Remark(Level.WARNING, "secret-over-ssm", text, line=line)
 
 
-RULES = (on_a_command_line, in_a_variable, traced, over_ssm)
+RULES = (on_a_command_line, in_a_variable, traced)

@@ -72,10 +72,14 @@ def host_keys(script: Script) -> Iterator[Remark]:
             what = "believes whichever host answers first"
         else:
             continue
+        instead = (
+            "write the host's key into the known_hosts of the instance"
+            if script.is_on_instance
+            else "approve the host's key on the page of the folder's hosts"
+        )
         text = (
             f"In {script.name}, {call.name} {what}, so somebody in between can read and change what it does: "
-            "take that option "
-            "away and approve the host's key on the page of the folder's hosts."
+            f"take that option away and {instead}."
         )
         yield Remark(Level.WARNING, "ssh-host-key", text, line=call.line)
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from scripts_admin.domain import names
+from scripts_admin.domain import names, remote
 from scripts_admin.domain.lint import calls, shell
 from scripts_admin.domain.lint.calls import Call
 from scripts_admin.domain.lint.commands import Command
@@ -51,6 +51,11 @@ class Script:
     @property
     def policy(self) -> str:
         return self.base.partition("_")[2] if self.phase else ""
+
+    @property
+    def is_on_instance(self) -> bool:
+        """Tell whether it is carried to an instance, by its name: nothing of this server is around it then."""
+        return remote.AT in self.policy
 
     @cached_property
     def lines(self) -> list[str]:

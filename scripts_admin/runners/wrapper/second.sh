@@ -143,7 +143,7 @@ show() {
 
 # A process that no session's end reaches: it has the program from the folder.
 detach() { # role
-    printf %s "$n2w_text" | base64 -d >"$folder/program" || refuse 'base64 is not on this instance'
+    printf %s "$n2w_text" | n2w_unpacked >"$folder/program" || refuse 'base64 or gzip is not on this instance'
     detached "$1" &
 }
 

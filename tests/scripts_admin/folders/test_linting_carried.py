@@ -23,10 +23,7 @@ def home(folder: Folder) -> Path:
 def _look(folder: Folder, **of: Remote) -> list[tuple[str, str, str]]:
     remotes = {ONE: of.get("one", SSH), TWO: of.get("two", SSH)}
 
-    def texts(name: str, text: str) -> list[linting.Remark]:
-        return []
-
-    found = linting_carried.look(folder, "p", remotes, texts)
+    found = linting_carried.look(folder, "p", remotes, lambda *_: [])
     return [(str(each.level), each.code, each.policy) for each in found]
 
 
@@ -85,7 +82,7 @@ def test_a_password_in_a_text_that_ssm_keeps_is_an_error_and_by_ssh_is_none(
 
     assert _look(folder) == []
     assert _look(folder, two=SSM) == [("error", "secret-in-ssm", "p@all")]
-    (remark,) = linting_carried.look(folder, "p", {ONE: SSM}, lambda _name, _text: [])
+    (remark,) = linting_carried.look(folder, "p", {ONE: SSM}, lambda *_: [])
     assert "AWS keeps its text for 30 days" in remark.text
     assert "secretword" not in remark.text
     assert remark.line == 3
@@ -95,3 +92,28 @@ def test_a_path_on_the_instance_is_not_linted(folder: Folder) -> None:
     path = Remote(by="ssm", before="/opt/a", after="/opt/b")
 
     assert _look(folder, one=path, two=path) == []
+
+
+def test_a_text_is_judged_by_the_way_to_each_instance_and_not_by_this_server(
+    folder: Folder, home: Path
+) -> None:
+    """The server's scripts lie on one disk with what is frozen; on an instance that is another disk."""
+    (home / "before_p@all.sh").write_text(f"#!/bin/sh\nset -e\nfsfreeze -f {home}\n")
+    (home / "after_p@all.sh").write_text(THAW.replace("/data", str(home)))
+    of_root = Remote(by="ssh", user="u", sudo=True).filled()
+
+    def found(*ways: Remote) -> list[tuple[str, str]]:
+        remotes = {"p": dict(zip((ONE, TWO), ways, strict=True))}
+        told = linting.look(folder, ["p"], None, remotes=remotes)
+        return [
+            (each.code, each.policy) for each in told if each.code in {"needs-root", "frozen-disk"}
+        ]
+
+    assert found(of_root, SSM) == []
+    assert found(SSH, SSM) == [("needs-root", "p@all")] * 2
+    on_server = linting.of_text(
+        "before_p.sh", f"fsfreeze -f {home}\n", linting.surroundings(folder)
+    )
+    assert "frozen-disk" in [each.code for each in on_server]
+    reviewed = linting.of_text("before_p@all.sh", f"#!/bin/sh\nfsfreeze -f {home}\n")
+    assert "frozen-disk" not in [each.code for each in reviewed]

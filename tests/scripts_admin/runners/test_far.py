@@ -199,6 +199,27 @@ def test_ssm_gets_nothing_that_it_would_expand() -> None:
     assert "{{" not in far.document(far.program(of, "ssm-a"))
 
 
+def test_a_text_that_is_too_long_as_it_is_goes_packed_and_is_the_same_each_time() -> None:
+    of = order(before="echo {{ssm:secret}}\n" * 500)
+    text = far.program(of, "ssm-a")
+    packed = far.document(text, packed=True)
+
+    shown = packed.replace("eval", "printf %s")
+    told = subprocess.run(["sh", "-c", shown], capture_output=True, check=True)
+    assert told.stdout == text.rstrip(b"\n")
+    assert len(packed) < len(text) / 2
+    assert packed == far.document(text, packed=True)
+    assert "{{" not in packed
+
+
+def test_a_script_knows_which_way_it_came() -> None:
+    modes: list[far.Mode] = ["ssh", "look", "ssm-a", "ssm-b"]
+    told = [b"N2W_BY=ssm" in far.program(order(), mode) for mode in modes]
+
+    assert told == [False, False, True, True]
+    assert b"N2W_BY=ssh" in far.program(order())
+
+
 def test_words_to_the_far_side() -> None:
     assert far.ping(4) == b"ping 4\n"
     assert far.go(12.5) == b"go 14.50\n"

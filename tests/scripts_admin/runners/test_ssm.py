@@ -1,5 +1,7 @@
 """A window over SSM: A is sent once, B whatever became of it, and one question serves all."""
 
+import base64
+import random
 import subprocess
 
 import pytest
@@ -236,7 +238,17 @@ def test_the_texts_of_both_commands_hold_nothing_that_ssm_would_replace_or_that_
 
 
 def test_scripts_that_ssm_does_not_take_are_refused_with_a_sentence() -> None:
-    order = far.Order("f00d" * 8, before=script("true\n" * 10_000), after=script("true"))
+    dense = base64.b64encode(random.Random(4).randbytes(60_000)).decode()  # no packing helps
+    order = far.Order("f00d" * 8, before=script(f"# {dense}"), after=script("true"))
     with pytest.raises(far.UnfitError, match="KiB too long for SSM, which takes 58 KiB"):
         ssm_texts.arming(order)
     ssm_texts.thawing(order, "0")
+
+
+def test_long_scripts_of_words_are_packed() -> None:
+    plain = far.Order("f00d" * 8, before=script("true"), after=script("true"))
+    long = far.Order("f00d" * 8, before=script("true\n" * 10_000), after=script("true"))
+
+    assert "gzip" not in ssm_texts.arming(plain)
+    assert "gzip" in ssm_texts.arming(long)
+    assert len(ssm_texts.arming(long)) < ssm_texts.MOST_BYTES

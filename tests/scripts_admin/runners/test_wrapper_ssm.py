@@ -2,7 +2,9 @@
 
 import base64
 import os
+import pwd
 import signal
+import subprocess
 import threading
 from pathlib import Path
 
@@ -72,6 +74,24 @@ def test_a_ends_when_before_ends_and_b_thaws(path: str, ledger: Path) -> None:
         assert of_kind(words, far.Over) == [far.Over(far.By.WORKER)]
         assert ledger.read_text() == "before\nafter 1\n"
         assert far_side.leaves_nothing(of)
+
+
+@in_each_shell
+def test_where_the_agent_has_no_home_the_accounts_is_looked_up_and_a_packed_text_runs(
+    path: str, ledger: Path
+) -> None:
+    of = recording(ledger, f"echo $HOME $N2W_BY >>{ledger}")
+    text = far.document(far.program(of, "ssm-a"), packed=True)
+    with far_side.cleared(of):
+        subprocess.run(
+            ["sh", "-c", text],
+            env={"PATH": path},
+            check=True,
+            capture_output=True,
+            stdin=subprocess.DEVNULL,
+        )
+        assert ledger.read_text() == f"before\n{pwd.getpwuid(os.getuid()).pw_dir} ssm\n"
+        second(path, of)
 
 
 @in_each_shell
