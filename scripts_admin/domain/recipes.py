@@ -3,6 +3,9 @@
 A setting is a line such as `deadline_seconds=75 # the lock ends by itself`: its name, what is there before anybody
 fills it in, and what the comment says. A list is written in parentheses. Nothing else in a recipe is changed, but for
 the names of its files, which get the policy's name: two policies in one folder each have a set of their own.
+
+What runs on an instance is one file for each phase, as only that is carried there. Such a file reads its parts with
+lines such as `. ./part.sh`, in the place of which their texts are put.
 """
 
 import re
@@ -10,10 +13,13 @@ import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from scripts_admin.domain import remote
+
 POLICY = "MyPolicy"
 FOLDER = "$folder/"  # the settings may name files that lie beside the scripts
 _SETTING = re.compile(r"([a-z][a-z0-9_]*)=(\([^)]*\)|[^\s#]*)\s*(?:#\s*(.*))?")
-_SECTION = re.compile(r"# (.*)")
+_READS = re.compile(r"\. \./(\S+)\n")
+_OF_A_PART = re.compile(r"#!.*|# shellcheck shell=.*|# shellcheck source=.*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +79,27 @@ def _quoted(known: Setting, value: str) -> str:
     return shlex.quote(value) if value else ""
 
 
-def own_name(name: str, policy: str) -> str:
-    """Return the name of a recipe's file in the set of the policy."""
+def in_one(text: str, parts: Mapping[str, str]) -> str:
+    """Return a script with the parts that it reads in their places."""
+    lines = text.splitlines(keepends=True)
+    shebang, rest = lines[0], lines[1:]
+    return shebang + "".join(map(_without_notes, (_part(line, parts) for line in rest)))
+
+
+def _part(line: str, parts: Mapping[str, str]) -> str:
+    found = _READS.fullmatch(line)
+    return f"{parts[found[1]].rstrip()}\n" if found else line
+
+
+def _without_notes(text: str) -> str:
+    """Leave out what a part says for itself: its interpreter, and where shellcheck finds what."""
+    lines = text.splitlines(keepends=True)
+    return "".join(line for line in lines if not _OF_A_PART.fullmatch(line.strip()))
+
+
+def own_name(name: str, policy: str, instance: str = remote.ALL) -> str:
+    """Return the name of a recipe's file in the set of the policy; `instance` counts for scripts there."""
+    name = name.replace(f"{remote.AT}{remote.ALL}", f"{remote.AT}{instance}")
     if POLICY in name:
         return name.replace(POLICY, policy)
     stem, dot, ending = name.rpartition(".")

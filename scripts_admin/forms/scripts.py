@@ -1,12 +1,12 @@
 """What people fill in about files of a script folder."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from django import forms
 from django.core.exceptions import ValidationError
 
-from scripts_admin.domain import file_names, names, texts
+from scripts_admin.domain import file_names, names, remote, texts
 from scripts_admin.domain.phases import Phase
 from scripts_admin.domain.recipes import Setting
 from scripts_admin.forms.looks import Dressed, dress
@@ -161,16 +161,39 @@ class UploadForm(Dressed, forms.Form):
     replace = forms.BooleanField(label="Replace files that are there already", required=False)
 
 
+# By policy: its instances, and whether scripts run on each. None: that is not for whoever asks.
+Instances = Mapping[str, Mapping[str, bool] | None]
+
+
 class RecipeForm(Dressed, forms.Form):
-    """A recipe's settings, as its own file names them, and the policy that it is for."""
+    """A recipe's settings, as its own file names them, and the policy that it is for.
+
+    With `on_instances`, also whether its scripts are for all instances of the policy or for one.
+    """
 
     policy = forms.CharField(label="Policy", max_length=64)
+    instance = forms.ChoiceField(
+        label="Instances",
+        initial=remote.ALL,
+        help_text="A file for one instance hides, on that instance, the file for all.",
+    )
 
     def __init__(
-        self, *args: object, settings: Sequence[Setting], policies: Sequence[str], **given: object
+        self,
+        *args: object,
+        settings: Sequence[Setting],
+        policies: Instances,
+        on_instances: bool = False,
+        **given: object,
     ) -> None:
         super().__init__(*args, **given)
-        self._settings = settings
+        self._settings, self._instances = settings, policies
+        if on_instances:
+            choice = self.fields["instance"]
+            assert isinstance(choice, forms.ChoiceField)  # noqa: S101 - it stands above
+            choice.choices = [(remote.ALL, "all of the policy"), *_of_policies(policies)]
+        else:
+            del self.fields["instance"]
         for setting in settings:
             self.fields[f"s_{setting.name}"] = _field(setting)
         if policies:
@@ -190,11 +213,36 @@ class RecipeForm(Dressed, forms.Form):
             raise ValidationError(message)
         return name
 
+    def clean(self) -> dict[str, Any]:
+        found: dict[str, Any] = super().clean() or {}
+        policy, instance = found.get("policy", ""), found.get("instance", remote.ALL)
+        if policy and instance != remote.ALL and instance not in (self._instances[policy] or {}):
+            message = f"{instance} is no instance of {policy}: choose one of its own, or all."
+            self.add_error("instance", message)
+        return found
+
+    @property
+    def instance_id(self) -> str:
+        return str(self.cleaned_data.get("instance", remote.ALL))
+
     @property
     def values(self) -> Mapping[str, str]:
         """Return each setting as the recipe's file takes it."""
         found = {each.name: self.cleaned_data[f"s_{each.name}"] for each in self._settings}
         return {name: str(value).replace("\r\n", "\n").strip() for name, value in found.items()}
+
+
+def _of_policies(policies: Instances) -> Iterator[tuple[str, list[tuple[str, str]]]]:
+    for policy, instances in policies.items():
+        if instances:
+            yield (
+                f"one of {policy}",
+                [(each, _label(each, instances)) for each in sorted(instances)],
+            )
+
+
+def _label(instance: str, instances: Mapping[str, bool]) -> str:
+    return instance if instances[instance] else f"{instance} (no scripts run there yet)"
 
 
 def _field(setting: Setting) -> forms.Field:

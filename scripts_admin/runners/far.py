@@ -119,7 +119,8 @@ class Order:
     """Everything that the far side is told. Times are in seconds.
 
     `nonce` names the run on this instance: the same nonce never runs before twice. `environment` are the N2W_
-    variables of contract 4; N2W_BY is set here, and the far side itself sets N2W_PHASE, _ATTEMPT, _TIMEOUT_SECONDS and _SECONDS_LEFT.
+    variables of contract 4; N2W_BY is set here, and the far side itself sets N2W_PHASE, _ATTEMPT, _TIMEOUT_SECONDS
+    and _SECONDS_LEFT.
     """
 
     nonce: str

@@ -114,15 +114,17 @@ def recipe(request: HttpRequest, owner: str, slug: str, draft: Draft = NO_DRAFT)
     if chosen is None:
         return redirect("script-recipes", owner)
     person = reached.person(request)
-    policies = [each.name for each in ports.policies().of_folders([found.pk], person.pk)]
+    policies = ports.policies().of_folders([found.pk], person.pk)
     form = RecipeForm(
         reached.sent(request, draft),
         settings=chosen.settings,
-        policies=policies,
-        initial={"policy": request.GET.get("policy", "")},
+        policies={each.name: each.instances for each in policies},
+        on_instances=chosen.is_on_instance,
+        initial={key: request.GET[key] for key in ("policy", "instance") if key in request.GET},
     )
     if request.method == "POST" and form.is_valid():
-        made = recipes.made(chosen, form.cleaned_data["policy"], form.values)
+        policy = form.cleaned_data["policy"]
+        made = recipes.made(chosen, policy, form.values, form.instance_id)
         try:
             scripts.save_all(found, made, actor=person)
         except FileError as error:
@@ -133,6 +135,7 @@ def recipe(request: HttpRequest, owner: str, slug: str, draft: Draft = NO_DRAFT)
     context = {
         "folder": found,
         "recipe": chosen,
+        "variants": recipes.variants(chosen),
         "form": form,
         "signature": draft.signature,
     }

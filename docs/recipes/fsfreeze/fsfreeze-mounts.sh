@@ -68,7 +68,10 @@ kind_of() { # $1: major:minor, as the kernel's list of mounts has it
 
 # Each must be there, may be frozen by us and thawed again, and counts its writes. One file system is kept once.
 check_mounts() {
-  local name mount number device kind place queue seen=() kept=()
+  local name mount number device kind place queue seen=() kept=() needed
+  needed=(/ /usr /etc /var /var/log /tmp /run /dev "$state_folder" "$BASH" "$fsfreeze")
+  # SSM's agent writes each command there before it runs it: after would never start.
+  [[ ${N2W_BY:-} != ssm ]] || needed+=(/var/lib/amazon/ssm /var/log/amazon/ssm /var/snap/amazon-ssm-agent)
   for name in write_out_seconds freeze_seconds deadline_seconds; do
     [[ ${!name} =~ ^[1-9][0-9]{0,4}$ ]] || fail 2 "$name must be a whole number from 1 on, not '${!name}'"
   done
@@ -77,8 +80,8 @@ check_mounts() {
     [[ $mount == /* && $mount != *[[:cntrl:]]* ]] || fail 2 "a mount point must begin with / and have no control characters: '$mount'"
     { device=$(mountpoint -d -- "$mount" 2>/dev/null) && number=$(stat -c %d -- "$mount"); } ||
       fail 2 "$mount is not a mount point on $HOSTNAME: mount its file system, or correct mounts"
-    for place in / /usr /etc /var /var/log /tmp /run /dev "$state_folder" "$BASH" "$fsfreeze"; do
-      [[ $(stat -L -c %d -- "$place") != "$number" ]] ||
+    for place in "${needed[@]}"; do
+      [[ $(stat -L -c %d -- "$place" 2>/dev/null) != "$number" ]] ||
         fail 2 "$mount cannot be frozen: $place lies on the same file system, and logging in and thawing need it"
     done
     kind=$(kind_of "$device")

@@ -1,7 +1,7 @@
 #!/bin/bash
 # shellcheck disable=SC2154 # the settings come from application.conf
 # The window around the hooks of application.sh. before, after and complete call it as
-# `bash window.sh before|after 0|1|complete 0|1`; it calls itself as `window.sh auto-thaw RUN SECONDS`. Nothing in it is about
+# `bash window.sh before|after 0|1|complete 0|1`; it starts itself once more as `… auto-thaw RUN SECONDS`. Nothing in it is about
 # one application.
 #
 # Everything here is read before anything is frozen (the last line calls main), and what is remembered lies in memory, in
@@ -33,10 +33,13 @@ same_process() { [[ -n $2 && $(start_of "$1") == "$2" ]]; }
 
 check_set_up() {
   local need
-  for need in application.conf application.sh; do
-    # shellcheck source=/dev/null
-    . "$folder/$need" || fail 2 "$folder/$need cannot be read"
-  done
+  # On an instance all of it is one file.
+  if ! declare -F is_frozen >/dev/null; then
+    for need in application.conf application.sh; do
+      # shellcheck source=/dev/null
+      . "$folder/$need" || fail 2 "$folder/$need cannot be read"
+    done
+  fi
   [[ $run =~ ^[A-Za-z0-9._-]{1,64}$ ]] || fail 2 "N2W_RUN_ID may have letters, digits, dot, dash and underscore only"
   [[ ${application:-} =~ ^[A-Za-z0-9_-]{1,64}$ ]] || fail 2 "application may have letters, digits, dash and underscore only"
   for need in attempt freeze_wait_seconds thaw_wait_seconds deadline_seconds; do
@@ -97,7 +100,7 @@ take_turn() {
 arm() {
   local until=$((SECONDS + 5))
   rm -f armed lost expired
-  setsid bash "$folder/window.sh" auto-thaw "$run" "$1" </dev/null >log 2>&1 9>&- &
+  setsid bash "$folder/${0##*/}" auto-thaw "$run" "$1" </dev/null >log 2>&1 9>&- &
   disown
   until [[ -s armed ]]; do
     ((SECONDS < until)) || { kill -KILL "$!"; return 1; }

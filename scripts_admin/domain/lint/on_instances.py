@@ -95,10 +95,10 @@ def sudo_of_root(script: Script, how: Remote | None) -> Iterator[Remark]:
     if not _is_root(how):
         return
     for call in script.calls:
-        if call.name != "sudo" or call.there:
+        if call.name != "sudo" or call.there or call.command.branches:
             continue
         given = calls.options(call.words, "ugpChrtTUDR", ("--user", "--group"), first=True)
-        if not given.has("-u", "--user", "-g", "--group"):
+        if not given.has("-u", "--user", "-g", "--group", "-l", "--list"):
             text = (
                 f"In {script.name}, sudo is superfluous, as root runs the script on the instance, and it fails where "
                 "sudo is not installed or asks for a terminal: leave it out."
@@ -115,7 +115,9 @@ def stays_here(script: Script, _: Remote | None) -> Iterator[Remark]:
         if any(sign in value.text for sign in _OWN_FOLDER)
     }
     for call in script.calls:
-        path = "" if call.there or call.through else _run_or_read(call)
+        # What is done on a condition is often done only where the file is there.
+        is_sure = not call.command.branches and call.command.begins not in ("||", "&&")
+        path = "" if call.there or call.through or not is_sure else _run_or_read(call)
         if _lies_beside(path, own):
             text = (
                 f"{script.name} uses a file beside it ({path[:60]}), and only this file is carried to the instance: "

@@ -5,9 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from scripts_admin.domain import file_names
+from scripts_admin.domain import file_names, remote
+from scripts_admin.domain import recipes as domain
+from scripts_admin.domain.lint import rules
+from scripts_admin.domain.lint.script import Script
+from scripts_admin.domain.remote import Remote
 from scripts_admin.folders import recipes
 from scripts_admin.folders.recipes import Recipe
+from scripts_admin.runners import far, ssm_texts
 
 EVIL = 'a\'b "c" $(exit 9) `id` \\ # $folder ;'
 
@@ -27,6 +32,8 @@ def test_all_recipes_of_the_docs_are_offered() -> None:
         *("fsfreeze-on-this-machine", "fsfreeze-over-ssh", "generic", "redis"),
         *("mariadb-client-on-server", "mariadb-over-ssh"),
         *("postgresql-client-on-server", "postgresql-over-ssh"),
+        *("fsfreeze-on-the-instance", "generic-on-the-instance"),
+        *("mariadb-on-the-instance", "postgresql-on-the-instance"),
     }
 
 
@@ -45,11 +52,11 @@ def test_each_setting_is_a_field_with_the_words_of_its_comment(recipe: Recipe) -
 def test_nothing_filled_in_leaves_the_recipe_as_it_is_but_for_its_names(recipe: Recipe) -> None:
     made = recipes.made(recipe, "shop", {each.name: each.value for each in recipe.settings})
 
-    assert len(made) == len(recipe.files)
+    assert len(made) == len(recipe.scripts)
     for name, content in made.items():
         assert file_names.why_not_given(name) == ""
         assert "shop" in name
-        for other in recipe.files:
+        for other in () if recipe.is_on_instance else recipe.files:
             assert other.encode() not in content, (name, other)
 
 
@@ -58,10 +65,8 @@ def test_the_shell_reads_what_was_filled_in_and_runs_none_of_it(
     recipe: Recipe, tmp_path: Path
 ) -> None:
     wanted = {each.name: f"{EVIL}1\n{EVIL}2" if each.is_list else EVIL for each in recipe.settings}
-    for name, content in recipes.made(recipe, "shop", wanted).items():
-        (tmp_path / name).write_bytes(content)
-
-    conf = next(tmp_path.glob("*.conf"))
+    conf = tmp_path / "conf"
+    conf.write_text(settings_in(recipe, wanted))
     names = [each.name for each in recipe.settings]
     reads = f"folder=/f; . {conf}; for n in {' '.join(names)}; do declare -n v=$n; {_PRINTS}; done"
     told = subprocess.run(["bash", "-c", reads], capture_output=True, text=True, check=True)
@@ -72,6 +77,60 @@ def test_the_shell_reads_what_was_filled_in_and_runs_none_of_it(
         expected += [str(len(lines)), *lines]
     assert told.stdout.split("\0")[:-1] == expected
     assert not told.stderr
+
+
+def settings_in(recipe: Recipe, values: dict[str, str]) -> str:
+    """Return the settings as they stand in each file that has them."""
+    made = {name: text.decode() for name, text in recipes.made(recipe, "shop", values).items()}
+    if not recipe.is_on_instance:
+        return next(text for name, text in made.items() if name.endswith(".conf"))
+    filled = domain.filled(recipe.files[recipe.conf], values).rstrip()
+    assert all(filled in text for text in made.values())
+    return filled
+
+
+ON_INSTANCES = pytest.mark.parametrize(
+    "recipe", [each for each in recipes.every() if each.is_on_instance], ids=slug
+)
+
+
+@ON_INSTANCES
+def test_what_runs_on_an_instance_is_one_file_for_each_phase_that_needs_no_other(
+    recipe: Recipe,
+) -> None:
+    one = "i-0123456789abcdef0"
+    made = recipes.made(recipe, "shop", {}, one)
+
+    assert set(made) == {f"before_shop@{one}.sh", f"after_shop@{one}.sh"}
+    assert set(recipes.made(recipe, "shop", {})) == {"before_shop@all.sh", "after_shop@all.sh"}
+    for name, content in made.items():
+        assert content.startswith(b"#!/bin/bash\n")
+        assert remote.why_not_carried(content, name) == ""
+        assert b"\n. ./" not in content
+        assert content.count(b"#!/bin/bash") == 1
+
+
+@ON_INSTANCES
+@pytest.mark.parametrize("by", ["ssh", "ssm"])
+def test_lint_says_nothing_of_a_recipe_for_instances(recipe: Recipe, by: str) -> None:
+    how = Remote(by=by, user="backup" if by == "ssh" else "", sudo=by == "ssh").filled()
+    told = [
+        remark
+        for name, content in recipes.made(recipe, "shop", {}).items()
+        for remark in rules.of_script(Script(name, content.decode()), how=how)
+    ]
+
+    assert told == []
+
+
+@ON_INSTANCES
+def test_ssm_takes_a_recipe_for_instances_packed(recipe: Recipe) -> None:
+    scripts = {
+        name.partition("_")[0]: far.Carried(name, content)
+        for name, content in recipes.made(recipe, "shop", {}).items()
+    }
+
+    ssm_texts.texts(far.Order("f00d" * 8, scripts["before"], scripts["after"]))
 
 
 @RECIPES

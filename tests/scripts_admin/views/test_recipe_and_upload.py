@@ -6,7 +6,10 @@ import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 
+from policies.models import Policy
 from scripts_admin.folders import recipes
+from scripts_admin.models import User
+from tests import factories
 from tests.policies.views.page import Sent, read
 
 pytestmark = [pytest.mark.django_db, pytest.mark.one_database]
@@ -23,11 +26,43 @@ def test_a_recipe_is_made_as_its_form_stands(client: Client, place: Path, slug: 
 
     assert answer.status_code == 302, answer.content.decode()
     made = {path.name: path for path in place.iterdir()}
-    assert len(made) == len(recipe.files)
-    assert {"before_shop.sh", "after_shop.sh", "complete_shop.sh"} < set(made)
-    assert made["before_shop.sh"].stat().st_mode & 0o100
+    assert len(made) == len(recipe.scripts)
+    if recipe.is_on_instance:
+        assert set(made) == {"before_shop@all.sh", "after_shop@all.sh"}
+    else:
+        assert {"before_shop.sh", "after_shop.sh", "complete_shop.sh"} < set(made)
+        assert made["before_shop.sh"].stat().st_mode & 0o100
     again = client.post(address, form)
     assert "there already, so nothing was made" in again.content.decode()
+
+
+def test_a_recipe_for_instances_is_for_all_or_for_one_of_its_policy(
+    client: Client, place: Path, alice: User
+) -> None:
+    one, other = "i-0123456789abcdef0", "i-0fedcba9876543210"
+    for name, instance in (("shop", one), ("mail", other)):
+        policy = Policy.objects.filter(owner=alice, name=name).first()
+        policy = policy or factories.PolicyFactory.create(owner=alice, name=name)
+        factories.PolicyTargetFactory.create(policy=policy, instance_id=instance, volume_id="")
+    address = "/scripts/alice/recipes/fsfreeze-on-the-instance/?policy=shop"
+    page = client.get(address).content.decode()
+    form = Sent(page).values
+    assert form["instance"] == "all"
+    assert f"{one} (no scripts run there yet)" in page
+    assert "Rather on the server" in page
+
+    answer = client.post(address, form | {"instance": other})
+    assert f"{other} is no instance of shop" in answer.content.decode()
+    assert list(place.iterdir()) == []
+
+    client.post(address, form | {"instance": one})
+    assert {path.name for path in place.iterdir()} == {
+        f"{p}_shop@{one}.sh" for p in ("before", "after")
+    }
+    assert (
+        "instance"
+        not in Sent(client.get("/scripts/alice/recipes/generic/").content.decode()).values
+    )
 
 
 def test_a_recipe_says_what_is_wrong_with_a_setting(client: Client, place: Path) -> None:

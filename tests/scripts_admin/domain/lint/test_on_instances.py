@@ -133,7 +133,16 @@ def test_a_helper_that_stays_on_the_server_is_told(text: str) -> None:
     assert "stays-here" not in codes(text, name="before_shop.sh")
 
 
-@pytest.mark.parametrize("text", [". /etc/n2wbackup/shop.conf", "/opt/shop/freeze", 'echo "$0"'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        ". /etc/n2wbackup/shop.conf",
+        "/opt/shop/freeze",
+        'echo "$0"',
+        "[ ! -r ./shop.conf ] || . ./shop.conf",
+        "if [ -r ./shop.conf ]; then . ./shop.conf; fi",
+    ],
+)
 def test_what_lies_on_the_instance_is_no_helper(text: str) -> None:
     assert "stays-here" not in codes(text)
 

@@ -1,0 +1,16 @@
+#!/bin/bash
+# shellcheck disable=SC2034,SC2154,SC2317,SC2329 # settings and functions of one part are used by another
+# after: thaws the file systems whatever happened. Its argument is 1 when before succeeded: then it first proves that they
+# were frozen until now, and fails when they were not.
+# It runs on the instance, and one file is carried there: its settings, and all that works with them, are in it.
+
+# shellcheck source=docs/recipes/fsfreeze/on-the-instance/fsfreeze.conf
+. ./fsfreeze.conf
+
+set -- after "$@" -- "${mounts[@]}"
+
+# shellcheck source=docs/recipes/fsfreeze/fsfreeze-hold.sh
+. ./fsfreeze-hold.sh
+
+# shellcheck source=docs/recipes/fsfreeze/fsfreeze-mounts.sh
+. ./fsfreeze-mounts.sh
