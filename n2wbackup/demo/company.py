@@ -16,6 +16,7 @@ from policies.domain.runs.trigger import Trigger
 from policies.models import Account, Policy, PolicyTarget, Run, Schedule
 from policies.services import runs
 from policies.services.entry import accounts, policies, schedules
+from scripts_admin.domain.remote import ALL, AT, Remote
 from scripts_admin.folders import storage
 from scripts_admin.models import Folder, User
 
@@ -82,7 +83,7 @@ def furnish(aws: SimulatedAws, people: Sequence[User]) -> dict[str, Policy]:
         accounts.save(account)
         for member in MEMBERS:
             if member.owner == person.username:
-                made[member.name] = _policy(member, account, _instance(aws, member))
+                made[member.name] = policy(member, account, instance(aws, member))
     _forgotten(aws)
     return made
 
@@ -100,7 +101,7 @@ def start(aws: SimulatedAws, made: dict[str, Policy], wait: Callable[[float], No
     """
     usual = stage.PENDING_SECONDS
     aws.configure(pending_seconds=_SLOW_SECONDS)
-    slow = _started(made["archive"])
+    slow = started(made["archive"])
     deadline = clock.boottime() + _PATIENCE_SECONDS
     while slow.state in _NOT_FIRED and clock.boottime() < deadline:
         wait(_LOOK_SECONDS)
@@ -108,23 +109,28 @@ def start(aws: SimulatedAws, made: dict[str, Policy], wait: Callable[[float], No
     aws.configure(pending_seconds=usual)
     for member in MEMBERS:
         if member.starts_now and member.name != "archive":
-            _started(made[member.name])
+            started(made[member.name])
 
 
-def _started(policy: Policy) -> Run:
+def started(policy: Policy) -> Run:
     return runs.start(policy=policy, trigger=Trigger.MANUAL, requested_by="demo")
 
 
-def _instance(aws: SimulatedAws, member: Member) -> SimulatedInstance:
+def instance(aws: SimulatedAws, member: Member, folder: Path | None = None) -> SimulatedInstance:
+    """Make the member's instance; with a folder, an agent of SSM runs commands in it."""
     names = ["system", *(f"{member.name}-{number}" for number in range(1, member.volumes))]
-    return aws.add_instance(volumes=[VolumeSpec(name=name) for name in names], name=member.name)
+    volumes = [VolumeSpec(name=name) for name in names]
+    return aws.add_instance(volumes=volumes, name=member.name, folder=folder)
 
 
-def _policy(member: Member, account: Account, instance: SimulatedInstance) -> Policy:
+def policy(
+    member: Member, account: Account, of: SimulatedInstance, remote: Remote | None = None
+) -> Policy:
+    """Make the member's policy and its scripts; `remote` says how they get to the instance."""
     owner = account.owner
     schedule = Schedule(owner=owner, name=member.name, cron=member.cron, timezone="Europe/Berlin")
     schedules.save(schedule)
-    policy = Policy(
+    made = Policy(
         owner=owner,
         account=account,
         name=member.name,
@@ -132,15 +138,18 @@ def _policy(member: Member, account: Account, instance: SimulatedInstance) -> Po
         retry_count=0,
         skip_snapshots_when_before_fails=member.skips_without_before,
     )
-    policies.save(policy, [schedule])
-    target = PolicyTarget(instance_id=instance.instance_id, region=instance.region)
-    policies.replace_targets(policy, [target])
-    _write(member, storage.path(Folder.objects.get(owner=owner)))
-    return policy
+    policies.save(made, [schedule])
+    target = PolicyTarget(instance_id=of.instance_id, region=of.region)
+    at = ""
+    if remote is not None:
+        target.remote, at = remote.filled(), f"{AT}{ALL}"
+    policies.replace_targets(made, [target])
+    _write(member, storage.path(Folder.objects.get(owner=owner)), at)
+    return made
 
 
-def _write(member: Member, folder: Path) -> None:
+def _write(member: Member, folder: Path, at: str) -> None:
     for phase, text in member.scripts.items():
-        script = folder / f"{phase}_{member.name}.sh"
+        script = folder / f"{phase}_{member.name}{at}.sh"
         script.write_text(text, encoding="utf-8")
         script.chmod(0o755)

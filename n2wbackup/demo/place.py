@@ -175,4 +175,6 @@ def _environment(folder: Path, port: int) -> dict[str, str]:
         "N2W_HOME": str(folder),
         "N2W_PORT": str(port),
         "N2W_RUN_SCRIPTS_AS": "self",
+        # This machine stands for the instance that the demo logs in to.
+        "N2W_SSH_NETWORKS": "127.0.0.0/8",
     }

@@ -5,22 +5,23 @@ Everything that is started goes on an ExitStack before anything else can happen,
 
 import contextlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 
 from django.conf import settings
 from rich.console import Console
 
-from n2wbackup.demo import backup, company, past, stage, telling
+from n2wbackup.demo import backup, company, distant, past, sshd, stage, telling
 from n2wbackup.demo.aws import SimulatedAws, SimulatorError
 from n2wbackup.demo.backup import Backup
 from n2wbackup.demo.ending import Ending
 from n2wbackup.demo.server import DemoError, Server
+from n2wbackup.demo.sshd import Sshd
 from n2wbackup.demo.stage import Stage
 from n2wbackup.lib import clock
 from n2wbackup.lib.home import RuntimeFolderError
-from n2wbackup.processes.supervisor import CannotServeError
+from n2wbackup.processes.supervisor import CannotServeError, Program
 from policies.domain.errors import BackupError
 
 _LOOK_SECONDS = 1.0
@@ -51,11 +52,23 @@ def standing(ending: Ending) -> int:
     console = Console(highlight=False)
     console.print(f"The n2wbackup demo: http://127.0.0.1:{settings.N2W_PORT}/", markup=False)
     try:
-        with _played(ending, console) as (aws, scene, server):
+        with ExitStack() as stack:
+            host = Sshd.prepare(settings.N2W_HOME / "sshd")
+            beside = []
+            if host is not None:
+                stack.enter_context(sshd.room_of_root())
+                beside.append(host.program)
+            aws, scene, server = stack.enter_context(_played(ending, console, beside))
             others = company.furnish(aws, scene.people)
+            theirs = [distant.by_ssm(aws, others["wiki"].account)]
+            if host is not None:
+                theirs.append(distant.by_ssh(aws, others["orders"].account, host))
             past.make_up(others, clock.now())
             telling.welcome(console, scene, server.url, stage.EVERY_MINUTES)
+            if host is None:
+                console.print(sshd.MISSING, markup=False)
             shown = {_tell(console, aws, backup.make(scene, aws, server))}
+            distant.start(theirs, host, server.wait)
             company.start(aws, others, server.wait)
             while True:
                 # The schedule, or a person, starts the others.
@@ -68,7 +81,9 @@ def standing(ending: Ending) -> int:
 
 
 @contextlib.contextmanager
-def _played(ending: Ending, console: Console) -> Iterator[tuple[SimulatedAws, Stage, Server]]:
+def _played(
+    ending: Ending, console: Console, beside: Sequence[Program] = ()
+) -> Iterator[tuple[SimulatedAws, Stage, Server]]:
     """Yield the simulated AWS, the stage and a server that is ready; end all of them at the end."""
     with ExitStack() as stack:
         try:
@@ -78,13 +93,13 @@ def _played(ending: Ending, console: Console) -> Iterator[tuple[SimulatedAws, St
             aws = SimulatedAws(settings.N2W_HOME / "aws")
             stack.callback(aws.stop)
             # Both take seconds, and they do not depend on each other.
-            with ThreadPoolExecutor(1, "aws") as beside:
-                started = beside.submit(aws.start)
+            with ThreadPoolExecutor(1, "aws") as thread:
+                started = thread.submit(aws.start)
                 stage.build()
             started.result()
             scene = stage.furnish(aws)
             with ending.deferred():
-                server = Server(scene.ledger, _without_keys(aws))
+                server = Server(scene.ledger, _without_keys(aws), beside)
                 stack.callback(server.stop)
             server.wait_until_ready()
             yield aws, scene, server

@@ -7,7 +7,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from django.conf import settings
@@ -30,8 +30,10 @@ class DemoError(Exception):
 class Server:
     """The server on this process's home."""
 
-    def __init__(self, ledger: Path, environment: Mapping[str, str]) -> None:
-        """Start the server, and the process that writes `ledger`. Raises supervisor.CannotServeError."""
+    def __init__(
+        self, ledger: Path, environment: Mapping[str, str], beside: Sequence[Program] = ()
+    ) -> None:
+        """Start the server, and beside it the process that writes `ledger`. Raises supervisor.CannotServeError."""
         # The server does not need the writer, so the writer is among the first to stop.
         writer = Program(
             "writer", [sys.executable, "-m", "n2wbackup.demo.ledger", str(ledger)], 5, 300
@@ -39,7 +41,7 @@ class Server:
         self.url = f"http://127.0.0.1:{settings.N2W_PORT}/"
         self._log = home.logs() / "demo.log"
         with self._log.open("ab") as output:
-            self._process = supervisor.start([writer], environment, output.fileno())
+            self._process = supervisor.start([writer, *beside], environment, output.fileno())
 
     def wait_until_ready(self) -> None:
         """Return when pages and broker answer; DemoError, with the end of the logs, if they do not."""

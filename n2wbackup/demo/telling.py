@@ -86,15 +86,16 @@ def as_json(backup: Backup) -> str:
 def welcome(console: Console, stage: Stage, url: str, minutes: float) -> None:
     """Print where to look, the passwords, and how to stop."""
     names = {
-        OPERATOR: "owns four policies",
-        COLLEAGUE: "owns four others",
+        OPERATOR: "owns policies",
+        COLLEAGUE: "owns others",
         ADMIN: f"sees all, and {url}admin/",
     }
     lines = [
         "",
         f"[bold]The n2wbackup demo runs.[/bold] It writes {PER_SECOND} times a second to a ledger in SQLite, and",
         f"backs it up now and then every {minutes:g} minutes. Seven other policies have a year behind them, which was",
-        "made up; some fail, one says that it may be frozen. AWS is simulated on this machine.",
+        "made up; some fail, one says that it may be frozen. Scripts of others run on their instances. AWS is",
+        "simulated on this machine.",
         "",
         f"  Open     {url}",
         *(f"  Log in   {name:6} {stage.passwords[name]}   {what}" for name, what in names.items()),

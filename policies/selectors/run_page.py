@@ -36,6 +36,13 @@ class RunPage(NamedTuple):
     printing: Mapping[str, str]  # the last lines of what complete has printed so far, by stream
     left: str  # what its scripts left behind, in a sentence; empty if nobody looked
 
+    @property
+    def has_none_on_server(self) -> bool:
+        """Tell whether all its scripts run on instances: that the server has none is then nothing to look at."""
+        idle = (Outcome.MISSING, Outcome.NOT_RUN)
+        mine = [each for each in self.attempts if each.outcome not in idle or each.problem]
+        return bool(self.on_instances) and not mine
+
 
 def of(run: Run, now: datetime) -> RunPage:
     """Return the page of a run, whose rows must be prefetched as by `runs.whole`, with its policy."""

@@ -1,5 +1,7 @@
 """The pages of script folders: which there are, and what is in one."""
 
+from urllib.parse import urlencode
+
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.paginator import Paginator
@@ -102,8 +104,15 @@ def upload(request: HttpRequest, owner: str) -> HttpResponse:
 @login_required
 def recipe_list(request: HttpRequest, owner: str) -> HttpResponse:
     found = reached.folder(request, owner, permissions.may_change)
-    context = {"folder": found, "recipes": recipes.every()}
+    asked = _asked(request)
+    listed = [each for each in recipes.every() if each.is_on_instance or "instance" not in asked]
+    context = {"folder": found, "recipes": listed, "asked": urlencode(asked)}
     return render(request, "scripts_admin/recipes.html", context)
+
+
+def _asked(request: HttpRequest) -> dict[str, str]:
+    """Return what a link on the folder's page says that the scripts are for."""
+    return {key: request.GET[key] for key in ("policy", "instance") if key in request.GET}
 
 
 @login_required
@@ -120,7 +129,7 @@ def recipe(request: HttpRequest, owner: str, slug: str, draft: Draft = NO_DRAFT)
         settings=chosen.settings,
         policies={each.name: each.instances for each in policies},
         on_instances=chosen.is_on_instance,
-        initial={key: request.GET[key] for key in ("policy", "instance") if key in request.GET},
+        initial=_asked(request),
     )
     if request.method == "POST" and form.is_valid():
         policy = form.cleaned_data["policy"]

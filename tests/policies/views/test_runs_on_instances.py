@@ -85,6 +85,8 @@ def test_the_page_has_a_row_for_each_attempt_and_says_who_thawed(run: Run, alice
     assert "by SSH as ec2-user with EC2 Instance Connect, with sudo" in page.text
     assert f"End of what before printed on {ONE}" in " ".join(page.text.split())
     assert f"/runs/{run.pk}/instances/{TWO}/output/after/1/stderr" in page.links
+    assert "None: the scripts of this policy run on its instances." in page.text
+    assert "missing" not in page.text
 
 
 def test_an_output_of_an_instance_has_its_page_its_text_and_no_strangers(

@@ -7,6 +7,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 
 from policies.models import Policy
+from scripts_admin.domain.remote import Remote
 from scripts_admin.folders import recipes
 from scripts_admin.models import User
 from tests import factories
@@ -49,7 +50,7 @@ def test_a_recipe_for_instances_is_for_all_or_for_one_of_its_policy(
     form = Sent(page).values
     assert form["instance"] == "all"
     assert f"{one} (no scripts run there yet)" in page
-    assert "Rather on the server" in page
+    assert "The other variants" in page
 
     answer = client.post(address, form | {"instance": other})
     assert f"{other} is no instance of shop" in answer.content.decode()
@@ -101,6 +102,29 @@ def test_the_list_leads_to_each_recipe(client: Client, place: Path) -> None:
     for each in recipes.every():
         assert f"/scripts/alice/recipes/{each.slug}/" in page.links
     assert client.get("/scripts/alice/recipes/no-such/").status_code == 302
+
+
+def test_from_an_instance_without_a_script_the_list_leads_to_recipes_for_it(
+    client: Client, place: Path, alice: User
+) -> None:
+    one = "i-0123456789abcdef0"
+    policy = Policy.objects.get(owner=alice, name="shop")
+    target = factories.PolicyTargetFactory.build(policy=policy, instance_id=one, volume_id="")
+    target.remote = Remote(by="ssm").filled()
+    target.save()
+    link = f"/scripts/alice/recipes/?policy=shop&instance={one}"
+    assert link in read(client, "/scripts/alice/").links
+
+    page = read(client, link)
+
+    addresses = [each for each in page.links if "/recipes/" in each and "?" in each]
+    assert addresses
+    assert all(f"-on-the-instance/?policy=shop&instance={one}" in each for each in addresses)
+    form = Sent(client.get(addresses[0]).content.decode()).values
+    assert (form["policy"], form["instance"]) == ("shop", one)
+    evil = '"><svg onload=alert(1)>'
+    told = client.get("/scripts/alice/recipes/", {"policy": evil, "instance": evil})
+    assert "<svg onload" not in told.content.decode()
 
 
 def test_several_files_are_uploaded_and_those_that_are_refused_are_named(
