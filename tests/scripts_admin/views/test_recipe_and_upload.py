@@ -117,7 +117,7 @@ def test_from_an_instance_without_a_script_the_list_leads_to_recipes_for_it(
 
     page = read(client, link)
 
-    addresses = [each for each in page.links if "/recipes/" in each and "?" in each]
+    addresses = [each for each in page.links if each and "/recipes/" in each and "?" in each]
     assert addresses
     assert all(f"-on-the-instance/?policy=shop&instance={one}" in each for each in addresses)
     form = Sent(client.get(addresses[0]).content.decode()).values
