@@ -99,7 +99,8 @@ check: packages ## Everything that reads the code without running it
 	@$(PYTHON_OF_VENV) -c 'from scripts_admin.runners import far; print(far.source().decode())' | \
 		.venv/bin/shellcheck --shell=sh -
 
-bench: packages ## Measure hold, load, calls, memory; writes docs/benchmarks.md; ARGS="--only de" for parts
+bench: packages ## Measure hold, load, calls, memory, instances; writes docs/benchmarks.md; ARGS="--only de" for parts
+	tools/system-packages.sh
 	$(PYTHON_OF_VENV) -m tests.bench $(ARGS)
 
 faults: packages ## Strike at runs with every fault in every moment; writes docs/reliability.md

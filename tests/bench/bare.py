@@ -1,10 +1,13 @@
 """Bare warm boto3: handwritten code in one process, with a client that was already used.
 
-`python -m tests.bench.bare BEFORE AFTER INSTANCE`: it makes a round for each input line.
+`python -m tests.bench.bare BEFORE AFTER INSTANCE`: it makes a round for each input line, and says how
+long its call took.
 """
 
+import json
 import subprocess
 import sys
+import time
 
 import boto3
 
@@ -19,6 +22,7 @@ def main() -> None:
     print("{}", flush=True)
     for _ in sys.stdin:
         subprocess.run([before], check=True)
+        asked = time.monotonic()
         client.create_snapshots(
             InstanceSpecification={"InstanceId": instance},
             Description=DESCRIPTION,
@@ -29,9 +33,10 @@ def main() -> None:
                 }
             ],
         )
+        took = time.monotonic() - asked
         with subprocess.Popen([after, "1"]) as thawing:
             thawing.wait()
-        print("{}", flush=True)
+        print(json.dumps({"call_seconds": took}), flush=True)
 
 
 if __name__ == "__main__":

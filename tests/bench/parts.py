@@ -7,6 +7,8 @@ from tests.bench import crowd, flood, memory, quiet, rounds, scale
 from tests.bench.history.sizes import FULL as WHOLE_HISTORY
 from tests.bench.history.sizes import SMALL as SMALL_HISTORY
 from tests.bench.history.sizes import Size as HistorySize
+from tests.bench.remote import gates, losses, over_ssm, steps
+from tests.bench.remote import holds as remote_holds
 
 
 @dataclass(slots=True)
@@ -20,6 +22,11 @@ class Results:
     weighed: memory.Measured | None = None
     ticked: quiet.Ticking | None = None
     scaled: scale.Measured | None = None
+    held_there: remote_holds.Measured | None = None
+    stepped: steps.Measured | None = None
+    lost: losses.Measured | None = None
+    sent: over_ssm.Measured | None = None
+    stood: gates.Measured | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +40,10 @@ class Sizes:
     ticks: int
     history: HistorySize
     looks: int
+    holds_there: remote_holds.Size
+    steps: steps.Size
+    losses: losses.Size
+    ssm_windows: int
 
 
 FULL = Sizes(
@@ -45,6 +56,10 @@ FULL = Sizes(
     ticks=200,
     history=WHOLE_HISTORY,
     looks=40,
+    holds_there=remote_holds.Size(turns=60, cold=10),
+    steps=steps.Size(turns=40, cold=10, ten=20, hundred=3),
+    losses=losses.Size(kills=40, alone=20),
+    ssm_windows=20,
 )
 QUICK = Sizes(
     rounds=rounds.Size(turns=6, aws_cli=2, many=2),
@@ -56,8 +71,12 @@ QUICK = Sizes(
     ticks=10,
     history=SMALL_HISTORY,
     looks=3,
+    holds_there=remote_holds.Size(turns=4, cold=2),
+    steps=steps.Size(turns=4, cold=2, ten=2, hundred=2),
+    losses=losses.Size(kills=3, alone=4),
+    ssm_windows=3,
 )
-LETTERS = "abcdefgh"
+LETTERS = "abcdefghijklm"
 
 
 def measure(letters: Collection[str], sizes: Sizes) -> Results:
@@ -71,6 +90,11 @@ def measure(letters: Collection[str], sizes: Sizes) -> Results:
         "f": lambda: setattr(results, "weighed", memory.measure(sizes.windows)),
         "g": lambda: setattr(results, "ticked", quiet.tick(sizes.tick_policies, sizes.ticks)),
         "h": lambda: setattr(results, "scaled", scale.measure(sizes.history, sizes.looks)),
+        "i": lambda: setattr(results, "held_there", remote_holds.measure(sizes.holds_there)),
+        "j": lambda: setattr(results, "stepped", steps.measure(sizes.steps)),
+        "k": lambda: setattr(results, "lost", losses.measure(sizes.losses)),
+        "l": lambda: setattr(results, "sent", over_ssm.measure(sizes.ssm_windows)),
+        "m": lambda: setattr(results, "stood", gates.measure()),
     }
     for needed_by, part in parts.items():
         if set(needed_by) & set(letters):

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from datetime import date
 
-from tests.bench import report_costs, report_hold, report_load, report_scale
+from tests.bench import report_costs, report_hold, report_load, report_remote, report_scale
 from tests.bench.parts import Results
 from tests.bench.tables import table
 
@@ -35,6 +35,7 @@ def _goals(results: Results) -> str:
         rows.append(report_costs.ticking_goal(results.ticked))
     if results.scaled:
         rows += report_scale.goals(results.scaled)
+    rows += report_remote.goals(results)
     return table(("", "what", "measured", "interval or spread", "goal"), rows)
 
 
@@ -54,4 +55,4 @@ def _sections(results: Results) -> list[tuple[str, ...]]:
         found.append(report_costs.ticking_section(results.ticked))
     if results.scaled:
         found.append(report_scale.section(results.scaled))
-    return found
+    return [*found, *report_remote.sections(results)]

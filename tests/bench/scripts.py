@@ -43,5 +43,9 @@ class Stamps:
 
     def hold_seconds(self) -> float:
         """Return the round's hold; FileNotFoundError if a script did not run."""
-        ended, started = (float(self._path(phase).read_text()) for phase in PHASES)
+        ended, started = (self.moment(phase) for phase in PHASES)
         return started - ended
+
+    def moment(self, phase: str) -> float:
+        """Return the time of day that a script wrote; FileNotFoundError if it did not run."""
+        return float(self._path(phase).read_text())

@@ -8,6 +8,8 @@ from tests.bench import crowd, flood, memory, quiet, report, rounds, scale
 from tests.bench.figures import Polls
 from tests.bench.history.sizes import Size
 from tests.bench.parts import Results
+from tests.bench.remote import gates, losses, over_ssm, steps
+from tests.bench.remote import holds as remote_holds
 
 DAY = date(2026, 6, 1)
 TURNS = {"tick": [0.003] * 3, "clerk": [0.009] * 3, "poll": [0.03] * 3}
@@ -37,7 +39,26 @@ def results(cpu: float = 50.0, hold: float = 0.012, calls: int = 5) -> Results:
             Size(runs=1000),
             dict.fromkeys(scale.DATABASES, scale.Looked(TURNS, {"boss /runs/": [0.05] * 3})),
         ),
+        held_there=remote_holds.Measured(
+            dict.fromkeys(remote_holds.POLICIES, [0.007] * 3),
+            trips=[0.0005] * 3, calls=[0.005] * 3, starts=[0.001] * 3,
+        ),
+        stepped=stepped(), lost=lost(),
+        sent=over_ssm.Measured(*({each: [0.2] * 3 for each in over_ssm.PHASES} for _ in "12")),
+        stood=gates.Measured({"dash": gates.Gate(9, 1_500_000, 100_000)}),
     )  # fmt: skip
+
+
+def stepped(ours: float = 0.002) -> steps.Measured:
+    """A script takes 1 ms by itself, and 5 ms by exec."""
+    took = {steps.LOCAL: 0.001, steps.EXEC: 0.005, steps.OURS: ours}
+    times = {who: {phase: [each] * 3 for phase in steps.PHASES} for who, each in took.items()}
+    return steps.Measured(times, times, [0.001] * 3, [0.0005] * 3, [0.01] * 3, [0.0002] * 3)
+
+
+def lost(server: float = 0.01) -> losses.Measured:
+    few = [0.01] * 3
+    return losses.Measured(few, few, few, few, [0.01, server], gone=2)
 
 
 def page(made: Results) -> str:
@@ -53,7 +74,7 @@ def goal(text: str, letter: str) -> str:
 def test_every_part_has_its_goal_and_its_section() -> None:
     text = page(results())
 
-    for letter in "abcdefgh":
+    for letter in "abcdefghijklm":
         assert "met" in goal(text, letter)
     for title in (
         "(a) One",
@@ -64,6 +85,11 @@ def test_every_part_has_its_goal_and_its_section() -> None:
         "(f) Mem",
         "(g) The",
         "(h) After",
+        "(i) The",
+        "(j) A",
+        "(k) Thaws",
+        "(l) A",
+        "(m) A",
     ):
         assert f"\n## {title}" in text
     assert "missed" not in text
@@ -105,3 +131,20 @@ def test_what_was_not_measured_is_not_on_the_page() -> None:
     assert "(d)" not in text
     assert "(c)" not in text  # there is nothing to compare it with
     assert "(g)" in text
+
+
+def test_a_step_is_compared_without_the_scripts_own_time() -> None:
+    made = results()
+    made.stepped = stepped(ours=0.0024)
+
+    # 2.4 ms less 1 ms against 5 ms less 1 ms.
+    assert "| **1/2.9** |" in goal(page(made), "j")
+
+
+def test_an_instance_that_thaws_after_its_deadline_is_counted() -> None:
+    made = results()
+    made.lost = lost(server=0.31)
+
+    line = next(each for each in page(made).splitlines() if "gone for good |" in each)
+    assert "| **1** |" in line
+    assert line.endswith("all: missed |")

@@ -84,8 +84,10 @@ attend() { # phase attempt
     exec 4>&- 8</proc/self/fd/8
     if read -r _ <&8; then
         exec 4</proc/self/fd/5 8</proc/self/fd/6
-        "$setsid" "$sh" -c "$catch" n2w-catch "$folder/$1.$2" "$n2w_half" "$((n2w_half / 4096))" \
-            <&4 3<&8 4<&- 5>&- 6>&- 7>&- 8<&- 9>&- &
+        { # later: what starts here would take turns with the script's own start, and with our answer
+            sleep 0.05
+            exec "$setsid" "$sh" -c "$catch" n2w-catch "$folder/$1.$2" "$n2w_half" "$((n2w_half / 4096))"
+        } <&4 3<&8 4<&- 5>&- 6>&- 7>&- 8<&- 9>&- &
         note "-catch $1.$2 $!"
         echo "catch $1.$2 $!" >&3
         exec 4<&- 5>&- 6>&- 8<&-
