@@ -6,13 +6,14 @@ import pwd
 import signal
 import socket
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.ground import components, processes
 
 HOST = "instance1"
+_FIRST = "# what stands above wins over what stands below\n"
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,41 @@ class Sshd:
         """Let a key in by its line for authorized_keys."""
         with (self.config.parent / "authorized_keys").open("a") as file:
             file.write(f"{line}\n")
+
+    def reload(self, first: Sequence[str] = ()) -> None:
+        """Let it read its settings and its host key anew, with these lines in front; connections live on.
+
+        It stops listening meanwhile, and listens again on return.
+        """
+        config = self.config.parent / "sshd_config"
+        kept = config.read_text().rpartition(_FIRST)[2]
+        config.write_text("".join(f"{line}\n" for line in first) + _FIRST + kept)
+        began = self._beginnings()
+        self.process.send_signal(signal.SIGHUP)
+        processes.wait_until(
+            lambda: self._beginnings() > began, seconds=60, what="sshd listens again"
+        )
+
+    def _beginnings(self) -> int:
+        return self.log.read_text(errors="replace").count(
+            f"listening on 127.0.0.1 port {self.port}."
+        )
+
+    def change_host_key(self) -> Callable[[], None]:
+        """Show another host key from the next connection on; return what puts the former one back."""
+        path = self.config.parent / "host_key"
+        former = {each: each.read_bytes() for each in (path, path.with_suffix(".pub"))}
+        for each in former:
+            each.unlink()
+        _make_key(path)
+        self.reload()
+
+        def put_back() -> None:
+            for each, content in former.items():
+                each.write_bytes(content)
+            self.reload()
+
+        return put_back
 
     def cut(self) -> None:
         """Cut all connections at once; the server goes on, and so do processes that the connections left behind."""

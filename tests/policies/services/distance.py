@@ -6,12 +6,16 @@ from ipaddress import ip_network
 import pytest
 from pytest_django import Settings
 
-from n2wbackup.lib import clock
+from n2wbackup.lib import clock, home
+from policies.domain.runs.sequence import State
+from policies.models import Run
+from policies.services.watch import abandoned
 from scripts_admin.domain.remote import Remote
 from scripts_admin.models import HostState, SshHost
 from scripts_admin.services import keys
 from tests.ground import sshd
 from tests.policies.services.backup import Backup
+from tests.scripts_admin.guard.stage import until
 
 
 @pytest.fixture(scope="module")
@@ -50,3 +54,17 @@ def there(backup: Backup, **bodies: str) -> None:
     for phase, body in bodies.items():
         script = backup.folder / f"{phase}_{backup.policy.name}@all.sh"
         script.write_text(f'#!/bin/sh\necho "{phase} there${{1:+ $1}}" >> {marks}\n{body}\n')
+
+
+def watched(run: Run) -> Run:
+    """Let the watchdog work until the run is thawed."""
+    thawer = abandoned.Thawer(home.spool(), home.runtime())
+
+    def is_thawed() -> bool:
+        thawer.turn()
+        abandoned.enter_all()
+        run.refresh_from_db()
+        return run.state not in (State.FROZEN, State.THAWING) and bool(thawer.reap())
+
+    until(is_thawed)
+    return run

@@ -1,6 +1,7 @@
 """A server to strike at: its gates, its processes, and a look into its rows and memory."""
 
 import contextlib
+import json
 import os
 import shutil
 import signal
@@ -15,7 +16,8 @@ from uuid import UUID, uuid4
 
 import psycopg
 
-from tests.ground import processes
+from tests.ground import components, processes
+from tests.ground.network import Network
 from tests.ground.sshd import Sshd
 from tests.system import product as products
 from tests.system.faults.outside import Outside
@@ -60,6 +62,7 @@ class Bed:
     held: set[int] = field(default_factory=set)  # by the moment
     others: set[int] = field(default_factory=set)  # programs beside the server's own
     sshd: Sshd | None = None  # where before and after run, instead of on the server
+    network: Network | None = None  # between the server and there; all of both is in it
     always: Mapping[str, Any] = field(
         default_factory=dict
     )  # of the policy, whatever the fault needs
@@ -72,6 +75,8 @@ class Bed:
             path.unlink(missing_ok=True)
         self.resume()
         self.helpers.close()
+        if self.network:
+            self.network.heal()
         self.product.aws.clear_faults()
         self.product.aws.configure(pending_seconds=PENDING_SECONDS)
         self.product.aws.forget_calls()
@@ -106,6 +111,16 @@ class Bed:
         for phase in ("before", "after") if self.sshd else ():
             script = self.product.folder / f"{phase}_{POLICY_NAME}.sh"
             script.rename(script.with_name(f"{phase}_{POLICY_NAME}@all.sh"))
+        if self.sshd:
+            self._hold_here()
+
+    def _hold_here(self) -> None:
+        """Let a before of the server's own stand in front: at its gate, the instance is armed and not let go."""
+        path = self.product.folder / f"before_{POLICY_NAME}.sh"
+        gate = self.gates / "armed"
+        text = f"touch {gate}.reached; while [[ -e {gate} ]]; do sleep 0.02; done"
+        path.write_text(f"#!/bin/bash\n{text}\n")
+        path.chmod(0o755)
 
     @property
     def frozen(self) -> Path:
@@ -116,6 +131,36 @@ class Bed:
     def overlap(self) -> Path:
         """The file that is there when an after has begun while before itself still acted."""
         return self.gates / "overlap"
+
+    # The instance
+
+    def cut(self, *, towards: bool = True, back: bool = True) -> None:
+        """Cut the connection to the instance; the time to the thaw begins here."""
+        if self.network is None:
+            components.needs_root("a network of its own")
+        assert self.network is not None
+        assert self.sshd is not None
+        self.network.cut(self.sshd.port, towards=towards, back=back)
+        self.since = time.time()
+
+    def heal(self) -> None:
+        """Let everything through again."""
+        assert self.network is not None
+        self.network.heal()
+
+    def there(self, run: str) -> list[int]:
+        """Return the live scripts of a run on the instance, those at their gates too."""
+        mark = b"N2W_REMOTE="
+        return [pid for pid in self.of_run(run) if mark in _read(f"/proc/{pid}/environ")]
+
+    def place_there(self, run: str) -> Path:
+        """Return the run's folder on the instance."""
+        record = json.loads((self.product.home / "spool" / run / "record.json").read_text())
+        return Path(record["instances"][0]["folder"])
+
+    def heard(self, run: str) -> str:
+        """Return what second sessions have heard, and why they heard nothing."""
+        return _read(self.memory(run) / "visits").decode()
 
     # Gates and processes
 

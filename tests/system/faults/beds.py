@@ -1,15 +1,18 @@
 """The kinds of servers that faults need."""
 
 import contextlib
+import os
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from tests.ground import components, filesystems, launcher, processes, sshd
+from tests.ground import components, filesystems, launcher, network, processes, sshd
 from tests.ground.launcher import SHARED
+from tests.ground.network import Network
 from tests.system import launched
 from tests.system import product as products
 from tests.system.faults import outside
 from tests.system.faults.bed import POLICY, Bed
+from tests.system.faults.outside import Outside
 from tests.system.product import OWNER, Product
 
 ROLE = "arn:aws:iam::123456789012:role/backup"
@@ -103,19 +106,51 @@ def by_the_launcher() -> Iterator[Bed]:
 
 @contextlib.contextmanager
 def over_ssh() -> Iterator[Bed]:
-    """Serve a policy whose before and after run on an instance; that is an sshd of this machine."""
+    """Serve a policy whose before and after run on an instance; that is an sshd of this machine.
+
+    As root, both are in a network of their own, in which their connection can be cut.
+    """
+    with (
+        network.own() if os.geteuid() == 0 else contextlib.nullcontext() as between,
+        _over_ssh(between) as bed,
+    ):
+        yield bed
+
+
+@contextlib.contextmanager
+def over_ssh_on_postgresql() -> Iterator[Bed]:
+    """Serve as `over_ssh`, on a PostgreSQL that can be stopped and started."""
+    with (
+        network.own() as between,
+        outside.database() as database,
+        _over_ssh(between, database) as bed,
+    ):
+        yield bed
+
+
+@contextlib.contextmanager
+def _over_ssh(between: Network | None, database: Outside | None = None) -> Iterator[Bed]:
     with processes.folder() as folder, sshd.running(folder / "sshd") as server:
         more = {"N2W_SSH_NETWORKS": "127.0.0.0/8"}
-        with _made(folder / "home", more=more) as bed:
-            product = bed.product
-            server.let_in(product.succeed("add_key", OWNER).strip())
-            words = ("--port", str(server.port), "--fingerprint", server.host_key)
-            product.succeed("approve_host", OWNER, "127.0.0.1", *words)
-            way = {"by": "ssh", "user": server.user, "key": "stored", "host": "127.0.0.1"}
-            target = {"instance": product.instance, "region": "us-east-1"}
-            bed.sshd = server
-            bed.always = {"targets": [target | {"remote": way | {"port": server.port}}]}
+        url = database.url if database else ""
+        with _made(folder / "home", more=more, database_url=url) as bed:
+            _let_in(bed.product, server)
+            bed.sshd, bed.network, bed.database = server, between, database
+            bed.always = {"targets": [way_to(server, bed.product.instance)]}
             yield bed
+
+
+def _let_in(product: Product, server: sshd.Sshd) -> None:
+    server.let_in(product.succeed("add_key", OWNER).strip())
+    words = ("--port", str(server.port), "--fingerprint", server.host_key)
+    product.succeed("approve_host", OWNER, "127.0.0.1", *words)
+
+
+def way_to(server: sshd.Sshd, instance: str, **more: str) -> dict[str, object]:
+    """Return a target whose scripts run at this sshd, as `apply` takes it."""
+    way = {"by": "ssh", "user": server.user, "key": "stored", "host": "127.0.0.1"}
+    remote = {**way, "port": server.port, **more}
+    return {"instance": instance, "region": "us-east-1", "remote": remote}
 
 
 @contextlib.contextmanager

@@ -9,9 +9,11 @@ from tests.system.faults import (
     table_clocks,
     table_instances,
     table_launcher,
+    table_network,
     table_processes,
     table_scripts,
     table_stores,
+    table_there,
 )
 from tests.system.faults.bed import Bed
 from tests.system.faults.table import Fault
@@ -20,6 +22,8 @@ SUBJECTS: Mapping[str, tuple[Fault, ...]] = {
     "Processes": table_processes.FAULTS,
     "Processes, with scripts of other accounts": table_launcher.FAULTS,
     "Processes, with scripts on an instance over SSH": table_instances.FAULTS,
+    "The network, with scripts on an instance over SSH": table_network.FAULTS,
+    "Scripts on an instance": table_there.FAULTS,
     "Scripts": table_scripts.FAULTS,
     "Broker, database and disk": table_stores.FAULTS,
     "AWS": table_aws.FAULTS,
@@ -33,6 +37,7 @@ BEDS: Mapping[str, Callable[[], AbstractContextManager[Bed]]] = {
     "doubled messages": beds.with_doubled_messages,
     "role": beds.with_a_role,
     "over ssh": beds.over_ssh,
+    "over ssh, postgresql": beds.over_ssh_on_postgresql,
     "small disk": beds.on_a_small_disk,
     "launcher": beds.by_the_launcher,
     "clock": beds.with_a_false_clock,

@@ -92,7 +92,7 @@ def _against(finding: Finding, expected: Expected, marks: list[Mark]) -> Iterato
         found, wanted = getattr(finding, name), getattr(expected, name)
         if found not in wanted.split("|"):
             yield f"{name} is {found!r} and not {wanted!r}"
-    if finding.before > 1:
+    if finding.before > expected.befores:
         yield f"before ran {finding.before} times"
     if finding.fired != expected.fires:
         yield f"AWS made {finding.fired} sets of snapshots and not {expected.fires}"
@@ -132,6 +132,8 @@ def _truths(bed: Bed, run: str, shown: dict[str, Any]) -> Iterator[str]:
     if shown["consistency"] == "application":
         if thaw_by != "worker":
             yield f"the thaw was automatic ({thaw_by}), and the run is called application"
+        if not bed.product.marks("before", "end"):
+            yield "before never ran to its end, and the run is called application"
         phases = shown["targets"][0]["phases"] if bed.sshd else shown["phases"]
         if bed.sshd and shown["targets"][0]["thaw_by"] != "worker":
             yield "the instance thawed by itself, and the run is called application"

@@ -38,6 +38,10 @@ def _reach_preparing(bed: Bed, _: str) -> None:
     bed.wait_for_call("DescribeInstances", "serving")
 
 
+def _reach_armed(bed: Bed, _: str) -> None:
+    bed.wait_until((bed.gates / "armed.reached").exists, "the server's own before")
+
+
 def _reach_between(bed: Bed, run: str) -> None:
     """Stop the worker, so that it cannot hear of before's end, and let before end."""
     bed.product.wait_for_mark("before", "start", seconds=60)
@@ -71,6 +75,7 @@ def _settle(bed: Bed) -> None:
 
 
 PREPARING = Moment("preparing", _hold("DescribeInstances"), _reach_preparing, _let_calls_go)
+ARMED = Moment("armed", lambda bed: bed.close("armed"), _reach_armed, lambda bed: bed.open("armed"))
 BEFORE = _gate("before")
 BETWEEN = Moment("between", lambda bed: bed.close("before"), _reach_between, Bed.let_go)
 CALL = Moment("call", _hold("CreateSnapshots"), _reach_call, _let_calls_go)
@@ -80,9 +85,11 @@ WAITING = Moment("waiting", _arm_waiting, _reach_waiting, _settle)
 COMPLETE = _gate("complete")
 
 ALL = (PREPARING, BEFORE, BETWEEN, CALL, RETURNED, AFTER, WAITING, COMPLETE)
-BY_NAME = {moment.name: moment for moment in ALL}
+# Only a run with scripts on an instance has it, so a fault that strikes at all moments does not strike there.
+BY_NAME = {moment.name: moment for moment in (ARMED, *ALL)}
 TITLES = {
     "preparing": "preparing",
+    "armed": "armed there",
     "before": "during before",
     "between": "between before and fire",
     "call": "during the call",

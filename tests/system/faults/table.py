@@ -20,6 +20,7 @@ class Expected:
     complete: str = "0"
     reason: str = ""
     fires: int = 1  # CreateSnapshots calls that AWS carried out
+    befores: int = 1  # at most so many
     afters: int = 1  # at least so many
     completes: int = 1
     unknown_answer: bool = False  # whether AWS made snapshots is settled only after five minutes

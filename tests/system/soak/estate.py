@@ -17,13 +17,17 @@ from random import Random
 from typing import Any
 
 from n2wbackup.demo.aws import VolumeSpec
-from tests.ground import processes
+from tests.ground import network as networks
+from tests.ground import processes, sshd
 from tests.ground import receivers as ground
+from tests.ground.network import Network
 from tests.ground.receivers import Webhook
+from tests.ground.sshd import Sshd
 from tests.system import product as products
 from tests.system.product import OWNER, Product
 
 POLICIES = 50
+EVERY_REMOTE = 10  # each tenth policy's before and after run on an instance, over SSH
 VOLUMES = 2  # of each instance
 MAX_FREEZE_SECONDS = 40
 SETTINGS = {
@@ -35,6 +39,7 @@ SETTINGS = {
 BEFORE, AFTER, COMPLETE = (1.0, 14.0), (0.0, 2.0), (0.0, 4.0)
 PENDING_SECONDS = 8.0
 GUARD = "n2wbackup guard"
+OWN = {"N2W_ALARM_NETWORKS": "127.0.0.0/8", "N2W_SSH_NETWORKS": "127.0.0.0/8"}
 # What before freezes and after thaws is a file of the run: there while the application is frozen.
 SCRIPT = """#!/bin/bash
 # Leaves a line for each start and end: run, phase, moment, argument, time, attempt, process.
@@ -69,6 +74,8 @@ class Estate:
     marks: Path
     frozen: Path
     hook: Webhook  # which the owner's alarms are sent to
+    sshd: Sshd  # which stands for the instances of the remote policies
+    network: Network  # in which all of it is, and nothing else
     down: list[tuple[float, float | None]] = field(default_factory=list)
     stopped: set[int] = field(default_factory=set)
     helpers: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
@@ -80,6 +87,9 @@ class Estate:
         # AWS as it is: the server has to keep its rules.
         self.product.aws.configure(per_volume_interval_seconds=15, pending_seconds=PENDING_SECONDS)
         self.product.folder.mkdir(parents=True, exist_ok=True)
+        self.sshd.let_in(self.product.succeed("add_key", OWNER).strip())
+        words = ("--port", str(self.sshd.port), "--fingerprint", self.sshd.host_key)
+        self.product.succeed("approve_host", OWNER, "127.0.0.1", *words)
         for name in self.names:
             self._scripts(name, rng)
         users = [{"name": OWNER, "alarm_urls_env": "HOOK"}]
@@ -90,6 +100,11 @@ class Estate:
     def names(self) -> list[str]:
         """Return the names of the policies."""
         return [f"soak{number:02}" for number in range(POLICIES)]
+
+    @property
+    def remote(self) -> frozenset[str]:
+        """Return the names of those whose before and after run on an instance."""
+        return frozenset(self.names[::EVERY_REMOTE])
 
     def schedule(self, first: datetime, last: datetime) -> None:
         """Make every policy due each minute from the first to the last."""
@@ -106,7 +121,11 @@ class Estate:
 
     def _policy(self, name: str) -> dict[str, Any]:
         made = self.product.aws.add_instance(volumes=[VolumeSpec() for _ in range(VOLUMES)])
-        targets = [{"instance": made.instance_id, "region": made.region}]
+        target: dict[str, Any] = {"instance": made.instance_id, "region": made.region}
+        if name in self.remote:
+            way = {"by": "ssh", "user": self.sshd.user, "key": "stored", "host": "127.0.0.1"}
+            target["remote"] = {**way, "port": self.sshd.port}
+        targets = [target]
         return {"owner": OWNER, "name": name, "account": "lab", "targets": targets, **SETTINGS}
 
     def _apply(self, document: dict[str, Any]) -> None:
@@ -122,7 +141,8 @@ class Estate:
             "complete": ("", "", COMPLETE),
         }
         for phase, (first, last, span) in bodies.items():
-            path = self.product.folder / f"{phase}_{name}.sh"
+            is_there = name in self.remote and phase != "complete"
+            path = self.product.folder / f"{phase}_{name}{'@all' if is_there else ''}.sh"
             marks, seconds = self.marks / name, rng.uniform(*span)
             path.write_text(SCRIPT.format(marks=marks, first=first, last=last, seconds=seconds))
             path.chmod(0o755)
@@ -176,6 +196,21 @@ class Estate:
                 if Path(f"/proc/{pid}/cwd").readlink() == self.product.folder and not is_dead(pid):
                     found.append(pid)
         return found
+
+    def there(self) -> list[int]:
+        """Return what runs on the instances for the server: far sides, and scripts at their gates or at work."""
+        network = Path("/proc/thread-self/ns/net").readlink()
+        found = []
+        for pid in pids():
+            with contextlib.suppress(OSError):
+                if Path(f"/proc/{pid}/ns/net").readlink() == network and _is_far(pid):
+                    found.append(pid)
+        return found
+
+    def connections(self) -> list[int]:
+        """Return what sshd has started for each connection."""
+        below = processes.descendants(self.sshd.process.pid)
+        return [pid for pid in below if title(pid).startswith("sshd")]
 
     def visit(self) -> str:
         """Ask the web whether the server is ready; return the status, or what went wrong."""
@@ -255,6 +290,12 @@ class Estate:
         started.wait(120)
 
 
+def _is_far(pid: int) -> bool:
+    of_session = b'eval "$(head -c' in Path(f"/proc/{pid}/cmdline").read_bytes()
+    at_work = b"N2W_REMOTE=" in Path(f"/proc/{pid}/environ").read_bytes()
+    return (of_session or at_work) and not is_dead(pid)
+
+
 def pids() -> list[int]:
     """Return the processes of this machine."""
     return [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
@@ -295,19 +336,20 @@ def next_minute(ahead: float) -> datetime:
 def made(rng: Random) -> Iterator[Estate]:
     """Serve the policies, which are not due yet; everything ends with the block."""
     with (
+        networks.own() as network,
         ground.webhook() as hook,
         processes.folder() as disk,
+        sshd.running(disk / "sshd") as server,
         processes.folder("n2wbackup-soak-", Path("/dev/shm")) as memory,
-        products.serving(
-            disk / "home", memory, more={"N2W_ALARM_NETWORKS": "127.0.0.0/8", "HOOK": hook.json_url}
-        ) as product,
+        products.serving(disk / "home", memory, more=OWN | {"HOOK": hook.json_url}) as product,
     ):
-        estate = Estate(product, memory / "marks.d", memory / "frozen", hook)
+        estate = Estate(product, memory / "marks.d", memory / "frozen", hook, server, network)
         estate.marks.mkdir()
         estate.frozen.mkdir()
         estate.furnish(rng)
         try:
             yield estate
         finally:
+            network.heal()
             estate.resume()
             estate.helpers.close()

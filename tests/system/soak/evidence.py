@@ -24,7 +24,11 @@ _RUNS = """
     started_at, ended_at, thaw_by, tags_due
     FROM policies_run WHERE policy_name != ? ORDER BY created_at
 """
-_PHASES = "SELECT run_id, phase, outcome FROM policies_phaseresult WHERE attempt = 1"
+# What ran on the instance comes last: the server has no such script then.
+_PHASES = """
+    SELECT run_id, phase, outcome FROM policies_phaseresult WHERE attempt = 1 ORDER BY target_id IS NOT NULL
+"""
+_THERE = "SELECT run_id, thaw_by FROM policies_runtarget"
 _SNAPSHOTS = """
     SELECT t.run_id, s.snapshot_id, s.state, t.consistency FROM policies_runsnapshot s
     JOIN policies_runtarget t ON t.id = s.target_id
@@ -62,6 +66,8 @@ class Run:
     due_until: float | None = None
     started_at: float | None = None
     thaw_by: str = ""
+    is_remote: bool = False  # its before and after run on an instance
+    thaw_there: str = ""  # who began to thaw there
     tags_due: bool = False
     phases: dict[str, str] = field(default_factory=dict)
     snapshots: list[Snapshot] = field(default_factory=list)
@@ -103,6 +109,11 @@ class Evidence:
 def runs(estate: Estate) -> list[Run]:
     """Return every run of the soak's policies."""
     found = {row[0]: _run(row) for row in estate.query(_RUNS, POLICY)}
+    for run in found.values():
+        run.is_remote = run.policy in estate.remote
+    for key, by in estate.query(_THERE):
+        if key in found:
+            found[key].thaw_there = by
     for key, phase, outcome in estate.query(_PHASES):
         if key in found:
             found[key].phases[phase] = outcome
@@ -182,6 +193,7 @@ def left(estate: Estate, programs: Sequence[str]) -> list[str]:
         "frozen": sorted(path.name for path in estate.frozen.iterdir()),
         "guards": [f"{pid} {estates.title(pid)}" for pid in estate.guards()],
         "scripts": [f"{pid} {estates.title(pid)}" for pid in estate.scripts()],
+        "on the instances": [f"{pid} {estates.title(pid)}" for pid in estate.there()],
         "in the spool": spool,
         "in memory": memory,
         "programs that were not there": _more(now, programs),

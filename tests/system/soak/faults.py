@@ -28,6 +28,8 @@ FREEZER, WORKER, TICKER = (
 )
 STOPPED_SECONDS = 6.0
 LOCKED_SECONDS = 5.0
+CUT_SECONDS = 15.0  # longer than an instance takes for our end
+ONE_WAY_SECONDS = 6.0  # longer than a connection lives without an answer
 TROUBLE_SECONDS = 6.0  # of AWS; a call that hangs then loses its connection
 
 Strike = Callable[[Estate, Random], int]
@@ -42,7 +44,8 @@ def nothing(_: Estate) -> None:
 class Fault:
     """One fault. `strike` returns how many it hit; `recover` returns when what was struck is as before.
 
-    `costs`: how a run that was under way may end, besides as if nothing had been. `promised`: seconds to the
+    `costs`: how a run that was under way may end, besides as if nothing had been; `costs_there`: one whose scripts run
+    on an instance. `promised`: seconds to the
     start of after, for each open window, from the strike or, where everything was dead, from the next start;
     None: the freeze budget holds, and nothing more is promised. `spares`: no process ends by it, so that
     memory can be followed.
@@ -53,6 +56,7 @@ class Fault:
     recover: Recover = nothing
     weight: int = 1
     costs: frozenset[End] = frozenset()
+    costs_there: frozenset[End] = frozenset()
     promised: float | None = None
     spares: bool = False
 
@@ -106,6 +110,26 @@ def _lock(estate: Estate, _: Random) -> int:
 def _unlock(estate: Estate) -> None:
     time.sleep(LOCKED_SECONDS)
     estate.helpers.close()
+
+
+def _cut(*, towards: bool = True) -> Strike:
+    def strike(estate: Estate, _: Random) -> int:
+        estate.network.cut(estate.sshd.port, towards=towards)
+        return 1
+
+    return strike
+
+
+def _heal_after(seconds: float) -> Recover:
+    def recover(estate: Estate) -> None:
+        time.sleep(seconds)
+        estate.network.heal()
+
+    return recover
+
+
+def _kill_connections(estate: Estate, _: Random) -> int:
+    return estate.signal(estate.connections(), signal.SIGKILL)
 
 
 def _kill_supervisor(estate: Estate, _: Random) -> int:
@@ -185,6 +209,27 @@ FAULTS = (
     Fault("the watchdog stands still for 6 s", _stop("n2wbackup watchdog"), _wake, spares=True),
     Fault("Valkey is flushed", _flush, weight=2, spares=True),
     Fault("SQLite is locked for 5 s", _lock, _unlock, weight=2, spares=True),
+    Fault(
+        "the network to the instances is cut for 15 s",
+        _cut(),
+        _heal_after(CUT_SECONDS),
+        weight=2,
+        costs_there=frozenset({LATE}),
+        spares=True,
+    ),
+    Fault(
+        "what the instances say is lost for 6 s",
+        _cut(towards=False),
+        _heal_after(ONE_WAY_SECONDS),
+        costs_there=frozenset({LATE}),
+        spares=True,
+    ),
+    Fault(
+        "SIGKILL of the connections at the instances",
+        _kill_connections,
+        costs_there=frozenset({LATE}),
+        spares=True,
+    ),
     _trouble("AWS throttles instances", "DescribeInstances", "throttle", 10),
     _trouble("AWS throttles snapshots", "CreateSnapshots", "throttle", 6, frozenset({NOTHING})),
     _trouble("AWS answers 503", "CreateSnapshots", "error_503", 2, frozenset({NOTHING})),

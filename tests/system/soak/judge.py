@@ -133,7 +133,9 @@ def fell_into(run: Run, strikes: list[Strike]) -> list[Strike]:
 
 def may_end(run: Run, strikes: list[Strike]) -> set[End]:
     """Return how the run may end."""
-    return {FINE}.union(*(one.fault.costs for one in fell_into(run, strikes)))
+    fell = fell_into(run, strikes)
+    there = [one.fault.costs_there for one in fell if run.is_remote]
+    return {FINE}.union(*(one.fault.costs for one in fell), *there)
 
 
 def _truths(evidence: Evidence) -> Iterator[str]:
@@ -159,6 +161,8 @@ def _untrue(run: Run, marks: list[Mark]) -> Iterator[str]:
     fine = {run.phases.get(phase) for phase in ("before", "after")} == {"succeeded"}
     if run.consistency == "application" and (is_automatic or not fine):
         yield f"thawed by {run.thaw_by}, {run.phases}, and it is called application"
+    if run.consistency == "application" and run.is_remote and run.thaw_there != "worker":
+        yield f"its instance was thawed by {run.thaw_there!r}, and it is called application"
     if run.state == "succeeded" and run.consistency != "application":
         yield "it succeeded with less than its policy requires"
     yield from _untrue_phases(run, marks)

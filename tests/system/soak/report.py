@@ -18,7 +18,8 @@ HEAD = """# Soak
 Written by `make soak` on {day}; run it on your own machine to write this page anew.
 
 {policies} policies are due each minute, for {minutes} minutes, by the real scheduler of a real server: its
-database (SQLite), broker, workers, guards and watchdog, and a simulated AWS that keeps AWS's rates. Every
+database (SQLite), broker, workers, guards and watchdog, and a simulated AWS that keeps AWS's rates. before and
+after of each tenth policy run on an instance, over a real SSH connection, which is cut at times. Every
 {every:g} s on average a fault strikes, chosen by the seed {seed}. In the last third only those strike that end no
 process, so that memory and descriptors can be followed. Nothing else is touched: after the last fault the server
 is left alone until every run has ended.
@@ -165,7 +166,8 @@ def _faults(soaked: Soaked) -> str:
     for fault in faults.FAULTS:
         struck = [one for one in soaked.evidence.strikes if one.fault is fault]
         seconds = [s for one in struck for s in judge.thaws(one, soaked.evidence.marks)]
-        costs = "; ".join(sorted(", ".join(end) for end in fault.costs)) or "nothing"
+        ends = fault.costs | fault.costs_there
+        costs = "; ".join(sorted(", ".join(end) for end in ends)) or "nothing"
         rows.append(
             [
                 fault.name,

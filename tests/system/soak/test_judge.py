@@ -84,6 +84,12 @@ def missed_too_early(evidence: Evidence) -> str:
     return "no later one was due yet"
 
 
+def thawed_by_itself_there(evidence: Evidence) -> str:
+    run = first(evidence)
+    run.is_remote, run.thaw_there = True, "silence"
+    return "its instance was thawed by 'silence'"
+
+
 def skipped_and_run(evidence: Evidence) -> str:
     first(evidence).state = "skipped"
     return "something was done for it"
@@ -269,7 +275,7 @@ BREAKS = [
     half_a_success, failed_with_snapshots, complete_told_too_much, a_stray_in_aws, a_snapshot_too_many,
     an_untrue_state_of_a_snapshot, an_untrue_tag, tags_due, a_promise_broken,
     a_promise_broken_though_something_else_struck, a_row_left, something_left,
-    frozen_for_too_long, memory_grown, descriptors_grown,
+    frozen_for_too_long, memory_grown, descriptors_grown, thawed_by_itself_there,
 ]  # fmt: skip
 
 
@@ -283,6 +289,18 @@ def test_what_is_wrong_is_named(break_it: Callable[[Evidence], str], evidence: E
 def test_a_run_may_end_as_a_fault_that_fell_into_its_time_makes_it(evidence: Evidence) -> None:
     thawed_late(evidence)
     evidence.strikes = [struck("SIGKILL of a guard", T0 + 20)]
+
+    assert judge.judge(evidence) == []
+
+
+def test_a_cut_network_costs_only_runs_with_scripts_on_an_instance(evidence: Evidence) -> None:
+    thawed_late(evidence)
+    run = first(evidence)
+    run.thaw_by, run.reason = "worker", "its instance thawed by itself"
+    evidence.strikes = [struck("the network to the instances is cut for 15 s", T0 + 20)]
+    assert any("it may not" in sentence for sentence in judge.judge(evidence))
+
+    run.is_remote, run.thaw_there = True, "silence"
 
     assert judge.judge(evidence) == []
 
@@ -333,5 +351,6 @@ def test_no_fault_can_be_given_a_cost_that_is_no_end() -> None:
     worth = {"application", "crash", "none"}
 
     for fault in faults.FAULTS:
-        assert {state for state, _ in fault.costs} <= ends, fault.name
-        assert {consistency for _, consistency in fault.costs} <= worth, fault.name
+        costs = fault.costs | fault.costs_there
+        assert {state for state, _ in costs} <= ends, fault.name
+        assert {consistency for _, consistency in costs} <= worth, fault.name

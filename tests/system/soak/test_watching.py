@@ -19,7 +19,7 @@ from tests.system.soak.watching import LIMIT_SECONDS, Watch
 @pytest.fixture
 def watch(tmp_path: Path) -> Watch:
     nobody = cast("Any", None)
-    return Watch(Estate(nobody, tmp_path, tmp_path, nobody), lambda _: None)
+    return Watch(Estate(nobody, tmp_path, tmp_path, *[nobody] * 3), lambda _: None)
 
 
 def freeze(watch: Watch, name: str, at: float) -> None:

@@ -13,6 +13,7 @@ from tests.ground.leeway import LEEWAY
 from tests.system.soak import estate as estates
 from tests.system.soak.estate import AFTER, MAX_FREEZE_SECONDS, Estate
 
+OF_A_RUN = (estates.GUARD, "n2wbackup carrier", "n2wbackup visitor")
 LOOK_SECONDS = 0.25
 SAMPLE_SECONDS = 5.0
 VISIT_SECONDS = 1.0
@@ -139,12 +140,12 @@ def own_memory(pid: int) -> int:
 
 
 def _kind(pid: int) -> str:
-    """Return what a process is that lives as long as its server; "" for guards, scripts and couriers."""
+    """Return what a process is that lives as long as its server; "" for guards, carriers, scripts and couriers."""
     words = estates.words(pid)
     shown = words[0].rstrip() if words else ""
     if "forkserver" in " ".join(words):
         return "parent of guards"
-    if shown.startswith("n2wbackup ") and not shown.startswith(estates.GUARD):
+    if shown.startswith("n2wbackup ") and not shown.startswith(OF_A_RUN):
         return shown.removeprefix("n2wbackup ").split("  ")[0]  # Valkey pads its title
     return ""
 

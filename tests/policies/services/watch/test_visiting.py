@@ -21,7 +21,7 @@ from scripts_admin.runners import visiting
 from scripts_admin.runners.visiting import Visit
 from scripts_admin.runners.wires import Begun
 from tests.policies.services.backup import Backup, story, target
-from tests.policies.services.distance import reached, server
+from tests.policies.services.distance import reached, server, watched
 from tests.policies.services.losses import dying, kill_guard_and_die, leave_and_die
 from tests.scripts_admin.guard.stage import until
 
@@ -38,20 +38,6 @@ def carriers(run: Run) -> list[int]:
             if title in each.read_bytes():
                 found.append(int(each.parent.name))
     return found
-
-
-def watched(run: Run) -> Run:
-    """Let the watchdog work until the run is thawed."""
-    thawer = abandoned.Thawer(home.spool(), home.runtime())
-
-    def is_thawed() -> bool:
-        thawer.turn()
-        abandoned.enter_all()
-        run.refresh_from_db()
-        return run.state not in (State.FROZEN, State.THAWING) and bool(thawer.reap())
-
-    until(is_thawed)
-    return run
 
 
 def test_what_an_instance_did_when_guard_and_worker_died_is_heard_in_a_second_session(
