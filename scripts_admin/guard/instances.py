@@ -106,9 +106,9 @@ class Instances:
 
     def go(self) -> None:
         """Let every before go. The journal says so before the first word leaves; without its line, none does."""
-        # A carrier may hold none of them any more: who was refused is told nothing.
+        # A carrier may hold none of them any more: who was refused, or is lost, is told nothing and owes nothing.
         named = [name for each in self._carriers.values() for name in each.instances]
-        reached = [name for name in named if name in self._scripts]
+        reached = [n for n in named if n in self._scripts and not self._story.of(n).is_closed]
         line = journal.entry("go there", instances=reached)
         try:
             self._writer.keep(line)

@@ -121,6 +121,11 @@ class There:
         return Outcome.INTERRUPTED if self.was_told or self.thaw_by else Outcome.NOT_RUN
 
     @property
+    def is_closed(self) -> bool:
+        """Tell whether before cannot be let go any more: its gate has closed, or nobody there can be spoken to."""
+        return bool(self.lost or self.over or self.refused)
+
+    @property
     def before_is_known(self) -> bool:
         """Tell whether nothing more is to be heard of before."""
         ended = self.code or self.refused or self.thaw_by or self.over

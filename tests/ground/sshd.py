@@ -86,12 +86,16 @@ class Sshd:
 
 @contextlib.contextmanager
 def running(
-    folder: Path, first: Sequence[str] = (), also: Mapping[str, Sequence[str]] | None = None
+    folder: Path,
+    first: Sequence[str] = (),
+    also: Mapping[str, Sequence[str]] | None = None,
+    within: Sequence[str | Path] = (),
 ) -> Iterator[Sshd]:
     """Run an sshd on a free port on loopback, with its files in `folder`, until the block ends.
 
     It accepts one client key and no password. As root it logs in root, otherwise this process's account.
     `first` are lines of its settings that win over ours; `also` gives each name a port for which its lines win.
+    `within` is a command that becomes it.
     """
     program = components.program("sshd")
     folder.mkdir(parents=True, exist_ok=True)
@@ -102,7 +106,8 @@ def running(
     _write_ports(folder, ports, also or {})
     known_hosts = _write_known_hosts(folder, port)
     log = folder / "sshd.log"
-    process = processes.start([program, "-D", "-e", "-f", folder / "sshd_config"], log=log)
+    command = [*within, program, "-D", "-e", "-f", folder / "sshd_config"]
+    process = processes.start(command, log=log)
     user = pwd.getpwuid(os.geteuid()).pw_name
     config = folder / "ssh_config"
     server = Sshd(config, HOST, port, user, key, known_hosts, log, process, ports)

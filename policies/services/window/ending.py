@@ -134,7 +134,7 @@ def _reason(run: Run, known: verdict.Facts) -> str:
         parts.append(f"the thaw was automatic ({run.thaw_by})")
     targets = list(run.targets.all())
     parts += [f"{target}: {target.reason}" for target in targets if target.reason]
-    parts += _on_instances(run, targets)
+    parts += _on_instances(run, targets, is_held=known.before in FINE)
     if run.is_test:
         parts += _nothing_tested(known)
     elif verdict.is_only_crash_consistent(known) and verdict.scripts_were_fine(known):
@@ -142,15 +142,16 @@ def _reason(run: Run, known: verdict.Facts) -> str:
     return "; ".join(parts)
 
 
-def _on_instances(run: Run, targets: Sequence[RunTarget]) -> list[str]:
-    """Return what failed on instances."""
+def _on_instances(run: Run, targets: Sequence[RunTarget], *, is_held: bool) -> list[str]:
+    """Return what failed on instances. `is_held`: the server's own before is no reason why one was not run there."""
     failed = PhaseResult.remote.filter(run=run, attempt=1).exclude(outcome__in=FINE).order_by("pk")
     outcomes = {(each.target_id, each.phase): each.outcome for each in failed}
     parts = []
     for target in targets:
         for phase in (Phase.BEFORE, Phase.AFTER):
             why, outcome = target.script_problems.get(phase, ""), outcomes.get((target.pk, phase))
-            if (outcome and outcome != Outcome.NOT_RUN) or why:
+            is_told = outcome != Outcome.NOT_RUN or (is_held and phase == Phase.BEFORE)
+            if (outcome and is_told) or why:
                 said = f"{phase} {outcome or Outcome.NOT_RUN} on {target}"
                 parts.append(f"{said}: {why}" if why else said)
         if target.thaw_by and target.thaw_by != ThawBy.WORKER:

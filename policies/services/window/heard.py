@@ -114,7 +114,9 @@ def _printed(there: There, row: PhaseResult) -> dict[str, str]:
 
 def _note_problem(target: RunTarget, there: There) -> None:
     """Enter why before did not run, or was not waited for: the reason of the run says it."""
-    why = there.refused or there.late
+    # Who was told to close its gate, and did, was not lost.
+    is_lost = there.outcome == Outcome.NOT_RUN and not there.over
+    why = there.refused or there.late or (there.lost if is_lost else "")
     if why and Phase.BEFORE not in target.script_problems:
         target.script_problems = {**target.script_problems, Phase.BEFORE.value: storable.text(why)}
         RunTarget.objects.filter(pk=target.pk).update(script_problems=target.script_problems)

@@ -55,13 +55,16 @@ class Bed:
     gates: Path
     database: Outside | None = None
     broker: Outside | None = None
-    mount: Path | None = None
+    mount: Path | None = (
+        None  # a disk of its own; with an instance, that one's, and its scripts lie on it
+    )
     clock: Path | None = None  # what the server's false clock reads its offset from
     policy: Mapping[str, Any] = field(default_factory=lambda: dict(POLICY))
     stopped: set[int] = field(default_factory=set)  # by the fault
     held: set[int] = field(default_factory=set)  # by the moment
     others: set[int] = field(default_factory=set)  # programs beside the server's own
     sshd: Sshd | None = None  # where before and after run, instead of on the server
+    managed: str = ""  # the instance where they run, if SSM reaches it
     network: Network | None = None  # between the server and there; all of both is in it
     always: Mapping[str, Any] = field(
         default_factory=dict
@@ -108,10 +111,11 @@ class Bed:
             first, last = around.get(phase, ("", ""))
             lines[phase] = "\n".join([first, bodies.get(phase, ""), gate, last])
         self.product.scripts(**lines)
-        for phase in ("before", "after") if self.sshd else ():
+        for phase in ("before", "after") if self.is_far else ():
             script = self.product.folder / f"{phase}_{POLICY_NAME}.sh"
-            script.rename(script.with_name(f"{phase}_{POLICY_NAME}@all.sh"))
-        if self.sshd:
+            carried = script.with_name(f"{phase}_{POLICY_NAME}@all.sh")
+            shutil.move(script, self.mount / phase if self.mount else carried)
+        if self.is_far:
             self._hold_here()
 
     def _hold_here(self) -> None:
@@ -134,6 +138,11 @@ class Bed:
 
     # The instance
 
+    @property
+    def is_far(self) -> bool:
+        """Tell whether before and after run on an instance."""
+        return bool(self.sshd or self.managed)
+
     def cut(self, *, towards: bool = True, back: bool = True) -> None:
         """Cut the connection to the instance; the time to the thaw begins here."""
         if self.network is None:
@@ -152,6 +161,16 @@ class Bed:
         """Return the live scripts of a run on the instance, those at their gates too."""
         mark = b"N2W_REMOTE="
         return [pid for pid in self.of_run(run) if mark in _read(f"/proc/{pid}/environ")]
+
+    def far_sides(self) -> list[int]:
+        """Return what sshd has started for sessions, and lives."""
+        below = processes.descendants(self.sshd.process.pid) if self.sshd else []
+        mark = b'eval "$(head -c'
+        return [
+            p
+            for p in below
+            if mark in _read(f"/proc/{p}/cmdline") and not _is_zombie(Path(f"/proc/{p}"))
+        ]
 
     def place_there(self, run: str) -> Path:
         """Return the run's folder on the instance."""

@@ -2,9 +2,11 @@
 
 import contextlib
 import os
+import shutil
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
+from n2wbackup.demo.aws import VolumeSpec
 from tests.ground import components, filesystems, launcher, network, processes, sshd
 from tests.ground.launcher import SHARED
 from tests.ground.network import Network
@@ -16,6 +18,7 @@ from tests.system.faults.outside import Outside
 from tests.system.product import OWNER, Product
 
 ROLE = "arn:aws:iam::123456789012:role/backup"
+OUTSIDE = Path("/var/tmp")  # of /tmp, which is another one for some instances
 FAKETIME = "*/faketime/libfaketimeMT.so.1"  # below /usr/lib, in the folder of the architecture
 
 
@@ -118,6 +121,24 @@ def over_ssh() -> Iterator[Bed]:
 
 
 @contextlib.contextmanager
+def over_ssm() -> Iterator[Bed]:
+    """Serve a policy whose before and after run on an instance that SSM reaches."""
+    with processes.folder() as folder, _made(folder / "home") as bed:
+        (folder / "instance").mkdir()
+        bed.managed = bed.product.aws.add_instance(
+            folder=folder / "instance", volumes=[VolumeSpec(), VolumeSpec()]
+        ).instance_id
+        target = {"instance": bed.managed, "region": "us-east-1", "remote": {"by": "ssm"}}
+        bed.always = {"targets": [target]}
+        try:
+            yield bed
+        finally:
+            for base in ("/run", "/dev/shm"):
+                for left in Path(base).glob(f"n2w-*{bed.managed}"):
+                    shutil.rmtree(left)
+
+
+@contextlib.contextmanager
 def over_ssh_on_postgresql() -> Iterator[Bed]:
     """Serve as `over_ssh`, on a PostgreSQL that can be stopped and started."""
     with (
@@ -129,27 +150,76 @@ def over_ssh_on_postgresql() -> Iterator[Bed]:
 
 
 @contextlib.contextmanager
-def _over_ssh(between: Network | None, database: Outside | None = None) -> Iterator[Bed]:
-    with processes.folder() as folder, sshd.running(folder / "sshd") as server:
-        more = {"N2W_SSH_NETWORKS": "127.0.0.0/8"}
-        url = database.url if database else ""
-        with _made(folder / "home", more=more, database_url=url) as bed:
-            _let_in(bed.product, server)
-            bed.sshd, bed.network, bed.database = server, between, database
-            bed.always = {"targets": [way_to(server, bed.product.instance)]}
-            yield bed
+def over_ssh_on_ext4() -> Iterator[Bed]:
+    """Serve as `over_ssh`; on the instance, home, /tmp and the scripts lie on an ext4."""
+    with _over_ssh_on(filesystems.ext4) as bed:
+        yield bed
 
 
-def _let_in(product: Product, server: sshd.Sshd) -> None:
-    server.let_in(product.succeed("add_key", OWNER).strip())
-    words = ("--port", str(server.port), "--fingerprint", server.host_key)
-    product.succeed("approve_host", OWNER, "127.0.0.1", *words)
+@contextlib.contextmanager
+def over_ssh_on_xfs() -> Iterator[Bed]:
+    """Serve as `over_ssh`; on the instance, home, /tmp and the scripts lie on an XFS."""
+    with _over_ssh_on(filesystems.xfs) as bed:
+        yield bed
 
 
-def way_to(server: sshd.Sshd, instance: str, **more: str) -> dict[str, object]:
-    """Return a target whose scripts run at this sshd, as `apply` takes it."""
+@contextlib.contextmanager
+def _over_ssh_on(
+    kind: Callable[[Path], contextlib.AbstractContextManager[filesystems.Volume]],
+) -> Iterator[Bed]:
+    with (
+        network.own() as between,
+        processes.folder(under=OUTSIDE) as folder,
+        kind(folder) as disk,
+        _over_ssh(between, disk=disk.mount) as bed,
+    ):
+        yield bed
+
+
+@contextlib.contextmanager
+def _over_ssh(
+    between: Network | None, database: Outside | None = None, disk: Path | None = None
+) -> Iterator[Bed]:
+    within = _on_the_disk(disk) if disk else ()
+    with (
+        processes.folder() as folder,
+        processes.folder(under=OUTSIDE) as keys,
+        sshd.running(keys / "sshd", within=within) as server,
+        made_over_ssh(folder, server, between, database) as bed,
+    ):
+        paths = {phase: str(disk / phase) for phase in ("before", "after")} if disk else {}
+        bed.mount = disk
+        bed.always = {"targets": [way_to(server, bed.product.instance, paths)]}
+        yield bed
+
+
+@contextlib.contextmanager
+def made_over_ssh(
+    folder: Path, server: sshd.Sshd, between: Network | None, database: Outside | None = None
+) -> Iterator[Bed]:
+    """Serve somebody who is let in at this sshd; no policy runs scripts there yet."""
+    more = {"N2W_SSH_NETWORKS": "127.0.0.0/8"}
+    url = database.url if database else ""
+    with _made(folder / "home", more=more, database_url=url) as bed:
+        server.let_in(bed.product.succeed("add_key", OWNER).strip())
+        words = ("--port", str(server.port), "--fingerprint", server.host_key)
+        bed.product.succeed("approve_host", OWNER, "127.0.0.1", *words)
+        bed.sshd, bed.network, bed.database = server, between, database
+        yield bed
+
+
+def _on_the_disk(disk: Path) -> tuple[str | Path, ...]:
+    """Return a command that becomes another one, for which home and /tmp lie on the disk."""
+    view = 'for at in /root /tmp; do mount --bind "$0" $at; done; exec "$@"'
+    return (components.program("unshare"), "--mount", "--", "/bin/sh", "-c", view, disk)
+
+
+def way_to(
+    server: sshd.Sshd, instance: str, paths: Mapping[str, str], port: int = 0
+) -> dict[str, object]:
+    """Return a target whose scripts run at this sshd, as `apply` takes it; `paths` are those that lie there."""
     way = {"by": "ssh", "user": server.user, "key": "stored", "host": "127.0.0.1"}
-    remote = {**way, "port": server.port, **more}
+    remote = {**way, "port": port or server.port, **({"scripts": paths} if paths else {})}
     return {"instance": instance, "region": "us-east-1", "remote": remote}
 
 

@@ -26,7 +26,7 @@ def strike(bed: Bed, fault: Fault, name: str) -> Finding:
         moment.reach(bed, run)
         bed.since = time.time()
         fault.strike(bed, run)
-        if not (fault.ends_before and name == "before"):
+        if not fault.leaves_closed(name):
             moment.release(bed)
     fault.recover(bed, run)
     if fault.at[name].unknown_answer:
@@ -35,7 +35,7 @@ def strike(bed: Bed, fault: Fault, name: str) -> Finding:
     bed.wait_for_state(run, *ENDS)
     bed.helpers.close()
     bed.product.aws.clear_faults()  # what AWS refuses now is written once it does not any more
-    finding = judge.judge(bed, fault, name, run)
+    finding = (fault.judge or judge.judge)(bed, fault, name, run)
     if fault.at[name].may_be_frozen:  # or the next run in this bed ends with this one's mark
         bed.product.manage("confirm_thaw", LABEL)
     return finding

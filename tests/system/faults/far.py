@@ -46,9 +46,9 @@ def _command(pid: int) -> bytes:
         return b""
 
 
-def wrapper(bed: Bed) -> list[int]:
-    """Return the process that sshd has started: the first that leads the others."""
-    return of_sshd(bed, b'eval "$(head -c')[:1]
+def wrapper(bed: Bed, run: str) -> list[int]:
+    """Return the process that leads the others."""
+    return [int(_logged(bed, run, "-main")[0])]
 
 
 def heir(bed: Bed, run: str) -> list[int]:

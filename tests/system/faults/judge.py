@@ -47,7 +47,7 @@ def judge(bed: Bed, fault: Fault, moment: str, run: str) -> Finding:
     finding.reason = shown["reason"]
     finding.before = _starts(marks, "before")
     finding.complete = _starts(marks, "complete")
-    finding.fired = len({snapshot.set_id for snapshot in _of(bed, run)})
+    finding.fired = len({snapshot.set_id for snapshot in of(bed, run)})
     finding.wrong += _against(finding, expected, marks)
     if bed.overlap.exists():
         finding.wrong.append("after began while before itself still acted")
@@ -58,7 +58,8 @@ def judge(bed: Bed, fault: Fault, moment: str, run: str) -> Finding:
     return finding
 
 
-def _of(bed: Bed, run: str) -> list[SimulatedSnapshot]:
+def of(bed: Bed, run: str) -> list[SimulatedSnapshot]:
+    """Return what AWS has of a run."""
     return [s for s in bed.product.aws.snapshots() if s.tags.get("n2wbackup:run") == run]
 
 
@@ -134,8 +135,8 @@ def _truths(bed: Bed, run: str, shown: dict[str, Any]) -> Iterator[str]:
             yield f"the thaw was automatic ({thaw_by}), and the run is called application"
         if not bed.product.marks("before", "end"):
             yield "before never ran to its end, and the run is called application"
-        phases = shown["targets"][0]["phases"] if bed.sshd else shown["phases"]
-        if bed.sshd and shown["targets"][0]["thaw_by"] != "worker":
+        phases = shown["targets"][0]["phases"] if bed.is_far else shown["phases"]
+        if bed.is_far and shown["targets"][0]["thaw_by"] != "worker":
             yield "the instance thawed by itself, and the run is called application"
         for phase in ("before", "after"):
             if phases[phase]["outcome"] != "succeeded":
@@ -153,7 +154,7 @@ def _rows(bed: Bed, run: str, shown: dict[str, Any]) -> Iterator[str]:
         if snapshot["state"] == "completed" and states.get(snapshot["id"]) != "completed":
             yield f"{snapshot['id']} is called completed and is {states.get(snapshot['id'])}"
     known = {snapshot["id"] for snapshot in shown["snapshots"]}
-    for snapshot in _of(bed, run):
+    for snapshot in of(bed, run):
         if snapshot.snapshot_id not in known:
             yield f"AWS has {snapshot.snapshot_id} of the run, which does not show it"
     if shown["state"] == "succeeded" and len(shown["snapshots"]) != 2:
@@ -183,7 +184,7 @@ def _leftovers(bed: Bed, run: str, expected: Expected) -> Iterator[str]:
 def _tags(bed: Bed, run: str) -> Iterator[str]:
     """Check that the snapshots' tags agree with the run."""
     shown = bed.product.show(run)
-    for snapshot in _of(bed, run):
+    for snapshot in of(bed, run):
         wanted = {"state": shown["state"], "consistency": shown["targets"][0]["consistency"]}
         said = {name: snapshot.tags.get(f"n2wbackup:{name}") for name in wanted}
         if said != wanted:
@@ -195,6 +196,8 @@ def _left(bed: Bed, run: str) -> Iterator[str]:
         yield f"processes of the run are left: {pids}"
     if pids := bed.product.pids(f"{GUARD} {run}"):
         yield f"its guard is left: {pids}"
+    if pids := bed.far_sides():
+        yield f"processes of the instance's far side are left: {pids}"
     for path in (bed.product.home / "spool" / run, bed.memory(run)):
         if path.exists():
             yield f"{path} is left"

@@ -86,7 +86,8 @@ def _legend() -> str:
     names = ", ".join(f"*{name}*" for name in moments.TITLES.values())
     return (
         "## How to read the tables\n\n"
-        f"The moments are: {names}. For a fault of AWS or of a script it is the one that it befalls.\n\n"
+        f"The moments are: {names}. *Armed there*: the scripts stand at their gates on the instance, and the "
+        f"server's own before has not ended. For a fault of AWS or of a script it is the one that it befalls.\n\n"
         "*thawed* is the time from the strike to the start of after; where after ran already, to the "
         "end of one; for the faults of scripts and AWS, from the end of before; for a server that was "
         "killed, from the next start. Before anything is frozen it is how long the run still took to "

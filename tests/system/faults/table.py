@@ -2,8 +2,12 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from tests.system.faults.bed import Bed
+
+if TYPE_CHECKING:
+    from tests.system.faults.judge import Finding
 
 
 @dataclass(frozen=True)
@@ -61,7 +65,15 @@ class Fault:
     by_itself: bool = False
     # A before that stands at its gate is left there: the server has to end it.
     ends_before: bool = False
+    # So is the server's own one, which stands in front of that on an instance.
+    ends_armed: bool = False
     policy: Mapping[str, object] = field(default_factory=dict)
+    # What looks at the run in place of the judge of one instance.
+    judge: "Callable[[Bed, Fault, str, str], Finding] | None" = None
+
+    def leaves_closed(self, moment: str) -> bool:
+        """Tell whether what waits in this moment is never let go."""
+        return {"before": self.ends_before, "armed": self.ends_armed}.get(moment, False)
 
     @property
     def quick_moment(self) -> str:

@@ -3,7 +3,7 @@
 import signal
 
 from tests.system.faults import far, moments
-from tests.system.faults.bed import GUARD, WORKERS, Bed
+from tests.system.faults.bed import END_SECONDS, GUARD, WORKERS, Bed
 from tests.system.faults.table import FINE, Expected, Fault
 from tests.system.faults.table_network import (
     ALONE,
@@ -23,7 +23,8 @@ CUT_LATER = Expected("0", "partial", "crash", afters=2)
 EVERY = {moment.name: FINE for moment in (*moments.ALL, moments.ARMED)}
 
 
-def _kill_everything(bed: Bed, _: str) -> None:
+def kill_everything(bed: Bed, _: str) -> None:
+    """SIGKILL all that could thaw in one go."""
     found = bed.pids(GUARD, CARRIER, WATCHDOG, WORKERS)
     bed.send(found, signal.SIGSTOP)
     bed.send(found, signal.SIGKILL)
@@ -32,7 +33,7 @@ def _kill_everything(bed: Bed, _: str) -> None:
 def _kill_everything_without_database(bed: Bed, run: str) -> None:
     assert bed.database is not None
     bed.database.stop()
-    _kill_everything(bed, run)
+    kill_everything(bed, run)
 
 
 def _database_back(bed: Bed, run: str) -> None:
@@ -42,8 +43,8 @@ def _database_back(bed: Bed, run: str) -> None:
     bed.database.start()
 
 
-def _kill_wrapper(bed: Bed, _: str) -> None:
-    bed.send(far.wrapper(bed), signal.SIGKILL)
+def _kill_wrapper(bed: Bed, run: str) -> None:
+    bed.send(far.wrapper(bed, run), signal.SIGKILL)
 
 
 def _kill_heir(bed: Bed, run: str) -> None:
@@ -51,7 +52,7 @@ def _kill_heir(bed: Bed, run: str) -> None:
 
 
 def _kill_wrapper_and_heir(bed: Bed, run: str) -> None:
-    found = [*far.wrapper(bed), *far.heir(bed, run)]
+    found = [*far.wrapper(bed, run), *far.heir(bed, run)]
     bed.send(found, signal.SIGSTOP)  # none of them sees the other one die
     bed.send(found, signal.SIGKILL)
 
@@ -60,8 +61,8 @@ def _kill_after_at_its_gate(bed: Bed, run: str) -> None:
     bed.send(far.after_at_its_gate(bed, run), signal.SIGKILL)
 
 
-def _stop_wrapper(bed: Bed, _: str) -> None:
-    far.stop(bed, far.wrapper(bed))
+def _stop_wrapper(bed: Bed, run: str) -> None:
+    far.stop(bed, far.wrapper(bed, run))
 
 
 def _stop_wrapper_until_thaw_waits(bed: Bed, run: str) -> None:
@@ -74,7 +75,7 @@ def _stop_connection(bed: Bed, run: str) -> None:
     """Stop the sshd of the connection until the instance has thawed by itself."""
     far.stop(bed, far.of_sshd(bed, b"sshd: ") or far.of_sshd(bed, b"sshd-session: "))
     began = bed.since
-    bed.product.wait_for_mark("after", "start", seconds=60)
+    bed.product.wait_for_mark("after", "start", seconds=END_SECONDS)
     bed.since = began
 
 
@@ -140,6 +141,7 @@ FAULTS = (
         strike=lambda bed, _: bed.kill(WORKERS),
         promised=1.0,
         ends_before=True,
+        ends_armed=True,
         bed="over ssh",
         is_quick=False,
     ),
@@ -152,9 +154,10 @@ FAULTS = (
             "returned": LOST,
             "after": HEARD_LATER,
         },
-        strike=_kill_everything,
+        strike=kill_everything,
         promised=1.0,
         ends_before=True,
+        ends_armed=True,
         bed="over ssh",
         quick="call",
     ),

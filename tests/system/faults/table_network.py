@@ -2,7 +2,7 @@
 
 import time
 
-from tests.system.faults.bed import Bed
+from tests.system.faults.bed import END_SECONDS, Bed
 from tests.system.faults.table import FINE, Expected, Fault, Strike
 from tests.system.faults.table_processes import AUTOMATIC
 
@@ -18,10 +18,11 @@ SHORT_SECONDS = 1.5
 BEFORE_GO_SECONDS = 1.4
 LATE_SECONDS = 4.0  # go counts for two
 SILENCE_SECONDS = 11.0  # promised: ten, and what a tick may be late
-# The deadline comes before the silence.
+# The deadline comes before the silence, if the window has been open for five seconds already.
+OPEN_SECONDS = 5.0
 SOON: dict[str, object] = {
-    "max_freeze_seconds": 8,
-    "scripts": {"timeout_seconds": {"before": 4, "after": 60, "complete": 60}},
+    "max_freeze_seconds": 12,
+    "scripts": {"timeout_seconds": {"before": 2, "after": 60, "complete": 60}},
 }
 IN_TIME = dict.fromkeys(("before", "call", "returned", "after"), FINE)
 # It may be let go in time or not: if not, nothing runs there, and no after is needed.
@@ -37,6 +38,11 @@ LONG = {
 
 
 def _both(bed: Bed, _: str) -> None:
+    bed.cut()
+
+
+def _both_when_open_for_long(bed: Bed, _: str) -> None:
+    time.sleep(OPEN_SECONDS)
     bed.cut()
 
 
@@ -65,7 +71,7 @@ def _until_thawed_there(cut: Strike) -> Strike:
         if not bed.product.marks("before", "start"):
             bed.wait_until(lambda: not bed.there(run), "the gates there are closed")
         elif not bed.product.marks("after", "start"):
-            bed.product.wait_for_mark("after", "start", seconds=60)
+            bed.product.wait_for_mark("after", "start", seconds=END_SECONDS)
         else:
             bed.wait_until(lambda: '"gone"' in bed.journal(run), "the connection is given up")
         bed.since = began
@@ -79,7 +85,7 @@ def _heal(bed: Bed, _: str) -> None:
 
 def _heal_once_thawed_unheard(bed: Bed, run: str) -> None:
     """Heal when after has done its work, and nobody has heard of it."""
-    bed.product.wait_for_mark("after", "end", seconds=60)
+    bed.product.wait_for_mark("after", "end", seconds=END_SECONDS)
     bed.wait_until(lambda: '"gone"' in bed.journal(run), "the connection is given up")
     bed.heal()
 
@@ -123,7 +129,7 @@ FAULTS = (
     Fault(
         "the network is cut past the deadline, which comes before the silence",
         {"call": Expected("0|1", "partial", "crash", reason=AUTOMATIC)},
-        strike=_until_thawed_there(_both),
+        strike=_until_thawed_there(_both_when_open_for_long),
         recover=_heal,
         bed="over ssh",
         policy=SOON,

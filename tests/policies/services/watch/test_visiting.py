@@ -26,7 +26,7 @@ from tests.policies.services.losses import dying, kill_guard_and_die, leave_and_
 from tests.scripts_admin.guard.stage import until
 
 pytestmark = [pytest.mark.real, pytest.mark.django_db(transaction=True)]
-__all__ = ["reached", "server"]
+__all__ = ["reached", "server", "watched"]
 
 
 def carriers(run: Run) -> list[int]:

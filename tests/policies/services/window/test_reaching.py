@@ -16,7 +16,7 @@ from scripts_admin.hosts import keypairs
 from scripts_admin.models import HostState, SshHost, SshKey
 from tests.ground import sshd
 from tests.policies.services.backup import Backup, outcomes, story, target
-from tests.policies.services.distance import reached, server, there
+from tests.policies.services.distance import reached, server, there, watched
 
 pytestmark = [pytest.mark.real, pytest.mark.django_db(transaction=True)]
 __all__ = ["reached", "server"]
@@ -159,3 +159,21 @@ def test_another_host_key_at_one_instance_leaves_the_other_its_scripts(
     found = {each.instance_id: each.consistency for each in run.targets.all()}
     assert found == {row.instance_id: "application", second.instance_id: "crash"}
     assert (run.state, run.thaw_by) == (State.PARTIAL, "worker"), run.reason
+
+
+def test_an_instance_that_is_lost_before_its_turn_is_not_let_go_and_named(
+    reached: Backup,
+) -> None:
+    reached.scripts(
+        before='kill -KILL $(pgrep -f "^n2wbackup carrier $N2W_RUN_ID"); '
+        'while pgrep -f "^n2wbackup carrier $N2W_RUN_ID"; do sleep 0.02; done'
+    )
+
+    run = watched(reached.window())
+    reached.cloud.advance()
+    run = reached.complete(reached.settle(run))
+
+    assert reached.marks == ["before", "after 0", "complete 0"], story(run)
+    assert (run.state, run.consistency) == (State.PARTIAL, "crash")
+    assert f"before not_run on {target(run)}: " in run.reason
+    assert rows(run) == {"before": "not_run", "after": "not_run"}
