@@ -32,7 +32,7 @@ def facts(run: Run) -> Facts:
     for target, volume, state in snapshots.values_list("target", "volume_id", "state"):
         made[target].append((volume, state))
     targets = list(run.targets.all())
-    held = _held(run, targets)
+    there = _firsts_there(run, targets)
     return Facts(
         before=_outcome(first, Phase.BEFORE),
         after=_outcome(first, Phase.AFTER),
@@ -43,26 +43,19 @@ def facts(run: Run) -> Facts:
         is_test=run.is_test,
         test_phase=run.test_phase,
         targets=tuple(
-            _target_facts(
-                target.returned_before_thaw,
-                target.expected_volume_ids,
-                made[target.pk],
-                held=held[target.pk],
-            )
-            for target in targets
+            _target_facts(target, made[target.pk], there[target.pk]) for target in targets
         ),
     )
 
 
-def _held(run: Run, targets: Iterable[RunTarget]) -> dict[int, bool | None]:
-    """Return `Target.held` of each."""
-    if not any(target.remote for target in targets):
-        return dict.fromkeys((target.pk for target in targets), None)
+def _firsts_there(run: Run, targets: Iterable[RunTarget]) -> Mapping[int, Mapping[str, str]]:
+    """Return the first outcomes on each target."""
     first: dict[int, dict[str, str]] = defaultdict(dict)
-    rows = PhaseResult.remote.filter(run=run, attempt=1).order_by()
-    for pk, phase, outcome in rows.values_list("target", "phase", "outcome"):
-        first[pk or 0][phase] = outcome
-    return {target.pk: _was_held(target, first[target.pk]) for target in targets}
+    if any(target.remote for target in targets):
+        rows = PhaseResult.remote.filter(run=run, attempt=1).order_by()
+        for pk, phase, outcome in rows.values_list("target", "phase", "outcome"):
+            first[pk or 0][phase] = outcome
+    return first
 
 
 def _first_there(target: RunTarget) -> Mapping[str, str]:
@@ -127,10 +120,9 @@ def facts_of(run: Run) -> Facts:
         test_phase=run.test_phase,
         targets=tuple(
             _target_facts(
-                target.returned_before_thaw,
-                target.expected_volume_ids,
+                target,
                 [(made.volume_id, made.state) for made in target.snapshots.all()],
-                held=_was_held(target, _first_there(target)),
+                _first_there(target),
             )
             for target in run.targets.all()
         ),
@@ -141,19 +133,25 @@ def _outcome(first: Mapping[str, str], phase: Phase) -> Outcome:
     return Outcome.of(first[phase]) if phase in first else Outcome.NOT_RUN
 
 
+def _tried(target: RunTarget, first: Mapping[str, str]) -> Mapping[Phase, Outcome] | None:
+    if target.state != RunTarget.State.TESTED:
+        return None
+    return {phase: _outcome(first, phase) for phase in remote.PHASES}
+
+
 def _target_facts(
-    returned_before_thaw: bool,  # noqa: FBT001 - read at its only call
-    expected: Sequence[str],
-    made: Sequence[tuple[str, str]],
-    *,
-    held: bool | None = None,
+    target: RunTarget, made: Sequence[tuple[str, str]], first: Mapping[str, str]
 ) -> Target:
     completed = {volume for volume, state in made if state == RunSnapshot.State.COMPLETED}
     return Target(
-        returned_before_thaw=returned_before_thaw,
+        returned_before_thaw=target.returned_before_thaw,
         usable=len(completed),
-        whole=bool(completed) and completed == set(expected) and len(made) == len(completed),
-        held=held,
+        whole=bool(completed)
+        and completed == set(target.expected_volume_ids)
+        and len(made) == len(completed),
+        held=_was_held(target, first),
+        tried=_tried(target, first),
+        by_itself=target.thaw_by not in {"", remote.ThawnBy.WORKER},
     )
 
 

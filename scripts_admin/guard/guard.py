@@ -305,7 +305,7 @@ class Window:
         if self._instances is None:
             self._tell_before()
             return
-        if self._outcome in FINE:
+        if self._outcome in FINE or self._instances.is_after_alone:
             self._instances.go()
         self._on_instances()
 

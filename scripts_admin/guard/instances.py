@@ -64,6 +64,8 @@ class Instances:
             for each in record.instances
             if not each.armed
         }
+        # No before runs, here or there, so none decides whether after does, or with what.
+        self.is_after_alone = any(each.argument for each in record.instances)
         self._collect, self._secrets = record.collect_output, secrets
         self._writer, self._selector, self._on_change = writer, selector, on_change
         self._story = journal.Journal()
@@ -102,7 +104,7 @@ class Instances:
 
     @property
     def all_succeeded(self) -> bool:
-        return all(outcome in FINE for outcome in self.outcomes.values())
+        return self.is_after_alone or all(outcome in FINE for outcome in self.outcomes.values())
 
     def go(self) -> None:
         """Let every before go. The journal says so before the first word leaves; without its line, none does."""
@@ -132,11 +134,14 @@ class Instances:
         if not owed:
             self._say(word="bye")
             return
-        arguments = {each.instance: "1" if each.outcome in FINE else "0" for each in owed}
+        arguments = {each.instance: self._argument(each) for each in owed}
         self._keep("thaw there", arguments=arguments)
         scripts = [self._scripts[each.instance] for each in owed]
         self._wait(each.after_seconds + _ENDS_GROUP_SECONDS + _delivery(each) for each in scripts)
         self._say(word="thaw", arguments=arguments)
+
+    def _argument(self, there: There) -> str:
+        return self._scripts[there.instance].argument or ("1" if there.outcome in FINE else "0")
 
     def fetch(self, within_seconds: float = FETCH_SECONDS) -> None:
         """Ask for what was printed, once nothing is frozen any more."""

@@ -36,6 +36,7 @@ class OnInstance:
     after_seconds: float = 0.0
     armed: bool = True
     outcome: str = ""  # before's, where nothing is armed
+    argument: str = ""  # what after gets where it is run alone; "": what before has earned
 
 
 def of(raw: object) -> tuple[OnInstance, ...]:
@@ -53,6 +54,7 @@ def of(raw: object) -> tuple[OnInstance, ...]:
             after_seconds=float(each["after_seconds"]),
             armed=bool(each["armed"]),
             outcome=str(each["outcome"]),
+            argument=str(each.get("argument", "")),
         )
         for each in (raw if isinstance(raw, list) else ())
     )

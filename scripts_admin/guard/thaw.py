@@ -98,6 +98,8 @@ def _here(record: spool.Record, known: journal.Journal | None, boot: str) -> Sta
 def _are_fine_there(record: spool.Record, known: journal.Journal | None) -> bool:
     """Tell whether every before on an instance is known to have succeeded."""
     for each in record.instances:
+        if each.argument:
+            continue  # after alone: no before has run there
         there = known.there.get(each.instance) if known else None
         told = there.outcome if there else Outcome.NOT_RUN
         if (told if each.armed else Outcome.of(each.outcome)) not in FINE:

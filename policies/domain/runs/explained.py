@@ -158,7 +158,10 @@ def _of_scripts(
 
 def _of_instances(story: Story, so: str) -> Iterator[Explained]:
     """Yield the first script of an instance that failed; what was only not run because of another comes last."""
-    failed = [each for each in story.on_instances if each.outcome not in FINE]
+    asked = verdict.tested(story.facts) if story.facts.is_test else tuple(Phase)
+    failed = [
+        each for each in story.on_instances if each.outcome not in FINE and each.phase in asked
+    ]
     for first in sorted(failed, key=lambda each: each.outcome == Outcome.NOT_RUN):
         others = {each.instance for each in failed} - {first.instance}
         more = f", and something failed on {len(others)} more" if others else ""

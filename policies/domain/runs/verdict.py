@@ -1,5 +1,6 @@
 """The verdict on a run: the argument of complete, the consistency and the end state. Pure."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -32,13 +33,16 @@ class Target:
     """One target at its end. `whole`: every expected volume has a completed snapshot.
 
     `held`: its own scripts, on the instance, succeeded at their first attempts, and it thawed because it was told to;
-    None: it has no scripts of its own.
+    None: it has no scripts of its own. `tried`: in a test, what became of its scripts; None where none could be run.
+    `by_itself`: it thawed for another reason than that it was told to.
     """
 
     returned_before_thaw: bool = False
     usable: int = 0
     whole: bool = False
     held: bool | None = None
+    tried: Mapping[Phase, Outcome] | None = None
+    by_itself: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +57,7 @@ class Facts:
     )
     cancelled: bool = False
     required: Consistency = Consistency.CRASH
-    is_test: bool = False  # a test enters only the targets that failed
+    is_test: bool = False  # a test enters only targets that failed, or have scripts of their own
     test_phase: str = ""  # a test of one phase; before is followed by after
     targets: tuple[Target, ...] = field(default_factory=tuple)
 
@@ -160,15 +164,22 @@ def tested(facts: Facts) -> dict[Phase, Outcome]:
     return {phase: outcome for phase, outcome in outcomes.items() if phase in asked}
 
 
+def tested_there(facts: Facts) -> list[tuple[Phase, Outcome]]:
+    """Return the same of the scripts on instances."""
+    asked = tested(facts)
+    tried = [target.tried for target in facts.targets if target.tried is not None]
+    return [(phase, outcome) for each in tried for phase, outcome in each.items() if phase in asked]
+
+
 def _was_tested_well(facts: Facts) -> bool:
     """Tell whether the test did what it was asked to: positive facts only, never the absence of bad ones."""
-    ran = tested(facts)
-    asked = ran[Phase(facts.test_phase)] if facts.test_phase else Outcome.SUCCEEDED
-    had_window = set(ran) != {Phase.COMPLETE}
+    here = tested(facts)
+    ran = [*here.items(), *tested_there(facts)]
+    asked = {outcome for phase, outcome in ran if phase == (facts.test_phase or phase)}
+    had_window = set(here) != {Phase.COMPLETE}
     return (
-        asked == Outcome.SUCCEEDED
-        and Outcome.SUCCEEDED in ran.values()
-        and all(outcome in FINE for outcome in ran.values())
+        Outcome.SUCCEEDED in asked
+        and all(outcome in FINE for _, outcome in ran)
         and (facts.thawed_on_request or not had_window)
-        and not facts.targets
+        and all(target.tried is not None and not target.by_itself for target in facts.targets)
     )

@@ -35,7 +35,8 @@ def thaw_now(policy: Policy, *, by: str) -> str:
             test_phase=Phase.AFTER,
             test_argument="0",
         )
-        return f"after is run now, with 0, in run {made.pk}"
+        where = " on the server and on its instances" if _has_remote(policy) else ""
+        return f"after is run now{where}, with 0, in run {made.pk}"
     if run.state == State.THAWING and run.server_gone_at is None:
         Run.objects.filter(pk=run.pk, state=State.THAWING).update(thaw_asked_at=clock.now())
         runs.record(run, f"{by} asked for after to be run now")
@@ -54,6 +55,10 @@ def thaw_now(policy: Policy, *, by: str) -> str:
             f"Run {run.pk} is {run.state} and runs after by itself: wait for it, or thaw by hand."
         )
     raise RefusedError(message)
+
+
+def _has_remote(policy: Policy) -> bool:
+    return policy.scripts_enabled and any(each.remote for each in policy.targets.all())
 
 
 def pass_on() -> None:

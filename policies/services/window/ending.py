@@ -144,8 +144,9 @@ def _reason(run: Run, known: verdict.Facts) -> str:
 
 def _on_instances(run: Run, targets: Sequence[RunTarget], *, is_held: bool) -> list[str]:
     """Return what failed on instances. `is_held`: the server's own before is no reason why one was not run there."""
-    failed = PhaseResult.remote.filter(run=run, attempt=1).exclude(outcome__in=FINE).order_by("pk")
-    outcomes = {(each.target_id, each.phase): each.outcome for each in failed}
+    results = PhaseResult.remote.filter(run=run, attempt=1).order_by("pk")
+    known = {(each.target_id, each.phase): each.outcome for each in results}
+    outcomes = {key: outcome for key, outcome in known.items() if outcome not in FINE}
     parts = []
     for target in targets:
         for phase in (Phase.BEFORE, Phase.AFTER):
@@ -156,6 +157,9 @@ def _on_instances(run: Run, targets: Sequence[RunTarget], *, is_held: bool) -> l
                 parts.append(f"{said}: {why}" if why else said)
         if target.thaw_by and target.thaw_by != ThawBy.WORKER:
             parts.append(f"{target} thawed by itself ({target.thaw_by})")
+        has_any = any((target.pk, phase) in known for phase in (Phase.BEFORE, Phase.AFTER))
+        if target.state == RunTarget.State.TESTED and not has_any:
+            parts.append(f"no script of the folder is for {target}, so none was tested there")
     return parts
 
 
@@ -177,11 +181,11 @@ def _phases(run: Run, known: verdict.Facts) -> list[tuple[Phase, Outcome]]:
 
 
 def _nothing_tested(known: verdict.Facts) -> list[str]:
-    outcomes = verdict.tested(known)
-    asked = [outcomes[Phase(known.test_phase)]] if known.test_phase else outcomes.values()
-    if any(outcome != Outcome.MISSING for outcome in asked):
+    asked = known.test_phase
+    ran = [*verdict.tested(known).items(), *verdict.tested_there(known)]
+    if any(outcome != Outcome.MISSING for phase, outcome in ran if phase == (asked or phase)):
         return []
-    return [f"there is no {known.test_phase} script to test".replace("  ", " ")]
+    return [f"there is no {asked} script to test".replace("  ", " ")]
 
 
 def _less_than_required(known: verdict.Facts, targets: Sequence[RunTarget]) -> list[str]:

@@ -56,7 +56,7 @@ def _rows(
     run: Run, target: RunTarget, scripts: OnInstance, there: There, *, is_owed: bool
 ) -> Iterable[PhaseResult]:
     before = _before(run, target, scripts, there)
-    if is_owed and before.outcome == Outcome.NOT_RUN:
+    if is_owed and before.outcome == Outcome.NOT_RUN and not scripts.argument:
         before.outcome = Outcome.INTERRUPTED
     yield before
     for each in there.afters.values():
@@ -80,6 +80,8 @@ def _rows(
 
 
 def _before(run: Run, target: RunTarget, scripts: OnInstance, there: There) -> PhaseResult:
+    if scripts.argument:  # a test of after alone
+        return PhaseResult(run=run, target=target, phase=Phase.BEFORE, outcome=Outcome.NOT_RUN)
     outcome = there.outcome if scripts.armed else Outcome.of(scripts.outcome)
     if outcome == Outcome.SUCCEEDED and not scripts.before:
         outcome = Outcome.MISSING

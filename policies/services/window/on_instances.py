@@ -63,7 +63,21 @@ def find(run: Run, policy: Policy) -> dict[str, OnInstance]:
     for each in _carried(run, policy, wanted) if found else ():
         refused = replace(each, outcome=None, content=b"", problem=why) if why else each
         _take(found[each.instance], refused)
+    for on in found.values():
+        _only_tested(on, run)
     return found
+
+
+def argument(run: Run) -> str:
+    """Return what a test gives to after, which it runs alone; "" for every other run: there, before decides."""
+    return (run.test_argument or "0") if run.is_test and run.test_phase == Phase.AFTER else ""
+
+
+def _only_tested(on: OnInstance, run: Run) -> None:
+    """Leave before out if the test asked for after alone."""
+    if argument(run):
+        on.leave_out(Phase.BEFORE, Outcome.NOT_RUN)
+        on.problems.pop(Phase.BEFORE, None)
 
 
 def _carried(run: Run, policy: Policy, wanted: Mapping[str, Remote]) -> list[Carried]:

@@ -29,6 +29,7 @@ from policies.services.window import (
     waiting,
 )
 from policies.services.window.scripts import Scripts
+from scripts_admin.domain.phases import Phase
 
 PROVED_FOR = timedelta(hours=1)
 # The time from the renewal to the end of the last call: leases, permits, connections, the guard's start.
@@ -68,6 +69,8 @@ class Plan:
     shots: list[Shot] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     instances: dict[str, Instance] = field(default_factory=dict)  # those that are backed up
+    # The rows of the instances whose scripts may run there, by instance id.
+    rows: dict[str, RunTarget] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -129,7 +132,9 @@ def prepare(run: Run) -> Plan | Deferred:
         return wait
     plan = Plan(run, policy, cloud, found, problems=[r.problem for r in resolved if r.problem])
     plan.instances = {one.instance.instance_id: one.instance for one in good if one.instance}
-    plan.shots = _enter_targets(run, resolved, cloud)
+    plan.shots, tested = _enter_targets(run, resolved, cloud)
+    rows = [*(shot.target for shot in plan.shots), *tested]
+    plan.rows = {row.instance_id: row for row in rows if row.instance_id}
     if not run.is_test:
         _warm(cloud, plan.shots)
     return plan
@@ -334,18 +339,22 @@ def _by_region(good: Sequence[_Resolved]) -> Mapping[str, list[_Resolved]]:
 
 
 @transaction.atomic
-def _enter_targets(run: Run, resolved: Iterable[_Resolved], cloud: Cloud) -> list[Shot]:
-    """Enter the intended calls, before any call is made."""
+def _enter_targets(
+    run: Run, resolved: Iterable[_Resolved], cloud: Cloud
+) -> tuple[list[Shot], list[RunTarget]]:
+    """Enter the intended calls, before any call is made; in a test, the instances whose scripts are to run there."""
     if not runs.lock(run):
         message = "The run was cancelled or taken over while it was prepared."
         raise TakenOverError(message)
     run.targets.all().delete()
     has_scripts = run.policy is not None and run.policy.scripts_enabled
-    shots = []
+    shots, tested = list[Shot](), list[RunTarget]()
     for one in resolved:
-        if not one.problem and (run.is_test or not one.volumes):
+        is_tried = has_scripts and bool(one.wanted.remote) and run.test_phase != Phase.COMPLETE
+        if not one.problem and not (one.volumes and (is_tried or not run.is_test)):
             continue  # a test creates no snapshots; a volume of a target instance belongs to that target
-        state = RunTarget.State.LEFT_OUT if one.problem else RunTarget.State.PLANNED
+        state = RunTarget.State.TESTED if run.is_test else RunTarget.State.PLANNED
+        state = RunTarget.State.LEFT_OUT if one.problem else state
         target = RunTarget.objects.create(
             run=run,
             instance_id=one.wanted.instance_id,
@@ -354,14 +363,16 @@ def _enter_targets(run: Run, resolved: Iterable[_Resolved], cloud: Cloud) -> lis
             description=_describe(one, cloud),
             exclude_boot_volume=one.wanted.exclude_boot_volume,
             exclude_volume_ids=one.wanted.exclude_volume_ids,
-            expected_volume_ids=list(one.volumes),
+            expected_volume_ids=[] if run.is_test else list(one.volumes),
             state=state,
             reason=one.problem,
             remote=(has_scripts and one.wanted.remote.as_document()) or {},
         )
-        if not one.problem:
+        if state == RunTarget.State.TESTED:
+            tested.append(target)
+        elif not one.problem:
             shots.append(Shot(target, _request(run, one)))
-    return shots
+    return shots, tested
 
 
 def _describe(one: _Resolved, cloud: Cloud) -> Description | None:

@@ -35,7 +35,6 @@ ARM_SECONDS = 45.0  # for all instances of a run together
 PER_CARRIER = 25
 _AT_ONCE = 16
 _OF_INSTANCE = "N2W_INSTANCE_ID"
-_NO_TEST = "A test runs the scripts on the server only, and none on instances."
 
 
 @dataclass(slots=True)
@@ -91,26 +90,20 @@ def reached(plan: Plan) -> Iterator[Reached]:
 
 def _reach(plan: Plan, found: Reached) -> None:
     run, policy = plan.run, plan.policy
-    if run.is_test:
-        if on_instances.remotes(policy) and policy.scripts_enabled:
-            runs.record(run, _NO_TEST)
-        return
-    wanted = on_instances.find(run, policy)
-    there = {shot.target.instance_id for shot in plan.shots}
+    wanted = on_instances.find(run, policy) if plan.rows else {}
     every = [
         _One(instance, on, secrets.token_hex(16))
         for instance, on in wanted.items()
-        if instance in there and (on.carried or on.problems)
+        if instance in plan.rows and (on.carried or on.problems)
     ]
     places: dict[tuple[str, str], over_ssm.Place] = {}
     for one in every:
         _prepare(one, plan, places)
     _get_keys([one for one in every if one.is_on_the_way])
     _arm(run, policy, found, [one for one in every if one.is_on_the_way])
-    found.instances = tuple(_recorded(one, policy) for one in every)
+    found.instances = tuple(_recorded(one, run, policy) for one in every)
     found.visits = {one.instance: _visit(one, run) for one in every if one.armed}
-    rows = {shot.target.instance_id: shot.target for shot in plan.shots}
-    _tell(run, rows, policy.folder, every)
+    _tell(run, plan.rows, policy.folder, every)
 
 
 def _prepare(one: _One, plan: Plan, places: dict[tuple[str, str], over_ssm.Place]) -> None:
@@ -225,7 +218,7 @@ def _ordered(one: _One) -> dict[str, Any]:
     return by_ssh.order(one.instance, one.nonce, *programs, one.way.address, one.key)
 
 
-def _recorded(one: _One, policy: Policy) -> recorded.OnInstance:
+def _recorded(one: _One, run: Run, policy: Policy) -> recorded.OnInstance:
     names = {phase: each.script for phase, each in one.on.carried.items()}
     outcome = one.on.not_run.get(Phase.BEFORE, Outcome.CRASHED)
     return recorded.OnInstance(
@@ -240,6 +233,7 @@ def _recorded(one: _One, policy: Policy) -> recorded.OnInstance:
         after_seconds=float(policy.after_timeout_seconds),
         armed=one.armed is not None,
         outcome="" if one.armed else str(outcome),
+        argument=on_instances.argument(run),
     )
 
 
@@ -263,7 +257,9 @@ def _tell(run: Run, rows: Mapping[str, RunTarget], folder: Folder, every: Sequen
     """Enter what was carried to each instance, and why scripts do not run there. Nothing is frozen yet."""
     for one in every:
         if one.problem and not one.on.problems:
-            one.on.problems[Phase.BEFORE] = one.problem
+            one.on.problems[Phase.AFTER if on_instances.argument(run) else Phase.BEFORE] = (
+                one.problem
+            )
         target = rows[one.instance]
         on_instances.note(target, one.on, folder)
         for text in dict.fromkeys(one.on.problems.values()):

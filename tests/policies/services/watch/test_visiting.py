@@ -17,6 +17,7 @@ from policies.services.window import entering, keeping
 from scripts_admin.domain.remote import Remote
 from scripts_admin.guard import spool
 from scripts_admin.guard.keeper import Guard
+from scripts_admin.models import HostState, SshHost
 from scripts_admin.runners import visiting
 from scripts_admin.runners.visiting import Visit
 from scripts_admin.runners.wires import Begun
@@ -156,13 +157,28 @@ def is_marked(reached: Backup) -> bool:
     return reached.policy.may_be_frozen_since is not None
 
 
-def test_an_after_on_the_server_alone_does_not_say_that_an_instance_is_thawed(
+def test_a_thaw_now_after_the_server_has_given_up_visits_the_instance_too(
     reached: Backup, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(entering, "PATIENCE_SECONDS", 0.0)
     reached.scripts()
     given_up(reached)
     assert is_marked(reached)
+
+    asking.thaw_now(reached.policy, by="bob")
+    reached.window(Run.objects.order_by("-created_at").first())
+
+    assert reached.marks[-2:] == ["after there 0", "after 0"]
+    assert not is_marked(reached)
+
+
+def test_a_thaw_now_that_does_not_get_to_the_instance_leaves_the_mark(
+    reached: Backup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(entering, "PATIENCE_SECONDS", 0.0)
+    reached.scripts()
+    given_up(reached)
+    SshHost.objects.update(key="", state=HostState.SEEN)
 
     asking.thaw_now(reached.policy, by="bob")
     reached.window(Run.objects.order_by("-created_at").first())
