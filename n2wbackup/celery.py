@@ -33,6 +33,7 @@ app.conf.beat_schedule = {
     "poll": {"task": "policies.tasks.poll", "schedule": 5.0, "options": {"expires": 10}},
     "look": {"task": "policies.tasks.look", "schedule": 10.0, "options": {"expires": 15}},
     "ssh": {"task": "policies.tasks.ssh", "schedule": 10.0, "options": {"expires": 15}},
+    "trials": {"task": "policies.tasks.trials", "schedule": 30.0, "options": {"expires": 25}},
     "replan": {"task": "policies.tasks.replan", "schedule": 3600.0, "options": {"expires": 3000}},
     "refresh": {"task": "policies.tasks.refresh", "schedule": 60.0, "options": {"expires": 50}},
     "look_at_scripts": {

@@ -16,6 +16,7 @@ from policies.services.following import completing as complete_service
 from policies.services.following import polling, reconciling, refreshing, tagging
 from policies.services.retention import ages, sums
 from policies.services.servers import turns
+from policies.services.trials import monthly, working
 from policies.services.window import keeping
 from scripts_admin.services import approvals, hosts, ssh_files
 
@@ -61,6 +62,18 @@ def host_key(host_id: str) -> None:
 def ssh() -> None:
     """Ask the hosts whose hints were lost, and write the SSH files of scripts that are missing or old."""
     each.turn(entry_hosts.tick, ssh_files.tick)
+
+
+@shared_task(name="policies.tasks.trial")
+def trial(trial_id: str) -> None:
+    """Drill a policy's instances, or try to log in to them."""
+    working.execute(UUID(trial_id))
+
+
+@shared_task(name="policies.tasks.trials")
+def trials() -> None:
+    """Queue the monthly drills that are due, and send the hints of trials again that were lost."""
+    each.turn(monthly.tick, working.tick)
 
 
 @shared_task(name="policies.tasks.replan")

@@ -28,6 +28,7 @@ from policies.views import (
     ssh_hosts,
     ssh_keys,
     thawing,
+    trials,
     versions,
 )
 
@@ -45,6 +46,8 @@ urlpatterns = [
     path("policies/<str:owner>/<str:name>/pause/", acting.pause, name="policy-pause"),
     path("policies/<str:owner>/<str:name>/resume/", acting.resume, name="policy-resume"),
     path("policies/<str:owner>/<str:name>/test/", acting.test, name="policy-test"),
+    path("policies/<str:owner>/<str:name>/drill/", trials.drill, name="policy-drill"),
+    path("policies/<str:owner>/<str:name>/log-in/", trials.log_in, name="policy-log-in"),
     path("policies/<str:owner>/<str:name>/delete/", acting.delete, name="policy-delete"),
     path("policies/<str:owner>/<str:name>/sharing/", sharing.policy, name="policy-sharing"),
     path("runs/", runs.listing, name="runs"),

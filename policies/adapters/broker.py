@@ -13,9 +13,10 @@ FREEZE = "policies.tasks.freeze"
 COMPLETE = "policies.tasks.complete"
 TAG = "policies.tasks.tag"
 HOST_KEY = "policies.tasks.host_key"  # its id is a host's
+TRIAL = "policies.tasks.trial"  # its id is a trial's
 
 
-EVERY = frozenset({FREEZE, COMPLETE, TAG, HOST_KEY})
+EVERY = frozenset({FREEZE, COMPLETE, TAG, HOST_KEY, TRIAL})
 _silent: ContextVar[AbstractSet[str]] = ContextVar("silent", default=frozenset())
 
 

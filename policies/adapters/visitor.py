@@ -17,7 +17,7 @@ from setproctitle import setproctitle
 
 from policies.ports import Credentials
 from scripts_admin.domain.remote import By
-from scripts_admin.guard import spool
+from scripts_admin.guard import linux, spool
 from scripts_admin.runners import by_ssh, ssm
 from scripts_admin.runners.addresses import Connect, Way
 from scripts_admin.runners.late_ssm import Late
@@ -26,15 +26,24 @@ from scripts_admin.runners.visiting import Inquiry, Visit, Visitor
 from scripts_admin.runners.wires import Begun
 from scripts_admin.runners.words import Word
 
+ONCE_SECONDS = 30.0  # whoever asks once holds up other windows meanwhile
+
 
 def main() -> None:
     """Ask until every instance has told that it is over."""
     said = json.load(sys.stdin)
     setproctitle(f"n2wbackup visitor {said['run']}")
-    record = Path(said["folder"]) / spool.RECORD
+    note = said.get("note", "")
+    watched = Path(said["folder"]) / (note or spool.RECORD)
+    until = linux.boottime() + ONCE_SECONDS if note else float("inf")
     secrets = [str(each).encode() for each in said["masks"]]
-    visitor = Visitor(Path(said["runtime"]), partial(os.path.lexists, record), secrets)
+    is_wanted = partial(_is_wanted, watched, until)
+    visitor = Visitor(Path(said["runtime"]), is_wanted, secrets, once=bool(note))
     visitor.visit([_visit(raw) for raw in said["visits"]])
+
+
+def _is_wanted(watched: Path, until: float) -> bool:
+    return os.path.lexists(watched) and linux.boottime() < until
 
 
 def _visit(raw: Mapping[str, Any]) -> Visit | Inquiry:

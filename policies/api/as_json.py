@@ -10,7 +10,7 @@ from typing import Any, ParamSpec
 
 from n2wbackup.lib import clock, terminal
 from policies.domain.document import fields
-from policies.models import Policy, Run, Schedule
+from policies.models import Policy, Run, Schedule, Trial
 from policies.selectors import runs
 from policies.selectors.runs import PhaseRow, SnapshotRow, TargetRow
 from policies.selectors.servers import ServerRow
@@ -234,6 +234,33 @@ def probe(found: probing.Probe) -> Json:
                 "sentence": each.sentence,
             }
             for each in found.answers
+        ],
+    }
+
+
+@_harmless
+def trial(found: Trial) -> Json:
+    """Return a drill, or a login that was tried, as plain values; `state` of an instance is its verdict."""
+    return {
+        "id": str(found.pk),
+        "policy": found.policy.label,
+        "kind": found.kind,
+        "state": found.state,
+        "requested_by": found.requested_by,
+        "asked_at": moment(found.asked_at),
+        "started_at": moment(found.started_at),
+        "ended_at": moment(found.ended_at),
+        "waiting_for": found.waiting_for,
+        "instances": [
+            {
+                "instance": each.instance_id,
+                "region": each.region,
+                "state": each.verdict,
+                "thaw_by": each.thaw_by or None,
+                "key": each.key or None,
+                "reason": each.sentence,
+            }
+            for each in found.results.all()
         ],
     }
 

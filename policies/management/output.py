@@ -241,6 +241,13 @@ def probe(report: Json) -> str:
     return "\n".join(lines)
 
 
+def trial(report: Json) -> str:
+    """Return a drill as text for people: a line for each instance."""
+    lines = [f"drill        {report['id']} of {report['policy']}"]
+    lines += [f"{e['state'].replace('_', ' '):12} {e['reason']}" for e in report["instances"]]
+    return "\n".join(lines)
+
+
 def server(report: Json) -> str:
     """Return a server as text for people: one line, and one for each problem."""
     here = " (here)" if report["is_here"] else ""

@@ -13,6 +13,7 @@ from policies.models.schedule import Schedule
 from policies.models.server import ScriptCopy, Server, Turn
 from policies.models.sharing import PolicyGroupPermission, PolicyUserPermission
 from policies.models.ssm import SsmInstance, SsmPlace
+from policies.models.trial import Trial, TrialResult
 
 __all__ = [
     "Account",
@@ -43,6 +44,8 @@ __all__ = [
     "Server",
     "SsmInstance",
     "SsmPlace",
+    "Trial",
+    "TrialResult",
     "Turn",
     "VolumeFire",
     "WindowLease",

@@ -14,14 +14,16 @@ from django.core.exceptions import ObjectDoesNotExist, ValidationError
 from django.db import transaction
 
 from n2wbackup.lib import trouble
+from policies.domain import trials
 from policies.domain.errors import RefusedError
 from policies.domain.runs import sequence
 from policies.domain.runs.sequence import State
 from policies.domain.runs.trigger import Trigger
-from policies.models import Policy, Run
+from policies.models import Policy, Run, Trial
 from policies.services import runs
 from policies.services.entry import pausing
 from policies.services.entry import policies as entered
+from policies.services.trials import asking as asking_for_trials
 from policies.services.watch import asking, confirming
 from scripts_admin import permissions
 from scripts_admin.domain.audit import Action, Change, Kind
@@ -55,6 +57,7 @@ class Result:
     done: str = ""
     refusal: str = ""
     run: Run | None = None
+    trial: Trial | None = None
 
     @property
     def sentence(self) -> str:
@@ -178,6 +181,29 @@ def try_scripts(
         return Result(policy, f"test run {run.pk} is queued", run=run)
 
     return _each(policies, start, permissions.may_run, by)
+
+
+def drill(policies: Iterable[Policy], *, by: Actor) -> list[Result]:
+    """Queue a drill of each policy: whether its instances thaw by themselves. Nothing is frozen."""
+    return _try_instances(
+        policies, trials.Kind.DRILL, "its instances are drilled; this page shows what is found", by
+    )
+
+
+def try_to_log_in(policies: Iterable[Policy], *, by: Actor) -> list[Result]:
+    """Queue a dry login to the instances of each policy."""
+    return _try_instances(
+        policies, trials.Kind.LOGIN, "a worker tries to log in; this page shows what it finds", by
+    )
+
+
+def _try_instances(
+    policies: Iterable[Policy], kind: trials.Kind, done: str, by: Actor
+) -> list[Result]:
+    def ask(policy: Policy) -> Result:
+        return Result(policy, done, trial=asking_for_trials.ask(policy, kind, by=by.name))
+
+    return _each(policies, ask, permissions.may_run, by)
 
 
 def delete(policies: Iterable[Policy], *, by: Actor) -> list[Result]:

@@ -8,7 +8,17 @@ from django.views.decorators.http import require_safe
 from n2wbackup.lib import clock
 from n2wbackup.lib.charts import Point
 from n2wbackup.lib.components import span
-from policies.selectors import acting, calendars, dashboard, policies, protection, runs, windows
+from policies.domain.trials import NO_DRILL_BY_SSM
+from policies.selectors import (
+    acting,
+    calendars,
+    dashboard,
+    policies,
+    protection,
+    runs,
+    trials,
+    windows,
+)
 from policies.selectors.windows import Trend
 from policies.services.alarms import muting
 from policies.services.due import outlook
@@ -54,11 +64,19 @@ def detail(request: HttpRequest, owner: str, name: str) -> HttpResponse:
     found = rows.filter(owner__username=owner, name=name).first()
     if found is None:
         raise Http404
+    actions = acting.of(found, person)
+    tried: dict[str, object] = {
+        "actions": actions,
+        "trials": trials.of_policy(found),
+        "no_drill": NO_DRILL_BY_SSM,
+    }
+    if visitor.wants_a_part(request):
+        return render(request, "policies/policy/trials.html", tried)
     shown, now = policies.detail(found), clock.now()
     ahead = outlook.of_policy(found)
     trend = windows.trend(found)
-    actions = acting.of(found, person)
     context = {
+        **tried,
         **reached.of(found, person),
         "id": found.pk,
         "detail": shown,
@@ -78,7 +96,6 @@ def detail(request: HttpRequest, owner: str, name: str) -> HttpResponse:
         "settings": [row for row in policies.settings(found) if row.key not in _TOLD_ABOVE],
         "zone": ahead.zones[0] if len(ahead.zones) == 1 else "",
         "runs": runs.recent(user=person, policy=found, limit=NEWEST_RUNS),
-        "actions": actions,
         "first_use": first_use.of_policy(found, person),
         "is_in_admin": actions.is_own
         and person.is_staff

@@ -18,6 +18,8 @@ class Action(StrEnum):
     RESUMED = "resumed"
     BACKED_UP = "backed up"
     TESTED = "tested"
+    DRILLED = "drilled"
+    TRIED_LOGIN = "tried to log in"
     CANCELLED = "cancelled"
     CONFIRMED_THAW = "confirmed thaw"
     WANTED_THAW = "wanted thaw"

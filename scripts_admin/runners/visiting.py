@@ -10,7 +10,7 @@ import os
 import selectors
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -67,9 +67,15 @@ class Visitor:
     """Asks the instances of one run."""
 
     def __init__(
-        self, runtime: Path, is_wanted: Callable[[], bool], secrets: Sequence[bytes] = ()
+        self,
+        runtime: Path,
+        is_wanted: Callable[[], bool],
+        secrets: Sequence[bytes] = (),
+        *,
+        once: bool = False,
     ) -> None:
-        """`is_wanted` tells whether the run still has to be thawed; `secrets` are masked in outputs."""
+        """`is_wanted` tells whether anybody wants to know; `secrets` are masked in outputs. `once`: no second try."""
+        self._pauses: Callable[[], Iterable[float]] = (lambda: (0.0,)) if once else _pauses
         self._journal = Writer.of_visits(runtime)
         self._hurry = runtime / _HURRY
         self._is_wanted, self._secrets = is_wanted, secrets
@@ -85,7 +91,7 @@ class Visitor:
             thread.join()
 
     def _until_over(self, visit: Visit | Inquiry) -> None:
-        for pause in _pauses():
+        for pause in self._pauses():
             if not self._waits(pause) or self._is_over_after(visit):
                 return
 

@@ -25,6 +25,7 @@ class AlarmKind(StrEnum):
     RECOVERED = "recovered"
     ENROLMENT = "enrolment"
     HOST_KEY = "host_key"
+    DRILL = "drill"
     PING_START = "ping_start"
     PING_SUCCESS = "ping_success"
     PING_FAIL = "ping_fail"
@@ -225,6 +226,18 @@ def host_key_left_out(label: str, hosts: Sequence[str], reason: str, run: str) -
         f"{label}: the SSH host key{many} CHANGED: {', '.join(hosts)}",
         f"Run {run} of {label} goes on, without scripts on what shows another key. {reason}\n"
         f"Details: manage.py show_run {run}",
+    )
+
+
+def not_proven(label: str, sentences: Sequence[str]) -> Message:
+    """Report instances that a drill did not prove to thaw by themselves."""
+    many = "1 instance" if len(sentences) == 1 else f"{len(sentences)} instances"
+    lines = "\n".join(f"- {each}" for each in sentences)
+    return Message(
+        f"{label}: the drill failed on {many}",
+        f"A drill of {label} arms scripts that do nothing, and cuts the connection on purpose; nothing was frozen. It "
+        f"did not prove that these thaw by themselves if this server dies:\n{lines}\n"
+        f"When that is mended, drill again: manage.py drill {label}",
     )
 
 

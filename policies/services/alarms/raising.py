@@ -119,8 +119,21 @@ def host_key_left_out(
 
 def enrolment(policy: Policy, message: Message, now: datetime) -> None:
     """Report what a rule of tag enrolment did; each message says something new, so none is held back."""
+    _of_policy(policy, AlarmKind.ENROLMENT, message, now)
+
+
+def not_proven(policy: Policy, sentences: Sequence[str], now: datetime) -> None:
+    """Report instances whose drill failed; not again within an hour if it says the same."""
+    message = messages.not_proven(policy.label, sentences)
+    last = Alarm.objects.filter(policy=policy, kind=AlarmKind.DRILL).order_by("-pk").first()
+    is_told = last is not None and now - messages.REPEAT < last.created_at <= now
+    if last is None or not (is_told and last.text == message.text):
+        _of_policy(policy, AlarmKind.DRILL, message, now)
+
+
+def _of_policy(policy: Policy, kind: AlarmKind, message: Message, now: datetime) -> None:
     Alarm.objects.create(
-        kind=AlarmKind.ENROLMENT,
+        kind=kind,
         policy=policy,
         owner_id=policy.owner_id,
         label=policy.label,

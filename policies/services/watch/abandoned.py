@@ -23,9 +23,9 @@ from policies.domain.runs import sequence
 from policies.domain.runs.sequence import Event, State
 from policies.models import Run
 from policies.services import runs
-from policies.services.watch import asking
+from policies.services.watch import asking, asking_late
 from policies.services.watch.visiting import Visitors
-from policies.services.window import defects, ending, entering, sealing
+from policies.services.window import defects, ending, entering, late, sealing
 from policies.services.window.entering import Without
 from scripts_admin import linux_accounts
 from scripts_admin.domain.phases import Outcome, ThawBy
@@ -146,10 +146,14 @@ def enter_all() -> None:
     asking.pass_on()
     folders = [folder for folder in spool.folders(home.spool()) if _is_of_a_run(folder)]
     resting = _resting()
-    kept = [f for f in folders if f.name not in resting or (f / spool.RECORD).exists()]
+    kept = [f for f in folders if f.name not in resting or _is_watched(f)]
     each.apart(kept, _enter_one, "what became of %s could not be entered")
     lost = _without_spool({folder.name for folder in folders})
     each.apart(lost, _end_lost, "run %s, whose spool is gone, could not be ended")
+
+
+def _is_watched(folder: Path) -> bool:
+    return (folder / spool.RECORD).exists() or late.is_on(folder)
 
 
 def _is_of_a_run(folder: Path) -> bool:
@@ -308,6 +312,8 @@ def _settle(run: Run, folder: Path, runtime: Path) -> None:
         ending.finish(run, folder)
     elif run.server_gone_at is not None and _is_still_to_thaw(run, folder, runtime):
         pass  # the run went on while this server was gone; what it left frozen is thawed all the same
+    elif late.is_on(folder):
+        asking_late.turn(run, folder, runtime)
     elif run.ended_at is not None:
         spool.remove(folder, runtime)
     else:

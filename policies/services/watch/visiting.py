@@ -40,8 +40,13 @@ class Visitors:
         self._runtime = runtime
         self._not_before: dict[str, float] = {}
 
-    def ask(self, folder: Path, record: spool.Record, owed: Collection[str]) -> None:
-        """Start a visitor for these instances of a run, unless one is there or has just been started."""
+    def ask(
+        self, folder: Path, record: spool.Record, owed: Collection[str], *, note: str = ""
+    ) -> None:
+        """Start a visitor for these instances of a run, unless one is there or has just been started.
+
+        It goes on for as long as the window is open. With `note`, it asks each once, as long as the spool has this.
+        """
         now = linux.boottime()
         if now < self._not_before.get(folder.name, 0.0):
             return
@@ -52,11 +57,13 @@ class Visitors:
         try:
             # First, and even if nobody can be asked: people are alarmed when this has taken too long.
             Writer.of_visits(self._runtime / folder.name).note("visiting")
-            self._start(folder, record, owed, lock)
+            self._start(folder, record, owed, lock, note)
         finally:
             os.close(lock)
 
-    def _start(self, folder: Path, record: spool.Record, owed: Collection[str], lock: int) -> None:
+    def _start(
+        self, folder: Path, record: spool.Record, owed: Collection[str], lock: int, note: str
+    ) -> None:
         visits = [
             {"instance": name, **visit}
             for name, raw in _kept(folder).items()
@@ -70,6 +77,7 @@ class Visitors:
             "runtime": str(self._runtime / folder.name),
             "masks": [each.decode() for each in sealing.unseal(record.masks)],
             "visits": visits,
+            "note": note,
         }
         process = subprocess.Popen(
             [*PROGRAM, str(lock)],

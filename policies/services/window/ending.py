@@ -12,7 +12,7 @@ from policies.domain.runs.verdict import Consistency
 from policies.models import PhaseResult, Run, RunEvent, RunSnapshot, RunTarget
 from policies.selectors.runs import facts
 from policies.services import runs
-from policies.services.window import entering, leftovers
+from policies.services.window import entering, late, leftovers
 from policies.services.window.keeping import runtime_folder
 from scripts_admin.domain.phases import FINE, Outcome, Phase, ThawBy
 from scripts_admin.guard import journal, spool
@@ -51,7 +51,7 @@ def give_up(run: Run, folder: Path, problem: str) -> None:
         log.exception("the end of run %s could not be judged", run.pk)
         run.refresh_from_db()
         _end_unjudged(run, problem)
-        spool.remove(folder, runtime_folder(run.pk))
+        late.forget(folder, runtime_folder(run.pk))
 
 
 def _end_unjudged(run: Run, problem: str) -> None:
@@ -99,7 +99,7 @@ def finish(run: Run, folder: Path, problem: str = "") -> None:
         reason=_joined(run.reason or _reason(run, known_facts), problem),
     )
     if ended:
-        spool.remove(folder, runtime_folder(run.pk))
+        late.forget(folder, runtime_folder(run.pk))
 
 
 def enter_interrupted(run: Run) -> bool:

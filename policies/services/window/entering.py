@@ -20,7 +20,7 @@ from policies.models import PhaseResult, Run, RunSnapshot, RunTarget
 from policies.ports import Snapshot
 from policies.selectors.runs import facts
 from policies.services import runs
-from policies.services.window import heard, moments, outputs, ran
+from policies.services.window import heard, late, moments, outputs, ran
 from policies.services.window.volley import Fired
 from scripts_admin.domain.phases import Outcome, Phase, ThawBy
 from scripts_admin.guard import journal as journals
@@ -169,9 +169,17 @@ def thaw(run: Run, folder: Path, runtime: Path, *, without: Without = Without.NO
         )
         if entered and without != Without.RESULTS:
             _judge_targets(run)
-    if entered and (standing.is_thawed or standing.given_up):
-        spool.settle(folder)
+    if entered:
+        _close(folder, standing)
     return entered
+
+
+def _close(folder: Path, standing: thaws.Standing) -> None:
+    """Settle the record of a run that is thawed or given up; instances that have not told are asked all the same."""
+    if standing.given_up and standing.owed:
+        late.begin(folder)
+    if standing.is_thawed or standing.given_up:
+        spool.settle(folder)
 
 
 def _is_about_to_be_told(journal: Journal, standing: thaws.Standing) -> bool:

@@ -17,6 +17,7 @@ from scripts_admin.domain.phases import Phase
 
 # A waiting run looks each ten seconds at the latest; one that has not looked for so long may never do.
 LOOKS_WITHIN = timedelta(seconds=30)
+ASKED_WITHIN = timedelta(minutes=5)
 _RESERVED, _LONGER = "has reserved", "has waited longer for"  # in the reason of a run that waits
 
 
@@ -45,6 +46,7 @@ def take(run: Run, resources: Collection[str]) -> Taken:
     One transaction and a sorted order ensure that two runs cannot wait for each other.
     """
     wanted, now = set(resources), clock.now()
+    WindowLease.objects.filter(_is_left(now)).delete()
     held = _held(run, wanted)
     waits_for = _first_that_counts(held, run, now) or _first_in_line(run, wanted, now)
     if waits_for is not None:
@@ -108,7 +110,17 @@ def _first_in_line(run: Run, wanted: Collection[str], now: datetime) -> Held | N
 
 def _held(run: Run, resources: Collection[str]) -> list[Held]:
     rows = WindowLease.objects.select_related("run__policy").filter(resource__in=resources)
+    rows = rows.exclude(_is_left(clock.now()))
     return [Held(row.resource, row.run) for row in rows.exclude(run=run).order_by("resource")]
+
+
+def _is_left(now: datetime) -> Q:
+    """Match what a run without a window holds for longer than a question to its instances takes.
+
+    Its server died while it asked, and may never come back.
+    """
+    in_a_window = [State.PREPARING, *sequence.MAY_BE_FROZEN]
+    return Q(taken_at__lt=now - ASKED_WITHIN) & ~Q(run__state__in=in_a_window)
 
 
 def _first_that_counts(held: Collection[Held], run: Run, now: datetime) -> Held | None:

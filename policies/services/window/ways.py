@@ -145,7 +145,7 @@ def left_out(run: Run, folder: Folder, refusals: Collection[tuple[str, HostKeyEr
     Each refusal comes with its instance. An unknown key is put on the page Hosts; it raises no alarm.
     """
     changed = [
-        found for instance_id, error in refusals if (found := _enter(folder, instance_id, error))
+        found for instance_id, error in refusals if (found := enter_key(folder, instance_id, error))
     ]
     if not changed:
         return
@@ -164,7 +164,8 @@ def proved(folder: Folder, opened: Collection[Way]) -> None:
     )
 
 
-def _enter(folder: Folder, instance_id: str, error: HostKeyError) -> Changed | None:
+def enter_key(folder: Folder, instance_id: str, error: HostKeyError) -> Changed | None:
+    """Enter the host key that kept a session from being opened; return the host if it has changed."""
     if error.why == Why.HOST_CHANGED:
         return host_checks.enter_changed(folder, error.host, error.port, error.shown)
     show(folder, instance_id, error)

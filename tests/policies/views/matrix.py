@@ -18,7 +18,15 @@ from n2wbackup.lib import clock
 from policies.domain.alarms.messages import AlarmKind
 from policies.domain.runs.sequence import State
 from policies.domain.runs.trigger import Trigger
-from policies.models import Account, Alarm, AlarmReceivers, Policy, Run, Server
+from policies.models import (
+    Account,
+    Alarm,
+    AlarmReceivers,
+    Policy,
+    PolicyTarget,
+    Run,
+    Server,
+)
 from policies.services.entry import pausing, policies
 from scripts_admin.models import Folder, FormerFolder, SshHost, User
 from scripts_admin.services import users
@@ -91,6 +99,13 @@ def _rows(alice: User, unused: User) -> dict[str, models.Model]:
     policies.save(policy)
     policies.save(busy)
     Policy.objects.filter(pk=policy.pk).update(may_be_frozen_since=clock.now())
+    PolicyTarget.objects.create(
+        policy=policy,
+        instance_id="i-0aaaaaaaaaaaaaaaa",
+        region="us-east-1",
+        remote_by="ssh",
+        remote_user="app",
+    )
     pausing.pause(policy, until=clock.now() + timedelta(days=1), reason="a move", by="alice")
     run = Run.objects.create(
         policy=busy,

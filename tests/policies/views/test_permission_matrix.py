@@ -172,7 +172,9 @@ policies/<str:owner>/<str:name>/thaw/                     L     W     N     N   
 policies/<str:owner>/<str:name>/thawed/                   L     W     N     N     N     W     W
 policies/<str:owner>/<str:name>/back-up/                  L     W     N     N     N     W     W
 policies/<str:owner>/<str:name>/delete/                   L     W     N     N     N     W     W
+policies/<str:owner>/<str:name>/drill/                    L     W     N     N     N     W     W
 policies/<str:owner>/<str:name>/edit/                     L     W     N     N     N     W     W
+policies/<str:owner>/<str:name>/log-in/                   L     W     N     N     N     W     W
 policies/<str:owner>/<str:name>/pause/                    L     W     N     N     N     W     W
 policies/<str:owner>/<str:name>/resume/                   L     W     N     N     N     W     W
 policies/<str:owner>/<str:name>/sharing/                  L     W     N     N     N     W     W
@@ -220,7 +222,9 @@ SHARED = """
 alarms/mute/<str:owner>/<str:name>/                       N     W     N     N
 policies/<str:owner>/<str:name>/                          R     R     R     R
 policies/<str:owner>/<str:name>/back-up/                  N     N     W     N
+policies/<str:owner>/<str:name>/drill/                    N     N     W     N
 policies/<str:owner>/<str:name>/edit/                     N     W     N     N
+policies/<str:owner>/<str:name>/log-in/                   N     N     W     N
 policies/<str:owner>/<str:name>/pause/                    N     W     N     N
 policies/<str:owner>/<str:name>/resume/                   N     W     N     N
 policies/<str:owner>/<str:name>/switch/                   N     W     N     N

@@ -178,6 +178,7 @@ def test_a_thaw_now_that_does_not_get_to_the_instance_leaves_the_mark(
     monkeypatch.setattr(entering, "PATIENCE_SECONDS", 0.0)
     reached.scripts()
     given_up(reached)
+    assert is_marked(reached)
     SshHost.objects.update(key="", state=HostState.SEEN)
 
     asking.thaw_now(reached.policy, by="bob")

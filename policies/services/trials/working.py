@@ -1,0 +1,142 @@
+"""Trials as a worker makes them: claim, try every instance, enter what was found.
+
+A trial takes no lease and no run's place, so no backup ever waits for one. It waits for a window of its own policy.
+"""
+
+import logging
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from uuid import UUID
+
+from django.db import transaction
+from django.db.models import Q
+
+from n2wbackup.lib import clock, each, outages
+from policies.adapters import broker
+from policies.domain.errors import BackupError
+from policies.domain.trials import Kind, State, Verdict
+from policies.models import Account, Policy, PolicyTarget, Trial, TrialResult
+from policies.services.alarms import raising
+from policies.services.trials import asking, drilling, logging_in
+from policies.services.trials.found import Found
+
+log = logging.getLogger(__name__)
+
+CLAIM = timedelta(minutes=10)  # longer than any trial takes
+PAUSE = timedelta(minutes=1)
+AT_ONCE = 2  # of all workers, so that they have time for backups
+TRIES = 3
+KEPT = timedelta(days=400)
+_GONE = (
+    "The process that tried it ended each time before it knew anything: look at the server's log."
+)
+ACTS: dict[Kind, Callable[[Policy, Account, Sequence[PolicyTarget]], list[Found]]] = {
+    Kind.DRILL: drilling.drill,
+    Kind.LOGIN: logging_in.log_in,
+}
+
+
+def execute(trial_id: UUID) -> None:
+    """Make a trial, if it is due and nobody else has it. Whatever goes wrong, it comes to its end."""
+    trial = _claim(trial_id)
+    if trial is None:
+        return
+    kind, policy = Kind(trial.kind), trial.policy
+    why = asking.in_the_way(policy) if kind == Kind.DRILL else ""
+    if why:
+        _put_off(trial, why)
+        return
+    targets = [target for target in policy.targets.order_by("pk") if target.remote]
+    try:
+        found = _try(trial, kind, targets)
+    except outages.AWAY:
+        raise
+    except Exception as error:
+        log.exception("%s of %s met an error", trial, policy)
+        sentence = f"This met an error that nobody foresaw ({outages.named(error)}): look at the server's log."
+        found = [Found(target, Verdict.FAILED, sentence) for target in targets]
+    _end(trial, found)
+
+
+def _try(trial: Trial, kind: Kind, targets: Sequence[PolicyTarget]) -> list[Found]:
+    account = trial.policy.account
+    if trial.tries > TRIES:
+        return [Found(target, Verdict.FAILED, _GONE) for target in targets]
+    try:
+        return ACTS[kind](trial.policy, account, targets)
+    except BackupError as error:
+        return [Found(target, Verdict.FAILED, str(error)) for target in targets]
+
+
+def tick() -> int:
+    """Send workers to what is due and has not begun, as its hint was lost, it waited or its worker died."""
+    lost = clock.now() - PAUSE
+    due = Trial.objects.filter(ended_at=None, next_at__lte=lost).order_by("next_at")
+    return each.apart(list(due.values_list("pk", flat=True)[:AT_ONCE]), _send, "trial %s")
+
+
+def _send(trial_id: UUID) -> bool:
+    broker.send(broker.TRIAL, trial_id)
+    return True
+
+
+def _claim(trial_id: UUID) -> Trial | None:
+    now = clock.now()
+    working = Trial.objects.filter(state=State.WORKING, ended_at=None, next_at__gt=now)
+    if working.exclude(pk=trial_id).count() >= AT_ONCE:
+        return None  # a tick sends the hint again
+    # A time further ahead than any claim was set before the clock was put back.
+    due = Q(next_at__lte=now) | Q(next_at__gt=now + CLAIM + clock.SKEW)
+    trial = (
+        Trial.objects.select_related("policy__owner", "policy__folder", "policy__account")
+        .filter(due, pk=trial_id, ended_at=None)
+        .first()
+    )
+    if trial is None:
+        return None
+    same = Trial.objects.filter(pk=trial.pk, next_at=trial.next_at, ended_at=None)
+    trial.tries += 1
+    trial.next_at = now + CLAIM
+    taken = same.update(
+        state=State.WORKING, started_at=now, next_at=trial.next_at, tries=trial.tries
+    )
+    return trial if taken else None
+
+
+def _put_off(trial: Trial, why: str) -> None:
+    """Let the trial wait: it is no try that failed."""
+    Trial.objects.filter(pk=trial.pk, next_at=trial.next_at).update(
+        state=State.QUEUED,
+        started_at=None,
+        next_at=clock.now() + PAUSE,
+        tries=trial.tries - 1,
+        waiting_for=why,
+    )
+
+
+@transaction.atomic
+def _end(trial: Trial, found: Sequence[Found]) -> None:
+    """Enter the results; whoever lost the claim enters nothing."""
+    now, policy = clock.now(), trial.policy
+    same = Trial.objects.filter(pk=trial.pk, next_at=trial.next_at, ended_at=None)
+    if not same.update(state=State.DONE, ended_at=now, waiting_for=""):
+        return
+    TrialResult.objects.bulk_create(
+        TrialResult(
+            trial=trial,
+            policy=policy,
+            kind=trial.kind,
+            instance_id=one.target.instance_id,
+            region=one.target.region,
+            verdict=one.verdict,
+            thaw_by=one.thaw_by,
+            key=one.key,
+            sentence=one.sentence,
+            at=now,
+        )
+        for one in found
+    )
+    failed = [one.sentence for one in found if one.verdict == Verdict.FAILED]
+    if failed and trial.kind == Kind.DRILL:
+        raising.not_proven(policy, failed, now)
+    Trial.objects.filter(policy=policy, ended_at__lt=now - KEPT).delete()
