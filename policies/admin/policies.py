@@ -55,6 +55,7 @@ class PolicyAdmin(Owned):
         (Group.WHEN, {"fields": ("schedules", *fields.lines(Group.WHEN), "next_times")}),
         (Group.SCRIPTS, {"fields": fields.lines(Group.SCRIPTS)}),
         (Group.LIMITS, {"fields": fields.lines(Group.LIMITS)}),
+        (Group.RETENTION, {"fields": fields.lines(Group.RETENTION)}),
         ("Latest results", {"fields": _KEPT}),
     )
     readonly_fields = ("next_times", *_KEPT)

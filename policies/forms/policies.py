@@ -9,6 +9,7 @@ from django.forms.models import BaseInlineFormSet
 from policies.domain.document import fields as document
 from policies.forms import asking
 from policies.forms.lines import VolumeIds
+from policies.forms.schedules import Zones, zone_choices
 from policies.models import Policy, PolicyTarget
 from policies.services.entry import policies
 from scripts_admin.domain.remote import Remote
@@ -40,6 +41,10 @@ class PolicyForm(_PolicyForm):
                 number = self.fields[each.column]
                 number.validators = []
                 number.widget.attrs |= {"min": each.low, "max": each.high}
+        if "retention_timezone" in self.fields:  # it is missing for people who may only view
+            zone = self.fields["retention_timezone"]
+            zone.widget = Zones(choices=zone_choices(self.instance.retention_timezone))
+            zone.validators = []
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or self.cleaned_data

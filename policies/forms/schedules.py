@@ -90,7 +90,7 @@ class ScheduleForm(_ScheduleForm):
     def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - as Django's
         super().__init__(*args, **kwargs)
         if "timezone" in self.fields:  # it is missing for people who may only view
-            self.fields["timezone"].widget.choices = _zones(self.instance.timezone)
+            self.fields["timezone"].widget.choices = zone_choices(self.instance.timezone)
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or self.cleaned_data
@@ -100,7 +100,7 @@ class ScheduleForm(_ScheduleForm):
         return cleaned
 
 
-def _zones(kept: str) -> list[tuple[str, list[tuple[str, str]]]]:
+def zone_choices(kept: str) -> list[tuple[str, list[tuple[str, str]]]]:
     """Return the zones by their part of the world; `kept` too, even if this machine no longer knows it."""
     groups: dict[str, list[tuple[str, str]]] = {"": [("UTC", "UTC")]}
     for name in sorted({*rules.zone_names(), kept} - {"UTC"}):

@@ -152,6 +152,10 @@ class WholePolicy:
         return self._group(Group.LIMITS)
 
     @property
+    def retention(self) -> list[list[forms.BoundField]]:
+        return self._group(Group.RETENTION)
+
+    @property
     def main(self) -> list[forms.BoundField]:
         return [self.settings[c] for line in fields.lines(Group.MAIN) for c in line]
 

@@ -6,6 +6,7 @@ from django.db.models.functions import Greatest, Lower
 
 from policies.domain import protection
 from policies.domain.document.fields import CHOICES, DEFAULTS
+from policies.domain.retention.rules import Rules
 from policies.domain.runs.verdict import Consistency
 from policies.models.account import Account
 from policies.models.inventory import EnrolRule
@@ -49,6 +50,15 @@ class Policy(models.Model):
     retry_minutes = models.PositiveIntegerField(
         "minutes between retries", default=DEFAULTS["retry_minutes"]
     )
+
+    # How many restore points are kept; all 0: every one. See domain/retention/.
+    keep_last = models.PositiveIntegerField(default=DEFAULTS["keep_last"])
+    keep_daily = models.PositiveIntegerField(default=DEFAULTS["keep_daily"])
+    keep_weekly = models.PositiveIntegerField(default=DEFAULTS["keep_weekly"])
+    keep_monthly = models.PositiveIntegerField(default=DEFAULTS["keep_monthly"])
+    keep_yearly = models.PositiveIntegerField(default=DEFAULTS["keep_yearly"])
+    keep_generations = models.PositiveIntegerField(default=DEFAULTS["keep_generations"])
+    retention_timezone = models.CharField(max_length=64, default=DEFAULTS["retention_timezone"])
 
     rpo_hours = models.PositiveIntegerField(
         "recovery point objective", default=DEFAULTS["rpo_hours"]
@@ -168,6 +178,19 @@ class Policy(models.Model):
     @property
     def label(self) -> str:
         return f"{self.owner.username}/{self.name}"
+
+    @property
+    def rules(self) -> Rules:
+        """How many restore points are kept."""
+        return Rules(
+            keep_last=self.keep_last,
+            daily=self.keep_daily,
+            weekly=self.keep_weekly,
+            monthly=self.keep_monthly,
+            yearly=self.keep_yearly,
+            generations=self.keep_generations,
+            timezone=self.retention_timezone,
+        )
 
 
 class PolicyTarget(models.Model):

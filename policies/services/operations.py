@@ -1,4 +1,4 @@
-"""Operations on policies and runs: back up, test, cancel, thaw now, confirm a thaw, enable, disable, pause, delete.
+"""Operations on policies and runs: back up, test, cancel, hold, thaw now, enable, disable, pause, delete, and so on.
 
 All have one signature. Pages, admin, API and commands call them and have no loop or sentence of their
 own. Each row is handled separately: if one is refused, the others go on.
@@ -23,6 +23,7 @@ from policies.models import Policy, Run, Trial
 from policies.services import runs
 from policies.services.entry import pausing
 from policies.services.entry import policies as entered
+from policies.services.retention import holds
 from policies.services.trials import asking as asking_for_trials
 from policies.services.watch import asking, confirming
 from scripts_admin import permissions
@@ -110,6 +111,27 @@ def _cancelled(state: str) -> str:
     if state in sequence.MAY_BE_FROZEN:
         return "cancelled; its application is frozen now: after thaws it, and then the run ends by itself"
     return f"cancelled; it is still {state} and ends by itself"
+
+
+def hold(found: Iterable[Run], *, reason: str, until: datetime | None, by: Actor) -> list[Result]:
+    """Keep each restore point until then, whatever its policy's rules say; None: until it is released."""
+
+    def keep(run: Run) -> Result:
+        holds.hold(run, reason=reason, until=until, by=by.name)
+        end = f"until {until:%Y-%m-%d %H:%M} UTC" if until else "until somebody releases it"
+        return Result(run, f"held {end}")
+
+    return _each(found, keep, permissions.may_change, by)
+
+
+def release(found: Iterable[Run], *, by: Actor) -> list[Result]:
+    """Leave each restore point to its policy's rules again."""
+
+    def let_go(run: Run) -> Result:
+        holds.release(run, by=by.name)
+        return Result(run, "no longer held; the rules of its policy decide about it again")
+
+    return _each(found, let_go, permissions.may_change, by)
 
 
 def confirm_thaw(policies: Iterable[Policy], *, by: Actor) -> list[Result]:

@@ -43,6 +43,8 @@ class Action(StrEnum):
     REFUSED = "refused"
     RETIRED = "retired"
     ASKED = "asked"
+    HELD = "held"
+    RELEASED = "released"
 
 
 class Kind(StrEnum):

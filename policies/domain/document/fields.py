@@ -33,6 +33,7 @@ class Group(StrEnum):
     WHEN = "When"
     SCRIPTS = "Scripts"
     LIMITS = "Limits"
+    RETENTION = "Retention"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +82,25 @@ class Setting(Field):
             return self.help
         unit = f" {self.unit}" if self.unit else ""
         return f"{self.help} From {self.low} to {self.high}{unit}."
+
+
+_PERIODS = {"daily": "days", "weekly": "weeks", "monthly": "months", "yearly": "years"}
+
+
+def _kept(word: str, column: str, label: str, high: int, what: str = "") -> Setting:
+    """Return how many restore points a rule keeps; 0 switches the rule off."""
+    per = what or f"So many {_PERIODS[word]} keep their newest restore point"
+    return Setting(
+        key=f"retention.{word}",
+        column=column,
+        kind=Kind.NUMBER,
+        high=high,
+        default=0,
+        label=label,
+        help=f"{per}. 0: none by this rule.",
+        group=Group.RETENTION,
+        zero="none",
+    )
 
 
 POLICY = (
@@ -257,6 +277,27 @@ POLICY = (
         help="Make no snapshots when the before script fails.",
         group=Group.SCRIPTS,
         words=("no snapshots", "snapshots anyway"),
+    ),
+    _kept("keep_last", "keep_last", "Keep last", 1_000, "The newest restore points"),
+    _kept("daily", "keep_daily", "Keep daily", 3_660),
+    _kept("weekly", "keep_weekly", "Keep weekly", 520),
+    _kept("monthly", "keep_monthly", "Keep monthly", 240),
+    _kept("yearly", "keep_yearly", "Keep yearly", 100),
+    _kept(
+        "generations",
+        "keep_generations",
+        "Keep generations",
+        10_000,
+        "Instead of the rules above: the newest restore points, however old",
+    ),
+    Setting(
+        key="retention.timezone",
+        column="retention_timezone",
+        kind=Kind.TEXT,
+        default="UTC",
+        label="Time zone of the days",
+        help="Days, weeks, months and years begin and end in this time zone.",
+        group=Group.RETENTION,
     ),
 )
 TARGET = (

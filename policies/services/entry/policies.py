@@ -14,7 +14,7 @@ from policies.domain.errors import RefusedError
 from policies.models import Account, Policy, PolicyTarget, Run, Schedule
 from policies.services import protection
 from policies.services.due import ticking
-from policies.services.entry import audited
+from policies.services.entry import audited, keeping
 from scripts_admin import permissions
 from scripts_admin.domain import names
 from scripts_admin.domain.audit import Action
@@ -48,6 +48,7 @@ def check(policy: Policy, *, unread: Collection[str] = ()) -> None:
     if "owner" not in unread:
         wrong |= _owner(policy, before, unread)
     wrong |= _numbers(policy, unread) | _choices(policy, unread)
+    wrong |= keeping.wrong(policy, unread | wrong.keys())
     if wrong:
         raise ValidationError(wrong)
 

@@ -26,6 +26,8 @@ PAGE = "/policies/alice/policy1/"
 
 
 def other(field: Setting) -> int | str:
+    if field.kind == Kind.TEXT:
+        return "Europe/Berlin"
     if field.kind == Kind.CHOICE:
         return next(choice for choice, _ in field.choices if choice != field.default)
     return int(field.default) + 1 if field.kind == Kind.NUMBER else not field.default
@@ -50,12 +52,14 @@ def test_the_table_has_every_setting_that_people_enter_and_the_models_defaults()
         and (
             isinstance(column, models.BooleanField | models.PositiveIntegerField)
             or getattr(column, "choices", None)
+            or column.name == "retention_timezone"
         )
     }
     kinds = {
         Kind.NUMBER: models.PositiveIntegerField,
         Kind.TRUTH: models.BooleanField,
         Kind.CHOICE: models.CharField,
+        Kind.TEXT: models.CharField,
     }
 
     assert found == {each.column: (kinds[each.kind], each.default) for each in fields.POLICY}
