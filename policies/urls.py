@@ -16,6 +16,7 @@ from policies.views import (
     outputs,
     people,
     policies,
+    retention,
     reviews,
     run,
     run_script,
@@ -54,6 +55,10 @@ urlpatterns = [
     path("runs/csv/", runs.export, name="runs_csv"),
     path("runs/<uuid:run_id>/", run.detail, name="run"),
     path("runs/<uuid:run_id>/compare/", run.compare, name="run_compare"),
+    # Retention.
+    path("policies/<str:owner>/<str:name>/retention/", retention.plan, name="policy-retention"),
+    path("runs/<uuid:run_id>/hold/", retention.hold, name="run-hold"),
+    path("runs/<uuid:run_id>/release/", retention.release, name="run-release"),
     path("runs/<uuid:run_id>/<slug:word>/", run.deed, name="run_deed"),
     path(
         "runs/<uuid:run_id>/output/<str:phase>/<int:attempt>/<str:stream>",

@@ -3,19 +3,22 @@
 Times are ISO 8601 in UTC. Every text is harmless for whoever prints it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from functools import wraps
 from typing import Any, ParamSpec
+from uuid import UUID
 
 from n2wbackup.lib import clock, terminal
 from policies.domain.document import fields
+from policies.domain.retention.points import Verdict
 from policies.models import Policy, Run, Schedule, Trial
 from policies.selectors import runs
 from policies.selectors.runs import PhaseRow, SnapshotRow, TargetRow
 from policies.selectors.servers import ServerRow
 from policies.services.due import outlook, pauses
 from policies.services.entry import probing
+from policies.services.retention import planning
 from scripts_admin.models import SshHost, SshKey
 
 Json = dict[str, Any]
@@ -32,10 +35,14 @@ def _harmless(make: Callable[_Given, Json]) -> Callable[_Given, Json]:
 
 
 @_harmless
-def run(found: Run) -> Json:
-    """Return a run as plain values; its rows must be prefetched as by `selectors.runs.whole`."""
+def run(found: Run, *, planned: Mapping[UUID, Verdict] | None = None) -> Json:
+    """Return a run as plain values; its rows must be prefetched as by `selectors.runs.whole`.
+
+    `planned`: what becomes of the runs of a list; without it, this is looked up.
+    """
     shown = runs.detail(found, with_outputs=True)
     own = shown.run
+    kept = planning.of_runs([found]) if planned is None else planned
     return {
         "id": str(own.id),
         "policy": own.label,
@@ -63,9 +70,31 @@ def run(found: Run) -> Json:
         "snapshots": [
             _snapshot(snapshot, target) for target in shown.targets for snapshot in target.snapshots
         ],
+        "retention": retention(kept[found.pk]) if found.pk in kept else None,
         "events": [
             {"at": moment(event.at), "state": event.state, "text": event.text}
             for event in shown.events
+        ],
+    }
+
+
+def retention(verdict: Verdict) -> Json:
+    """Return what becomes of a restore point as plain values."""
+    return {
+        "keep": verdict.keep,
+        "reasons": list(verdict.reasons),
+        "until": moment(verdict.until),
+    }
+
+
+@_harmless
+def plan(label: str, verdicts: Iterable[Verdict]) -> Json:
+    """Return what becomes of each restore point of a policy as plain values, newest first."""
+    return {
+        "policy": label,
+        "restore_points": [
+            {"run": each.point.key, "at": moment(each.point.at), **retention(each)}
+            for each in verdicts
         ],
     }
 

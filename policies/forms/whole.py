@@ -13,8 +13,9 @@ from policies.forms import choosing, remotes
 from policies.forms.policies import PolicyForm
 from policies.forms.schedules import ScheduleForm
 from policies.models import Account, Policy, PolicyTarget, Schedule
-from policies.services.entry import together, versions
+from policies.services.entry import keeping, together, versions
 from policies.services.entry.together import Entered
+from policies.services.retention.planning import Edited
 from scripts_admin.domain.remote import Remote
 from scripts_admin.forms import looks
 from scripts_admin.models import User
@@ -111,6 +112,9 @@ class WholePolicy:
         self._targets: list[PolicyTarget] = []
         self.theirs: list[tuple[str, str, str]] = []
         self.refusals: list[str] = []
+        self.lets_go: Edited | None = (
+            None  # what the changed rules would do, once that was asked for
+        )
         self._scripts_of = scripts_of if policy.pk else None
 
     @property
@@ -197,6 +201,8 @@ class WholePolicy:
         if not is_good:
             # Of a form that was sent twice, the names are taken by its own first arrival.
             return None if self.policy.pk else together.twin(entered)
+        if self.look_at_retention():
+            return None
         try:
             return together.save(entered, opened=self.opened)
         except versions.ChangedError as error:
@@ -215,6 +221,12 @@ class WholePolicy:
         self.theirs = [
             (label, theirs, mine) for (label, theirs), (_, mine) in pairs if theirs != mine
         ]
+
+    def look_at_retention(self) -> bool:
+        """Look at what the changed rules let go; tell whether the person has to agree to it first."""
+        self.lets_go = keeping.edited(self.settings.instance) if self.policy.pk else None
+        more = len(self.lets_go.more) if self.lets_go else 0
+        return more > 0 and (self.sent is None or self.sent.get("let_go") != str(more))
 
     def mistakes(self, *, is_early: bool = False) -> list[tuple[str, str]]:
         """Return each mistake with the id of its field; early ones leave out what is only still empty."""

@@ -124,9 +124,31 @@ def report(run: Json, *, timeline: bool = True) -> str:
         lines += _on_instance(target)
     lines += [f"left behind  {left_behind.in_words(each)}" for each in run["left_behind"] or ()]
     lines += [f"snapshot     {s['id']} of {s['volume']}: {s['state']}" for s in run["snapshots"]]
+    if run["retention"]:
+        lines.append(f"retention    {kept(run['retention'])}")
     if timeline:
         lines += ["timeline", *(event(each) for each in run["events"])]
     return "\n".join(lines)
+
+
+def kept(found: Json) -> str:
+    """Return in words what becomes of a restore point."""
+    why = "; ".join(found["reasons"])
+    if not found["keep"]:
+        return f"goes: {why}"
+    until = f" until about {found['until'][:10]}" if found["until"] else ""
+    return f"kept{until}: {why}"
+
+
+def plan(found: Json) -> str:
+    """Return what becomes of the restore points of a policy, with a line for each."""
+    points = found["restore_points"]
+    gone = sum(not each["keep"] for each in points)
+    head = (
+        f"{found['policy']}: {len(points) - gone} restore points are kept, {gone} go by the rules."
+    )
+    lines = [f"  {each['at'][:16]}  {each['run']}  {kept(each)}" for each in points]
+    return "\n".join([head, *lines])
 
 
 def event(found: Json) -> str:

@@ -33,12 +33,13 @@ class Made(NamedTuple):
     progress: int
     message: str
     consistency: str
+    is_restore_point: bool  # its run is
 
 
 def listed(user: User) -> QuerySet[RunSnapshot]:
     """Return the snapshots that the user may see, with all that a row shows, in no order."""
     rows = permissions.visible(RunSnapshot.objects.all(), user)
-    return rows.select_related("target__run", "target__description").order_by()
+    return rows.select_related("target__run__policy", "target__description").order_by()
 
 
 def row(snapshot: RunSnapshot) -> Made:
@@ -60,4 +61,5 @@ def row(snapshot: RunSnapshot) -> Made:
         progress=snapshot.progress,
         message=snapshot.message,
         consistency=target.consistency,
+        is_restore_point=target.run.restore_point,
     )

@@ -110,7 +110,8 @@ def _page(request: HttpRequest, whole: WholePolicy) -> HttpResponse:
     if wanted == "save":
         return _saved(request, whole)
     if wanted == "check":
-        whole.is_valid()
+        if whole.is_valid():
+            whole.look_at_retention()
         return render(request, "policies/form/checks.html", _context(request, whole, is_early=True))
     if wanted == "targets":
         context = _context(request, whole) | _targets(whole, look=True)

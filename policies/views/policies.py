@@ -94,6 +94,7 @@ def detail(request: HttpRequest, owner: str, name: str) -> HttpResponse:
         "schedules": [(row, outlook.in_words(row)) for row in found.schedules.all()],
         "ahead": ahead,
         "settings": [row for row in policies.settings(found) if row.key not in _TOLD_ABOVE],
+        "kept_words": found.rules.in_words.capitalize(),
         "zone": ahead.zones[0] if len(ahead.zones) == 1 else "",
         "runs": runs.recent(user=person, policy=found, limit=NEWEST_RUNS),
         "first_use": first_use.of_policy(found, person),

@@ -23,7 +23,7 @@ from policies.selectors import health, run_page, runs
 from policies.selectors.run_page import RunPage
 from policies.services import operations
 from policies.services.operations import Actor, Result
-from policies.views import first_use, frozen, visitor
+from policies.views import first_use, frozen, kept, visitor
 from policies.views.first_use import Step
 from scripts_admin import permissions
 from scripts_admin.models import User
@@ -48,6 +48,7 @@ def detail(request: HttpRequest, run_id: UUID) -> HttpResponse:
         if found.state == State.QUEUED
         else "",
         "waits_for": found.waiting_for,
+        "kept": kept.of(found, visitor.person(request)),
         "first_use": _first_use(found, visitor.person(request)),
         "is_news": request.GET.get("said", said) != said,
     }

@@ -7,6 +7,7 @@ from django.views.decorators.http import require_safe
 
 from policies.forms.snapshots import SnapshotFilter
 from policies.selectors import snapshots
+from policies.services.retention import planning
 from policies.views import visitor
 
 ON_A_PAGE = 50
@@ -19,9 +20,11 @@ def listing(request: HttpRequest) -> HttpResponse:
     person = visitor.person(request)
     asked = SnapshotFilter(request.GET, snapshots.listed(person), request=request)
     page = visitor.part(request, asked.found(), snapshots.NEWEST, ON_A_PAGE)
+    runs = {each.target.run_id: each.target.run for each in page.rows}
+    kept = planning.of_runs(runs.values(), planning.MANY_ON_A_LIST)
     context = {
         "filter": asked,
         "page": page,
-        "snapshots": [snapshots.row(each) for each in page.rows],
+        "snapshots": [(snapshots.row(each), kept.get(each.target.run_id)) for each in page.rows],
     }
     return render(request, "policies/snapshots.html", context)

@@ -20,6 +20,7 @@ from django.db import connection
 GROWING = frozenset(
     {
         "policies_run",
+        "policies_hold",
         "policies_runtarget",
         "policies_runsnapshot",
         "policies_phaseresult",

@@ -8,6 +8,7 @@ from django.core.management.base import CommandParser
 from policies.api import as_json
 from policies.management import output
 from policies.selectors import labels, runs
+from policies.services.retention import planning
 
 MOST = 10_000
 
@@ -40,8 +41,10 @@ class Command(output.Command):
     def handle(self, **options: Any) -> None:
         with output.complaints():
             policy = labels.policy(options["policy"]) if options["policy"] else None
-        found = runs.newest(runs.whole(), user=None, policy=policy, limit=options["limit"])
-        reports = [as_json.run(run) for run in found]
+        rows = runs.whole().select_related("policy")
+        found = runs.newest(rows, user=None, policy=policy, limit=options["limit"])
+        planned = planning.of_runs(found) if options["json"] else {}
+        reports = [as_json.run(run, planned=planned) for run in found]
         if options["json"]:
             self.stdout.write(output.as_json({"runs": reports}))
         elif not reports:

@@ -28,7 +28,7 @@ from policies.services.document.references import (
     USER,
     References,
 )
-from policies.services.entry import accounts, policies, reach, schedules
+from policies.services.entry import accounts, keeping, policies, reach, schedules
 from policies.services.window import on_instances
 from scripts_admin import permissions
 from scripts_admin.models import Folder, User
@@ -57,7 +57,7 @@ class Change:
     name: str
     action: str
     fields: Mapping[str, str] = field(default_factory=dict)
-    warnings: tuple[str, ...] = ()  # what is not there yet; nothing is refused for it
+    warnings: tuple[str, ...] = ()  # nothing is refused for them
 
 
 def apply(text: str, environment: Mapping[str, str], *, dry_run: bool = False) -> list[Change]:
@@ -321,13 +321,14 @@ class _Application:
         self._ask(entry, action, lambda: policies.check(row, unread=unread))
         if entry.unread or owner is None or name is None or account is None:
             return None
+        let_go = keeping.warnings(row) if action == CHANGED else ()
         if action != UNCHANGED:
             policies.save(row, followed)
         more = self._receivers(entry, receivers.of(policy=row)) | _targets_set(row, targets)
         self._entered.append((entry, row))
         change = _change(POLICY, f"{owner.username}/{name}", action, said, more)
         lacks = reach.missing(row.folder, on_instances.remotes(row)) if row.scripts_enabled else ()
-        return replace(change, warnings=tuple(str(each) for each in lacks))
+        return replace(change, warnings=(*let_go, *(str(each) for each in lacks)))
 
     def _targets(self, entry: Entry) -> list[PolicyTarget]:
         """Return the targets that the entry names; none if it names none or if one is wrong."""

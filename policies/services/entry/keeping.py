@@ -1,9 +1,11 @@
-"""The saving rules of a policy's retention."""
+"""The saving rules of a policy's retention, and what a change of it lets go."""
 
 from collections.abc import Collection
 
 from policies.models import Policy
 from policies.services.due import rules
+from policies.services.retention import planning
+from policies.services.retention.planning import Edited
 
 _BY_PERIOD = ("keep_last", "keep_daily", "keep_weekly", "keep_monthly", "keep_yearly")
 _BOTH = (
@@ -28,3 +30,21 @@ def wrong(policy: Policy, unread: Collection[str]) -> dict[str, str]:
     ):
         found["keep_generations"] = _BOTH
     return found
+
+
+def edited(row: Policy) -> Edited | None:
+    """Return what saving the row would do to the restore points of the stored policy; None: its rules stay."""
+    before = Policy.objects.filter(pk=row.pk).first()
+    if before is None or (before.rules, before.enabled) == (row.rules, row.enabled):
+        return None
+    return planning.edited(before, row)
+
+
+def warnings(row: Policy) -> tuple[str, ...]:
+    """Return a sentence if saving the row lets go of more restore points than the stored policy does."""
+    change = edited(row)
+    if change is None or not change.more:
+        return ()
+    number = len(change.more)
+    points = "1 restore point goes" if number == 1 else f"{number} restore points go"
+    return (f"{points} by the changed rules and stayed before: see prune {row.label} --dry-run.",)

@@ -1,7 +1,7 @@
 """What the rules of a policy keep and let go, from the rows as they are now. Nothing is written or deleted here."""
 
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 from uuid import UUID
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -16,8 +16,8 @@ from policies.domain.retention.rules import Rules
 from policies.domain.runs.verdict import Consistency
 from policies.models import Hold, Policy, Run, RunSnapshot, RunTarget, Server
 
-# A page looks at so many restore points at most; more of them are decided about on the policy's own page.
-MANY = 2_000
+# A page, or a list, looks at so many restore points at most; the policy's own page has all of them.
+MANY, MANY_ON_A_LIST = 2_000, 1_000
 DELETED = "its policy was deleted, so no rule lets it go"
 DISABLED = "the policy is disabled and keeps everything"
 FROZEN = "nothing goes while the policy's application may be frozen"
@@ -35,42 +35,46 @@ class Edited(NamedTuple):
 
 def of_policy(policy: Policy) -> list[Verdict]:
     """Return what becomes of each restore point of the policy, newest first."""
-    runs = _points_of(policy)
-    held = _holds(Q(run__in=runs))
-    return _decide(policy, _points(runs).get(policy.pk, ()), held, _kept_by(policy))
+    runs = _points_of([policy.pk])
+    held = _holds(Q(run__in=runs.values("pk")))
+    busy = _under_way([policy.pk])
+    return _decide(policy, _points(runs).get(policy.pk, ()), held, _kept_by(policy, busy))
 
 
-def of_runs(found: Iterable[Run], most: int = MANY) -> Mapping[UUID, Verdict]:
-    """Return what becomes of those of the runs that are restore points, with their policies read along.
+def of_runs(found: Iterable[Run], most: int | None = None) -> Mapping[UUID, Verdict]:
+    """Return what becomes of those of the runs that are restore points; their policies are best read along.
 
-    What is missing has a policy with so many restore points that deciding about them would take too long for a page.
+    `most`: so many restore points are looked at. A run that is missing then has a policy with too many.
     """
     points = [run for run in found if run.restore_point and run.ended_at is not None]
-    held = _holds(Q(run__in=[run.pk for run in points]))
-    by_rules = {run.policy for run in points if run.policy and not run.policy.rules.keeps_all}
-    decided: dict[UUID, Verdict] = {}
-    for policy in sorted(by_rules, key=lambda each: each.pk):
-        some = list(
-            _points_of(policy).order_by("-created_at").values_list("pk", flat=True)[: most + 1]
-        )
-        most -= len(some)
-        if most < 0:
-            break
-        runs = Run.objects.filter(pk__in=some)
-        verdicts = _decide(policy, _points(runs).get(policy.pk, ()), held, _kept_by(policy))
-        decided |= {UUID(verdict.point.key): verdict for verdict in verdicts}
-    return decided | _without_rules(points, held)
+    if not points:
+        return {}
+    ruled = {run.policy.pk: run.policy for run in points if run.policy and _has_rules(run.policy)}
+    keys = list(ruled) if most is None or not ruled else _few(list(ruled), most)
+    held = _holds(Q(run__in=[run.pk for run in points]) | Q(run__policy__in=keys))
+    decided = _without_rules(points, held)
+    if keys:
+        busy = _under_way(keys)
+        for key, made in _points(_points_of(keys)).items():
+            policy = ruled[key]
+            verdicts = _decide(policy, made, held, _kept_by(policy, busy))
+            decided |= {UUID(verdict.point.key): verdict for verdict in verdicts}
+    return decided
 
 
-def of_run(run: Run) -> Verdict | None:
-    """Return what becomes of the run; None if it is no restore point, or if there are too many to decide here."""
-    return of_runs([run]).get(run.pk)
+def _few(keys: Sequence[int], most: int) -> list[int]:
+    """Return the policies, from the first on, that have so many restore points together at most."""
+    rows = _points_of(keys).order_by("policy", "-created_at").values_list("policy", flat=True)
+    counted: Counter[int] = Counter(rows[: most + 1])
+    if counted.total() > most:
+        del counted[max(counted)]
+    return list(counted)
 
 
 def edited(before: Policy, after: Policy) -> Edited:
     """Return what the change does, as if nothing were under way."""
-    runs = _points_of(before)
-    points, held = _points(runs).get(before.pk, ()), _holds(Q(run__in=runs))
+    runs = _points_of([before.pk])
+    points, held = _points(runs).get(before.pk, ()), _holds(Q(run__in=runs.values("pk")))
     went = {v.point.key for v in _decide(before, points, held, _disabled(before)) if not v.keep}
     verdicts = _decide(after, points, held, _disabled(after))
     going = [verdict for verdict in verdicts if not verdict.keep]
@@ -81,16 +85,19 @@ def edited(before: Policy, after: Policy) -> Edited:
     )
 
 
-def _without_rules(points: Iterable[Run], held: Sequence[Holding]) -> Mapping[UUID, Verdict]:
-    """Decide about what no rule lets go, without looking at the policy's other restore points."""
-    free = [run for run in points if run.policy is None or run.policy.rules.keeps_all]
-    made = _points(Run.objects.filter(pk__in=[run.pk for run in free])) if free else {}
+def _without_rules(points: Iterable[Run], held: Sequence[Holding]) -> dict[UUID, Verdict]:
+    """Decide about what no rule lets go: no other restore point of the policy has to be read for it."""
     decided: dict[UUID, Verdict] = {}
-    for key, found in made.items():
-        kept_by = "" if key else DELETED
-        for verdict in deciding.plan(found, Rules(), held, clock.now(), kept_by):
-            reasons = [each for each in verdict.reasons if key or each != deciding.KEEPS_ALL]
-            decided[UUID(verdict.point.key)] = verdict._replace(reasons=tuple(reasons))
+    for run in points:
+        if run.policy is None or not _has_rules(run.policy):
+            worth = Consistency(run.consistency)
+            point = Point(str(run.pk), run.fired_at or run.created_at, worth, {"": worth})
+            kept_by = "" if run.policy else DELETED
+            (verdict,) = deciding.plan([point], Rules(), held, clock.now(), kept_by)
+            reasons = [
+                each for each in verdict.reasons if not kept_by or each != deciding.KEEPS_ALL
+            ]
+            decided[run.pk] = verdict._replace(reasons=tuple(reasons))
     return decided
 
 
@@ -105,21 +112,31 @@ def _decide(
     return deciding.plan(points, kept, held, clock.now(), kept_by)
 
 
+def _has_rules(policy: Policy) -> bool:
+    return not policy.rules.keeps_all
+
+
 def _disabled(policy: Policy) -> str:
-    return "" if policy.enabled or policy.rules.keeps_all else DISABLED
+    return DISABLED if _has_rules(policy) and not policy.enabled else ""
 
 
-def _kept_by(policy: Policy) -> str:
+def _kept_by(policy: Policy, busy: Collection[int]) -> str:
     """Return why the policy keeps everything now, whatever its rules; "" if nothing is like that."""
-    if policy.rules.keeps_all or not policy.enabled:
+    if not _has_rules(policy) or not policy.enabled:
         return _disabled(policy)
     if policy.may_be_frozen_since is not None:
         return FROZEN
-    return UNDER_WAY if Run.objects.unfinished().filter(policy=policy).exists() else ""
+    return UNDER_WAY if policy.pk in busy else ""
 
 
-def _points_of(policy: Policy) -> QuerySet[Run]:
-    return Run.objects.filter(policy=policy, restore_point=True, ended_at__isnull=False).order_by()
+def _under_way(keys: Collection[int]) -> set[int]:
+    """Return those of the policies that have an unfinished run."""
+    return set(Run.objects.unfinished().filter(policy__in=keys).values_list("policy", flat=True))
+
+
+def _points_of(keys: Collection[int]) -> QuerySet[Run]:
+    rows = Run.objects.filter(policy__in=keys, restore_point=True, ended_at__isnull=False)
+    return rows.order_by()
 
 
 def _points(runs: QuerySet[Run]) -> Mapping[int, list[Point]]:

@@ -71,6 +71,8 @@ def policies(world: World) -> None:
         ),
         unprotected_from=world.dialect.at(f"({world.now} + 90000 + i)"),
         may_be_frozen_since=f"CASE WHEN i < 2 THEN {world.ago('600')} END",
+        keep_last="7",
+        keep_daily="14",
     )
     world.insert(
         PolicyTarget,

@@ -14,6 +14,10 @@ from django.test import Client
 from django.urls import reverse
 
 from n2wbackup.lib import clock
+from policies.domain.retention.plan import plan
+from policies.domain.retention.points import Point
+from policies.domain.retention.rules import Rules
+from policies.domain.runs.verdict import Consistency
 from policies.models import Policy, Run
 from policies.ports import Snapshot
 from policies.services.alarms import delivering
@@ -36,6 +40,7 @@ _LISTS = {
         "state=partial&until={day}",
     ),
     "policies": ("",),
+    "snapshots": ("",),
     "schedules": ("",),
 }
 _NARROWED = {
@@ -54,7 +59,19 @@ def turns() -> Mapping[str, Act]:
         "tick": _all(hints.resend, retrying.tick, ticking.tick),
         "clerk": _all(abandoned.enter_all, delivering.spread, delivering.told, delivering.claim),
         "poll": _all(polling.poll, tagging.tag_due),
+        "plan of 10,000 restore points": _plan,
     }
+
+
+def _plan() -> None:
+    """Decide about ten thousand restore points of a policy, without reading them."""
+    now, worth = clock.now(), Consistency.APPLICATION
+    hourly = [
+        Point(f"{number}", now - timedelta(hours=number), worth, {"i-1": worth})
+        for number in range(10_000)
+    ]
+    rules = Rules(keep_last=7, daily=14, weekly=8, monthly=12, yearly=3, timezone="Europe/Berlin")
+    plan(hourly, rules, [], now)
 
 
 def _all(*steps: Act) -> Act:
@@ -87,7 +104,8 @@ def _addresses(name: str) -> list[str]:
     ]
     policy = Policy.objects.select_related("owner").get(name="policy1")
     found += [reverse("run", args=[middle.pk])]
-    found += [reverse("policy", args=[policy.owner.username, policy.name])]
+    named = [policy.owner.username, policy.name]
+    found += [reverse("policy", args=named), reverse("policy-retention", args=named)]
     return found + (_of_the_admin(middle, policy) if name == BOSS else [])
 
 

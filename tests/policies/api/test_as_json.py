@@ -20,7 +20,7 @@ RUN = [
     "id", "policy", "trigger", "attempt", "state", "consistency", "success_requires",
     "reason", "scheduled_for", "due_count", "due_until", "started_at", "fired_at", "ended_at",
     "retry_at", "freeze_seconds", "hold_seconds", "outputs_deleted_at", "events_deleted_at",
-    "thaw_by", "phases", "left_behind", "targets", "snapshots", "events",
+    "thaw_by", "phases", "left_behind", "targets", "snapshots", "retention", "events",
 ]  # fmt: skip
 PHASE = [
     "outcome", "exit_code", "argument", "script", "script_sha256", "script_doubt",
@@ -52,6 +52,11 @@ def test_a_whole_run_has_the_shape_of_the_contract(backup: Backup) -> None:
     assert (before["stdout"], before["stderr"], before["exit_code"]) == ("hello\n", "oh\n", 0)
     assert (before["argument"], before["script"]) == ("", "before_policy1.sh")
     assert report["phases"]["after"]["argument"] == "1"
+    assert report["retention"] == {
+        "keep": True,
+        "reasons": ["the policy keeps every restore point"],
+        "until": None,
+    }
     assert json.loads(json.dumps(report)) == report
 
 
@@ -152,5 +157,5 @@ def test_a_run_is_read_in_a_fixed_number_of_queries(
         backup.add_instance()
     run = backup.to_end()
 
-    with django_assert_max_num_queries(6):
+    with django_assert_max_num_queries(8):  # two of them for the retention
         as_json.run(labels.run(str(run.pk)))

@@ -28,6 +28,7 @@ from policies.models import (
     Server,
 )
 from policies.services.entry import pausing, policies
+from policies.services.retention import holds
 from scripts_admin.models import Folder, FormerFolder, SshHost, User
 from scripts_admin.services import users
 from tests.policies.views import (
@@ -116,7 +117,9 @@ def _rows(alice: User, unused: User) -> dict[str, models.Model]:
         trigger=Trigger.MANUAL,
         state=State.QUEUED,
         created_at=clock.now(),
+        restore_point=True,
     )
+    holds.hold(run, reason="a legal matter", until=None, by="alice")
     alarm = Alarm.objects.create(
         kind=AlarmKind.FAILED,
         owner=alice,

@@ -27,6 +27,7 @@ FIXED: dict[str, dict[str, Any]] = {
     "policies/<str:owner>/<str:name>/sharing/": _SHARE,
     "scripts/<str:owner>/sharing/": _SHARE,
     "alarms/receivers/<str:owner>/<str:name>/": _RECEIVERS,
+    "runs/<uuid:run_id>/hold/": {"reason": "an audit"},
     "login/": {"username": "carol", "password": ""},
     "scripts/<str:owner>/keys/": {"do": "make"},
     "scripts/<str:owner>/hosts/": {"name": "db2", "port": "22", "expected": ""},

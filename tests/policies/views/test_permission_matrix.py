@@ -176,6 +176,7 @@ policies/<str:owner>/<str:name>/drill/                    L     W     N     N   
 policies/<str:owner>/<str:name>/edit/                     L     W     N     N     N     W     W
 policies/<str:owner>/<str:name>/log-in/                   L     W     N     N     N     W     W
 policies/<str:owner>/<str:name>/pause/                    L     W     N     N     N     W     W
+policies/<str:owner>/<str:name>/retention/                L     R     N     N     N     R     R
 policies/<str:owner>/<str:name>/resume/                   L     W     N     N     N     W     W
 policies/<str:owner>/<str:name>/sharing/                  L     W     N     N     N     W     W
 policies/<str:owner>/<str:name>/switch/                   L     W     N     N     N     W     W
@@ -186,6 +187,8 @@ runs/<uuid:run_id>/                                       L     R     N     N   
 runs/csv/                                                 L     R     R     R     R     R     R
 runs/<uuid:run_id>/<slug:word>/                           L     W     N     N     N     W     W
 runs/<uuid:run_id>/compare/                               L     R     N     N     N     R     R
+runs/<uuid:run_id>/hold/                                  L     W     N     N     N     W     W
+runs/<uuid:run_id>/release/                               L     W     N     N     N     W     W
 runs/<uuid:run_id>/instances/<str:instance>/output/<str:phase>/<int:attempt>/<str:stream> L R N N N R R
 runs/<uuid:run_id>/instances/<str:instance>/scripts/<slug:phase>/<int:attempt>/ L R     N     N     N     R     R
 runs/<uuid:run_id>/output/<str:phase>/<int:attempt>/<str:stream> L     R     N     N     N     R     R
@@ -226,6 +229,7 @@ policies/<str:owner>/<str:name>/drill/                    N     N     W     N
 policies/<str:owner>/<str:name>/edit/                     N     W     N     N
 policies/<str:owner>/<str:name>/log-in/                   N     N     W     N
 policies/<str:owner>/<str:name>/pause/                    N     W     N     N
+policies/<str:owner>/<str:name>/retention/                R     R     R     R
 policies/<str:owner>/<str:name>/resume/                   N     W     N     N
 policies/<str:owner>/<str:name>/switch/                   N     W     N     N
 policies/<str:owner>/<str:name>/test/                     N     N     W     N
@@ -234,6 +238,8 @@ policies/<str:owner>/<str:name>/thawed/                   N     N     W     N
 runs/<uuid:run_id>/                                       R     R     R     R
 runs/<uuid:run_id>/<slug:word>/                           N     N     W     N
 runs/<uuid:run_id>/compare/                               R     R     R     R
+runs/<uuid:run_id>/hold/                                  N     W     N     N
+runs/<uuid:run_id>/release/                               N     W     N     N
 runs/<uuid:run_id>/instances/<str:instance>/output/<str:phase>/<int:attempt>/<str:stream> R R R R
 runs/<uuid:run_id>/instances/<str:instance>/scripts/<slug:phase>/<int:attempt>/ R R R R
 runs/<uuid:run_id>/output/<str:phase>/<int:attempt>/<str:stream> R R   R     R
