@@ -1,16 +1,20 @@
 """What django-allauth asks of us: our brake, our sentences, our encryption, and no sign-up."""
 
+import time
 from ipaddress import ip_address
 from typing import Any
 
 from allauth.account.adapter import DefaultAccountAdapter
+from allauth.account.authentication import get_authentication_records
 from allauth.core.exceptions import ImmediateHttpResponse
 from allauth.mfa.adapter import DefaultMFAAdapter
 from allauth.mfa.models import Authenticator
+from django.conf import settings
 from django.contrib import messages
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
+from django.urls import reverse
 from django.utils.safestring import mark_safe
 
 from n2wbackup.lib import encrypted
@@ -19,6 +23,7 @@ from scripts_admin.models import User
 from scripts_admin.services import audit, logins
 
 UNKNOWN_ADDRESS = "0.0.0.0"  # noqa: S104 - no address to listen at
+BY_PROVIDER = "n2w_provider"  # in allauth's notes of the session: shown at the provider, which was told to ask
 INACTIVE = "This user cannot log in. Ask a superuser."
 # What a page says after a deed of allauth; the others say nothing.
 _SENTENCES = {
@@ -74,6 +79,22 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc] # it bears no
             return False
         logins.succeeded(user.username, where)
         return True
+
+    def get_reauthentication_methods(self, user: User) -> list[dict[str, Any]]:
+        """Return the ways to confirm. Who has neither a password nor a second factor does it at the provider."""
+        ways: list[dict[str, Any]] = super().get_reauthentication_methods(user)
+        if ways or not settings.N2W_OIDC:
+            return ways
+        return [{"id": BY_PROVIDER, "url": reverse("openid-login")}]
+
+    def is_reauthentication_required(self, *, app: str, **more: Any) -> bool:  # noqa: ANN401 - as above
+        """Tell whether allauth's pages ask for what it knows itself: not of whom the provider has just asked."""
+        records = get_authentication_records(self.request, self.request.user)
+        allowed = settings.ACCOUNT_REAUTHENTICATION_TIMEOUT
+        shown = [each["at"] for each in records if each["method"] == BY_PROVIDER]
+        if shown and 0 <= time.time() - max(shown) < allowed:
+            return False
+        return bool(super().is_reauthentication_required(app=app, **more))
 
     def login(self, request: HttpRequest, user: User) -> None:
         """Log the person in, unless they were deactivated since the first step."""

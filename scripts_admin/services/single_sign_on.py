@@ -1,7 +1,9 @@
 """Who is linked to which person of the OpenID provider. Each link is made by its person, or by an invitation."""
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, TypeGuard
 
 from allauth.mfa.models import Authenticator
 from allauth.socialaccount.models import SocialAccount
@@ -14,6 +16,7 @@ from scripts_admin.services import audit
 
 log = logging.getLogger(__name__)
 _FIELD = "single sign-on"
+_WHOLE_SECONDS = 5  # times in tokens are rounded, each by whoever wrote it
 
 
 class LinkRefusedError(Exception):
@@ -27,6 +30,30 @@ class Claims:
     provider: str
     subject: str
     verified_email: str
+
+
+def check_shown(token: Mapping[str, Any], seconds: float) -> None:
+    """Check that the person showed the provider who they are in so many seconds before now; else LinkRefusedError.
+
+    Only the provider's clock is asked: how long before it wrote the token it had asked the person.
+    """
+    name = settings.N2W_OIDC_NAME
+    shown, written = (token.get(each) for each in ("auth_time", "iat"))
+    if not (_is_moment(shown) and _is_moment(written)):
+        raise LinkRefusedError(
+            f"Nothing was confirmed: {name} does not say when you last showed who you are (auth_time). Ask a superuser "
+            "for a link, and choose a password."
+        )
+    allowed = min(seconds, settings.ACCOUNT_REAUTHENTICATION_TIMEOUT) + _WHOLE_SECONDS
+    if not -_WHOLE_SECONDS <= written - shown <= allowed:
+        raise LinkRefusedError(
+            f"Nothing was confirmed: {name} did not ask who you are, but took your earlier login there. Log out there, "
+            "and confirm again; or ask a superuser for a link, and choose a password."
+        )
+
+
+def _is_moment(said: object) -> TypeGuard[float]:
+    return isinstance(said, int | float) and not isinstance(said, bool)
 
 
 def is_linked(person: User) -> bool:

@@ -17,6 +17,7 @@ from django.urls import reverse
 
 View = Callable[..., HttpResponse]
 
+_LOGIN_AT_PROVIDER = "socialaccount"  # allauth's word
 # Whoever opened a form in time may take this much longer to fill it.
 _FORM_SECONDS = 1_800
 
@@ -24,8 +25,10 @@ _FORM_SECONDS = 1_800
 def confirmed(view: View) -> View:
     """Ask for the password or the second factor, unless the person showed one in the last ten minutes.
 
-    A login counts. A form that was opened in time may be sent for half an hour more. What was sent too late is not
-    kept anywhere, because it may hold a secret: the person confirms, and gets the form again.
+    A login with one of them counts. A login by an OpenID provider does not, because it may have let the person in
+    without a question; a way there that made it ask does. A form that was opened in time may be sent for half an hour
+    more. What was sent too late is not kept anywhere, because it may hold a secret: the person confirms, and gets the
+    form again.
     """
 
     @wraps(view)
@@ -35,9 +38,7 @@ def confirmed(view: View) -> View:
         if request.method not in {"GET", "HEAD"}:
             messages.warning(request, "Nothing was done: confirm who you are, then do it again.")
         ways = get_adapter().get_reauthentication_methods(request.user)
-        # Who has neither a password nor a second factor came by the OpenID provider, and comes by it again.
-        own = reverse("openid-login") if settings.N2W_OIDC else settings.LOGIN_URL
-        way = ways[0]["url"] if ways else own
+        way = ways[0]["url"] if ways else reverse("account_login")
         back = request.get_full_path() if request.method == "GET" else _form_of(request)
         return redirect(f"{way}?{urlencode({'next': back})}")
 
@@ -45,7 +46,8 @@ def confirmed(view: View) -> View:
 
 
 def is_confirmed(request: HttpRequest) -> bool:
-    shown = [record["at"] for record in get_authentication_records(request, request.user)]
+    records = get_authentication_records(request, request.user)
+    shown = [record["at"] for record in records if record["method"] != _LOGIN_AT_PROVIDER]
     allowed = settings.ACCOUNT_REAUTHENTICATION_TIMEOUT
     if request.method == "POST":
         allowed += _FORM_SECONDS

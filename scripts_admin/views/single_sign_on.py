@@ -1,5 +1,6 @@
 """Coming by OpenID Connect: the way there, the way back, and the link on one's profile."""
 
+import time
 from collections.abc import Callable
 from functools import wraps
 from typing import Any, cast
@@ -52,9 +53,12 @@ def _where_it_is_on(view: Callable[..., HttpResponse]) -> Callable[..., HttpResp
 @never_cache
 def begin(request: HttpRequest) -> HttpResponse:
     """Send a visitor to the provider, to log in. Who is logged in shows anew there who they are."""
-    again = {"prompt": "login"} if request.user.is_authenticated else {}
-    wanted = {"process": "login", "next_url": get_next_redirect_url(request), "auth_params": again}
-    return _sent(request, is_connecting=False, **wanted)
+    wanted = {"process": "login", "next_url": get_next_redirect_url(request), "auth_params": {}}
+    if request.user.is_authenticated:
+        # With max_age, the provider has to say when it asked; without that nothing is believed.
+        wanted["auth_params"] = {"prompt": "login", "max_age": "0"}
+        wanted["data"] = {"confirms": request.user.pk, "at": time.time()}
+    return _sent(request, **wanted)
 
 
 @_where_it_is_on
@@ -78,17 +82,15 @@ def go(request: HttpRequest) -> HttpResponse:
     if not request.session.pop(_MAY_CONNECT, False):
         return redirect("profile")
     data = {"person": request.user.pk}
-    return _sent(request, is_connecting=True, process="connect", data=data, auth_params={})
+    return _sent(request, process="connect", data=data, auth_params={})
 
 
-def _sent(request: HttpRequest, *, is_connecting: bool, **wanted: Any) -> HttpResponse:  # noqa: ANN401 - allauth's
+def _sent(request: HttpRequest, **wanted: Any) -> HttpResponse:  # noqa: ANN401 - allauth's
     if not request.user.is_authenticated:
         request.session.set_expiry(HALF_SECONDS)
     provider = get_adapter(request).get_provider(request, settings.N2W_OIDC)
     provider.oauth2_adapter_class = _Way
-    return _answered(
-        request, lambda: provider.redirect(request, **wanted), is_connecting=is_connecting
-    )
+    return _answered(request, lambda: provider.redirect(request, **wanted))
 
 
 @_where_it_is_on
@@ -97,12 +99,10 @@ def _sent(request: HttpRequest, *, is_connecting: bool, **wanted: Any) -> HttpRe
 def back(request: HttpRequest) -> HttpResponse:
     """Take a visitor who comes from the provider."""
     view = OAuth2CallbackView.adapter_view(_Way(request, settings.N2W_OIDC))
-    return _answered(request, lambda: view(request), is_connecting=False)
+    return _answered(request, lambda: view(request))
 
 
-def _answered(
-    request: HttpRequest, step: Callable[[], Any], *, is_connecting: bool
-) -> HttpResponse:
+def _answered(request: HttpRequest, step: Callable[[], Any]) -> HttpResponse:
     """Do the step; if the provider does not answer as one, send the visitor back with a sentence."""
     try:
         return cast("HttpResponse", step())
@@ -111,7 +111,7 @@ def _answered(
             f"{settings.N2W_OIDC_NAME} does not answer as it should ({type(error).__name__}): log in with your "
             "password, and tell whoever runs this server."
         )
-        return refused(request, why, is_connecting=is_connecting)
+        return refused(request, why)
 
 
 @_where_it_is_on

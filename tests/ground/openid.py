@@ -20,7 +20,11 @@ CLIENT, SECRET = "n2wbackup-client", "of-the-provider-7"
 
 @dataclass
 class Provider:
-    """`claims`: what it says of whoever comes next. `more`: what its page about them says besides."""
+    """`claims`: what it says of whoever comes next. `more`: what its page about them says besides.
+
+    `asked_at`: when it last asked the person who they are. It does so again when it is told to, unless it `takes_old`
+    logins; and says when, if `max_age` is sent and it does not keep that (`is_silent`).
+    """
 
     issuer: str = ""
     claims: dict[str, Any] = field(default_factory=dict)
@@ -28,6 +32,9 @@ class Provider:
     says_issuer: str = ""  # in tokens, in place of its own
     refuses: bool = False
     is_broken: bool = False
+    takes_old: bool = False
+    is_silent: bool = False
+    asked_at: float = 0
     asked: list[dict[str, str]] = field(default_factory=list)  # each request to log in
     codes: dict[str, tuple[dict[str, str], dict[str, Any]]] = field(default_factory=dict)
     key: ec.EllipticCurvePrivateKey = field(
@@ -52,7 +59,12 @@ class Provider:
             back["error"] = "access_denied"
         else:
             back["code"] = f"code-{len(self.asked)}"
-            self.codes[back["code"]] = (asked, dict(self.claims))
+            if asked.get("prompt") == "login" and not self.takes_old:
+                self.asked_at = time.time()
+            claims = dict(self.claims)
+            if "max_age" in asked and not self.is_silent:
+                claims["auth_time"] = int(self.asked_at)
+            self.codes[back["code"]] = (asked, claims)
         return f"{asked['redirect_uri']}?{urlencode(back)}"
 
     def token(self, sent: dict[str, str]) -> dict[str, Any] | None:

@@ -1,97 +1,33 @@
 """Login by OpenID Connect, against a real small provider: who gets in, and that an address alone lets nobody in."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
-import requests
 from allauth.socialaccount.models import SocialAccount
-from django.contrib.auth import SESSION_KEY
-from django.core.cache import cache
 from django.test import Client
 from pytest_django import Settings
 
 from n2wbackup.lib import clock
 from scripts_admin.domain.audit import Action
 from scripts_admin.models import AuditEntry, User
-from scripts_admin.services import entering, people, users
-from tests.ground import openid
+from scripts_admin.services import entering, people
 from tests.ground.openid import Provider
 from tests.policies.views import logins
+from tests.scripts_admin.single_sign_on.visits import (
+    BACK,
+    BEGIN,
+    CONNECT,
+    MAIL,
+    RIGHT,
+    come,
+    linked,
+    person,
+    said,
+    there,
+    who,
+)
 
 pytestmark = pytest.mark.django_db
-RIGHT = "correct horse battery"
-BEGIN, BACK, CONNECT = "/login/openid/", "/login/openid/back/", "/profile/openid/connect/"
-KEY, MAIL = "oidc-of-the-test", "alice@example.org"
-
-
-@pytest.fixture(scope="module")
-def running() -> Iterator[Provider]:
-    with openid.running() as provider:
-        yield provider
-
-
-@pytest.fixture(autouse=True)
-def provider(running: Provider, settings: Settings, tmp_path: object) -> Provider:
-    """The provider, freshly said who comes: Alice, with an address that it has verified."""
-    settings.N2W_SCRIPTS_ROOT = tmp_path
-    settings.N2W_OIDC, settings.N2W_OIDC_NAME = KEY, "Example ID"
-    settings.N2W_OIDC_INVITED_BY_EMAIL = False
-    own = {"server_url": running.issuer, "oauth_pkce_enabled": True, "uid_field": "sub"}
-    app = {"provider_id": KEY, "name": "Example ID", "client_id": openid.CLIENT, "settings": own}
-    settings.SOCIALACCOUNT_PROVIDERS = {
-        "openid_connect": {"APPS": [{**app, "secret": openid.SECRET}]}
-    }
-    cache.clear()
-    running.claims = {"sub": "a-1", "email": MAIL, "email_verified": True}
-    running.more, running.says_issuer = {}, ""
-    running.refuses = running.is_broken = False
-    running.asked.clear()
-    return running
-
-
-@pytest.fixture
-def alice() -> User:
-    return person("alice")
-
-
-def person(name: str, password: str = RIGHT, **more: object) -> User:
-    made = User(username=name, email=f"{name}@example.org", **more)
-    if password:
-        made.set_password(password)
-    else:
-        made.set_unusable_password()
-    users.save(made)
-    return made
-
-
-def linked(who: User, subject: str = "a-1", key: str = KEY) -> User:
-    SocialAccount.objects.create(user=who, provider=key, uid=subject)
-    return who
-
-
-def there(client: Client, begin: str = BEGIN) -> str:
-    """Go to the provider; return the address that it sends the browser back to."""
-    sent = client.get(begin)
-    assert sent.status_code == 302, sent.content
-    where = sent["Location"]
-    answer = requests.get(where, allow_redirects=False, timeout=30)
-    return answer.headers["Location"].removeprefix("http://testserver")
-
-
-def come(client: Client, begin: str = BEGIN) -> str:
-    """Go there and back; return where the browser is sent then."""
-    answer = client.get(there(client, begin))
-    assert answer.status_code == 302, answer.content
-    return str(answer["Location"])
-
-
-def said(client: Client) -> str:
-    return str(client.get("/login/").content.decode())
-
-
-def who(client: Client) -> str:
-    key = client.session.get(SESSION_KEY)
-    return User.objects.get(pk=key).username if key else ""
 
 
 def test_whoever_is_linked_gets_in_and_the_audit_says_so(client: Client, alice: User) -> None:
@@ -348,25 +284,6 @@ def test_a_provider_that_is_down_is_a_sentence_and_the_password_still_works(
     assert "Example ID does not answer as it should" in said(client)
     client.post("/login/", {"username": "alice", "password": RIGHT})
     assert who(client) == "alice"
-
-
-def test_a_person_without_a_password_confirms_at_the_provider(
-    client: Client, provider: Provider
-) -> None:
-    linked(person("alice", password=""))
-    come(client)
-    session = client.session
-    session["account_authentication_methods"] = []
-    session.save()
-
-    answer = client.post("/profile/openid/disconnect/")
-    assert answer["Location"] == f"{BEGIN}?next=%2Fprofile%2F"
-    assert come(client, answer["Location"]) == "/profile/"
-
-    assert provider.asked[-1]["prompt"] == "login"
-    client.post("/profile/openid/disconnect/")
-    assert "You have no password" in client.get("/profile/").content.decode()
-    assert SocialAccount.objects.exists()
 
 
 def test_a_link_ends_by_its_person_and_by_a_superusers_new_link(
