@@ -70,6 +70,11 @@ def run() -> Path:
     return _private("run")
 
 
+def ssh_logins() -> Path:
+    """Return the file with the names of those who may log in over SSH as their Linux account."""
+    return Path(settings.N2W_HOME) / "ssh-logins"
+
+
 def ssh() -> Path:
     """Return `N2W_HOME/ssh`, the keys and known hosts of scripts, a folder for each owner.
 

@@ -12,6 +12,7 @@ class Places:
     group: str = "n2w-scripts"
     table: str = "n2wbackup"
     homes: str = "/home"
+    programs: str = ""  # sshd wants a folder that only root can write to, up to the root of all
 
     def _at(self, path: str) -> str:
         return str(PurePosixPath(self.prefix or "/") / path)
@@ -38,6 +39,14 @@ class Places:
     def unit_link(self) -> str:
         return self._at("etc/systemd/system/multi-user.target.wants/n2w-firewall.service")
 
+    def departing(self, kind: str) -> str:
+        """The service, path or timer unit that locks the accounts of people who left."""
+        return self._at(f"etc/systemd/system/n2w-departed.{kind}")
+
+    def departing_link(self, kind: str) -> str:
+        target = {"path": "multi-user", "timer": "timers"}[kind]
+        return self._at(f"etc/systemd/system/{target}.target.wants/n2w-departed.{kind}")
+
     def slice_of(self, uid: int) -> str:
         return self._at(f"etc/systemd/system/user-{uid}.slice.d/n2wbackup.conf")
 
@@ -59,7 +68,14 @@ class Places:
 
     @property
     def session(self) -> str:
-        return self._at("usr/local/libexec/n2wbackup-session")
+        return self._program("n2wbackup-session")
+
+    @property
+    def keys(self) -> str:
+        return self._program("n2wbackup-keys")
+
+    def _program(self, name: str) -> str:
+        return str(PurePosixPath(self.programs or self._at("usr/local/libexec")) / name)
 
     @property
     def launcher(self) -> str:

@@ -6,7 +6,7 @@ nothing.
 
 import fcntl
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,6 +18,7 @@ from scripts_admin.domain.shown import shown
 from scripts_admin.folders.provisioning import (
     base,
     commands,
+    departing,
     keys,
     machine,
     network,
@@ -28,7 +29,7 @@ from scripts_admin.folders.provisioning import (
 from scripts_admin.folders.provisioning.commands import ProvisionError, Step
 from scripts_admin.folders.provisioning.machine import Machine
 from scripts_admin.models import FormerFolder, User
-from scripts_admin.services import audit, folders
+from scripts_admin.services import audit, folders, ssh_logins
 from scripts_admin.services.audit import Subject
 from scripts_admin.services.folders import UserNameError
 
@@ -81,6 +82,29 @@ def remove(name: str, work: Work, busy: Busy = never_busy) -> None:
         _lock(on, account, work, busy)
 
 
+def departed(work: Work, busy: Busy = never_busy) -> None:
+    """Lock the accounts of all who are no active users, and make none. Units of systemd's call this."""
+    with _alone(work):
+        if not work.has_rows or not User.objects.exists():
+            raise ProvisionError(
+                "The database has no users, so no account was locked: check that DATABASE_URL or N2W_HOME of this "
+                "command is the server's."
+            )
+        wanted = User.objects.filter(is_active=True, is_superuser=False)
+        _lock_others(machine.found(), set(wanted.values_list("username", flat=True)), work, busy)
+
+
+def _lock_others(on: Machine, wanted: Collection[str], work: Work, busy: Busy) -> Machine:
+    """Lock our accounts but those of `wanted`, and return the machine as it is then. A failure stops no other."""
+    for account in on.register.values():
+        if account.kind == Account.TENANT and account.name not in wanted:
+            try:
+                on = _lock(on, account, work, busy)
+            except ProvisionError as error:
+                work.problems.append(str(error))
+    return on
+
+
 def follow(work: Work, busy: Busy = never_busy) -> None:
     """Lock the accounts of all who are no active users, and make one for each who is. A failure stops no other."""
     with _alone(work):
@@ -98,13 +122,7 @@ def follow(work: Work, busy: Busy = never_busy) -> None:
             if _takes(person, work)
         ]
         wanted = {person.username for person in people}
-        on = machine.found()
-        for account in on.register.values():
-            if account.kind == Account.TENANT and account.name not in wanted:
-                try:
-                    on = _lock(on, account, work, busy)
-                except ProvisionError as error:
-                    work.problems.append(str(error))
+        on = _lock_others(machine.found(), wanted, work, busy)
         _provide(on, people, work, {})
 
 
@@ -155,7 +173,7 @@ def _provide(on: Machine, people: Iterable[User], work: Work, given: Mapping[str
     server, shared, register = _base(on, work)
     before = dict(on.register)
     on = replace(on, server=server.name, register=register)
-    _do(base.accounts(on, server, shared) + base.session_tool(on), work)
+    _do(base.accounts(on, server, shared) + base.ssh_tools(on), work)
     for person in people:
         try:
             account = _account(register, person.username, _taken(on, work), given)
@@ -210,12 +228,20 @@ def _finish(on: Machine, register: Mapping[str, Ours], work: Work) -> None:
     _do(network.steps(on.places, uids), work)
     if commands.program("nft") is None:
         work.problems.append(network.NO_NFT)
+    _admit(work)
     _do(base.sshd(on) + base.limits(on, listed) + profile.steps(on), work)
-    _do(base.register(on, listed) + base.launcher(on), work)
+    _do(base.register(on, listed) + base.launcher(on) + departing.steps(on), work)
     tenants_of_it = [each.name for each in listed.values() if each.kind == Account.TENANT]
     if tenants_of_it and not work.dry_run:
         problem = base.sshd_problem(on, tenants_of_it[0])
         work.problems += [problem] if problem else []
+
+
+def _admit(work: Work) -> None:
+    """Write down for sshd who may come in: from its next login on, it lets in nobody else."""
+    if not work.dry_run and work.has_rows and ssh_logins.write():
+        work.count += 1
+        work.tell("done: the list of those whom sshd lets in")
 
 
 def _has_sudo(account: Ours) -> bool:

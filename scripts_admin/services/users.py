@@ -16,7 +16,7 @@ from scripts_admin.domain import audit as words
 from scripts_admin.domain.audit import SECRET, Action, Change, Kind
 from scripts_admin.folders import storage
 from scripts_admin.models import Folder, User
-from scripts_admin.services import audit, folders, sharing
+from scripts_admin.services import audit, folders, sharing, ssh_logins
 
 _EMAIL_CHARACTERS = 254  # RFC 3696
 # What the audit shows of a user: the words, and the columns.
@@ -73,6 +73,7 @@ def enter(user: User) -> Folder:
     _enter(user, before)
     if not user.is_active:
         sharing.end_all(user)
+    ssh_logins.follow_soon()
     return folders.of(user)
 
 
@@ -212,6 +213,7 @@ def _delete(user: User) -> None:
         for folder in Folder.objects.filter(owner=user):
             folders.retire(folder)
         User.objects.filter(pk=key).delete()
+        ssh_logins.follow_soon()
     except ProtectedError as error:
         names = sorted({f"{kept._meta.verbose_name} {kept}" for kept in error.protected_objects})
         raise UserInUseError(

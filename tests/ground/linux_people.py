@@ -66,7 +66,8 @@ def town() -> Iterator[Town]:
         components.program(name)
     word = f"n2wt{uuid.uuid4().hex[:8]}"
     with processes.folder() as home:
-        places = Places(str(home / "machine"), f"{word}-scripts", word, str(home / "homes"))
+        homes, programs = str(home / "homes"), f"/var/lib/{word}"
+        places = Places(str(home / "machine"), f"{word}-scripts", word, homes, programs)
         there = Town(home, places, word)
         for folder in ("homes", "keys", "machine/etc/ssh/sshd_config.d"):
             (home / folder).mkdir(parents=True)
@@ -231,4 +232,5 @@ def _leave_nothing(there: Town) -> None:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, 9)
             _tool("userdel", "--force", entry.pw_name)
+    shutil.rmtree(there.places.programs, ignore_errors=True)
     subprocess.run(["groupdel", there.places.group], capture_output=True, check=False)

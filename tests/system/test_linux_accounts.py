@@ -20,8 +20,8 @@ from scripts_admin.domain.linux_register import Kind
 from scripts_admin.folders import looking, writing
 from scripts_admin.folders.provisioning import machine, network, tenants
 from scripts_admin.folders.provisioning.commands import ProvisionError
-from scripts_admin.models import AuditEntry, Folder
-from scripts_admin.services import folders, provisioning, scripts
+from scripts_admin.models import AuditEntry, Folder, User
+from scripts_admin.services import folders, people, provisioning, scripts
 from scripts_admin.services.provisioning import Work
 from tests.factories import PolicyFactory, PolicyTargetFactory, UserFactory
 from tests.ground import linux_people, processes
@@ -222,6 +222,37 @@ def test_a_locked_account_lets_nobody_in_runs_nothing_and_keeps_its_files(town: 
     assert again.count == 0, "a second time changes nothing"
     states = [each.changes for each in AuditEntry.objects.filter(label=one, action="changed")]
     assert ["open" in str(states[0]), "locked" in str(states[1])] == [True, True]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_who_is_deactivated_is_refused_at_the_next_login_and_nobody_has_to_do_anything(
+    town: Town,
+) -> None:
+    one, two = _made(town, "one", "two")
+    boss = UserFactory.create(is_superuser=True)
+    person = User.objects.get(username=one)
+
+    with linux_people.door(town) as door:
+        assert door.ssh(one, "id -un").stdout.strip() == one
+
+        people.deactivate(person, boss)
+
+        refused = door.ssh(one, "id")
+        assert (refused.returncode, refused.stdout) == (255, "")
+        assert "Permission denied (publickey)" in refused.stderr
+        assert door.ssh(two, "id -un").stdout.strip() == two
+        # The account itself is locked later, by root: then nothing of it is left.
+        assert not machine.register()[one].is_locked
+        provisioning.departed(work := Work(lambda _: None))
+        assert (work.problems, machine.register()[one].is_locked) == ([], True)
+        assert not machine.register()[two].is_locked
+
+        people.reactivate(person, boss)
+        assert linux_people.provided(town, one).problems == []
+        assert door.ssh(one, "id -un").stdout.strip() == one
+        # Nobody comes in when nobody knows who may.
+        home.ssh_logins().unlink()
+        assert door.ssh(one, "id").returncode == 255
 
 
 def test_what_an_account_puts_in_the_way_leads_root_nowhere(town: Town) -> None:

@@ -30,23 +30,32 @@ class Command(output.Command):
             "--remove", action="store_true", help="lock the account; its files stay"
         )
         parser.add_argument("--all", action="store_true", help="follow the rows of all users")
+        parser.add_argument(
+            "--departed",
+            action="store_true",
+            help="lock the accounts of users who left, and make none; systemd runs this",
+        )
         parser.add_argument("--dry-run", action="store_true", help="print the commands; run none")
 
     def handle(self, **options: Any) -> None:
         name, key = options["name"], options["ssh_key"]
-        if bool(name) == options["all"]:
-            raise CommandError("Name one user, or say --all for every user.")
-        if options["all"] and (key or options["remove"]):
+        if bool(name) + options["all"] + options["departed"] != 1:
+            raise CommandError(
+                "Name one user, or say --all for every user, or --departed for those who left."
+            )
+        if not name and (key or options["remove"]):
             raise CommandError("--ssh-key and --remove are for one user: name the user.")
         if options["remove"] and key:
             raise CommandError(
                 "--ssh-key opens an account and --remove locks it: choose one of them."
             )
-        has_rows = not options["all"] or not health.unapplied_migrations()
+        has_rows = bool(name) or not health.unapplied_migrations()
         work = Work(self.stdout.write, dry_run=options["dry_run"], has_rows=has_rows)
         try:
             if options["all"]:
                 provisioning.follow(work, windows.open_scripts)
+            elif options["departed"]:
+                provisioning.departed(work, windows.open_scripts)
             elif options["remove"]:
                 provisioning.remove(name, work, windows.open_scripts)
             else:

@@ -17,6 +17,7 @@ from policies.services.servers import copies, heart
 from policies.services.watch import abandoned, adopting, post_office
 from policies.services.watch.from_spool import SpoolAlarms
 from scripts_admin.guard import keeper
+from scripts_admin.services import ssh_logins
 
 log = logging.getLogger(__name__)
 
@@ -71,6 +72,7 @@ def _keep_the_rows() -> None:
             _enter(abandoned.enter_all)
             if clock.boottime() >= compare_at:
                 _enter(copies.enter)
+                _enter(ssh_logins.follow)
                 compare_at = clock.boottime() + COMPARE_SECONDS
             leaving.wait(ENTER_SECONDS)
     heart.stop()

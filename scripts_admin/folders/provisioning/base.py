@@ -5,12 +5,14 @@ import os
 import pwd
 from collections.abc import Mapping
 from pathlib import Path
+from types import ModuleType
 
 from django.conf import settings
 
+from n2wbackup.lib import home
 from scripts_admin.domain import linux_register
 from scripts_admin.domain.linux_register import Kind, Ours
-from scripts_admin.folders.provisioning import commands, machine, session
+from scripts_admin.folders.provisioning import admitting, commands, machine, session
 from scripts_admin.folders.provisioning.commands import (
     Command,
     ProvisionError,
@@ -117,26 +119,20 @@ def _check(server: Ours, shared: Ours) -> None:
         )
 
 
-def session_tool(on: Machine) -> list[Step]:
-    """Return the step that installs what a session over SSH runs in."""
-    source = str(Path(session.__file__).resolve())
-    text = commands.reads(source)
-    install = (
-        "install",
-        "-D",
-        "--mode=0755",
-        "--owner=root",
-        "--group=root",
-        source,
-        on.places.session,
-    )
+def ssh_tools(on: Machine) -> list[Step]:
+    """Return the steps that install what sshd asks for keys, and what a session over SSH runs in."""
     return [
-        Step(
-            "the sessions' program",
-            lambda: holds(on.places.session, text, 0o755),
-            (Command(install),),
-        )
+        _tool("the program that tells sshd the keys", admitting, on.places.keys),
+        _tool("the sessions' program", session, on.places.session),
     ]
+
+
+def _tool(title: str, module: ModuleType, path: str) -> Step:
+    source = str(Path(module.__file__ or "").resolve())
+    text = commands.reads(source)
+    owner = ("--owner=root", "--group=root")
+    install = Command(("install", "-D", "--mode=0755", *owner, source, path))
+    return Step(title, lambda: holds(path, text, 0o755), (install,))
 
 
 def limits(on: Machine, accounts: Mapping[str, Ours]) -> list[Step]:
@@ -190,6 +186,7 @@ def _reload(on: Machine) -> tuple[Command, ...]:
 def drop_in(on: Machine) -> str:
     """Return what sshd reads: people who write scripts come by key alone, and nothing is forwarded for them."""
     session = f"{on.places.session} {on.scripts_root} {on.places.accounts}"
+    keys = f"{on.places.keys} {home.ssh_logins()} {on.places.accounts} %u"
     return f"""\
 # Written by provision_user.
 Match Group {on.places.group}
@@ -199,7 +196,10 @@ Match Group {on.places.group}
     KbdInteractiveAuthentication no
     HostbasedAuthentication no
     PermitEmptyPasswords no
-    AuthorizedKeysFile .ssh/authorized_keys
+    # The keys in ~/.ssh/authorized_keys, if the server has not deactivated the user.
+    AuthorizedKeysFile none
+    AuthorizedKeysCommand {keys}
+    AuthorizedKeysCommandUser root
     DisableForwarding yes
     AllowTcpForwarding no
     AllowStreamLocalForwarding no
@@ -227,6 +227,7 @@ def sshd_problem(on: Machine, name: str) -> str:
         "authenticationmethods publickey",
         "disableforwarding yes",
         "passwordauthentication no",
+        "authorizedkeysfile none",
     }
     if said is None or wanted <= set(said.splitlines()):
         return ""

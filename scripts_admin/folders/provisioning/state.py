@@ -13,7 +13,15 @@ from django.conf import settings
 
 from scripts_admin.domain.linux_register import Kind, Ours
 from scripts_admin.domain.shown import shown
-from scripts_admin.folders.provisioning import base, commands, machine, network, session, tenants
+from scripts_admin.folders.provisioning import (
+    admitting,
+    base,
+    commands,
+    machine,
+    network,
+    session,
+    tenants,
+)
 from scripts_admin.folders.provisioning.commands import holds, reads
 from scripts_admin.folders.provisioning.machine import Machine
 
@@ -84,6 +92,8 @@ def _of_machine(on: Machine, *, drop_in: bool, rules: bool, loaded: Fact) -> Ite
         yield f"{on.places.sshd_drop_in} is missing or changed, so sshd may let accounts do more than write scripts."
     elif not _includes(on):
         yield f"{on.places.sshd} has no Include for {on.places.sshd_drop_in}, so sshd does not read it."
+    if not holds(on.places.keys, commands.reads(str(admitting.__file__)), 0o755):
+        yield f"{on.places.keys} is missing or changed; sshd asks it for keys, so nobody may be able to log in."
     if not rules:
         yield f"{on.places.rules} is missing or does not name every account, so scripts may reach the metadata service."
     if loaded == Fact.NO:
@@ -159,7 +169,10 @@ def _of_account(
     locked = tenants.is_locked(name)
     if not is_wanted:
         if not (ours.is_locked and locked):
-            yield "The user is deactivated, deleted or a superuser, and the account is still open."
+            yield (
+                "The user is deactivated, deleted or a superuser. sshd lets nobody in as the account any more, but it "
+                "is not locked yet, so what it runs goes on."
+            )
         left = tenants.running(ours.uid)
         if left:
             yield f"Processes of the locked account go on: {', '.join(map(str, left[:5]))}."

@@ -86,8 +86,8 @@ def test_what_is_wrong_is_named_with_what_mends_it(
     (said,) = [each for each in doctor.findings() if each.name == "accounts"]
     assert not said.ok
     assert (
-        "bob: The user is deactivated, deleted or a superuser, and the account is still open."
-        in said.text
+        "bob: The user is deactivated, deleted or a superuser. sshd lets nobody in as the account any more, but it is "
+        "not locked yet, so what it runs goes on." in said.text
     )
 
 

@@ -2,6 +2,8 @@
 
 import os
 import pwd
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -11,7 +13,7 @@ from n2wbackup.lib import clock
 from scripts_admin.domain import linux_register
 from scripts_admin.domain.linux_register import Kind, Ours
 from scripts_admin.domain.places import Places
-from scripts_admin.folders.provisioning import base, machine, network, tenants
+from scripts_admin.folders.provisioning import base, departing, machine, network, tenants
 from scripts_admin.folders.provisioning.commands import Command, ProvisionError, Step, carry_out
 from scripts_admin.models import AuditEntry, FormerFolder
 from scripts_admin.services import provisioning
@@ -226,6 +228,48 @@ def test_an_account_whose_scripts_are_at_work_is_not_locked(
 
     assert f"{NAME} is at work." in work.problems
     assert not any("usermod --lock" in each for each in said)
+
+
+def test_of_those_who_left_the_accounts_are_locked_and_none_is_made(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    UserFactory.create(username="is-here")
+    names = {NAME: 1234, "at-work": 1235, "is-here": 1236}
+    listed(tmp_path, *(Ours(name, uid, uid, Kind.TENANT) for name, uid in names.items()))
+    monkeypatch.setattr(machine, "uid_of", names.get)
+    said: list[str] = []
+    work = Work(said.append, dry_run=True)
+
+    provisioning.departed(work, lambda name: "It is at work." * (name == "at-work"))
+
+    assert work.problems == ["It is at work."]
+    locked = [each for each in said if "usermod" in each]
+    assert locked == [f"usermod --lock --expiredate 1 --shell /usr/sbin/nologin {NAME}"]
+    assert not any("useradd" in each for each in said)
+
+
+def test_a_database_without_users_locks_nobody(tmp_path: Path) -> None:
+    listed(tmp_path, Ours(NAME, 1234, 1234, Kind.TENANT))
+    said: list[str] = []
+
+    with pytest.raises(ProvisionError, match="no account was locked: check that DATABASE_URL"):
+        provisioning.departed(Work(said.append, dry_run=True))
+
+    assert said == []
+
+
+@pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="systemd judges its own units")
+def test_systemd_finds_nothing_wrong_with_the_units_that_lock_accounts(tmp_path: Path) -> None:
+    for kind, text in departing.units().items():
+        (tmp_path / f"n2w-departed.{kind}").write_text(text)
+    files = sorted(str(each) for each in tmp_path.glob("n2w-departed.*"))
+
+    judged = subprocess.run(
+        ["systemd-analyze", "verify", *files], capture_output=True, text=True, check=False
+    )
+
+    about_ours = [line for line in judged.stderr.splitlines() if "n2w-departed" in line]
+    assert about_ours == []
 
 
 def test_the_scripts_account_is_not_the_servers_and_has_a_group_of_its_own(
