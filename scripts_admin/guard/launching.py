@@ -21,6 +21,8 @@ LAUNCHER, SUDO = "/usr/local/libexec/n2wbackup-run", "/usr/bin/sudo"
 ACCOUNTS = "/etc/n2wbackup/accounts"
 COMMAND = [SUDO, "-n", LAUNCHER]
 ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"}
+# Of what is said between server and launcher; deploy/launcher/n2wbackup_run has its own.
+VERSION = 1
 INSTALL = "run deploy/launcher/install as root"
 START_SECONDS = 12.0  # sudo and a Python, on a machine with much other work
 MOST_BYTES = 128 * 1024
@@ -150,8 +152,12 @@ def ask(request: Mapping[str, object], within_seconds: float = START_SECONDS) ->
 
 
 def check() -> None:
-    """Start the launcher once; LaunchError if that does not work."""
-    ask({"do": "hello"})
+    """Start the launcher once; LaunchError if that does not work, or if it is not the one of this release."""
+    version = ask({"do": "hello"}).get("version")
+    if version != VERSION:
+        raise LaunchError(
+            f"{LAUNCHER} is of another release (it says {version!r}, and this one needs {VERSION}): {INSTALL}"
+        )
 
 
 def end(process: linux.Process, wait_seconds: float = 0.0) -> bool:

@@ -7,7 +7,7 @@ the run is over and no script of it is running.
 import os
 import signal
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +21,7 @@ AT_MOST = 100  # more processes than this are not named one by one
 _LOOK_SECONDS = 0.05
 _PROC = Path("/proc")
 _STATE, _GROUP, _SESSION, _START = 0, 2, 3, 19
+_MARK = b"N2W_RUN_ID="
 _LONGEST_ENVIRONMENT = 4 * 1024 * 1024
 
 
@@ -43,11 +44,12 @@ def find(run: str, leaders: Iterable[Process], uid: int) -> list[Left]:
     """Return the living processes of the run's scripts, oldest first. `leaders` led the scripts' sessions.
 
     What only has the run's id in its environment must belong to the scripts' account, `uid`: anybody can copy an id.
-    An environment that this process may not read tells nothing; the session is known of every process.
+    An environment that this process may not read tells nothing; the session is known of every process. Once its
+    leader is gone and all of it with him, its number may be another session's: a process of another run is left out.
     """
-    sessions = {leader.pid for leader in leaders if _is_still(leader)}
-    mark = f"N2W_RUN_ID={run}".encode()
-    found = list(_found(sessions, mark, uid))
+    sessions = {leader.pid: leader for leader in leaders if _is_still(leader)}
+    run_id = run.encode()
+    found = list(_found(sessions, run_id, uid))
     return sorted(found, key=lambda left: -left.seconds)[:AT_MOST]
 
 
@@ -68,7 +70,7 @@ def _is_still(leader: Process) -> bool:
     return leader.pid > 1 and now.start_ticks in (0, leader.start_ticks)
 
 
-def _found(sessions: set[int], mark: bytes, uid: int) -> Iterator[Left]:
+def _found(sessions: Mapping[int, Process], run: bytes, uid: int) -> Iterator[Left]:
     tick, now, own = os.sysconf("SC_CLK_TCK"), linux.boottime(), os.getpid()
     for name in os.listdir(_PROC):  # noqa: PTH208 - one call; iterdir would make a Path of each
         if not name.isdigit() or int(name) == own:
@@ -79,19 +81,23 @@ def _found(sessions: set[int], mark: bytes, uid: int) -> Iterator[Left]:
             fields = rest.split()
             if fields[_STATE] in "ZX":
                 continue
-            in_session = int(fields[_SESSION]) in sessions or int(fields[_GROUP]) in sessions
-            if in_session or _bears(int(name), mark, uid):
+            leader = sessions.get(int(fields[_SESSION])) or sessions.get(int(fields[_GROUP]))
+            is_ours = (_PROC / name).stat().st_uid == uid
+            own_run = _run_of(int(name)) if leader or is_ours else None
+            in_session = leader is not None and (linux.is_alive(leader) or own_run in (None, run))
+            if in_session or (is_ours and own_run == run):
                 start = int(fields[_START])
                 yield Left(
                     Process(int(name), start), head.partition("(")[2], max(0.0, now - start / tick)
                 )
 
 
-def _bears(pid: int, mark: bytes, uid: int) -> bool:
-    place = _PROC / str(pid)
-    with suppress(OSError), (place / "environ").open("rb") as file:
-        return place.stat().st_uid == uid and mark in file.read(_LONGEST_ENVIRONMENT).split(b"\0")
-    return False
+def _run_of(pid: int) -> bytes | None:
+    """Return the run that the process's environment names; None if it names none, or cannot be read."""
+    with suppress(OSError), (_PROC / str(pid) / "environ").open("rb") as file:
+        words = file.read(_LONGEST_ENVIRONMENT).split(b"\0")
+        return next((each[len(_MARK) :] for each in words if each.startswith(_MARK)), None)
+    return None
 
 
 def end(left: Iterable[Left]) -> set[Process]:

@@ -7,6 +7,7 @@ its cloud, or to a list of open ports: every failure of a connection gives the s
 import logging
 import socket
 import threading
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -23,9 +24,36 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 _RSA = ("rsa-sha2-512", "rsa-sha2-256")
-_RESOLVERS = threading.BoundedSemaphore(
-    8
-)  # the resolver has no deadline: threads that hang are few
+
+
+class Slots:
+    """Places for threads that may hang: few in all, and fewer for one tenant, so that nobody takes them all."""
+
+    def __init__(self, most: int, of_one: int) -> None:
+        """All are free."""
+        self._most, self._of_one = most, of_one
+        self._taken = Counter[object]()
+        self._changed = threading.Condition()
+
+    def take(self, whom: object, seconds: float) -> bool:
+        """Wait for a free one, for so long at most, and tell whether there was one."""
+        with self._changed:
+            if not self._changed.wait_for(lambda: self._is_free(whom), seconds):
+                return False
+            self._taken[whom] += 1
+            return True
+
+    def give_back(self, whom: object) -> None:
+        with self._changed:
+            self._taken[whom] -= 1
+            self._taken += Counter()  # forget those who have none
+            self._changed.notify_all()
+
+    def _is_free(self, whom: object) -> bool:
+        return self._taken.total() < self._most and self._taken[whom] < self._of_one
+
+
+_RESOLVERS = Slots(most=16, of_one=4)  # the resolver has no deadline
 
 
 class NotAskedError(Exception):
@@ -44,12 +72,15 @@ class Answer:
     address: str
 
 
-def ask(name: str, port: int, seconds: float, kinds: Sequence[str] = ssh.KINDS) -> Answer:
+def ask(
+    name: str, port: int, seconds: float, kinds: Sequence[str] = ssh.KINDS, *, whom: object = None
+) -> Answer:
     """Return the key with which the host answers, proved by its signature; the first of `kinds` that it has.
 
+    `whom`: for which tenant; names of one that hang do not keep others waiting.
     Returns or raises within about `seconds` for each of three steps: resolving, connecting, SSH's handshake.
     """
-    address = address_of(name, port, seconds)
+    address = address_of(name, port, seconds, whom=whom)
     try:
         connection = _connected(address, port, seconds)
     except OSError as error:
@@ -58,9 +89,9 @@ def ask(name: str, port: int, seconds: float, kinds: Sequence[str] = ssh.KINDS) 
         return Answer(_shaken(connection, name, port, seconds, kinds), address)
 
 
-def address_of(name: str, port: int, seconds: float) -> str:
+def address_of(name: str, port: int, seconds: float, *, whom: object = None) -> str:
     """Return the first of the host's addresses; NotAskedError if there is none, or if one is not for tenants."""
-    found = _resolved(name, port, seconds)
+    found = _resolved(name, port, seconds, whom)
     if not found:
         raise NotAskedError(
             f"{name} is not known to this server's name service: correct the name, or use the address."
@@ -74,7 +105,7 @@ def address_of(name: str, port: int, seconds: float) -> str:
     return found[0]
 
 
-def _resolved(name: str, port: int, seconds: float) -> list[str]:
+def _resolved(name: str, port: int, seconds: float, whom: object) -> list[str]:
     # An address needs no name service, and must not wait while somebody else's names hang there.
     with suppress(OSError, UnicodeError):
         rows = socket.getaddrinfo(name, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
@@ -87,10 +118,13 @@ def _resolved(name: str, port: int, seconds: float) -> list[str]:
                 rows = socket.getaddrinfo(name, port, type=socket.SOCK_STREAM)
                 found.extend(str(row[4][0]) for row in rows)
         finally:
-            _RESOLVERS.release()
+            _RESOLVERS.give_back(whom)
 
-    if not _RESOLVERS.acquire(timeout=seconds):
-        return []
+    if not _RESOLVERS.take(whom, seconds):
+        raise NotAskedError(
+            f"{name} was not asked, because this server's name service has not answered for other names yet: use "
+            "addresses in place of names, or try again in a minute."
+        )
     thread = threading.Thread(target=look, daemon=True)
     thread.start()
     thread.join(seconds)

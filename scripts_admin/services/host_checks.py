@@ -76,7 +76,9 @@ def check(wanted: Collection[SshHost]) -> Found:
 def _ask(host: SshHost) -> PublicKey | None:
     """Return the key that the host shows; no database here, this is a thread of a moment."""
     try:
-        return asking.ask(host.name, host.port, STEP_SECONDS, hosts.kinds(host)).key
+        return asking.ask(
+            host.name, host.port, STEP_SECONDS, hosts.kinds(host), whom=host.folder_id
+        ).key
     except NotAskedError:
         return None
 

@@ -145,7 +145,7 @@ def fetch(host_id: UUID, consoles: Consoles) -> None:
     answer: Answer | None = None
     problem = ""
     try:
-        answer = asking.ask(host.name, host.port, ASK_SECONDS, kinds(host))
+        answer = asking.ask(host.name, host.port, ASK_SECONDS, kinds(host), whom=host.folder_id)
     except NotAskedError as error:
         problem = str(error)
     names = {host.name, answer.address} if answer else {host.name}

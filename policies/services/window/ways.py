@@ -77,7 +77,7 @@ class _Place:
         if not keys:
             raise self._unknown(through.host, through.port)
         user = through.user or self._remote.user
-        at = _judged(through.host, through.port)
+        at = _judged(through.host, through.port, self._folder)
         return Address(through.host, through.port, user, keys, at=at)
 
     def address(self, bastion: Address | None) -> Address:
@@ -86,7 +86,7 @@ class _Place:
         keys = remote_hosts.approved(self._folder, host, port)
         if not keys and bastion is None:  # behind a bastion, the session itself sees the key
             raise self._unknown(host, port)
-        at = "" if bastion else _judged(host, port)
+        at = "" if bastion else _judged(host, port, self._folder)
         return Address(host, port, of.user, keys, bastion, sudo=of.sudo, at=at)
 
     def _unknown(self, host: str, port: int) -> NoWayError:
@@ -94,9 +94,9 @@ class _Place:
         return NoWayError(str(said))
 
 
-def _judged(host: str, port: int) -> str:
+def _judged(host: str, port: int, folder: Folder) -> str:
     try:
-        return asking.address_of(host, port, RESOLVE_SECONDS)
+        return asking.address_of(host, port, RESOLVE_SECONDS, whom=folder.pk)
     except NotAskedError as error:
         raise NoWayError(str(error)) from error
 

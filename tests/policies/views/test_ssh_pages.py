@@ -45,7 +45,7 @@ def browser(alice: User) -> Client:
 def net(monkeypatch: pytest.MonkeyPatch) -> dict[str, PublicKey]:
     shown: dict[str, PublicKey] = {}
 
-    def ask(name: str, _port: int, _seconds: float, _kinds: Any) -> Answer:
+    def ask(name: str, _port: int, _seconds: float, _kinds: Any, **_: object) -> Answer:
         if name not in shown:
             raise NotAskedError(f"{name} did not answer {EVIL}")
         return Answer(shown[name], "10.0.0.7")

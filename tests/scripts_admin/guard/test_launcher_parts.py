@@ -247,3 +247,14 @@ def test_an_answer_that_was_cut_is_no_answer() -> None:
 
         with pytest.raises(LaunchError, match="no whole answer"):
             launching.heard(ours)
+
+
+def test_a_launcher_of_another_release_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = main._answer("hello", {})
+    monkeypatch.setattr(launching, "ask", lambda _: said)
+    launching.check()
+
+    for version in (said["version"] + 1, None):
+        said["version"] = version
+        with pytest.raises(LaunchError, match=r"of another release .* run deploy/launcher/install"):
+            launching.check()

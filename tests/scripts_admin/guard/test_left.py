@@ -31,6 +31,23 @@ def names(*leaders: linux.Process) -> list[str]:
     return [each.name for each in left.find(RUN, leaders, OWN)]
 
 
+def test_what_another_run_started_in_a_session_of_this_number_is_not_ours() -> None:
+    """The kernel gives a session's number away when all of the session is gone."""
+    other = "7c1f3a52-0000-4000-8000-000000000002"
+    with leader("sleep 600 >/dev/null & echo; echo $!; read never", other) as process:
+        assert process.stdout
+        process.stdout.readline()
+        child = int(process.stdout.readline())
+        process.kill()
+        process.wait()
+        try:
+            # Its leader is gone, as ours is: only the number is left.
+            assert names(linux.Process(process.pid, 1)) == []
+            os.kill(child, 0)
+        finally:
+            os.kill(child, 9)
+
+
 def test_a_child_of_the_session_is_found_after_its_leader_has_ended() -> None:
     with leader("sleep 600 >/dev/null & echo") as process:
         known = linux.identify(process.pid)

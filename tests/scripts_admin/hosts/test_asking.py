@@ -118,7 +118,17 @@ def test_a_name_that_nobody_knows_says_so() -> None:
 
 def test_an_address_does_not_wait_for_the_names_of_others(monkeypatch: pytest.MonkeyPatch) -> None:
     """Names that hang in a tenant's name service must not switch off the look at another tenant's hosts."""
-    monkeypatch.setattr(asking, "_RESOLVERS", threading.BoundedSemaphore(1))
-    with asking._RESOLVERS:
-        assert asking._resolved("192.0.2.1", 22, 0.1) == ["192.0.2.1"]
-        assert asking._resolved("localhost", 22, 0.1) == []
+    slots = asking.Slots(most=3, of_one=2)
+    monkeypatch.setattr(asking, "_RESOLVERS", slots)
+    assert slots.take("mallory", 0)
+    assert slots.take("mallory", 0)
+
+    assert asking._resolved("192.0.2.1", 22, 0, "mallory") == ["192.0.2.1"]
+    with pytest.raises(NotAskedError, match="has not answered for other names yet"):
+        asking.address_of("localhost", 22, 0, whom="mallory")
+    assert asking._resolved("localhost", 22, SECONDS, "alice")
+
+    assert slots.take("alice", SECONDS), "what hers took is given back"
+    assert not slots.take("bob", 0), "there are few in all"
+    slots.give_back("mallory")
+    assert slots.take("bob", 0)

@@ -38,7 +38,7 @@ def net(monkeypatch: pytest.MonkeyPatch) -> dict[str, object]:
     """Which key each host shows; what is not here is silent."""
     shown: dict[str, object] = {}
 
-    def ask(name: str, port: int, _seconds: float, kinds: Collection[str]) -> Answer:
+    def ask(name: str, port: int, _seconds: float, kinds: Collection[str], **_: object) -> Answer:
         assert set(kinds) == set(ssh.KINDS)
         if name not in shown:
             raise NotAskedError(f"{name} on port {port} did not answer.")

@@ -25,7 +25,7 @@ def db1(backup: Backup, monkeypatch: pytest.MonkeyPatch) -> Backup:
     instance = backup.instance
     answer = {**instance.answer, "PrivateIpAddress": "10.0.0.7", "PublicDnsName": ""}
     backup.cloud._instances[instance.instance_id] = replace(instance, answer=answer)
-    monkeypatch.setattr(asking, "ask", lambda *_: Answer(KEY, "10.0.0.7"))
+    monkeypatch.setattr(asking, "ask", lambda *_, **__: Answer(KEY, "10.0.0.7"))
     return backup
 
 

@@ -25,7 +25,7 @@ def net(monkeypatch: pytest.MonkeyPatch) -> Net:
     """Which key each host shows; what is not here is silent."""
     shown: Net = {}
 
-    def ask(name: str, _port: int, _seconds: float, kinds: Collection[str]) -> Answer:
+    def ask(name: str, _port: int, _seconds: float, kinds: Collection[str], **_: object) -> Answer:
         assert kinds
         if name not in shown:
             raise NotAskedError("silent")

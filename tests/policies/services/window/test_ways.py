@@ -275,7 +275,7 @@ def test_a_host_that_a_run_logs_in_to_by_itself_does_not_stop_the_scripts_of_the
 ) -> None:
     asked: list[str] = []
 
-    def ask(name: str, *_: object) -> Answer:
+    def ask(name: str, *_: object, **__: object) -> Answer:
         asked.append(name)
         raise NotAskedError("silent")
 
