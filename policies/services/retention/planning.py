@@ -25,12 +25,20 @@ UNDER_WAY = "nothing goes while a run of the policy is under way"
 NO_ZONE = "the policy's time zone {} is not known here, so nothing goes"
 
 
+LISTED = 100
+
+
 class Edited(NamedTuple):
     """What a change of a policy's rules would do to its restore points."""
 
     kept: int
     gone: int
     more: tuple[Verdict, ...]  # what would go and stayed before, newest first
+
+    @property
+    def listed(self) -> tuple[Verdict, ...]:
+        """Of `more`, as many as a page shows."""
+        return self.more[:LISTED]
 
 
 def of_policy(policy: Policy) -> list[Verdict]:

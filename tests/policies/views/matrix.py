@@ -120,18 +120,10 @@ def _rows(alice: User, unused: User) -> dict[str, models.Model]:
         restore_point=True,
     )
     holds.hold(run, reason="a legal matter", until=None, by="alice")
-    alarm = Alarm.objects.create(
-        kind=AlarmKind.FAILED,
-        owner=alice,
-        label="alice/busy",
-        title="a",
-        created_at=clock.now(),
-        not_before=clock.now(),
-    )
     return {
         **inventory_rows.made(lab, policy),
         "account": spare,
-        "alarm": alarm,
+        "alarm": _alarm(alice),
         "alarmreceivers": AlarmReceivers.objects.create(policy=policy, urls="json://example.org"),
         "folder": Folder.objects.get(owner=alice),
         "formerfolder": FormerFolder.objects.create(
@@ -154,6 +146,13 @@ def _rows(alice: User, unused: User) -> dict[str, models.Model]:
         ),
         "user": unused,
     }
+
+
+def _alarm(alice: User) -> Alarm:
+    times = {"created_at": clock.now(), "not_before": clock.now()}
+    return Alarm.objects.create(
+        kind=AlarmKind.FAILED, owner=alice, label="alice/busy", title="a", **times
+    )
 
 
 def routes() -> list[str]:

@@ -55,9 +55,7 @@ class Bed:
     gates: Path
     database: Outside | None = None
     broker: Outside | None = None
-    mount: Path | None = (
-        None  # a disk of its own; with an instance, that one's, and its scripts lie on it
-    )
+    mount: Path | None = None  # a disk; with an instance, that one's, and its scripts lie on it
     clock: Path | None = None  # what the server's false clock reads its offset from
     policy: Mapping[str, Any] = field(default_factory=lambda: dict(POLICY))
     stopped: set[int] = field(default_factory=set)  # by the fault
@@ -66,9 +64,7 @@ class Bed:
     sshd: Sshd | None = None  # where before and after run, instead of on the server
     managed: str = ""  # the instance where they run, if SSM reaches it
     network: Network | None = None  # between the server and there; all of both is in it
-    always: Mapping[str, Any] = field(
-        default_factory=dict
-    )  # of the policy, whatever the fault needs
+    always: Mapping[str, Any] = field(default_factory=dict)  # of the policy, for each fault
     helpers: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
     since: float = 0.0
 

@@ -219,7 +219,12 @@ def test_a_private_key_is_read_no_further() -> None:
 
 
 def test_every_recipe_passes_without_a_remark() -> None:
-    files = [path for path in RECIPES.rglob("*") if path.is_file() and path.suffix != ".md"]
+    # Those for instances are no scripts yet: what they are made of is put into them, and linted, elsewhere.
+    files = [
+        path
+        for path in RECIPES.rglob("*")
+        if path.is_file() and path.suffix != ".md" and "@" not in path.name
+    ]
     assert len(files) > 20
 
     found = [r for path in files for r in rules.of_script(Script(path.name, path.read_text()))]
