@@ -5,6 +5,7 @@ from n2wbackup.settings.apps import *
 from n2wbackup.settings.celery import *
 from n2wbackup.settings.database import *
 from n2wbackup.settings.env import *
+from n2wbackup.settings.folders import *
 from n2wbackup.settings.logging import *
 from n2wbackup.settings.login import *
 from n2wbackup.settings.security import *

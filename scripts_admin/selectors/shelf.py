@@ -16,10 +16,11 @@ from scripts_admin.domain.file_names import Meaning, Meanings, Role
 from scripts_admin.domain.phases import Phase
 from scripts_admin.domain.remote import ALL
 from scripts_admin.domain.shown import shown
-from scripts_admin.folders import account, looking, storage
+from scripts_admin.folders import account, looking, room, storage
 from scripts_admin.folders.account import Account
 from scripts_admin.folders.carried import InFolder
 from scripts_admin.folders.looking import Entry, FileError
+from scripts_admin.folders.room import Held
 from scripts_admin.guard.spool import RunAs
 from scripts_admin.linux_accounts import AccountError
 from scripts_admin.models import Folder, ScriptVersion, User
@@ -101,6 +102,7 @@ class Shelf:
     policies: tuple[PolicyRow, ...]
     deleted: tuple[Deleted, ...]
     is_cut: bool
+    held: Held | None = None  # None: the folder cannot be opened
     problem: str = ""
 
     @property
@@ -130,11 +132,18 @@ def of(folder: Folder, viewer: User, page: str | None = None) -> Shelf:
             part = Paginator(found, PAGE_SIZE).get_page(page)
             runner = _runner(folder)
             rows = _rows(folder, place, list(part), policies, runner)
+            held = room.held(place, is_root=folder.is_root)
     except FileError as error:
         empty = _policies(policies, [])
         return Shelf((), None, empty, (), is_cut=False, problem=str(error))
     return Shelf(
-        rows, part, _policies(policies, found.scripts), _deleted(listed), is_cut, runner.problem
+        rows,
+        part,
+        _policies(policies, found.scripts),
+        _deleted(listed),
+        is_cut,
+        held,
+        runner.problem,
     )
 
 

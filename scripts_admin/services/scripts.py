@@ -14,7 +14,7 @@ from n2wbackup.lib import clock
 from scripts_admin.domain import file_names, names, private_keys, texts
 from scripts_admin.domain.audit import Action, Change, Kind, Source
 from scripts_admin.domain.shown import shown
-from scripts_admin.folders import looking, reading, storage, writing
+from scripts_admin.folders import looking, reading, room, storage, writing
 from scripts_admin.folders.looking import ChangedError, File, FileError
 from scripts_admin.models import Folder, User
 from scripts_admin.services import approvals, audit, folders, versions
@@ -61,6 +61,7 @@ def save(folder: Folder, text: Text, *, actor: User) -> None:
     with looking.opened(folder) as place:
         if now == text.opened:
             _leave_to_author(folder, text.name)
+        room.check(folder, place, {text.name: text.content})
         writing.put(place, text.name, text.content, opened=text.opened, executable=text.executable)
         mode = _mode(place, text.name)
     changes = [] if now == text.opened else [Change("sha256", text.opened[:_LISTED], now[:_LISTED])]
@@ -105,6 +106,7 @@ def save_all(folder: Folder, files: Mapping[str, bytes], *, actor: User) -> None
                 f"{names}: there already, so nothing was made. Rename or delete these files first."
             )
             raise FileError(message)
+        room.check(folder, place, files)
         _put_all(place, files)
         modes = {name: _mode(place, name) for name in files}
     with transaction.atomic():
