@@ -82,8 +82,8 @@ def _no_room(folder: Folder, now: Held, wanted: Iterable[str]) -> str:
     what = ", ".join(map(shown, wanted))
     return (
         f"{what}: there is no room. The folder {folder} may hold {now.most_files:,} files and "
-        f"{now.most_size // _MIB:,} MiB, and holds {_counted(now)}. Nothing was saved: delete what nobody needs, or ask "
-        "whoever runs this server (N2W_FOLDER_FILES, N2W_FOLDER_MIB)."
+        f"{now.most_size // _MIB:,} MiB, and holds {_counted(now)}. Nothing was saved: delete what nobody needs, or "
+        "ask whoever runs this server (N2W_FOLDER_FILES, N2W_FOLDER_MIB)."
     )
 
 
