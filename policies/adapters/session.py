@@ -5,6 +5,7 @@ import threading
 from functools import lru_cache
 
 from policies.ports import Agents, Cloud, Credentials, InstanceConnect
+from scripts_admin.domain.remote import DOCUMENT
 from scripts_admin.runners import ssm
 
 _CLOUDS = 64  # clients of a region take about 3 MB; the least recently used are dropped
@@ -57,9 +58,9 @@ def agents(credentials: Credentials) -> Agents:
     return SsmAgents(Clients(credentials))
 
 
-def commands(credentials: Credentials, region: str) -> ssm.Client:
-    """Return SSM of one region, for scripts on instances; it makes no call yet."""
+def commands(credentials: Credentials, region: str, document: str = DOCUMENT) -> ssm.Client:
+    """Return SSM of one region, for scripts on instances by this document; it makes no call yet."""
     from policies.adapters.clients import Clients  # noqa: PLC0415
     from policies.adapters.ssm import SsmCommands  # noqa: PLC0415
 
-    return SsmCommands(Clients(credentials), region)
+    return SsmCommands(Clients(credentials), region, document)

@@ -4,7 +4,7 @@ import hashlib
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
-from scripts_admin.domain.remote import By, ThawnBy
+from scripts_admin.domain.remote import ThawnBy
 
 EVERY = timedelta(days=30)
 OLD = timedelta(days=45)  # a proof older than this is none any more
@@ -34,14 +34,11 @@ class Verdict(StrEnum):
     NOT_POSSIBLE = "not_possible"
 
 
-NO_DRILL_BY_SSM = (
-    "Its scripts get there by SSM, and the drill is for SSH only: a deadline thaws there by itself."
-)
 _LOGIND = "in /etc/systemd/logind.conf, or run loginctl enable-linger"
 
 
 def judged(by: str, state: str, instance: str, user: str) -> tuple[Verdict, str]:
-    """Return what a drill over SSH proves, and its sentence.
+    """Return what a drill over SSH proves, and its sentence: an end of its connection that it has seen.
 
     `by` is who began the thaw, "" if nobody has; `state` is what the second session found of the first one.
     """
@@ -74,9 +71,27 @@ def _failure(by: str, state: str, user: str) -> str:
     )
 
 
-def can_be_drilled(by: str) -> bool:
-    """Tell whether a drill knows how to cut the connection of scripts that get to their instance this way."""
-    return by == By.SSH
+def judged_over_ssm(by: str, state: str, instance: str) -> tuple[Verdict, str]:
+    """Return what a drill over SSM proves, and its sentence; as `judged`."""
+    if by == ThawnBy.DEADLINE:
+        return Verdict.PASSED, f"{instance} thawed by itself at its deadline (over {by})."
+    return Verdict.FAILED, f"{instance} {_failure_over_ssm(by, state)}"
+
+
+def _failure_over_ssm(by: str, state: str) -> str:
+    if state == "rebooted":
+        return "was restarted during the drill: drill it again."
+    if state == "absent":
+        return "lost what lay in its memory before its deadline: find out what tidies up /run or /dev/shm there."
+    if by == ThawnBy.ORPHAN:
+        return (
+            "ended the thawing process before its deadline, and thawed only when it was asked. Look for what ends the "
+            "processes that the agent starts: amazon-ssm-agent.service needs KillMode=process, as it is shipped."
+        )
+    return (
+        "had not thawed by itself when it was asked after its deadline. Let no policy freeze anything on it before a "
+        "drill passes."
+    )
 
 
 def slot(key: int, now: datetime) -> datetime:

@@ -43,7 +43,7 @@ class Trials(NamedTuple):
         return self.drilling is not None or self.logging_in is not None
 
     @property
-    def can_drill(self) -> bool:
+    def can_log_in(self) -> bool:
         return any(each.by_ssh for each in self.proofs)
 
 
@@ -94,7 +94,7 @@ def _proof(
     last, proven, login = (_newest(rows, target) for rows in (found, passed, logins))
     return Proof(
         instance=target.instance_id,
-        by_ssh=trials.can_be_drilled(target.remote.by),
+        by_ssh=target.remote.by == By.SSH,
         verdict=last.verdict if last else "",
         sentence=last.sentence if last else "",
         drilled_at=last.at if last else None,
@@ -114,9 +114,8 @@ def unproven(person: User, limit: int = SHOWN) -> Sequence[Unproven]:
         region=OuterRef("region"),
         kind=Kind.DRILL,
     ).order_by("-pk")
-    rows = PolicyTarget.objects.filter(
-        remote_by=By.SSH, policy__in=Policy.objects.visible_to(person), policy__scripts_enabled=True
-    )
+    visible = Policy.objects.visible_to(person).filter(scripts_enabled=True)
+    rows = PolicyTarget.objects.filter(policy__in=visible).exclude(remote_by="")
     rows = rows.annotate(
         last=Subquery(newest.values("verdict")[:1]),
         said=Subquery(newest.values("sentence")[:1]),

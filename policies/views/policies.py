@@ -8,7 +8,6 @@ from django.views.decorators.http import require_safe
 from n2wbackup.lib import clock
 from n2wbackup.lib.charts import Point
 from n2wbackup.lib.components import span
-from policies.domain.trials import NO_DRILL_BY_SSM
 from policies.selectors import (
     acting,
     calendars,
@@ -68,7 +67,6 @@ def detail(request: HttpRequest, owner: str, name: str) -> HttpResponse:
     tried: dict[str, object] = {
         "actions": actions,
         "trials": trials.of_policy(found),
-        "no_drill": NO_DRILL_BY_SSM,
     }
     if visitor.wants_a_part(request):
         return render(request, "policies/policy/trials.html", tried)

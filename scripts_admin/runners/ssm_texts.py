@@ -41,6 +41,12 @@ def visiting(order: far.Order) -> str:
     return _fit(far.program(order, "ssm-b", second, text=_short()))
 
 
+def asking(order: far.Order, wait: float) -> str:
+    """Return the text of a question that thaws nothing while a wrapper lives: it waits so many seconds for its end."""
+    second = far.Second(urge=False, absent="tombstone", wait=wait, show_bytes=SHOW_BYTES)
+    return _fit(far.program(order, "ssm-b", second, text=_short()))
+
+
 @dataclass(frozen=True, slots=True)
 class Texts:
     """The commands of one instance: A, and B for either argument."""

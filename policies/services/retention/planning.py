@@ -59,14 +59,15 @@ def of_runs(found: Iterable[Run], most: int | None = None) -> Mapping[UUID, Verd
         return {}
     ruled = {run.policy.pk: run.policy for run in points if run.policy and _has_rules(run.policy)}
     keys = list(ruled) if most is None or not ruled else _few(list(ruled), most)
-    held = _holds(Q(run__in=[run.pk for run in points]) | Q(run__policy__in=keys))
-    decided = _without_rules(points, held)
-    if keys:
-        busy = _under_way(keys)
-        for key, made in _points(_points_of(keys)).items():
-            policy = ruled[key]
-            verdicts = _decide(policy, made, held, _kept_by(policy, busy))
-            decided |= {UUID(verdict.point.key): verdict for verdict in verdicts}
+    made = _points(_points_of(keys)) if keys else {}
+    # By the keys of the runs: asked by their policies, a database reads all holds there are.
+    known = {run.pk for run in points} | {UUID(each.key) for some in made.values() for each in some}
+    held = _holds(Q(run__in=known))
+    decided, busy = _without_rules(points, held), _under_way(made)
+    for key, some in made.items():
+        policy = ruled[key]
+        verdicts = _decide(policy, some, held, _kept_by(policy, busy))
+        decided |= {UUID(verdict.point.key): verdict for verdict in verdicts}
     return decided
 
 

@@ -11,7 +11,6 @@ from policies.domain.trials import Kind
 from policies.models import Policy, PolicyTarget, Trial
 from policies.services.servers import turns
 from policies.services.trials import asking
-from scripts_admin.domain.remote import By
 
 EVERY_SECONDS = (
     300  # so many policies that are due at the same moment are drilled one after the other
@@ -32,9 +31,9 @@ def tick() -> int:
 
 def _candidates() -> list[Policy]:
     """Return the policies that freeze by themselves, on instances, and have done it before."""
-    by_ssh = PolicyTarget.objects.filter(policy=OuterRef("pk"), remote_by=By.SSH)
+    there = PolicyTarget.objects.filter(policy=OuterRef("pk")).exclude(remote_by="")
     rows = Policy.objects.filter(
-        Exists(by_ssh), enabled=True, scripts_enabled=True, paused_at=None, last_run__isnull=False
+        Exists(there), enabled=True, scripts_enabled=True, paused_at=None, last_run__isnull=False
     )
     return list(rows.select_related("owner").order_by("pk"))
 

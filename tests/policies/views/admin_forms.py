@@ -27,6 +27,7 @@ def policy_form(policy: Policy, *targets: dict[str, str], **values: object) -> d
     form: dict[str, object] = {
         "owner": policy.owner_id,
         **{name: getattr(policy, name) for name in (*fields.RANGES, *fields.CHOICES)},
+        "retention_timezone": policy.retention_timezone,
         "name": policy.name,
         "account": policy.account_id,
         "enabled": "on",

@@ -1,5 +1,6 @@
 """A run's scripts, their names and rules, before anything is frozen."""
 
+import contextlib
 import errno
 import os
 import re
@@ -87,8 +88,8 @@ def _folder(backup: Backup, phase: str) -> str:
 
 def _socket(backup: Backup, phase: str) -> str:
     path = _replace(backup, phase)
-    with socket.socket(socket.AF_UNIX) as made:
-        made.bind(str(path))
+    with socket.socket(socket.AF_UNIX) as made, contextlib.chdir(path.parent):
+        made.bind(path.name)  # a path has 107 bytes at most
     return "is a socket and not a regular file"
 
 
