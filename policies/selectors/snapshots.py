@@ -14,6 +14,8 @@ from scripts_admin.models import User
 
 # As keyset takes it. By the run first: so the runs of a person or a policy lead to theirs by an index.
 NEWEST: Sequence[str] = ("-target__run__created_at", "-pk")
+# Of all snapshots there are: they are entered in this order, but for the few whose answers were lost.
+NEWEST_OF_ALL: Sequence[str] = ("-pk",)
 
 
 class Made(NamedTuple):
@@ -40,6 +42,12 @@ def listed(user: User) -> QuerySet[RunSnapshot]:
     """Return the snapshots that the user may see, with all that a row shows, in no order."""
     rows = permissions.visible(RunSnapshot.objects.all(), user)
     return rows.select_related("target__run__policy", "target__description").order_by()
+
+
+def order(user: User, *, is_narrowed: bool) -> Sequence[str]:
+    """Return the order in which `listed` is found by an index, whole or narrowed."""
+    is_whole = permissions.sees_everything(user) and not is_narrowed
+    return NEWEST_OF_ALL if is_whole else NEWEST
 
 
 def row(snapshot: RunSnapshot) -> Made:

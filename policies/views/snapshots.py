@@ -19,7 +19,8 @@ def listing(request: HttpRequest) -> HttpResponse:
     """Show the snapshots that the address asks for, those of the newest run first."""
     person = visitor.person(request)
     asked = SnapshotFilter(request.GET, snapshots.listed(person), request=request)
-    page = visitor.part(request, asked.found(), snapshots.NEWEST, ON_A_PAGE)
+    order = snapshots.order(person, is_narrowed=asked.is_narrowed)
+    page = visitor.part(request, asked.found(), order, ON_A_PAGE)
     runs = {each.target.run_id: each.target.run for each in page.rows}
     kept = planning.of_runs(runs.values(), planning.MANY_ON_A_LIST)
     context = {

@@ -139,7 +139,9 @@ def _sqlite(sql: str, lines: Sequence[str]) -> list[str]:
             continue
         table = names.get(words[1], words[1])
         index = words[words.index("INDEX") + 1] if "INDEX" in words else ""
-        if table not in GROWING or index in UNDER_WAY or (index and is_first_ones):
+        # The table itself is in the order of its keys; asked for nothing else, the first rows are those at its end.
+        is_short = is_first_ones and (index or " WHERE " not in sql)
+        if table not in GROWING or index in UNDER_WAY or is_short:
             continue
         faults.append(f"{table} is read as a whole{f', by {index}' if index else ''}")
     return faults
