@@ -12,6 +12,7 @@ from policies.adapters.translate import Call
 from policies.domain import errors
 from policies.domain.agents import ONLINE
 from policies.ports import Agents, ManagedInstance
+from scripts_admin.domain.remote import DOCUMENT
 from scripts_admin.runners.ssm import AnswerLostError, Invocation, NotSentError, Printed
 
 if TYPE_CHECKING:
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
         SendCommandRequestTypeDef,
     )
 
-DOCUMENT = "AWS-RunShellScript"
 START_SECONDS = 30  # the least that SSM takes; an A that starts later finds a tombstone
 EXECUTION_SECONDS = 3600  # the wrapper has its own limits, and SSM's would only kill the messenger
 MOST_CHARACTERS = 24_000

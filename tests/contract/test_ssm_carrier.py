@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from n2wbackup.demo.aws import SimulatedAws
-from policies.adapters import by_ssm
+from policies.adapters import ssm_order
 from policies.ports import Credentials
 from scripts_admin.guard.instances import MOST_BYTES
 from scripts_admin.runners import ssm_texts
@@ -25,8 +25,10 @@ class Guard:
 
     def __init__(self, ground: Ground, *instances: str) -> None:
         texts = dict.fromkeys(instances, ssm_texts.texts(ground.order))
-        document = by_ssm.document("a-run", REGION, Credentials(), ground.order.nonce, texts, 300.0)
-        self.started = Started(by_ssm.PROGRAM, document, instances)
+        document = ssm_order.document(
+            "a-run", REGION, Credentials(), ground.order.nonce, texts, 300.0
+        )
+        self.started = Started(ssm_order.PROGRAM, document, instances)
         self.answers = self.started.answers(PATIENCE)
         self._socket = self.started.hand_over(instances).socket
         self._socket.settimeout(PATIENCE)

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from policies.adapters import limits, ssm
+from policies.adapters import limits
 from policies.domain.runs import sequence
 from policies.models import Run
 from policies.services.following import tagging
@@ -48,7 +48,7 @@ def test_commands_go_to_instances_of_the_account_and_name_one_document() -> None
             assert "*" not in each["Resource"]
     assert found["RunScriptsOnTheseInstances"]["Resource"] == [
         "arn:aws:ec2:*:ACCOUNT_ID:instance/*",
-        f"arn:aws:ssm:*::document/{ssm.DOCUMENT}",
+        f"arn:aws:ssm:*::document/{remote.DOCUMENT}",
     ]
     assert not any("Cancel" in json.dumps(each["Action"]) for each in found.values())
 

@@ -17,9 +17,9 @@ from policies.services.trials import asking, working
 class Command(output.Command):
     requires_system_checks = []  # a wrong setting must not stop anybody from proving that thaws work
     help = (
-        "On each instance where scripts of the policy run: arm scripts that do nothing, cut the connection on "
-        "purpose (by SSM: send no thaw), come back and read who thawed. Nothing is frozen, and no script of the "
-        "folder runs. "
+        "Prove that the instances of a policy thaw by themselves. On each, scripts that do nothing are armed, the "
+        "connection is cut on purpose (by SSM: no thaw is sent), and the server comes back and reads who thawed. "
+        "Nothing is frozen, and no script of the folder runs. "
         "Exit 0 only when every instance thawed by itself."
     )
 

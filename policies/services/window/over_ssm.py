@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from n2wbackup.lib import encrypted
-from policies.adapters import by_ssm
+from policies.adapters import ssm_order
 from policies.domain import agents
 from policies.domain.errors import RefusedError
 from policies.models import Account, Policy, Run, SsmInstance
@@ -81,8 +81,8 @@ def carriers(
     found = []
     for place, texts in places.items():
         around = str(run.pk), place.region, given, place.nonce
-        document = by_ssm.document(*around, texts, seconds, place.document)
-        found.append((Started(by_ssm.PROGRAM, document, list(texts)), list(texts)))
+        document = ssm_order.document(*around, texts, seconds, place.document)
+        found.append((Started(ssm_order.PROGRAM, document, list(texts)), list(texts)))
     return found
 
 

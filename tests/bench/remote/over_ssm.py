@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from n2wbackup.demo.aws import SimulatedAws
-from policies.adapters import by_ssm
+from policies.adapters import ssm_order
 from policies.ports import Credentials
 from scripts_admin.guard.instances import MOST_BYTES
 from scripts_admin.runners import far, ssm_texts
@@ -68,10 +68,10 @@ def _window(measured: Measured, aws: SimulatedAws, told: Begun, instance: str) -
     before, after = (far.Carried(f"{phase}.sh", told.script(phase)) for phase in PHASES)
     order = far.Order(os.urandom(16).hex(), before, after)
     texts = {instance: ssm_texts.texts(order)}
-    document = by_ssm.document(
+    document = ssm_order.document(
         "bench", REGION, Credentials(), order.nonce, texts, window_seconds=WINDOW_SECONDS
     )
-    carrier = Started(by_ssm.PROGRAM, document, [instance])
+    carrier = Started(ssm_order.PROGRAM, document, [instance])
     try:
         refused = carrier.answers(ARM_SECONDS).refused
         if refused:

@@ -102,7 +102,7 @@ def _rows(alice: User, unused: User) -> dict[str, models.Model]:
     Policy.objects.filter(pk=policy.pk).update(may_be_frozen_since=clock.now())
     PolicyTarget.objects.create(
         policy=policy,
-        instance_id="i-0aaaaaaaaaaaaaaaa",
+        instance_id="i-0bbbbbbbbbbbbbbbb",
         region="us-east-1",
         remote_by="ssh",
         remote_user="app",

@@ -18,8 +18,10 @@ from policies.models import (
     RunEvent,
     RunTarget,
 )
+from policies.services.retention import holds
 from scripts_admin.models import AuditEntry
 from tests import factories
+from tests.policies.services.retention import rows as points
 from tests.policies.views import matrix
 from tests.policies.views.page import Page
 
@@ -44,7 +46,7 @@ _SILENT = {
     *("accounts/new/", "schedules/new/", "people/invite/", "policies/"),
     "policies/<str:owner>/<str:name>/sharing/",
     *("alarms/mute/<str:owner>/<str:name>/", "alarms/receivers/<str:owner>/"),
-    *(f"policies/<str:owner>/<str:name>/{word}/" for word in ("delete", "test")),
+    "policies/<str:owner>/<str:name>/delete/",
 }
 
 
@@ -112,6 +114,7 @@ def _add_what_the_matrix_lacks(world: matrix.World) -> None:
     )
     RunEvent.objects.create(run=run, at=now, state="failed", text="t")
     factories.result(run, "before", attempt=2, stdout=f"{EVIL}\n", stderr=f"{EVIL}\n", ended_at=now)
+    holds.hold(points.point(policy, now), reason="r", until=None, by="b")
     AlarmMute.objects.create(policy=policy, begun_at=now, until=now, reason="r", by="b")
     AuditEntry.objects.create(
         at=now, action="changed", kind="policy", label="l", changes=[[EVIL, EVIL, EVIL]]
