@@ -59,7 +59,7 @@ class Unproven(NamedTuple):
 
 def of_policy(policy: Policy) -> Trials:
     """Return what the policy's page shows; no proofs where no script runs on an instance."""
-    targets = [target for target in policy.targets.order_by("pk") if target.remote]
+    targets = [target for target in policy.targets.all() if target.remote]
     if not targets:
         return Trials((), None, None)
     going = {each.kind: each for each in Trial.objects.filter(policy=policy, ended_at=None)}

@@ -138,7 +138,8 @@ def test_who_may_only_view_finds_no_deed(policy: Policy, run: Run, bob: User) ->
     page = read(client, "/policies/alice/policy1/")
 
     assert "alice shares this policy with you. You may: view." in page.text
-    assert not [link for link in page.links if str(link).startswith("/policies/alice/policy1/")]
+    mine = [str(link) for link in page.links if str(link).startswith("/policies/alice/policy1/")]
+    assert mine == ["/policies/alice/policy1/retention/"]  # what is kept, and why
     assert "Back up now" not in page.text
     assert "whom to tell" not in page.text
     assert str(run.pk) in client.get("/runs/").content.decode()
