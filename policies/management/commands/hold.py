@@ -12,7 +12,9 @@ from policies.services import operations
 
 
 class Command(output.Command):
-    help = "Keep a run's restore point, whatever the rules say, until a time or until it is released."
+    help = (
+        "Keep a run's restore point, whatever the rules say, until a time or until it is released."
+    )
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("run", metavar="RUN", help="the run's id")

@@ -130,11 +130,12 @@ lock() {
     flock -n 7 && locked=yes
 }
 
-# Opens the pipes and starts everyone; the channel is read from the start.
+# Opens the pipes; the channel is read from the start.
 open() {
+    [ -n "$locked" ] || lock || refuse 'another process has the lock of this run'
+    [ "$role" != rescue ] || pipes_anew
     exec 3<>"$folder/q" 4<>"$folder/before.gate" 5<>"$folder/after.gate" 6<>"$folder/t" \
         8<>"$folder/m" 9>>"$folder/log"
-    [ -n "$locked" ] || lock || refuse 'another process has the lock of this run'
 }
 
 assemble() {

@@ -119,7 +119,7 @@ tools() {
     signals='' # a background job ignores INT and QUIT, and a shell keeps what it finds ignored; env can undo it
     # shellcheck disable=SC2034  # n2w_with takes it
     ! env --default-signal=INT true 2>/dev/null || signals=--default-signal=HUP,INT,QUIT,TERM,PIPE
-    for tool in flock mkfifo sleep grep dd tail wc env; do
+    for tool in flock mkfifo mv sleep grep dd tail wc env; do
         command -v "$tool" >/dev/null || refuse "$tool is not on this instance"
     done
 }

@@ -9,6 +9,15 @@ end_unattended() { # phase
     done
 }
 
+# What is left of those who are dead may still stand at a gate: with pipes of its own, it hears nothing of us, and we
+# nothing of it. It goes at the end of file. Never is one of them missing: somebody else may be about to call.
+pipes_anew() {
+    for pipe in q t m before.gate after.gate; do
+        rm -f "$folder/$pipe.new"
+        mkfifo "$folder/$pipe.new" && mv -f "$folder/$pipe.new" "$folder/$pipe"
+    done
+}
+
 # Nobody is alive: this process becomes main, with what the log knows.
 take_over() {
     role=rescue

@@ -111,6 +111,26 @@ def test_all_killed_while_before_ran_it_is_ended_and_after_runs_twice(
 
 
 @in_each_shell
+def test_what_is_left_at_a_gate_takes_no_word_from_whoever_takes_over(
+    path: str, ledger: Path
+) -> None:
+    """It was stopped when all others were killed, so it has not seen the end of file, and is continued too late."""
+    of = recording(ledger, after="[ $N2W_ATTEMPT = 3 ]")
+    with frozen(path, of) as side:
+        left = next(int(pid) for _, phase, _, pid in side.logged("-up") if phase == "after")
+        os.kill(left, signal.SIGSTOP)
+        others = [pid for pid in far_side.members(of, side.process.pid) if pid != left]
+        for pid in (*reversed(pids(side)), *others):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        with looking(path, of, known(side)) as later:
+            assert later.hears(far.After).attempt == 1
+            os.kill(left, signal.SIGCONT)
+            assert later.hears(far.Over).by == "orphan"
+        assert ledger.read_text() == "before\nafter 0\nafter 0\nafter 0\n"
+
+
+@in_each_shell
 def test_all_killed_while_after_ran_it_is_ended_and_runs_again_alone(
     path: str, ledger: Path
 ) -> None:
