@@ -160,8 +160,9 @@ def test_b_that_starts_while_a_makes_the_folder_thaws_it(
         # B came before before was let go, or it thawed what before froze.
         assert of_kind(words, far.Over) == [far.Over(far.By.NEVER)] or of_kind(words, far.After)
         assert far_side.leaves_nothing(of)
+        # Or it ended before so soon that it had not come to its first line.
         lines = ledger.read_text().splitlines()
-        assert lines == [] or (lines.count("before") == 1 and lines[-1].startswith("after"))
+        assert lines == [] or (lines.count("before") <= 1 and lines[-1].startswith("after"))
 
 
 @in_each_shell
