@@ -32,6 +32,7 @@ __all__ = [
 
 AT_ONCE = 16  # handshakes
 FORWARD_SECONDS = 10.0  # a bastion waits longer for a dead instance
+_NEVER_FIRST = 60.0  # seconds
 SPARED_SECONDS = 30.0  # a bastion that was just tried in vain delays nobody else
 START_SECONDS = 10.0
 _PIECE_BYTES = 64 * 1024
@@ -117,7 +118,8 @@ class Session:
         of = self.address
         try:
             with self._line.ends_in(seconds, str(of)):
-                channel = self._transport.open_session(timeout=seconds)
+                # The line's end is the only clock: with two, it hung on chance what a silent host was called.
+                channel = self._transport.open_session(timeout=seconds + _NEVER_FIRST)
                 channel.exec_command(command)
                 self._give(channel, program)
                 return Wire(channel)
