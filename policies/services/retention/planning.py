@@ -17,7 +17,7 @@ from policies.domain.runs.verdict import Consistency
 from policies.models import Hold, Policy, Run, RunSnapshot, RunTarget, Server
 
 # A page, or a list, looks at so many restore points at most; the policy's own page has all of them.
-MANY, MANY_ON_A_LIST = 2_000, 1_000
+MANY, MANY_ON_A_LIST = 2_000, 250
 DELETED = "its policy was deleted, so no rule lets it go"
 DISABLED = "the policy is disabled and keeps everything"
 FROZEN = "nothing goes while the policy's application may be frozen"
