@@ -150,12 +150,28 @@ def _again_at(
 
 
 def look(spool_folder: Path, runtime_folder: Path) -> tuple[spool.Record, Standing]:
-    """Return the record and the state of a run; FileNotFoundError if no record was ever written."""
+    """Return the record and the state of a run; FileNotFoundError if no record was ever written.
+
+    Where there is no after, an attempt is due as long as before is at work: its guard ends before, and runs nothing.
+    """
     record = spool.read(spool_folder)
     known = journal.read_if_there(runtime_folder)
     if record.instances:
         known = journal.with_visits(runtime_folder, known)
-    return record, standing(record, known, linux.boot_id(), linux.boottime())
+    found = standing(record, known, linux.boot_id(), linux.boottime())
+    if found.due is None and known is not None and _is_at_work(record, known):
+        found = replace(found, due=NextAttempt(1, "0", 0.0), failing=True)
+    return record, found
+
+
+def _is_at_work(record: spool.Record, known: journal.Journal) -> bool:
+    """Tell whether before may still freeze something, and no after will come whose guard ends it first."""
+    if record.after is not None or not known.opened or record.boot != linux.boot_id():
+        return False
+    before = known.before
+    if before is None or before.process is None or not before.was_ordered:
+        return False
+    return before.ended_at is None and not linux.group_is_gone(before.process)
 
 
 def wake(runtime_folder: Path) -> None:

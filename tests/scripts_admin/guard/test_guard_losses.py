@@ -10,7 +10,7 @@ from threading import Thread
 import pytest
 
 from scripts_admin.domain.phases import Outcome, Phase
-from scripts_admin.guard import journal, linux, spool
+from scripts_admin.guard import journal, linux, spool, thaw
 from scripts_admin.guard.keeper import Guard, GuardLostError
 from tests.ground.hanging import hanging
 from tests.scripts_admin.guard.stage import AT_ONCE, SECONDS, Stage, gone, until
@@ -200,6 +200,25 @@ def test_a_guard_killed_during_before_is_followed_by_its_end_and_two_thaws(stage
     assert (second.ordered_boot or 0.0) - (first.ordered_boot or 0.0) >= 4.0
     assert stage.standing().due is None
     assert stage.outcomes()["before"] == Outcome.INTERRUPTED
+
+
+def test_a_before_that_has_no_after_is_ended_when_its_guard_was_killed(stage: Stage) -> None:
+    stage.script("before", HANG)
+
+    with stage.guarded() as guard:
+        guard.go()
+        pid = stage.pid("pid")
+        lose(stage, guard)
+        until(lambda: not spool.is_held(stage.spooled))
+        due = stage.standing().due
+        assert due is not None  # nobody has ended it yet, so it may still freeze
+        lock = spool.try_lock(stage.spooled)
+        assert lock is not None
+        thaw.start(stage.spooled, stage.runtime, lock, due, as_itself=True).wait_until_done(SECONDS)
+
+    assert gone(pid)
+    assert stage.standing().is_thawed
+    assert "after" not in stage.outcomes()
 
 
 def test_a_guard_killed_while_frozen_is_followed_by_after_with_1(stage: Stage) -> None:

@@ -3,6 +3,7 @@
 import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from n2wbackup.demo.aws import SimulatedSnapshot
@@ -191,9 +192,19 @@ def _tags(bed: Bed, run: str) -> Iterator[str]:
             yield f"the tags of {snapshot.snapshot_id} say {said} and not {wanted}"
 
 
+def _command(pid: int) -> str:
+    """Return what the process was started as, for whoever reads the finding."""
+    try:
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    except OSError:
+        return "it has ended since"
+    return b" ".join(words)[:80].decode(errors="replace").strip()
+
+
 def _left(bed: Bed, run: str) -> Iterator[str]:
     if pids := bed.of_run(run):
-        yield f"processes of the run are left: {pids}"
+        named = [f"{pid} ({_command(pid)})" for pid in pids]
+        yield f"processes of the run are left: {', '.join(named)}"
     if pids := bed.product.pids(f"{GUARD} {run}"):
         yield f"its guard is left: {pids}"
     if pids := bed.far_sides():
