@@ -1,12 +1,12 @@
 """What the rules of a policy keep and let go, from the rows as they are now. Nothing is written or deleted here."""
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 from uuid import UUID
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models import Exists, OuterRef, QuerySet
 
 from n2wbackup.lib import clock, home
 from policies.domain.retention import plan as deciding
@@ -17,13 +17,12 @@ from policies.domain.runs.verdict import Consistency
 from policies.models import Hold, Policy, Run, RunSnapshot, RunTarget, Server
 
 # A page, or a list, looks at so many restore points at most; the policy's own page has all of them.
-MANY, MANY_ON_A_LIST = 2_000, 1_000
+MANY, MANY_ON_A_LIST = 2_000, 250
 DELETED = "its policy was deleted, so no rule lets it go"
 DISABLED = "the policy is disabled and keeps everything"
 FROZEN = "nothing goes while the policy's application may be frozen"
 UNDER_WAY = "nothing goes while a run of the policy is under way"
 NO_ZONE = "the policy's time zone {} is not known here, so nothing goes"
-
 
 LISTED = 100
 
@@ -43,10 +42,9 @@ class Edited(NamedTuple):
 
 def of_policy(policy: Policy) -> list[Verdict]:
     """Return what becomes of each restore point of the policy, newest first."""
-    runs = _points_of([policy.pk])
-    held = _holds(Q(run__in=runs.values("pk")))
-    busy = _under_way([policy.pk])
-    return _decide(policy, _points(runs).get(policy.pk, ()), held, _kept_by(policy, busy))
+    points = _points([policy.pk]).get(policy.pk, ())
+    kept_by = _kept_by(policy, _under_way([policy.pk]))
+    return _decide(policy, points, _holds(UUID(each.key) for each in points), kept_by)
 
 
 def of_runs(found: Iterable[Run], most: int | None = None) -> Mapping[UUID, Verdict]:
@@ -59,10 +57,9 @@ def of_runs(found: Iterable[Run], most: int | None = None) -> Mapping[UUID, Verd
         return {}
     ruled = {run.policy.pk: run.policy for run in points if run.policy and _has_rules(run.policy)}
     keys = list(ruled) if most is None or not ruled else _few(list(ruled), most)
-    made = _points(_points_of(keys)) if keys else {}
-    # By the keys of the runs: asked by their policies, a database reads all holds there are.
+    made = _points(keys) if keys else {}
     known = {run.pk for run in points} | {UUID(each.key) for some in made.values() for each in some}
-    held = _holds(Q(run__in=known))
+    held = _holds(known)
     decided, busy = _without_rules(points, held), _under_way(made)
     for key, some in made.items():
         policy = ruled[key]
@@ -82,8 +79,8 @@ def _few(keys: Sequence[int], most: int) -> list[int]:
 
 def edited(before: Policy, after: Policy) -> Edited:
     """Return what the change does, as if nothing were under way."""
-    runs = _points_of([before.pk])
-    points, held = _points(runs).get(before.pk, ()), _holds(Q(run__in=runs.values("pk")))
+    points = _points([before.pk]).get(before.pk, ())
+    held = _holds(UUID(each.key) for each in points)
     went = {v.point.key for v in _decide(before, points, held, _disabled(before)) if not v.keep}
     verdicts = _decide(after, points, held, _disabled(after))
     going = [verdict for verdict in verdicts if not verdict.keep]
@@ -148,19 +145,14 @@ def _points_of(keys: Collection[int]) -> QuerySet[Run]:
     return rows.order_by()
 
 
-def _points(runs: QuerySet[Run]) -> Mapping[int, list[Point]]:
-    """Return the restore points by the key of their policy; 0: it was deleted."""
+def _points(keys: Collection[int]) -> Mapping[int, list[Point]]:
+    """Return the restore points of the policies, by the key of their policy."""
     ours = {"", home.server_id(), *Server.objects.values_list("pk", flat=True)}
-    gone = RunSnapshot.objects.filter(target=OuterRef("pk"), state=RunSnapshot.State.GONE)
-    usable = RunTarget.objects.filter(run__in=runs.values("pk"), state=RunTarget.State.USABLE)
-    rows = usable.exclude(Exists(gone)).order_by()
-    targets: defaultdict[UUID, dict[str, Consistency]] = defaultdict(dict)
-    columns = ("run", "region", "instance_id", "volume_id", "consistency")
-    for run, region, instance, volume, worth in rows.values_list(*columns):
-        targets[run][f"{instance or volume} in {region}"] = Consistency(worth)
-    found: defaultdict[int, list[Point]] = defaultdict(list)
     of_run = ("pk", "policy", "fired_at", "created_at", "consistency", "server")
-    for key, policy, fired, created, worth, server in runs.values_list(*of_run):
+    runs = list(_points_of(keys).values_list(*of_run))
+    targets = _targets([key for key, *_ in runs])
+    found: defaultdict[int, list[Point]] = defaultdict(list)
+    for key, policy, fired, created, worth, server in runs:
         point = Point(
             key=str(key),
             at=fired or created,
@@ -172,8 +164,31 @@ def _points(runs: QuerySet[Run]) -> Mapping[int, list[Point]]:
     return found
 
 
-def _holds(of: Q) -> list[Holding]:
-    rows = Hold.objects.filter(of, released_at=None)
+def _targets(keys: Sequence[UUID]) -> Mapping[UUID, dict[str, Consistency]]:
+    """Return the usable targets of each of the runs, with what their snapshots are worth."""
+    gone = RunSnapshot.objects.filter(target=OuterRef("pk"), state=RunSnapshot.State.GONE)
+    usable = RunTarget.objects.filter(state=RunTarget.State.USABLE).exclude(Exists(gone)).order_by()
+    columns = ("run", "region", "instance_id", "volume_id", "consistency")
+    targets: defaultdict[UUID, dict[str, Consistency]] = defaultdict(dict)
+    for some in _by_the_thousand(keys):
+        for run, region, instance, volume, worth in usable.filter(run__in=some).values_list(
+            *columns
+        ):
+            targets[run][f"{instance or volume} in {region}"] = Consistency(worth)
+    return targets
+
+
+def _holds(keys: Iterable[UUID]) -> list[Holding]:
+    """Return the holds of the runs that were not released."""
+    held = Hold.objects.filter(released_at=None)
     return [
-        Holding(str(row.run_id), HoldKind(row.kind), row.reason, row.until, row.by) for row in rows
+        Holding(str(row.run_id), HoldKind(row.kind), row.reason, row.until, row.by)
+        for some in _by_the_thousand(list(keys))
+        for row in held.filter(run__in=some)
     ]
+
+
+def _by_the_thousand(keys: Sequence[UUID]) -> Iterator[Sequence[UUID]]:
+    """Split the keys: asked by its policies instead, a database may read all rows that there are."""
+    for start in range(0, len(keys), 1_000):
+        yield keys[start : start + 1_000]

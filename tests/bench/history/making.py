@@ -57,6 +57,7 @@ STEPS: dict[str, Callable[[World], None]] = {
     "snapshots": runs.snapshots,
     "phases": runs.phases,
     "events": runs.events,
+    "holds": runs.holds,
     "latest results": runs.latest,
     "daily counts": runs.counts,
     "daily sums": runs.sums,

@@ -2,11 +2,13 @@
 
 from django.conf import settings
 
+from policies.domain.retention.points import HoldKind
 from policies.models import (
     Alarm,
     AlarmDelivery,
     DailyCount,
     DailySum,
+    Hold,
     OutputChunk,
     PhaseResult,
     Policy,
@@ -20,6 +22,7 @@ from tests.bench.history.world import World
 
 ELSEWHERE = "00000000-0000-0000-0000-00000000beef"  # a server that is not this one
 VOLUMES, EVENTS = 2, 4
+_HELD = 10  # each so many-th run was held once
 _DAY = 86_400
 _PRINTED = "flushed 12 tables"
 _MADE = "('succeeded', 'partial', 'waiting')"
@@ -168,6 +171,20 @@ def events(world: World) -> None:
             state="'preparing'",
             text=f"'step {number} of the run'",
         )
+
+
+def holds(world: World) -> None:
+    """A person held each tenth run for a while; of these, each fiftieth is held still."""
+    world.insert(
+        Hold,
+        f"{world.numbers(world.size.runs)} WHERE i % {_HELD} = 3",
+        run_id=world.dialect.run("i"),
+        kind=f"'{HoldKind.FREEZER.value}'",
+        reason="'the auditors asked for it'",
+        by="'user1'",
+        created_at=world.ago("86400"),
+        released_at=f"CASE WHEN i % {_HELD * 50} <> 3 THEN {world.ago('3600')} END",
+    )
 
 
 def latest(world: World) -> None:
