@@ -37,7 +37,16 @@ RAISED = (
 )
 _OTHER_PARTITIONS = ("cn-", "us-gov-", "us-iso", "eu-isoe-", "eusc-")
 _KEY_LIKE = re.compile(r"\bA[A-Z]{3}[A-Z0-9]{12,}\b|[A-Za-z0-9/+]{40,}=*")
-_SERVICES = {"SendSSHPublicKey": "ec2-instance-connect"}  # of the actions that are not EC2's
+_SERVICES = {  # of the actions that are not EC2's
+    "AssumeRole": "sts",
+    "DescribeInstanceInformation": "ssm",
+    "GetCommandInvocation": "ssm",
+    "GetInstanceProfile": "iam",
+    "ListAttachedRolePolicies": "iam",
+    "ListCommandInvocations": "ssm",
+    "SendCommand": "ssm",
+    "SendSSHPublicKey": "ec2-instance-connect",
+}
 _QUOTED_CHARACTERS = 300
 
 

@@ -18,7 +18,7 @@ from setproctitle import setproctitle
 from policies.ports import Credentials
 from scripts_admin.domain.remote import By
 from scripts_admin.guard import linux, spool
-from scripts_admin.runners import by_ssh, ssm
+from scripts_admin.runners import by_ssh, far, ssm
 from scripts_admin.runners.addresses import Connect, Way
 from scripts_admin.runners.late_ssm import Late
 from scripts_admin.runners.ssh import Opener
@@ -26,7 +26,10 @@ from scripts_admin.runners.visiting import Inquiry, Visit, Visitor
 from scripts_admin.runners.wires import Begun
 from scripts_admin.runners.words import Word
 
-ONCE_SECONDS = 30.0  # whoever asks once holds up other windows meanwhile
+# Whoever asks once holds up other windows meanwhile: as long as a command of SSM may take to start and to tell, and an
+# after to run; no other window begins while it does.
+ONCE_SECONDS = 60.0
+_MOST_OF_AFTER_SECONDS = 180.0
 
 
 def main() -> None:
@@ -35,20 +38,28 @@ def main() -> None:
     setproctitle(f"n2wbackup visitor {said['run']}")
     note = said.get("note", "")
     watched = Path(said["folder"]) / (note or spool.RECORD)
-    until = linux.boottime() + ONCE_SECONDS if note else float("inf")
+    after = float(said.get("after_seconds", 0.0))
+    until = linux.boottime() + once_seconds(after) if note else float("inf")
     secrets = [str(each).encode() for each in said["masks"]]
     is_wanted = partial(_is_wanted, watched, until)
     visitor = Visitor(Path(said["runtime"]), is_wanted, secrets, once=bool(note))
-    visitor.visit([_visit(raw) for raw in said["visits"]])
+    visitor.visit([_visit(raw, once=bool(note)) for raw in said["visits"]])
+
+
+def once_seconds(after_seconds: float) -> float:
+    """Return how long an instance whose after has this timeout may take to answer a single question."""
+    return ONCE_SECONDS + min(after_seconds, _MOST_OF_AFTER_SECONDS)
 
 
 def _is_wanted(watched: Path, until: float) -> bool:
     return os.path.lexists(watched) and linux.boottime() < until
 
 
-def _visit(raw: Mapping[str, Any]) -> Visit | Inquiry:
+def _visit(raw: Mapping[str, Any], *, once: bool) -> Visit | Inquiry:
     instance, nonce = str(raw["instance"]), str(raw["nonce"])
     text = base64.b64decode(raw["program"])
+    if once:  # later attempts would come when another window may be open
+        text = far.without_retries(text)
     if raw.get("by") == By.SSM:
         late = Late.from_spool(raw["way"], str)
         return Inquiry(instance, partial(_ask, late, nonce, instance, text.decode()))

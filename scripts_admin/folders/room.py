@@ -19,14 +19,20 @@ from scripts_admin.folders.looking import FileError
 from scripts_admin.models import Folder
 
 _MIB = 1024**2
+# Each level that is looked at holds a descriptor of this process, which serves others meanwhile.
+MOST_LEVELS = 30
 
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """What is in a folder, its subfolders and deleted files among it. A count stops at the first file too many."""
+    """What is in a folder, its subfolders and deleted files among it. A count stops at the first file too many.
+
+    `is_deep`: there are folders within folders so deep that nobody has looked into the last ones.
+    """
 
     files: int
     size: int
+    is_deep: bool = False
 
     @property
     def most_files(self) -> int:
@@ -38,12 +44,13 @@ class Held:
 
     @property
     def is_too_much(self) -> bool:
-        return self.files > self.most_files or self.size > self.most_size
+        return self.is_deep or self.files > self.most_files or self.size > self.most_size
 
 
 def held(place: int, *, is_root: bool) -> Held:
     """Count what is in an opened folder; no link is followed. In root's folder, those of the users are left out."""
     files, size, most = 0, 0, int(settings.N2W_FOLDER_FILES)
+    is_deep = False
     for at, folders, names, found in os.fwalk(".", follow_symlinks=False, dir_fd=place):
         if is_root and at == ".":
             folders[:] = [name for name in folders if _is_link(found, name)]
@@ -53,7 +60,10 @@ def held(place: int, *, is_root: bool) -> Held:
         files += len(names) + len(folders)
         if files > most:
             break
-    return Held(files, size)
+        if folders and at.count("/") >= MOST_LEVELS:
+            is_deep = True
+            folders.clear()
+    return Held(files, size, is_deep)
 
 
 def _is_link(place: int, name: str) -> bool:
@@ -71,7 +81,7 @@ def check(folder: Folder, place: int, wanted: Mapping[str, bytes]) -> None:
         return
     now, deleted = held(place, is_root=folder.is_root), _deleted(folder, place)
     then = Held(now.files + more, now.size + max(0, larger))
-    if Held(then.files - deleted.files, then.size - deleted.size).is_too_much:
+    if now.is_deep or Held(then.files - deleted.files, then.size - deleted.size).is_too_much:
         raise FileError(_no_room(folder, now, wanted))
     while then.is_too_much and _forget_some(folder, place):
         now = held(place, is_root=folder.is_root)
@@ -88,6 +98,8 @@ def _no_room(folder: Folder, now: Held, wanted: Iterable[str]) -> str:
 
 
 def _counted(now: Held) -> str:
+    if now.is_deep:
+        return f"folders within folders more than {MOST_LEVELS} deep, into which nobody looks"
     if now.files > now.most_files:
         return f"more than {now.most_files:,} files"
     return f"{now.files:,} files with {now.size / _MIB:,.1f} MiB"
@@ -112,10 +124,10 @@ def _hidden(folder: Folder, place: int) -> list[tuple[int, str]]:
 
 
 def _deleted(folder: Folder, place: int) -> Held:
-    sizes = [
-        os.stat(name, dir_fd=place, follow_symlinks=False).st_size
-        for _, name in _hidden(folder, place)
-    ]
+    sizes = []
+    for _, name in _hidden(folder, place):
+        with suppress(OSError):  # its owner may have removed it over SSH a moment ago
+            sizes.append(os.stat(name, dir_fd=place, follow_symlinks=False).st_size)
     return Held(len(sizes), sum(sizes))
 
 

@@ -122,7 +122,8 @@ def _failed(
     last, number = afters[-1], len(afters)
     # An attempt whose guard died has no end in the journal: count from its start, or it is repeated without a pause.
     pause = RETRY_SECONDS[min(number, len(RETRY_SECONDS)) - 1]
-    lost_first = number == 1 and last.ended_boot is None
+    # The script has not failed: it was cut short, by whatever killed its guard or its launcher.
+    lost_first = number == 1 and last.settled == Outcome.INTERRUPTED
     at = 0.0 if lost_first else _moment(last) + pause
     if at > _moment(afters[0]) + record.thaw_retry_seconds:
         return Standing(before, given_up=True, failing=True)

@@ -55,7 +55,11 @@ class Commands:
         """Send B to all of them, whatever became of A."""
         if self._line is not None:
             known = sorted(self._ready & arguments.keys())
-            self._line.thaw({each: self._texts[each].thawing(arguments[each]) for each in known})
+            self._line.thaw({each: self._second(each, arguments[each]) for each in known})
+
+    def _second(self, instance: str, argument: str) -> str:
+        has_begun = self._fleet.has_begun(instance)
+        return self._texts[instance].thawing(argument, has_begun=has_begun)
 
     def fetch(self, instances: Sequence[str]) -> None:
         self._wanted |= set(instances)

@@ -73,6 +73,7 @@ __all__ = [
     "ping",
     "program",
     "thaw",
+    "without_retries",
     "words",
     "wrapper",
 ]
@@ -221,6 +222,11 @@ def document(text: bytes, *, packed: bool = False) -> str:
     )
 
 
+def without_retries(text: bytes) -> bytes:
+    """Return a program, or a document, whose after runs once, whatever comes of it."""
+    return b"export n2w_retry=0\n" + text
+
+
 def _times(order: Order, mode: Mode) -> Iterator[str]:
     silence = order.silence if mode in {"ssh", "look"} else 0.0
     for name, seconds in (
@@ -229,12 +235,12 @@ def _times(order: Order, mode: Mode) -> Iterator[str]:
         ("freeze", order.max_freeze),
         ("silence", silence),
         ("gate", order.gate),
-        ("retry", order.retry),
         ("grace", order.grace),
         ("last", order.last),
         ("tick", order.tick),
     ):
         yield f"n2w_{name}={round(seconds * 100)}"
+    yield f': "${{n2w_retry:={round(order.retry * 100)}}}"'
 
 
 def _second(second: Second) -> Iterator[str]:

@@ -50,7 +50,8 @@ class Wire:
     """A command on the far side: `fileno` is readable when something came, or when it is over."""
 
     def __init__(self, channel: Channel) -> None:
-        """Take the channel of a command that was started."""
+        """Take the channel of a command that was started; from now on nothing waits for the far side to take it."""
+        channel.settimeout(0.0)
         self._channel = channel
         self._fileno = channel.fileno()
 
@@ -78,7 +79,7 @@ class Wire:
         return self._channel.exit_status
 
     def send(self, data: bytes) -> bool:
-        """Send a word; tell whether the connection took it. It waits only if the far side takes nothing any more."""
+        """Send a word; tell whether the connection took it. A far side that takes nothing any more is a lost one."""
         try:
             self._channel.sendall(data)
         except BROKEN:

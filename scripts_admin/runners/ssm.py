@@ -22,6 +22,7 @@ AT_ONCE = 50  # instances of one SendCommand
 START_SECONDS = 10.0  # an A that no agent has taken by then is followed by B
 ENDED = frozenset({"Success", "Failed", "TimedOut", "Cancelled"})
 _WAITING = frozenset({"Pending", "Delayed"})
+_WITH_AGENT = frozenset({"InProgress", "Success"})
 _LEAST, _FIRST, _SOON, _LATER, _LATE = 0.001, 0.15, 0.2, 0.5, 1.0
 _SOON_UNTIL, _LATER_UNTIL = 3.0, 10.0
 _TRIES_OF_BEFORE = 3
@@ -133,6 +134,7 @@ class _Sent:
     at: float
     command_id: str = ""
     is_known: bool = False  # SSM has listed it
+    may_run: bool = False  # an agent has it, or had it
     heard: int = 0  # words
     is_lost: bool = False
     is_over: bool = False
@@ -206,6 +208,12 @@ class Fleet:
             self._miss()
             news, self._news = self._news, []
         return news
+
+    def has_begun(self, instance: str) -> bool:
+        """Tell whether before may have run there, as far as SSM has told."""
+        with self._lock:
+            sent = self._sent.get((instance, Step.BEFORE))
+            return sent is not None and sent.may_run
 
     def outputs(self, instance: str) -> list[Out]:
         """Return what both scripts of an instance printed, as B shows it; to be called after the thaw.
@@ -296,6 +304,7 @@ class Fleet:
                 continue
             one.is_known = True
             said = _words(row.text, self.nonce + row.instance_id)
+            one.may_run |= bool(said) or row.status in _WITH_AGENT
             self._news += [Said(one.instance, one.step, word) for word in said[one.heard :]]
             one.heard = max(one.heard, len(said))
             is_late = row.status in _WAITING and self.clock() - one.at >= START_SECONDS

@@ -21,15 +21,21 @@ def arming(order: far.Order) -> str:
     return _fit(far.program(order, "ssm-a", text=_short()))
 
 
-def thawing(order: far.Order, argument: Literal["0", "1"], show_bytes: int = SHOW_BYTES) -> str:
-    """Return the text of B: it thaws with this argument, or leaves a tombstone where A has not been.
+def thawing(
+    order: far.Order,
+    argument: Literal["0", "1"],
+    show_bytes: int = SHOW_BYTES,
+    absent: Literal["after", "tombstone"] = "tombstone",
+) -> str:
+    """Return the text of B: it thaws with this argument.
 
-    It ends when after has ended once, and shows so many first and last bytes of each output; repetitions of after
-    are the wrapper's own. SHOW_BYTES of each fit into what SSM keeps.
+    `absent`: where it finds nothing of A, A has not been there, so a tombstone is left; or the instance was started
+    anew meanwhile, so after runs with 0. It ends when after has ended once, and shows so many first and last bytes of
+    each output; repetitions of after are the wrapper's own. SHOW_BYTES of each fit into what SSM keeps.
     """
     wait = order.before_timeout + order.after_timeout + _B_SECONDS
     second = far.Second(
-        argument=argument, by="worker", absent="tombstone", wait=wait, show_bytes=show_bytes
+        argument=argument, by="worker", absent=absent, wait=wait, show_bytes=show_bytes
     )
     return _fit(far.program(order, "ssm-b", second, text=_short()))
 
@@ -49,19 +55,26 @@ def asking(order: far.Order, wait: float) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Texts:
-    """The commands of one instance: A, and B for either argument."""
+    """The commands of one instance: A, B for either argument, and B where A may never have been."""
 
     arming: str
     thawing_0: str
     thawing_1: str
+    unbegun: str
 
-    def thawing(self, argument: str) -> str:
-        return self.thawing_1 if argument == "1" else self.thawing_0
+    def thawing(self, argument: str, *, has_begun: bool) -> str:
+        """Return B. `has_begun`: before may have run, so that after must, even if nothing is left of A."""
+        if argument == "1":
+            return self.thawing_1
+        return self.thawing_0 if has_begun else self.unbegun
 
 
 def texts(order: far.Order) -> Texts:
     """Return the commands of an order; far.UnfitError if it cannot be carried out over SSM."""
-    return Texts(arming(order), thawing(order, "0"), thawing(order, "1"))
+    with_0, with_1 = thawing(order, "0", absent="after"), thawing(order, "1", absent="after")
+    # Where after runs alone, no late before has to be kept from freezing.
+    unbegun = thawing(order, "0") if order.before else with_0
+    return Texts(arming(order), with_0, with_1, unbegun)
 
 
 def _fit(program: bytes) -> str:

@@ -18,6 +18,9 @@ run=${N2W_RUN_ID:-by-hand}
 attempt=${N2W_ATTEMPT:-1}
 : "${client:=mariadb}" "${method:=auto}" "${state_folder:=.n2wbackup}" "${option_file:=.n2wbackup.cnf}"
 : "${data_folder=/var/lib/mysql}" "${deadline_seconds:=75}"
+# Until something is held nobody else waits, so a busy server may take half of the script's own time to answer.
+patience=15
+[[ ! ${N2W_TIMEOUT_SECONDS:-} =~ ^[0-9]+ ]] || patience=$(((BASH_REMATCH[0] + 1) / 2))
 lock_wait_seconds=3 # a statement that waits for the lock holds up others behind it: wait shortly, and try again
 tries=3
 
@@ -72,8 +75,8 @@ open_session() {
     # On record by its own hand, before it is the client: whoever is killed now, after finds it. exec keeps the number.
     self=$BASHPID # in $(…) it would be another
     printf '%s %s' "$self" "$(start_of "$self")" >hold
-    exec setsid timeout --kill-after=2 "$deadline" "$client" --defaults-file="$option_file" --connect-timeout=5 \
-      --skip-reconnect --batch --skip-column-names --unbuffered
+    exec setsid timeout --kill-after=2 "$deadline" "$client" --defaults-file="$option_file" \
+      --connect-timeout="$patience" --skip-reconnect --batch --skip-column-names --unbuffered
   } 0<>in 1<>out 2>errors 9>&- &
   holder=$!
   disown "$holder"
@@ -174,9 +177,9 @@ end_session() {
 try_lock() {
   open_session
   tell "SELECT CONCAT_WS(' ', 'session', CONNECTION_ID(), SUBSTRING_INDEX(USER(), '@', 1), VERSION());"
-  if ! answer session 8; then
+  if ! answer session "$patience"; then
     end_session
-    fail 1 "nothing is locked: no session could be opened: $(tail -n 1 errors)"
+    fail 1 "nothing is locked: no session could be opened: $(tail -n 1 errors | grep . || echo "no answer came in time")"
   fi
   read -r _ id user version <<<"${lines[-1]}"
   choose_method "$version"

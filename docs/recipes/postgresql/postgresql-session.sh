@@ -20,6 +20,9 @@ attempt=${N2W_ATTEMPT:-1}
 : "${client:=psql}" "${method:=checkpoint}" "${state_folder:=.n2wbackup-postgresql}"
 : "${service_file:=.n2wbackup-postgresql.conf}" "${data_folder=/var/lib/postgresql}" "${checkpoint_seconds:=20}"
 : "${deadline_seconds:=75}" "${archive_folder=}" "${archivecleanup:=pg_archivecleanup}" "${archive_seconds:=15}"
+# Until something is held nobody else waits, so a busy server may take half of the script's own time to answer.
+patience=15
+[[ ! ${N2W_TIMEOUT_SECONDS:-} =~ ^[0-9]+ ]] || patience=$(((BASH_REMATCH[0] + 1) / 2))
 days_of_labels=400
 
 fail() {
@@ -52,7 +55,7 @@ check_set_up() {
   { mkdir -p -- "$state_folder" && cd -- "$state_folder"; } || fail 2 "the folder $state_folder cannot be used"
   # Only the service file says where the server is and who we are; verbose errors begin with their code.
   for need in "${!PG@}"; do unset "$need"; done
-  export PGSERVICEFILE=$service_file PGCONNECT_TIMEOUT=5 PGAPPNAME=n2wbackup
+  export PGSERVICEFILE=$service_file PGCONNECT_TIMEOUT=$patience PGAPPNAME=n2wbackup
   psql=("$client" --no-psqlrc --no-password --quiet --no-align --tuples-only -v ON_ERROR_STOP=1 -v VERBOSITY=verbose
     service=n2wbackup)
 }
@@ -73,7 +76,7 @@ take_turn() {
 # Sets the facts; fails when the server does not answer.
 ask_facts() {
   local line word
-  line=$(sql 10 "SELECT concat_ws(' ', 'facts', extract(epoch FROM pg_postmaster_start_time()), s.system_identifier,
+  line=$(sql "$patience" "SELECT concat_ws(' ', 'facts', extract(epoch FROM pg_postmaster_start_time()), s.system_identifier,
       c.timeline_id, c.redo_lsn, c.redo_wal_file, current_setting('server_version_num'), pg_is_in_recovery(),
       current_setting('fsync'), current_setting('full_page_writes'))
     FROM pg_control_system() s, pg_control_checkpoint() c" 2>errors) || return 1
@@ -81,7 +84,9 @@ ask_facts() {
   [[ $word == facts ]]
 }
 
-first_error() { grep -m 1 -oE '(ERROR|FATAL|error): .*' errors || tail -n 1 errors; }
+first_error() {
+  { grep -m 1 -oE '(ERROR|FATAL|error): .*' errors || tail -n 1 errors; } | grep . || echo 'no answer came in time'
+}
 
 # Says what makes a copy of this server's disks worthless or something else than it seems.
 oddity() {
@@ -188,7 +193,7 @@ start_backup() {
   open_session
   tell "SELECT concat_ws(' ', 'session', pid, extract(epoch FROM backend_start)) FROM pg_stat_activity
     WHERE pid = pg_backend_pid();"
-  if ! answer session 8; then
+  if ! answer session "$patience"; then
     end_session
     fail 1 "nothing is held: no session could be opened: $(first_error)"
   fi
@@ -208,7 +213,7 @@ start_backup() {
 # Fails with the reason: the only error that is not one of the set-up is a checkpoint that takes too long.
 late_or_refused() {
   ! grep -q '57014' errors || fail 1 "nothing is held: the checkpoint was not done within $checkpoint_seconds s"
-  fail 1 "nothing is held: $(first_error | grep . || echo 'the server did not answer in time')"
+  fail 1 "nothing is held: $(first_error)"
 }
 
 # --- before ---

@@ -1,8 +1,9 @@
 """Instances that are asked although the server has given up on their run: for as long as the policy's mark stands.
 
 A question can thaw, where the far side is dead. So none is asked inside another window: whoever asks has leased the
-instances, for the half minute that it takes, and nobody asks while they are leased. Only the clerk calls this, as it
-needs the rows; it holds the run's keeper lock.
+instances, for as long as the answer and an after may take, and nobody asks while they are leased. For the same
+reason an after that fails is not repeated. Only the clerk calls this, as it needs the rows; it holds the run's keeper
+lock.
 """
 
 from collections.abc import Sequence
@@ -22,7 +23,7 @@ from scripts_admin.guard import linux, spool, thaw
 from scripts_admin.guard.journal import Journal
 
 PAUSE_SECONDS = 60.0
-_asked_at: dict[str, float] = {}
+_asked_until: dict[str, float] = {}
 
 
 @cache
@@ -36,12 +37,14 @@ def turn(run: Run, folder: Path, runtime: Path) -> None:
         _stop(run, folder)  # a person has confirmed the thaw, or a later run has thawed
         return
     if spool.is_held(folder, spool.VISITOR):
+        _asked_until[str(run.pk)] = linux.boottime()
         return
     WindowLease.objects.filter(run=run).delete()
     record = spool.read_any(folder)
     known = journals.with_visits(runtime, journals.read_if_there(runtime))
     owed = thaw.standing(record, known, linux.boot_id()).owed
     _enter(run, record, known or Journal(), owed)
+    owed = _still(run, owed)
     if not owed:
         _stop(run, folder)
         how = (
@@ -50,7 +53,7 @@ def turn(run: Run, folder: Path, runtime: Path) -> None:
         if has_thawed(run):
             runs.unmark(run, how, clock.now())
     elif _is_due(run) and _has_leased(run, owed):
-        _asked_at[str(run.pk)] = linux.boottime()
+        _asked_until[str(run.pk)] = linux.boottime()
         _visitors().ask(folder, record, owed, note=late.NOTE)
 
 
@@ -60,14 +63,20 @@ def _enter(run: Run, record: spool.Record, known: Journal, owed: Sequence[str]) 
             runs.record(run, "instances have told, after the server had given up")
 
 
+def _still(run: Run, owed: Sequence[str]) -> tuple[str, ...]:
+    """Return those that are still owed: what they told before this server was restarted is in the rows alone."""
+    told = run.targets.filter(thawed_at__isnull=False).values_list("instance_id", flat=True)
+    return tuple(each for each in owed if each not in set(told))
+
+
 def _stop(run: Run, folder: Path) -> None:
     WindowLease.objects.filter(run=run).delete()
     late.end(folder)
-    _asked_at.pop(str(run.pk), None)
+    _asked_until.pop(str(run.pk), None)
 
 
 def _is_due(run: Run) -> bool:
-    last = _asked_at.get(str(run.pk))
+    last = _asked_until.get(str(run.pk))
     return last is None or linux.boottime() >= last + PAUSE_SECONDS
 
 

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Collection, Mapping
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +56,9 @@ class Visitors:
             return
         try:
             # First, and even if nobody can be asked: people are alarmed when this has taken too long.
-            Writer.of_visits(self._runtime / folder.name).note("visiting")
+            # The watchdog lives for months: what it opens, it closes.
+            with closing(Writer.of_visits(self._runtime / folder.name)) as writer:
+                writer.note("visiting")
             self._start(folder, record, owed, lock, note)
         finally:
             os.close(lock)
@@ -71,6 +73,7 @@ class Visitors:
         ]
         if not visits:
             return
+        afters = [each.after_seconds for each in record.instances if each.instance in owed]
         document = {
             "run": folder.name,
             "folder": str(folder),
@@ -78,6 +81,7 @@ class Visitors:
             "masks": [each.decode() for each in sealing.unseal(record.masks)],
             "visits": visits,
             "note": note,
+            "after_seconds": max(afters, default=0.0),
         }
         process = subprocess.Popen(
             [*PROGRAM, str(lock)],

@@ -37,7 +37,7 @@ def enter(
         is_owed = scripts.instance in owed
         for row in _rows(run, target, scripts, there, is_owed=is_owed):
             found = known.get((target.pk, row.phase, row.attempt))
-            if found is None or found.outcome != row.outcome:
+            if found is None or _is_news(row, found):
                 found, changed = _put(run, target, row), True
             if with_texts and not found.stdout_bytes and not found.stderr_bytes:
                 outputs.keep(found, **_printed(there, row))
@@ -97,6 +97,11 @@ def _before(run: Run, target: RunTarget, scripts: OnInstance, there: There) -> P
     )
 
 
+def _is_news(row: PhaseResult, known: PhaseResult) -> bool:
+    """Tell whether a row says more than the one that is entered; one from a lost journal says nothing."""
+    return known.outcome == Outcome.INTERRUPTED != row.outcome
+
+
 def _put(run: Run, target: RunTarget, row: PhaseResult) -> PhaseResult:
     """Enter a new result; what was entered as interrupted gets its end when that is heard."""
     same = {"run": run, "target": target, "phase": row.phase, "attempt": row.attempt}
@@ -125,6 +130,10 @@ def _note_problem(target: RunTarget, there: There) -> None:
 
 
 def _note_thaw(target: RunTarget, there: There) -> bool:
+    if (
+        target.thawed_at is not None
+    ):  # whoever is asked once more may have been started anew meanwhile
+        return False
     by = there.thaw_by or (there.over if there.over != NEVER else "")
     is_thawed = bool(there.over) and there.over != NEVER and not there.has_given_up
     found: dict[str, Any] = {
@@ -132,7 +141,9 @@ def _note_thaw(target: RunTarget, there: There) -> bool:
         "thaw_began_at": moments.of(there.thaw_at),
         "thawed_at": moments.of(there.over_at) if is_thawed else None,
     }
-    if all(getattr(target, name) == value for name, value in found.items()):
+    # What was told before a restart of this server is lost in its journal, and still true.
+    new = {name: value for name, value in found.items() if value and value != getattr(target, name)}
+    if not new:
         return False
-    RunTarget.objects.filter(pk=target.pk).update(**found)
+    RunTarget.objects.filter(pk=target.pk).update(**new)
     return True

@@ -28,7 +28,7 @@ from scripts_admin.runners.starting import Started
 
 # Credentials outlive a window by so much: B is sent until AWS takes it, and outputs are read after the thaw.
 MARGIN_SECONDS = 120.0
-_VISIT_SECONDS = 60.0  # beyond after's own time: SSM gives a command 30 s to start, and the far side 30 s to tell
+VISIT_SECONDS = 60.0  # beyond after's own time: SSM gives a command 30 s to start, and the far side 30 s to tell
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +88,7 @@ def carriers(
 
 def visit(account: Account, each: Commands) -> Mapping[str, Any]:
     """Return what a later command needs, without the database; what is secret in it is sealed."""
-    seconds = each.order.after_timeout + _VISIT_SECONDS
+    seconds = each.order.after_timeout + VISIT_SECONDS
     given = json.dumps(asdict(credentials.of(account)))
     late = Late(each.place.region, each.place.document, seconds, given)
     return {

@@ -30,6 +30,9 @@ _HEADER, _ENTRY = struct.Struct("<I"), struct.Struct("<HHI")
 _VERSION = 2
 _NAMED = (USER, GROUP)
 _MOST_FILES = 20_000  # a folder with more is mended by provision_user
+_MOST_LEVELS = (
+    30  # each one holds a descriptor, and a Python before 3.13 goes no deeper than some hundreds
+)
 _LOOK = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 _SCRIPT = re.compile(r"(before|after|complete)_[^.]+\..")
 _SFTP_SERVERS = (
@@ -135,6 +138,8 @@ def _walk(folder: str, owner: int | None, act: Act) -> None:
                 count += len(folders) + len(files)
                 if count > _MOST_FILES:
                     return
+                if place.count("/") >= _MOST_LEVELS:
+                    folders.clear()
     finally:
         os.close(top)
 

@@ -115,6 +115,31 @@ def test_the_permission_that_aws_names_is_the_one_told() -> None:
     assert len(told) < 200
 
 
+@pytest.mark.parametrize(
+    ("action", "permission"),
+    [
+        ("CreateSnapshots", "ec2:CreateSnapshots"),
+        ("SendSSHPublicKey", "ec2-instance-connect:SendSSHPublicKey"),
+        ("SendCommand", "ssm:SendCommand"),
+        ("ListCommandInvocations", "ssm:ListCommandInvocations"),
+        ("GetCommandInvocation", "ssm:GetCommandInvocation"),
+        ("DescribeInstanceInformation", "ssm:DescribeInstanceInformation"),
+        ("GetInstanceProfile", "iam:GetInstanceProfile"),
+        ("ListAttachedRolePolicies", "iam:ListAttachedRolePolicies"),
+        ("AssumeRole", "sts:AssumeRole"),
+    ],
+)
+def test_where_aws_names_no_permission_it_is_that_of_the_service_that_was_called(
+    action: str, permission: str
+) -> None:
+    error = translate.failure(
+        answered("AccessDeniedException", "", 403), Call(action, "", "us-east-1")
+    )
+    assert isinstance(error, NotPermittedError)
+    assert error.permission == permission
+    assert permission in str(error)
+
+
 def test_an_explicit_denial_is_not_cured_by_allowing() -> None:
     message = (
         "X is not authorized to perform: ec2:CreateSnapshots with an explicit deny in a policy"

@@ -13,6 +13,7 @@ from scripts_admin.models import AuditEntry, Folder, User
 from scripts_admin.services import folders, scripts
 from scripts_admin.services.scripts import Text
 from tests import factories
+from tests.ground import trees
 
 pytestmark = pytest.mark.django_db
 TEXT = b"#!/bin/bash\ntrue\n"
@@ -117,6 +118,25 @@ def test_subfolders_count_links_lead_nowhere_and_users_folders_are_not_roots(
         assert (held.files, held.is_too_much) == (3, False)
         assert held.size < 100
         assert room.held(found, is_root=True).files == 1
+
+
+def test_folders_within_folders_without_end_take_nothing_from_anybody_else(
+    client: Client, alice: User, folder: Folder, settings: Settings
+) -> None:
+    settings.N2W_FOLDER_FILES = 10_000
+    with trees.deep(storage.path(folder)):
+        with looking.opened(folder) as place:
+            held = room.held(place, is_root=False)
+        assert held.is_deep
+        assert held.files <= room.MOST_LEVELS + 1
+
+        client.force_login(alice)
+        page = " ".join(client.get("/scripts/alice/").content.decode().split())
+        assert "more than 30 deep" in page
+        with pytest.raises(FileError, match="holds folders within folders more than 30 deep"):
+            save(folder, "a.sh")
+
+    save(folder, "a.sh")
 
 
 def test_the_page_tells_how_full_the_folder_is(client: Client, alice: User, folder: Folder) -> None:

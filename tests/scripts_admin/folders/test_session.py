@@ -10,6 +10,7 @@ import pytest
 
 from scripts_admin.folders.provisioning import session
 from scripts_admin.folders.provisioning.session import GROUP, GROUP_OBJ, MASK, OTHER, USER, USER_OBJ
+from tests.ground import trees
 
 ALICE, SERVER, SHARED = 45001, 45002, 45003
 NAMED = [(USER, 7, ALICE), (USER, 7, SERVER), (GROUP, 7, SHARED)]
@@ -66,6 +67,18 @@ def test_a_key_stays_closed_and_a_script_does_not(folder: Path) -> None:
 
     assert stat.S_IMODE(key.stat().st_mode) == 0o600
     assert set(rights(script).values()) == {6}
+
+
+def test_folders_within_folders_without_end_are_looked_at_so_far_and_no_further(
+    folder: Path,
+) -> None:
+    with trees.deep(folder):
+        file = written(folder / "before_p.sh", 0o644)
+
+        session.mend(str(folder))
+
+        assert set(rights(file).values()) == {6}
+        assert session.closed_in(str(folder)) == []
 
 
 def test_a_folder_in_it_is_opened_as_well(folder: Path) -> None:

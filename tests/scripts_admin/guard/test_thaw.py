@@ -136,6 +136,16 @@ def test_an_after_whose_guard_died_is_due_again_at_once() -> None:
     )
 
 
+def test_an_after_that_was_cut_short_with_its_launcher_is_due_again_at_once_and_then_with_pauses() -> (
+    None
+):
+    story = Story().before(1, 2).after(3, 4, Outcome.INTERRUPTED)
+    assert story.stands() == Standing(Outcome.SUCCEEDED, NextAttempt(2, "1", 0.0), failing=True)
+    assert story.after(5, 6, Outcome.INTERRUPTED).stands() == Standing(
+        Outcome.SUCCEEDED, NextAttempt(3, "1", 8.0), failing=True
+    )
+
+
 @pytest.mark.parametrize("outcome", [Outcome.TIMED_OUT, Outcome.INTERRUPTED])
 def test_a_before_that_was_cut_short_is_thawed_once_more_when_its_time_has_passed_again(
     outcome: Outcome,

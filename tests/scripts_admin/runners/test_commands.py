@@ -15,7 +15,7 @@ from tests.ground.leeway import LEEWAY
 from tests.scripts_admin.runners.fake_ssm import FakeSsm
 
 NONCE = "f00d"
-TEXTS = Texts("a", "b0", "b1")
+TEXTS = Texts("a", "b0", "b1", "unbegun")
 
 
 class Carrier:
@@ -43,8 +43,8 @@ class Carrier:
         self.runner.go(["i-1", "i-2"])
         self.hears(lambda: self.client.sent)
 
-    def thawed(self) -> None:
-        self.runner.thaw({"i-1": "1"})
+    def thawed(self, argument: str = "1") -> None:
+        self.runner.thaw({"i-1": argument})
         self.hears(lambda: len(self.client.sent) == 2)
 
     def says(self, command: str, *lines: str, status: str = "Success") -> None:
@@ -67,10 +67,27 @@ def test_an_a_that_says_nothing_is_lost_and_b_goes_out_all_the_same(carrier: Car
     carrier.armed()
     carrier.says("c1", status="TimedOut")
     carrier.hears(lambda: carrier.of("lost"))
-    carrier.thawed()
-    assert carrier.client.sent[1] == (("i-1",), "b1")
+    carrier.thawed("0")
+    assert carrier.client.sent[1] == (("i-1",), "unbegun")
     carrier.says("c2", "over never")
     carrier.hears(lambda: carrier.of("over"))
+
+
+def test_where_before_ran_b_runs_after_even_if_nothing_is_left_of_a(carrier: Carrier) -> None:
+    carrier.armed()
+    carrier.says("c1", "before 3 1.00")
+    carrier.hears(lambda: carrier.of("before"))
+    carrier.thawed("0")
+    assert carrier.client.sent[1] == (("i-1",), "b0")
+
+
+def test_where_an_agent_has_a_before_may_have_run(carrier: Carrier) -> None:
+    carrier.armed()
+    carrier.client.begin("c1", "i-1")
+    looks = len(carrier.client.looks)
+    carrier.hears(lambda: len(carrier.client.looks) >= looks + 2)
+    carrier.thawed("0")
+    assert carrier.client.sent[1] == (("i-1",), "b0")
 
 
 def test_an_a_that_cannot_run_there_is_refused_in_the_far_sides_words(carrier: Carrier) -> None:

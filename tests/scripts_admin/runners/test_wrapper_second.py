@@ -111,6 +111,21 @@ def test_all_killed_while_before_ran_it_is_ended_and_after_runs_twice(
 
 
 @in_each_shell
+def test_where_nobody_lives_a_late_question_runs_after_once_whatever_comes_of_it(
+    path: str, ledger: Path
+) -> None:
+    of = recording(ledger, after="false")
+    once = far.without_retries(b"")
+    with frozen(path, of) as side:
+        for pid in reversed(pids(side)):
+            os.kill(pid, signal.SIGKILL)
+        with far_side.started(path, of, "look", known(side), prefix=once, keep=True) as later:
+            assert later.hears(far.After) == far.After(1, 1, far.By.ORPHAN)
+            assert later.hears(far.Over).by == "orphan"
+        assert ledger.read_text() == "before\nafter 0\n"
+
+
+@in_each_shell
 def test_what_is_left_at_a_gate_takes_no_word_from_whoever_takes_over(
     path: str, ledger: Path
 ) -> None:

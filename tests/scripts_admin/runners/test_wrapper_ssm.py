@@ -3,6 +3,7 @@
 import base64
 import os
 import pwd
+import shutil
 import signal
 import subprocess
 import threading
@@ -253,6 +254,25 @@ def test_b_takes_over_when_the_wrapper_is_gone(path: str, ledger: Path) -> None:
         assert of_kind(words, far.Thawing)[0].by == "orphan"
         assert of_kind(words, far.After) == [far.After(1, 0, far.By.ORPHAN)]
         assert ledger.read_text() == "before\nafter 0\n"
+        assert far_side.leaves_nothing(of)
+
+
+@in_each_shell
+def test_b_that_finds_nothing_after_a_restart_of_the_instance_runs_after(
+    path: str, ledger: Path
+) -> None:
+    of = recording(ledger)
+    again = far.Second(argument="1", by="worker", absent="after", wait=20.0)
+    with far_side.cleared(of):
+        first(path, of)
+        for pid in reversed(pids_of(of)):
+            os.kill(pid, signal.SIGKILL)
+        shutil.rmtree(folder_of(of))
+        words = run_document(path, of, "ssm-b", again)
+        assert of_kind(words, far.Look)[0].state == "absent"
+        assert of_kind(words, far.After) == [far.After(1, 0, far.By.ORPHAN)]
+        assert ledger.read_text() == "before\nafter 0\n"
+        assert of_kind(first(path, of), far.Refused)
         assert far_side.leaves_nothing(of)
 
 

@@ -6,7 +6,7 @@ from policies.domain.alarms.messages import AlarmKind
 from policies.domain.trials import Kind, State, Verdict
 from policies.models import Alarm, Policy, Run, Trial, WindowLease
 from policies.selectors import trials as selected
-from policies.services.trials import asking, working
+from policies.services.trials import asking, logging_in, working
 from scripts_admin.models import AuditEntry, HostState, SshHost
 from tests.policies.services.backup import Backup
 from tests.policies.services.distance import reached, server
@@ -53,6 +53,24 @@ def test_a_drill_takes_the_same_gates_as_a_run(reached: Backup) -> None:
     assert result.sentence in alarm.text
     made(reached.policy)
     assert Alarm.objects.count() == 1  # the same within an hour is told once
+
+
+def test_a_dry_login_of_many_that_do_not_answer_comes_to_its_end(
+    reached: Backup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logging_in, "MOST_SECONDS", 0.0)
+
+    trial = made(reached.policy, Kind.LOGIN)
+
+    result = trial.results.get()
+    assert trial.state == State.DONE
+    assert result.verdict == Verdict.NOT_POSSIBLE
+    assert "took too long" in result.sentence
+
+
+def test_a_trial_ends_before_another_worker_takes_it_for_lost() -> None:
+    a_login = 60.0
+    assert logging_in.MOST_SECONDS + a_login < working.CLAIM.total_seconds()
 
 
 def test_a_dry_login_says_which_key_works(reached: Backup) -> None:

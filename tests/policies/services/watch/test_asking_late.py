@@ -1,11 +1,14 @@
 """Instances that are asked although the server has given up on their run."""
 
+import shutil
+
 import pytest
 
 from n2wbackup.lib import clock, home
+from policies.adapters import visitor
 from policies.models import Run, WindowLease
 from policies.services.watch import abandoned, asking_late, confirming
-from policies.services.window import entering, keeping, late
+from policies.services.window import entering, keeping, late, leases, over_ssm
 from scripts_admin.guard import journal, spool
 from scripts_admin.guard.keeper import Guard
 from tests import factories
@@ -49,6 +52,29 @@ def test_an_instance_is_asked_for_as_long_as_the_mark_stands(
     abandoned.enter_all()
     assert not WindowLease.objects.exists()
     assert not folder.exists()
+
+
+def test_what_an_instance_told_before_a_restart_of_this_server_is_not_asked_again(
+    reached: Backup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(entering, "PATIENCE_SECONDS", 0.0)
+    run, _ = given_up_in_silence(reached)
+    run.targets.update(thaw_by="eof", thawed_at=clock.now())
+    shutil.rmtree(home.runtime() / str(run.pk))
+
+    abandoned.enter_all()
+    abandoned.enter_all()
+
+    assert not is_marked(reached)
+    assert not (home.spool() / str(run.pk)).exists()
+
+
+def test_a_single_question_has_the_time_that_an_answer_takes_and_its_lease_outlives_it() -> None:
+    over_ssm_takes = 30.0 + over_ssm.VISIT_SECONDS
+
+    assert visitor.once_seconds(30.0) >= over_ssm_takes
+    longest = visitor.once_seconds(24 * 3600.0)
+    assert longest < leases.ASKED_WITHIN.total_seconds()
 
 
 def test_a_confirmed_thaw_ends_the_late_questions(
