@@ -144,9 +144,7 @@ def plan(found: Json) -> str:
     """Return what becomes of the restore points of a policy, with a line for each."""
     points = found["restore_points"]
     gone = sum(not each["keep"] for each in points)
-    head = (
-        f"{found['policy']}: {len(points) - gone} restore points are kept, {gone} go by the rules."
-    )
+    head = f"{found['policy']}: of {len(points)} restore points the rules let {gone} go."
     lines = [f"  {each['at'][:16]}  {each['run']}  {kept(each)}" for each in points]
     return "\n".join([head, *lines])
 

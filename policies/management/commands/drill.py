@@ -50,5 +50,5 @@ def _not_proven(report: as_json.Json) -> str:
     if not left:
         return f"The drill of {report['policy']} is {report['state']}: {report['waiting_for']}."
     return (
-        f"It is not proven that {', '.join(left)} thaws by itself: each line above says what to do."
+        f"Not proven to thaw by itself: {', '.join(left)}. Each line above says what to do."
     )
