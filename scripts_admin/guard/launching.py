@@ -66,7 +66,7 @@ def why_not(identity: RunAs | None = None) -> str:
 
 
 def _installed_version() -> int:
-    """Return the version that the installed launcher tells in its file; ours if that cannot be read: `check` asks it."""
+    """Return the version in the installed launcher's file; ours if that cannot be read, as `check` asks it."""
     try:
         text = Path(OF_LAUNCHER).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):
@@ -84,9 +84,7 @@ def _of_another_release(version: object) -> str:
             f"{LAUNCHER} is of a newer release (it speaks version {version}, and this server {VERSION}): restart the "
             "server with that release"
         )
-    return (
-        f"{LAUNCHER} is of another release (it speaks version {version!r}, and this server {VERSION}): {INSTALL}"
-    )
+    return f"{LAUNCHER} is of another release (it speaks version {version!r}, and this server {VERSION}): {INSTALL}"
 
 
 class Call:

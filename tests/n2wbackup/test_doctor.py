@@ -62,13 +62,9 @@ def test_a_server_that_goes_on_with_an_older_release_is_named(
 
     found = line("release")
 
-    older = (
-        f"The server is of another release. It runs 0.1, and {VERSION} is installed: drain it, and start it again."
-    )
+    older = f"The server is of another release. It runs 0.1, and {VERSION} is installed: drain it, and start it again."
     assert found.ok == (runs == VERSION)
-    assert found.text == (
-        f"the server runs {VERSION}, which is installed" if found.ok else older
-    )
+    assert found.text == (f"the server runs {VERSION}, which is installed" if found.ok else older)
 
 
 def test_an_open_secret_is_found(db: None) -> None:

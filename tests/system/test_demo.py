@@ -276,11 +276,14 @@ def test_a_demo_that_is_ended_while_it_starts_leaves_nothing(
 
 def test_what_a_killed_demo_has_left_is_ended_at_once_and_removed_by_the_next(home: Path) -> None:
     with _standing(home) as (demo, _):
-        in_memory, ssh, everyone = demo_traces.server_ids(home), demo_traces.port_of_sshd(home), demo_traces.family(demo)
+        in_memory, ssh = demo_traces.server_ids(home), demo_traces.port_of_sshd(home)
+        everyone = demo_traces.family(demo)
         demo.kill()
         demo.wait()
         processes.wait_until(
-            lambda: not (demo_traces.of(home) or demo_traces.alive(everyone) or demo_traces.uses(ssh)),
+            lambda: (
+                not (demo_traces.of(home) or demo_traces.alive(everyone) or demo_traces.uses(ssh))
+            ),
             seconds=60,
             what="every process is gone",
         )

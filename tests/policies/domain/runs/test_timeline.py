@@ -151,7 +151,9 @@ def test_a_window_of_instances_alone_is_drawn_and_open_while_one_is_not_thawed()
     assert next(bar for bar in whole.bars if bar.span.label == "window").goes_on
 
 
-def test_the_window_of_instances_opens_with_their_before_and_is_held_until_the_word_to_thaw() -> None:
+def test_the_window_of_instances_opens_with_their_before_and_is_held_until_the_word_to_thaw() -> (
+    None
+):
     there = (
         _there("i-1", "before", 20.4, 20.5),
         _there("i-1", "after", 21.2, 21.4),  # the word took its time to get there
