@@ -150,7 +150,7 @@ def test_a_demo_stands_until_ctrl_c_and_shows_its_runs_to_whoever_logs_in(home: 
             _look_at_the_instances(home)
             ssh, everyone = demo_traces.port_of_sshd(home), demo_traces.family(demo)
             assert demo_traces.uses(ssh)
-            assert demo_traces.private_keys(home) == ["demo/sshd/host_key"]
+            assert "demo/sshd/host_key" in demo_traces.private_keys(home)
             assert all(
                 password.encode() not in Path(f"/proc/{pid}/cmdline").read_bytes()
                 for password in passwords.values()
@@ -175,9 +175,8 @@ def _look_at_the_instances(home: Path) -> None:
     """Scripts ran on both instances, by SSH and by SSM, and each was thawed because the server asked."""
     for label, way in DISTANT.items():
         run = _ended_run(home, label)
-        assert (run["state"], run["consistency"], run["thaw_by"]) == (
-            *("succeeded", "application", "worker"),
-        ), run
+        ended = (run["state"], run["consistency"], run["thaw_by"])
+        assert ended == ("succeeded", "application", "worker"), run
         target = run["targets"][0]
         assert (target["remote"]["by"], target["thaw_by"]) == (way, "worker")
         assert target["phases"]["after"]["argument"] == "1"
