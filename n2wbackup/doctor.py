@@ -22,7 +22,7 @@ from django.db import connection
 from n2wbackup import VERSION, health
 from n2wbackup.lib import home, trouble
 from n2wbackup.processes import serve_lock
-from policies.selectors import linux_people
+from policies.selectors import linux_people, servers
 from scripts_admin.domain.linux_register import Kind
 from scripts_admin.folders.provisioning import machine, state
 from scripts_admin.guard import launching
@@ -130,6 +130,16 @@ def _processes() -> tuple[bool, str]:
     return False, ", ".join(ROLES)
 
 
+def _release() -> tuple[bool, str]:
+    """Compare what is installed with what runs: a server keeps the code that it began with."""
+    here = [each for each in servers.listed() if each.is_here and each.state == "alive"]
+    if not _serves() or not here:
+        return False, f"{VERSION} is installed, and no server runs"
+    if here[0].problems:
+        return True, f"The server is of another release. {here[0].problems[0]}"
+    return False, f"the server runs {VERSION}, which is installed"
+
+
 def _serves() -> bool:
     path = home.serve_lock()
     return serve_lock.held(path) or serve_lock.shared(path)
@@ -229,6 +239,7 @@ _CHECKS: tuple[tuple[str, Callable[[], tuple[bool, str]]], ...] = (
     ("database", _database),
     ("broker", _broker),
     ("processes", _processes),
+    ("release", _release),
     ("disk", _disk),
     ("permissions", _permissions),
     ("accounts", _linux_accounts),

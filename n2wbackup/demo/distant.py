@@ -51,7 +51,7 @@ def by_ssm(aws: SimulatedAws, account: Account) -> Policy:
     """Have a policy whose instance has an agent: nothing else is needed there."""
     member = Member(BY_SSM, account.owner.username, cron="45 2 * * *", scripts=_scripts(BY_SSM))
     folder = settings.N2W_HOME / "instances" / BY_SSM
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     instance = company.instance(aws, member, folder)
     return company.policy(member, account, instance, Remote(by=By.SSM))
 

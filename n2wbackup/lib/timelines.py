@@ -14,9 +14,8 @@ ROW = 34
 WORDS = 14  # the line on which the words of a row stand
 BAR = 19  # the upper edge of its bar
 AXIS = 22
-
-
-LEFT, MIDDLE = 40.0, 60.0  # per cent: as far as words fit to the right of a place, and around it
+# Per cent: as far as words fit to the right of a place, around it, and from where on to its left.
+LEFT, MIDDLE, RIGHT = 40.0, 60.0, 72.0
 
 
 class _Bar(Protocol):
@@ -50,7 +49,7 @@ def label_y(bar: _Bar) -> int:
 
 @register.filter
 def label_x(bar: _Bar) -> str:
-    """Return where the words of a bar stand: at its beginning, around it, or at the end of the picture."""
+    """Return where the words of a bar stand: at its beginning, around it, or up to its end."""
     return f"{_label(bar)[0]:g}%"
 
 
@@ -63,7 +62,9 @@ def _label(bar: _Bar) -> tuple[float, str]:
     middle = bar.x + bar.width / 2
     if bar.x < LEFT:
         return bar.x, "start"
-    return (middle, "middle") if middle < MIDDLE else (100.0, "end")
+    if middle < MIDDLE:
+        return middle, "middle"
+    return max(bar.x + bar.width, RIGHT), "end"
 
 
 @register.filter

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, TextIO, cast
+from typing import Any, NoReturn, TextIO, cast
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser, OutputWrapper
 
@@ -19,6 +19,7 @@ from scripts_admin.services import audit
 from scripts_admin.services.audit import Edge
 
 LAST_LINES = 20  # of each output of a script, in texts for people
+_USAGE = 2  # the exit code for arguments that a command does not take
 _Style = Callable[[str], str]
 
 
@@ -50,10 +51,18 @@ class Command(BaseCommand):
         super().__setattr__(name, value)
 
     def create_parser(self, prog_name: str, subcommand: str, **options: Any) -> CommandParser:  # noqa: ANN401
-        """Let a complaint about an argument quote it harmlessly, too."""
+        """Let a complaint about an argument be one sentence, too, which quotes it harmlessly."""
         parser = super().create_parser(prog_name, subcommand, **options)
         complain = parser.error
-        parser.error = lambda message: complain(terminal.line(message))  # type: ignore[method-assign]
+
+        def refuse(message: str) -> NoReturn:
+            told = terminal.line(message)
+            if parser.called_from_command_line:
+                how = f"`{parser.prog} --help` lists what it takes."
+                parser.exit(_USAGE, f"{parser.prog}: {told}. {how}\n")
+            complain(told)
+
+        parser.error = refuse  # type: ignore[method-assign]
         return parser
 
     def execute(self, *args: Any, **options: Any) -> str | None:  # noqa: ANN401 - as Django's own
@@ -144,9 +153,7 @@ def plan(found: Json) -> str:
     """Return what becomes of the restore points of a policy, with a line for each."""
     points = found["restore_points"]
     gone = sum(not each["keep"] for each in points)
-    head = (
-        f"{found['policy']}: {len(points) - gone} restore points are kept, {gone} go by the rules."
-    )
+    head = f"{found['policy']}: of {len(points)} restore points the rules let {gone} go."
     lines = [f"  {each['at'][:16]}  {each['run']}  {kept(each)}" for each in points]
     return "\n".join([head, *lines])
 

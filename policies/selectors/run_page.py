@@ -1,7 +1,7 @@
 """What the page of a run shows beyond its rows: why it ended so, its timelines, and the last good run beside it."""
 
 from collections.abc import Iterator, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from n2wbackup.lib import terminal
@@ -119,6 +119,7 @@ def _course(run: Run, rows: tuple[AttemptRow, ...]) -> Course:
             for target in run.targets.all()
             for each in target.results.all()
         ),
+        hold=None if run.hold_seconds is None else timedelta(seconds=run.hold_seconds),
     )
 
 

@@ -67,6 +67,10 @@ def _row(
     mine = home.server_id()
     is_here, now = server.pk == mine, state(server)
     problems: list[str] = []
+    if is_here and now == "alive" and server.version != VERSION:
+        problems.append(
+            f"It runs {server.version}, and {VERSION} is installed: drain it, and start it again."
+        )
     if not is_here and now in {"alive", "stopped"}:
         problems += _problems(server)
         problems += _folders(copies.get(mine, {}), copies.get(server.pk, {}))

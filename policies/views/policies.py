@@ -91,7 +91,7 @@ def detail(request: HttpRequest, owner: str, name: str) -> HttpResponse:
         "points": _points(trend),
         "schedules": [(row, outlook.in_words(row)) for row in found.schedules.all()],
         "ahead": ahead,
-        "settings": [row for row in policies.settings(found) if row.key not in _TOLD_ABOVE],
+        "settings": [row for row in policies.settings(found) if not _is_told_above(row.key)],
         "kept_words": found.rules.in_words.capitalize(),
         "zone": ahead.zones[0] if len(ahead.zones) == 1 else "",
         "runs": runs.recent(user=person, policy=found, limit=NEWEST_RUNS),
@@ -113,3 +113,8 @@ def _points(trend: Trend) -> list[Point]:
         )
         for one in trend.windows
     ]
+
+
+def _is_told_above(key: str) -> bool:
+    """Tell whether the page says it before the settings: with the last runs, or in the words of its retention."""
+    return key in _TOLD_ABOVE or key.startswith("retention.")

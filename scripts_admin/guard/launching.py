@@ -6,6 +6,7 @@ descriptor. Nothing secret is in a request, in sudo's arguments or in its enviro
 
 import json
 import os
+import re
 import select
 import socket
 import subprocess
@@ -18,6 +19,7 @@ from scripts_admin.guard import linux
 from scripts_admin.guard.spool import RunAs
 
 LAUNCHER, SUDO = "/usr/local/libexec/n2wbackup-run", "/usr/bin/sudo"
+OF_LAUNCHER = "/usr/local/lib/n2wbackup-run/n2wbackup_run/__init__.py"
 ACCOUNTS = "/etc/n2wbackup/accounts"
 COMMAND = [SUDO, "-n", LAUNCHER]
 ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"}
@@ -51,8 +53,9 @@ def why_not(identity: RunAs | None = None) -> str:
             return f"{path} is missing: {INSTALL}"
     if Path(LAUNCHER).stat().st_uid != 0:
         return f"{LAUNCHER} does not belong to root: {INSTALL}"
-    if identity is None:
-        return ""
+    other = _of_another_release(_installed_version())
+    if other or identity is None:
+        return other
     try:
         lines = Path(ACCOUNTS).read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError):
@@ -60,6 +63,28 @@ def why_not(identity: RunAs | None = None) -> str:
     if not any(line.split()[:1] == [identity.name] for line in lines):
         return f"{identity.name} is not in {ACCOUNTS}: run provision_user {identity.name} as root"
     return ""
+
+
+def _installed_version() -> int:
+    """Return the version in the installed launcher's file; ours if that cannot be read, as `check` asks it."""
+    try:
+        text = Path(OF_LAUNCHER).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return VERSION
+    found = re.search(r"^VERSION = (\d+)$", text, re.MULTILINE)
+    return int(found[1]) if found else VERSION
+
+
+def _of_another_release(version: object) -> str:
+    """Return what to do about a launcher of that version; "" if it is ours."""
+    if version == VERSION:
+        return ""
+    if isinstance(version, int) and version > VERSION:
+        return (
+            f"{LAUNCHER} is of a newer release (it speaks version {version}, and this server {VERSION}): restart the "
+            "server with that release"
+        )
+    return f"{LAUNCHER} is of another release (it speaks version {version!r}, and this server {VERSION}): {INSTALL}"
 
 
 class Call:
@@ -153,11 +178,9 @@ def ask(request: Mapping[str, object], within_seconds: float = START_SECONDS) ->
 
 def check() -> None:
     """Start the launcher once; LaunchError if that does not work, or if it is not the one of this release."""
-    version = ask({"do": "hello"}).get("version")
-    if version != VERSION:
-        raise LaunchError(
-            f"{LAUNCHER} is of another release (it says {version!r}, and this one needs {VERSION}): {INSTALL}"
-        )
+    other = _of_another_release(ask({"do": "hello"}).get("version"))
+    if other:
+        raise LaunchError(other)
 
 
 def end(process: linux.Process, wait_seconds: float = 0.0) -> bool:

@@ -9,6 +9,7 @@ PAGES = (
         "/policies/alice/orders/edit/",
     ),
     *("/policies/alice/orders/pause/", "/policies/alice/orders/test/", "/runs/", "/snapshots/"),
+    *("/policies/alice/orders/retention/", "/policies/alice/billing/"),
     *(
         "/coverage/",
         "/coverage/rules/",
@@ -17,5 +18,7 @@ PAGES = (
         "/schedules/alice/orders/",
     ),
     *("/accounts/", "/accounts/new/", "/accounts/alice/production/", "/alarms/", "/audit/"),
-    *("/people/", "/profile/", "/no/such/page/"),
+    *("/accounts/bob/production/ssm/", "/scripts/", "/scripts/alice/"),
+    *("/scripts/alice/files/before_orders.sh/", "/scripts/alice/files/before_orders.sh/edit/"),
+    *("/scripts/alice/keys/", "/scripts/alice/hosts/", "/people/", "/profile/", "/no/such/page/"),
 )

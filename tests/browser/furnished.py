@@ -2,9 +2,11 @@
 
 from pathlib import Path
 
-from n2wbackup.demo import company, past, stage
+from n2wbackup.demo import company, distant, past, stage
 from n2wbackup.demo.aws import SimulatedAws
+from n2wbackup.demo.sshd import Sshd
 from n2wbackup.lib import clock
+from scripts_admin.hosts import keypairs
 from scripts_admin.models import User
 from scripts_admin.services import users
 
@@ -24,5 +26,12 @@ def furnish(folder: Path) -> User:
     alice, bob, boss = people()
     with SimulatedAws(folder / "aws") as aws:
         policies = company.furnish(aws, (alice, bob))
+        distant.by_ssm(aws, policies["wiki"].account)
+        distant.by_ssh(aws, policies["orders"].account, _host(folder))
     past.make_up(policies, clock.now())
     return boss
+
+
+def _host(folder: Path) -> Sshd:
+    """Return a host that answers to nobody: pages ask none."""
+    return Sshd(folder, 22, "backup", keypairs.make().public, ())

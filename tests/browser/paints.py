@@ -5,8 +5,8 @@ It tells what it saw and judges nothing: a time depends on the machine. The budg
 
 import sys
 
-from tests.browser import addresses, chromium
-from tests.browser.screenshots import demo, log_in
+from tests.browser import addresses, chromium, crawl
+from tests.browser.screenshots import demo, log_in, session_of, wait_for_the_states
 
 _ROUNDS = 3
 _PAINTED = "performance.getEntriesByName('first-contentful-paint')[0]?.startTime ?? 0"
@@ -16,11 +16,15 @@ _SENT = """[...performance.getEntriesByType('navigation'), ...performance.getEnt
 
 def main() -> int:
     with demo() as stage, chromium.started() as browser:
+        with chromium.window(browser) as window:
+            log_in(window.page, stage, "admin")
+            wait_for_the_states(window.page, stage)
+            pages = crawl.found(window.page, stage.url, addresses.PAGES)
+            cookies = session_of(window.page)
         sys.stdout.write("first paint (ms)  moved    sent (kB)  page\n")
-        for address in addresses.PAGES:
-            with chromium.window(browser, base=stage.url) as window:
+        for address in pages:
+            with chromium.window(browser, base=stage.url, cookies=cookies) as window:
                 window.page.add_init_script(chromium.WATCH_SHIFTS)
-                log_in(window.page, stage, "admin")
                 painted = []
                 for _ in range(_ROUNDS):
                     window.go(address)
@@ -29,6 +33,7 @@ def main() -> int:
                 moved, sent = window.page.evaluate("window.shifted"), window.page.evaluate(_SENT)
             line = f"{sorted(painted)[_ROUNDS // 2]:10.0f}        {moved:.3f}    {sent / 1000:8.1f}  {address}\n"
             sys.stdout.write(line)
+            sys.stdout.flush()
     return 0
 
 

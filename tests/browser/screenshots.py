@@ -17,20 +17,12 @@ from typing import Literal
 
 from playwright.sync_api import Browser, Page
 
-from tests.browser import chromium
+from tests.browser import addresses, chromium, crawl
 from tests.ground import processes
 
 ROOT = Path(__file__).resolve().parents[2]
 INTO, DOCS = ROOT / "screenshots", ROOT / "docs" / "pictures"
 _START_SECONDS = 180
-_PAGES = (
-    *("/", "/policies/", "/policies/new/", "/policies/alice/orders/", "/policies/alice/mail/"),
-    *("/policies/alice/orders/edit/", "/policies/alice/orders/pause/", "/runs/", "/snapshots/"),
-    *("/policies/alice/orders/test/", "/policies/alice/orders/delete/", "/coverage/"),
-    *("/coverage/left-out/", "/coverage/rules/", "/schedules/", "/schedules/new/", "/accounts/"),
-    *("/accounts/new/", "/alarms/", "/alarms/receivers/alice/", "/audit/", "/people/", "/profile/"),
-    *("/accounts/alice/production/", "/schedules/alice/orders/", "/no/such/page/"),
-)
 # What the documents show: name, page, theme. "run" is the newest run of the ledger.
 _SHOWN: tuple[tuple[str, str, Literal["light", "dark"]], ...] = (
     ("dashboard", "/", "light"),
@@ -77,6 +69,7 @@ def demo() -> Iterator[Demo]:
                 what="the demo's first backup",
             )
             text = told.read_text()
+            crawl.know(Path(home, "settings"))
             url = re.search(r"http://127\.0\.0\.1:\d+", text)
             assert url, text
             yield Demo(url[0], dict(re.findall(r"Log in +(\w+) +(\S+)", text)))
@@ -93,7 +86,12 @@ def log_in(page: Page, demo: Demo, name: str) -> None:
     page.wait_for_url(f"{demo.url}/")
 
 
-def _wait_for_the_states(page: Page, demo: Demo) -> str:
+def session_of(page: Page) -> dict[str, str]:
+    """Return the cookies of who is logged in, for further windows."""
+    return {each["name"]: each["value"] for each in page.context.cookies()}
+
+
+def wait_for_the_states(page: Page, demo: Demo) -> str:
     """Return the address of a run of the ledger, once another run waits and another may be frozen."""
     processes.wait_until(partial(_is_frozen, page, demo), seconds=60, what="a banner", pause=1)
     page.goto(f"{demo.url}/policies/alice/ledger/")
@@ -112,7 +110,7 @@ def _shoot_documents(browser: Browser, demo: Demo) -> None:
     for name, address, theme in _SHOWN:
         with chromium.window(browser, theme=theme, width=1280) as window:
             log_in(window.page, demo, "admin")
-            run = _wait_for_the_states(window.page, demo)
+            run = wait_for_the_states(window.page, demo)
             window.go(f"{demo.url}{run if address == 'run' else address}")
             window.page.screenshot(path=DOCS / f"{name}.png")  # the part that a window shows
 
@@ -124,8 +122,8 @@ def _shoot_all(browser: Browser, demo: Demo) -> None:
             window.go(f"{demo.url}/login/")
             window.page.screenshot(path=INTO / f"login-{theme}.png", full_page=True)
             log_in(window.page, demo, "admin")
-            run = _wait_for_the_states(window.page, demo)
-            for address in (*_PAGES, run):
+            wait_for_the_states(window.page, demo)
+            for address in crawl.found(window.page, demo.url, addresses.PAGES):
                 window.go(f"{demo.url}{address}")
                 for width in chromium.WIDTHS:
                     window.widen(width)

@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from django.core.management import CommandError, call_command, load_command_class
 
 from n2wbackup import VERSION
 
@@ -295,6 +296,29 @@ def test_n2w_works_by_a_link_from_anywhere_and_calls_itself_n2w(tmp_path: Path) 
     )
 
     assert found.stdout.startswith("usage: n2w show_run "), found.stderr
+
+
+@pytest.mark.parametrize("name", sorted(CALLS))
+def test_arguments_that_a_command_does_not_take_are_refused_in_one_sentence(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = load_command_class("policies", name)
+    command._called_from_command_line = True
+
+    with pytest.raises(SystemExit) as ended:
+        command.create_parser("manage.py", name).parse_args(["a", "b\x1b[2J", "--no-such"])
+
+    said = capsys.readouterr().err
+    assert ended.value.code == 2
+    assert said.startswith(f"manage.py {name}: ")
+    assert said.endswith(f". `manage.py {name} --help` lists what it takes.\n")
+    assert (said.count("\n"), "\x1b" in said) == (1, False)
+
+
+@pytest.mark.parametrize("seconds", ["-5", "inf", "nan", "soon"])
+def test_drain_waits_for_a_time_that_ends(seconds: str) -> None:
+    with pytest.raises(CommandError, match=f"'{seconds}' is not a number of seconds"):
+        call_command("drain", f"--timeout={seconds}")
 
 
 def test_a_command_that_is_nearly_right_is_suggested(tmp_path: Path) -> None:

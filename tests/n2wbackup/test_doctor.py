@@ -5,9 +5,11 @@ from pathlib import Path
 import pytest
 from django.conf import settings
 
-from n2wbackup import doctor
+from n2wbackup import VERSION, doctor
 from n2wbackup.lib import home
 from n2wbackup.processes import serve_lock
+from policies.models import Server
+from policies.services.servers import heart
 from scripts_admin.guard.launching import LaunchError
 from tests.n2wbackup.test_command_line import n2w
 
@@ -27,6 +29,7 @@ def test_a_healthy_home_without_a_server_needs_only_that(db: None) -> None:
             "database",
             "broker",
             "processes",
+            "release",
             "disk",
             "permissions",
             "accounts",
@@ -47,6 +50,21 @@ def test_a_server_without_its_processes_names_them(
 
     assert not found.ok
     assert found.text.startswith("Not running: worker freeze, worker tick, worker work. Look at")
+
+
+@pytest.mark.parametrize("runs", [VERSION, "0.1"])
+def test_a_server_that_goes_on_with_an_older_release_is_named(
+    db: None, monkeypatch: pytest.MonkeyPatch, runs: str
+) -> None:
+    monkeypatch.setattr(serve_lock, "held", lambda _: True)
+    heart.beat()
+    Server.objects.update(version=runs)
+
+    found = line("release")
+
+    older = f"The server is of another release. It runs 0.1, and {VERSION} is installed: drain it, and start it again."
+    assert found.ok == (runs == VERSION)
+    assert found.text == (f"the server runs {VERSION}, which is installed" if found.ok else older)
 
 
 def test_an_open_secret_is_found(db: None) -> None:

@@ -20,6 +20,7 @@ from typing import Any
 import pytest
 
 from tests.ground import processes
+from tests.system import demo_traces
 
 ROOT = Path(__file__).resolve().parents[2]
 pytestmark = pytest.mark.lasts(120)
@@ -35,6 +36,8 @@ OF_A_REAL_SERVER = {
     "http_proxy": "http://127.0.0.1:1",
 }
 READY = "backup succeeded, application-consistent"
+# The policies whose scripts run on the instance, and how they get there.
+DISTANT = {"alice/billing": "ssh", "bob/search": "ssm"}
 
 
 def _environment(home: Path, more: Mapping[str, str]) -> dict[str, str]:
@@ -64,40 +67,6 @@ def _demo(
 def home() -> Iterator[Path]:
     with processes.folder("n2wbackup-demo-") as made:
         yield made
-
-
-def _of(home: Path) -> list[int]:
-    """Return every process that has something of this home open, works in it, or was given it.
-
-    What a process was given shows only until it changes its title.
-    """
-    found = []
-    for entry in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):
-            links = [entry / "cwd", *(entry / "fd").iterdir()]
-            told = (entry / "environ").read_bytes() + (entry / "cmdline").read_bytes()
-            opened = [_target(link) for link in links]
-            if str(home) in os.fsdecode(told) or any(str(home) in path for path in opened):
-                found.append(int(entry.name))
-    return found
-
-
-def _target(link: Path) -> str:
-    with contextlib.suppress(OSError):
-        return str(link.readlink())
-    return ""
-
-
-def _memory() -> set[str]:
-    return {path.name for path in Path("/dev/shm").glob("n2wbackup-*")}
-
-
-def _server_ids(home: Path) -> set[str]:
-    return {f"n2wbackup-{path.read_text().strip()}" for path in home.glob("demo*/server-id")}
-
-
-def _left(home: Path) -> list[str]:
-    return sorted(path.name for path in home.glob("demo*"))
 
 
 def _played(
@@ -159,7 +128,7 @@ def test_one_backup_succeeds_and_proves_itself_and_leaves_nothing(home: Path) ->
     assert [snapshot["state"] for snapshot in run["snapshots"]] == ["completed", "completed"]
     # Through a worker: nothing else says this.
     assert "a worker took the run" in [event["text"] for event in run["events"]]
-    assert (_left(home), _of(home)) == ([], [])
+    assert (demo_traces.left(home), demo_traces.of(home)) == ([], [])
 
 
 def test_a_demo_stands_until_ctrl_c_and_shows_its_runs_to_whoever_logs_in(home: Path) -> None:
@@ -169,8 +138,8 @@ def test_a_demo_stands_until_ctrl_c_and_shows_its_runs_to_whoever_logs_in(home: 
         port = taken.getsockname()[1]
         with _standing(home, {"N2W_PORT": str(port)}) as (demo, told):
             text = told.read_text()
-            in_memory = _server_ids(home)
-            assert in_memory <= _memory()
+            in_memory = demo_traces.server_ids(home)
+            assert in_memory <= demo_traces.memory()
             url = re.search(r"(http://127\.0\.0\.1:(\d+)/)", text)
             assert url
             assert url[0] in text.splitlines()[0], "the address comes first"
@@ -178,11 +147,14 @@ def test_a_demo_stands_until_ctrl_c_and_shows_its_runs_to_whoever_logs_in(home: 
             passwords = dict(re.findall(r"Log in +(\w+) +(\S+)", text))
             _look_at_the_pages(url[1], passwords["alice"])
             _look_at_the_states(url[1], passwords["admin"])
-            everyone = [demo.pid, *processes.descendants(demo.pid)]
+            _look_at_the_instances(home)
+            ssh, everyone = demo_traces.port_of_sshd(home), demo_traces.family(demo)
+            assert demo_traces.uses(ssh)
+            assert "demo/sshd/host_key" in demo_traces.private_keys(home)
             assert all(
                 password.encode() not in Path(f"/proc/{pid}/cmdline").read_bytes()
                 for password in passwords.values()
-                for pid in everyone
+                for pid, _ in everyone
             )
             _refuse_a_second(home)
 
@@ -193,7 +165,47 @@ def test_a_demo_stands_until_ctrl_c_and_shows_its_runs_to_whoever_logs_in(home: 
 
             assert demo.wait(60) == 0, told.read_text()
     assert "Traceback" not in told.read_text()
-    assert (_left(home), _of(home), in_memory & _memory()) == ([], [], set())
+    assert (demo_traces.left(home), demo_traces.of(home)) == ([], [])
+    assert not in_memory & demo_traces.memory()
+    assert (demo_traces.alive(everyone), demo_traces.uses(ssh)) == (set(), [])
+    assert demo_traces.private_keys(home) == []
+
+
+def _look_at_the_instances(home: Path) -> None:
+    """Scripts ran on both instances, by SSH and by SSM, and each was thawed because the server asked."""
+    for label, way in DISTANT.items():
+        run = _ended_run(home, label)
+        ended = (run["state"], run["consistency"], run["thaw_by"])
+        assert ended == ("succeeded", "application", "worker"), run
+        target = run["targets"][0]
+        assert (target["remote"]["by"], target["thaw_by"]) == (way, "worker")
+        assert target["phases"]["after"]["argument"] == "1"
+        assert "stands still on i-" in target["phases"]["before"]["stdout"]
+        assert "goes on; before ended well: 1" in target["phases"]["after"]["stdout"]
+
+
+def _ended_run(home: Path, label: str) -> dict[str, Any]:
+    found: list[dict[str, Any]] = []
+
+    def has_ended() -> bool:
+        found[:] = [run for run in _runs(home, label) if run["ended_at"]]
+        return bool(found)
+
+    processes.wait_until(has_ended, seconds=ONCE_SECONDS, what=f"the run of {label}", pause=1)
+    return found[-1]
+
+
+def _runs(home: Path, label: str) -> list[dict[str, Any]]:
+    listed = subprocess.run(
+        [sys.executable, "manage.py", "list_runs", "--policy", label, "--json"],
+        cwd=ROOT,
+        env=_environment(home / "demo", {}),
+        capture_output=True,
+        check=True,
+        text=True,
+    )
+    runs: list[dict[str, Any]] = json.loads(listed.stdout)["runs"]
+    return runs
 
 
 def _logged_in(url: str, name: str, password: str) -> urllib.request.OpenerDirector:
@@ -250,7 +262,7 @@ def test_a_demo_that_is_ended_while_it_starts_leaves_nothing(
     home: Path, after_seconds: float
 ) -> None:
     demo = _demo(home, "--once")
-    processes.wait_until(lambda: bool(_left(home)), seconds=60, what="the demo's folder")
+    processes.wait_until(lambda: bool(demo_traces.left(home)), seconds=60, what="the demo's folder")
     time.sleep(after_seconds)
 
     demo.send_signal(signal.SIGTERM)
@@ -258,25 +270,32 @@ def test_a_demo_that_is_ended_while_it_starts_leaves_nothing(
     _, stderr = demo.communicate(timeout=60)
     assert demo.returncode == 128 + signal.SIGTERM
     assert "Traceback" not in stderr
-    assert (_left(home), _of(home)) == ([], [])
+    assert (demo_traces.left(home), demo_traces.of(home)) == ([], [])
 
 
 def test_what_a_killed_demo_has_left_is_ended_at_once_and_removed_by_the_next(home: Path) -> None:
     with _standing(home) as (demo, _):
-        in_memory = _server_ids(home)
+        in_memory, ssh = demo_traces.server_ids(home), demo_traces.port_of_sshd(home)
+        everyone = demo_traces.family(demo)
         demo.kill()
         demo.wait()
-        processes.wait_until(lambda: not _of(home), seconds=60, what="every process is gone")
-    assert _left(home) == ["demo"]
+        processes.wait_until(
+            lambda: (
+                not (demo_traces.of(home) or demo_traces.alive(everyone) or demo_traces.uses(ssh))
+            ),
+            seconds=60,
+            what="every process is gone",
+        )
+    assert demo_traces.left(home) == ["demo"]
 
     told = home / "told"
     with told.open("w") as output:
         again = _demo(home, output=output.fileno())
     processes.wait_until(lambda: "Starting" in told.read_text(), seconds=60, what="the next demo")
-    assert not in_memory & _memory()
+    assert not in_memory & demo_traces.memory()
     again.terminate()
     assert again.wait(60) == 0
-    assert _left(home) == []
+    assert demo_traces.left(home) == []
 
 
 def _contents(folder: Path) -> dict[str, bytes]:
@@ -304,7 +323,7 @@ def test_the_home_of_a_real_server_is_refused_and_left_as_it_is(
     assert f"N2W_HOME is {home}, where a server has its data" in stderr
     assert stderr.count("\n") == 1
     assert _contents(home) == before
-    assert _left(home) == []
+    assert demo_traces.left(home) == []
 
 
 def test_a_folder_that_the_demo_did_not_make_is_refused_and_left_as_it_is(home: Path) -> None:
@@ -323,4 +342,4 @@ def test_json_without_once_is_refused(home: Path) -> None:
 
     assert code == 1
     assert "--json needs --once" in stderr
-    assert _left(home) == []
+    assert demo_traces.left(home) == []

@@ -6,7 +6,7 @@ bar stands for one row of the run, and each has its times in words.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from scripts_admin.domain.phases import Outcome, Phase
@@ -143,6 +143,7 @@ class Course:
     scripts: tuple[Script, ...]
     targets: tuple[Target, ...]
     there: tuple[There, ...] = ()
+    hold: timedelta | None = None
 
     @property
     def before(self) -> Script | None:
@@ -161,10 +162,10 @@ class Course:
     @property
     def window(self) -> tuple[datetime, datetime | None] | None:
         """Return from when to when the application was, or may have been, frozen."""
-        opened = self.before.start if self.before else self.ordered
-        if opened is None:
-            return None
-        return opened, self._closed()
+        firsts = [self.before] if self.before else []
+        firsts += [each.script for each in self.first_there(Phase.BEFORE)]
+        opened = min((each.start for each in firsts if each.start), default=self.ordered)
+        return None if opened is None else (opened, self._closed())
 
     def _closed(self) -> datetime | None:
         """Return when it was thawed for sure; None if that is still to come."""
@@ -232,7 +233,11 @@ def of_window(course: Course, now: datetime) -> Timeline | None:
     calls = []
     if fired_from:
         calls = [_call(target, fired_from) for target in course.targets if target.fired]
-    held = (max(ends), min(span.start for span in afters)) if ends and afters else None
+    held = None
+    if ends and afters:
+        # On an instance after starts some time behind the word to thaw, with which the hold ends.
+        until = max(ends) + course.hold if course.hold else min(span.start for span in afters)
+        held = (max(ends), until)
     return drawn([*befores, *calls, *afters], now, held)
 
 

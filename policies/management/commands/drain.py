@@ -2,9 +2,11 @@
 
 import contextlib
 import json
+import math
 import os
 import signal
 import time
+from argparse import ArgumentTypeError
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,18 @@ _LOOK_SECONDS = 0.1
 _SIGN_SECONDS = 10
 
 
+def _seconds(text: str) -> float:
+    """Return a time to wait; ArgumentTypeError if nobody can wait so long."""
+    try:
+        found = float(text)
+    except ValueError:
+        found = math.nan
+    if not 0 <= found < math.inf:
+        message = f"{text[:40]!r} is not a number of seconds"
+        raise ArgumentTypeError(message)
+    return found
+
+
 class Command(output.Command):
     requires_system_checks = []  # a wrong setting must not stop anybody from thawing or looking
     help = (
@@ -30,7 +44,7 @@ class Command(output.Command):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
-            "--timeout", type=float, default=600, help="seconds to wait (default: %(default)s)"
+            "--timeout", type=_seconds, default=600.0, help="seconds to wait (default: %(default)s)"
         )
         parser.add_argument("--json", action="store_true", help="print the result as JSON")
 

@@ -49,6 +49,4 @@ def _not_proven(report: as_json.Json) -> str:
     left = [each["instance"] for each in report["instances"] if each["state"] != Verdict.PASSED]
     if not left:
         return f"The drill of {report['policy']} is {report['state']}: {report['waiting_for']}."
-    return (
-        f"It is not proven that {', '.join(left)} thaws by itself: each line above says what to do."
-    )
+    return f"Not proven to thaw by itself: {', '.join(left)}. Each line above says what to do."

@@ -65,6 +65,13 @@ def test_the_list_of_snapshots_and_the_plan_say_the_same(client: Client, points:
     assert "last 2 of 2" not in only
 
 
+def test_words_of_a_reason_are_shown_as_they_were_typed(client: Client, points: list[Run]) -> None:
+    holds.hold(points[0], reason='Bob\'s "audit" & more', until=None, by="alice")
+
+    for path in ("/snapshots/", "/policies/alice/policy1/retention/", f"/runs/{points[0].pk}/"):
+        assert 'Bob\'s "audit" & more' in seen(client, path)
+
+
 def test_a_policy_without_rules_keeps_everything(client: Client, points: list[Run]) -> None:
     Policy.objects.update(keep_last=0)
 

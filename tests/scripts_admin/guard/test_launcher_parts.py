@@ -1,12 +1,16 @@
 """The parts of the launcher that only decide: whom it accepts, what a script gets, and what belongs to a script."""
 
 import errno
+import inspect
 import json
 import os
 import pwd
+import re
 import socket
+import sys
 from pathlib import Path
 
+import n2wbackup_run
 import pytest
 from n2wbackup_run import accounts, asking, kept, main, script, watching
 from n2wbackup_run.accounts import RefusedError
@@ -249,12 +253,40 @@ def test_an_answer_that_was_cut_is_no_answer() -> None:
             launching.heard(ours)
 
 
-def test_a_launcher_of_another_release_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def _installed(place: Path, version: int) -> None:
+    """Lay a launcher's own file, as deploy/launcher/install does."""
+    text = inspect.getsource(n2wbackup_run)
+    place.write_text(text.replace(f"VERSION = {n2wbackup_run.VERSION}", f"VERSION = {version}"))
+
+
+@pytest.mark.parametrize(
+    ("ahead", "wanted"),
+    [
+        (0, ""),
+        (-1, "of another release .* run deploy/launcher/install as root"),
+        (1, "of a newer release .* restart the server with that release"),
+    ],
+)
+def test_a_launcher_of_another_release_is_named_before_anything_is_frozen(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, ahead: int, wanted: str
+) -> None:
+    monkeypatch.setattr(launching, "SUDO", sys.executable)
+    monkeypatch.setattr(launching, "LAUNCHER", "/bin/sh")  # a file of root's
+    monkeypatch.setattr(launching, "OF_LAUNCHER", str(tmp_path / "launcher.py"))
+    assert launching.why_not() == "", "what cannot be read is asked"
+    _installed(tmp_path / "launcher.py", launching.VERSION + ahead)
+
+    found = launching.why_not()
+
+    assert re.search(wanted, found) if wanted else found == ""
+
+
+def test_a_launcher_that_is_asked_names_its_release(monkeypatch: pytest.MonkeyPatch) -> None:
     said = main._answer("hello", {})
     monkeypatch.setattr(launching, "ask", lambda _: said)
     launching.check()
 
-    for version in (said["version"] + 1, None):
+    for version in (said["version"] - 1, said["version"] + 1, None):
         said["version"] = version
-        with pytest.raises(LaunchError, match=r"of another release .* run deploy/launcher/install"):
+        with pytest.raises(LaunchError, match=r"of (another|a newer) release "):
             launching.check()

@@ -149,3 +149,20 @@ def test_a_window_of_instances_alone_is_drawn_and_open_while_one_is_not_thawed()
     assert [bar.span.label for bar in window.bars][0::3] == ["before on i-1", "after on i-1"]
     assert whole is not None
     assert next(bar for bar in whole.bars if bar.span.label == "window").goes_on
+
+
+def test_the_window_of_instances_opens_with_their_before_and_is_held_until_the_word_to_thaw() -> (
+    None
+):
+    there = (
+        _there("i-1", "before", 20.4, 20.5),
+        _there("i-1", "after", 21.2, 21.4),  # the word took its time to get there
+    )
+    held = timedelta(seconds=0.2)
+    alone = course(scripts=(), targets=(), there=there, ordered=at(20), hold=held)
+
+    window = timeline.of_window(alone, at(30))
+
+    assert alone.window == (at(20.4), at(21.4))
+    assert window is not None
+    assert window.shade == (10, 20)
