@@ -61,6 +61,7 @@ class Command(BaseCommand):
                 how = f"`{parser.prog} --help` lists what it takes."
                 parser.exit(_USAGE, f"{parser.prog}: {told}. {how}\n")
             complain(told)
+            raise AssertionError  # `complain` ends the program or raises
 
         parser.error = refuse  # type: ignore[method-assign]
         return parser

@@ -303,7 +303,7 @@ def test_arguments_that_a_command_does_not_take_are_refused_in_one_sentence(
     name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     command = load_command_class("policies", name)
-    command._called_from_command_line = True
+    setattr(command, "_called_from_command_line", True)  # noqa: B010 - Django's stubs do not know it
 
     with pytest.raises(SystemExit) as ended:
         command.create_parser("manage.py", name).parse_args(["a", "b\x1b[2J", "--no-such"])

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from tests.ground import processes
-from tests.system.test_demo import ROOT, _demo, _environment, _of, _played
+from tests.system import demo_traces
+from tests.system.test_demo import ROOT, _demo, _environment, _played
 
 pytestmark = pytest.mark.lasts(60)
 ASIDE = "manage.py apply"
@@ -88,7 +89,7 @@ def test_what_it_prints_leads_to_a_backup_of_ones_own_and_it_leaves_only_that(ho
     assert told.read_text().splitlines()[-1] == "The simulated AWS has ended."
     assert not (home / "playground").exists()
     assert (home / "db.sqlite3").exists()
-    assert _of(home) == []
+    assert demo_traces.of(home) == []
 
 
 def test_a_second_one_is_refused_and_harms_nothing(home: Path) -> None:
@@ -118,7 +119,9 @@ def test_after_any_end_nothing_runs_on_and_the_next_one_stands(home: Path, numbe
     with standing(home) as (demo, _):
         demo.send_signal(number)
         demo.wait(60)
-        processes.wait_until(lambda: _of(home) == [], seconds=60, what="the end of every process")
+        processes.wait_until(
+            lambda: demo_traces.of(home) == [], seconds=60, what="the end of every process"
+        )
 
     with standing(home):
         pass
