@@ -12,6 +12,8 @@ from tests.guards import tree
 
 MAX_LINES_OF_A_FILE = 400
 MAX_LINES_OF_A_FUNCTION = 60
+# What a command writes is as long as what it has measured.
+WRITTEN = {"docs/benchmarks.md", "docs/reliability.md", "docs/soak.md"}
 
 MUST_STAND = {
     ".ci",
@@ -72,6 +74,8 @@ def test_no_file_is_longer_than_a_sitting() -> None:
     suffixes = (".py", ".sh", ".html", ".css", ".js", ".toml", ".md", "Makefile", ".ci/run")
     lengths = {name: text.count("\n") for name, text in tree.sources(*suffixes)}
 
+    assert lengths.keys() >= WRITTEN
+    lengths = {name: n for name, n in lengths.items() if name not in WRITTEN}
     assert {name: n for name, n in lengths.items() if n > MAX_LINES_OF_A_FILE} == {}
 
 

@@ -384,11 +384,6 @@ def _read(path: str | Path) -> bytes:
     return b""
 
 
-def is_dead(pid: int) -> bool:
-    """Tell whether nothing of a process runs any more, even if nobody has asked for its exit code yet."""
-    return _is_zombie(Path(f"/proc/{pid}"))
-
-
 def _is_zombie(process: Path) -> bool:
     return _condition(process) in {b"", b"Z", b"X"}
 

@@ -5,8 +5,9 @@ import signal
 from dataclasses import replace
 from pathlib import Path
 
+from scripts_admin.guard import linux
 from tests.system.faults import table_processes
-from tests.system.faults.bed import GUARD, WORKERS, Bed, is_dead
+from tests.system.faults.bed import GUARD, WORKERS, Bed
 from tests.system.faults.table import FINE, Expected, Fault
 from tests.system.faults.table_processes import (
     AFTER_LOST,
@@ -52,9 +53,10 @@ def launchers(bed: Bed) -> list[int]:
 def _kill_launchers(bed: Bed, _: str) -> None:
     found = launchers(bed)
     assert found
+    struck = [linux.identify(pid) for pid in found]
     bed.send(found, signal.SIGKILL)
     # The guard goes on at once, and a launcher that is about to die still looks like one that stands.
-    bed.wait_until(lambda: all(map(is_dead, found)), "the launchers are dead")
+    bed.wait_until(lambda: not any(map(linux.is_alive, struck)), "the launchers are dead")
 
 
 def _kill_launchers_and_guard(bed: Bed, _: str) -> None:
