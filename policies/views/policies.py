@@ -117,6 +117,4 @@ def _points(trend: Trend) -> list[Point]:
 
 def _is_told_above(key: str) -> bool:
     """Tell whether the page says it before the settings: with the last runs, or in the words of its retention."""
-    if key == "retention.timezone":
-        return False
-    return key in _TOLD_ABOVE or key.startswith("retention.")
+    return key in _TOLD_ABOVE or (key.startswith("retention.") and key != "retention.timezone")

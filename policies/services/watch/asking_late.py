@@ -65,8 +65,8 @@ def _enter(run: Run, record: spool.Record, known: Journal, owed: Sequence[str]) 
 
 def _still(run: Run, owed: Sequence[str]) -> tuple[str, ...]:
     """Return those that are still owed: what they told before this server was restarted is in the rows alone."""
-    told = run.targets.filter(thawed_at__isnull=False).values_list("instance_id", flat=True)
-    return tuple(each for each in owed if each not in set(told))
+    told = set(run.targets.filter(thawed_at__isnull=False).values_list("instance_id", flat=True))
+    return tuple(each for each in owed if each not in told)
 
 
 def _stop(run: Run, folder: Path) -> None:
