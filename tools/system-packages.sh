@@ -23,6 +23,10 @@ packages=(
     zsh         # whose completion is tried
     acl         # setfacl: who else may work in a script folder
     nftables    # which accounts do not reach the metadata service
+    nbdkit      # shows a snapshot's blocks as a disk, read one by one
+    nbdkit-plugin-python
+    libnbd-bin  # nbdfuse: that disk as a plain file
+    fuse3
     systemd     # runs the shipped units in a name space; the package alone makes it nobody's init
 )
 
