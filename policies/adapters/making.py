@@ -47,7 +47,7 @@ class Ec2Making:
         }
         if order.kms_key_id:
             wanted["Encrypted"] = True
-        made = ""
+        answer: Any = {}
         with self._asked("CreateVolume", order.snapshot_id, order.region, dry_run=dry_run) as ec2:
             answer = ec2.create_volume(
                 SnapshotId=order.snapshot_id,
@@ -57,8 +57,7 @@ class Ec2Making:
                 DryRun=dry_run,
                 **wanted,
             )
-            made = str(answer["VolumeId"])
-        return made
+        return str(answer.get("VolumeId", ""))
 
     def attach(
         self, region: str, volume_id: str, instance_id: str, device: str, *, dry_run: bool = False
@@ -133,7 +132,7 @@ class Ec2Making:
     def replace_root(self, order: RootOrder, *, dry_run: bool = False) -> str:
         """Replace the root volume of a running instance; return the id of the task."""
         action = "CreateReplaceRootVolumeTask"
-        made = ""
+        answer: Any = {}
         with self._asked(action, order.instance_id, order.region, dry_run=dry_run) as ec2:
             answer = ec2.create_replace_root_volume_task(
                 InstanceId=order.instance_id,
@@ -143,8 +142,7 @@ class Ec2Making:
                 TagSpecifications=_specified({"replace-root-volume-task": order.tags}),
                 DryRun=dry_run,
             )
-            made = str(answer["ReplaceRootVolumeTask"]["ReplaceRootVolumeTaskId"])
-        return made
+        return str(answer.get("ReplaceRootVolumeTask", {}).get("ReplaceRootVolumeTaskId", ""))
 
     def root_task(self, region: str, task_id: str) -> RootTask | None:
         """Return the task; None if AWS does not know it."""
@@ -162,7 +160,7 @@ class Ec2Making:
 
     def register(self, order: ImageOrder, *, dry_run: bool = False) -> str:
         """Register an image; return its id."""
-        made = ""
+        answer: Any = {}
         with self._asked("RegisterImage", order.name, order.region, dry_run=dry_run) as ec2:
             answer = ec2.register_image(
                 Name=order.name,
@@ -170,8 +168,7 @@ class Ec2Making:
                 DryRun=dry_run,
                 **order.parameters,
             )
-            made = str(answer["ImageId"])
-        return made
+        return str(answer.get("ImageId", ""))
 
     def image_state(self, region: str, image_id: str) -> str:
         """Return AWS's word for it; empty: there is no such image."""
@@ -188,7 +185,7 @@ class Ec2Making:
     def launch(self, order: LaunchOrder, *, dry_run: bool = False) -> str:
         """Start an instance; return its id."""
         tags = {"instance": {**order.tags, **order.ours}, "volume": order.ours}
-        made = ""
+        answer: Any = {}
         with self._asked("RunInstances", order.image_id, order.region, dry_run=dry_run) as ec2:
             answer = ec2.run_instances(
                 ImageId=order.image_id,
@@ -199,8 +196,7 @@ class Ec2Making:
                 DryRun=dry_run,
                 **order.parameters,
             )
-            made = str(answer["Instances"][0]["InstanceId"])
-        return made
+        return str(answer["Instances"][0]["InstanceId"]) if answer else ""
 
     def made(self, region: str, recovery: str) -> Made:
         """Return everything that bears the recovery's tag and exists."""
