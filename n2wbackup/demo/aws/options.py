@@ -32,6 +32,9 @@ class OptionChanges(TypedDict, total=False):
     instance_seconds: float
     image_seconds: float
     root_task_seconds: float
+    block_token_seconds: float
+    page_token_seconds: float
+    empty_block_pages: bool
 
 
 def _buckets() -> dict[str, tuple[float, float]]:
@@ -67,6 +70,8 @@ class Options:
       `initialization_unknown_seconds`, how long DescribeVolumeStatus says nothing of that.
     - `instance_seconds`: how long an instance is stopping, or pending.
     - `image_seconds`, `root_task_seconds`: how long an image is pending, and a root volume is being replaced.
+    - `block_token_seconds` and `page_token_seconds`: how long EBS's tokens of blocks and of pages are valid.
+    - `empty_block_pages`: every other page of blocks is empty, and names a next one all the same.
     """
 
     pending_seconds: float = 2.0
@@ -93,6 +98,9 @@ class Options:
     instance_seconds: float = 0.2
     image_seconds: float = 0.2
     root_task_seconds: float = 0.3
+    block_token_seconds: float = 7 * 86400.0
+    page_token_seconds: float = 3600.0
+    empty_block_pages: bool = True
 
     def changed(self, changes: Mapping[str, Any]) -> "Options":
         """Return the options with the changes; ValueError with the names of unknown options."""
