@@ -45,6 +45,8 @@ class Action(StrEnum):
     ASKED = "asked"
     HELD = "held"
     RELEASED = "released"
+    RESTORED = "restored"
+    UNDID = "undid"
 
 
 class Kind(StrEnum):
@@ -55,6 +57,7 @@ class Kind(StrEnum):
     ACCOUNT = "account"
     RECEIVERS = "alarm receivers"
     RUN = "run"
+    RECOVERY = "recovery"
     USER = "user"
     GROUP = "group"
     FOLDER = "folder"
