@@ -4,14 +4,18 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
-from policies.adapters import images
-from policies.domain.errors import ImageError, ImageGoneError
+from policies.domain.errors import ImageError, ImageGoneError, ImageNotPossibleError
 from policies.models import OpenedSnapshot
-from policies.ports.images import About, Order, Tree
+from policies.ports.images import About, Images, Order, Tree
 from policies.services.window import credentials
 
 LONGEST_SECONDS = 12 * 3600.0  # whoever uses it
 OVERLAY_BYTES = 512 * 1024**2  # nothing is written but what the journal replays
+
+
+def images() -> Images:
+    """Return what opens snapshots on this server."""
+    raise ImageNotPossibleError("This server cannot open snapshots.")
 
 
 def opened(row: OpenedSnapshot) -> Tree:
@@ -28,12 +32,12 @@ def opened(row: OpenedSnapshot) -> Tree:
         overlay_bytes=OVERLAY_BYTES,
         part=row.part,
     )
-    return images.here().opened(order)
+    return images().opened(order)
 
 
 def tree(row: OpenedSnapshot) -> Tree:
     """Return the tree of an opened snapshot; ImageGoneError if its processes have ended."""
-    return images.here().again(str(row.pk))
+    return images().again(str(row.pk))
 
 
 def close(row: OpenedSnapshot) -> None:

@@ -77,7 +77,7 @@ def download(row: OpenedSnapshot, path: bytes) -> Download:
     pieces = _alive(row, tree(row).read, path)
     _record(row, path, found.size)
     return Download(
-        names.of_bytes(found.name), found.size, _exactly(_kept_open(row, pieces), found.size)
+        names.of_bytes(found.name), found.size, exactly(_kept_open(row, pieces), found.size)
     )
 
 
@@ -108,7 +108,7 @@ class CutShortError(Exception):
     """A file has ended before its size: what was sent is not all of it."""
 
 
-def _exactly(pieces: Iterator[bytes], size: int) -> Iterator[bytes]:
+def exactly(pieces: Iterator[bytes], size: int) -> Iterator[bytes]:
     """Yield so many bytes: who was told a size must neither get more nor take less for the whole."""
     left = size
     for piece in pieces:
