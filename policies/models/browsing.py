@@ -104,7 +104,9 @@ class BroughtFiles(models.Model):
     asked_at = models.DateTimeField()
     started_at = models.DateTimeField(null=True)
     ended_at = models.DateTimeField(null=True)
-    next_at = models.DateTimeField()  # asked: as above; copying: from then on, its worker counts as dead
+    next_at = (
+        models.DateTimeField()
+    )  # asked: as above; copying: from then on, its worker counts as dead
 
     class Meta:
         """The database forbids two unfinished copies out of one opened snapshot."""
@@ -119,9 +121,7 @@ class BroughtFiles(models.Model):
         ]
         indexes = [
             models.Index(fields=["opened", "-asked_at"], name="brought_of_opened"),
-            models.Index(
-                fields=["next_at"], condition=models.Q(ended_at=None), name="brought_due"
-            ),
+            models.Index(fields=["next_at"], condition=models.Q(ended_at=None), name="brought_due"),
         ]
 
     def __str__(self) -> str:

@@ -32,7 +32,11 @@ class FileRow(NamedTuple):
 def whole() -> QuerySet[OpenedSnapshot]:
     """Return all opened snapshots, with what their pages need of other rows."""
     return OpenedSnapshot.objects.select_related(
-        "run__policy__owner", "run__policy__folder", "run__account", "run__owner", "snapshot__target"
+        "run__policy__owner",
+        "run__policy__folder",
+        "run__account",
+        "run__owner",
+        "snapshot__target",
     )
 
 

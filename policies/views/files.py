@@ -8,7 +8,13 @@ from uuid import UUID
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, StreamingHttpResponse
+from django.http import (
+    Http404,
+    HttpRequest,
+    HttpResponse,
+    HttpResponseRedirect,
+    StreamingHttpResponse,
+)
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_POST, require_safe
@@ -26,7 +32,9 @@ from policies.views import sending, visitor
 from scripts_admin import permissions
 from scripts_admin.views import confirming
 
-_SHOWN = "files_shown"  # in a session: the opened snapshots for which the person has shown who they are
+_SHOWN = (
+    "files_shown"  # in a session: the opened snapshots for which the person has shown who they are
+)
 _MOST_SHOWN = 20
 LONGEST_WORDS = 200
 
@@ -160,9 +168,7 @@ def _sent(
     if again is not None:
         return again
     try:
-        return sending.answer(
-            request, visitor.person(request).pk, lambda: begin(row, path)
-        )
+        return sending.answer(request, visitor.person(request).pk, lambda: begin(row, path))
     except NoSuchPathError as error:
         raise Http404 from error
     except (RefusedError, ImageError) as error:

@@ -73,11 +73,11 @@ def _nothing() -> None:
 def answer(
     request: HttpRequest, person: int, begin: Callable[[], Download]
 ) -> HttpResponse | StreamingHttpResponse:
-    """Send what `begin` begins; 503 where too many downloads go on. HEAD begins nothing."""
+    """Send what `begin` begins; 429 where too many downloads go on. HEAD begins nothing."""
     if request.method == "HEAD":
         return HttpResponse(content_type="application/octet-stream")
     if not PLACES.take(person):
-        answer = render(request, "policies/files/busy.html", status=HTTPStatus.SERVICE_UNAVAILABLE)
+        answer = render(request, "policies/files/busy.html", status=HTTPStatus.TOO_MANY_REQUESTS)
         answer["Retry-After"] = str(_RETRY_SECONDS)
         return answer
     try:

@@ -1,4 +1,4 @@
-"""Files written on an instance over SFTP, into a new folder: nothing there is overwritten, and each size is compared."""
+"""Files written on an instance over SFTP, into a new folder: nothing is overwritten, and each size is compared."""
 
 from collections.abc import Iterator
 from contextlib import suppress
@@ -12,7 +12,8 @@ from scripts_admin.runners.ssh import Session
 SECONDS = 30.0  # for each answer
 _MADE_TRIES = 20
 # With sudo there is no subsystem: the program of sshd's package is started, wherever the distribution has put it.
-_SERVERS = "/usr/lib/openssh/sftp-server /usr/libexec/openssh/sftp-server /usr/lib/ssh/sftp-server /usr/libexec/sftp-server"
+_PLACES = ("lib/openssh", "libexec/openssh", "lib/ssh", "libexec")
+_SERVERS = " ".join(f"/usr/{place}/sftp-server" for place in _PLACES)
 _AS_ROOT = f"""sudo -n sh -c 'for each in {_SERVERS}; do [ -x "$each" ] && exec "$each" -u 077; done; exit 127'"""
 
 
@@ -44,7 +45,7 @@ class Folder:
             except (*BROKEN, SFTPError) as error:
                 if self._is_there(path):
                     continue
-                message = f"No folder can be made in {above or '/'} on {self._host} ({_words(error)}): name another one."
+                message = f"No folder can be made in {above or '/'} on {self._host}: {_words(error)}."
                 raise NotBroughtError(message) from error
             return path
         message = f"No folder can be made in {above or '/'} on {self._host}: name another one."

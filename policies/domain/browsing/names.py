@@ -29,4 +29,3 @@ def _safe(name: str) -> str:
     kept = "".join(each if each.isprintable() else "_" for each in _NO_LETTERS.sub("_", name))
     kept = kept[:_LONGEST].strip()
     return _NAMELESS if kept.strip(". ") == "" else kept
-

@@ -5,7 +5,6 @@ from django.db import transaction
 
 from n2wbackup.lib import clock, home
 from policies.adapters import broker
-from policies.domain.browsing.states import State
 from policies.domain.errors import RefusedError
 from policies.models import OpenedSnapshot, RunSnapshot, Server
 from policies.services.servers import heart
@@ -19,15 +18,11 @@ def problem(snapshot: RunSnapshot) -> str:
     """Return why nobody can open the snapshot; "" if somebody may try. It must be read with its target and run."""
     run = snapshot.target.run
     if snapshot.state != RunSnapshot.State.COMPLETED:
-        return (
-            f"{snapshot} is {snapshot.get_state_display().lower()}: only the files of a completed snapshot can be seen."
-        )
+        return f"{snapshot} is {snapshot.state}: only the files of a completed snapshot can be seen."
     if run.ended_at is None:
         return f"Run {run.pk} has not ended: its files can be seen when it has."
     if run.account is None:
-        return (
-            f"The account with which {snapshot} was made is deleted: nothing leads to it from here any more."
-        )
+        return f"The account with which {snapshot} was made is deleted: nothing leads to it from here any more."
     return ""
 
 
@@ -73,9 +68,7 @@ def _refuse_too_many(snapshot: RunSnapshot, server: str) -> None:
     run = snapshot.target.run
     of_owner = open_here.filter(run__owner=run.owner_id).count()
     if of_owner >= settings.N2W_OPENED_OF_OWNER:
-        message = (
-            f"{of_owner} snapshots of {run.owner_name} are open, and more are not opened at the same time: close one."
-        )
+        message = f"{of_owner} snapshots of {run.owner_name} are open, and more are not opened: close one first."
         raise RefusedError(message)
 
 
@@ -84,6 +77,3 @@ def record(action: Action, opened: OpenedSnapshot, *changes: Change) -> None:
     run, snapshot = opened.run, Change("snapshot", "", str(opened.snapshot))
     audit.record(action, audit.subject(Kind.RUN, run, run.label), [snapshot, *changes])
 
-
-def is_unfinished(opened: OpenedSnapshot) -> bool:
-    return opened.state in {State.ASKED, State.OPENING, State.OPEN}

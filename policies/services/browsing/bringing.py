@@ -63,7 +63,9 @@ def ask(
 ) -> BroughtFiles:
     """Have the files copied; RefusedError, and nothing done, if that cannot be done now."""
     tree = using.tree(row)
-    why_not = check(above) or ("" if target in places(row) else "That is no instance of the policy.")
+    why_not = check(above) or (
+        "" if target in places(row) else "That is no instance of the policy."
+    )
     if why_not:
         raise RefusedError(why_not)
     for path in wanted:
@@ -167,7 +169,7 @@ class _Bringer:
     def _way(self) -> Way:
         policy, brought = self._policy(), self._brought
         if not permissions.may_run(policy.owner, policy.folder):
-            message = f"{policy.owner} is not allowed to use the script folder {policy.folder}, so nobody logs in for it."
+            message = f"{policy.owner} is not allowed to use the script folder {policy.folder}: nobody logs in for it."
             raise RefusedError(message)
         same = [
             one
@@ -184,7 +186,9 @@ class _Bringer:
     def _policy(self) -> Policy:
         policy = self._row.run.policy
         if policy is None:
-            raise RefusedError("The policy is deleted, so nothing says how to log in to its instances.")
+            raise RefusedError(
+                "The policy is deleted, so nothing says how to log in to its instances."
+            )
         return policy
 
     def _go_on(self, done: Copied) -> None:
@@ -234,9 +238,7 @@ class _Into:
         self._folder.drop(path)
 
 
-def _end(
-    brought: BroughtFiles, state: Bringing, sentence: str, done: Copied | None = None
-) -> bool:
+def _end(brought: BroughtFiles, state: Bringing, sentence: str, done: Copied | None = None) -> bool:
     """End the row; whoever lost the claim enters nothing."""
     same = BroughtFiles.objects.filter(pk=brought.pk)
     seen = {"next_at": brought.next_at, "ended_at": None}

@@ -57,7 +57,7 @@ def copy(tree: Tree, wanted: Iterable[bytes], into: Into, heard: Heard) -> Copie
             relative = entry.path[above + 1 if above else 0 :]
             _one(tree, entry, relative, into, done)
             if done.files > MOST_FILES:
-                message = f"There are more than {MOST_FILES} files: choose a folder further down, or restore the volume."
+                message = f"There are more than {MOST_FILES} files: choose a folder below, or restore the volume."
                 raise RefusedError(message)
             heard(done)
     return done

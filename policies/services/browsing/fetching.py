@@ -40,8 +40,12 @@ def fetch(
     """
     path = _path(wanted)
     into = _Folder(to)
-    with broker.silenced({broker.OPEN_SNAPSHOT}):  # no worker opens it: this process does
-        row, is_ours = _opened(snapshot, by)
+    try:
+        with broker.silenced({broker.OPEN_SNAPSHOT}):  # no worker opens it: this process does
+            row, is_ours = _opened(snapshot, by)
+    except BaseException:
+        into.close()
+        raise
     try:
         return _copied(row, path, into, heard)
     finally:
@@ -151,9 +155,8 @@ class _Folder:
             raise self._taken(path) from error
         finally:
             os.close(at)
-        with open(file, "wb") as target:
-            for piece in pieces:
-                target.write(piece)
+        with os.fdopen(file, "wb") as target:
+            target.writelines(pieces)
             target.flush()
             os.fchmod(file, mode)
             with suppress(OverflowError, OSError, ValueError):

@@ -28,12 +28,8 @@ CLAIM = timedelta(minutes=3)  # longer than any snapshot takes to be opened, or 
 PAUSE = timedelta(seconds=20)
 TRIES = 2
 _HELD = "somebody looks at its files"
-_GONE = (
-    "The process that opened it ended each time before it was done: look at the server's log, and try again."
-)
-_LOST = (
-    "The process that read it has ended, or the server was started again: open it once more."
-)
+_GONE = "The process that opened it ended each time before it was done: look at the server's log, and try again."
+_LOST = "The process that read it has ended, or the server was started again: open it once more."
 _IDLE = "Nobody used it for {} minutes."
 _SERVER_GONE = "The server that had opened it is gone: open it on another one."
 

@@ -64,7 +64,10 @@ def search(row: OpenedSnapshot, words: str, path: bytes) -> Found:
     found = _alive(row, tree(row).found, words, MOST_FOUND, path)
     opening.used(row)
     asking.record(
-        Action.SEARCHED, row, Change("words", "", words), Change("below", "", paths.shown_path(path))
+        Action.SEARCHED,
+        row,
+        Change("words", "", words),
+        Change("below", "", paths.shown_path(path)),
     )
     return found
 
