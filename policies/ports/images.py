@@ -175,6 +175,12 @@ class Tree(Protocol):
     def ended(self, number: int, grace_seconds: float = 10.0) -> Ran:
         """Ask a started program to end (SIGTERM), kill it after the grace, and return how it ended."""
 
+    def checked(self, seconds: float) -> Ran:
+        """Check the file system as the replayed journal left it (`e2fsck -fn`, `xfs_repair -n`); exit 0: it is whole.
+
+        Nothing may be read or run meanwhile. It reads all the metadata, so more blocks than anything else.
+        """
+
     def close(self) -> None:
         """Close the image; nothing of it is left. Again, it does nothing."""
 
