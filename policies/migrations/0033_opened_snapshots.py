@@ -7,87 +7,159 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('policies', '0032_removals'),
+        ("policies", "0032_removals"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='OpenedSnapshot',
+            name="OpenedSnapshot",
             fields=[
-                ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
-                ('part', models.SmallIntegerField(default=-1)),
-                ('server', models.CharField(max_length=36)),
-                ('asked_by', models.CharField(max_length=150)),
-                ('state', models.CharField(choices=[('asked', 'asked'), ('opening', 'opening'), ('open', 'open'), ('closed', 'closed'), ('failed', 'failed')], default=policies.domain.browsing.states.State['ASKED'], max_length=8)),
-                ('sentence', models.TextField(blank=True)),
-                ('asked_at', models.DateTimeField()),
-                ('opened_at', models.DateTimeField(null=True)),
-                ('last_used_at', models.DateTimeField()),
-                ('ended_at', models.DateTimeField(null=True)),
-                ('next_at', models.DateTimeField()),
-                ('tries', models.PositiveSmallIntegerField(default=0)),
-                ('about', models.JSONField(default=dict)),
-                ('blocks_read', models.PositiveBigIntegerField(default=0)),
-                ('run', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='opened', to='policies.run')),
-                ('snapshot', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='opened', to='policies.runsnapshot')),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=uuid.uuid4, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                ("part", models.SmallIntegerField(default=-1)),
+                ("server", models.CharField(max_length=36)),
+                ("asked_by", models.CharField(max_length=150)),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[
+                            ("asked", "asked"),
+                            ("opening", "opening"),
+                            ("open", "open"),
+                            ("closed", "closed"),
+                            ("failed", "failed"),
+                        ],
+                        default=policies.domain.browsing.states.State["ASKED"],
+                        max_length=8,
+                    ),
+                ),
+                ("sentence", models.TextField(blank=True)),
+                ("asked_at", models.DateTimeField()),
+                ("opened_at", models.DateTimeField(null=True)),
+                ("last_used_at", models.DateTimeField()),
+                ("ended_at", models.DateTimeField(null=True)),
+                ("next_at", models.DateTimeField()),
+                ("tries", models.PositiveSmallIntegerField(default=0)),
+                ("about", models.JSONField(default=dict)),
+                ("blocks_read", models.PositiveBigIntegerField(default=0)),
+                (
+                    "run",
+                    models.ForeignKey(
+                        db_index=False,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="opened",
+                        to="policies.run",
+                    ),
+                ),
+                (
+                    "snapshot",
+                    models.ForeignKey(
+                        db_index=False,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="opened",
+                        to="policies.runsnapshot",
+                    ),
+                ),
             ],
             options={
-                'ordering': ['-asked_at'],
+                "ordering": ["-asked_at"],
             },
         ),
         migrations.CreateModel(
-            name='BroughtFiles',
+            name="BroughtFiles",
             fields=[
-                ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
-                ('asked_by', models.CharField(max_length=150)),
-                ('instance_id', models.CharField(max_length=32)),
-                ('region', models.CharField(max_length=32)),
-                ('paths', models.JSONField()),
-                ('above', models.CharField(max_length=1024)),
-                ('folder', models.CharField(blank=True, max_length=1100)),
-                ('state', models.CharField(choices=[('asked', 'asked'), ('copying', 'copying'), ('done', 'done'), ('failed', 'failed')], default=policies.domain.browsing.states.Bringing['ASKED'], max_length=8)),
-                ('sentence', models.TextField(blank=True)),
-                ('files', models.PositiveBigIntegerField(default=0)),
-                ('bytes', models.PositiveBigIntegerField(default=0)),
-                ('left_out', models.PositiveBigIntegerField(default=0)),
-                ('asked_at', models.DateTimeField()),
-                ('started_at', models.DateTimeField(null=True)),
-                ('ended_at', models.DateTimeField(null=True)),
-                ('next_at', models.DateTimeField()),
-                ('opened', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='brought', to='policies.openedsnapshot')),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=uuid.uuid4, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                ("asked_by", models.CharField(max_length=150)),
+                ("instance_id", models.CharField(max_length=32)),
+                ("region", models.CharField(max_length=32)),
+                ("paths", models.JSONField()),
+                ("above", models.CharField(max_length=1024)),
+                ("folder", models.CharField(blank=True, max_length=1100)),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[
+                            ("asked", "asked"),
+                            ("copying", "copying"),
+                            ("done", "done"),
+                            ("failed", "failed"),
+                        ],
+                        default=policies.domain.browsing.states.Bringing["ASKED"],
+                        max_length=8,
+                    ),
+                ),
+                ("sentence", models.TextField(blank=True)),
+                ("files", models.PositiveBigIntegerField(default=0)),
+                ("bytes", models.PositiveBigIntegerField(default=0)),
+                ("left_out", models.PositiveBigIntegerField(default=0)),
+                ("asked_at", models.DateTimeField()),
+                ("started_at", models.DateTimeField(null=True)),
+                ("ended_at", models.DateTimeField(null=True)),
+                ("next_at", models.DateTimeField()),
+                (
+                    "opened",
+                    models.ForeignKey(
+                        db_index=False,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="brought",
+                        to="policies.openedsnapshot",
+                    ),
+                ),
             ],
             options={
-                'ordering': ['-asked_at'],
+                "ordering": ["-asked_at"],
             },
         ),
         migrations.AddIndex(
-            model_name='openedsnapshot',
-            index=models.Index(fields=['run', '-asked_at'], name='opened_of_run'),
+            model_name="openedsnapshot",
+            index=models.Index(fields=["run", "-asked_at"], name="opened_of_run"),
         ),
         migrations.AddIndex(
-            model_name='openedsnapshot',
-            index=models.Index(fields=['snapshot', '-asked_at'], name='opened_of_snapshot'),
+            model_name="openedsnapshot",
+            index=models.Index(fields=["snapshot", "-asked_at"], name="opened_of_snapshot"),
         ),
         migrations.AddIndex(
-            model_name='openedsnapshot',
-            index=models.Index(condition=models.Q(('ended_at', None)), fields=['server', 'last_used_at'], name='opened_now'),
+            model_name="openedsnapshot",
+            index=models.Index(
+                condition=models.Q(("ended_at", None)),
+                fields=["server", "last_used_at"],
+                name="opened_now",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='openedsnapshot',
-            constraint=models.UniqueConstraint(condition=models.Q(('ended_at', None)), fields=('snapshot', 'part', 'server'), name='one_opening_of_a_snapshot'),
+            model_name="openedsnapshot",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("ended_at", None)),
+                fields=("snapshot", "part", "server"),
+                name="one_opening_of_a_snapshot",
+            ),
         ),
         migrations.AddIndex(
-            model_name='broughtfiles',
-            index=models.Index(fields=['opened', '-asked_at'], name='brought_of_opened'),
+            model_name="broughtfiles",
+            index=models.Index(fields=["opened", "-asked_at"], name="brought_of_opened"),
         ),
         migrations.AddIndex(
-            model_name='broughtfiles',
-            index=models.Index(condition=models.Q(('ended_at', None)), fields=['next_at'], name='brought_due'),
+            model_name="broughtfiles",
+            index=models.Index(
+                condition=models.Q(("ended_at", None)), fields=["next_at"], name="brought_due"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='broughtfiles',
-            constraint=models.UniqueConstraint(condition=models.Q(('ended_at', None)), fields=('opened',), name='one_unfinished_copy_of_an_opening'),
+            model_name="broughtfiles",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("ended_at", None)),
+                fields=("opened",),
+                name="one_unfinished_copy_of_an_opening",
+            ),
         ),
     ]

@@ -45,7 +45,9 @@ class Folder:
             except (*BROKEN, SFTPError) as error:
                 if self._is_there(path):
                     continue
-                message = f"No folder can be made in {above or '/'} on {self._host}: {_words(error)}."
+                message = (
+                    f"No folder can be made in {above or '/'} on {self._host}: {_words(error)}."
+                )
                 raise NotBroughtError(message) from error
             return path
         message = f"No folder can be made in {above or '/'} on {self._host}: name another one."

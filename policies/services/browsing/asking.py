@@ -18,7 +18,9 @@ def problem(snapshot: RunSnapshot) -> str:
     """Return why nobody can open the snapshot; "" if somebody may try. It must be read with its target and run."""
     run = snapshot.target.run
     if snapshot.state != RunSnapshot.State.COMPLETED:
-        return f"{snapshot} is {snapshot.state}: only the files of a completed snapshot can be seen."
+        return (
+            f"{snapshot} is {snapshot.state}: only the files of a completed snapshot can be seen."
+        )
     if run.ended_at is None:
         return f"Run {run.pk} has not ended: its files can be seen when it has."
     if run.account is None:
@@ -76,4 +78,3 @@ def record(action: Action, opened: OpenedSnapshot, *changes: Change) -> None:
     """Enter in the audit what a person does with the files of a snapshot."""
     run, snapshot = opened.run, Change("snapshot", "", str(opened.snapshot))
     audit.record(action, audit.subject(Kind.RUN, run, run.label), [snapshot, *changes])
-

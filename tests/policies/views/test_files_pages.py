@@ -102,7 +102,13 @@ def test_a_folder_shows_its_names_sizes_times_modes_and_links(
 ) -> None:
     shown = page.read(alice, at(row, b"var/lib"))
 
-    for words in ("ledger.db", "9.8\xa0KB", "-rwsr-sr-x", "/etc/shadow", "a device, pipe or socket"):
+    for words in (
+        "ledger.db",
+        "9.8\xa0KB",
+        "-rwsr-sr-x",
+        "/etc/shadow",
+        "a device, pipe or socket",
+    ):
         assert words in shown.text
     links = shown.links
     assert at(row, b"var") in links

@@ -34,7 +34,21 @@ def test_a_path_comes_back_from_its_address(names: list[bytes]) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["..", "a/../b", "a//b", "/a", "a/", ".", "a~00b", "~2e~2e", "~61", "~2E", "a b", "~", "\u00e4"],
+    [
+        "..",
+        "a/../b",
+        "a//b",
+        "/a",
+        "a/",
+        ".",
+        "a~00b",
+        "~2e~2e",
+        "~61",
+        "~2E",
+        "a b",
+        "~",
+        "\u00e4",
+    ],
 )
 def test_no_other_text_becomes_a_path(text: str) -> None:
     with pytest.raises(NotAPathError):
