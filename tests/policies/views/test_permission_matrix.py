@@ -117,6 +117,11 @@ alarms/receivers/<str:owner>/                             L     W     N     N   
 alarms/receivers/<str:owner>/<str:name>/                  L     W     N     N     N     W     W
 audit/                                                    L     R     R     R     R     R     R
 audit/csv/                                                L     R     R     R     R     R     R
+files/<uuid:opened_id>/                                   L     R     N     N     N     R     R
+files/<uuid:opened_id>/close/                             L     W     N     N     N     W     W
+files/<uuid:opened_id>/copy/                              L     W     N     N     N     W     W
+files/<uuid:opened_id>/download/                          L     R     N     N     N     R     R
+files/<uuid:opened_id>/zip/                               L     R     N     N     N     R     R
 first/<str:word>/                                         N     N     N     N     N     N     N
 frozen/                                                   L     R     R     R     R     R     R
 health/live                                               R     R     R     R     R     R     R
@@ -216,6 +221,7 @@ scripts/<str:owner>/recipes/<slug:slug>/                  L     W     N     N   
 scripts/<str:owner>/undo/                                 L     W     N     N     N     W     W
 scripts/<str:owner>/upload/                               L     W     N     N     N     W     W
 snapshots/                                                L     R     R     R     R     R     R
+snapshots/<slug:snapshot_id>/files/                       L     W     N     N     N     W     W
 theme/                                                    R     R     R     R     R     R     R
 """
 # Alice shares her policies and her folder with four people; each has one right on them. What names something of
