@@ -8,7 +8,6 @@ __all__ = [
     "N2W_OPENED_IDLE_MINUTES",
     "N2W_OPENED_OF_OWNER",
     "N2W_OPENED_SNAPSHOTS",
-    "N2W_ZIP_FILES",
 ]
 
 
@@ -26,5 +25,3 @@ N2W_OPENED_SNAPSHOTS = _number("N2W_OPENED_SNAPSHOTS", 8, 100)
 N2W_OPENED_OF_OWNER = _number("N2W_OPENED_OF_OWNER", 3, 100)
 # From the last page or download on.
 N2W_OPENED_IDLE_MINUTES = _number("N2W_OPENED_IDLE_MINUTES", 15, 1440)
-# The table of contents of a zip stands in memory until its end.
-N2W_ZIP_FILES = _number("N2W_ZIP_FILES", 100_000, 1_000_000)
