@@ -17,7 +17,7 @@ from django.http import (
 )
 from django.shortcuts import redirect, render
 from django.urls import reverse
-from django.views.decorators.http import require_POST, require_safe
+from django.views.decorators.http import require_safe
 from django_htmx.http import HttpResponseClientRedirect
 
 from n2wbackup.lib import home
@@ -191,11 +191,12 @@ def _nothing(request: HttpRequest) -> HttpResponse:
     return HttpResponseRedirect(request.get_full_path())
 
 
-@require_POST
 @login_required
 def close(request: HttpRequest, opened_id: UUID) -> HttpResponse:
     """Close an opened snapshot before its time."""
     row = found(request, opened_id)
+    if request.method != "POST":
+        return redirect("files", row.pk)
     if row.server != home.server_id():
         messages.error(request, "Another server has it open: it closes it by itself.")
     elif opening.close(row, f"{visitor.person(request)} closed it."):

@@ -279,7 +279,7 @@ def test_a_download_gives_its_place_back_read_or_not(
     assert refused.status_code == 429
     assert refused["Retry-After"] == "30"
     assert AuditEntry.objects.filter(action="downloaded files").count() == 1
-    for close in first._resource_closers:  # as the server does; nobody has read it
+    for close in first._resource_closers:  # type: ignore[attr-defined] # as the server does
         close()
     got(alice, at(row, DB, "download/"))
     got(alice, at(row, b"etc/passwd", "download/"))

@@ -14,6 +14,8 @@ from policies.domain.errors import NoSuchPathError, RefusedError
 from policies.models import BroughtFiles, OpenedSnapshot, RunSnapshot
 from policies.services.browsing import bringing, opening
 from scripts_admin.models import AuditEntry, HostState, SshHost
+from scripts_admin.runners import bringing as there
+from scripts_admin.runners import ssh
 from tests import factories
 from tests.policies.services.backup import Backup
 from tests.policies.services.browsing.opened import NOT_UTF_8, open_now
@@ -150,14 +152,14 @@ def test_a_snapshot_that_is_closed_ends_the_copy(
     row: OpenedSnapshot, above: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(bringing, "_RENEWED_EVERY", timedelta(0))
-    real = bringing.bringing.Folder
+    real = there.Folder
 
-    def closed(*given: object) -> object:
-        made = real(*given)  # type: ignore[arg-type]
+    def closed(session: ssh.Session, above: str, name: str) -> there.Folder:
+        made = real(session, above, name)
         opening.end(row, State.CLOSED, "alice closed it.")
         return made
 
-    monkeypatch.setattr(bringing.bringing, "Folder", closed)
+    monkeypatch.setattr(there, "Folder", closed)
 
     made = brought(row, above)
 
@@ -169,7 +171,7 @@ def test_what_takes_no_files_says_so(
     row: OpenedSnapshot, above: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     target = row.run.policy.targets.get()  # type: ignore[union-attr]
-    monkeypatch.setattr(bringing.bringing, "_AS_ROOT", "exit 127")
+    monkeypatch.setattr(there, "_AS_ROOT", "exit 127")
     target.remote_sudo = True
     target.save()
 

@@ -10,7 +10,7 @@ from policies.adapters.folder_images import FolderImages
 from policies.domain.browsing.states import State
 from policies.domain.errors import ImageDamagedError, RefusedError
 from policies.models import OpenedSnapshot, RunSnapshot
-from policies.services.browsing import copying, fetching
+from policies.services.browsing import copying, fetching, using
 from scripts_admin.models import AuditEntry
 from tests.policies.services.browsing.opened import HTML, NOT_UTF_8, open_now
 
@@ -131,7 +131,7 @@ def test_a_file_that_cannot_be_read_is_left_out_and_told(
     snapshot: RunSnapshot, to: Path, disk: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     row = open_now(snapshot)
-    tree = fetching.using.tree(row)
+    tree = using.tree(row)
     read = tree.read
 
     def broken(path: bytes, most: int = -1) -> object:
