@@ -10,7 +10,7 @@ import policies.domain.browsing.states
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("policies", "0032_removals"),
+        ("policies", "0033_mark"),
     ]
 
     operations = [
