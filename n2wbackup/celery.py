@@ -39,6 +39,7 @@ app.conf.beat_schedule = {
         "schedule": 5.0,
         "options": {"expires": 4},
     },
+    "opened": {"task": "policies.tasks.opened", "schedule": 20.0, "options": {"expires": 15}},
     "replan": {"task": "policies.tasks.replan", "schedule": 3600.0, "options": {"expires": 3000}},
     "refresh": {"task": "policies.tasks.refresh", "schedule": 60.0, "options": {"expires": 50}},
     "look_at_scripts": {

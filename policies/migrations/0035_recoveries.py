@@ -12,7 +12,7 @@ import policies.domain.recovery.steps
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("policies", "0032_removals"),
+        ("policies", "0034_opened_snapshots"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
