@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from policies.domain.recovery import aws_words
+
 OURS = "n2wbackup:"
 _RESERVED = "aws:"
 # What RegisterImage takes, and DescribeInstances says, by the same name.
@@ -134,7 +136,7 @@ def _launch(said: Mapping[str, Any], change: Change) -> dict[str, Any]:
     if said.get("EbsOptimized") is not None:
         given["EbsOptimized"] = bool(said["EbsOptimized"])
     watched = (said.get("Monitoring") or {}).get("State", "")
-    given["Monitoring"] = {"Enabled": watched in {"enabled", "pending"}}
+    given["Monitoring"] = {"Enabled": watched in aws_words.MONITORED}
     for name, taken in _TAKEN.items():
         members = {
             key: said[name][key] for key in taken if (said.get(name) or {}).get(key) is not None

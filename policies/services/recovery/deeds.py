@@ -10,6 +10,7 @@ from typing import Any
 from n2wbackup.lib import clock, home
 from policies.adapters.limits import RECOVERY_TAG, SERVER_TAG
 from policies.domain.errors import NotFoundError, RejectedError
+from policies.domain.recovery import aws_words
 from policies.domain.recovery.steps import REPLACED_BY, Deed, StepState
 from policies.models import Recovery, RecoveryStep
 from policies.ports import Cloud, Instance, Volume
@@ -211,7 +212,7 @@ def _turned(
         raise NotFoundError(f"The instance {instance_id} {_NO_LONGER}.")
     if found.state == wanted:
         return True
-    if found.state in {"pending", "stopping"} or found.state in way:
+    if found.state in aws_words.TURNING or found.state in way:
         return False
     turn(bench.region, instance_id)
     return False
@@ -237,7 +238,7 @@ def _replace_root(bench: Bench, step: RecoveryStep) -> bool:
     task = bench.making.root_task(bench.region, step.told["task"])
     if task is None:
         return _wait_or_gone(step, step.told["task"])
-    if task.state in {"failed", "failed-detached"}:
+    if task.state in aws_words.BROKEN_TASKS:
         end = " Its root volume is detached." if task.state == "failed-detached" else ""
         message = (
             f"AWS could not replace the root volume of {params['instance']} ({task.state}).{end}"
@@ -271,7 +272,7 @@ def _register(bench: Bench, step: RecoveryStep) -> bool:
             image_id = images[0]
         history.made(step, image_id)
     state = bench.making.image_state(bench.region, step.resource)
-    if state in {"failed", "error", "invalid"}:
+    if state in aws_words.BROKEN_IMAGES:
         raise RejectedError(f"AWS could not register an image of the snapshots ({state}).")
     return state == "available" or (not state and _wait_or_gone(step, step.resource))
 
@@ -292,7 +293,7 @@ def _launch(bench: Bench, step: RecoveryStep) -> bool:
     if found is None:
         return _wait_or_gone(step, step.resource)
     if found.state != "running":
-        if found.state in {"stopping", "stopped"}:
+        if found.state in aws_words.DOWN:
             reason = (found.answer.get("StateReason") or {}).get("Message", "AWS gives no reason")
             raise RejectedError(f'{step.resource} did not start: AWS says "{reason}".')
         return False

@@ -8,7 +8,7 @@ from typing import Any
 from n2wbackup.lib import clock
 from policies.adapters import session
 from policies.domain.errors import NotFoundError, RefusedError
-from policies.domain.recovery import described, steps
+from policies.domain.recovery import aws_words, described, steps
 from policies.domain.recovery.described import Change, Difference
 from policies.domain.recovery.states import Kind
 from policies.domain.recovery.steps import Place, Step
@@ -237,7 +237,7 @@ def _in_place(
     region = found.target.region
     instance, place = _place(run, found, cloud, choices)
     is_root = place.device == instance.answer.get("RootDeviceName")
-    runs = instance.state in {"pending", "running"}
+    runs = instance.state in aws_words.UP
     kept = f"{clock.now() + timedelta(days=choices.keep_days):%Y-%m-%d}"
     if choices.kind == Kind.ROOT_IN_PLACE and not is_root:
         message = f"{found.volume_id} is not the root volume of {place.instance_id}: restore it as a volume in place."
