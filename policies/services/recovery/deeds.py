@@ -244,7 +244,7 @@ def _replace_root(bench: Bench, step: RecoveryStep) -> bool:
             f"AWS could not replace the root volume of {params['instance']} ({task.state}).{end}"
         )
         raise RejectedError(message)
-    if task.state != "succeeded":
+    if task.state != aws_words.DONE_TASK:
         return False
     instance = bench.instance(params["instance"])
     rows = instance.answer.get("BlockDeviceMappings", []) if instance else []
