@@ -19,6 +19,7 @@ from scripts_admin.domain.audit import Action, Change, Kind
 from scripts_admin.models import User
 from scripts_admin.services import audit
 
+COMMAND_LINE = "the command line"
 _HELD = "recovery {} reads its snapshots"
 
 
@@ -84,7 +85,7 @@ def _entered(plan: Plan, by: str) -> Recovery:
     return recovery
 
 
-def cancel(recovery: Recovery, *, by: str) -> str:
+def cancel(recovery: Recovery, *, by: str, person: User | None = None) -> str:
     """Cancel it: what was done is taken back. Return what happens now. RefusedError: it is too late."""
 
     def stop(row: Recovery) -> str:
@@ -104,10 +105,11 @@ def cancel(recovery: Recovery, *, by: str) -> str:
         message = f"Recovery {row.pk} is {row.state}: undo it, if what it made is not wanted."
         raise RefusedError(message)
 
+    _refuse_others(recovery, person)
     return _changed(recovery, stop, Action.CANCELLED)
 
 
-def undo(recovery: Recovery, *, by: str, confirmation: str) -> str:
+def undo(recovery: Recovery, *, by: str, confirmation: str, person: User | None = None) -> str:
     """Take back what a recovery did: delete what it made, put in its place what was there. Return what happens now.
 
     RefusedError, and nothing done, without the recovery's id as `confirmation`: what was written to the restored
@@ -131,7 +133,16 @@ def undo(recovery: Recovery, *, by: str, confirmation: str) -> str:
         working.take_back(row, State.UNDONE, f"{by} wants it undone.")
         return "being undone"
 
+    _refuse_others(recovery, person)
     return _changed(recovery, turn_back, Action.UNDID)
+
+
+def _refuse_others(recovery: Recovery, person: User | None) -> None:
+    if person is not None and not permissions.may_restore(person, recovery):
+        message = (
+            f"Recovery {recovery.pk}: {person.username} is not allowed to restore. Ask the owner."
+        )
+        raise RefusedError(message)
 
 
 def _changed(recovery: Recovery, act: Callable[[Recovery], str], action: Action) -> str:
