@@ -8,8 +8,8 @@ from policies.models import Recovery
 def report(row: Recovery) -> str:
     """Return a recovery in a few lines."""
     lines = [
-        f"Recovery {row.pk}: {row.kind.replace('_', ' ')} of {row.subject}, "
-        f"from run {row.run_id_copied} of {row.label}",
+        f"Recovery {row.pk}: {row.kind.replace('_', ' ')} of {row.subject}",
+        f"From: run {row.run_id_copied} of {row.label}",
         f"State: {row.state}",
     ]
     if row.reason:
