@@ -4,7 +4,7 @@ import os
 import threading
 from functools import lru_cache
 
-from policies.ports import Agents, Cloud, Credentials, InstanceConnect
+from policies.ports import Agents, Cloud, Copies, Credentials, InstanceConnect
 from scripts_admin.domain.remote import DOCUMENT
 from scripts_admin.runners import ssm
 
@@ -56,6 +56,14 @@ def agents(credentials: Credentials) -> Agents:
     from policies.adapters.ssm import SsmAgents  # noqa: PLC0415
 
     return SsmAgents(Clients(credentials))
+
+
+def copies(credentials: Credentials) -> Copies:
+    """Return what the account does with copies of snapshots; it makes no call yet."""
+    from policies.adapters.clients import Clients  # noqa: PLC0415
+    from policies.adapters.copying import Ec2Copies  # noqa: PLC0415
+
+    return Ec2Copies(Clients(credentials))
 
 
 def commands(credentials: Credentials, region: str, document: str = DOCUMENT) -> ssm.Client:

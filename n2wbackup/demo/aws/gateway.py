@@ -3,6 +3,7 @@
 import time
 import traceback
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from http import HTTPStatus
@@ -12,6 +13,7 @@ from n2wbackup.demo.aws import (
     answers,
     consoles,
     credentials,
+    ec2_copies,
     ec2_instances,
     ec2_snapshots,
     faults,
@@ -32,6 +34,7 @@ from n2wbackup.demo.aws.simulator import Simulator
 Action = Callable[[Simulator, ApiCall], Mapping[str, Any]]
 
 EC2_ACTIONS: Mapping[str, Action] = {
+    "CopySnapshot": ec2_copies.copy_snapshot,
     "CreateSnapshot": ec2_snapshots.create_snapshot,
     "CreateSnapshots": ec2_snapshots.create_snapshots,
     "CreateTags": tagging.create_tags,
@@ -44,9 +47,11 @@ EC2_ACTIONS: Mapping[str, Action] = {
     "DescribeTags": tagging.describe_tags,
     "DescribeVolumes": ec2_instances.describe_volumes,
     "GetConsoleOutput": consoles.get_console_output,
+    "ModifySnapshotAttribute": ec2_copies.modify_snapshot_attribute,
 }
 FAILING_ACTIONS: Mapping[str, Action] = {
     **EC2_ACTIONS,
+    "CopySnapshot": partial(ec2_copies.copy_snapshot, fails=True),
     "CreateSnapshot": partial(ec2_snapshots.create_snapshot, fails=True),
     "CreateSnapshots": partial(ec2_snapshots.create_snapshots, fails=True),
 }
@@ -128,6 +133,7 @@ class Gateway:
         """Do the call, after checking the caller's permissions and the rate."""
         simulator = self._simulator
         account = simulator.credentials.verify(call)
+        call = replace(call, caller=account.aws_account_id)
         if call.region in simulator.options.regions_off:
             raise credentials.region_off(call, simulator.options.region_off_error)
         if not simulator.inventory.has_region(call.region):
