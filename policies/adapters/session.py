@@ -59,8 +59,14 @@ def agents(credentials: Credentials) -> Agents:
 
 
 def copies(credentials: Credentials) -> Copies:
-    """Return what the account does with copies of snapshots; it makes no call yet."""
-    from policies.adapters.clients import Clients  # noqa: PLC0415
+    """Return what the account does with copies of snapshots; as `cloud`."""
+    with _lock:
+        return _copies(credentials, _environment())
+
+
+@lru_cache(maxsize=_CLOUDS)
+def _copies(credentials: Credentials, _environment: tuple[tuple[str, str], ...]) -> Copies:
+    from policies.adapters.clients import Clients  # noqa: PLC0415 - as above
     from policies.adapters.copying import Ec2Copies  # noqa: PLC0415
 
     return Ec2Copies(Clients(credentials))

@@ -2,6 +2,7 @@
 
 from policies.models.account import Account
 from policies.models.alarm import Alarm, AlarmDelivery, AlarmMute, AlarmReceivers
+from policies.models.copy import Copy, CopyRule
 from policies.models.inventory import EnrolRule, InventoryItem, InventoryPlace, LeftOut
 from policies.models.output import OutputChunk
 from policies.models.policy import Policy, PolicyTarget
@@ -22,6 +23,8 @@ __all__ = [
     "AlarmDelivery",
     "AlarmMute",
     "AlarmReceivers",
+    "Copy",
+    "CopyRule",
     "DailyCount",
     "DailySum",
     "Description",

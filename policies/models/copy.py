@@ -119,6 +119,11 @@ class Copy(models.Model):
                 name="copy_that_is_there_has_a_snapshot",
             ),
             models.UniqueConstraint(fields=["source", "rule"], name="one_copy_by_a_rule"),
+            models.UniqueConstraint(
+                fields=["snapshot_id"],
+                condition=~models.Q(snapshot_id=""),
+                name="one_copy_of_a_snapshot_id",
+            ),
         ]
         indexes = [
             models.Index(fields=["run"], name="copy_of_run"),
