@@ -72,6 +72,11 @@ def of_run(run: Run) -> list[Shown]:
     return [_shown(copy) for copy in _read(Copy.objects.filter(run=run))]
 
 
+def has_failed(run: Run) -> bool:
+    """Tell whether a copy of the run's snapshots was given up."""
+    return Copy.objects.filter(run=run, state=CopyState.FAILED).exists()
+
+
 def newest(rule: CopyRule, most: int = 50) -> list[Shown]:
     """Return the newest copies by a rule."""
     return [_shown(copy) for copy in _read(Copy.objects.filter(rule=rule))[:most]]

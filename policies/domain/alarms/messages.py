@@ -249,7 +249,7 @@ def copy_failed(label: str, run: str, where: str, reason: str) -> Message:
         f"{label}: a copy to {where} failed",
         f"A snapshot of run {run} of {label} was not copied to {where}: {reason}\n"
         "The backup itself is not affected, but there is no copy of it in that place.\n"
-        f"Remove the cause, then have it made again: manage.py copy {run} --again",
+        f"Remove the cause, then have it made again: manage.py copies {run} --again",
     )
 
 
