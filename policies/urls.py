@@ -59,9 +59,7 @@ urlpatterns = [
     # Copies in other regions and accounts.
     path("policies/<str:owner>/<str:name>/copies/", copies.places, name="policy-copies"),
     path("policies/<str:owner>/<str:name>/copies/new/", copies.rule, name="policy-copy-new"),
-    path(
-        "policies/<str:owner>/<str:name>/copies/<int:key>/", copies.rule, name="policy-copy-rule"
-    ),
+    path("policies/<str:owner>/<str:name>/copies/<int:key>/", copies.rule, name="policy-copy-rule"),
     path(
         "policies/<str:owner>/<str:name>/copies/<int:key>/remove/",
         copies.remove,

@@ -17,8 +17,8 @@ from n2wbackup.demo.aws.answers import Answer, ApiError
 from n2wbackup.demo.aws.apicall import HttpRequest
 from n2wbackup.demo.aws.consoles import Console
 from n2wbackup.demo.aws.credentials import Account, Role
-from n2wbackup.demo.aws.inventory import ACCOUNT_ID
 from n2wbackup.demo.aws.faults import Fault
+from n2wbackup.demo.aws.inventory import ACCOUNT_ID
 from n2wbackup.demo.aws.records import SimulatedSnapshot, VolumeSpec
 from n2wbackup.demo.aws.simulator import Simulator
 from n2wbackup.demo.aws.snapshots import Snapshot

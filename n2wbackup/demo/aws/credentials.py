@@ -1,6 +1,7 @@
 """Callers and their permissions.
 
-A key belongs to the AWS account that moto simulates, or to another one that has nothing but snapshots. To check a signature, it is computed again from the
+A key belongs to the AWS account that moto simulates, or to another one that has nothing but snapshots. To check a
+signature, it is computed again from the
 key's secret and compared. Which calls are refused, and in which words, differs between services.
 """
 

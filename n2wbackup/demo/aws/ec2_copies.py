@@ -81,9 +81,7 @@ def modify_snapshot_attribute(simulator: Simulator, call: ApiCall) -> dict[str, 
 
 def _accounts(call: ApiCall, change: str) -> list[str]:
     """Return the numbers of the accounts that the call adds or removes."""
-    found = [
-        each.get("UserId", "") for each in call.groups(f"CreateVolumePermission.{change}")
-    ]
+    found = [each.get("UserId", "") for each in call.groups(f"CreateVolumePermission.{change}")]
     for number in found:
         if not _ACCOUNT.fullmatch(number):
             raise ApiError("InvalidUserID.Malformed", f'Invalid user id: "{number}"')

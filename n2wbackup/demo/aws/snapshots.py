@@ -169,7 +169,12 @@ class Snapshots:
         return made
 
     def copy_of(
-        self, origin: Snapshot, request: Request, tags: dict[str, str], how: Copying, options: Options
+        self,
+        origin: Snapshot,
+        request: Request,
+        tags: dict[str, str],
+        how: Copying,
+        options: Options,
     ) -> Snapshot:
         """Create a copy of the snapshot, pending at first; AWS's error, and none, if too many are under way."""
         source = replace(origin.source, volume_id=NO_VOLUME, backing=None)
@@ -201,7 +206,9 @@ class Snapshots:
             for each in self._of_volume.get(NO_VOLUME, ())
         )
         if 0 < options.copies_at_once <= pending:
-            message = "Too many snapshot copies in progress. The limit is 20 for this destination region."
+            message = (
+                "Too many snapshot copies in progress. The limit is 20 for this destination region."
+            )
             raise ApiError("ResourceLimitExceeded", message)
 
     def _enter(

@@ -8,7 +8,14 @@ from policies.domain import identifiers
 
 SHORTEST_MINUTES, LONGEST_MINUTES, STEP_MINUTES = 15, 2_880, 15
 MOST_RULES = 10
-KEEPS = ("keep_last", "keep_daily", "keep_weekly", "keep_monthly", "keep_yearly", "keep_generations")
+KEEPS = (
+    "keep_last",
+    "keep_daily",
+    "keep_weekly",
+    "keep_monthly",
+    "keep_yearly",
+    "keep_generations",
+)
 HIGHEST = {
     "keep_last": 1_000,
     "keep_daily": 3_660,
@@ -20,6 +27,10 @@ HIGHEST = {
 _KEY = re.compile(
     r"alias/[A-Za-z0-9/_-]{1,250}|mrk-[0-9a-f]{32}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
     r"|arn:aws[a-z-]*:kms:(?P<region>[a-z0-9-]+):\d{12}:(key|alias)/[A-Za-z0-9/_-]{1,250}"
+)
+_BOTH = (
+    "Copies are kept either as so many generations or by the rules last, daily, weekly, monthly and yearly: set "
+    "generations to 0, or the others."
 )
 _DEFAULT_KEY = "alias/aws/ebs"
 
@@ -48,13 +59,10 @@ def wrong(rule: Wanted) -> Iterator[tuple[str, str]]:
             f"The key is in {key['region']}, but the copies are to be in {rule.region}: name a key of that region.",
         )
     minutes = rule.completion_minutes
-    if minutes and (
-        not SHORTEST_MINUTES <= minutes <= LONGEST_MINUTES or minutes % STEP_MINUTES
-    ):
+    if minutes and (not SHORTEST_MINUTES <= minutes <= LONGEST_MINUTES or minutes % STEP_MINUTES):
         yield (
             "completion_minutes",
-            f"AWS sells no copy within {minutes} minutes: write a multiple of {STEP_MINUTES} from {SHORTEST_MINUTES} "
-            f"to {LONGEST_MINUTES}, or 0 for no time limit.",
+            f"AWS sells no copy within {minutes} minutes: write a multiple of {STEP_MINUTES} up to {LONGEST_MINUTES}.",
         )
     numbers = {column: getattr(rule, column, 0) for column in KEEPS}
     for column, number in numbers.items():
@@ -65,8 +73,7 @@ def wrong(rule: Wanted) -> Iterator[tuple[str, str]]:
     ):
         yield (
             "keep_generations",
-            "Copies are kept either as so many generations or by the rules last, daily, weekly, monthly and yearly: "
-            "set generations to 0, or the others.",
+            _BOTH,
         )
 
 

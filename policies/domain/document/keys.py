@@ -107,10 +107,7 @@ TARGET = marked.shape(
     }
 )
 _NUMBER = Key(marked.number)
-_KEPT = {
-    word: _NUMBER
-    for word in ("keep_last", "daily", "weekly", "monthly", "yearly", "generations")
-}
+_KEPT = dict.fromkeys(("keep_last", "daily", "weekly", "monthly", "yearly", "generations"), _NUMBER)
 COPY = marked.shape(
     {
         "region": Key(marked.text, required=True),

@@ -6,7 +6,7 @@ for a while is AWS asked again.
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
 from django.db.models import Q, QuerySet
@@ -23,14 +23,16 @@ from policies.domain.errors import (
     UnreachableError,
 )
 from policies.models import Account, Copy
-from policies.ports import CopyRequest
+from policies.ports import CopyRequest, Snapshot
 from policies.services.copies import rows
 from policies.services.window import credentials
 
 log = logging.getLogger(__name__)
 
 AT_ONCE = 20  # calls of one turn
-LOST_ANSWER = timedelta(minutes=5)  # reads are eventually consistent; after this, nothing was created
+LOST_ANSWER = timedelta(
+    minutes=5
+)  # reads are eventually consistent; after this, nothing was created
 # After so many refusals with a reason of its own, a copy has failed; what passes by itself is tried for a day.
 MOST_REFUSALS = 3
 PAUSES = tuple(timedelta(minutes=m) for m in (1, 5, 15, 60))
@@ -169,23 +171,30 @@ def _refused(copy: Copy, error: BackupError, now: datetime) -> None:
     rows.move(copy, CopyState.PLANNED, attempts=tries, next_at=now + pause, message=sentence)
 
 
+def _with_its_tag(copy: Copy, silent: set[tuple[int | None, str]]) -> Sequence[Snapshot] | None:
+    """Return the snapshots with the copy's tag; None if AWS cannot be asked now."""
+    place = (copy.account_id, copy.region)
+    if place in silent:
+        return None
+    try:
+        cloud = session.copies(_credentials(copy.account))
+        return cloud.tagged(copy.region, limits.COPY_TAG, str(copy.pk))
+    except BackupError as error:
+        log.warning("the lost answer of copy %s is still open: %s", copy.pk, error)
+        silent.add(place)
+        return None
+
+
 def _settle(copy: Copy, now: datetime, silent: set[tuple[int | None, str]]) -> bool:
     """Find out by its tag whether a copy was started whose answer nobody has."""
     asked_at = copy.asked_at or copy.created_at
     if asked_at > now + clock.SKEW:  # from before the clock was set back
         Copy.objects.filter(pk=copy.pk, state=CopyState.ASKING).update(asked_at=now)
         return False
-    place = (copy.account_id, copy.region)
     if copy.account is None:
         return rows.fail(copy, "The account was deleted before AWS answered.", now)
-    if place in silent:
-        return False
-    try:
-        cloud = session.copies(_credentials(copy.account))
-        found = cloud.tagged(copy.region, limits.COPY_TAG, str(copy.pk))
-    except BackupError as error:
-        log.warning("the lost answer of copy %s is still open: %s", copy.pk, error)
-        silent.add(place)
+    found = _with_its_tag(copy, silent)
+    if found is None:
         return False
     if found:
         oldest = min(found, key=lambda one: (one.started_at or now, one.snapshot_id))

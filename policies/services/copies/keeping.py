@@ -138,9 +138,7 @@ def go_on() -> int:
     )
     silent = set[int | None]()
     trouble = "the copy %s could not be deleted"
-    return each.apart(
-        list(due[:DELETED_AT_ONCE]), lambda copy: _delete(copy, now, silent), trouble
-    )
+    return each.apart(list(due[:DELETED_AT_ONCE]), lambda copy: _delete(copy, now, silent), trouble)
 
 
 def _delete(copy: Copy, now: datetime, silent: set[int | None]) -> bool:
@@ -178,6 +176,4 @@ def _deleted(copy: Copy, message: str) -> bool:
     if copy.state == CopyState.FAILED:
         left = Copy.objects.filter(pk=copy.pk, state=CopyState.FAILED)
         return bool(left.update(snapshot_id="", next_at=None))
-    return rows.move(
-        copy, CopyState.DELETED, deleted_at=clock.now(), next_at=None, message=message
-    )
+    return rows.move(copy, CopyState.DELETED, deleted_at=clock.now(), next_at=None, message=message)

@@ -22,11 +22,15 @@ def mistakes(policy: Policy, wanted: Sequence[CopyRule]) -> list[tuple[int, str,
         found += [(number, column, sentence) for column, sentence in checks.wrong(rule)]
         account = rule.account if rule.account_id else None
         if account is not None and account.owner_id != policy.owner_id:
-            sentence = f"{policy.owner} has no account {account}: use an account of the policy's owner."
+            sentence = (
+                f"{policy.owner} has no account {account}: use an account of the policy's owner."
+            )
             found.append((number, "account", sentence))
         place = _place(policy, rule)
         if place in places:
-            sentence = "Another rule copies to this place already: change one of the two, or remove it."
+            sentence = (
+                "Another rule copies to this place already: change one of the two, or remove it."
+            )
             found.append((number, "region", sentence))
         places.add(place)
         if account is not None and checks.needs_own_key(rule):

@@ -22,6 +22,8 @@ from policies.models import (
     Account,
     Alarm,
     AlarmReceivers,
+    Copy,
+    CopyRule,
     Policy,
     PolicyTarget,
     Run,
@@ -31,6 +33,7 @@ from policies.services.entry import pausing, policies
 from policies.services.retention import holds
 from scripts_admin.models import Folder, FormerFolder, SshHost, User
 from scripts_admin.services import users
+from tests import factories
 from tests.policies.views import (
     admin_forms,
     browser_form,
@@ -123,6 +126,7 @@ def _rows(alice: User, unused: User) -> dict[str, models.Model]:
     return {
         **inventory_rows.made(lab, policy),
         "account": spare,
+        "copyrule": _copies(policy, run),
         "alarm": _alarm(alice),
         "alarmreceivers": AlarmReceivers.objects.create(policy=policy, urls="json://example.org"),
         "folder": Folder.objects.get(owner=alice),
@@ -146,6 +150,25 @@ def _rows(alice: User, unused: User) -> dict[str, models.Model]:
         ),
         "user": unused,
     }
+
+
+def _copies(policy: Policy, run: Run) -> CopyRule:
+    """Copy the policy's snapshots to a region; a copy of the run has failed."""
+    now = clock.now()
+    rule = CopyRule.objects.create(
+        policy=policy, region="eu-west-3", created_at=now, seen_until=now
+    )
+    target = factories.RunTargetFactory.create(run=run)
+    source = factories.RunSnapshotFactory.create(target=target)
+    Copy.objects.create(
+        run=run,
+        source=source,
+        account=run.account,
+        region="eu-west-3",
+        state="failed",
+        created_at=now,
+    )
+    return rule
 
 
 def _alarm(alice: User) -> Alarm:
@@ -225,6 +248,7 @@ def path(world: World, route: str) -> str:
         "<uuid:run_id>": str(world.rows["run"].pk),
         "<uuid:host_id>": str(world.rows["sshhost"].pk),
         "<int:decision_id>": str(world.rows["leftout"].pk),
+        "<int:key>": str(world.rows["copyrule"].pk),
         "<int:rule_id>": str(world.rows["enrolrule"].pk),
         "^(?P<app_label>auth|policies|scripts_admin)/$": "policies/",
         "(?P<url>.*)$": "no/such/page/",

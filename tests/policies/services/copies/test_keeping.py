@@ -105,13 +105,15 @@ def test_a_process_that_dies_while_deleting_is_gone_on_with(
     def dies(*_: object) -> None:
         raise KilledError
 
-    for step in ("before", "after"):
-        real = copying.own.delete
+    real = copying.own.delete
+
+    def deletes_and_dies(region: str, snapshot_id: str) -> None:
+        real(region, snapshot_id)
+        raise KilledError
+
+    for deed in (dies, deletes_and_dies):
         with monkeypatch.context() as killed:
-            after = step == "after"
-            killed.setattr(
-                copying.own, "delete", lambda *a: (real(*a), dies()) if after else dies()
-            )
+            killed.setattr(copying.own, "delete", deed)
             with pytest.raises(KilledError):
                 copying.clean()
         assert state(old) == ["deleting"]
