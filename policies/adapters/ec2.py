@@ -5,6 +5,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from datetime import datetime
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
@@ -344,10 +345,15 @@ def snapshot(row: "SnapshotTypeDef | SnapshotInfoTypeDef | SnapshotResponseTypeD
         progress=int(progress) if progress.isdecimal() else 0,
         message=str(row.get("StateMessage", "")),
         tags={tag["Key"]: tag.get("Value", "") for tag in row.get("Tags", []) if "Key" in tag},
-        started_at=row.get("StartTime"),
-        completed_at=row.get("CompletionTime"),
+        started_at=_moment(row, "StartTime"),
+        completed_at=_moment(row, "CompletionTime"),
         size_gib=int(row.get("VolumeSize", 0)),
     )
+
+
+def _moment(row: Mapping[str, Any], key: str) -> datetime | None:
+    found = row.get(key)
+    return found if isinstance(found, datetime) else None
 
 
 def _instance(row: "InstanceTypeDef", aws_account_id: str, region: str) -> Instance:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from django import forms
+from django.http import QueryDict
 
 from policies.domain.copies.rules import HIGHEST, LONGEST_MINUTES
 from policies.models import Account, CopyRule, Policy
@@ -54,13 +55,15 @@ class CopyRuleForm(forms.Form):
         ),
     )
 
-    def __init__(self, policy: Policy, *args: Any, present: CopyRule | None = None) -> None:  # noqa: ANN401
+    def __init__(
+        self, policy: Policy, sent: QueryDict | None, present: CopyRule | None = None
+    ) -> None:
         first: dict[str, Any] = {}
         if present is not None:
             first = {name: getattr(present, name) for name in self.base_fields} | {
                 column: getattr(present, column) for column in KEPT
             }
-        super().__init__(*args, initial=first)
+        super().__init__(sent, initial=first)
         self._policy, self._present = policy, present
         field = self.fields["account"]
         assert isinstance(field, forms.ModelChoiceField)  # noqa: S101 - as it is declared above
@@ -81,11 +84,14 @@ class CopyRuleForm(forms.Form):
 
     def wanted(self) -> Sequence[CopyRule]:
         """Return all rules of the policy as they would be with this one."""
-        rows = list(self._policy.copy_rules.select_related("account").order_by("pk"))
+        rows = self._rows()
         entered = CopyRule(policy=self._policy, **self.cleaned_data)
         if self._present is None:
             return [*rows, entered]
         return [entered if row.pk == self._present.pk else row for row in rows]
+
+    def _rows(self) -> list[CopyRule]:
+        return list(self._policy.copy_rules.select_related("account").order_by("pk"))
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or self.cleaned_data
@@ -94,7 +100,7 @@ class CopyRuleForm(forms.Form):
         wanted = self.wanted()
         own = len(wanted) - 1
         if self._present is not None:
-            own = next(n for n, row in enumerate(wanted) if row.pk is None)
+            own = [row.pk for row in self._rows()].index(self._present.pk)
         for number, column, sentence in copy_rules.mistakes(self._policy, wanted):
             name = column if number in {own, len(wanted)} else "region"
             if name not in self.errors:

@@ -5,6 +5,7 @@ import uuid
 from django.db import models
 from django.db.models.functions import Coalesce
 
+from n2wbackup.lib import terminal
 from n2wbackup.lib.sentences import SentenceField
 from policies.domain.copies.states import UNDER_WAY, CopyState
 from policies.domain.retention.rules import Rules
@@ -53,7 +54,8 @@ class CopyRule(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.account}, {self.region}" if self.account else self.region
+        place = f"{self.account}, {self.region}" if self.account else self.region
+        return terminal.line(place)
 
     @property
     def rules(self) -> Rules:

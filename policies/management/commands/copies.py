@@ -26,7 +26,9 @@ class Command(output.Command):
             number = repeating.again(run) if options["again"] else 0
         found = copies.of_run(run)
         if options["json"]:
-            self.stdout.write(output.as_json([_json(copy) for copy in found]))
+            self.stdout.write(
+                output.as_json({"run": str(run.pk), "copies": [_json(copy) for copy in found]})
+            )
             return
         if number:
             self.stdout.write(f"{number} made again.")
@@ -41,4 +43,8 @@ class Command(output.Command):
 
 def _json(copy: copies.Shown) -> dict[str, object]:
     said = copy._asdict()
-    return said | {"key": str(copy.key), "run_id": str(copy.run_id)}
+    moments = {
+        key: at.isoformat() if (at := said[key]) else None
+        for key in ("created_at", "completed_at", "deleted_at")
+    }
+    return said | moments | {"key": str(copy.key), "run_id": str(copy.run_id)}

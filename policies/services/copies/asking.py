@@ -23,7 +23,7 @@ from policies.domain.errors import (
     UnreachableError,
 )
 from policies.models import Account, Copy
-from policies.ports import CopyRequest, Snapshot
+from policies.ports import CopyRequest, Credentials, Snapshot
 from policies.services.copies import rows
 from policies.services.window import credentials
 
@@ -94,7 +94,7 @@ def _impossible(copy: Copy) -> str:
     return ""
 
 
-def _credentials(account: Account | None) -> credentials.Credentials:
+def _credentials(account: Account | None) -> Credentials:
     if account is None:
         raise CredentialsError("The account was deleted.")
     credentials.refuse_withdrawn(account)

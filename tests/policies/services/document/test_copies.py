@@ -29,7 +29,7 @@ def policy() -> Policy:
 
 def apply(copies: str) -> dict[str, str]:
     text = f"policies:\n- owner: alice\n  name: shop\n  copies: {copies}\n"
-    (change,) = [each for each in applying.apply(text, {}) if each.kind == applying.POLICY]
+    (change,) = [each for each in applying.apply(text, {}) if each.kind == "policy"]
     return dict(change.fields)
 
 
