@@ -8,7 +8,8 @@ from policies.adapters import limits, translate
 from policies.adapters.clients import Clients
 from policies.adapters.ec2 import snapshot
 from policies.adapters.translate import Call
-from policies.ports import CopyRequest, Snapshot
+from policies.ports import Snapshot
+from policies.ports.copies import CopyRequest
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2.type_defs import FilterTypeDef, PaginatorConfigTypeDef

@@ -13,7 +13,8 @@ from policies.adapters import limits, translate
 from policies.adapters.memory import MemoryCloud
 from policies.adapters.translate import Call
 from policies.domain.errors import AwsError
-from policies.ports import CopyRequest, Snapshot
+from policies.ports import Snapshot
+from policies.ports.copies import CopyRequest
 
 Method = Literal["copy", "share", "unshare", "tagged", "delete"]
 NO_VOLUME = "vol-ffffffff"

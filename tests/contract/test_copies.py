@@ -19,7 +19,8 @@ from policies.domain.errors import (
     RejectedError,
     ThrottledError,
 )
-from policies.ports import Cloud, Copies, CopyRequest, Credentials, FireRequest
+from policies.ports import Cloud, Credentials, FireRequest
+from policies.ports.copies import Copies, CopyRequest
 from tests.contract.clouds import enter
 
 HERE, THERE = "us-east-1", "eu-central-1"

@@ -29,6 +29,9 @@ class OptionChanges(TypedDict, total=False):
     copy_seconds: float
     copies_at_once: int
     left_out_fields: Sequence[str]
+    block_token_seconds: float
+    page_token_seconds: float
+    empty_block_pages: bool
 
 
 def _buckets() -> dict[str, tuple[float, float]]:
@@ -62,6 +65,8 @@ class Options:
     - `copy_seconds`: how long a copy of a snapshot is pending; fixed when it is asked for.
     - `copies_at_once`: maximum of pending copies of one account in one region; 0: no limit.
     - `left_out_fields`: fields of EC2's answers that are left out wherever they appear, by their names in the XML.
+    - `block_token_seconds` and `page_token_seconds`: how long EBS's tokens of blocks and of pages are valid.
+    - `empty_block_pages`: every other page of blocks is empty, and names a next one all the same.
     """
 
     pending_seconds: float = 2.0
@@ -85,6 +90,9 @@ class Options:
     copy_seconds: float = 2.0
     copies_at_once: int = 20
     left_out_fields: Sequence[str] = ()
+    block_token_seconds: float = 7 * 86400.0
+    page_token_seconds: float = 3600.0
+    empty_block_pages: bool = True
 
     def changed(self, changes: Mapping[str, Any]) -> "Options":
         """Return the options with the changes; ValueError with the names of unknown options."""

@@ -23,7 +23,8 @@ from policies.domain.errors import (
     UnreachableError,
 )
 from policies.models import Account, Copy
-from policies.ports import CopyRequest, Credentials, Snapshot
+from policies.ports import Credentials, Snapshot
+from policies.ports.copies import CopyRequest
 from policies.services.copies import rows
 from policies.services.window import credentials
 

@@ -12,7 +12,8 @@ from policies.adapters.memory import MemoryCloud
 from policies.adapters.memory_copies import MemoryCopies, World
 from policies.domain.runs.verdict import Consistency
 from policies.models import Account, Copy, CopyRule, Policy, Run, RunSnapshot, RunTarget
-from policies.ports import Copies, Credentials, FireRequest
+from policies.ports import Credentials, FireRequest
+from policies.ports.copies import Copies
 from policies.services.copies import keeping, ticking
 from policies.services.entry import copy_rules
 from tests.factories import AccountFactory, PolicyFactory, alice
