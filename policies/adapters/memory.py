@@ -136,7 +136,7 @@ class MemoryCloud:
         with self._lock:
             for region, snapshot in list(self._snapshots.values()):
                 if snapshot.state == "pending":
-                    self._keep(region, _ended(snapshot, state, message))
+                    self.keep(region, _ended(snapshot, state, message))
 
     def delete_snapshot(self, snapshot_id: str) -> None:
         del self._snapshots[snapshot_id]
@@ -160,7 +160,7 @@ class MemoryCloud:
     def keep(self, region: str, snapshot: Snapshot) -> None:
         """Have this snapshot, new or changed."""
         with self._lock:
-            self._keep(region, snapshot)
+            self._snapshots[snapshot.snapshot_id] = (region, snapshot)
 
     # The port
 
@@ -193,7 +193,7 @@ class MemoryCloud:
                 for volume_id in self._chosen(request)
             ]
             for snapshot in made:
-                self._keep(request.region, snapshot)
+                self.keep(request.region, snapshot)
         if lost:
             raise lost
         return made
@@ -229,7 +229,7 @@ class MemoryCloud:
                     raise _absent("InvalidSnapshot", "snapshot", call)
             for _, snapshot in found:
                 if snapshot is not None:
-                    self._keep(
+                    self.keep(
                         region, replace(snapshot, tags={**snapshot.tags, **limits.tags(tags)})
                     )
         if lost:
@@ -345,9 +345,6 @@ class MemoryCloud:
         if not done:
             raise error
         return error
-
-    def _keep(self, region: str, snapshot: Snapshot) -> None:
-        self._snapshots[snapshot.snapshot_id] = (region, snapshot)
 
     def _snapshot(self, region: str, snapshot_id: str) -> Snapshot | None:
         of, found = self._snapshots.get(snapshot_id, ("", None))
