@@ -22,8 +22,6 @@ from policies.models import (
     Account,
     Alarm,
     AlarmReceivers,
-    Copy,
-    CopyRule,
     Policy,
     PolicyTarget,
     Run,
@@ -33,11 +31,11 @@ from policies.services.entry import pausing, policies
 from policies.services.retention import holds
 from scripts_admin.models import Folder, FormerFolder, SshHost, User
 from scripts_admin.services import users
-from tests import factories
 from tests.policies.views import (
     admin_forms,
     browser_form,
     changes,
+    copy_rows,
     inventory_rows,
     page_forms,
     script_files,
@@ -126,7 +124,7 @@ def _rows(alice: User, unused: User) -> dict[str, models.Model]:
     return {
         **inventory_rows.made(lab, policy),
         "account": spare,
-        "copyrule": _copies(policy, run),
+        "copyrule": copy_rows.made(policy, run),
         "alarm": _alarm(alice),
         "alarmreceivers": AlarmReceivers.objects.create(policy=policy, urls="json://example.org"),
         "folder": Folder.objects.get(owner=alice),
@@ -150,25 +148,6 @@ def _rows(alice: User, unused: User) -> dict[str, models.Model]:
         ),
         "user": unused,
     }
-
-
-def _copies(policy: Policy, run: Run) -> CopyRule:
-    """Copy the policy's snapshots to a region; a copy of the run has failed."""
-    now = clock.now()
-    rule = CopyRule.objects.create(
-        policy=policy, region="eu-west-3", created_at=now, seen_until=now
-    )
-    target = factories.RunTargetFactory.create(run=run)
-    source = factories.RunSnapshotFactory.create(target=target)
-    Copy.objects.create(
-        run=run,
-        source=source,
-        account=run.account,
-        region="eu-west-3",
-        state="failed",
-        created_at=now,
-    )
-    return rule
 
 
 def _alarm(alice: User) -> Alarm:
