@@ -21,6 +21,7 @@ OF = {
         "instance-connect.json",
         "server-copies.json",
         "server-ssm.json",
+        "server-restore.json",
         "server-read-snapshots.json",
     ],
     INSTANCE: ["instance.json"],
