@@ -80,7 +80,7 @@ def remove(request: HttpRequest, owner: str, name: str, key: int) -> HttpRespons
     return render(request, "policies/copies/remove.html", context)
 
 
-@require_http_methods(["POST"])
+@require_http_methods(["GET", "HEAD", "POST"])
 @login_required
 def again(request: HttpRequest, run_id: UUID) -> HttpResponse:
     """Have the run's failed copies made again."""
@@ -88,6 +88,8 @@ def again(request: HttpRequest, run_id: UUID) -> HttpResponse:
     run = Run.objects.visible_to(person).filter(pk=run_id).first()
     if run is None or not permissions.may_run(person, run):
         raise Http404
+    if request.method != "POST":
+        return redirect("run", run.pk)
     try:
         number = repeating.again(run)
     except RefusedError as error:
