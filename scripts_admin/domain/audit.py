@@ -46,6 +46,10 @@ class Action(StrEnum):
     ASKED = "asked"
     HELD = "held"
     RELEASED = "released"
+    OPENED = "opened files"
+    SEARCHED = "searched files"
+    DOWNLOADED = "downloaded files"
+    BROUGHT_BACK = "copied files back"
 
 
 class Kind(StrEnum):

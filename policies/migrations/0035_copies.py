@@ -11,7 +11,7 @@ import policies.domain.copies.states
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("policies", "0033_mark"),
+        ("policies", "0034_opened_snapshots"),
     ]
 
     operations = [
