@@ -27,6 +27,8 @@ class AlarmKind(StrEnum):
     HOST_KEY = "host_key"
     DRILL = "drill"
     RESTORE = "restore"
+    COPY_FAILED = "copy_failed"
+    COPY_LATE = "copy_late"
     PING_START = "ping_start"
     PING_SUCCESS = "ping_success"
     PING_FAIL = "ping_fail"
@@ -255,6 +257,26 @@ def restore_failed(
         f"{label}: the recovery of {what} failed",
         f"Recovery {recovery} from a backup of {label} failed. {reason}\n{rest}\n"
         f"Details: manage.py show_recovery {recovery}",
+    )
+
+
+def copy_failed(label: str, run: str, where: str, reason: str) -> Message:
+    """Report a copy that was not made, and will not be made without a person."""
+    return Message(
+        f"{label}: a copy to {where} failed",
+        f"A snapshot of run {run} of {label} was not copied to {where}: {reason}\n"
+        "The backup itself is not affected, but there is no copy of it in that place.\n"
+        f"Remove the cause, then have it made again: manage.py copies {run} --again",
+    )
+
+
+def copy_late(label: str, run: str, where: str, minutes: int) -> Message:
+    """Report a copy for whose speed AWS is paid, and which AWS did not complete in that time."""
+    return Message(
+        f"{label}: AWS did not complete a copy to {where} within {minutes} minutes",
+        f"The policy {label} pays for copies to {where} within {minutes} minutes. For run {run}, AWS has not kept that "
+        "time. The server waits for the copy; nothing has to be done for it.\n"
+        "If this happens often, the volumes change more than AWS copies in that time: allow more minutes.",
     )
 
 

@@ -12,7 +12,7 @@ import policies.domain.recovery.steps
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("policies", "0034_opened_snapshots"),
+        ("policies", "0035_copies"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
@@ -34,6 +34,8 @@ class Migration(migrations.Migration):
                     ("host_key", "host key"),
                     ("drill", "drill"),
                     ("restore", "restore"),
+                    ("copy_failed", "copy failed"),
+                    ("copy_late", "copy late"),
                     ("ping_start", "ping start"),
                     ("ping_success", "ping success"),
                     ("ping_fail", "ping fail"),
