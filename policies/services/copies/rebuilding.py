@@ -248,7 +248,9 @@ def _copy(run: Run, piece: Piece, targets: dict[str, RunSnapshot], found: Found)
     if source is None:
         region = piece.tags.get("n2wbackup:source-region", "")[:32] or piece.region
         source = _snapshot(run, piece, source_id, region, RunSnapshot.State.GONE)
-    key = piece.copy if not Copy.objects.filter(pk=piece.copy).exists() else None
+    key = piece.copy
+    if key is not None and Copy.objects.filter(pk=key).exists():
+        key = None  # two snapshots bear the tag of one copy
     made = Copy(
         run=run,
         source=source,
