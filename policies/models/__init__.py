@@ -7,7 +7,7 @@ from policies.models.output import OutputChunk
 from policies.models.policy import Policy, PolicyTarget
 from policies.models.resources import FirePermits, VolumeFire, WindowLease
 from policies.models.result import PhaseResult
-from policies.models.retention import Hold
+from policies.models.retention import Hold, Removal
 from policies.models.rollup import DailyCount, DailySum
 from policies.models.run import Description, Run, RunEvent, RunSnapshot, RunTarget
 from policies.models.schedule import Schedule
@@ -37,6 +37,7 @@ __all__ = [
     "PolicyGroupPermission",
     "PolicyTarget",
     "PolicyUserPermission",
+    "Removal",
     "Run",
     "RunEvent",
     "RunSnapshot",

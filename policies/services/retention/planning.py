@@ -25,6 +25,7 @@ UNDER_WAY = "nothing goes while a run of the policy is under way"
 NO_ZONE = "the policy's time zone {} is not known here, so nothing goes"
 
 LISTED = 100
+_GONE = (RunSnapshot.State.GONE, RunSnapshot.State.DELETING, RunSnapshot.State.DELETED)
 
 
 class Edited(NamedTuple):
@@ -166,7 +167,7 @@ def _points(keys: Collection[int]) -> Mapping[int, list[Point]]:
 
 def _targets(keys: Sequence[UUID]) -> Mapping[UUID, dict[str, Consistency]]:
     """Return the usable targets of each of the runs, with what their snapshots are worth."""
-    gone = RunSnapshot.objects.filter(target=OuterRef("pk"), state=RunSnapshot.State.GONE)
+    gone = RunSnapshot.objects.filter(target=OuterRef("pk"), state__in=_GONE)
     usable = RunTarget.objects.filter(state=RunTarget.State.USABLE).exclude(Exists(gone)).order_by()
     columns = ("run", "region", "instance_id", "volume_id", "consistency")
     targets: defaultdict[UUID, dict[str, Consistency]] = defaultdict(dict)
