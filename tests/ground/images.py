@@ -78,7 +78,7 @@ def ground(folder: Path) -> Iterator[Ground]:
             try:
                 yield Ground(aws, images, home, folder)
             finally:
-                for key in [*images.keys()]:  # noqa: SIM118 - they go meanwhile
+                for key in [*images.keys()]:
                     images.again(key).close()
 
 

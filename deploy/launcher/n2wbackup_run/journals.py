@@ -130,7 +130,7 @@ def _of_xfs(file: int, offset: int) -> Journal:
     def cycle(number: int) -> int:
         raw = os.pread(file, 8, begin + number * _BASIC)
         words = struct.unpack(">II", raw)
-        return words[1] if words[0] == _XFS_HEADER else words[0]
+        return int(words[1] if words[0] == _XFS_HEADER else words[0])
 
     low, high, oldest = 0, length, cycle(0)
     while low + 1 < high:
