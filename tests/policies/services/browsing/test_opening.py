@@ -89,6 +89,25 @@ def test_a_snapshot_whose_account_is_deleted_is_not_opened(snapshot: RunSnapshot
     assert not OpenedSnapshot.objects.exists()
 
 
+def test_the_kernel_reads_file_systems_only_of_whom_a_superuser_has_allowed(
+    snapshot: RunSnapshot, images: FolderImages
+) -> None:
+    owner = snapshot.target.run.owner
+    assert owner is not None
+    row = asking.ask(snapshot, by="alice")
+    owner.user_permissions.clear()
+
+    with pytest.raises(RefusedError, match="Nobody has allowed that snapshots of alice are opened"):
+        asking.ask(snapshot, by="alice")
+    opening.work(row.pk)  # it was asked for before the permission was withdrawn
+
+    assert again(row).state == State.FAILED
+    assert images.orders == []
+    owner.is_superuser = True
+    owner.save()
+    assert open_now(snapshot).state == State.OPEN
+
+
 def test_a_restore_point_that_is_being_deleted_is_not_opened(
     snapshot: RunSnapshot, images: FolderImages, monkeypatch: pytest.MonkeyPatch
 ) -> None:
