@@ -47,6 +47,9 @@ class Image:
         """Make the disk, read its parts and its journal, and mount one part; RefusedError says why not."""
         self.overlay = overlay
         self.disk.open(sockets, overlay, uid, gid)
+        # What makes the disk does not see its file system: the last to see it unmounts it, and waits for the disk.
+        kernel.unshare(kernel.CLONE_NEWNS)
+        kernel.make_private()
         for each in sockets:
             os.close(each)
         file = os.open(self.disk.file, os.O_RDWR | os.O_CLOEXEC)
