@@ -34,6 +34,7 @@ app.conf.beat_schedule = {
     "look": {"task": "policies.tasks.look", "schedule": 10.0, "options": {"expires": 15}},
     "ssh": {"task": "policies.tasks.ssh", "schedule": 10.0, "options": {"expires": 15}},
     "trials": {"task": "policies.tasks.trials", "schedule": 30.0, "options": {"expires": 25}},
+    "opened": {"task": "policies.tasks.opened", "schedule": 20.0, "options": {"expires": 15}},
     "replan": {"task": "policies.tasks.replan", "schedule": 3600.0, "options": {"expires": 3000}},
     "refresh": {"task": "policies.tasks.refresh", "schedule": 60.0, "options": {"expires": 50}},
     "look_at_scripts": {
@@ -45,6 +46,12 @@ app.conf.beat_schedule = {
         "task": "policies.tasks.delete_old",
         "schedule": 600.0,
         "options": {"expires": 500},
+    },
+    "copies": {"task": "policies.tasks.copies", "schedule": 10.0, "options": {"expires": 15}},
+    "clean_copies": {
+        "task": "policies.tasks.clean_copies",
+        "schedule": 300.0,
+        "options": {"expires": 250},
     },
     "reconcile": {
         "task": "policies.tasks.reconcile",

@@ -8,6 +8,9 @@ from celery import shared_task
 from n2wbackup.lib import each
 from n2wbackup.processes.draining import draining
 from policies.adapters import broker
+from policies.services.browsing import bringing, opening
+from policies.services.copies import keeping as copies_kept
+from policies.services.copies import ticking as copying
 from policies.services.coverage import agents as ssm_agents
 from policies.services.coverage import refreshing as inventory
 from policies.services.due import hints, objectives, replanning, retrying, ticking
@@ -21,6 +24,8 @@ from policies.services.window import keeping
 from scripts_admin.services import approvals, hosts, ssh_files
 
 POLL_SECONDS = 5
+COPIES_SECONDS = 10
+CLEAN_COPIES_SECONDS = 300
 RECONCILE_SECONDS = 12 * 3600
 REFRESH_SECONDS = 60
 LOOK_AT_SCRIPTS_SECONDS = 300
@@ -115,9 +120,41 @@ def look() -> None:
     each.turn(inventory.tick, ssm_agents.tick)
 
 
+@shared_task(name="policies.tasks.copies")
+def copies() -> None:
+    """Copy snapshots to where the rules of their policies want them, and follow the copies."""
+    if turns.take("copies", COPIES_SECONDS - 1):
+        copying.tick(int(time.time()) // COPIES_SECONDS)
+
+
+@shared_task(name="policies.tasks.clean_copies")
+def clean_copies() -> None:
+    """Delete the copies that the rules of their place let go."""
+    if turns.take("clean_copies", CLEAN_COPIES_SECONDS - 1):
+        copies_kept.tick()
+
+
 @shared_task(name="policies.tasks.poll")
 def poll() -> None:
     """Follow pending snapshots, and write the tags that are due."""
     if turns.take("poll", POLL_SECONDS - 1):  # beat may be a little early
         round_number = int(time.time()) // POLL_SECONDS
         each.turn(lambda: polling.poll(round_number), tagging.tag_due)
+
+
+@shared_task(name="policies.tasks.open_snapshot")
+def open_snapshot(opened_id: str) -> None:
+    """Open a snapshot whose files somebody wants to see, look after it, or close it."""
+    opening.work(UUID(opened_id))
+
+
+@shared_task(name="policies.tasks.bring_files")
+def bring_files(brought_id: str) -> None:
+    """Copy files of an opened snapshot to an instance."""
+    bringing.work(UUID(brought_id))
+
+
+@shared_task(name="policies.tasks.opened")
+def opened() -> None:
+    """Close snapshots that nobody looks at any more, and send the hints again that were lost."""
+    each.turn(opening.tick, bringing.tick)

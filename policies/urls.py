@@ -8,9 +8,12 @@ from policies.views import (
     acting,
     alarms,
     audit,
+    copies,
     coverage,
     dashboard,
     entering,
+    files,
+    files_copy,
     frozen,
     linux_accounts,
     outputs,
@@ -55,6 +58,16 @@ urlpatterns = [
     path("runs/csv/", runs.export, name="runs_csv"),
     path("runs/<uuid:run_id>/", run.detail, name="run"),
     path("runs/<uuid:run_id>/compare/", run.compare, name="run_compare"),
+    # Copies in other regions and accounts.
+    path("policies/<str:owner>/<str:name>/copies/", copies.places, name="policy-copies"),
+    path("policies/<str:owner>/<str:name>/copies/new/", copies.rule, name="policy-copy-new"),
+    path("policies/<str:owner>/<str:name>/copies/<int:key>/", copies.rule, name="policy-copy-rule"),
+    path(
+        "policies/<str:owner>/<str:name>/copies/<int:key>/remove/",
+        copies.remove,
+        name="policy-copy-remove",
+    ),
+    path("runs/<uuid:run_id>/copies/again/", copies.again, name="run-copies-again"),
     # Retention.
     path("policies/<str:owner>/<str:name>/retention/", retention.plan, name="policy-retention"),
     path("runs/<uuid:run_id>/hold/", retention.hold, name="run-hold"),
@@ -104,6 +117,13 @@ urlpatterns = [
     path("scripts/<str:owner>/reviews/look/", reviews.look, name="script_look"),
     path("scripts/<str:owner>/reviews/switch/", reviews.second_pair, name="script_second_pair"),
     path("snapshots/", snapshots.listing, name="snapshots"),
+    # Files of snapshots.
+    path("snapshots/<slug:snapshot_id>/files/", files.of_snapshot, name="snapshot-files"),
+    path("files/<uuid:opened_id>/", files.folder, name="files"),
+    path("files/<uuid:opened_id>/download/", files.download, name="files-download"),
+    path("files/<uuid:opened_id>/zip/", files.as_zip, name="files-zip"),
+    path("files/<uuid:opened_id>/copy/", files_copy.copy, name="files-copy"),
+    path("files/<uuid:opened_id>/close/", files.close, name="files-close"),
     path("schedules/", schedules.listing, name="schedules"),
     # SSH for scripts
     path("scripts/<str:owner>/keys/", ssh_keys.listing, name="ssh-keys"),

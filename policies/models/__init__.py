@@ -2,6 +2,8 @@
 
 from policies.models.account import Account
 from policies.models.alarm import Alarm, AlarmDelivery, AlarmMute, AlarmReceivers
+from policies.models.browsing import BroughtFiles, OpenedSnapshot
+from policies.models.copy import Copy, CopyRule
 from policies.models.inventory import EnrolRule, InventoryItem, InventoryPlace, LeftOut
 from policies.models.output import OutputChunk
 from policies.models.policy import Policy, PolicyTarget
@@ -22,6 +24,9 @@ __all__ = [
     "AlarmDelivery",
     "AlarmMute",
     "AlarmReceivers",
+    "BroughtFiles",
+    "Copy",
+    "CopyRule",
     "DailyCount",
     "DailySum",
     "Description",
@@ -31,6 +36,7 @@ __all__ = [
     "InventoryItem",
     "InventoryPlace",
     "LeftOut",
+    "OpenedSnapshot",
     "OutputChunk",
     "PhaseResult",
     "Policy",

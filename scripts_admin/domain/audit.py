@@ -20,6 +20,8 @@ class Action(StrEnum):
     TESTED = "tested"
     DRILLED = "drilled"
     TRIED_LOGIN = "tried to log in"
+    ADOPTED = "adopted"
+    COPIED = "had copied again"
     CANCELLED = "cancelled"
     CONFIRMED_THAW = "confirmed thaw"
     WANTED_THAW = "wanted thaw"
@@ -45,6 +47,10 @@ class Action(StrEnum):
     ASKED = "asked"
     HELD = "held"
     RELEASED = "released"
+    OPENED = "opened files"
+    SEARCHED = "searched files"
+    DOWNLOADED = "downloaded files"
+    BROUGHT_BACK = "copied files back"
 
 
 class Kind(StrEnum):
