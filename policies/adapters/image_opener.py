@@ -43,12 +43,14 @@ def command() -> list[str]:
     return [python, "-IBS", "-c", _ALONE, str(_LAUNCHER)]
 
 
-def launched(request: Mapping[str, object], descriptors: list[int]) -> socket.socket:
-    """Start the launcher with a request and files; return the socket on which it answers."""
+def launched(
+    request: Mapping[str, object], descriptors: list[int]
+) -> tuple[socket.socket, "subprocess.Popen[bytes]"]:
+    """Start the launcher with a request and files; return the socket on which it answers, and its process."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with theirs:
         try:
-            subprocess.Popen(
+            process = subprocess.Popen(
                 command(),
                 stdin=theirs.fileno(),
                 stdout=subprocess.DEVNULL,
@@ -60,7 +62,7 @@ def launched(request: Mapping[str, object], descriptors: list[int]) -> socket.so
                 f"The launcher cannot be started ({error.strerror}): {launching.INSTALL}."
             ) from error
     socket.send_fds(ours, [json.dumps(request).encode()], descriptors)
-    return ours
+    return ours, process
 
 
 def opened(order: Order, folder: Path) -> tuple[socket.socket, dict[str, Any], Reader]:
@@ -79,7 +81,7 @@ def opened(order: Order, folder: Path) -> tuple[socket.socket, dict[str, Any], R
         "part": order.part,
     }
     descriptors = [words.fileno(), overlay, *(theirs.fileno() for _, theirs in pairs)]
-    control = launched(request, descriptors)
+    control, _ = launched(request, descriptors)
     words.close()
     os.close(overlay)
     for ours, theirs in pairs:

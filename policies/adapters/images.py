@@ -131,8 +131,9 @@ class HomeImages:
                 shutil.rmtree(each, ignore_errors=True)
         found = {each.name for each in left}
         with suppress(BackupError, OSError, ValueError):
-            control = image_opener.launched({"do": "reap images", "living": living}, [])
-            with control:
+            request = {"do": "reap images", "living": living}
+            control, process = image_opener.launched(request, [])
+            with control, process:
                 control.settimeout(launching.START_SECONDS)
                 found |= set(
                     json.loads(control.recv(launching.MOST_BYTES) or b"{}").get("keys", [])

@@ -151,11 +151,13 @@ def broken(disk: Path, name: str) -> Path:
     return copy
 
 
+def one_file(folder: Path) -> None:
+    (folder / "x").write_bytes(b"x")
+
+
 @pytest.fixture(scope="module", params=["ext4", "xfs"])
 def disk(request: pytest.FixtureRequest, place: Ground) -> Path:
-    return ground.disk(
-        place.folder, request.param, lambda folder: (folder / "x").write_bytes(b"x") and None
-    )
+    return ground.disk(place.folder, request.param, one_file)
 
 
 @pytest.mark.parametrize("harm", ["zeros", "noise", "halved", "swapped"])
@@ -229,7 +231,7 @@ def crashed(place: Ground, kind: str) -> tuple[str, int]:
     """Return a snapshot of a disk in use, with 249 files of which only the journal knows."""
     made = filesystems.xfs if kind == "xfs" else filesystems.ext4
     with made(place.folder, name=f"crash-{kind}", megabytes=512) as volume:
-        os.sync()
+        subprocess.run(["sync", "-f", volume.mount], check=True)
         for number in range(249):
             (volume.mount / f"f{number:03}").write_bytes(b"x")
         last = os.open(volume.mount / "f248", os.O_RDONLY)

@@ -181,8 +181,8 @@ def test_blocks_that_stop_coming_do_not_hold_up_sync(place: tuple[Ground, str]) 
     found, snapshot = place
     with found.opened(snapshot) as tree:
         found.aws.fault("GetSnapshotBlock", "denied", times=None)
-        tree.run(["/bin/sh", "-c", "echo x > /tree/new; mkdir /tree/a /tree/b"], uid=0, seconds=10)
+        script = "echo x > /tree/new; mkdir /tree/a /tree/b; sync -f /tree"
         begun = time.monotonic()
-        os.sync()
+        tree.run(["/bin/sh", "-c", script], uid=0, seconds=30)
         assert time.monotonic() - begun < 20
         found.aws.clear_faults()
