@@ -1,5 +1,6 @@
 """Recoveries: their list, each one's page, and the form that begins one. A stranger gets 404, as on every page."""
 
+from collections.abc import Sequence
 from uuid import UUID
 
 from django.contrib import messages
@@ -14,7 +15,7 @@ from policies.domain.recovery import states, steps
 from policies.domain.recovery.states import State
 from policies.domain.recovery.steps import Deed, Step
 from policies.forms.restoring import RestoreForm
-from policies.models import Recovery, Run
+from policies.models import Recovery, RecoveryStep, Run
 from policies.selectors import recoveries
 from policies.services.recovery import asking, planning, rehearsing
 from policies.services.recovery.planning import Choices
@@ -61,9 +62,9 @@ def detail(request: HttpRequest, recovery_id: UUID) -> HttpResponse:
     return render(request, f"policies/recoveries/{'moves' if is_part else 'detail'}.html", context)
 
 
-def _made(params: dict[str, object], rows: list[object]) -> str:
+def _made(params: dict[str, object], rows: Sequence[RecoveryStep]) -> str:
     of = params.get("of")
-    return str(getattr(rows[of], "resource", "")) if isinstance(of, int) and of < len(rows) else ""
+    return rows[of].resource if isinstance(of, int) and of < len(rows) else ""
 
 
 def _sentence(deed: str, params: dict[str, object], made: str) -> str:

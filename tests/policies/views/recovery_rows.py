@@ -1,5 +1,6 @@
 """A restore point of Alice's, a recovery that can be undone and one that can be cancelled, for the matrix."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from django.db import models
@@ -54,7 +55,7 @@ def made(policy: Policy) -> dict[str, models.Model]:
     return {"restorepoint": run, "recovery": ready, "queuedrecovery": queued}
 
 
-def filled(rows: dict[str, models.Model], route: str) -> str:
+def filled(rows: Mapping[str, models.Model], route: str) -> str:
     """Return the route with the keys of these rows in it, where it is one of recoveries."""
     if route == "runs/<uuid:run_id>/restore/":
         return route.replace("<uuid:run_id>", str(rows["restorepoint"].pk))
@@ -62,7 +63,7 @@ def filled(rows: dict[str, models.Model], route: str) -> str:
     return route.replace("<uuid:recovery_id>", str(rows[of].pk))
 
 
-def form(rows: dict[str, models.Model], route: str) -> dict[str, Any]:
+def form(rows: Mapping[str, models.Model], route: str) -> dict[str, Any]:
     """Return what a page of recoveries is sent."""
     if route == "recoveries/<uuid:recovery_id>/undo/":
         return {"confirmation": str(rows["recovery"].pk)}
