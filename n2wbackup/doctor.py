@@ -22,11 +22,13 @@ from django.db import connection
 from n2wbackup import VERSION, health
 from n2wbackup.lib import home, trouble
 from n2wbackup.processes import serve_lock
+from policies.adapters import session
 from policies.selectors import linux_people, servers
 from scripts_admin.domain.linux_register import Kind
 from scripts_admin.folders.provisioning import machine, state
 from scripts_admin.guard import launching
 from scripts_admin.guard.launching import LaunchError
+from scripts_admin.models import Folder
 
 ROLES = ("web", "beat", "worker freeze", "worker tick", "worker work", "watchdog")
 _LOW_BYTES = 500_000_000
@@ -66,6 +68,15 @@ def _versions() -> tuple[bool, str]:
 
 def _home() -> tuple[bool, str]:
     return False, f"{settings.N2W_HOME}, server id {home.server_id()}"
+
+
+def _images() -> tuple[bool, str]:
+    """Say whether snapshots can be opened; a server that never does needs nothing for it."""
+    why = session.images().why_not()
+    if why:
+        return False, f"Snapshots cannot be opened here, for files and proofs. {why}"
+    allowed = Folder.objects.filter(may_mount=True).count()
+    return False, f"Snapshots can be opened; those of {allowed} owners may be mounted."
 
 
 def _account() -> tuple[bool, str]:
@@ -243,4 +254,5 @@ _CHECKS: tuple[tuple[str, Callable[[], tuple[bool, str]]], ...] = (
     ("disk", _disk),
     ("permissions", _permissions),
     ("accounts", _linux_accounts),
+    ("snapshots", _images),
 )

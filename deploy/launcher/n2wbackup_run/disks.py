@@ -149,7 +149,7 @@ def _of_mbr(first: bytes, size: int) -> list[tuple[int, int, int]]:
 def _part(file: int, number: int, offset: int, size: int) -> Part:
     begin = _read(file, offset, 4096)
     kind, label = _judged(begin)
-    if kind == "unknown" and _read(file, offset + 65536 + 64, 8) == b"_BHRfS_M":
+    if kind in ("unknown", "empty") and _read(file, offset + 65536 + 64, 8) == b"_BHRfS_M":
         kind = "btrfs"
     return Part(number, offset, size, kind, label)
 

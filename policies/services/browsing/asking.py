@@ -9,7 +9,7 @@ from policies.domain.errors import RefusedError
 from policies.models import OpenedSnapshot, RunSnapshot, Server
 from policies.services.servers import heart
 from scripts_admin.domain.audit import Action, Change, Kind
-from scripts_admin.services import audit
+from scripts_admin.services import audit, folders, mounting
 
 LARGEST = -1  # part of the disk
 
@@ -30,7 +30,7 @@ def problem(snapshot: RunSnapshot) -> str:
 
 def ask(snapshot: RunSnapshot, *, by: str, part: int = LARGEST) -> OpenedSnapshot:
     """Have the snapshot opened, or return the one that is open already; RefusedError if that cannot be done now."""
-    why_not = problem(snapshot)
+    why_not = problem(snapshot) or not_mounted(snapshot)
     if why_not:
         raise RefusedError(why_not)
     server = home.server_id()
@@ -57,6 +57,14 @@ def ask(snapshot: RunSnapshot, *, by: str, part: int = LARGEST) -> OpenedSnapsho
         record(Action.OPENED, opened)
         broker.on_commit(broker.OPEN_SNAPSHOT, opened.pk, server)
     return opened
+
+
+def not_mounted(snapshot: RunSnapshot) -> str:
+    """Return why this server may not mount the snapshots of the run's owner; "" if it may."""
+    owner = snapshot.target.run.owner
+    if owner is None:
+        return f"The owner of {snapshot} is deleted: nobody can allow that it is mounted."
+    return mounting.why_not(folders.of(owner))
 
 
 def _refuse_too_many(snapshot: RunSnapshot, server: str) -> None:

@@ -77,7 +77,7 @@ def _open(row: OpenedSnapshot) -> None:
 
 
 def _opened(row: OpenedSnapshot, claimed: dict[str, object]) -> None:
-    why_not = asking.problem(row.snapshot)
+    why_not = asking.problem(row.snapshot) or asking.not_mounted(row.snapshot)
     if why_not or row.run.account is None:
         end(row, State.FAILED, why_not)
         return

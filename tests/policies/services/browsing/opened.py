@@ -12,6 +12,8 @@ from policies.adapters.folder_images import FolderImages
 from policies.domain.runs.sequence import State as RunState
 from policies.models import OpenedSnapshot, RunSnapshot
 from policies.services.browsing import asking, opening, reaching
+from scripts_admin.models import Folder, User
+from scripts_admin.services import folders
 from tests import factories
 
 HTML = b'"><svg onload=alert(1)>.txt'
@@ -21,6 +23,7 @@ NOT_UTF_8 = b"\xff\xfe.bin"
 def snapshot(owner: object = None, **columns: object) -> RunSnapshot:
     """Return a completed snapshot of a run that has ended; Alice's, unless told otherwise."""
     policy = factories.PolicyFactory.create(owner=owner or factories.alice())
+    mountable(policy.owner)
     run = factories.RunFactory.create(
         policy=policy, state=RunState.SUCCEEDED, ended_at=clock.now(), restore_point=True
     )
@@ -29,6 +32,11 @@ def snapshot(owner: object = None, **columns: object) -> RunSnapshot:
         target=target, **{"state": RunSnapshot.State.COMPLETED, **columns}
     )
     return made
+
+
+def mountable(owner: User) -> None:
+    """Allow this server to mount the owner's snapshots."""
+    Folder.objects.filter(pk=folders.of(owner).pk).update(may_mount=True)
 
 
 def disk(folder: Path) -> Path:
@@ -68,6 +76,7 @@ class _Every(dict[str, Path]):
 
 def open_now(made: RunSnapshot) -> OpenedSnapshot:
     """Return the snapshot, open."""
+    mountable(made.target.run.owner)
     row = asking.ask(made, by="alice")
     opening.work(row.pk)
     row.refresh_from_db()
