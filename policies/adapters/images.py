@@ -135,7 +135,8 @@ class HomeImages:
                 shutil.rmtree(each, ignore_errors=True)
         found = {each.name for each in left}
         with suppress(BackupError, OSError, ValueError):
-            request = {"do": "reap images", "living": living}
+            home_of = image_opener.home_of(self._folder)
+            request = {"do": "reap images", "home": home_of, "living": living}
             control, process = image_opener.launched(request, [])
             with control, process:
                 control.settimeout(launching.START_SECONDS)

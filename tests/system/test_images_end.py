@@ -67,7 +67,7 @@ def _is_opener(process: Path, folder: Path) -> bool:
 
 def _has_environment(process: Path, key: str) -> bool:
     try:
-        return f"N2W_IMAGE={key}".encode() in (process / "environ").read_bytes().split(b"\0")
+        return f"N2W_IMAGE={key}-".encode() in (process / "environ").read_bytes()
     except OSError:
         return False
 
