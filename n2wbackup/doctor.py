@@ -28,7 +28,6 @@ from scripts_admin.domain.linux_register import Kind
 from scripts_admin.folders.provisioning import machine, state
 from scripts_admin.guard import launching
 from scripts_admin.guard.launching import LaunchError
-from scripts_admin.models import Folder
 
 ROLES = ("web", "beat", "worker freeze", "worker tick", "worker work", "watchdog")
 _LOW_BYTES = 500_000_000
@@ -75,8 +74,7 @@ def _images() -> tuple[bool, str]:
     why = session.images().why_not()
     if why:
         return False, f"Snapshots cannot be opened here, for files and proofs. {why}"
-    allowed = Folder.objects.filter(may_mount=True).count()
-    return False, f"Snapshots can be opened; those of {allowed} owners may be mounted."
+    return False, "Snapshots can be opened: `allow_mounting OWNER` says whose."
 
 
 def _account() -> tuple[bool, str]:

@@ -1,6 +1,6 @@
 """Folders in the admin: those of users read-only, those of deleted users until a superuser forgets them."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from django.contrib import admin
 from django.db import models
@@ -8,7 +8,7 @@ from django.http import HttpRequest
 
 from scripts_admin import permissions
 from scripts_admin.models import Folder, FolderQuerySet, FormerFolder, User
-from scripts_admin.services import folders, mounting
+from scripts_admin.services import folders
 
 if TYPE_CHECKING:
     _FolderAdmin = admin.ModelAdmin[Folder]
@@ -21,35 +21,13 @@ else:  # they are not generic at run time
 class FolderAdmin(_FolderAdmin):
     """Folders, read-only: they come and go with their owners."""
 
-    list_display = ("name", "owner", "may_mount")
+    list_display = ("name", "owner")
     list_select_related = ("owner",)
-    fields = ("name", "owner", "may_mount")
-    actions = ("allow_mounting", "forbid_mounting")
+    fields = ("name", "owner")
 
     def get_queryset(self, request: HttpRequest) -> FolderQuerySet:
         assert isinstance(request.user, User)  # noqa: S101 - the admin lets nobody else in
         return permissions.owned(Folder.objects.all(), request.user)
-
-    def get_actions(self, request: HttpRequest) -> dict[str, Any]:
-        """Return the actions; only superusers have any."""
-        found: dict[str, Any] = super().get_actions(request)
-        return found if permissions.may_manage_people(request.user) else {}
-
-    @admin.action(description="Allow this server to mount the owner's snapshots")
-    def allow_mounting(self, request: HttpRequest, queryset: models.QuerySet[Folder]) -> None:
-        self._switch(request, queryset, on=True)
-
-    @admin.action(description="Forbid this server to mount the owner's snapshots")
-    def forbid_mounting(self, request: HttpRequest, queryset: models.QuerySet[Folder]) -> None:
-        self._switch(request, queryset, on=False)
-
-    def _switch(self, request: HttpRequest, queryset: models.QuerySet[Folder], *, on: bool) -> None:
-        assert isinstance(request.user, User)  # noqa: S101 - the admin lets nobody else in
-        changed = [mounting.allow(each, on=on, person=request.user) for each in queryset]
-        word = "may now" if on else "may no longer"
-        self.message_user(
-            request, f"{sum(changed)} changed: this server {word} mount their snapshots."
-        )
 
     def has_add_permission(self, request: HttpRequest) -> bool:  # noqa: ARG002 - Django's signature
         return False

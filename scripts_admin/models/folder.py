@@ -29,9 +29,6 @@ class Folder(models.Model):
     # Second pair of eyes: in a window runs what another person has approved, and nothing else.
     needs_approval = models.BooleanField("second pair of eyes", default=False)
 
-    # Mounting the owner's snapshots lets the kernel of this server read what the owner's machines wrote.
-    may_mount = models.BooleanField("snapshots may be mounted", default=False)
-
     objects = FolderQuerySet.as_manager()
 
     class Meta:

@@ -2,9 +2,11 @@
 
 from typing import Any
 
-from django.core.management.base import CommandParser
+from django.core.management.base import CommandError, CommandParser
 
-from policies.management import output, owners
+from policies.management import output
+from policies.selectors import labels
+from scripts_admin import permissions
 from scripts_admin.services import mounting
 
 
@@ -20,7 +22,13 @@ class Command(output.Command):
 
     def handle(self, **options: Any) -> None:
         with output.complaints():
-            folder = owners.folder(options["owner"])
-            mounting.allow(folder, on=not options["off"])
-        word = "not be" if options["off"] else "be"
-        self.stdout.write(f"Snapshots of {folder.name} may {word} mounted on this server.")
+            owner = labels.user(options["owner"])
+        mounting.allow(owner, on=not options["off"])
+        may = permissions.may_open_snapshots(owner)
+        if may and options["off"]:
+            raise CommandError(
+                f"Snapshots of {owner} may still be mounted: {owner} is a superuser, or has the permission by a group."
+            )
+        self.stdout.write(
+            f"Snapshots of {owner} may {'be' if may else 'not be'} mounted on this server."
+        )

@@ -8,10 +8,15 @@ from policies.adapters import broker
 from policies.domain.errors import RefusedError
 from policies.models import OpenedSnapshot, RunSnapshot, Server
 from policies.services.servers import heart
+from scripts_admin import permissions
 from scripts_admin.domain.audit import Action, Change, Kind
-from scripts_admin.services import audit, folders, mounting
+from scripts_admin.services import audit
 
 LARGEST = -1  # part of the disk
+NOT_ALLOWED = (
+    "Nobody has allowed that snapshots of {} are opened on this server, whose kernel then reads them: a superuser "
+    "gives the permission 'Can have snapshots opened on this server' to that user in the administration."
+)
 
 
 def problem(snapshot: RunSnapshot) -> str:
@@ -25,12 +30,14 @@ def problem(snapshot: RunSnapshot) -> str:
         return f"Run {run.pk} has not ended: its files can be seen when it has."
     if run.account is None:
         return f"The account with which {snapshot} was made is deleted: nothing leads to it from here any more."
+    if run.owner is None or not permissions.may_open_snapshots(run.owner):
+        return NOT_ALLOWED.format(run.owner_name)
     return ""
 
 
 def ask(snapshot: RunSnapshot, *, by: str, part: int = LARGEST) -> OpenedSnapshot:
     """Have the snapshot opened, or return the one that is open already; RefusedError if that cannot be done now."""
-    why_not = problem(snapshot) or not_mounted(snapshot)
+    why_not = problem(snapshot)
     if why_not:
         raise RefusedError(why_not)
     server = home.server_id()
@@ -57,14 +64,6 @@ def ask(snapshot: RunSnapshot, *, by: str, part: int = LARGEST) -> OpenedSnapsho
         record(Action.OPENED, opened)
         broker.on_commit(broker.OPEN_SNAPSHOT, opened.pk, server)
     return opened
-
-
-def not_mounted(snapshot: RunSnapshot) -> str:
-    """Return why this server may not mount the snapshots of the run's owner; "" if it may."""
-    owner = snapshot.target.run.owner
-    if owner is None:
-        return f"The owner of {snapshot} is deleted: nobody can allow that it is mounted."
-    return mounting.why_not(folders.of(owner))
 
 
 def _refuse_too_many(snapshot: RunSnapshot, server: str) -> None:
