@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-OLD_DAYS = 365
+OLD_DAYS = 1_095
 _HIGHEST = 1_000_000
 
 
