@@ -6,7 +6,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("policies", "0035_copies"),
+        ("policies", "0036_who_may_open_snapshots"),
     ]
 
     operations = [
