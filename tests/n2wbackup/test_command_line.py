@@ -41,6 +41,7 @@ CALLS: dict[str, str] = {
     "rekey": "rekey",
     "release": f"release {RUN}",
     "remove_server": f"remove_server {RUN}",
+    "rebuild_from_aws": "rebuild_from_aws",
     "reconcile": "reconcile",
     "recover": "recover",
     "restore": f"restore {RUN} --volume vol-0123456789abcdef0",
