@@ -12,7 +12,7 @@ import policies.domain.recovery.steps
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("policies", "0035_copies"),
+        ("policies", "0037_costs"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
