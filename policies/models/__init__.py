@@ -4,9 +4,11 @@ from policies.models.account import Account
 from policies.models.alarm import Alarm, AlarmDelivery, AlarmMute, AlarmReceivers
 from policies.models.browsing import BroughtFiles, OpenedSnapshot
 from policies.models.copy import Copy, CopyRule
+from policies.models.cost import PolicyCost, SnapshotSize
 from policies.models.inventory import EnrolRule, InventoryItem, InventoryPlace, LeftOut
 from policies.models.output import OutputChunk
 from policies.models.policy import Policy, PolicyTarget
+from policies.models.recovery import Recovery, RecoveryEvent, RecoveryResource, RecoveryStep
 from policies.models.resources import FirePermits, VolumeFire, WindowLease
 from policies.models.result import PhaseResult
 from policies.models.retention import Hold, Removal
@@ -40,9 +42,14 @@ __all__ = [
     "OutputChunk",
     "PhaseResult",
     "Policy",
+    "PolicyCost",
     "PolicyGroupPermission",
     "PolicyTarget",
     "PolicyUserPermission",
+    "Recovery",
+    "RecoveryEvent",
+    "RecoveryResource",
+    "RecoveryStep",
     "Removal",
     "Run",
     "RunEvent",
@@ -51,6 +58,7 @@ __all__ = [
     "Schedule",
     "ScriptCopy",
     "Server",
+    "SnapshotSize",
     "SsmInstance",
     "SsmPlace",
     "Trial",
