@@ -13,6 +13,7 @@ from policies.views import (
     coverage,
     dashboard,
     entering,
+    evidence,
     files,
     files_copy,
     frozen,
@@ -60,6 +61,9 @@ urlpatterns = [
     path("runs/csv/", runs.export, name="runs_csv"),
     path("runs/<uuid:run_id>/", run.detail, name="run"),
     path("runs/<uuid:run_id>/compare/", run.compare, name="run_compare"),
+    # What an auditor asks for.
+    path("recovery-report/", evidence.report, name="evidence"),
+    path("recovery-report/csv/", evidence.export, name="evidence-csv"),
     # Estimates of costs.
     path("costs/", costs.overview, name="costs"),
     path("policies/<str:owner>/<str:name>/costs/", costs.policy, name="policy-costs"),

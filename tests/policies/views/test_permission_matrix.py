@@ -153,6 +153,8 @@ recoveries/<uuid:recovery_id>/cancel/                     L     W     N     N   
 recoveries/<uuid:recovery_id>/undo/                       L     W     N     N     N     W     W
 policies/                                                 L     R     R     R     R     R     R
 policies/<str:owner>/<str:name>/                          L     R     N     N     N     R     R
+recovery-report/                                          L     R     R     R     R     R     R
+recovery-report/csv/                                      L     R     R     R     R     R     R
 runs/<uuid:run_id>/scripts/<slug:phase>/<int:attempt>/    L     R     N     N     N     R     R
 scripts/<str:owner>/files/<str:name>/versions/            L     R     N     N     N     R     R
 scripts/<str:owner>/files/<str:name>/versions/<int:version_id>/ L  R     N     N     N     R     R
