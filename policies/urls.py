@@ -16,6 +16,7 @@ from policies.views import (
     outputs,
     people,
     policies,
+    proofs,
     retention,
     reviews,
     run,
@@ -55,6 +56,10 @@ urlpatterns = [
     path("runs/csv/", runs.export, name="runs_csv"),
     path("runs/<uuid:run_id>/", run.detail, name="run"),
     path("runs/<uuid:run_id>/compare/", run.compare, name="run_compare"),
+    # Proofs.
+    path("proofs/", proofs.listing, name="proofs"),
+    path("proofs/<uuid:proof_id>/", proofs.detail, name="proof"),
+    path("runs/<uuid:run_id>/prove/", proofs.prove, name="run-prove"),
     # Retention.
     path("policies/<str:owner>/<str:name>/retention/", retention.plan, name="policy-retention"),
     path("runs/<uuid:run_id>/hold/", retention.hold, name="run-hold"),

@@ -14,9 +14,10 @@ COMPLETE = "policies.tasks.complete"
 TAG = "policies.tasks.tag"
 HOST_KEY = "policies.tasks.host_key"  # its id is a host's
 TRIAL = "policies.tasks.trial"  # its id is a trial's
+PROOF = "policies.tasks.proof"  # its id is a proof's
 
 
-EVERY = frozenset({FREEZE, COMPLETE, TAG, HOST_KEY, TRIAL})
+EVERY = frozenset({FREEZE, COMPLETE, TAG, HOST_KEY, TRIAL, PROOF})
 _silent: ContextVar[AbstractSet[str]] = ContextVar("silent", default=frozenset())
 
 

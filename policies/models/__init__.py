@@ -6,6 +6,7 @@ from policies.models.inventory import EnrolRule, InventoryItem, InventoryPlace, 
 from policies.models.output import OutputChunk
 from policies.models.policy import Policy, PolicyTarget
 from policies.models.resources import FirePermits, VolumeFire, WindowLease
+from policies.models.proof import Proof, ProofEvent
 from policies.models.result import PhaseResult
 from policies.models.retention import Hold
 from policies.models.rollup import DailyCount, DailySum
@@ -37,6 +38,8 @@ __all__ = [
     "PolicyGroupPermission",
     "PolicyTarget",
     "PolicyUserPermission",
+    "Proof",
+    "ProofEvent",
     "Run",
     "RunEvent",
     "RunSnapshot",

@@ -45,6 +45,7 @@ class Action(StrEnum):
     ASKED = "asked"
     HELD = "held"
     RELEASED = "released"
+    PROVED = "proved"
 
 
 class Kind(StrEnum):

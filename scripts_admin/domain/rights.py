@@ -54,6 +54,7 @@ OWNERS: Mapping[str, tuple[str, ...]] = {
     "policies.runevent": ("run__owner",),
     "policies.outputchunk": ("result__run__owner",),
     "policies.runsnapshot": ("target__run__owner",),
+    "policies.proofevent": ("proof__owner",),
 }
 # What can be shared, and the look-up that leads there from what belongs to it. Accounts, schedules, inventory and
 # the receivers of alarms are not here: they are used for a shared policy, and stay with the owner.
@@ -61,6 +62,8 @@ SHARED: Mapping[str, tuple[str, str]] = {
     FOLDER: (FOLDER, ""),
     POLICY: (POLICY, ""),
     "policies.run": (POLICY, "policy"),
+    "policies.proof": (POLICY, "policy"),
+    "policies.proofevent": (POLICY, "proof__policy"),
     "policies.alarm": (POLICY, "policy"),
     "policies.alarmmute": (POLICY, "policy"),
     "policies.dailycount": (POLICY, "policy"),

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum, auto
 from typing import Any, Protocol
 
+from policies.domain import proofs
 from policies.domain.runs.verdict import Required
 from scripts_admin.domain.remote import Remote
 
@@ -34,6 +35,7 @@ class Group(StrEnum):
     SCRIPTS = "Scripts"
     LIMITS = "Limits"
     RETENTION = "Retention"
+    PROOF = "Proof"
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,6 +300,38 @@ POLICY = (
         label="Time zone of the days",
         help="Days, weeks, months and years begin and end in this time zone.",
         group=Group.RETENTION,
+    ),
+    Setting(
+        key="proof.every.days",
+        column="proof_days",
+        kind=Kind.NUMBER,
+        high=366,
+        default=0,
+        label="Prove every",
+        help="So often one of the restore points of these days, taken at random, is proven. 0: only by hand.",
+        group=Group.PROOF,
+        unit="days",
+        zero="only by hand",
+    ),
+    Setting(
+        key="proof.level",
+        column="proof_level",
+        kind=Kind.NUMBER,
+        high=3,
+        default=1,
+        label="Level of proofs",
+        help="0: readable, 1: mounts, 2: the application starts, 3: it agrees with the run.",
+        group=Group.PROOF,
+    ),
+    Setting(
+        key="proof.recipe",
+        column="proof_recipe",
+        kind=Kind.CHOICE,
+        choices=proofs.CHOICES,
+        default=proofs.Recipe.NONE.value,
+        label="Started by proofs",
+        help="The application whose data the snapshots have. Levels 2 and 3 need to know it.",
+        group=Group.PROOF,
     ),
 )
 TARGET = (
