@@ -26,6 +26,9 @@ class OptionChanges(TypedDict, total=False):
     ssm_restart_seconds: float
     kms_denied: bool
     left_out_fields: Sequence[str]
+    block_token_seconds: float
+    page_token_seconds: float
+    empty_block_pages: bool
 
 
 def _buckets() -> dict[str, tuple[float, float]]:
@@ -56,6 +59,8 @@ class Options:
     - `kms_denied`: snapshots of encrypted volumes turn to `error`, with their sets. AWS asks KMS only after the
       call has been answered.
     - `left_out_fields`: fields of EC2's answers that are left out wherever they appear, by their names in the XML.
+    - `block_token_seconds` and `page_token_seconds`: how long EBS's tokens of blocks and of pages are valid.
+    - `empty_block_pages`: every other page of blocks is empty, and names a next one all the same.
     """
 
     pending_seconds: float = 2.0
@@ -76,6 +81,9 @@ class Options:
     ssm_restart_seconds: float = 90.0
     kms_denied: bool = False
     left_out_fields: Sequence[str] = ()
+    block_token_seconds: float = 7 * 86400.0
+    page_token_seconds: float = 3600.0
+    empty_block_pages: bool = True
 
     def changed(self, changes: Mapping[str, Any]) -> "Options":
         """Return the options with the changes; ValueError with the names of unknown options."""
