@@ -5,8 +5,8 @@ from policies.models.alarm import Alarm, AlarmDelivery, AlarmMute, AlarmReceiver
 from policies.models.inventory import EnrolRule, InventoryItem, InventoryPlace, LeftOut
 from policies.models.output import OutputChunk
 from policies.models.policy import Policy, PolicyTarget
-from policies.models.resources import FirePermits, VolumeFire, WindowLease
 from policies.models.proof import Proof, ProofEvent
+from policies.models.resources import FirePermits, VolumeFire, WindowLease
 from policies.models.result import PhaseResult
 from policies.models.retention import Hold
 from policies.models.rollup import DailyCount, DailySum

@@ -13,7 +13,7 @@ from policies.models.querysets import OwnedQuerySet
 from policies.models.run import Run
 
 _STATES = [(each.value, each.value.replace("_", " ")) for each in State]
-_ENDS = sorted(proofs.ENDS)
+_ENDS = sorted(each.value for each in proofs.ENDS)
 
 
 class Proof(models.Model):
@@ -37,9 +37,9 @@ class Proof(models.Model):
     region = models.CharField(max_length=32)
     level = models.PositiveSmallIntegerField(choices=proofs.LEVELS)  # asked for
     reached = models.SmallIntegerField(default=-1)  # the highest one that passed; -1: none
-    recipe = models.CharField(max_length=16, default=proofs.Recipe.NONE)
+    recipe = models.CharField(max_length=16, default=proofs.Recipe.NONE.value)
     full = models.BooleanField(default=False)  # every block is read
-    state = models.CharField(max_length=16, choices=_STATES, default=State.QUEUED)
+    state = models.CharField(max_length=16, choices=_STATES, default=State.QUEUED.value)
     reason = SentenceField(blank=True)
     requested_by = models.CharField(max_length=150, blank=True)  # empty: by the policy's schedule
     asked_at = models.DateTimeField()

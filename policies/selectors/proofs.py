@@ -85,8 +85,9 @@ def share(found: Proof) -> str:
 def of_policy(policy: Policy) -> tuple[ProofRow | None, ProofRow | None]:
     """Return the policy's newest proof that has ended, and the newest one that passed."""
     keys = [key for key in (policy.last_proof_id, policy.proven_by_id) if key]
-    found = {each.pk: row(each) for each in Proof.objects.filter(pk__in=keys)} if keys else {}
-    return found.get(policy.last_proof_id), found.get(policy.proven_by_id)
+    rows = {each.pk: row(each) for each in Proof.objects.filter(pk__in=keys)} if keys else {}
+    last, proven = policy.last_proof_id, policy.proven_by_id
+    return rows.get(last) if last else None, rows.get(proven) if proven else None
 
 
 def of_policies(user: User, limit: int = SHOWN) -> Sequence[PolicyProofs]:

@@ -67,6 +67,8 @@ def _report(policy: Policy, now: datetime) -> None:
     first = Run.objects.filter(policy=policy, restore_point=True).order_by("created_at").first()
     if first is None or not proofs.is_overdue(last, first.created_at, policy.proof_days, now):
         return
-    newest = Proof.objects.filter(policy=policy).exclude(ended_at=None).order_by("-asked_at").first()
+    newest = (
+        Proof.objects.filter(policy=policy).exclude(ended_at=None).order_by("-asked_at").first()
+    )
     why = f"The newest ended {newest.get_state_display()}: {newest.reason}" if newest else ""
     raising.proof_overdue(policy, last, why if newest and newest.state != State.PASSED else "", now)

@@ -135,7 +135,7 @@ def _readable(asked: Asked, counted: _Counted, snapshot: str, found: Outcome) ->
             "N2W_PROOF_BLOCKS, or read a sample.",
         )
     size = SAMPLE if asked.level == Level.READABLE else SAMPLE_BELOW
-    chosen = known if asked.full else random.sample(known, min(size, len(known)))  # noqa: S311 - no secret
+    chosen = known if asked.full else random.sample(known, min(size, len(known)))
     for index, token in chosen:
         counted.read(asked.region, snapshot, index, token)
 
@@ -252,9 +252,7 @@ _NOTHING_TO_START = (
 
 def _no_data(asked: Asked) -> str:
     word = proofs.WORDS.get(asked.recipe, asked.recipe)
-    return (
-        f"No data folder of {word} was found in {', '.join(asked.snapshots)}: name the right snapshot or recipe."
-    )
+    return f"No data folder of {word} was found in {', '.join(asked.snapshots)}: name the right snapshot or recipe."
 
 
 def _end(state: State, reason: str) -> NoReturn:

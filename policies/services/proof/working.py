@@ -6,6 +6,7 @@ left open is closed by its id.
 
 import logging
 import os
+from dataclasses import replace
 from datetime import timedelta
 from uuid import UUID
 
@@ -74,15 +75,10 @@ def _try(proof: Proof) -> Outcome:
         )
     credentials.refuse_withdrawn(account)
     keys = credentials.of(account)
-    asked = _asked(proof)
-    asked = Asked(**{**_fields(asked), "credentials": keys})
+    asked = replace(_asked(proof), credentials=keys)
     return levels.prove(
         asked, session.blocks(keys), session.images(), lambda text: asking.note(proof, text)
     )
-
-
-def _fields(asked: Asked) -> dict[str, object]:
-    return {name: getattr(asked, name) for name in Asked.__slots__}
 
 
 def _asked(proof: Proof) -> Asked:
@@ -120,7 +116,9 @@ def tick() -> int:
     for proof in Proof.objects.filter(state=State.WORKING, server_id=home.server_id()):
         _bury(proof)
     now = clock.now()
-    lost = Q(state=State.QUEUED, next_at__lte=now - PAUSE) | Q(state=State.WORKING, next_at__lte=now)
+    lost = Q(state=State.QUEUED, next_at__lte=now - PAUSE) | Q(
+        state=State.WORKING, next_at__lte=now
+    )
     due = Proof.objects.filter(lost, ended_at=None).order_by("next_at")
     return each.apart(list(due.values_list("pk", flat=True)[:_AT_ONCE]), _send, "proof %s")
 
@@ -174,7 +172,11 @@ def _claim(proof_id: UUID) -> Proof | None:
                 return None
             reason = f"proof {proof.pk} reads it"
             holds.take(
-                proof.run.pk, HoldKind.PROOF, key=str(proof.pk), reason=reason, until=now + 2 * CLAIM
+                proof.run.pk,
+                HoldKind.PROOF,
+                key=str(proof.pk),
+                reason=reason,
+                until=now + 2 * CLAIM,
             )
     except RefusedError as error:
         _refuse(proof, str(error))
