@@ -8,7 +8,7 @@ from policies.models.policy import Policy, PolicyTarget
 from policies.models.proof import Proof, ProofEvent
 from policies.models.resources import FirePermits, VolumeFire, WindowLease
 from policies.models.result import PhaseResult
-from policies.models.retention import Hold
+from policies.models.retention import Hold, Removal
 from policies.models.rollup import DailyCount, DailySum
 from policies.models.run import Description, Run, RunEvent, RunSnapshot, RunTarget
 from policies.models.schedule import Schedule
@@ -40,6 +40,7 @@ __all__ = [
     "PolicyUserPermission",
     "Proof",
     "ProofEvent",
+    "Removal",
     "Run",
     "RunEvent",
     "RunSnapshot",

@@ -290,7 +290,10 @@ class RunTarget(models.Model):
 
 class RunSnapshot(models.Model):
     class State(models.TextChoices):
-        """ERROR and MISSING are final. GONE: it was completed, and AWS no longer has it."""
+        """ERROR and MISSING are final. GONE: it was completed, and AWS no longer has it.
+
+        DELETING: the server intends to delete it, and may have asked AWS. DELETED: AWS has said that it did.
+        """
 
         PENDING = "pending"
         COMPLETED = "completed"
@@ -298,6 +301,8 @@ class RunSnapshot(models.Model):
         MISSING = "missing"
         TIMED_OUT = "timed_out"
         GONE = "gone"
+        DELETING = "deleting"
+        DELETED = "deleted"
 
     target = models.ForeignKey(RunTarget, on_delete=models.CASCADE, related_name="snapshots")
     snapshot_id = models.CharField(max_length=32, unique=True)
@@ -308,6 +313,8 @@ class RunSnapshot(models.Model):
     created_at = models.DateTimeField()
     absent_since = models.DateTimeField(null=True)
     absent_polls = models.PositiveIntegerField(default=0)
+    deleted_at = models.DateTimeField(null=True)
+    bin_until = models.DateTimeField(null=True)  # deleted, and until then in the Recycle Bin
 
     class Meta:
         """Each poll looks for the pending ones."""

@@ -15,6 +15,8 @@ class HoldKind(StrEnum):
     FREEZER = "freezer"  # a person keeps the restore point
     RECOVERY = "recovery"
     PROOF = "proof"
+    COPY = "copy"
+    IMAGE = "image"  # an AMI that is not ours needs its snapshots
     LOCK = "lock"  # a lock of AWS's on its snapshots
 
 

@@ -1,6 +1,11 @@
-"""Hold a restore point, whatever the rules of its policy say, and release it."""
+"""Hold a restore point, whatever the rules of its policy say, and release it.
+
+A hold and the intent to delete exclude each other: both lock the row of the run first (see models/retention.py for
+the order of all locks). Whoever has taken a hold may rely on the snapshots until they drop it.
+"""
 
 from datetime import datetime, timedelta
+from uuid import UUID
 
 from django.core.exceptions import ValidationError
 from django.db import transaction
@@ -8,7 +13,7 @@ from django.db import transaction
 from n2wbackup.lib import clock
 from policies.domain.errors import RefusedError
 from policies.domain.retention.points import HoldKind
-from policies.models import Hold, Run
+from policies.models import Hold, Removal, Run
 from scripts_admin.domain.audit import Action, Change, Kind
 from scripts_admin.services import audit
 
@@ -49,10 +54,7 @@ def hold(run: Run, *, reason: str, until: datetime | None, by: str) -> None:
     """Hold the run's restore point, or change its hold; ValidationError or RefusedError: nothing was changed."""
     check(until, reason)
     with transaction.atomic():
-        row = Run.objects.select_for_update(of=("self",)).get(pk=run.pk)
-        if not row.restore_point:
-            message = f"Run {run.pk} is no restore point: it has no usable snapshot to hold."
-            raise RefusedError(message)
+        row = _standing(run.pk)
         found = freezer_of(row) or Hold(run=row, kind=HoldKind.FREEZER, created_at=clock.now())
         before = _in_words(found.until) if found.pk else ""
         found.reason, found.until, found.by = reason.strip(), until, by
@@ -73,6 +75,44 @@ def release(run: Run, *, by: str) -> None:
         found.save(update_fields=("released_at", "released_by"))
         change = Change("held_until", _in_words(found.until), "")
         audit.record(Action.RELEASED, _subject(row), [change], reason=found.reason)
+
+
+def take(run_id: UUID, kind: HoldKind, *, key: str, reason: str, until: datetime | None) -> None:
+    """Hold the run's restore point for the server's own work; taken again, it is renewed.
+
+    RefusedError, and nothing changed: its snapshots are being deleted, or do not exist. `key` says which recovery,
+    proof or copy it is for.
+    """
+    with transaction.atomic():
+        row = _standing(run_id)
+        same = Hold.objects.filter(run=row, kind=kind, released_at=None)
+        found = same.first() if kind == HoldKind.FREEZER else same.filter(key=key).first()
+        found = found or Hold(run=row, kind=kind, key=key, created_at=clock.now())
+        found.reason, found.until = reason, until
+        found.save()
+
+
+def drop(run_id: UUID, kind: HoldKind, *, key: str) -> None:
+    """Release what was taken with this key; nothing happens where it was released before."""
+    same = Hold.objects.filter(run=run_id, kind=kind, key=key, released_at=None)
+    same.update(released_at=clock.now())
+
+
+def _standing(run_id: UUID) -> Run:
+    """Return the run, locked, if it is a restore point that nobody is deleting; the caller has opened a transaction."""
+    row = Run.objects.select_for_update(of=("self",)).filter(pk=run_id).first()
+    if row is None:
+        message = f"Run {run_id} does not exist: there is nothing to hold."
+        raise RefusedError(message)
+    begun = Removal.objects.filter(run=row, begun_at__isnull=False).first()
+    if begun is not None:
+        how = "are deleted" if begun.ended_at else "are being deleted"
+        message = f"The snapshots of run {run_id} {how}: choose another restore point."
+        raise RefusedError(message)
+    if not row.restore_point:
+        message = f"Run {run_id} is no restore point: it has no usable snapshot to hold."
+        raise RefusedError(message)
+    return row
 
 
 def _subject(run: Run) -> audit.Subject:

@@ -26,6 +26,7 @@ UNDER_WAY = "nothing goes while a run of the policy is under way"
 NO_ZONE = "the policy's time zone {} is not known here, so nothing goes"
 
 LISTED = 100
+_GONE = (RunSnapshot.State.GONE, RunSnapshot.State.DELETING, RunSnapshot.State.DELETED)
 
 
 class Edited(NamedTuple):
@@ -180,7 +181,7 @@ def _proven(keys: Sequence[UUID]) -> set[UUID]:
 
 def _targets(keys: Sequence[UUID]) -> Mapping[UUID, dict[str, Consistency]]:
     """Return the usable targets of each of the runs, with what their snapshots are worth."""
-    gone = RunSnapshot.objects.filter(target=OuterRef("pk"), state=RunSnapshot.State.GONE)
+    gone = RunSnapshot.objects.filter(target=OuterRef("pk"), state__in=_GONE)
     usable = RunTarget.objects.filter(state=RunTarget.State.USABLE).exclude(Exists(gone)).order_by()
     columns = ("run", "region", "instance_id", "volume_id", "consistency")
     targets: defaultdict[UUID, dict[str, Consistency]] = defaultdict(dict)

@@ -58,6 +58,7 @@ STEPS: dict[str, Callable[[World], None]] = {
     "phases": runs.phases,
     "events": runs.events,
     "holds": runs.holds,
+    "removals": runs.removals,
     "latest results": runs.latest,
     "daily counts": runs.counts,
     "daily sums": runs.sums,

@@ -12,6 +12,7 @@ from policies.models import (
     OutputChunk,
     PhaseResult,
     Policy,
+    Removal,
     Run,
     RunEvent,
     RunSnapshot,
@@ -23,6 +24,7 @@ from tests.bench.history.world import World
 ELSEWHERE = "00000000-0000-0000-0000-00000000beef"  # a server that is not this one
 VOLUMES, EVENTS = 2, 4
 _HELD = 10  # each so many-th run was held once
+_GOES = 20  # each so many-th was announced to go
 _DAY = 86_400
 _PRINTED = "flushed 12 tables"
 _MADE = "('succeeded', 'partial', 'waiting')"
@@ -184,6 +186,19 @@ def holds(world: World) -> None:
         by="'user1'",
         created_at=world.ago("86400"),
         released_at=f"CASE WHEN i % {_HELD * 50} <> 3 THEN {world.ago('3600')} END",
+    )
+
+
+def removals(world: World) -> None:
+    """Each twentieth run is announced to go; of these, every second one is over."""
+    world.insert(
+        Removal,
+        f"{world.numbers(world.size.runs)} WHERE i % {_GOES} = 7",
+        run_id=world.dialect.run("i"),
+        why="'another one of its day is kept'",
+        announced_at=world.ago("86400"),
+        goes_after=world.ago("3600"),
+        ended_at=f"CASE WHEN i % {_GOES * 2} = 7 THEN {world.ago('600')} END",
     )
 
 

@@ -1,6 +1,7 @@
 """A person holds a restore point, and releases it."""
 
 from datetime import UTC, datetime, timedelta
+from uuid import uuid4
 
 import pytest
 from django.core.exceptions import ValidationError
@@ -9,7 +10,7 @@ from n2wbackup.lib import clock
 from policies.domain.errors import RefusedError
 from policies.domain.retention.points import HoldKind
 from policies.domain.runs.sequence import State
-from policies.models import Hold, Policy, Run
+from policies.models import Hold, Policy, Removal, Run
 from policies.services import operations
 from policies.services.retention import holds, planning
 from scripts_admin.models import AuditEntry
@@ -116,3 +117,50 @@ def test_only_who_may_change_the_policy_holds_and_releases(old: Run) -> None:
 
     assert done.sentence == f"Run {old.pk}: held until 2100-01-01 00:00 UTC."
     assert Policy.objects.get().name == "policy1"
+
+
+@pytest.mark.parametrize("kind", [each for each in HoldKind if each != HoldKind.FREEZER])
+def test_work_of_the_server_holds_by_its_key(old: Run, kind: HoldKind) -> None:
+    for reason in ("first", "again"):
+        holds.take(old.pk, kind, key="one", reason=reason, until=None)
+    holds.take(old.pk, kind, key="two", reason="other", until=END)
+    assert list(Hold.objects.values_list("kind", "key", "reason")) == [
+        (kind, "one", "again"),
+        (kind, "two", "other"),
+    ]
+
+    holds.drop(old.pk, kind, key="one")
+    holds.drop(old.pk, kind, key="one")
+    assert not _goes(old)
+    holds.drop(old.pk, kind, key="two")
+    assert _goes(old)
+
+
+@pytest.mark.parametrize("ended", [False, True])
+def test_what_is_being_deleted_cannot_be_held(old: Run, *, ended: bool) -> None:
+    now = clock.now()
+    Removal.objects.create(
+        run=old,
+        why="old",
+        announced_at=now,
+        goes_after=now,
+        begun_at=now,
+        ended_at=now if ended else None,
+    )
+    with pytest.raises(RefusedError, match="are deleted" if ended else "are being deleted"):
+        holds.take(old.pk, HoldKind.RECOVERY, key="one", reason="why", until=None)
+    with pytest.raises(RefusedError, match="choose another restore point"):
+        holds.hold(old, reason="why", until=None, by="alice")
+    assert not Hold.objects.exists()
+
+
+def test_what_is_only_announced_can_be_held(old: Run) -> None:
+    now = clock.now()
+    Removal.objects.create(run=old, why="old", announced_at=now, goes_after=now)
+    holds.take(old.pk, HoldKind.PROOF, key="one", reason="why", until=None)
+    assert not _goes(old)
+
+
+def test_a_run_that_is_gone_cannot_be_held() -> None:
+    with pytest.raises(RefusedError, match="does not exist"):
+        holds.take(uuid4(), HoldKind.COPY, key="one", reason="why", until=None)
