@@ -175,10 +175,10 @@ hear_freezer() {
 # the backup is as good, so a mark that cannot be written is said and no reason to stop.
 # shellcheck disable=SC2329 # called by name
 mark_one() {
-  local file=$1/n2wbackup_marks kept='' new
-  [[ ! -f $file || -L $file ]] || kept=$(tail -n 99 -- "$file")
+  local file=$1/n2wbackup_marks earlier='' new
+  [[ ! -f $file || -L $file ]] || earlier=$(tail -n 99 -- "$file")
   new=$(mktemp -- "$1/.n2wbackup_marks.XXXXXX") && chmod 644 -- "$new" &&
-    printf '%s\n' ${kept:+"$kept"} "$N2W_MARK $EPOCHSECONDS" >"$new" && mv -fT -- "$new" "$file"
+    printf '%s\n' ${earlier:+"$earlier"} "$N2W_MARK $EPOCHSECONDS" >"$new" && mv -fT -- "$new" "$file"
 }
 
 write_mark() {

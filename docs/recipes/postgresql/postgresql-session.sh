@@ -237,19 +237,16 @@ tell_what_is_held() {
   fi
 }
 
-# Writes the run's mark into the database, where a proof looks for it. Without it the backup is as good, but no proof of it
-# reaches level 3, so a mark that cannot be written is said and no reason to stop.
+# Writes the run's mark, for proofs. Without it the backup is as good, so a mark that cannot be written is only said.
 write_mark() {
-  local mark=${N2W_MARK:-} said insert
-  [[ -n $mark ]] || return 0
-  [[ $mark =~ ^[A-Za-z0-9-]{1,64}$ ]] || fail 2 "N2W_MARK may have letters, digits and dash only"
-  insert="SET statement_timeout = '3s'; SET client_min_messages = 'warning';
-    INSERT INTO n2wbackup_marks (mark, at) VALUES ('$mark', clock_timestamp());
-    DELETE FROM n2wbackup_marks WHERE at < clock_timestamp() - interval '30 days'"
-  sql 5 "$insert" >/dev/null 2>&1 && return
-  said=$(sql 5 "SET client_min_messages = 'warning';
-    CREATE TABLE IF NOT EXISTS n2wbackup_marks (mark text PRIMARY KEY, at timestamptz NOT NULL); $insert" 2>&1) && return
-  printf 'no mark is written, so no proof can find it: %s\n' "$(grep -m 1 -oE '(ERROR|FATAL|error): .*' <<<"$said" || head -n 1 <<<"$said")"
+  local said
+  [[ -n ${N2W_MARK:-} ]] || return 0
+  [[ $N2W_MARK =~ ^[A-Za-z0-9-]{1,64}$ ]] || fail 2 "N2W_MARK may have letters, digits and dash only"
+  said=$(sql 5 "SET statement_timeout = '3s'; SET client_min_messages = 'warning';
+    CREATE TABLE IF NOT EXISTS n2wbackup_marks (mark text PRIMARY KEY, at timestamptz NOT NULL);
+    INSERT INTO n2wbackup_marks (mark, at) VALUES ('$N2W_MARK', clock_timestamp());
+    DELETE FROM n2wbackup_marks WHERE at < clock_timestamp() - interval '30 days'" 2>&1) ||
+    printf 'no mark is written, so no proof can find it: %s\n' "$(head -n 1 <<<"$said")"
 }
 
 before() {
@@ -309,15 +306,9 @@ tell_label() {
 # What can be proven where nothing is held: the same server ran all the time, and wrote as a recovery needs it.
 prove_checkpoint() {
   local was_started was_system was_timeline was_redo odd
-  if [[ ! -r begun.$run ]]; then
-    reason='no checkpoint is on record for this run'
-    return 1
-  fi
+  [[ -r begun.$run ]] || { reason='no checkpoint is on record for this run'; return 1; }
   read -r _ was_started was_system was_timeline was_redo _ <"begun.$run"
-  if ! ask_facts; then
-    reason="the server does not answer: $(first_error)"
-    return 1
-  fi
+  ask_facts || { reason="the server does not answer: $(first_error)"; return 1; }
   odd=$(oddity checkpoint)
   if [[ $system != "$was_system" || $timeline != "$was_timeline" ]]; then
     reason='another server, or another timeline, answers now than before the snapshots'
@@ -384,18 +375,12 @@ wait_for_archive() {
 complete() {
   local how start_file
   take_turn complete
-  if [[ $1 != 1 ]]; then
-    printf 'the backup did not succeed: nothing is removed from the archive\n'
-    return
-  fi
+  [[ $1 == 1 ]] || { printf 'the backup did not succeed: nothing is removed from the archive\n'; return; }
   [[ -r begun.$run ]] || fail 1 "no position is on record for run $run: nothing is removed"
   read -r how _ _ _ _ start_file <"begun.$run"
   [[ $start_file =~ ^[0-9A-F]{24}$ ]] || fail 1 "the recorded position is damaged: nothing is removed"
   [[ $how == checkpoint ]] || wait_for_archive
-  if [[ -z $archive_folder ]]; then
-    printf 'no archive_folder is set: nothing is removed\n'
-    return
-  fi
+  [[ -n $archive_folder ]] || { printf 'no archive_folder is set: nothing is removed\n'; return; }
   "$archivecleanup" "$archive_folder" "$start_file" || fail 1 "$archive_folder could not be cleaned up"
   printf 'what is older than %s is removed from %s\n' "$start_file" "$archive_folder"
 }

@@ -4,7 +4,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("policies", "0031_the_right_to_restore")]
+    dependencies = [("policies", "0032_removals")]
 
     operations = [
         migrations.AddField(
