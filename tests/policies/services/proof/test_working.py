@@ -100,7 +100,9 @@ def test_a_mark_that_is_younger_than_the_fire_fails_it(ready: Provable) -> None:
 def test_the_owners_verification_decides_and_gets_the_paths(ready: Provable) -> None:
     folder = storage.create(ready.policy.folder)
     script = folder / "verify_policy1.sh"
-    script.write_text('#!/bin/bash\necho "$N2W_MARK in $N2W_PROOF_DATA"; echo "n2w verify 0"; exit 4\n')
+    script.write_text(
+        '#!/bin/bash\necho "$N2W_MARK in $N2W_PROOF_DATA"; echo "n2w verify 0"; exit 4\n'
+    )
 
     proof = made(ready)
 
