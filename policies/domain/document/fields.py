@@ -6,36 +6,14 @@ in the document, in the form and on the page.
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from enum import StrEnum, auto
 from typing import Any, Protocol
 
 from policies.domain import proofs
+from policies.domain.document.kinds import Group, Kind
 from policies.domain.runs.verdict import Required
 from scripts_admin.domain.remote import Remote
 
 DAY_SECONDS = 86_400
-
-
-class Kind(StrEnum):
-    """The kind of a key's value."""
-
-    NUMBER = auto()
-    TRUTH = auto()
-    CHOICE = auto()
-    TEXT = auto()
-    PERHAPS = auto()  # a text, or null for none
-    TEXTS = auto()
-
-
-class Group(StrEnum):
-    """The groups of a form; each value is the heading."""
-
-    MAIN = ""
-    WHEN = "When"
-    SCRIPTS = "Scripts"
-    LIMITS = "Limits"
-    RETENTION = "Retention"
-    PROOF = "Proof"
 
 
 @dataclass(frozen=True, slots=True)

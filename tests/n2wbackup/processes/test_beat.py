@@ -87,6 +87,7 @@ def test_a_clock_that_is_put_forward_sends_each_once(
         "look",
         "look_at_scripts",
         "poll",
+        "proofs",
         "refresh",
         "replan",
         "ssh",

@@ -35,7 +35,7 @@ def provable(policy: Policy, folder: Path) -> Provable:
     """Make a restore point of the policy whose snapshot has the folder's files and a hundred blocks."""
     folder.mkdir()
     run, snapshot = restore_point(policy)
-    blocks = MemoryBlocks({snapshot: MemorySnapshot({index: b"x" for index in range(100)})})
+    blocks = MemoryBlocks({snapshot: MemorySnapshot(dict.fromkeys(range(100), b"x"))})
     return Provable(policy, run, snapshot, folder, FolderImages({snapshot: folder}), blocks)
 
 
