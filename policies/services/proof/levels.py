@@ -1,6 +1,7 @@
 """The levels of a proof, one after the other, on one snapshot. Nothing here writes a row."""
 
 import random
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -29,6 +30,7 @@ from policies.services.proof import finding, inside
 
 SAMPLE, SAMPLE_BELOW = 64, 4  # blocks that level 0 reads: by itself, and before higher levels
 _LOOK_SECONDS = 0.2
+_WRONG = re.compile(r"(?i)bad|corrupt|error|fail|would|fix|invalid|wrong|damaged")
 # What says nothing about the snapshot.
 _NOT_POSSIBLE = (
     ImageNotPossibleError,
@@ -153,6 +155,7 @@ def _higher(
         try:
             about = tree.about()
             _facts(found, about, before)
+            _check(tree, about, asked.seconds / 2)
             found.reached = Level.MOUNTS
             if asked.level == Level.MOUNTS:
                 return True
@@ -176,6 +179,22 @@ def _opened(asked: Asked, images: Images, snapshot: str) -> Iterator[Tree]:
         yield tree
     finally:
         tree.close()
+
+
+def _check(tree: Tree, about: About, seconds: float) -> None:
+    """Let the file system's own checker look at what the replayed journal has left."""
+    ran = tree.checked(seconds)
+    if ran.exit == 0:
+        return
+    if ran.late:
+        why = f"its {about.file_system} was not checked within {seconds:.0f} s: raise N2W_PROOF_SECONDS"
+        _end(State.NOT_POSSIBLE, f"Level 1 (mounts) was not finished: {why}.")
+    said = (ran.stdout + b"\n" + ran.stderr).decode("utf-8", "replace")
+    lines = [line.strip() for line in said.splitlines() if line.strip()]
+    wrong = next((line for line in lines if _WRONG.search(line)), lines[-1] if lines else "")
+    raise ImageDamagedError(
+        f"its {about.file_system} was mounted, and its checker finds it damaged (exit code {ran.exit}): {wrong[:200]}"
+    )
 
 
 def _facts(found: Outcome, about: About, before: int) -> None:

@@ -83,7 +83,11 @@ def test_a_proof_is_asked_for_on_the_page_of_its_run(ready: Provable) -> None:
 
     made = Proof.objects.get()
     assert answer["Location"] == f"/proofs/{made.pk}/"
-    assert (made.level, made.recipe, made.requested_by) == (3, "mariadb", ready.policy.owner.username)
+    assert (made.level, made.recipe, made.requested_by) == (
+        3,
+        "mariadb",
+        ready.policy.owner.username,
+    )
     assert "A worker takes it soon" in alice.get(f"/proofs/{made.pk}/").content.decode()
 
 
