@@ -44,7 +44,9 @@ def _recipe(folder: Path, slug: str, settings: dict[str, str]) -> None:
 
 
 @contextmanager
-def served(ground_folder: Path, disks: filesystems.Volume, data: filesystems.Volume) -> Iterator[Product]:
+def served(
+    ground_folder: Path, disks: filesystems.Volume, data: filesystems.Volume
+) -> Iterator[Product]:
     """A server whose policy backs the data volume up; a snapshot of it has real blocks."""
     components.program("nbdkit")
     components.needs_root("a mount")

@@ -59,6 +59,7 @@ STEPS: dict[str, Callable[[World], None]] = {
     "events": runs.events,
     "holds": runs.holds,
     "removals": runs.removals,
+    "proofs": runs.proofs,
     "latest results": runs.latest,
     "daily counts": runs.counts,
     "daily sums": runs.sums,
