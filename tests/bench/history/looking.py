@@ -105,9 +105,8 @@ def _addresses(name: str) -> list[str]:
     ]
     policy = Policy.objects.select_related("owner").get(name="policy1")
     found += [reverse("run", args=[middle.pk])]
-    found += [
-        reverse("proof", args=[key]) for key in Proof.objects.values_list("pk", flat=True)[:1]
-    ]
+    own = Proof.objects.filter(owner__username=OWNER).values_list("pk", flat=True)
+    found += [reverse("proof", args=[key]) for key in own[:1]]
     named = [policy.owner.username, policy.name]
     found += [reverse("policy", args=named), reverse("policy-retention", args=named)]
     return found + (_of_the_admin(middle, policy) if name == BOSS else [])
