@@ -11,6 +11,7 @@ from n2wbackup.demo.aws.credentials import Account, Credentials
 from n2wbackup.demo.aws.faults import Faults
 from n2wbackup.demo.aws.inventory import Inventory
 from n2wbackup.demo.aws.journal import Journal
+from n2wbackup.demo.aws.makings import Makings
 from n2wbackup.demo.aws.options import Options
 from n2wbackup.demo.aws.permissions import Permissions
 from n2wbackup.demo.aws.snapshots import Snapshots
@@ -30,6 +31,7 @@ class Simulator:
         self.options = Options()
         self.inventory = Inventory(state / "snapshots")
         self.snapshots = Snapshots()
+        self.makings = Makings()
         self.commands = Commands(state / "ssm", lambda: self.options)
         self.credentials = Credentials()
         self.credentials.add(owner)
@@ -57,6 +59,7 @@ class Simulator:
         self.faults.clear()
         self.commands.clear()
         self.snapshots.clear()
+        self.makings = Makings()
         self.inventory.clear()
         self.connect_folders.clear()
         self.consoles.clear()
