@@ -43,6 +43,14 @@ class State(StrEnum):
 ENDS = frozenset({State.PASSED, State.FAILED, State.NOT_POSSIBLE})
 
 
+class Mark(StrEnum):
+    """What became of the run's mark. NONE: there is no place for marks."""
+
+    FOUND = "found"
+    MISSING = "missing"
+    NONE = "none"
+
+
 class Recipe(StrEnum):
     """What is started on the files of a snapshot. FILES: no server of ours, but what the owner's scripts start."""
 
@@ -80,13 +88,13 @@ class Findings:
     """What was said inside the image, read line by line; see services/proof/inside/common.sh."""
 
     server: str = ""
-    missing: str = ""
+    lacks: str = ""  # why nothing could be started here
     is_up: bool = False
     up_seconds: float | None = None
     down: str = ""
     redo_bytes: int | None = None
     redo: str = ""
-    mark: str = ""  # found, missing, none (there is no place for marks); "": nobody looked
+    mark: str = ""  # as in Mark; "": nobody looked
     younger: int = 0
     verify: int | None = None
     printed: list[str] = field(default_factory=list)
@@ -108,8 +116,8 @@ def _read(found: Findings, word: str, rest: str) -> None:
     first, _, more = rest.partition(" ")
     if word == "server":
         found.server = rest
-    elif word == "missing":
-        found.missing = rest
+    elif word == "lacks":
+        found.lacks = rest
     elif word == "down":
         found.down = rest
     elif word == "up":
@@ -143,9 +151,9 @@ def disagreement(found: Findings) -> str:
         return f"{many} younger than the snapshot's own run: this is not the frozen moment"
     if found.verify == 0:
         return ""
-    if found.mark == "missing":
+    if found.mark == Mark.MISSING:
         return "the mark of its run is not in it: before did not write it, or it was not on the disk yet"
-    if found.mark != "found":
+    if found.mark != Mark.FOUND:
         return "it has no table or file n2wbackup_marks, so no before of a recipe has written the mark of its run"
     return ""
 

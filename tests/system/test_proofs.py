@@ -1,8 +1,9 @@
-"""The main job of proofs: real databases under load, backed up by the whole product, started from that very snapshot."""
+"""The main job of proofs: databases under load, backed up by the whole product, started from that very snapshot."""
 
 import json
 import os
 import shutil
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -78,17 +79,21 @@ def proven(product: Product, run: str, recipe: str, level: int = 3) -> dict[str,
     assert done.stdout.startswith("{"), done.stdout + done.stderr + product.log.read_text()[-3000:]
     found: dict[str, Any] = json.loads(done.stdout)
     assert (done.returncode == 0) == (found["state"] == "passed"), done.stderr
-    _print(recipe, found)
+    tally(recipe, found)
     return found
 
 
-def _print(what: str, proof: dict[str, Any]) -> None:
-    """Tell the figures: pytest shows them with -s, and where a test fails."""
+def tell(figures: str) -> None:
+    """Say figures: pytest shows them with -s, and where a test fails."""
+    sys.stdout.write(f"\n{figures}\n")
+
+
+def tally(what: str, proof: dict[str, Any]) -> None:
     read, all_of_it = proof["blocks_read"], proof["blocks_of_snapshot"]
     share = f"{100 * read / all_of_it:.1f} %" if all_of_it else "-"
     redo = proof["redo"]["bytes"] if proof["redo"] else "-"
-    print(
-        f"\n{what}: {proof['state']}, level {proof['reached']} of {proof['level']}, {read} of {all_of_it} blocks "
+    tell(
+        f"{what}: {proof['state']}, level {proof['reached']} of {proof['level']}, {read} of {all_of_it} blocks "
         f"({share}), {proof['seconds']} s, ${proof['cost_usd']}, redo {redo} bytes; {proof['reason']}"
     )
 
@@ -149,8 +154,8 @@ def test_a_mariadb_under_load_is_proven_to_be_the_frozen_moment_and_a_crash_is_t
         assert (lost["state"], lost["reached"], lost["mark"]) == ("failed", 2, "missing")
         assert "the mark of its run is not in it" in lost["reason"]
         assert lost["redo"]["bytes"] > 0
-        print(f"\nredo: {consistent} bytes frozen, {lost['redo']['bytes']} bytes crashed")
-        assert f"n2wbackup:proof': 'failed level 3" in str(
+        tell(f"redo: {consistent} bytes frozen, {lost['redo']['bytes']} bytes crashed")
+        assert "n2wbackup:proof': 'failed level 3" in str(
             [each.tags for each in product.aws.snapshots() if each.snapshot_id == lost["snapshot"]]
         )
 
@@ -186,4 +191,4 @@ def test_a_postgresql_under_load_is_proven_to_be_after_its_mark_and_a_crash_is_t
 
         assert (lost["state"], lost["reached"], lost["mark"]) == ("failed", 2, "missing")
         assert lost["redo"]["bytes"] > consistent
-        print(f"\nredo: {consistent} bytes frozen, {lost['redo']['bytes']} bytes crashed")
+        tell(f"redo: {consistent} bytes frozen, {lost['redo']['bytes']} bytes crashed")

@@ -246,8 +246,8 @@ def _of_findings(said: Findings) -> dict[str, Any]:
 
 
 def _judge(asked: Asked, said: Findings, found: Outcome, *, late: bool) -> None:
-    if said.missing:
-        _end(State.NOT_POSSIBLE, f"{said.missing}.")
+    if said.lacks:
+        _end(State.NOT_POSSIBLE, f"{said.lacks}.")
     needs_start = asked.recipe != Recipe.FILES or "start" in asked.files
     if said.down or (needs_start and not said.is_up):
         why = said.down or ("its time was over" if late else "it said nothing: see its output")

@@ -3,7 +3,7 @@
 # follows this text in the same file.
 #
 # Each line that begins with "n2w " is a finding. What others print comes behind "| ", so nobody else can say one:
-#   server TEXT, missing TEXT (cannot be tried here), up SECONDS, down TEXT, redo BYTES TEXT,
+#   server TEXT, lacks TEXT (cannot be tried here), up SECONDS, down TEXT, redo BYTES TEXT,
 #   mark found|missing|none TEXT, younger NUMBER, verify CODE
 # There is no network here, and all that is left running ends with this script.
 set -u
@@ -28,7 +28,7 @@ finish() {
 }
 
 missing() {
-  say "missing $*"
+  say "lacks $*"
   finish
 }
 
