@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 import pytest
+from pytest_django import Settings
 
 from n2wbackup.lib import clock, home
 from policies.adapters.memory import MemoryCloud
@@ -46,10 +47,8 @@ def test_level_0_reads_every_block_if_that_is_asked_for(ready: Provable) -> None
     assert (proof.state, proof.blocks_read) == (State.PASSED, 100)
 
 
-def test_a_full_reading_beyond_the_budget_is_not_begun(
-    ready: Provable, settings: pytest.FixtureRequest
-) -> None:
-    settings.N2W_PROOF_BLOCKS = 50  # type: ignore[attr-defined]
+def test_a_full_reading_beyond_the_budget_is_not_begun(ready: Provable, settings: Settings) -> None:
+    settings.N2W_PROOF_BLOCKS = 50
 
     proof = made(ready, Wish(level=0, full=True))
 
@@ -264,7 +263,7 @@ def test_a_proof_whose_worker_lives_is_left_alone(ready: Provable) -> None:
 def test_the_result_is_a_tag_and_is_repeated_until_aws_takes_it(
     ready: Provable, cloud: MemoryCloud, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    told: list[object] = []
+    told: list[tuple[str, list[str], dict[str, str]]] = []
 
     def refuse(*_: object) -> None:
         raise NotPermittedError("no")
@@ -277,7 +276,7 @@ def test_the_result_is_a_tag_and_is_repeated_until_aws_takes_it(
     telling.tick()
 
     assert not ready.again(proof).tag_due
-    [(region, ids, tags)] = told  # type: ignore[misc]
+    ((region, ids, tags),) = told
     assert (region, ids) == ("us-east-1", [ready.snapshot])
     assert tags["n2wbackup:proof"].startswith("passed level 0 ")
 
