@@ -183,8 +183,7 @@ def test_a_mariadb_under_load_is_proven_to_be_the_frozen_moment_and_a_crash_is_t
         verify.unlink()
         assert proven(product, run["id"], "mariadb")["state"] == "passed"
 
-        for script in product.folder.glob(f"*_{POLICY}.sh"):
-            script.unlink()
+        product.apply([product.instance], scripts={"enabled": False})
         writer.wait_for(600)
         crash = backed_up(product)
         assert crash["consistency"] == "crash"
@@ -225,8 +224,7 @@ def test_a_postgresql_under_load_is_proven_to_be_after_its_mark_and_a_crash_is_t
         verify.unlink()
         assert proven(product, run["id"], "postgresql")["state"] == "passed"
 
-        for script in product.folder.glob(f"*_{POLICY}.sh"):
-            script.unlink()
+        product.apply([product.instance], scripts={"enabled": False})
         writer.wait_for(600)
         lost = proven(product, backed_up(product)["id"], "postgresql")
 
