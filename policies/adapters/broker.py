@@ -15,9 +15,10 @@ TAG = "policies.tasks.tag"
 HOST_KEY = "policies.tasks.host_key"  # its id is a host's
 TRIAL = "policies.tasks.trial"  # its id is a trial's
 PROOF = "policies.tasks.proof"  # its id is a proof's
+OPEN_SNAPSHOT = "policies.tasks.open_snapshot"  # its id is an opened snapshot's
+BRING_FILES = "policies.tasks.bring_files"  # its id is a copy's
 
-
-EVERY = frozenset({FREEZE, COMPLETE, TAG, HOST_KEY, TRIAL, PROOF})
+EVERY = frozenset({FREEZE, COMPLETE, TAG, HOST_KEY, TRIAL, OPEN_SNAPSHOT, BRING_FILES, PROOF})
 _silent: ContextVar[AbstractSet[str]] = ContextVar("silent", default=frozenset())
 
 

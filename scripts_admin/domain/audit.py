@@ -46,6 +46,10 @@ class Action(StrEnum):
     HELD = "held"
     RELEASED = "released"
     PROVED = "proved"
+    OPENED = "opened files"
+    SEARCHED = "searched files"
+    DOWNLOADED = "downloaded files"
+    BROUGHT_BACK = "copied files back"
 
 
 class Kind(StrEnum):

@@ -38,8 +38,8 @@ echo "last $(psql -XAtq -d shop -c 'SELECT MAX(number) FROM ledger')"
 # A database of some size: the rest of it is what a proof does not read.
 BULK = {
     "mariadb": (
-        "CREATE TABLE shop.bulk (id INT PRIMARY KEY, pad LONGBLOB) SELECT seq AS id, "
-        "REPEAT(CHAR(65 + seq % 26), 65000) AS pad FROM seq_1_to_6000"
+        "SET sql_log_bin = 0; CREATE TABLE shop.bulk (id INT PRIMARY KEY, pad LONGBLOB) SELECT seq AS id, "
+        "REPEAT(CHAR(65 + seq % 26), 65000) AS pad FROM shop.seq_1_to_6000"
     ),
     "postgresql": (
         "CREATE TABLE bulk AS SELECT g AS id, (SELECT string_agg(md5((g * 64 + i)::text), '') "

@@ -86,6 +86,7 @@ def test_a_clock_that_is_put_forward_sends_each_once(
         "delete_old",
         "look",
         "look_at_scripts",
+        "opened",
         "poll",
         "proofs",
         "refresh",
