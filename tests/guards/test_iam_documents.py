@@ -79,6 +79,18 @@ def test_the_tags_that_may_be_set_later_are_those_that_are() -> None:
     )
 
 
+def test_copies_are_made_with_the_servers_tag_and_only_its_own_are_deleted_and_shared() -> None:
+    found = statements("server-copies.json")
+
+    made = found["CopiesBearTheServersTag"]["Condition"]["StringEquals"]
+    own = found["ShareItsOwnAndDeleteItsOwnCopies"]["Condition"]["StringEquals"]
+    assert made == {f"aws:RequestTag/{limits.SERVER_TAG}": "SERVER_ID"}
+    assert own == {f"aws:ResourceTag/{limits.SERVER_TAG}": "SERVER_ID"}
+    for sid, each in found.items():
+        assert each["Resource"] != "*"
+        assert "Condition" in each or sid == "CopyTheseSnapshots"
+
+
 def test_a_key_is_handed_to_one_user_of_the_accounts_instances() -> None:
     (hands,) = statements("instance-connect.json").values()
 

@@ -28,6 +28,8 @@ class AlarmKind(StrEnum):
     DRILL = "drill"
     PROOF_FAILED = "proof_failed"
     PROOF_OVERDUE = "proof_overdue"
+    COPY_FAILED = "copy_failed"
+    COPY_LATE = "copy_late"
     PING_START = "ping_start"
     PING_SUCCESS = "ping_success"
     PING_FAIL = "ping_fail"
@@ -260,6 +262,26 @@ def proof_overdue(label: str, days: int, last: datetime | None, why: str) -> Mes
         f"{label}: its backups are not proven",
         f"{label} is to be proven every {days} days. {when} {why}\n"
         f"Prove one now: manage.py prove {label}",
+    )
+
+
+def copy_failed(label: str, run: str, where: str, reason: str) -> Message:
+    """Report a copy that was not made, and will not be made without a person."""
+    return Message(
+        f"{label}: a copy to {where} failed",
+        f"A snapshot of run {run} of {label} was not copied to {where}: {reason}\n"
+        "The backup itself is not affected, but there is no copy of it in that place.\n"
+        f"Remove the cause, then have it made again: manage.py copies {run} --again",
+    )
+
+
+def copy_late(label: str, run: str, where: str, minutes: int) -> Message:
+    """Report a copy for whose speed AWS is paid, and which AWS did not complete in that time."""
+    return Message(
+        f"{label}: AWS did not complete a copy to {where} within {minutes} minutes",
+        f"The policy {label} pays for copies to {where} within {minutes} minutes. For run {run}, AWS has not kept that "
+        "time. The server waits for the copy; nothing has to be done for it.\n"
+        "If this happens often, the volumes change more than AWS copies in that time: allow more minutes.",
     )
 
 

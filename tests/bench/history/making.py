@@ -58,6 +58,7 @@ STEPS: dict[str, Callable[[World], None]] = {
     "phases": runs.phases,
     "events": runs.events,
     "holds": runs.holds,
+    "copies": runs.copies,
     "removals": runs.removals,
     "proofs": runs.proofs,
     "opened snapshots": opened.snapshots,
