@@ -39,6 +39,7 @@ from tests.policies.views import (
     inventory_rows,
     opened_rows,
     page_forms,
+    proof_rows,
     script_files,
     script_rows,
 )
@@ -135,6 +136,7 @@ def _rows(alice: User, unused: User) -> dict[str, models.Model]:
         ),
         "group": Group.objects.create(name="operators"),
         "policy": policy,
+        "proof": proof_rows.made(run),
         "run": run,
         "schedule": admin_forms.schedule(alice),
         "scriptversion": script_rows.made(alice, run),
@@ -220,6 +222,7 @@ def path(world: World, route: str) -> str:
         "<int:session>": "1",
         "<int:pk>": "1",
         "<uuid:run_id>": str(world.rows["run"].pk),
+        "<uuid:proof_id>": str(world.rows["proof"].pk),
         "<uuid:opened_id>": str(world.rows["openedsnapshot"].pk),
         "<slug:snapshot_id>": opened_rows.SNAPSHOT,
         "<uuid:host_id>": str(world.rows["sshhost"].pk),
