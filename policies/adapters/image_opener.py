@@ -6,6 +6,7 @@ folder holds its lock, by which it is known to live, its sockets and the overlay
 """
 
 import fcntl
+import hashlib
 import json
 import os
 import signal
@@ -15,7 +16,7 @@ import sys
 import threading
 import time
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ from scripts_admin.guard import launching
 LOCK, STATE, COUNTS, WORDS, OVERLAY = "lock", "state.json", "counts", "words", "overlay"
 LOG = "log"  # of what its processes print
 SOCKETS, LOOK_SECONDS = 4, 2.0
-OPEN_SECONDS, CLOSE_SECONDS = 90.0, 15.0
+OPEN_SECONDS, CLOSE_SECONDS, LAUNCHER_SECONDS = 90.0, 15.0, 10.0
 _LAUNCHER = Path(__file__).resolve().parents[2] / "deploy" / "launcher"
 _PYTHON = "/usr/bin/python3"
 _ALONE = "import sys; sys.path.insert(0, sys.argv[1]); from n2wbackup_run.alone import main; sys.exit(main())"
@@ -43,12 +44,14 @@ def command() -> list[str]:
     return [python, "-IBS", "-c", _ALONE, str(_LAUNCHER)]
 
 
-def launched(request: Mapping[str, object], descriptors: list[int]) -> socket.socket:
-    """Start the launcher with a request and files; return the socket on which it answers."""
+def launched(
+    request: Mapping[str, object], descriptors: list[int]
+) -> tuple[socket.socket, "subprocess.Popen[bytes]"]:
+    """Start the launcher with a request and files; return the socket on which it answers, and its process."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with theirs:
         try:
-            subprocess.Popen(
+            process = subprocess.Popen(
                 command(),
                 stdin=theirs.fileno(),
                 stdout=subprocess.DEVNULL,
@@ -59,12 +62,24 @@ def launched(request: Mapping[str, object], descriptors: list[int]) -> socket.so
             raise ImageNotPossibleError(
                 f"The launcher cannot be started ({error.strerror}): {launching.INSTALL}."
             ) from error
-    socket.send_fds(ours, [json.dumps(request).encode()], descriptors)
-    return ours
+    try:
+        socket.send_fds(ours, [json.dumps(request).encode()], descriptors)
+    except OSError as error:
+        ours.close()
+        process.wait(launching.START_SECONDS)
+        raise ImageNotPossibleError(
+            f"The launcher ended at once: {launching.INSTALL}, and look at the server's log."
+        ) from error
+    return ours, process
 
 
-def opened(order: Order, folder: Path) -> tuple[socket.socket, dict[str, Any], Reader]:
-    """Open the image; return the launcher's socket, what is known of the image, and who reads the blocks."""
+def home_of(images: Path) -> str:
+    """Return the name of a server's folder of images, by which its images are told from those of another server."""
+    return hashlib.sha256(os.fsencode(images.resolve())).hexdigest()[:12]
+
+
+def opened(order: Order, folder: Path, kept: ExitStack) -> tuple[socket.socket, dict[str, Any]]:
+    """Open the image; return the launcher's socket and what is known of the image. `kept` ends the launcher."""
     reader = Reader(EbsBlocks(order.credentials), order, Counts(folder / COUNTS))
     size = reader.size()
     words = _listening(folder)
@@ -73,19 +88,28 @@ def opened(order: Order, folder: Path) -> tuple[socket.socket, dict[str, Any], R
     request = {
         "do": "image",
         "key": order.key,
+        "home": home_of(folder.parent),
         "size": size,
         "overlay": order.overlay_bytes,
         "seconds": order.seconds,
         "part": order.part,
     }
     descriptors = [words.fileno(), overlay, *(theirs.fileno() for _, theirs in pairs)]
-    control = launched(request, descriptors)
+    control, process = launched(request, descriptors)
+    kept.callback(_waited_for, process)
+    kept.enter_context(control)
     words.close()
     os.close(overlay)
     for ours, theirs in pairs:
         theirs.close()
         threading.Thread(target=reader.serve, args=(ours,), daemon=True).start()
-    return control, _told(control, order, reader), reader
+    return control, _told(control, order, reader)
+
+
+def _waited_for(process: "subprocess.Popen[bytes]") -> None:
+    """Wait for the launcher, which ends everything else once its socket is closed."""
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(LAUNCHER_SECONDS)
 
 
 def _listening(folder: Path) -> socket.socket:
@@ -125,16 +149,15 @@ def _told(control: socket.socket, order: Order, reader: Reader) -> dict[str, Any
 
 def keep(control: socket.socket, until: float, lock: Path) -> None:
     """Return when the image is closed, its time is over, or its folder was taken away."""
-    with control:
-        control.settimeout(LOOK_SECONDS)
-        while time.time() < until and lock.exists():
-            try:
-                if not control.recv(4096):
-                    return
-            except TimeoutError:
-                continue
-            except OSError:
+    control.settimeout(LOOK_SECONDS)
+    while time.time() < until and lock.exists():
+        try:
+            if not control.recv(4096):
                 return
+        except TimeoutError:
+            continue
+        except OSError:
+            return
 
 
 def close(folder: Path) -> None:
@@ -175,25 +198,28 @@ def main() -> int:
     fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     until = time.time() + order.seconds
-    answer: dict[str, Any]
-    control = None
     try:
-        control, about, _ = opened(order, folder)
-        answer = {"about": about, "pid": os.getpid(), "ends_at": until, "of": order.snapshot_id}
-        _write(folder / STATE, answer)
-    except Exception as error:  # noqa: BLE001 - whoever waits must learn it
-        answer = {
-            "error": type(error).__name__,
-            "text": str(error),
-            "code": getattr(error, "code", ""),
-        }
-    _say(answer)
-    try:
-        if control is not None and "error" not in answer:
-            keep(control, until, folder / LOCK)
+        with ExitStack() as kept:
+            control = _begun(order, folder, until, kept)
+            if control is not None:
+                keep(control, until, folder / LOCK)
     finally:
         _remove(folder)
     return 0
+
+
+def _begun(order: Order, folder: Path, until: float, kept: ExitStack) -> socket.socket | None:
+    """Open the image and say how it went; None: it is not open."""
+    try:
+        control, about = opened(order, folder, kept)
+        answer = {"about": about, "pid": os.getpid(), "ends_at": until, "of": order.snapshot_id}
+        _write(folder / STATE, answer)
+    except Exception as error:  # noqa: BLE001 - whoever waits must learn it
+        kind, code = type(error).__name__, getattr(error, "code", "")
+        _say({"error": kind, "text": str(error), "code": code})
+        return None
+    _say(answer)
+    return control
 
 
 def _say(answer: Mapping[str, Any]) -> None:

@@ -57,6 +57,10 @@ class HomeImages:
         return ""
 
     def opened(self, order: Order) -> Tree:
+        return self.waited(order, self.begun(order))
+
+    def begun(self, order: Order) -> "subprocess.Popen[bytes]":
+        """Begin to open a snapshot; `waited` returns its tree."""
         lacking = self.why_not()
         if lacking:
             raise ImageNotPossibleError(lacking)
@@ -68,11 +72,14 @@ class HomeImages:
             folder = self._folder / order.key
             folder.mkdir(mode=0o700)
             (folder / image_opener.OVERLAY).mkdir(mode=0o700)
-            process = self._start(order, folder)
+            return self._start(order, folder)
+
+    def waited(self, order: Order, process: "subprocess.Popen[bytes]") -> Tree:
+        """Return the tree of an image that was begun; the error that says why it is not open."""
         answer = _answer_of(process)
         if "error" in answer:
             raise _error(answer)
-        return HandsTree(order.key, folder)
+        return HandsTree(order.key, self._folder / order.key)
 
     def _start(self, order: Order, folder: Path) -> "subprocess.Popen[bytes]":
         """Start the process that opens it. What it is told goes through a pipe: nobody else can read that."""
@@ -124,8 +131,10 @@ class HomeImages:
                 shutil.rmtree(each, ignore_errors=True)
         found = {each.name for each in left}
         with suppress(BackupError, OSError, ValueError):
-            control = image_opener.launched({"do": "reap images", "living": living}, [])
-            with control:
+            home_of = image_opener.home_of(self._folder)
+            request = {"do": "reap images", "home": home_of, "living": living}
+            control, process = image_opener.launched(request, [])
+            with control, process:
                 control.settimeout(launching.START_SECONDS)
                 found |= set(
                     json.loads(control.recv(launching.MOST_BYTES) or b"{}").get("keys", [])

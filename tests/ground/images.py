@@ -1,7 +1,6 @@
 """Real file systems behind snapshots of a simulated AWS, opened as images."""
 
 import contextlib
-import os
 import shutil
 import subprocess
 import uuid
@@ -89,7 +88,6 @@ def disk(folder: Path, kind: str, fill: Fill, megabytes: int = 512) -> Path:
         fill(volume.mount)
         image = volume.image
         kept = folder / f"kept-{uuid.uuid4()}"
-        os.sync()
         subprocess.run(["fsfreeze", "-f", volume.mount], check=True)
         try:
             subprocess.run(["cp", "--sparse=always", image, kept], check=True)

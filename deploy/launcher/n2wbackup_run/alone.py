@@ -26,8 +26,7 @@ def main() -> int:
         if request["do"] == "image":
             image.serve(control, request, descriptors, os.getuid())
         else:
-            living = [str(each) for each in request["living"]]
-            words = {"said": "reaped", "keys": image.leftovers(living)}
+            words = {"said": "reaped", "keys": image.leftovers(request)}
             control.send(json.dumps(words).encode())
     except Exception as problem:  # noqa: BLE001 - the server must learn why
         control.send(json.dumps({"said": "refused", "why": str(problem) or repr(problem)}).encode())

@@ -47,9 +47,9 @@ class Part(NamedTuple):
 class Disk:
     """The processes and the file of an opened disk."""
 
-    def __init__(self, place: str, key: str, size: int) -> None:
-        """`place` is a folder in memory that nobody else sees; `key` is in the arguments of the processes."""
-        self.folder, self.key, self.size = f"{place}/disk-{key}", key, size
+    def __init__(self, place: str, name: str, size: int) -> None:
+        """`place` is a folder in memory that nobody else sees; by `name` the processes are found."""
+        self.folder, self.name, self.size = f"{place}/disk-{name}", name, size
         self.file = f"{self.folder}/image"
         self.processes: list[subprocess.Popen[bytes]] = []
 
@@ -65,7 +65,7 @@ class Disk:
                 [*_KIT, PLUGIN, f"size={self.size}", f"sockets={numbers}"],
                 stdin=kit,
                 stdout=kit,
-                env={**_ENVIRONMENT, "TMPDIR": f"/proc/self/fd/{overlay}", "N2W_IMAGE": self.key},
+                env={**_ENVIRONMENT, "TMPDIR": f"/proc/self/fd/{overlay}", "N2W_IMAGE": self.name},
                 pass_fds=(*sockets, overlay),
                 user=uid,
                 group=gid,

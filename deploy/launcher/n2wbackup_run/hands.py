@@ -33,8 +33,9 @@ class Image:
 
     def __init__(self, place: str, request: dict[str, Any]) -> None:
         self.key = str(request["key"])
+        self.name = f"{self.key}-{request['home']}"
         self._place, self._request = place, request
-        self.disk = disks.Disk(place, self.key, int(request["size"]))
+        self.disk = disks.Disk(place, self.name, int(request["size"]))
         self.tree_folder = f"{place}/tree-{self.key}"
         self._room = programs.Room(place, self.tree_folder)
         self._programs: list[Program] = []
@@ -47,6 +48,9 @@ class Image:
         """Make the disk, read its parts and its journal, and mount one part; RefusedError says why not."""
         self.overlay = overlay
         self.disk.open(sockets, overlay, uid, gid)
+        # What makes the disk does not see its file system: the last to see it unmounts it, and waits for the disk.
+        kernel.unshare(kernel.CLONE_NEWNS)
+        kernel.make_private()
         for each in sockets:
             os.close(each)
         file = os.open(self.disk.file, os.O_RDWR | os.O_CLOEXEC)
@@ -57,7 +61,7 @@ class Image:
             nodes = f"{self._place}/nodes"
             os.mkdir(nodes, 0o700)  # noqa: PTH102 - beside the others
             self._loop, self.node = kernel.loop(
-                file, f"n2wbackup-{self.key}", nodes, self.part.offset, self.part.size
+                file, f"n2wbackup-{self.name}", nodes, self.part.offset, self.part.size
             )
         finally:
             os.close(file)

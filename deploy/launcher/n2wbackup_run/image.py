@@ -26,7 +26,10 @@ PLACE = "/run/n2wbackup-images"
 MOST_SECONDS, MOST_GIB = 86_400.0, 64 * 1024
 SOCKETS = 4
 LINGER_SECONDS = 5.0
-_KEY = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+# An image's key, and the home of the server that has opened it: a machine may have several servers.
+_KEY = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
+_HOME = r"[0-9a-f]{12}"
+_NAME = re.compile(f"({_KEY})-({_HOME})")
 
 
 def missing() -> str:
@@ -51,7 +54,7 @@ def serve(
     lacking = missing()
     if lacking:
         raise RefusedError(lacking)
-    if not _KEY.fullmatch(str(request["key"])):
+    if not _NAME.fullmatch(f"{request['key']}-{request['home']}"):
         raise RefusedError("the request names no image")
     if len(descriptors) != 2 + SOCKETS:
         raise RefusedError("the request came without its files")
@@ -183,22 +186,23 @@ def _refuse(control: socket.socket, problem: BaseException) -> None:
 # What is left after everything else failed
 
 
-def leftovers(living: list[str]) -> list[str]:
-    """End the processes and loop devices of images that are not among the living; return the keys of those."""
+def leftovers(request: dict[str, Any]) -> list[str]:
+    """End the processes and loop devices of a home's images that are not among its living; return their keys."""
+    home, living = str(request["home"]), [str(each) for each in request["living"]]
     found = set()
-    for pid, key in _processes():
+    for pid, key in _processes(home):
         if key not in living:
             found.add(key)
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
     for node in Path("/sys/block").glob("loop*/loop"):
-        key = _end_loop(f"/dev/{node.parent.name}", living)
+        key = _end_loop(f"/dev/{node.parent.name}", home, living)
         found |= {key} - {""}
     return sorted(found)
 
 
-def _processes() -> list[tuple[int, str]]:
-    """Return those of the disks: their arguments name the image."""
+def _processes(home: str) -> list[tuple[int, str]]:
+    """Return those of the home's disks: their arguments or their environment name the image."""
     found = []
     for each in Path("/proc").iterdir():
         if not each.name.isdigit():
@@ -207,21 +211,20 @@ def _processes() -> list[tuple[int, str]]:
             words = (each / "cmdline").read_bytes().split(b"\0")
             if words and os.fsdecode(words[0]) in (disks.NBDKIT, disks.NBDFUSE):
                 text = (each / "cmdline").read_bytes() + (each / "environ").read_bytes()
-                key = _KEY.search(os.fsdecode(text))
-                if key and (b"n2wbackup-images" in text or b"N2W_IMAGE" in text):
-                    found.append((int(each.name), key[0]))
+                name = _NAME.search(os.fsdecode(text))
+                if name and name[2] == home:
+                    found.append((int(each.name), name[1]))
     return found
 
 
-def _end_loop(node: str, living: list[str]) -> str:
+def _end_loop(node: str, home: str, living: list[str]) -> str:
     with contextlib.suppress(OSError):
         device = os.open(node, os.O_RDWR | os.O_CLOEXEC)
         try:
-            name = kernel.loop_name(device)
-            key = name.partition("n2wbackup-")[2]
-            if _KEY.fullmatch(key) and key not in living:
+            name = _NAME.fullmatch(kernel.loop_name(device).partition("n2wbackup-")[2])
+            if name and name[2] == home and name[1] not in living:
                 kernel.clear_loop(device)
-                return key
+                return name[1]
         finally:
             os.close(device)
     return ""

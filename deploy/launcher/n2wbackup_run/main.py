@@ -79,10 +79,7 @@ def _answer(what: str, request: dict[str, Any]) -> dict[str, Any]:
     if what == "leftovers":
         return {"said": "leftovers", "of": list(_leftovers(request.get("run")))}
     if what == "reap images":
-        return {
-            "said": "reaped",
-            "keys": image.leftovers([str(each) for each in request["living"]]),
-        }
+        return {"said": "reaped", "keys": image.leftovers(request)}
     pid, start = int(request["pid"]), int(request["start"])
     entry = kept.entry(pid, start)
     if entry is None:
