@@ -9,6 +9,7 @@ from policies.views import (
     alarms,
     audit,
     copies,
+    costs,
     coverage,
     dashboard,
     entering,
@@ -63,6 +64,9 @@ urlpatterns = [
     path("proofs/", proofs.listing, name="proofs"),
     path("proofs/<uuid:proof_id>/", proofs.detail, name="proof"),
     path("runs/<uuid:run_id>/prove/", proofs.prove, name="run-prove"),
+    # Estimates of costs.
+    path("costs/", costs.overview, name="costs"),
+    path("policies/<str:owner>/<str:name>/costs/", costs.policy, name="policy-costs"),
     # Copies in other regions and accounts.
     path("policies/<str:owner>/<str:name>/copies/", copies.places, name="policy-copies"),
     path("policies/<str:owner>/<str:name>/copies/new/", copies.rule, name="policy-copy-new"),

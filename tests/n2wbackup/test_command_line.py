@@ -25,6 +25,7 @@ CALLS: dict[str, str] = {
     "cancel_run": f"cancel_run {RUN}",
     "confirm_thaw": "confirm_thaw alice/shop",
     "copies": f"copies {RUN}",
+    "costs": "costs",
     "doctor": "doctor",
     "drill": "drill alice/shop",
     "export": "export",

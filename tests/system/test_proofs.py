@@ -15,9 +15,13 @@ import pytest
 from n2wbackup.demo.aws import VolumeSpec
 from scripts_admin.folders import recipes as made_recipes
 from tests.ground import components, filesystems, ledger, mariadb, postgresql
-from tests.system.product import LABEL, POLICY, Product, serving
+from tests.system.product import LABEL, OWNER, POLICY, Product, serving
 
 pytest_plugins = ("tests.ground.fixtures",)
+LET_OPEN = (
+    "from scripts_admin import permissions; from scripts_admin.models import User; "
+    f"permissions.let_open_snapshots(User.objects.get(username='{OWNER}'))"
+)
 pytestmark = [pytest.mark.real, pytest.mark.timeout(600), pytest.mark.lasts(60)]
 
 BLOCK_SECONDS = 0.03  # as AWS takes for one
@@ -96,6 +100,7 @@ def served(
     try:
         with serving(home / "home", home, volumes=volumes) as product:
             product.aws.configure(latency_seconds={"GetSnapshotBlock": BLOCK_SECONDS})
+            product.succeed("shell", "--command", LET_OPEN)
             shutil.rmtree(product.folder)
             product.folder.mkdir()
             yield product

@@ -13,9 +13,13 @@ import pytest
 
 from n2wbackup.demo.aws import VolumeSpec
 from tests.ground import components, filesystems, mariadb, processes
-from tests.system.product import LABEL, POLICY, Product, serving
+from tests.system.product import LABEL, OWNER, POLICY, Product, serving
 
 pytest_plugins = ("tests.ground.fixtures",)
+LET_OPEN = (
+    "from scripts_admin import permissions; from scripts_admin.models import User; "
+    f"permissions.let_open_snapshots(User.objects.get(username='{OWNER}'))"
+)
 pytestmark = [pytest.mark.real, pytest.mark.timeout(900), pytest.mark.lasts(60)]
 
 BLOCK = 512 * 1024
@@ -34,6 +38,7 @@ def product(
     home.mkdir()
     disk = VolumeSpec(backing=data_volume.image, copy_to=copies, encrypted=True)
     with serving(home / "home", home, volumes=[VolumeSpec(), disk]) as served:
+        served.succeed("shell", "--command", LET_OPEN)
         mount = data_volume.mount
         served.scripts(
             before=f'echo "$N2W_MARK $EPOCHSECONDS" > {mount}/n2wbackup_marks; sync -f {mount}'

@@ -25,6 +25,7 @@ from policies.services.proof import asking, levels, living, owners_scripts, tell
 from policies.services.proof.levels import Asked, Outcome
 from policies.services.retention import holds
 from policies.services.window import credentials
+from scripts_admin import permissions
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +33,10 @@ CLAIM = timedelta(minutes=60)  # longer than any proof takes
 PAUSE = timedelta(minutes=1)
 TRIES = 3
 _AT_ONCE = 20  # hints of one tick
+_NOT_ALLOWED = (
+    "Snapshots of {0} may not be opened on this server, as its kernel would read their file systems: let a superuser "
+    "give {0} the permission 'Can have snapshots opened on this server', or ask for level 0."
+)
 _GONE = "Each of the {} processes that tried it ended before it knew anything: look at the server's log."
 
 
@@ -73,6 +78,10 @@ def _try(proof: Proof) -> Outcome:
         return Outcome(
             State.NOT_POSSIBLE, "The account of its run was deleted, so AWS cannot be asked."
         )
+    owner = proof.run.owner
+    allowed = owner is not None and permissions.may_open_snapshots(owner)
+    if proof.level >= Level.MOUNTS and not allowed:
+        return Outcome(State.NOT_POSSIBLE, _NOT_ALLOWED.format(proof.run.owner_name))
     credentials.refuse_withdrawn(account)
     keys = credentials.of(account)
     asked = replace(_asked(proof), credentials=keys)
@@ -154,7 +163,7 @@ def _claim(proof_id: UUID) -> Proof | None:
     now = clock.now()
     # A time further ahead than any claim was set before the clock was put back.
     due = Q(next_at__lte=now) | Q(next_at__gt=now + CLAIM + clock.SKEW)
-    rows = Proof.objects.select_related("run__account__owner", "policy__folder")
+    rows = Proof.objects.select_related("run__account__owner", "run__owner", "policy__folder")
     proof = rows.filter(due, pk=proof_id, ended_at=None).first()
     if proof is None:
         return None

@@ -8,6 +8,7 @@ from n2wbackup.lib import clock
 from policies.adapters.folder_images import FolderImages
 from policies.adapters.memory_blocks import MemoryBlocks, MemorySnapshot
 from policies.models import Policy, Proof, Run, RunSnapshot, RunTarget
+from scripts_admin import permissions
 from tests import factories
 
 MARK = "5f3c" * 8
@@ -34,6 +35,7 @@ class Provable:
 def provable(policy: Policy, folder: Path) -> Provable:
     """Make a restore point of the policy whose snapshot has the folder's files and a hundred blocks."""
     folder.mkdir()
+    permissions.let_open_snapshots(policy.owner)
     run, snapshot = restore_point(policy)
     blocks = MemoryBlocks({snapshot: MemorySnapshot(dict.fromkeys(range(100), b"x"))})
     return Provable(policy, run, snapshot, folder, FolderImages({snapshot: folder}), blocks)

@@ -66,6 +66,17 @@ def test_level_1_opens_the_snapshot_and_closes_it(ready: Provable) -> None:
     assert ready.images.keys() == ()
 
 
+def test_an_owner_whose_snapshots_may_not_be_opened_gets_level_0_only(ready: Provable) -> None:
+    ready.policy.owner.user_permissions.clear()
+
+    proof = made(ready, Wish(level=1))
+
+    assert (proof.state, proof.reached) == (State.NOT_POSSIBLE, -1)
+    assert "may not be opened on this server" in proof.reason
+    assert ready.images.orders == []
+    assert made(ready, Wish(level=0)).state == State.PASSED
+
+
 def test_level_3_finds_the_mark_that_before_wrote(ready: Provable) -> None:
     ready.mark()
 

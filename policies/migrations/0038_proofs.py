@@ -9,7 +9,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("policies", "0035_copies"),
+        ("policies", "0037_costs"),
         ("scripts_admin", "0008_ssh_keys_and_hosts"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
