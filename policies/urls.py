@@ -13,6 +13,7 @@ from policies.views import (
     coverage,
     dashboard,
     entering,
+    evidence,
     files,
     files_copy,
     frozen,
@@ -64,6 +65,9 @@ urlpatterns = [
     path("proofs/", proofs.listing, name="proofs"),
     path("proofs/<uuid:proof_id>/", proofs.detail, name="proof"),
     path("runs/<uuid:run_id>/prove/", proofs.prove, name="run-prove"),
+    # What an auditor asks for.
+    path("recovery-report/", evidence.report, name="evidence"),
+    path("recovery-report/csv/", evidence.export, name="evidence-csv"),
     # Estimates of costs.
     path("costs/", costs.overview, name="costs"),
     path("policies/<str:owner>/<str:name>/costs/", costs.policy, name="policy-costs"),

@@ -356,10 +356,11 @@ def may_open_snapshots(person: AbstractUser) -> bool:
     return fresh.has_perm(f"{_SERVER_ROLE_APP}.{_OPENING}")
 
 
-def let_open_snapshots(person: AbstractUser) -> None:
-    """Give the user that permission."""
+def let_open_snapshots(person: AbstractUser, *, on: bool = True) -> None:
+    """Give the user that permission, or take it away; a group may give it all the same."""
     rows = Permission.objects.filter(content_type__app_label=_SERVER_ROLE_APP)
-    person.user_permissions.add(rows.get(codename=_OPENING))
+    change = person.user_permissions.add if on else person.user_permissions.remove
+    change(rows.get(codename=_OPENING))
 
 
 def has_server_role(person: AbstractUser) -> bool:

@@ -21,6 +21,7 @@ RUN = "6d9a9a5c-9a0d-4c43-8a7b-1d0c9ef0a000"
 CALLS: dict[str, str] = {
     "add_key": "add_key alice",
     "apply": "apply {file}",
+    "allow_mounting": "allow_mounting alice",
     "approve_host": "approve_host alice db1.invalid --fingerprint x",
     "cancel_run": f"cancel_run {RUN}",
     "confirm_thaw": "confirm_thaw alice/shop",

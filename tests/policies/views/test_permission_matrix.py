@@ -149,6 +149,8 @@ people/invite/                                            L     N     N     N   
 people/linux/accounts/                                    L     N     N     N     N     N     R
 policies/                                                 L     R     R     R     R     R     R
 policies/<str:owner>/<str:name>/                          L     R     N     N     N     R     R
+recovery-report/                                          L     R     R     R     R     R     R
+recovery-report/csv/                                      L     R     R     R     R     R     R
 runs/<uuid:run_id>/scripts/<slug:phase>/<int:attempt>/    L     R     N     N     N     R     R
 scripts/<str:owner>/files/<str:name>/versions/            L     R     N     N     N     R     R
 scripts/<str:owner>/files/<str:name>/versions/<int:version_id>/ L  R     N     N     N     R     R
