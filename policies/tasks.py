@@ -21,6 +21,7 @@ from policies.services.following import polling, reconciling, refreshing, taggin
 from policies.services.proof import due as due_proofs
 from policies.services.proof import telling as telling_of_proofs
 from policies.services.proof import working as working_on_proofs
+from policies.services.recovery import working as recoveries_working
 from policies.services.retention import ages, sums
 from policies.services.servers import turns
 from policies.services.trials import monthly, working
@@ -96,6 +97,18 @@ def proof(proof_id: str) -> None:
 def proofs() -> None:
     """Queue the proofs that are due, begin again those whose worker died, and write the tags of those that ended."""
     each.turn(working_on_proofs.tick, due_proofs.tick, telling_of_proofs.tick)
+
+
+@shared_task(name="policies.tasks.recovery")
+def recovery(recovery_id: str) -> None:
+    """Go on with a recovery."""
+    recoveries_working.execute(UUID(recovery_id))
+
+
+@shared_task(name="policies.tasks.recoveries")
+def recoveries() -> None:
+    """Send workers to the recoveries that are due: queued, waiting for AWS, or left behind by a worker that died."""
+    recoveries_working.tick()
 
 
 @shared_task(name="policies.tasks.replan")

@@ -9,6 +9,7 @@ from policies.models.inventory import EnrolRule, InventoryItem, InventoryPlace, 
 from policies.models.output import OutputChunk
 from policies.models.policy import Policy, PolicyTarget
 from policies.models.proof import Proof, ProofEvent
+from policies.models.recovery import Recovery, RecoveryEvent, RecoveryResource, RecoveryStep
 from policies.models.resources import FirePermits, VolumeFire, WindowLease
 from policies.models.result import PhaseResult
 from policies.models.retention import Hold, Removal
@@ -48,6 +49,10 @@ __all__ = [
     "PolicyUserPermission",
     "Proof",
     "ProofEvent",
+    "Recovery",
+    "RecoveryEvent",
+    "RecoveryResource",
+    "RecoveryStep",
     "Removal",
     "Run",
     "RunEvent",

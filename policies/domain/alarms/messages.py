@@ -28,6 +28,7 @@ class AlarmKind(StrEnum):
     DRILL = "drill"
     PROOF_FAILED = "proof_failed"
     PROOF_OVERDUE = "proof_overdue"
+    RESTORE = "restore"
     COPY_FAILED = "copy_failed"
     COPY_LATE = "copy_late"
     PING_START = "ping_start"
@@ -262,6 +263,22 @@ def proof_overdue(label: str, days: int, last: datetime | None, why: str) -> Mes
         f"{label}: its backups are not proven",
         f"{label} is to be proven every {days} days. {when} {why}\n"
         f"Prove one now: manage.py prove {label}",
+    )
+
+
+def restore_failed(
+    label: str, what: str, recovery: str, reason: str, left: Sequence[str]
+) -> Message:
+    """Report a recovery that failed, and what it made and could not take away."""
+    rest = (
+        f"These were made and may still be there: {', '.join(left)}."
+        if left
+        else "Nothing that it made is left."
+    )
+    return Message(
+        f"{label}: the recovery of {what} failed",
+        f"Recovery {recovery} from a backup of {label} failed. {reason}\n{rest}\n"
+        f"Details: manage.py show_recovery {recovery}",
     )
 
 
