@@ -13,6 +13,7 @@ from policies.views import (
     coverage,
     dashboard,
     entering,
+    evidence,
     files,
     files_copy,
     frozen,
@@ -20,6 +21,7 @@ from policies.views import (
     outputs,
     people,
     policies,
+    recoveries,
     retention,
     reviews,
     run,
@@ -59,6 +61,9 @@ urlpatterns = [
     path("runs/csv/", runs.export, name="runs_csv"),
     path("runs/<uuid:run_id>/", run.detail, name="run"),
     path("runs/<uuid:run_id>/compare/", run.compare, name="run_compare"),
+    # What an auditor asks for.
+    path("recovery-report/", evidence.report, name="evidence"),
+    path("recovery-report/csv/", evidence.export, name="evidence-csv"),
     # Estimates of costs.
     path("costs/", costs.overview, name="costs"),
     path("policies/<str:owner>/<str:name>/costs/", costs.policy, name="policy-costs"),
@@ -76,6 +81,12 @@ urlpatterns = [
     path("policies/<str:owner>/<str:name>/retention/", retention.plan, name="policy-retention"),
     path("runs/<uuid:run_id>/hold/", retention.hold, name="run-hold"),
     path("runs/<uuid:run_id>/release/", retention.release, name="run-release"),
+    # Recoveries.
+    path("runs/<uuid:run_id>/restore/", recoveries.restore, name="run-restore"),
+    path("recoveries/", recoveries.listing, name="recoveries"),
+    path("recoveries/<uuid:recovery_id>/", recoveries.detail, name="recovery"),
+    path("recoveries/<uuid:recovery_id>/cancel/", recoveries.cancel, name="recovery-cancel"),
+    path("recoveries/<uuid:recovery_id>/undo/", recoveries.undo, name="recovery-undo"),
     path("runs/<uuid:run_id>/<slug:word>/", run.deed, name="run_deed"),
     path(
         "runs/<uuid:run_id>/output/<str:phase>/<int:attempt>/<str:stream>",
