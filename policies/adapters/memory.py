@@ -140,6 +140,15 @@ class MemoryCloud:
     def delete_snapshot(self, snapshot_id: str) -> None:
         del self._snapshots[snapshot_id]
 
+    def keep_snapshot(self, region: str, snapshot: Snapshot) -> None:
+        """Have this snapshot, as it is."""
+        self._keep(region, snapshot)
+
+    @property
+    def snapshot_ids(self) -> frozenset[str]:
+        """Every snapshot that exists, in all regions."""
+        return frozenset(self._snapshots)
+
     def fail_next(self, method: Method, error: AwsError, *, done: bool = False) -> None:
         """Let the next call of the method raise the error; with `done`, after it has done its work.
 

@@ -4,7 +4,7 @@ import os
 import threading
 from functools import lru_cache
 
-from policies.ports import Agents, Cloud, Credentials, InstanceConnect
+from policies.ports import Agents, Cloud, Credentials, InstanceConnect, Removing
 from scripts_admin.domain.remote import DOCUMENT
 from scripts_admin.runners import ssm
 
@@ -48,6 +48,20 @@ def _connect(
     from policies.adapters.instance_connect import AwsInstanceConnect  # noqa: PLC0415 - as above
 
     return AwsInstanceConnect(credentials)
+
+
+def removing(credentials: Credentials) -> Removing:
+    """Return what deletes snapshots of the account, and brings them back; as `cloud`."""
+    with _lock:
+        return _removing(credentials, _environment())
+
+
+@lru_cache(maxsize=_CLOUDS)
+def _removing(credentials: Credentials, _environment: tuple[tuple[str, str], ...]) -> Removing:
+    from policies.adapters.clients import Clients  # noqa: PLC0415 - as above
+    from policies.adapters.ec2_removing import Ec2Removing  # noqa: PLC0415
+
+    return Ec2Removing(Clients(credentials))
 
 
 def agents(credentials: Credentials) -> Agents:

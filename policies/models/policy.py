@@ -60,6 +60,9 @@ class Policy(models.Model):
     keep_generations = models.PositiveIntegerField(default=DEFAULTS["keep_generations"])
     retention_timezone = models.CharField(max_length=64, default=DEFAULTS["retention_timezone"])
 
+    # When the rules were last applied; None: not yet. By services/retention/cleaning.py.
+    cleaned_at = models.DateTimeField(null=True, editable=False)
+
     rpo_hours = models.PositiveIntegerField(
         "recovery point objective", default=DEFAULTS["rpo_hours"]
     )

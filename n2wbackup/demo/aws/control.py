@@ -85,6 +85,17 @@ def _delete_snapshot(simulator: Simulator, given: Given) -> None:
     simulator.delete_snapshot(given["region"], given["snapshot_id"])
 
 
+def _add_image(simulator: Simulator, given: Given) -> str:
+    made = simulator.images.add(
+        given["region"], given["name"], given["snapshot_ids"], given["tags"]
+    )
+    return made.image_id
+
+
+def _images(simulator: Simulator, given: Given) -> list[str]:
+    return [each.image_id for each in simulator.images.all(given["region"])]
+
+
 def _set_console(simulator: Simulator, given: Given) -> None:
     simulator.inventory.instance(given["region"], given["instance_id"])
     simulator.consoles[given["instance_id"]] = Console(given["early"], given["now"])
@@ -182,6 +193,7 @@ def _reset(simulator: Simulator, _given: Given) -> None:
 
 METHODS: Mapping[str, Callable[[Simulator, Given], Any]] = {
     "add_account": _add_account,
+    "add_image": _add_image,
     "add_instance": _add_instance,
     "add_role": _add_role,
     "add_volume": _add_volume,
@@ -195,6 +207,7 @@ METHODS: Mapping[str, Callable[[Simulator, Given], Any]] = {
     "detach": _detach,
     "fault": _fault,
     "forget_calls": _forget_calls,
+    "images": _images,
     "let_connect": _let_connect,
     "reset": _reset,
     "restart_agent": _restart_agent,

@@ -26,6 +26,7 @@ class OptionChanges(TypedDict, total=False):
     ssm_restart_seconds: float
     kms_denied: bool
     left_out_fields: Sequence[str]
+    recycle_bin_seconds: float
 
 
 def _buckets() -> dict[str, tuple[float, float]]:
@@ -56,6 +57,7 @@ class Options:
     - `kms_denied`: snapshots of encrypted volumes turn to `error`, with their sets. AWS asks KMS only after the
       call has been answered.
     - `left_out_fields`: fields of EC2's answers that are left out wherever they appear, by their names in the XML.
+    - `recycle_bin_seconds`: how long the Recycle Bin keeps what is deleted; 0: there is no rule for it.
     """
 
     pending_seconds: float = 2.0
@@ -76,6 +78,7 @@ class Options:
     ssm_restart_seconds: float = 90.0
     kms_denied: bool = False
     left_out_fields: Sequence[str] = ()
+    recycle_bin_seconds: float = 0.0
 
     def changed(self, changes: Mapping[str, Any]) -> "Options":
         """Return the options with the changes; ValueError with the names of unknown options."""

@@ -16,7 +16,7 @@ from n2wbackup.lib import clock, outages
 from n2wbackup.lib.portions import portions
 from policies.adapters import session
 from policies.domain.errors import BackupError
-from policies.models import Account, PolicyTarget, Run, RunSnapshot
+from policies.models import Account, PolicyTarget, Run, RunSnapshot, RunTarget
 from policies.services import protection, runs
 from policies.services.window import credentials
 
@@ -67,15 +67,7 @@ def _refresh(account: Account | None, region: str, ids: Sequence[str], now: date
     if account is None:
         return 0
     try:
-        cloud = session.cloud(credentials.of(account))
-        missing: Collection[str] = ids
-        for _ in range(2):
-            found = {
-                snapshot_id
-                for some in portions(missing, CALL)
-                for snapshot_id in cloud.describe(region, list(some))
-            }
-            missing = [each_id for each_id in missing if each_id not in found]
+        missing = _missing(account, region, ids)
     except BackupError as error:
         log.warning("the restore points in %s could not be refreshed: %s", region, error)
         return 0
@@ -85,6 +77,38 @@ def _refresh(account: Account | None, region: str, ids: Sequence[str], now: date
         log.exception("the restore points of %s in %s could not be refreshed", account, region)
         return 0
     return mark_gone(missing, now)
+
+
+def _missing(account: Account, region: str, ids: Collection[str]) -> Collection[str]:
+    """Return those of the snapshots that AWS does not know, twice in a row."""
+    cloud = session.cloud(credentials.of(account))
+    missing = ids
+    for _ in range(2):
+        found = {
+            snapshot_id
+            for some in portions(missing, CALL)
+            for snapshot_id in cloud.describe(region, list(some))
+        }
+        missing = [each_id for each_id in missing if each_id not in found]
+    return missing
+
+
+def why_not_all(run_ids: Collection[UUID]) -> str:
+    """Ask AWS whether all snapshots of these restore points exist; say why that is not certain, or "".
+
+    What is gone is entered so.
+    """
+    rows = RunSnapshot.objects.filter(target__run__in=run_ids, state=RunSnapshot.State.COMPLETED)
+    lost = list[str]()
+    for (account, region), ids in _by_place(rows).items():
+        if account is None:
+            return f"the account of the restore points in {region} was deleted, so AWS cannot be asked for them"
+        try:
+            lost += _missing(account, region, ids)
+        except BackupError as error:
+            return str(error)
+    mark_gone(lost, clock.now())
+    return f"no longer in AWS: {', '.join(lost)}" if lost else ""
 
 
 def enter(seen: Collection[str], missing: Collection[str]) -> None:
@@ -111,6 +135,9 @@ def mark_gone(missing: Collection[str], now: datetime) -> int:
 
 
 def _mark_gone(ids: Sequence[str], now: datetime) -> int:
+    # The runs first: see models/retention.py.
+    of = RunTarget.objects.filter(snapshots__snapshot_id__in=ids).order_by().values("run")
+    list(Run.objects.select_for_update(of=("self",)).filter(pk__in=of).order_by("pk").values("pk"))
     rows = RunSnapshot.objects.select_for_update(of=("self",)).filter(
         snapshot_id__in=ids, state=RunSnapshot.State.COMPLETED
     )
