@@ -14,7 +14,7 @@ from django.conf import settings
 from django.db import close_old_connections
 from kombu import Queue
 
-from n2wbackup.lib import home
+from n2wbackup.lib import garbage, heaps, home
 from n2wbackup.processes import draining, places, titles
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "n2wbackup.settings")
@@ -76,6 +76,13 @@ def _take_turns_quickly(**_: Any) -> None:  # noqa: ANN401
 def _keep_temporary_files_in_memory(**_: Any) -> None:  # noqa: ANN401
     """Keep the forkserver's socket in memory, where no frozen disk blocks it and no clean-up removes it."""
     home.keep_temporary_files_in_memory()
+
+
+@signals.celeryd_init.connect(weak=False)
+def _keep_memory_small(**_: Any) -> None:  # noqa: ANN401
+    """Keep a worker from growing for as long as it lives: its threads come and go with their connections."""
+    garbage.leave_nothing()
+    heaps.share_among_threads()
 
 
 @signals.celeryd_init.connect(weak=False)

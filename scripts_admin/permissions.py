@@ -19,6 +19,7 @@ from scripts_admin.domain.rights import (
     ALLOWING,
     CODENAMES,
     FOLDER,
+    GRANTED_ON,
     OWNERS,
     POLICY,
     SHARED,
@@ -132,6 +133,14 @@ def may_approve_hosts(person: AbstractUser, row: Model) -> bool:
     granted = _granted(POLICY, person, ALLOWING[Deed.APPROVE_HOSTS])
     shared = model.objects.filter(granted, folder=row).select_related("owner")
     return any(may_share(policy.owner, row) for policy in shared)
+
+
+def may_restore(person: AbstractUser, row: Model) -> bool:
+    """Tell whether the person may restore from the row, read its files, or prove it: a policy, a run, a snapshot.
+
+    What is in a backup is everything that the application knows. So no other right brings this one.
+    """
+    return _may(Deed.RESTORE, person, row)
 
 
 def may_share(person: AbstractUser, row: Model) -> bool:
@@ -248,13 +257,21 @@ def _reached(row: Model, path: str) -> object:
 
 
 def grant(whom: Whom, row: Model, rights: Collection[Right]) -> None:
-    """Let the person, or everyone in the group, do exactly this with the folder or policy; no rights: nothing."""
+    """Let the person, or everyone in the group, do exactly this with the folder or policy; no rights: nothing.
+
+    A right that cannot be granted on the row is left out.
+    """
     wanted = {*rights, Right.VIEW} if rights else set()
-    for right in Right:
+    for right in grantable(row):
         change = assign_perm if right in wanted else remove_perm
         name = _codename(right, row._meta.model_name)
         change(f"{row._meta.app_label}.{name}", whom, row)
     whom.__dict__.pop(_KEPT, None)
+
+
+def grantable(row: Model) -> tuple[Right, ...]:
+    """Return the rights that can be granted on the folder or policy, in the order of `Right`."""
+    return GRANTED_ON[row._meta.label_lower]
 
 
 def held_by(whom: Whom, row: Model) -> tuple[Right, ...]:

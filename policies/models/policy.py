@@ -112,6 +112,7 @@ class Policy(models.Model):
             ("edit_policy", "May edit this policy"),
             ("run_policy", "May run this policy"),
             ("approve_hosts_policy", "May approve the hosts of this policy's scripts"),
+            ("restore_policy", "May restore from the backups of this policy"),
         ]
         constraints = [
             models.UniqueConstraint("folder", Lower("name"), name="policy_name_is_the_folders_own"),

@@ -22,6 +22,10 @@ WORDS: Mapping[Right, str] = {
     Right.APPROVE_HOSTS: (
         "says which hosts its scripts may speak to over SSH. This counts for all scripts of the folder"
     ),
+    Right.RESTORE: (
+        "restores from its backups, reads and downloads the files in them, and has them proven. This shows "
+        "everything that the application has stored"
+    ),
 }
 WARNING = (
     "Runs use the owner's AWS account and scripts, whoever starts them; neither is shown. Whoever edits the policy can "

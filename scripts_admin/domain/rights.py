@@ -11,6 +11,7 @@ class Deed(StrEnum):
     CHANGE = "change"
     RUN = "run"
     APPROVE_HOSTS = "approve hosts"
+    RESTORE = "restore"
     SHARE = "share"
     DELETE = "delete"
 
@@ -22,6 +23,7 @@ class Right(StrEnum):
     EDIT = "edit"
     RUN = "run"
     APPROVE_HOSTS = "approve hosts"
+    RESTORE = "restore"
 
 
 FOLDER, POLICY = "scripts_admin.folder", "policies.policy"
@@ -31,6 +33,12 @@ ALLOWING: Mapping[Deed, frozenset[Right]] = {
     Deed.CHANGE: frozenset({Right.EDIT}),
     Deed.RUN: frozenset({Right.RUN}),
     Deed.APPROVE_HOSTS: frozenset({Right.APPROVE_HOSTS}),
+    Deed.RESTORE: frozenset({Right.RESTORE}),
+}
+# What can be granted on each: a folder has no restore points.
+GRANTED_ON: Mapping[str, tuple[Right, ...]] = {
+    FOLDER: tuple(right for right in Right if right != Right.RESTORE),
+    POLICY: tuple(Right),
 }
 # The permission that guardian keeps for each right. Not Django's `view_` and `change_`: those open the admin.
 CODENAMES: Mapping[Right, str] = {
@@ -38,6 +46,7 @@ CODENAMES: Mapping[Right, str] = {
     Right.EDIT: "edit",
     Right.RUN: "run",
     Right.APPROVE_HOSTS: "approve_hosts",
+    Right.RESTORE: "restore",
 }
 # The look-ups that lead from a row to its owners, by model; for every other model it is "owner".
 OWNERS: Mapping[str, tuple[str, ...]] = {

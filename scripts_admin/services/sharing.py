@@ -45,6 +45,11 @@ def share(row: Model, whom: Whom, rights: Collection[Right], *, by: User | None 
     """
     if isinstance(whom, User) and getattr(row, "owner_id", None) == whom.pk:
         raise SharingError(f"{whom} owns this, and may do everything: share it with somebody else.")
+    unknown = [right for right in rights if right not in permissions.grantable(row)]
+    if unknown:
+        raise SharingError(
+            f"The right to {unknown[0]} can be given on policies only: grant it there."
+        )
     before = permissions.held_by(whom, row)
     permissions.grant(whom, row, rights)
     after = permissions.held_by(whom, row)

@@ -14,7 +14,7 @@ from django.views.decorators.http import require_http_methods
 
 from scripts_admin import linux_accounts, permissions
 from scripts_admin.domain.rights import Right
-from scripts_admin.forms.sharing import GROUP, PERSON, TICKED, ShareForm
+from scripts_admin.forms.sharing import GROUP, PERSON, ShareForm, ticked
 from scripts_admin.linux_accounts import AccountError
 from scripts_admin.models import Folder, User
 from scripts_admin.permissions import Share
@@ -78,13 +78,13 @@ def page(request: HttpRequest, shared: Shared) -> HttpResponse:
     """Show with whom it is shared, or change that; the caller has asked whether the person may."""
     if request.method == "POST":
         return _changed(request, shared)
-    return _shown(request, shared, ShareForm())
+    return _shown(request, shared, ShareForm(shared.row))
 
 
 @confirmed
 def _changed(request: HttpRequest, shared: Shared) -> HttpResponse:
     assert isinstance(request.user, User)  # noqa: S101 - login_required lets nobody else in
-    form = ShareForm(request.POST)
+    form = ShareForm(shared.row, request.POST)
     if not form.is_valid():
         return _shown(request, shared, form)
     rights = () if request.POST.get("do") == "remove" else form.given
@@ -101,18 +101,19 @@ def _changed(request: HttpRequest, shared: Shared) -> HttpResponse:
 
 def _shown(request: HttpRequest, shared: Shared, form: ShareForm) -> HttpResponse:
     sent = request.POST.getlist("rights") if form.is_bound else ()
+    offered = ticked(shared.row)
     context = {
         "shared": shared,
         "form": form,
-        "lines": [_line(share) for share in permissions.shares(shared.row)],
-        "words": [(right, shared.words[right]) for right in Right],
-        "boxes": [(right, right in sent) for right in TICKED],
+        "lines": [_line(share, offered) for share in permissions.shares(shared.row)],
+        "words": [(right, shared.words[right]) for right in permissions.grantable(shared.row)],
+        "boxes": [(right, right in sent) for right in offered],
     }
     return render(request, "scripts_admin/sharing.html", context)
 
 
-def _line(share: Share) -> Line:
-    boxes = tuple((right, right in share.rights) for right in TICKED)
+def _line(share: Share, offered: tuple[Right, ...]) -> Line:
+    boxes = tuple((right, right in share.rights) for right in offered)
     if isinstance(share.whom, Group):
         return Line(GROUP, share.whom.name, boxes, may_log_in=True)
     return Line(PERSON, share.whom.get_username(), boxes, may_log_in=share.whom.is_active)

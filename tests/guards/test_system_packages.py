@@ -81,6 +81,7 @@ def machine(tmp_path: Path) -> Machine:
     machine.installed().write_text(
         "mariadb-server\nopenssh-server\nopenssh-client\ne2fsprogs\nutil-linux\nlibfaketime\nsudo\n"
         "redis-server\nchromium\npgbouncer\nbusybox\nzsh\nacl\nnftables\nsystemd\n"
+        "nbdkit\nnbdkit-plugin-python\nlibnbd-bin\nfuse3\n"
     )
     return machine
 

@@ -19,15 +19,17 @@ MAY = [
     permissions.may_change,
     permissions.may_run,
     permissions.may_approve_hosts,
+    permissions.may_restore,
     permissions.may_share,
     permissions.may_delete,
 ]
 # What each right lets people do, in the order of MAY.
 ALLOWED = {
-    Right.VIEW: [True, False, False, False, False, False],
-    Right.EDIT: [True, True, False, False, False, False],
-    Right.RUN: [True, False, True, False, False, False],
-    Right.APPROVE_HOSTS: [True, False, False, True, False, False],
+    Right.VIEW: [True, False, False, False, False, False, False],
+    Right.EDIT: [True, True, False, False, False, False, False],
+    Right.RUN: [True, False, True, False, False, False, False],
+    Right.APPROVE_HOSTS: [True, False, False, True, False, False, False],
+    Right.RESTORE: [True, False, False, False, True, False, False],
 }
 
 
@@ -93,8 +95,13 @@ def test_a_superuser_may_all_and_nothing_once_inactive(rows: list[Model], may: o
         assert not model._default_manager.all().visible_to(boss).exists()
 
 
-@pytest.mark.parametrize("right", Right)
-@pytest.mark.parametrize("thing", ["policy", "folder"])
+@pytest.mark.parametrize(
+    ("thing", "right"),
+    [
+        *(("policy", right) for right in Right),
+        *(("folder", right) for right in Right if right != Right.RESTORE),
+    ],
+)
 def test_each_right_allows_its_deed_on_this_row_alone(
     policy: Policy, thing: str, right: Right
 ) -> None:
@@ -107,6 +114,22 @@ def test_each_right_allows_its_deed_on_this_row_alone(
     other = factories.PolicyFactory.create(name="other")
     for stranger in (other, other.folder, policy.account):
         assert not any(may(charlie, stranger) for may in MAY)
+
+
+def test_the_right_to_restore_counts_for_the_policys_runs_and_for_no_folder(
+    policy: Policy,
+) -> None:
+    run = runs.start(policy=policy, trigger=Trigger.MANUAL)
+    bob, charlie = factories.UserFactory.create(username="bert"), factories.charlie()
+    permissions.grant(charlie, policy, [Right.RESTORE])
+    permissions.grant(bob, policy, [Right.VIEW, Right.EDIT, Right.RUN, Right.APPROVE_HOSTS])
+
+    assert permissions.may_restore(charlie, run)
+    assert not permissions.may_restore(bob, run)
+    charlie.is_active = False
+    assert not permissions.may_restore(charlie, run)
+    permissions.grant(bob, policy.folder, [Right.RESTORE])
+    assert permissions.rights(bob, policy.folder) == (Right.VIEW,)
 
 
 def test_a_shared_folder_shows_no_policy_and_a_shared_policy_no_folder(policy: Policy) -> None:

@@ -23,7 +23,7 @@ from scripts_admin.runners.ssh import Opener
 from scripts_admin.runners.ssm import AnswerLostError, NotSentError
 from scripts_admin.runners.wires import Begun
 
-_AT_ONCE = 16
+AT_ONCE = 16
 _NOT_ALLOWED = "{} is not allowed to use the script folder {}: nothing is run on its instances."
 
 
@@ -40,7 +40,7 @@ class _One:
 
 
 def drill(policy: Policy, account: Account, targets: Sequence[PolicyTarget]) -> list[Found]:
-    """Drill these instances, all at the same time; takes less than three minutes. Nothing is frozen."""
+    """Drill these instances, AT_ONCE at a time, each in less than three minutes. Nothing is frozen."""
     every = [_One(target) for target in targets]
     if not permissions.may_run(policy.owner, policy.folder):
         for one in every:
@@ -51,7 +51,7 @@ def drill(policy: Policy, account: Account, targets: Sequence[PolicyTarget]) -> 
     if ready:
         opener = Opener()
         try:
-            with ThreadPoolExecutor(min(_AT_ONCE, len(ready)), thread_name_prefix="drill") as pool:
+            with ThreadPoolExecutor(min(AT_ONCE, len(ready)), thread_name_prefix="drill") as pool:
                 list(pool.map(partial(_drill, opener), ready))
         finally:
             opener.close()

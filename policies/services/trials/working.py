@@ -4,12 +4,12 @@ A trial takes no lease and no run's place, so no backup ever waits for one. It w
 """
 
 import logging
+import math
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import Q
 
 from n2wbackup.lib import clock, each, outages
 from policies.adapters import broker
@@ -22,7 +22,8 @@ from policies.services.trials.found import Found
 
 log = logging.getLogger(__name__)
 
-CLAIM = timedelta(minutes=10)  # longer than any trial takes
+CLAIM = timedelta(minutes=10)  # longer than a trial of so many instances takes
+INSTANCES_OF_A_CLAIM = 3 * drilling.AT_ONCE
 PAUSE = timedelta(minutes=1)
 AT_ONCE = 2  # of all workers, so that they have time for backups
 TRIES = 3
@@ -85,22 +86,30 @@ def _claim(trial_id: UUID) -> Trial | None:
     working = Trial.objects.filter(state=State.WORKING, ended_at=None, next_at__gt=now)
     if working.exclude(pk=trial_id).count() >= AT_ONCE:
         return None  # a tick sends the hint again
-    # A time further ahead than any claim was set before the clock was put back.
-    due = Q(next_at__lte=now) | Q(next_at__gt=now + CLAIM + clock.SKEW)
     trial = (
         Trial.objects.select_related("policy__owner", "policy__folder", "policy__account")
-        .filter(due, pk=trial_id, ended_at=None)
+        .filter(pk=trial_id, ended_at=None)
         .first()
     )
     if trial is None:
         return None
+    claim = _claim_of(trial.policy)
+    # A time further ahead than its claim was set before the clock was put back.
+    if now < trial.next_at <= now + claim + clock.SKEW:
+        return None
     same = Trial.objects.filter(pk=trial.pk, next_at=trial.next_at, ended_at=None)
     trial.tries += 1
-    trial.next_at = now + CLAIM
+    trial.next_at = now + claim
     taken = same.update(
         state=State.WORKING, started_at=now, next_at=trial.next_at, tries=trial.tries
     )
     return trial if taken else None
+
+
+def _claim_of(policy: Policy) -> timedelta:
+    """Return for how long a trial is claimed: instances are tried a few at a time, for three minutes at most."""
+    remote = sum(1 for target in policy.targets.all() if target.remote)
+    return CLAIM * max(1, math.ceil(remote / INSTANCES_OF_A_CLAIM))
 
 
 def _put_off(trial: Trial, why: str) -> None:

@@ -39,6 +39,7 @@ class Visitors:
         """Remember the place where they write."""
         self._runtime = runtime
         self._not_before: dict[str, float] = {}
+        self._unreadable: set[tuple[str, str]] = set()  # told once; each turn would tell it again
 
     def ask(
         self, folder: Path, record: spool.Record, owed: Collection[str], *, note: str = ""
@@ -69,7 +70,7 @@ class Visitors:
         visits = [
             {"instance": name, **visit}
             for name, raw in _kept(folder).items()
-            if name in owed and (visit := _opened(folder, name, raw)) is not None
+            if name in owed and (visit := self._opened(folder, name, raw)) is not None
         ]
         if not visits:
             return
@@ -93,6 +94,24 @@ class Visitors:
             start_new_session=True,
         )
         threading.Thread(target=_attend, args=(process, document), daemon=True).start()
+
+    def _opened(self, folder: Path, instance: str, raw: Mapping[str, Any]) -> dict[str, Any] | None:
+        """Return how to ask an instance, with its secrets unsealed; None, and a line in the log, if nobody can."""
+        try:
+            kind: type[Way | Late] = Late if raw["by"] == By.SSM else Way
+            way = kind.from_spool(raw["way"], encrypted.unseal)
+            said = {key: str(raw[key]) for key in ("by", "nonce", "program")}
+        except (DecryptionError, KeyError, TypeError, ValueError, UnreadableWayError) as error:
+            if (folder.name, instance) not in self._unreadable:
+                self._unreadable.add((folder.name, instance))
+                log.error(  # noqa: TRY400 - the error is the whole of it
+                    "%s of run %s cannot be asked whether it is thawed: %s",
+                    instance,
+                    folder.name,
+                    error,
+                )
+            return None
+        return said | {"way": way.to_spool(str)}
 
 
 def _attend(process: subprocess.Popen[bytes], document: Mapping[str, object]) -> None:
@@ -119,17 +138,3 @@ def _kept(folder: Path) -> Mapping[str, Any]:
         )
         raise TypeError(message)
     return found
-
-
-def _opened(folder: Path, instance: str, raw: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Return how to ask an instance, with its secrets unsealed; None, and a line in the log, if nobody can read it."""
-    try:
-        kind: type[Way | Late] = Late if raw["by"] == By.SSM else Way
-        way = kind.from_spool(raw["way"], encrypted.unseal)
-        said = {key: str(raw[key]) for key in ("by", "nonce", "program")}
-    except (DecryptionError, KeyError, TypeError, ValueError, UnreadableWayError) as error:
-        log.error(  # noqa: TRY400 - the error is the whole of it
-            "%s of run %s cannot be asked whether it is thawed: %s", instance, folder.name, error
-        )
-        return None
-    return said | {"way": way.to_spool(str)}

@@ -1,3 +1,4 @@
+import gc
 import subprocess
 import sys
 import tempfile
@@ -14,7 +15,7 @@ from django.db import connection
 from kombu.transport import redis
 
 from n2wbackup.celery import app
-from n2wbackup.lib import home
+from n2wbackup.lib import garbage, home
 from n2wbackup.processes import draining, places, titles
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -34,10 +35,12 @@ def worker_that_begins(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(sys, "dont_write_bytecode", False)
     monkeypatch.setattr(tempfile, "tempdir", None)
     monkeypatch.setattr(redis.Channel, "QoS", redis.QoS)
-    switched_each = sys.getswitchinterval()
+    switched_each, collected_after = sys.getswitchinterval(), gc.get_threshold()
+    garbage.leave_modules()
     signals.celeryd_init.send(sender="w", instance=None, conf=None, options=None)
     yield
     sys.setswitchinterval(switched_each)
+    gc.set_threshold(*collected_after)
 
 
 class Consumer:
@@ -141,6 +144,11 @@ def test_a_worker_writes_no_bytecode() -> None:
 @pytest.mark.usefixtures("worker_that_begins")
 def test_a_workers_threads_take_turns_quickly() -> None:
     assert sys.getswitchinterval() == pytest.approx(0.0005)
+
+
+@pytest.mark.usefixtures("worker_that_begins")
+def test_a_worker_looks_for_garbage_more_often_than_a_short_command() -> None:
+    assert gc.get_threshold()[0] == 2_000
 
 
 @pytest.mark.usefixtures("worker_that_begins")

@@ -107,6 +107,17 @@ def test_a_right_that_does_not_exist_is_refused(hers: Client, policy: Policy, bo
     assert permissions.shares(policy) == []
 
 
+def test_restore_is_offered_on_policies_only(hers: Client, policy: Policy, bob: User) -> None:
+    hers.post(PAGE, form("bob", "restore"))
+    assert permissions.rights(bob, policy) == (Right.VIEW, Right.RESTORE)
+
+    hers.post(FOLDER, form("bob", "restore"))
+
+    assert permissions.shares(policy.folder) == []
+    assert 'value="restore"' in hers.get(PAGE).content.decode()
+    assert 'value="restore"' not in hers.get(FOLDER).content.decode()
+
+
 def test_names_are_shown_as_text(hers: Client, policy: Policy) -> None:
     group = Group.objects.create(name=BAD_TEXT)
     permissions.grant(group, policy, [Right.VIEW])

@@ -54,6 +54,18 @@ def test_sharing_is_applied_and_exported_and_a_second_apply_changes_nothing(poli
     assert not AuditEntry.objects.exists()
 
 
+def test_the_right_to_restore_is_a_policys_alone(policy: Policy) -> None:
+    applying.apply(document("{user: zoe, may: [restore]}"), {})
+    zoe = User.objects.get(username="zoe")
+    assert permissions.shares(policy) == [(zoe, (Right.VIEW, Right.RESTORE))]
+
+    with pytest.raises(MistakesError) as refused:
+        applying.apply(document("", "{user: zoe, may: [restore]}"), {})
+
+    assert "can be given on policies only" in refused.value.mistakes[0].sentence
+    assert permissions.shares(policy) == [(zoe, (Right.VIEW, Right.RESTORE))]
+
+
 def test_what_is_not_named_stays_and_a_list_is_the_whole_of_it(policy: Policy) -> None:
     applying.apply(document(f"{{user: zoe}}, {NIGHT}"), {})
 

@@ -1,5 +1,6 @@
 """Trials as rows: who makes them, what goes first, and what is left of those whose worker died."""
 
+import math
 from datetime import timedelta
 
 import pytest
@@ -12,7 +13,7 @@ from policies.domain.trials import Kind, State, Verdict
 from policies.models import Account, Alarm, Policy, PolicyTarget, Trial, TrialResult, Turn
 from policies.selectors import trials as selected
 from policies.services import operations
-from policies.services.trials import asking, monthly, working
+from policies.services.trials import asking, drilling, monthly, working
 from policies.services.trials.found import Found
 from scripts_admin.domain.remote import Remote
 from tests import factories
@@ -237,3 +238,26 @@ def test_a_failed_or_old_proof_is_told_to_those_who_may_see_the_policy_alone(
     (row,) = selected.unproven(owner)
     assert row.sentence == "It did not."
     assert selected.unproven(stranger) == []
+
+
+def test_a_drill_of_many_instances_is_claimed_for_as_long_as_all_of_them_may_take(
+    policy: Policy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    many = 100
+    for number in range(1, many):
+        made = factories.PolicyTargetFactory.create(policy=policy, instance_id=f"i-{number:04}")
+        made.remote = Remote("ssm").filled()
+        made.save()
+    claimed = []
+
+    def drill(_: Policy, __: Account, targets: list[PolicyTarget]) -> list[Found]:
+        claimed.append(Trial.objects.get().next_at - clock.now())
+        return [Found(each, Verdict.PASSED, "It did.", thaw_by="eof") for each in targets]
+
+    monkeypatch.setitem(working.ACTS, Kind.DRILL, drill)
+
+    working.execute(asked(policy).pk)
+
+    rounds = math.ceil(many / drilling.AT_ONCE)
+    assert claimed[0] >= timedelta(minutes=3) * rounds
+    assert claimed[0] < timedelta(minutes=60)

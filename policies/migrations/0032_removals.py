@@ -6,7 +6,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("policies", "0030_holds"),
+        ("policies", "0031_the_right_to_restore"),
     ]
 
     operations = [
