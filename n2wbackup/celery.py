@@ -46,6 +46,7 @@ app.conf.beat_schedule = {
         "schedule": 600.0,
         "options": {"expires": 500},
     },
+    "clean": {"task": "policies.tasks.clean", "schedule": 60.0, "options": {"expires": 50}},
     "reconcile": {
         "task": "policies.tasks.reconcile",
         "schedule": crontab(hour="4", minute="17"),

@@ -14,7 +14,7 @@ from policies.services.due import hints, objectives, replanning, retrying, ticki
 from policies.services.entry import hosts as entry_hosts
 from policies.services.following import completing as complete_service
 from policies.services.following import polling, reconciling, refreshing, tagging
-from policies.services.retention import ages, sums
+from policies.services.retention import ages, cleaning, sums
 from policies.services.servers import turns
 from policies.services.trials import monthly, working
 from policies.services.window import keeping
@@ -24,6 +24,7 @@ POLL_SECONDS = 5
 RECONCILE_SECONDS = 12 * 3600
 REFRESH_SECONDS = 60
 LOOK_AT_SCRIPTS_SECONDS = 300
+CLEAN_SECONDS = 60
 
 
 @shared_task(name="policies.tasks.freeze")
@@ -100,6 +101,13 @@ def refresh() -> None:
 def delete_old() -> None:
     """Sum the days that are over, and delete the rows that are too old."""
     each.turn(sums.tick, ages.tick)
+
+
+@shared_task(name="policies.tasks.clean")
+def clean() -> None:
+    """Announce and delete the restore points that the rules let go."""
+    if turns.take("clean", CLEAN_SECONDS - 1):
+        cleaning.tick()
 
 
 @shared_task(name="policies.tasks.look_at_scripts")

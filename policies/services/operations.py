@@ -23,7 +23,7 @@ from policies.models import Policy, Run, Trial
 from policies.services import runs
 from policies.services.entry import pausing
 from policies.services.entry import policies as entered
-from policies.services.retention import holds
+from policies.services.retention import cleaning, holds, removals, taking_back
 from policies.services.trials import asking as asking_for_trials
 from policies.services.watch import asking, confirming
 from scripts_admin import permissions
@@ -132,6 +132,32 @@ def release(found: Iterable[Run], *, by: Actor) -> list[Result]:
         return Result(run, "no longer held; the rules of its policy decide about it again")
 
     return _each(found, let_go, permissions.may_change, by)
+
+
+def prune(policies: Iterable[Policy], *, by: Actor) -> list[Result]:
+    """Delete what the rules of each policy let go, now."""
+
+    def clean(policy: Policy) -> Result:
+        done = cleaning.prune(policy, by=by.name)
+        points = "1 restore point" if done == 1 else f"{done} restore points"
+        return Result(policy, f"deleted {points}{_left(policy)}")
+
+    return _each(policies, clean, permissions.may_change, by)
+
+
+def _left(policy: Policy) -> str:
+    problem = removals.problem_of(policy)
+    return f"; the others stay for now: {problem.rstrip('.')}" if problem else ""
+
+
+def take_back(found: Iterable[Run], *, by: Actor) -> list[Result]:
+    """Take each restore point out of the Recycle Bin, and hold it."""
+
+    def fetch(run: Run) -> Result:
+        taking_back.take_back(run, by=by.name)
+        return Result(run, "taken out of the Recycle Bin, and held until somebody releases it")
+
+    return _each(found, fetch, permissions.may_change, by)
 
 
 def confirm_thaw(policies: Iterable[Policy], *, by: Actor) -> list[Result]:

@@ -45,6 +45,8 @@ class Action(StrEnum):
     ASKED = "asked"
     HELD = "held"
     RELEASED = "released"
+    PRUNED = "pruned"
+    TOOK_BACK = "took back"
 
 
 class Kind(StrEnum):

@@ -44,6 +44,7 @@ CALLS: dict[str, str] = {
     "serve": "serve",
     "show_policy": "show_policy alice/shop",
     "show_run": f"show_run {RUN}",
+    "take_back": f"take_back {RUN}",
     "test_account": "test_account alice/lab",
     "test_alarm": "test_alarm alice",
     "test_scripts": "test_scripts alice/shop",

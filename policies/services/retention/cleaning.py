@@ -44,10 +44,13 @@ def tick() -> int:
     if settings.N2W_KEEP_ALL_SNAPSHOTS:
         return 0
     each.apart(_to_look_at(), _look, "the rules of policy %s could not be applied")
-    budget = Budget(time.monotonic() + SECONDS)
-    return each.apart(
-        _to_clean(), lambda key: _clean(key, budget), "the old restore points of policy %s stay"
+    budget, done = Budget(time.monotonic() + SECONDS), list[int]()
+    each.apart(
+        _to_clean(),
+        lambda key: done.append(_clean(key, budget) or 0),
+        "the old restore points of policy %s stay",
     )
+    return sum(done)
 
 
 def prune(policy: Policy, *, by: str) -> int:

@@ -21,6 +21,8 @@ from policies.domain.retention.points import HoldKind, Verdict
 from policies.models import Hold, Policy, Removal, Run, RunSnapshot
 from policies.services import protection, runs
 from policies.services.retention import planning
+from scripts_admin.domain.audit import Action, Change, Kind
+from scripts_admin.services import audit
 
 # What AWS may still have of a run.
 STANDING = (
@@ -66,12 +68,14 @@ def announce(policy: Policy, *, by: str = "", at_once: bool = False) -> int:
         rows.filter(wrong).update(announced_at=now, goes_after=goes_after)
         if at_once:
             rows.update(goes_after=now, by=by, next_at=None)
-        _announce([verdict for key, verdict in gone.items() if key not in known], goes_after, by)
+        _announce([v for key, v in gone.items() if key not in known], now, goes_after, by)
+        if at_once and gone:
+            change = Change("restore points", str(len(gone)), "")
+            audit.record(Action.PRUNED, audit.subject(Kind.POLICY, locked, locked.label), [change])
         return len(gone)
 
 
-def _announce(verdicts: Sequence[Verdict], goes_after: datetime, by: str) -> None:
-    now = clock.now()
+def _announce(verdicts: Sequence[Verdict], now: datetime, goes_after: datetime, by: str) -> None:
     made = [
         Removal(
             run_id=UUID(verdict.point.key),
@@ -83,6 +87,12 @@ def _announce(verdicts: Sequence[Verdict], goes_after: datetime, by: str) -> Non
         for verdict in verdicts
     ]
     Removal.objects.bulk_create(made, batch_size=_ROWS, ignore_conflicts=True)
+
+
+def problem_of(policy: Policy) -> str:
+    """Return why the removals of the policy that are due do not go on, or ""."""
+    rows = Removal.objects.filter(run__policy=policy, ended_at=None).exclude(problem="")
+    return rows.values_list("problem", flat=True).first() or ""
 
 
 def lasts(policy_id: int) -> frozenset[UUID]:
@@ -172,9 +182,10 @@ def withdraw(run: Run, states: Mapping[str, str], why: str, *, keep: bool = Fals
                 RunSnapshot.objects.filter(pk=snapshot.pk).update(state=state)
         _settle(row)
         if keep:
-            held = {"reason": why, "until": now + LOOK_AGAIN, "created_at": now}
-            of = {"run": row, "kind": HoldKind.AWS, "key": "", "released_at": None}
-            Hold.objects.update_or_create(**of, defaults=held)
+            found = Hold.objects.filter(run=row, kind=HoldKind.AWS, released_at=None).first()
+            held = found or Hold(run=row, kind=HoldKind.AWS, created_at=now)
+            held.reason, held.until = why, now + LOOK_AGAIN
+            held.save()
         runs.record(row, f"its deletion was taken back: {why}", at=now)
         protection.reconsider([row.policy_id])
 
