@@ -9,7 +9,7 @@ from policies.adapters import translate
 from policies.adapters.clients import Clients
 from policies.adapters.translate import Call
 from policies.domain.errors import NotFoundError
-from policies.ports import Image
+from policies.ports.removing import Image
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client

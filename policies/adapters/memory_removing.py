@@ -13,7 +13,8 @@ from policies.adapters import translate
 from policies.adapters.memory import MemoryCloud
 from policies.adapters.translate import Call
 from policies.domain.errors import AwsError, RejectedError
-from policies.ports import Image, Snapshot
+from policies.ports import Snapshot
+from policies.ports.removing import Image
 
 Deed = Literal["delete", "images_of", "deregister", "in_bin_until", "take_back", "lock", "unlock"]
 _SHORTEST_LOCK = timedelta(days=1, minutes=-1)

@@ -4,7 +4,10 @@ import os
 import threading
 from functools import lru_cache
 
-from policies.ports import Agents, Cloud, Credentials, InstanceConnect, Removing
+from policies.ports import Agents, Cloud, Credentials, InstanceConnect
+from policies.ports.blocks import Blocks
+from policies.ports.images import Images
+from policies.ports.removing import Removing
 from scripts_admin.domain.remote import DOCUMENT
 from scripts_admin.runners import ssm
 
@@ -78,3 +81,17 @@ def commands(credentials: Credentials, region: str, document: str = DOCUMENT) ->
     from policies.adapters.ssm import SsmCommands  # noqa: PLC0415
 
     return SsmCommands(Clients(credentials), region, document)
+
+
+def blocks(credentials: Credentials) -> Blocks:
+    """Return the blocks of the account's snapshots; it makes no call yet."""
+    from policies.adapters.ebs import EbsBlocks  # noqa: PLC0415 - as above
+
+    return EbsBlocks(credentials)
+
+
+def images() -> Images:
+    """Return what opens snapshots as images on this server."""
+    from policies.adapters.images import HomeImages  # noqa: PLC0415 - as above
+
+    return HomeImages()

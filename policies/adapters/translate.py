@@ -43,6 +43,9 @@ _SERVICES = {  # of the actions that are not EC2's
     "DescribeInstanceInformation": "ssm",
     "GetCommandInvocation": "ssm",
     "GetInstanceProfile": "iam",
+    "GetSnapshotBlock": "ebs",
+    "ListChangedBlocks": "ebs",
+    "ListSnapshotBlocks": "ebs",
     "ListAttachedRolePolicies": "iam",
     "ListCommandInvocations": "ssm",
     "SendCommand": "ssm",
@@ -187,6 +190,7 @@ _MEANINGS = _by_code(
     ("RequestExpired RequestTimeTooSkewed RequestInTheFuture", _CLOCK),
     ("UnauthorizedOperation UnauthorizedAccess AccessDenied AccessDeniedException", _DENIED),
     ("AuthException", _DENIED),  # EC2 Instance Connect's
+    ("ResourceNotFoundException", _Meaning(NotFoundError, _absent)),
     ("EC2InstanceNotFoundException", _Meaning(NotFoundError, _absent)),
     ("EC2InstanceStateInvalidException EC2InstanceUnavailableException", _WRONG_STATE),
     ("OptInRequired SubscriptionRequiredException", _OFF),

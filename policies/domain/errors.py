@@ -76,3 +76,23 @@ class AnswerLostError(AwsError):
 
     Never repeat the call; look for the tag instead.
     """
+
+
+class ImageError(BackupError):
+    """A snapshot could not be opened as an image, or does not answer as one."""
+
+
+class ImageNotPossibleError(ImageError):
+    """It cannot be tried here and now: a program is missing, mounting is not allowed, too many are open."""
+
+
+class ImageDamagedError(ImageError):
+    """What is in the snapshot is at fault: no file system that is known, or one that cannot be mounted."""
+
+
+class ImageGoneError(ImageError):
+    """The image is closed: its time was over, or it was killed."""
+
+
+class NoSuchPathError(ImageError):
+    """The image has no such path, or it leads through a link, or is nothing that can be read."""

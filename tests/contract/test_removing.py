@@ -20,7 +20,8 @@ from policies.domain.errors import (
     ThrottledError,
     UnreachableError,
 )
-from policies.ports import Cloud, Credentials, Removing
+from policies.ports import Cloud, Credentials
+from policies.ports.removing import Removing
 from tests.contract.clouds import (
     REGION,
     SECONDS,

@@ -155,8 +155,7 @@ def test_the_answer_does_not_wait_for_a_large_copy(
 ) -> None:
     large, small = tmp_path / "large", tmp_path / "small"
     small.write_bytes(b"data")
-    with large.open("wb") as stream:
-        stream.truncate(copying.SYNCHRONOUS_BYTES + 1)
+    large.write_bytes(b"data" * (copying.SYNCHRONOUS_BYTES // 4 + 1))
     copy, released = copying._copy, threading.Event()
 
     def copy_late(source: Path, destination: Path, *, clone: bool) -> None:

@@ -22,6 +22,7 @@ class Answer:
     content_type: str
     body: bytes
     outcome: str = "ok"
+    headers: tuple[tuple[str, str], ...] = ()
 
 
 class ApiError(Exception):
@@ -111,6 +112,8 @@ def ssm(content: Mapping[str, Any]) -> Answer:
 
 def refusal(service: str, error: ApiError) -> Answer:
     """Return the error in the protocol of the called service."""
+    if service == "ebs":
+        return _refusal_of_ebs(error)
     if service in {"ssm", "logs", INSTANCE_CONNECT}:
         body = json.dumps(
             {"__type": error.code, "message": error.message, "Message": error.message}
@@ -129,3 +132,11 @@ def refusal(service: str, error: ApiError) -> Answer:
         )
     body = f'<?xml version="1.0" encoding="UTF-8"?>\n{xml}'
     return Answer(error.status, "text/xml;charset=UTF-8", body.encode(), error.code)
+
+
+def _refusal_of_ebs(error: ApiError) -> Answer:
+    """Return the error as REST services do in JSON: its code is in a header."""
+    said = {"Message": error.message, "Reason": getattr(error, "reason", None)}
+    body = json.dumps({name: value for name, value in said.items() if value}).encode()
+    headers = (("x-amzn-ErrorType", error.code),)
+    return Answer(error.status, "application/json", body, error.code, headers)

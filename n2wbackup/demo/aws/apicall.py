@@ -1,10 +1,11 @@
 """An HTTP request, and the API call in it."""
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, unquote
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +89,32 @@ def _signer(http: HttpRequest) -> tuple[str, tuple[str, str, str]]:
     return parts[0], (parts[1], parts[2], parts[3])
 
 
+_EBS = (
+    ("ListSnapshotBlocks", re.compile(r"/snapshots/(?P<SnapshotId>[^/]+)/blocks")),
+    (
+        "GetSnapshotBlock",
+        re.compile(r"/snapshots/(?P<SnapshotId>[^/]+)/blocks/(?P<BlockIndex>[^/]+)"),
+    ),
+    ("ListChangedBlocks", re.compile(r"/snapshots/(?P<SecondSnapshotId>[^/]+)/changedblocks")),
+)
+_EBS_NAMES = {
+    "blockToken": "BlockToken",
+    "firstSnapshotId": "FirstSnapshotId",
+    "maxResults": "MaxResults",
+    "pageToken": "NextToken",
+    "startingBlockIndex": "StartingBlockIndex",
+}
+
+
+def _of_ebs(http: HttpRequest, query: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Return the action and the parameters of a call to EBS: its path says the first, and some of the others."""
+    parameters = {_EBS_NAMES.get(name, name): value for name, value in query.items()}
+    for action, pattern in _EBS:
+        if http.method == "GET" and (found := pattern.fullmatch(unquote(http.path))):
+            return action, {**parameters, **found.groupdict()}
+    return f"{http.method} {http.path}", parameters
+
+
 def parse(http: HttpRequest) -> ApiCall:
     """Return the call in the request; ValueError if the body cannot be parsed."""
     access_key_id, scope = _signer(http)
@@ -105,5 +132,7 @@ def parse(http: HttpRequest) -> ApiCall:
         plain = "GetObject" if scope[2] == "s3" and http.method == "GET" else ""
         action = parameters.pop("Action", plain or f"{http.method} {http.path}")
         parameters.pop("Version", None)
+    if scope[2] == "ebs":
+        action, parameters = _of_ebs(http, parameters)
     dry_run = str(parameters.get("DryRun", "")).lower() == "true"
     return ApiCall(scope[2], action, scope[1], access_key_id, scope, dry_run, parameters, http)

@@ -32,6 +32,8 @@ FaultKind = Literal[
     "lost_answer",
     "denied",
     "snapshot_error",
+    "wrong_bytes",
+    "short_block",
 ]
 
 

@@ -16,6 +16,7 @@ milliseconds, so files that were written just before are also compared byte by b
 The copy goes to `destination`: never put it on a file system that is being frozen.
 """
 
+import errno
 import fcntl
 import filecmp
 import os
@@ -32,6 +33,8 @@ FICLONE = 0x40049409  # from linux/fs.h: share all blocks of the given file desc
 SYNCHRONOUS_BYTES = 16 * 1024 * 1024
 ANSWER_WAIT_SECONDS = 0.005
 RETRY_SECONDS = 0.005
+_SECTOR = 512
+_PIECE = 1024 * 1024
 COARSE_CLOCK_NS = 20_000_000
 
 _Signature = tuple[tuple[str, int, int, int, int], ...]
@@ -110,7 +113,12 @@ def take(jobs: Sequence[tuple[Backing, Path]]) -> CopySet:
 
 
 def _bytes_of(jobs: Sequence[tuple[Backing, Path]]) -> int:
-    return sum(size for each, _ in jobs for _, _, size, _, _ in _signature(each.source))
+    """Return how much there is to copy; the holes of an image are nothing."""
+    found = 0
+    for each, _ in jobs:
+        with suppress(FileNotFoundError):
+            found += sum(path.lstat().st_blocks for path in _files(each.source))
+    return found * _SECTOR
 
 
 def _run(copies: CopySet) -> None:
@@ -199,7 +207,7 @@ def _copy(source: Path, destination: Path, *, clone: bool) -> None:
         elif clone:
             _clone(path, target)
         else:
-            shutil.copyfile(path, target)
+            _copy_data(path, target)
         if not stat.S_ISDIR(mode):
             _keep_attributes(path, target)
     for path, target in reversed(folders):  # folders last: filling them changed their times
@@ -209,6 +217,26 @@ def _copy(source: Path, destination: Path, *, clone: bool) -> None:
 def _clone(source: Path, target: Path) -> None:
     with source.open("rb") as reader, target.open("xb") as writer:
         fcntl.ioctl(writer.fileno(), FICLONE, reader.fileno())
+
+
+def _copy_data(source: Path, target: Path) -> None:
+    """Copy the parts of a file that hold data: an image is mostly holes."""
+    with source.open("rb") as reader, target.open("xb") as writer:
+        size, at = os.fstat(reader.fileno()).st_size, 0
+        os.ftruncate(writer.fileno(), size)
+        while at < size:
+            try:
+                at = os.lseek(reader.fileno(), at, os.SEEK_DATA)
+            except OSError as error:
+                if error.errno == errno.ENXIO:  # there is no data after this
+                    return
+                raise
+            end = os.lseek(reader.fileno(), at, os.SEEK_HOLE)
+            while at < end:
+                piece = os.pread(reader.fileno(), min(end - at, _PIECE), at)
+                if not piece:
+                    return
+                at += os.pwrite(writer.fileno(), piece, at)
 
 
 def _keep_attributes(path: Path, target: Path) -> None:

@@ -20,7 +20,7 @@ from n2wbackup.demo.aws.answers import INSTANCE_CONNECT, ApiError
 from n2wbackup.demo.aws.apicall import ApiCall
 from n2wbackup.demo.aws.inventory import ACCOUNT_ID
 
-_IN_JSON = {"ssm", INSTANCE_CONNECT}
+_IN_JSON = {"ssm", "ebs", INSTANCE_CONNECT}
 FREE_ACTIONS = frozenset({"sts:GetCallerIdentity"})  # AWS allows this call to everybody
 
 

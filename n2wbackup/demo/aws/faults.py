@@ -18,6 +18,8 @@ KINDS = (
     "lost_answer",
     "denied",
     "snapshot_error",
+    "wrong_bytes",
+    "short_block",
 )
 
 
@@ -104,6 +106,8 @@ class Faults:
 
 def error_of(fault: Fault, call: ApiCall) -> ApiError | None:
     """Return the error that AWS answers with this fault; None if the fault is not an error."""
+    if call.service == "ebs":
+        return _error_of_ebs(fault)
     is_ssm = call.service in {"ssm", INSTANCE_CONNECT}
     if fault.kind == "throttle":
         return rate_exceeded(call)
@@ -118,8 +122,19 @@ def error_of(fault: Fault, call: ApiCall) -> ApiError | None:
     return None
 
 
+def _error_of_ebs(fault: Fault) -> ApiError | None:
+    if fault.kind == "throttle":
+        return ApiError("RequestThrottledException", "Rate exceeded")
+    if fault.kind in {"error_500", "error_503"}:
+        message, status = "An internal error has occurred", HTTPStatus.INTERNAL_SERVER_ERROR
+        return ApiError("InternalServerException", message, status)
+    return None
+
+
 def rate_exceeded(call: ApiCall) -> ApiError:
     """Return the service's error for too many calls."""
+    if call.service == "ebs":
+        return ApiError("RequestThrottledException", "Rate exceeded")
     if call.service in {"ssm", INSTANCE_CONNECT}:
         return ApiError("ThrottlingException", "Rate exceeded")
     message = "Request limit exceeded."

@@ -12,6 +12,7 @@ from n2wbackup.demo.aws import (
     answers,
     consoles,
     credentials,
+    ebs,
     ec2_instances,
     ec2_removing,
     ec2_snapshots,
@@ -121,7 +122,7 @@ class Gateway:
         latency = options.latency_seconds.get(call.action, 0.0)
         time.sleep(latency * options.copy_moment)
         try:
-            answer = self._perform(call, fails=fault is not None and fault.kind == "snapshot_error")
+            answer = self._perform(call, fault.kind if fault is not None else "")
         except ApiError as error:
             answer = answers.refusal(call.service, error)
         time.sleep(latency * (1 - options.copy_moment))
@@ -131,8 +132,8 @@ class Gateway:
             _befall(fault, call)
         return answer
 
-    def _perform(self, call: ApiCall, *, fails: bool) -> Answer:
-        """Do the call, after checking the caller's permissions and the rate."""
+    def _perform(self, call: ApiCall, fault: str) -> Answer:
+        """Do the call, after checking the caller's permissions and the rate; some faults are in what it does."""
         simulator = self._simulator
         account = simulator.credentials.verify(call)
         if call.region in simulator.options.regions_off:
@@ -146,7 +147,7 @@ class Gateway:
             if not simulator.buckets.take(call.region, call.action, size=size, refill=refill):
                 raise faults.rate_exceeded(call)
         if call.service == "ec2" and call.action in EC2_ACTIONS:
-            actions = FAILING_ACTIONS if fails else EC2_ACTIONS
+            actions = FAILING_ACTIONS if fault == "snapshot_error" else EC2_ACTIONS
             content = actions[call.action](simulator, call)
             left_out = simulator.options.left_out_fields
             return answers.ec2(call.action, answers.without(content, left_out))
@@ -156,11 +157,13 @@ class Gateway:
             return answers.ssm(CONNECT_ACTIONS[call.action](simulator, call))
         if call.service == "sts" and call.action in STS_ACTIONS:
             return answers.sts(call.action, STS_ACTIONS[call.action](simulator, call, account))
-        return self._beside(call)
+        return self._beside(call, fault)
 
-    def _beside(self, call: ApiCall) -> Answer:
+    def _beside(self, call: ApiCall, fault: str) -> Answer:
         """Answer what is neither EC2's, nor SSM's, nor STS's; moto answers the rest."""
         simulator = self._simulator
+        if call.service == "ebs":
+            return ebs.answer(simulator, call, fault)
         if call.service == "logs" and call.action in LOGS_ACTIONS:
             return answers.ssm(LOGS_ACTIONS[call.action](simulator, call))
         if call.service == "iam" and call.action in IAM_ACTIONS:

@@ -27,6 +27,9 @@ class OptionChanges(TypedDict, total=False):
     kms_denied: bool
     left_out_fields: Sequence[str]
     recycle_bin_seconds: float
+    block_token_seconds: float
+    page_token_seconds: float
+    empty_block_pages: bool
 
 
 def _buckets() -> dict[str, tuple[float, float]]:
@@ -58,6 +61,8 @@ class Options:
       call has been answered.
     - `left_out_fields`: fields of EC2's answers that are left out wherever they appear, by their names in the XML.
     - `recycle_bin_seconds`: how long the Recycle Bin keeps what is deleted; 0: there is no rule for it.
+    - `block_token_seconds` and `page_token_seconds`: how long EBS's tokens of blocks and of pages are valid.
+    - `empty_block_pages`: every other page of blocks is empty, and names a next one all the same.
     """
 
     pending_seconds: float = 2.0
@@ -79,6 +84,9 @@ class Options:
     kms_denied: bool = False
     left_out_fields: Sequence[str] = ()
     recycle_bin_seconds: float = 0.0
+    block_token_seconds: float = 7 * 86400.0
+    page_token_seconds: float = 3600.0
+    empty_block_pages: bool = True
 
     def changed(self, changes: Mapping[str, Any]) -> "Options":
         """Return the options with the changes; ValueError with the names of unknown options."""

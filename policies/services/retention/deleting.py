@@ -22,7 +22,8 @@ from policies.domain.errors import (
     ThrottledError,
 )
 from policies.models import Account, Run, RunSnapshot, Server
-from policies.ports import Cloud, Image, Removing, Snapshot
+from policies.ports import Cloud, Snapshot
+from policies.ports.removing import Image, Removing
 from policies.services.retention import removals
 from policies.services.window import credentials
 
