@@ -59,6 +59,7 @@ urlpatterns = [
     path("policies/<str:owner>/<str:name>/retention/", retention.plan, name="policy-retention"),
     path("runs/<uuid:run_id>/hold/", retention.hold, name="run-hold"),
     path("runs/<uuid:run_id>/release/", retention.release, name="run-release"),
+    path("runs/<uuid:run_id>/take-back/", retention.take_back, name="run-take-back"),
     path("runs/<uuid:run_id>/<slug:word>/", run.deed, name="run_deed"),
     path(
         "runs/<uuid:run_id>/output/<str:phase>/<int:attempt>/<str:stream>",
