@@ -13,30 +13,11 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from policies.adapters import limits, translate
+from policies.adapters.memory_methods import Method
 from policies.adapters.translate import Call
 from policies.domain.errors import AwsError, RejectedError, UnreachableError
 from policies.ports import Caller, FireRequest, Instance, Snapshot, Volume
 
-Method = Literal[
-    "renew",
-    "warm",
-    "prove",
-    "fire",
-    "describe",
-    "of_run",
-    "of_server",
-    "tag",
-    "instances",
-    "volumes",
-    "all_instances",
-    "all_volumes",
-    "user_data_hash",
-    "console_output",
-    "caller",
-    "may_list",
-    "may_tag",
-    "any",
-]
 _ACCOUNT = "123456789012"
 _EXCLUDED_VOLUMES = 40
 COULD_NOT = "The snapshot could not be completed."
@@ -93,7 +74,7 @@ class MemoryCloud:
         """Create a volume that is not attached."""
         return self._add_volume(region, volume_type, "")
 
-    def attach(self, volume_id: str, instance_id: str) -> None:
+    def attach_also(self, volume_id: str, instance_id: str) -> None:
         """Attach a volume to another instance too, as AWS does with io2 volumes (Multi-Attach)."""
         found = self._instances[instance_id]
         self._instances[instance_id] = replace(found, volume_ids=(*found.volume_ids, volume_id))

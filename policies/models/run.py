@@ -62,6 +62,8 @@ class Run(models.Model):
     script_problems = models.JSONField(default=dict, blank=True)
     # By phase, as they were before the window: {"sha256", "version", "mark"}; see window/ran.py.
     prepared_scripts = models.JSONField(default=dict, blank=True)
+    # Before may write it into the application, so that a proof finds it; made when the run was prepared.
+    mark = models.CharField(max_length=32, blank=True, editable=False)
     # Processes that its scripts left on its server, see services/window/leftovers.py; None: nobody looked.
     left_behind = models.JSONField(null=True, editable=False)
     server = models.CharField(max_length=36, blank=True)  # the server whose spool has the window

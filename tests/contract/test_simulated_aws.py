@@ -232,6 +232,7 @@ def test_dry_runs_answer_as_aws_does_and_do_nothing(simulated_aws: SimulatedAws)
     specification = {"InstanceId": instance.instance_id}
     snapshot_id = client.create_snapshot(VolumeId=volume_id)["SnapshotId"]
     tags = [{"Key": "Name", "Value": "x"}]
+    loose = simulated_aws.add_volume()
     calls: list[Callable[[], object]] = [
         lambda: client.create_snapshots(InstanceSpecification=specification, DryRun=True),  # type: ignore[arg-type]
         lambda: client.create_snapshot(VolumeId=volume_id, DryRun=True),
@@ -242,7 +243,7 @@ def test_dry_runs_answer_as_aws_does_and_do_nothing(simulated_aws: SimulatedAws)
         lambda: client.describe_volumes(DryRun=True),
         lambda: client.describe_regions(DryRun=True),
         lambda: client.describe_security_groups(DryRun=True),
-        lambda: client.delete_volume(VolumeId=volume_id, DryRun=True),
+        lambda: client.delete_volume(VolumeId=loose, DryRun=True),
     ]
     for call in calls:
         with pytest.raises(ClientError, match="DryRun flag is set") as raised:
@@ -318,9 +319,12 @@ def test_an_instance_shows_its_volumes_its_root_its_owner_and_its_tags(
     assert refused(raised) == ("InvalidInstanceID.NotFound", 400)
 
 
-def test_the_rest_is_left_to_moto_which_knows_our_snapshots(simulated_aws: SimulatedAws) -> None:
+def test_volumes_are_made_of_our_snapshots_and_what_nobody_plays_is_refused(
+    simulated_aws: SimulatedAws,
+) -> None:
     instance, client = simulated_aws.add_instance(), ec2(simulated_aws)
     snapshot_id = client.create_snapshot(VolumeId=instance.root_volume_id)["SnapshotId"]
+    simulated_aws.settle_snapshots("completed")
     volume = client.create_volume(AvailabilityZone="us-east-1a", SnapshotId=snapshot_id)
     assert volume["SnapshotId"] == snapshot_id
     assert len(client.describe_volumes()["Volumes"]) == 2

@@ -23,6 +23,7 @@ OPTIONS = (
 BACKUP_USER = "n2wbackup"
 # Exactly what the scripts of docs/recipes/mariadb need.
 BACKUP_PRIVILEGES = ("RELOAD", "BINLOG MONITOR", "BINLOG ADMIN")
+MARK_PRIVILEGES = ("CREATE", "SELECT", "INSERT", "DELETE")
 
 LEDGER = """
 CREATE DATABASE shop;
@@ -182,6 +183,7 @@ def _backup_user(password: str) -> str:
     return "".join(
         f"CREATE USER {BACKUP_USER}@'{host}' IDENTIFIED BY '{password}';"
         f"GRANT {', '.join(BACKUP_PRIVILEGES)} ON *.* TO {BACKUP_USER}@'{host}';"
+        f"GRANT {', '.join(MARK_PRIVILEGES)} ON n2wbackup.* TO {BACKUP_USER}@'{host}';"
         for host in ("localhost", "127.0.0.1")
     )
 

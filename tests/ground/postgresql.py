@@ -19,6 +19,7 @@ BACKUP_ROLE = "n2wbackup"
 BACKUP_GRANTS = """
 GRANT pg_checkpoint TO n2wbackup;
 GRANT EXECUTE ON FUNCTION pg_backup_start(text, boolean), pg_backup_stop(boolean) TO n2wbackup;
+CREATE SCHEMA n2wbackup AUTHORIZATION n2wbackup;
 """
 # The backup role has a password, everybody else logs in without one.
 HBA = f"""

@@ -22,7 +22,7 @@ KINDS = ("redis", "valkey")
 SOCKET = "redis.sock"
 BACKUP_USER = "n2wbackup"
 # Exactly what the scripts of docs/recipes/redis need.
-BACKUP_RULES = "+info +client|pause +client|unpause +bgsave"
+BACKUP_RULES = "+info +client|pause +client|unpause +bgsave ~n2wbackup_marks +lpush +ltrim"
 PERSISTENCE = {
     "append-only": ("--appendonly", "yes", "--save", ""),
     "rdb": ("--appendonly", "no", "--save", ""),

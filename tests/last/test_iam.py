@@ -20,6 +20,7 @@ OF = {
         "server-assume-role.json",
         "instance-connect.json",
         "server-ssm.json",
+        "server-restore.json",
         "server-read-snapshots.json",
     ],
     INSTANCE: ["instance.json"],

@@ -171,6 +171,27 @@ hear_freezer() {
   [[ $result == 0 ]]
 }
 
+# Writes the run's mark to each file system, where a proof looks for it: the newest hundred, in n2wbackup_marks. Without it
+# the backup is as good, so a mark that cannot be written is said and no reason to stop.
+# shellcheck disable=SC2329 # called by name
+mark_one() {
+  local file=$1/n2wbackup_marks earlier='' new
+  [[ ! -f $file || -L $file ]] || earlier=$(tail -n 99 -- "$file")
+  new=$(mktemp -- "$1/.n2wbackup_marks.XXXXXX") && chmod 644 -- "$new" &&
+    printf '%s\n' ${earlier:+"$earlier"} "$N2W_MARK $EPOCHSECONDS" >"$new" && mv -fT -- "$new" "$file"
+}
+
+write_mark() {
+  local mount answer
+  [[ -n ${N2W_MARK:-} ]] || return 0
+  [[ $N2W_MARK =~ ^[A-Za-z0-9-]{1,64}$ ]] || fail 2 "N2W_MARK may have letters, digits and dash only"
+  for mount in "${mounts[@]}"; do
+    begin mark_one "$mount"
+    hear "$answer" 5 && [[ $code == 0 ]] ||
+      printf 'no mark is written to %s, so no proof can find it: %s\n' "$mount" "${said:-no answer within 5 s}"
+  done
+}
+
 undo() { # $1: what went wrong
   if release; then
     record nothing
@@ -196,6 +217,7 @@ before() {
   record nothing || fail 2 "nothing is frozen: $state_folder cannot be written to"
   check_mounts
   release_earlier
+  write_mark
   write_out
   make_hold || fail 1 "nothing is frozen: $state_folder cannot be written to"
   arm || undo "the auto-thaw could not be started"

@@ -31,6 +31,16 @@ write_out() {
   [[ -z $data_folder ]] || sync -f -- "$data_folder"
 }
 
+# Writes $N2W_MARK, an id of the run, where a proof of the backup can find it again: called once, before the freeze. Others:
+# a row in the application's own data. When it fails the run goes on, and no proof can find the mark.
+write_mark() {
+  [[ -n $data_folder ]] || return 0
+  local file=$data_folder/n2wbackup_marks kept='' new
+  [[ ! -f $file || -L $file ]] || kept=$(tail -n 99 -- "$file")
+  new=$(mktemp -- "$data_folder/.n2wbackup_marks.XXXXXX") && chmod 644 -- "$new" &&
+    printf '%s\n' ${kept:+"$kept"} "$N2W_MARK $EPOCHSECONDS" >"$new" && mv -fT -- "$new" "$file"
+}
+
 # After a good backup, and only then: delete what it has made superfluous. Called at most once in a run.
 clean_up() {
   :

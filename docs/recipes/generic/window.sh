@@ -157,6 +157,12 @@ give_up() {
   fail 1 "$1: it is not frozen"
 }
 
+mark() {
+  [[ -n ${N2W_MARK:-} ]] && declare -F write_mark >/dev/null || return 0
+  [[ $N2W_MARK =~ ^[A-Za-z0-9-]{1,64}$ ]] || fail 2 "N2W_MARK may have letters, digits and dash only"
+  hook write_mark || printf '%s: no mark is written, so no proof can find it\n' "$application"
+}
+
 before() {
   local deadline=$deadline_seconds
   [[ ${N2W_SECONDS_LEFT:-} =~ ^([0-9]+) ]] && deadline=$((BASH_REMATCH[1] + 15))
@@ -169,6 +175,7 @@ before() {
     let_go || fail 3 "what an earlier run froze could not be thawed"
   fi
   find . -maxdepth 1 -name 'ended.*' -mtime +14 -delete
+  mark
   hook write_out || fail 1 "it could not be written out: it is not frozen" # the long part, while everybody can still work
   trap 'give_up interrupted' HUP INT TERM
   arm "$deadline" || { disarm; fail 1 "the auto-thaw could not be armed: it is not frozen"; }

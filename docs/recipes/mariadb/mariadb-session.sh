@@ -208,6 +208,22 @@ write_out() {
   sync -f -- "$data_folder" 2>/dev/null 9>&- || sync 9>&-
 }
 
+# Writes the run's mark into the database, where a proof looks for it. Without it the backup is as good, but no proof of it
+# reaches level 3, so a mark that cannot be written is said and no reason to stop.
+write_mark() {
+  local mark=${N2W_MARK:-} said table='n2wbackup.n2wbackup_marks'
+  [[ -n $mark ]] || return 0
+  [[ $mark =~ ^[A-Za-z0-9-]{1,64}$ ]] || fail 2 "N2W_MARK may have letters, digits and dash only"
+  local insert="SET SESSION lock_wait_timeout = 3, innodb_lock_wait_timeout = 3;
+    INSERT INTO $table (mark, at) VALUES ('$mark', UTC_TIMESTAMP(6));
+    DELETE FROM $table WHERE at < UTC_TIMESTAMP(6) - INTERVAL 30 DAY;"
+  sql "$insert" 2>/dev/null && return
+  said=$(sql "CREATE DATABASE IF NOT EXISTS n2wbackup;
+    CREATE TABLE IF NOT EXISTS $table (mark VARCHAR(64) PRIMARY KEY, at DATETIME(6) NOT NULL) ENGINE=InnoDB;
+    $insert" 2>&1) && return
+  printf 'no mark is written, so no proof can find it: %s\n' "$(head -n 1 <<<"$said")"
+}
+
 before() {
   local try
   deadline=$deadline_seconds
@@ -220,6 +236,7 @@ before() {
   end_session || fail 3 "the session of an earlier run cannot be ended"
   find . -maxdepth 1 \( -name 'position.*' -o -name 'ended.*' \) -mtime +14 -delete
   rm -f "position.$run"
+  write_mark
   write_out # the long part, while everybody can still work
   for ((try = 1; ; try++)); do
     try_lock && break

@@ -237,6 +237,18 @@ tell_what_is_held() {
   fi
 }
 
+# Writes the run's mark, for proofs. Without it the backup is as good, so a mark that cannot be written is only said.
+write_mark() {
+  local said
+  [[ -n ${N2W_MARK:-} ]] || return 0
+  [[ $N2W_MARK =~ ^[A-Za-z0-9-]{1,64}$ ]] || fail 2 "N2W_MARK may have letters, digits and dash only"
+  said=$(sql 5 "SET statement_timeout = '3s'; SET client_min_messages = 'warning';
+    CREATE TABLE IF NOT EXISTS n2wbackup_marks (mark text PRIMARY KEY, at timestamptz NOT NULL);
+    INSERT INTO n2wbackup_marks (mark, at) VALUES ('$N2W_MARK', clock_timestamp());
+    DELETE FROM n2wbackup_marks WHERE at < clock_timestamp() - interval '30 days'" 2>&1) ||
+    printf 'no mark is written, so no proof can find it: %s\n' "$(head -n 1 <<<"$said")"
+}
+
 before() {
   local odd
   deadline=$deadline_seconds
@@ -255,6 +267,7 @@ before() {
   ask_facts || fail 1 "nothing is held: $(first_error)"
   odd=$(oddity "$method")
   [[ -z $odd ]] || fail 1 "nothing is held: $odd"
+  write_mark
   if [[ $method == backup ]]; then start_backup; else checkpoint; fi
   write_out
   printf '%s\n' "$method $started $system $timeline $redo $redo_file" >"begun.$run" && tell_what_is_held && return
@@ -293,15 +306,9 @@ tell_label() {
 # What can be proven where nothing is held: the same server ran all the time, and wrote as a recovery needs it.
 prove_checkpoint() {
   local was_started was_system was_timeline was_redo odd
-  if [[ ! -r begun.$run ]]; then
-    reason='no checkpoint is on record for this run'
-    return 1
-  fi
+  [[ -r begun.$run ]] || { reason='no checkpoint is on record for this run'; return 1; }
   read -r _ was_started was_system was_timeline was_redo _ <"begun.$run"
-  if ! ask_facts; then
-    reason="the server does not answer: $(first_error)"
-    return 1
-  fi
+  ask_facts || { reason="the server does not answer: $(first_error)"; return 1; }
   odd=$(oddity checkpoint)
   if [[ $system != "$was_system" || $timeline != "$was_timeline" ]]; then
     reason='another server, or another timeline, answers now than before the snapshots'
@@ -368,18 +375,12 @@ wait_for_archive() {
 complete() {
   local how start_file
   take_turn complete
-  if [[ $1 != 1 ]]; then
-    printf 'the backup did not succeed: nothing is removed from the archive\n'
-    return
-  fi
+  [[ $1 == 1 ]] || { printf 'the backup did not succeed: nothing is removed from the archive\n'; return; }
   [[ -r begun.$run ]] || fail 1 "no position is on record for run $run: nothing is removed"
   read -r how _ _ _ _ start_file <"begun.$run"
   [[ $start_file =~ ^[0-9A-F]{24}$ ]] || fail 1 "the recorded position is damaged: nothing is removed"
   [[ $how == checkpoint ]] || wait_for_archive
-  if [[ -z $archive_folder ]]; then
-    printf 'no archive_folder is set: nothing is removed\n'
-    return
-  fi
+  [[ -n $archive_folder ]] || { printf 'no archive_folder is set: nothing is removed\n'; return; }
   "$archivecleanup" "$archive_folder" "$start_file" || fail 1 "$archive_folder could not be cleaned up"
   printf 'what is older than %s is removed from %s\n' "$start_file" "$archive_folder"
 }

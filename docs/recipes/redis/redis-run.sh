@@ -38,7 +38,7 @@ open_connection() {
 # Returns the exit code of the session; 3 when the connection failed, so that nobody knows.
 session() {
   local name assignments=() code=0
-  for name in N2W_RUN_ID N2W_ATTEMPT N2W_SECONDS_LEFT N2W_TIMEOUT_SECONDS \
+  for name in N2W_RUN_ID N2W_ATTEMPT N2W_SECONDS_LEFT N2W_TIMEOUT_SECONDS N2W_MARK \
     option_file state_folder client data_folder hold deadline_seconds; do
     [[ ! -v $name ]] || assignments+=("$name=${!name}")
   done

@@ -66,6 +66,8 @@ class ApiCall:
             key.startswith("TagSpecification.") for key in self.parameters
         ):
             needed.append("ec2:CreateTags")
+        if self.action == "RunInstances" and self.text("IamInstanceProfile.Arn"):
+            needed.append("iam:PassRole")
         return tuple(needed)
 
 

@@ -236,12 +236,8 @@ class SimulatedAws:
         region: str = "us-east-1",
     ) -> str:
         """Register an AMI of these snapshots, the root device's first; return its id."""
-        given = {"snapshot_ids": list(snapshot_ids), "tags": dict(tags or {}), "name": "an image"}
+        given = {"snapshot_ids": list(snapshot_ids), "tags": dict(tags or {})}
         return str(self._ask("add_image", region=region, **given))
-
-    def images(self, region: str = "us-east-1") -> list[str]:
-        """Return the ids of the AMIs of the region."""
-        return list(self._ask("images", region=region))
 
     def settle_snapshots(self, state: str = "completed", snapshot_ids: Sequence[str] = ()) -> None:
         """End pending snapshots (without ids: all) in this state now."""

@@ -6,6 +6,7 @@ parent.
 
 import hmac
 import json
+import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from datetime import datetime
@@ -18,6 +19,7 @@ from n2wbackup.demo.aws.apicall import HttpRequest
 from n2wbackup.demo.aws.consoles import Console
 from n2wbackup.demo.aws.credentials import Account, Role
 from n2wbackup.demo.aws.faults import Fault
+from n2wbackup.demo.aws.makings import Image
 from n2wbackup.demo.aws.records import SimulatedSnapshot, VolumeSpec
 from n2wbackup.demo.aws.simulator import Simulator
 from n2wbackup.demo.aws.snapshots import Snapshot
@@ -86,14 +88,15 @@ def _delete_snapshot(simulator: Simulator, given: Given) -> None:
 
 
 def _add_image(simulator: Simulator, given: Given) -> str:
-    made = simulator.images.add(
-        given["region"], given["name"], given["snapshot_ids"], given["tags"]
+    devices = [f"/dev/sd{chr(ord('a') + number)}" for number in range(len(given["snapshot_ids"]))]
+    pairs = zip(devices, given["snapshot_ids"], strict=True)
+    mappings = [{"deviceName": name, "ebs": {"snapshotId": key}} for name, key in pairs]
+    image_id = f"ami-{secrets.token_hex(9)[:17]}"
+    fields = {"rootDeviceName": devices[0]}
+    simulator.makings.images[image_id] = Image(
+        image_id, given["region"], image_id, 0.0, 0.0, fields, mappings, dict(given["tags"])
     )
-    return made.image_id
-
-
-def _images(simulator: Simulator, given: Given) -> list[str]:
-    return [each.image_id for each in simulator.images.all(given["region"])]
+    return image_id
 
 
 def _set_console(simulator: Simulator, given: Given) -> None:
@@ -207,7 +210,6 @@ METHODS: Mapping[str, Callable[[Simulator, Given], Any]] = {
     "detach": _detach,
     "fault": _fault,
     "forget_calls": _forget_calls,
-    "images": _images,
     "let_connect": _let_connect,
     "reset": _reset,
     "restart_agent": _restart_agent,

@@ -7,10 +7,10 @@ slow down everything else in this process.
 import re
 from collections.abc import Sequence
 
-from moto.ec2.models.elastic_block_store import Volume
+from moto.ec2.models.elastic_block_store import Volume, VolumeAttachment
 from moto.ec2.models.instances import Instance
 
-from n2wbackup.demo.aws import filters, tagging
+from n2wbackup.demo.aws import ec2_roots, filters, tagging
 from n2wbackup.demo.aws.answers import ApiError
 from n2wbackup.demo.aws.apicall import ApiCall
 from n2wbackup.demo.aws.ec2_snapshots import refuse_malformed_instance
@@ -22,6 +22,7 @@ _VOLUME_ID = re.compile(r"vol-([0-9a-f]{8}|[0-9a-f]{17})")
 
 def describe_instances(simulator: Simulator, call: ApiCall) -> dict[str, object]:
     """Return the instances of the region, each in its own reservation."""
+    ec2_roots.settle(simulator)
     wanted = filters.parse(call)
     ids = call.values("InstanceId")
     for instance_id in ids:
@@ -38,7 +39,7 @@ def describe_instances(simulator: Simulator, call: ApiCall) -> dict[str, object]
 
     def values(instance: Instance, name: str) -> Sequence[str] | None:
         tags = simulator.inventory.listed_tags(call.region, instance.id, lag)
-        return _instance_values(instance, tags, name)
+        return _instance_values(simulator, instance, tags, name)
 
     selected = filters.select(found, wanted, values)
     shown, token = filters.page(
@@ -50,6 +51,7 @@ def describe_instances(simulator: Simulator, call: ApiCall) -> dict[str, object]
             "ownerId": ACCOUNT_ID,
             "instancesSet": [
                 _instance(
+                    simulator,
                     each,
                     simulator.inventory.listed_tags(call.region, each.id, lag),
                     simulator.roles.get(each.id, ("", ()))[0],
@@ -61,7 +63,10 @@ def describe_instances(simulator: Simulator, call: ApiCall) -> dict[str, object]
     return {"reservationSet": reservations, "nextToken": token}
 
 
-def _instance_values(instance: Instance, tags: dict[str, str], name: str) -> Sequence[str] | None:
+def _instance_values(
+    simulator: Simulator, instance: Instance, tags: dict[str, str], name: str
+) -> Sequence[str] | None:
+    state, code = _state(simulator, instance)
     mappings = instance.get_block_device_mapping
     if name == "block-device-mapping.volume-id":
         return [str(mapping.volume_id) for _, mapping in mappings]
@@ -69,8 +74,8 @@ def _instance_values(instance: Instance, tags: dict[str, str], name: str) -> Seq
         return [device for device, _ in mappings]
     plain = {
         "instance-id": instance.id,
-        "instance-state-name": instance.state,
-        "instance-state-code": str(instance.state_code),
+        "instance-state-name": state,
+        "instance-state-code": str(code),
         "instance-type": instance.instance_type,
         "availability-zone": instance.availability_zone,
         "image-id": instance.image_id,
@@ -84,7 +89,16 @@ def _instance_values(instance: Instance, tags: dict[str, str], name: str) -> Seq
     return (str(plain[name]),) if name in plain else filters.tag_values(tags, name)
 
 
-def _instance(instance: Instance, tags: dict[str, str], role: str) -> dict[str, object]:
+def _state(simulator: Simulator, instance: Instance) -> tuple[str, int]:
+    return simulator.makings.instance_state(instance.id, instance.state, instance.state_code)
+
+
+def _instance(
+    simulator: Simulator, instance: Instance, tags: dict[str, str], role: str
+) -> dict[str, object]:
+    state, code = _state(simulator, instance)
+    shape = dict(simulator.makings.shape(instance.id))
+    placed = {"availabilityZone": instance.availability_zone, "tenancy": "default"}
     devices = [
         {
             "deviceName": device,
@@ -100,10 +114,10 @@ def _instance(instance: Instance, tags: dict[str, str], role: str) -> dict[str, 
     return {
         "instanceId": instance.id,
         "imageId": instance.image_id,
-        "instanceState": {"code": instance.state_code, "name": instance.state},
+        "instanceState": {"code": code, "name": state},
         "instanceType": instance.instance_type,
         "launchTime": instance.launch_time,
-        "placement": {"availabilityZone": instance.availability_zone, "tenancy": "default"},
+        "placement": placed | shape.pop("placement", {}),
         "monitoring": {"state": "disabled"},
         "subnetId": instance.subnet_id,
         "vpcId": instance.vpc_id,
@@ -122,6 +136,7 @@ def _instance(instance: Instance, tags: dict[str, str], role: str) -> dict[str, 
         if role
         else None,
         "tagSet": tagging.rendered(tags),
+        **shape,
     }
 
 
@@ -139,6 +154,7 @@ def describe_instance_attribute(simulator: Simulator, call: ApiCall) -> dict[str
 
 
 def describe_volumes(simulator: Simulator, call: ApiCall) -> dict[str, object]:
+    ec2_roots.settle(simulator)
     wanted = filters.parse(call)
     ids = call.values("VolumeId")
     for volume_id in ids:
@@ -157,7 +173,7 @@ def describe_volumes(simulator: Simulator, call: ApiCall) -> dict[str, object]:
 
     def values(volume: Volume, name: str) -> Sequence[str] | None:
         return _volume_values(
-            volume, simulator.inventory.listed_tags(call.region, volume.id, lag), name
+            simulator, volume, simulator.inventory.listed_tags(call.region, volume.id, lag), name
         )
 
     selected = filters.select(found, wanted, values)
@@ -165,12 +181,15 @@ def describe_volumes(simulator: Simulator, call: ApiCall) -> dict[str, object]:
         call, selected, lambda each: simulator.inventory.position(each.id), by_id="VolumeId"
     )
     rows = [
-        _volume(each, simulator.inventory.listed_tags(call.region, each.id, lag)) for each in shown
+        _volume(simulator, each, simulator.inventory.listed_tags(call.region, each.id, lag))
+        for each in shown
     ]
     return {"volumeSet": rows, "nextToken": token}
 
 
-def _volume_values(volume: Volume, tags: dict[str, str], name: str) -> Sequence[str] | None:
+def _volume_values(
+    simulator: Simulator, volume: Volume, tags: dict[str, str], name: str
+) -> Sequence[str] | None:
     attachment = volume.attachment
     if name in {"attachment.instance-id", "attachment.device", "attachment.status"}:
         if attachment is None:
@@ -185,7 +204,7 @@ def _volume_values(volume: Volume, tags: dict[str, str], name: str) -> Sequence[
         "volume-id": volume.id,
         "volume-type": volume.volume_type,
         "size": str(volume.size),
-        "status": volume.status,
+        "status": simulator.makings.volume_state(volume.id, str(volume.status)),
         "availability-zone": volume.availability_zone or "",
         "encrypted": str(volume.encrypted).lower(),
         "snapshot-id": volume.snapshot_id or "",
@@ -193,7 +212,7 @@ def _volume_values(volume: Volume, tags: dict[str, str], name: str) -> Sequence[
     return (plain[name],) if name in plain else filters.tag_values(tags, name)
 
 
-def _volume(volume: Volume, tags: dict[str, str]) -> dict[str, object]:
+def _volume(simulator: Simulator, volume: Volume, tags: dict[str, str]) -> dict[str, object]:
     attachments = [
         {
             "volumeId": volume.id,
@@ -201,6 +220,7 @@ def _volume(volume: Volume, tags: dict[str, str]) -> dict[str, object]:
             "device": attachment.device,
             "status": attachment.status,
             "attachTime": attachment.attach_time,
+            "deleteOnTermination": _deletes(attachment),
         }
         for attachment in volume.attachments
     ]
@@ -209,16 +229,22 @@ def _volume(volume: Volume, tags: dict[str, str]) -> dict[str, object]:
         "size": volume.size,
         "snapshotId": volume.snapshot_id or "",
         "availabilityZone": volume.availability_zone,
-        "status": volume.status,
+        "status": simulator.makings.volume_state(volume.id, str(volume.status)),
         "createTime": volume.create_time,
         "attachmentSet": attachments or None,
         "volumeType": volume.volume_type,
         "iops": volume.iops,
+        "throughput": volume.throughput,
         "encrypted": volume.encrypted,
         "kmsKeyId": volume.kms_key_id,
         "multiAttachEnabled": False,
         "tagSet": tagging.rendered(tags),
     }
+
+
+def _deletes(attachment: VolumeAttachment) -> bool:
+    mapped = attachment.instance.block_device_mapping.get(attachment.device)
+    return bool(mapped and mapped.delete_on_termination)
 
 
 def describe_regions(simulator: Simulator, call: ApiCall) -> dict[str, object]:

@@ -5,21 +5,17 @@ AMI's root device is "in use"; a lock ends by itself. AWS documents no error cod
 are a guess, and nothing may depend on them.
 """
 
-import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from n2wbackup.demo.aws import filters, tagging
 from n2wbackup.demo.aws.answers import ApiError
 from n2wbackup.demo.aws.apicall import ApiCall
 from n2wbackup.demo.aws.ec2_snapshots import refuse_unknown, required
-from n2wbackup.demo.aws.images import Image
 from n2wbackup.demo.aws.inventory import ACCOUNT_ID
+from n2wbackup.demo.aws.makings import Image
 from n2wbackup.demo.aws.simulator import Simulator
 from n2wbackup.demo.aws.snapshots import Snapshot
 
-_IMAGE_ID = re.compile(r"ami-([0-9a-f]{8}|[0-9a-f]{17})")
 _COOL_OFF_HOURS = range(1, 73)
 _SHORTEST = timedelta(days=1)
 
@@ -60,6 +56,11 @@ def _lock_of(simulator: Simulator, snapshot_id: str) -> Lock | None:
     return found if found is not None and found.until > _now() else None
 
 
+def _boots_from(image: Image) -> list[str]:
+    root = image.fields.get("rootDeviceName")
+    return [each["ebs"]["snapshotId"] for each in image.mappings if each["deviceName"] == root]
+
+
 def delete_snapshot(simulator: Simulator, call: ApiCall) -> dict[str, object]:
     """Delete a snapshot and its copy, or put it into the Recycle Bin."""
     snapshot_id = _known(simulator, call).snapshot_id
@@ -67,8 +68,8 @@ def delete_snapshot(simulator: Simulator, call: ApiCall) -> dict[str, object]:
     if _lock_of(simulator, snapshot_id):
         message = f"The snapshot {snapshot_id} is locked and cannot be deleted."
         raise ApiError("OperationNotPermitted", message)
-    for image in simulator.images.all(call.region):
-        if image.snapshot_ids[:1] == (snapshot_id,):
+    for image in list(simulator.makings.images.values()):
+        if image.region == call.region and snapshot_id in _boots_from(image):
             message = f"The snapshot {snapshot_id} is currently in use by {image.image_id}"
             raise ApiError("InvalidSnapshot.InUse", message)
     seconds = simulator.options.recycle_bin_seconds
@@ -166,59 +167,3 @@ def unlock_snapshot(simulator: Simulator, call: ApiCall) -> dict[str, object]:
     simulator.refuse_dry_run(call)
     del simulator.locks[snapshot_id]
     return {"snapshotId": snapshot_id}
-
-
-def describe_images(simulator: Simulator, call: ApiCall) -> dict[str, object]:
-    """Return the account's own AMIs of the region that match the ids and filters."""
-    wanted = filters.parse(call)
-    simulator.refuse_dry_run(call)
-    ids = call.values("ImageId")
-    for image_id in ids:
-        _image(simulator, call.region, image_id)
-    found = [each for each in simulator.images.all(call.region) if not ids or each.image_id in ids]
-    owners = call.values("Owner")
-    if owners and not {"self", ACCOUNT_ID}.intersection(owners):
-        found = []
-    return {"imagesSet": [_described(each) for each in filters.select(found, wanted, _values)]}
-
-
-def _values(image: Image, name: str) -> Sequence[str] | None:
-    if name == "block-device-mapping.snapshot-id":
-        return image.snapshot_ids
-    plain = {"image-id": image.image_id, "name": image.name, "state": "available"}
-    return (plain[name],) if name in plain else filters.tag_values(image.tags, name)
-
-
-def _described(image: Image) -> dict[str, object]:
-    devices = [f"/dev/sd{chr(ord('a') + number)}" for number in range(len(image.snapshot_ids))]
-    pairs = zip(devices, image.snapshot_ids, strict=True)
-    return {
-        "imageId": image.image_id,
-        "name": image.name,
-        "imageOwnerId": ACCOUNT_ID,
-        "imageState": "available",
-        "rootDeviceName": devices[0] if devices else None,
-        "blockDeviceMapping": [
-            {"deviceName": device, "ebs": {"snapshotId": snapshot_id}}
-            for device, snapshot_id in pairs
-        ],
-        "tagSet": tagging.rendered(image.tags),
-    }
-
-
-def deregister_image(simulator: Simulator, call: ApiCall) -> dict[str, object]:
-    """Deregister an AMI; its snapshots stay."""
-    image = _image(simulator, call.region, required(call, "ImageId"))
-    simulator.refuse_dry_run(call)
-    simulator.images.remove(image.image_id)
-    return {"return": True}
-
-
-def _image(simulator: Simulator, region: str, image_id: str) -> Image:
-    if not _IMAGE_ID.fullmatch(image_id):
-        raise ApiError("InvalidAMIID.Malformed", f'Invalid id: "{image_id}"')
-    found = simulator.images.get(region, image_id)
-    if found is None:
-        message = f"The image id '[{image_id}]' does not exist"
-        raise ApiError("InvalidAMIID.NotFound", message)
-    return found

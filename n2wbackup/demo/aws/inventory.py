@@ -113,6 +113,16 @@ class Inventory:
             self._backings[volume.id] = behind
         return str(volume.id)
 
+    def enter_made(self, resource_id: str, behind: Backing | None) -> None:
+        """Enter an instance or a volume that a call has made, with the data behind the volume."""
+        self._made[resource_id] = time.monotonic()
+        if behind is not None:
+            self._backings[resource_id] = behind
+
+    def copies_of(self, source: Path) -> Backing:
+        """Return a backing whose copies go to the usual place."""
+        return backing(source, self._copies)
+
     def attach(self, region: str, volume_id: str, instance_id: str, device: str) -> None:
         """Attach a volume; to the next free device name if `device` is empty."""
         with self.lock:

@@ -27,6 +27,12 @@ class OptionChanges(TypedDict, total=False):
     kms_denied: bool
     left_out_fields: Sequence[str]
     recycle_bin_seconds: float
+    creating_seconds: float
+    initialization_seconds: float
+    initialization_unknown_seconds: float
+    instance_seconds: float
+    image_seconds: float
+    root_task_seconds: float
     block_token_seconds: float
     page_token_seconds: float
     empty_block_pages: bool
@@ -61,6 +67,11 @@ class Options:
       call has been answered.
     - `left_out_fields`: fields of EC2's answers that are left out wherever they appear, by their names in the XML.
     - `recycle_bin_seconds`: how long the Recycle Bin keeps what is deleted; 0: there is no rule for it.
+    - `creating_seconds`: how long a volume that was made of a snapshot cannot be attached.
+    - `initialization_seconds`: how long AWS loads it from its snapshot, half of it at a rate that is paid for; and
+      `initialization_unknown_seconds`, how long DescribeVolumeStatus says nothing of that.
+    - `instance_seconds`: how long an instance is stopping, or pending.
+    - `image_seconds`, `root_task_seconds`: how long an image is pending, and a root volume is being replaced.
     - `block_token_seconds` and `page_token_seconds`: how long EBS's tokens of blocks and of pages are valid.
     - `empty_block_pages`: every other page of blocks is empty, and names a next one all the same.
     """
@@ -84,6 +95,12 @@ class Options:
     kms_denied: bool = False
     left_out_fields: Sequence[str] = ()
     recycle_bin_seconds: float = 0.0
+    creating_seconds: float = 0.2
+    initialization_seconds: float = 2.0
+    initialization_unknown_seconds: float = 0.0
+    instance_seconds: float = 0.2
+    image_seconds: float = 0.2
+    root_task_seconds: float = 0.3
     block_token_seconds: float = 7 * 86400.0
     page_token_seconds: float = 3600.0
     empty_block_pages: bool = True

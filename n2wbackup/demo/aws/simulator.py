@@ -10,9 +10,9 @@ from n2wbackup.demo.aws.answers import ApiError
 from n2wbackup.demo.aws.apicall import ApiCall
 from n2wbackup.demo.aws.credentials import Account, Credentials
 from n2wbackup.demo.aws.faults import Faults
-from n2wbackup.demo.aws.images import Images
 from n2wbackup.demo.aws.inventory import Inventory
 from n2wbackup.demo.aws.journal import Journal
+from n2wbackup.demo.aws.makings import Makings
 from n2wbackup.demo.aws.options import Options
 from n2wbackup.demo.aws.permissions import Permissions
 from n2wbackup.demo.aws.snapshots import Snapshot, Snapshots
@@ -33,9 +33,9 @@ class Simulator:
         self.options = Options()
         self.inventory = Inventory(state / "snapshots")
         self.snapshots = Snapshots()
-        self.images = Images()
         self.locks: dict[str, Lock] = {}  # by snapshot
         self._bin: dict[str, tuple[Snapshot, datetime, datetime]] = {}  # entered at, until
+        self.makings = Makings()
         self.commands = Commands(state / "ssm", lambda: self.options)
         self.credentials = Credentials()
         self.credentials.add(owner)
@@ -83,9 +83,9 @@ class Simulator:
         self.faults.clear()
         self.commands.clear()
         self.snapshots.clear()
-        self.images.clear()
         self.locks.clear()
         self._bin.clear()
+        self.makings = Makings()
         self.inventory.clear()
         self.connect_folders.clear()
         self.consoles.clear()

@@ -18,7 +18,7 @@ def rendered(tags: Mapping[str, str]) -> list[dict[str, str]] | None:
     return [{"key": key, "value": value} for key, value in tags.items()] or None
 
 
-def _checked(groups: Sequence[Mapping[str, str]]) -> dict[str, str]:
+def checked(groups: Sequence[Mapping[str, str]]) -> dict[str, str]:
     """Return the tags of `Tag.N` groups; AWS's error for an invalid tag."""
     tags: dict[str, str] = {}
     for group in groups:
@@ -53,7 +53,7 @@ def at_creation(call: ApiCall, resource_type: str) -> dict[str, str]:
         if given != resource_type:
             message = f"'{given}' is not a valid taggable resource type for this operation."
             raise ApiError("InvalidParameterValue", message)
-    return _checked([tag for each in specifications for tag in members(each, "Tag")])
+    return checked([tag for each in specifications for tag in members(each, "Tag")])
 
 
 def _tags_of(simulator: Simulator, call: ApiCall, resource_id: str) -> dict[str, str]:
@@ -65,8 +65,8 @@ def _tags_of(simulator: Simulator, call: ApiCall, resource_id: str) -> dict[str,
             raise ApiError("InvalidSnapshot.NotFound", message)
         return snapshot.tags
     if resource_id.startswith("ami-"):
-        image = simulator.images.get(call.region, resource_id)
-        if image is None:
+        image = simulator.makings.images.get(resource_id)
+        if image is None or image.region != call.region:
             message = f"The image id '[{resource_id}]' does not exist"
             raise ApiError("InvalidAMIID.NotFound", message)
         return image.tags
@@ -92,7 +92,7 @@ def _note(simulator: Simulator, call: ApiCall) -> None:
 
 def create_tags(simulator: Simulator, call: ApiCall) -> dict[str, object]:
     """Set the tags on all resources, or on none."""
-    new = _checked(call.groups("Tag"))
+    new = checked(call.groups("Tag"))
     with simulator.inventory.lock:
         holders = [_tags_of(simulator, call, each) for each in call.values("ResourceId")]
         for held in holders:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import secrets
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -108,6 +109,7 @@ def prepare(run: Run) -> Plan | Deferred:
         message = "The policy or its account was deleted: nothing can be backed up."
         raise BackupError(message)
     credentials.refuse_withdrawn(account)
+    _mark(run)
     found = scripts.resolve(run, policy)
     strange = copies.problem(policy)
     if strange and copies.may_still_come(run):
@@ -138,6 +140,13 @@ def prepare(run: Run) -> Plan | Deferred:
     if not run.is_test:
         _warm(cloud, plan.shots)
     return plan
+
+
+def _mark(run: Run) -> None:
+    """Give the run its mark, once: a proof looks for exactly this one in what was backed up."""
+    if not run.mark:
+        run.mark = secrets.token_hex(16)
+        Run.objects.filter(pk=run.pk).update(mark=run.mark)
 
 
 def _require(run: Run, policy: Policy, found: Scripts) -> None:

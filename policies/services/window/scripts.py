@@ -301,5 +301,6 @@ def words(run: Run, policy: Policy) -> dict[str, str]:
         "N2W_POLICY": run.policy_name,
         "N2W_OWNER": run.owner_name,
         "N2W_INSTANCE_IDS": " ".join(instances),
+        "N2W_MARK": run.mark,
         "N2W_SCHEDULED_FOR": run.scheduled_for.isoformat() if run.scheduled_for else "",
     }

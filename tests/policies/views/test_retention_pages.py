@@ -6,6 +6,7 @@ import pytest
 from django.test import Client
 from pytest_django import DjangoAssertNumQueries, Settings
 
+from policies.adapters import session
 from policies.adapters.memory import MemoryCloud
 from policies.adapters.memory_removing import MemoryRemoving
 from policies.api import as_json
@@ -39,6 +40,20 @@ def points(policy: Policy) -> list[Run]:
 @pytest.fixture
 def client(policy: Policy) -> Client:
     return page.client_of(policy.owner)
+
+
+@pytest.fixture
+def cloud(monkeypatch: pytest.MonkeyPatch) -> MemoryCloud:
+    made = MemoryCloud()
+    monkeypatch.setattr(session, "cloud", lambda _: made)
+    return made
+
+
+@pytest.fixture
+def removing(cloud: MemoryCloud, monkeypatch: pytest.MonkeyPatch) -> MemoryRemoving:
+    made = MemoryRemoving(cloud)
+    monkeypatch.setattr(session, "removing", lambda _: made)
+    return made
 
 
 def seen(client: Client, path: str) -> str:

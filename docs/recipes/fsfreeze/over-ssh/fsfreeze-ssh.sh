@@ -34,7 +34,7 @@ open_connection() {
 # Exits with the exit code of the far side; 3 when the connection failed, so that nobody knows.
 far_side() {
   local name assignments=() code=0
-  for name in N2W_RUN_ID N2W_ATTEMPT N2W_SECONDS_LEFT state_folder write_out_seconds freeze_seconds deadline_seconds; do
+  for name in N2W_RUN_ID N2W_ATTEMPT N2W_SECONDS_LEFT N2W_MARK state_folder write_out_seconds freeze_seconds deadline_seconds; do
     [[ ! -v $name ]] || assignments+=("$name=${!name}")
   done
   # shellcheck disable=SC2029 # quoted here, for the shell over there

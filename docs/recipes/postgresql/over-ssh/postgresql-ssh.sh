@@ -34,7 +34,7 @@ open_connection() {
 # Exits with the exit code of the far side; 3 when the connection failed, so that nobody knows.
 far_side() {
   local name assignments=() code=0
-  for name in N2W_RUN_ID N2W_ATTEMPT N2W_SECONDS_LEFT service_file state_folder client data_folder method \
+  for name in N2W_RUN_ID N2W_ATTEMPT N2W_SECONDS_LEFT N2W_MARK service_file state_folder client data_folder method \
     checkpoint_seconds deadline_seconds archive_seconds archive_folder archivecleanup; do
     [[ ! -v $name ]] || assignments+=("$name=${!name}")
   done

@@ -17,7 +17,7 @@ def fired(run: Run) -> Counter[str]:
 def sharing(backup: Backup) -> tuple[Instance, str]:
     """Give the policy a second instance that has a volume of the first one attached as well."""
     other, shared = backup.add_instance(), backup.instance.volume_ids[1]
-    backup.cloud.attach(shared, other.instance_id)
+    backup.cloud.attach_also(shared, other.instance_id)
     return other, shared
 
 
@@ -49,7 +49,7 @@ def test_a_volume_that_is_named_and_attached_to_two_targets_is_fired_once(backup
 
 def test_an_instance_whose_volumes_are_all_fired_with_another_makes_no_call(backup: Backup) -> None:
     other = backup.add_instance(volumes=1)
-    backup.cloud.attach(other.root_volume_id, backup.instance.instance_id)
+    backup.cloud.attach_also(other.root_volume_id, backup.instance.instance_id)
 
     run = backup.to_end()
 

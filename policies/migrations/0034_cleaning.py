@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("policies", "0032_removals"),
+        ("policies", "0033_mark"),
     ]
 
     operations = [
