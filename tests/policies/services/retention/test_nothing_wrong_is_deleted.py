@@ -24,7 +24,7 @@ from n2wbackup.lib import clock, home
 from policies.adapters import session
 from policies.adapters.limits import RUN_TAG, SERVER_TAG
 from policies.adapters.memory import MemoryCloud
-from policies.adapters.memory_removing import Deed, MemoryRemoving
+from policies.adapters.memory_removing import MemoryRemoving
 from policies.domain.errors import (
     BackupError,
     NotPermittedError,
