@@ -23,7 +23,7 @@ from policies.domain.errors import (
     UnreachableError,
 )
 from policies.models import Policy, Removal, Run
-from policies.services.following import refreshing
+from policies.services import existing
 from policies.services.retention import deleting, removals
 from policies.services.retention.deleting import Budget
 from policies.services.servers import turns
@@ -117,7 +117,7 @@ def _clean(policy_id: int | None, budget: Budget) -> int | None:
 def _clean_policy(policy_id: int, budget: Budget) -> int:
     """Begin and delete what is due. Nothing begins unless AWS has what stays in its place."""
     exist = removals.lasts(policy_id)
-    doubt = refreshing.why_not_all(exist)
+    doubt = existing.why_not_all(exist)
     if doubt:
         due = Removal.objects.filter(run__policy=policy_id)
         removals.fail(due, f"The newest restore points were not found in AWS: {doubt}", RETRY)

@@ -203,7 +203,7 @@ def test_what_is_found_again_counts_again(backup: Backup) -> None:
     plan(backup)
     run = backup.to_end()
     rows = RunSnapshot.objects.filter(target__run=run)
-    refreshing.mark_gone([row.snapshot_id for row in rows], clock.now())
+    existing.mark_gone([row.snapshot_id for row in rows], clock.now())
     assert words(backup) == "unprotected for 0 min"
 
     reconciling.reconcile()
