@@ -8,6 +8,7 @@ from celery import shared_task
 from n2wbackup.lib import each
 from n2wbackup.processes.draining import draining
 from policies.adapters import broker
+from policies.services.browsing import bringing, opening
 from policies.services.coverage import agents as ssm_agents
 from policies.services.coverage import refreshing as inventory
 from policies.services.due import hints, objectives, replanning, retrying, ticking
@@ -129,3 +130,21 @@ def poll() -> None:
     if turns.take("poll", POLL_SECONDS - 1):  # beat may be a little early
         round_number = int(time.time()) // POLL_SECONDS
         each.turn(lambda: polling.poll(round_number), tagging.tag_due)
+
+
+@shared_task(name="policies.tasks.open_snapshot")
+def open_snapshot(opened_id: str) -> None:
+    """Open a snapshot whose files somebody wants to see, look after it, or close it."""
+    opening.work(UUID(opened_id))
+
+
+@shared_task(name="policies.tasks.bring_files")
+def bring_files(brought_id: str) -> None:
+    """Copy files of an opened snapshot to an instance."""
+    bringing.work(UUID(brought_id))
+
+
+@shared_task(name="policies.tasks.opened")
+def opened() -> None:
+    """Close snapshots that nobody looks at any more, and send the hints again that were lost."""
+    each.turn(opening.tick, bringing.tick)

@@ -11,6 +11,8 @@ from policies.views import (
     coverage,
     dashboard,
     entering,
+    files,
+    files_copy,
     frozen,
     linux_accounts,
     outputs,
@@ -105,6 +107,13 @@ urlpatterns = [
     path("scripts/<str:owner>/reviews/look/", reviews.look, name="script_look"),
     path("scripts/<str:owner>/reviews/switch/", reviews.second_pair, name="script_second_pair"),
     path("snapshots/", snapshots.listing, name="snapshots"),
+    # Files of snapshots.
+    path("snapshots/<slug:snapshot_id>/files/", files.of_snapshot, name="snapshot-files"),
+    path("files/<uuid:opened_id>/", files.folder, name="files"),
+    path("files/<uuid:opened_id>/download/", files.download, name="files-download"),
+    path("files/<uuid:opened_id>/zip/", files.as_zip, name="files-zip"),
+    path("files/<uuid:opened_id>/copy/", files_copy.copy, name="files-copy"),
+    path("files/<uuid:opened_id>/close/", files.close, name="files-close"),
     path("schedules/", schedules.listing, name="schedules"),
     # SSH for scripts
     path("scripts/<str:owner>/keys/", ssh_keys.listing, name="ssh-keys"),

@@ -12,6 +12,9 @@ BODIES_BYTES = 67_108_864  # the bodies of all connections together
 CHUNK_LINE_BYTES = 8_192  # a chunk's size line, or the trailer
 CONNECTIONS = 1_000
 THREADS = 8
+# A download takes a thread for as long as it lasts, so most of them are left to pages.
+DOWNLOADS, DOWNLOADS_OF_ONE = 3, 2
+DOWNLOAD_SECONDS = 3_600.0
 
 # The pages count as stuck if requests wait and none has been finished for this long.
 STUCK_SECONDS = 120.0

@@ -8,5 +8,6 @@ from n2wbackup.settings.env import *
 from n2wbackup.settings.folders import *
 from n2wbackup.settings.logging import *
 from n2wbackup.settings.login import *
+from n2wbackup.settings.opened import *
 from n2wbackup.settings.security import *
 from n2wbackup.settings.single_sign_on import *

@@ -2,6 +2,7 @@
 
 from policies.models.account import Account
 from policies.models.alarm import Alarm, AlarmDelivery, AlarmMute, AlarmReceivers
+from policies.models.browsing import BroughtFiles, OpenedSnapshot
 from policies.models.inventory import EnrolRule, InventoryItem, InventoryPlace, LeftOut
 from policies.models.output import OutputChunk
 from policies.models.policy import Policy, PolicyTarget
@@ -22,6 +23,7 @@ __all__ = [
     "AlarmDelivery",
     "AlarmMute",
     "AlarmReceivers",
+    "BroughtFiles",
     "DailyCount",
     "DailySum",
     "Description",
@@ -31,6 +33,7 @@ __all__ = [
     "InventoryItem",
     "InventoryPlace",
     "LeftOut",
+    "OpenedSnapshot",
     "OutputChunk",
     "PhaseResult",
     "Policy",

@@ -52,6 +52,7 @@ def detail(request: HttpRequest, run_id: UUID) -> HttpResponse:
         "first_use": _first_use(found, visitor.person(request)),
         "is_news": request.GET.get("said", said) != said,
     }
+    context["sees_files"] = permissions.may_restore(visitor.person(request), found)
     context["sees_texts"] = _sees_texts(visitor.person(request), page)
     part = visitor.wants_a_part(request)
     context["is_part"] = part

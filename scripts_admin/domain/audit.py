@@ -47,6 +47,10 @@ class Action(StrEnum):
     RELEASED = "released"
     PRUNED = "pruned"
     TOOK_BACK = "took back"
+    OPENED = "opened files"
+    SEARCHED = "searched files"
+    DOWNLOADED = "downloaded files"
+    BROUGHT_BACK = "copied files back"
 
 
 class Kind(StrEnum):

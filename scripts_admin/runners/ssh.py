@@ -129,6 +129,16 @@ class Session:
                 raise refusals.lost(str(of)) from error
             raise refusals.no_session(str(of), of.user, str(error)) from error
 
+    def channel(self, command: str = "", seconds: float = START_SECONDS) -> Channel:
+        """Return a channel to a command, or to the subsystem of files (SFTP); raises what paramiko does."""
+        with self._line.ends_in(seconds, str(self.address)):
+            channel = self._transport.open_session(timeout=seconds + _NEVER_FIRST)
+            if command:
+                channel.exec_command(command)
+            else:
+                channel.invoke_subsystem("sftp")
+            return channel
+
     def _give(self, channel: Channel, program: bytes) -> None:
         """Send the program. A command that has ended meanwhile is no error: what it printed says why."""
         try:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from django.db import connection
 
 from policies.models import Policy
-from tests.bench.history import entered, runs
+from tests.bench.history import entered, opened, runs
 from tests.bench.history.sizes import Size
 from tests.bench.history.world import World
 
@@ -59,6 +59,8 @@ STEPS: dict[str, Callable[[World], None]] = {
     "events": runs.events,
     "holds": runs.holds,
     "removals": runs.removals,
+    "opened snapshots": opened.snapshots,
+    "brought files": opened.copies,
     "latest results": runs.latest,
     "daily counts": runs.counts,
     "daily sums": runs.sums,

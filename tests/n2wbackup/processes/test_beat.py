@@ -87,6 +87,7 @@ def test_a_clock_that_is_put_forward_sends_each_once(
         "delete_old",
         "look",
         "look_at_scripts",
+        "opened",
         "poll",
         "refresh",
         "replan",

@@ -8,6 +8,7 @@ from n2wbackup.lib import clock
 from policies.models import Alarm, AlarmDelivery, Server
 from policies.selectors import calendars
 from policies.services.alarms import delivering
+from policies.services.browsing import bringing, opening
 from policies.services.document import exporting
 from policies.services.due import hints, objectives, replanning, retrying, ticking
 from policies.services.following import polling, reconciling, refreshing, tagging
@@ -54,6 +55,8 @@ TURNS: dict[str, Callable[[], object]] = {
     "calendar of an owner": lambda: calendars.of_visible(User.objects.get(username="user1")),
     "calendar of all": lambda: calendars.of_visible(User.objects.get(username=BOSS)),
     "protection": objectives.tick,
+    "opened snapshots": opening.tick,
+    "files for instances": bringing.tick,
     "restore points": refreshing.tick,
     "reconciling": reconciling.reconcile,
     "planning": replanning.replan,

@@ -12,7 +12,7 @@ from policies.domain.errors import RejectedError
 from policies.domain.protection import Judgement
 from policies.models import Policy, PolicyTarget, Run, RunSnapshot, Schedule, VolumeFire
 from policies.ports import Snapshot
-from policies.services import operations
+from policies.services import existing, operations
 from policies.services.due import objectives
 from policies.services.entry import policies as entered
 from policies.services.following import reconciling, refreshing

@@ -36,6 +36,7 @@ from tests.policies.views import (
     browser_form,
     changes,
     inventory_rows,
+    opened_rows,
     page_forms,
     script_files,
     script_rows,
@@ -122,6 +123,7 @@ def _rows(alice: User, unused: User) -> dict[str, models.Model]:
     holds.hold(run, reason="a legal matter", until=None, by="alice")
     return {
         **inventory_rows.made(lab, policy),
+        **opened_rows.made(policy),
         "account": spare,
         "alarm": _alarm(alice),
         "alarmreceivers": AlarmReceivers.objects.create(policy=policy, urls="json://example.org"),
@@ -179,15 +181,8 @@ def _walk(resolver: URLResolver, prefix: str) -> Iterator[str]:
 
 # So many addresses that they are tried by themselves: a test must end on a busy machine, too.
 _LARGE = {
-    "accounts",
-    "alarms",
-    "coverage",
-    "people",
-    "policies",
-    "profile",
-    "runs",
-    "schedules",
-    "scripts",
+    *("accounts", "alarms", "coverage", "files", "people"),
+    *("policies", "profile", "runs", "schedules", "scripts"),
 }
 
 
@@ -223,6 +218,8 @@ def path(world: World, route: str) -> str:
         "<int:session>": "1",
         "<int:pk>": "1",
         "<uuid:run_id>": str(world.rows["run"].pk),
+        "<uuid:opened_id>": str(world.rows["openedsnapshot"].pk),
+        "<slug:snapshot_id>": opened_rows.SNAPSHOT,
         "<uuid:host_id>": str(world.rows["sshhost"].pk),
         "<int:decision_id>": str(world.rows["leftout"].pk),
         "<int:rule_id>": str(world.rows["enrolrule"].pk),
@@ -234,7 +231,10 @@ def path(world: World, route: str) -> str:
 
 
 _NAMED = {"schedules": "nightly", "accounts": "spare", "scripts": script_files.NAME}
-_ASKED = {"admin/autocomplete/": "?app_label=policies&model_name=run&field_name=policy&term="}
+_ASKED = {
+    "admin/autocomplete/": "?app_label=policies&model_name=run&field_name=policy&term=",
+    "files/<uuid:opened_id>/download/": "?at=file",
+}
 
 
 def forms(world: World, route: str) -> list[dict[str, Any]]:
@@ -255,6 +255,7 @@ def _of_page(world: World, route: str) -> dict[str, Any]:
         return {"item": world.rows["inventoryitem"].pk, "do": "leave", "reason": "no need"}
     return (
         _OF_PAGES.get(route)
+        or opened_rows.form(route)
         or script_files.forms().get(route)
         or page_forms.of(route, world.people["alice"])
     )

@@ -3,12 +3,15 @@
 The addresses come from the resolver. A new one fails here until it has a row, so somebody has to think about it.
 """
 
+from pathlib import Path
+
 import pytest
+from pytest_django import Settings
 
 from policies.adapters import session
 from policies.adapters.memory import MemoryCloud
 from scripts_admin.domain.rights import Right
-from tests.policies.views import matrix, matrix_shared
+from tests.policies.views import matrix, matrix_shared, opened_rows
 
 pytestmark = [pytest.mark.django_db, pytest.mark.lasts(20), pytest.mark.one_database]
 
@@ -117,6 +120,11 @@ alarms/receivers/<str:owner>/                             L     W     N     N   
 alarms/receivers/<str:owner>/<str:name>/                  L     W     N     N     N     W     W
 audit/                                                    L     R     R     R     R     R     R
 audit/csv/                                                L     R     R     R     R     R     R
+files/<uuid:opened_id>/                                   L     R     N     N     N     R     R
+files/<uuid:opened_id>/close/                             L     W     N     N     N     W     W
+files/<uuid:opened_id>/copy/                              L     W     N     N     N     W     W
+files/<uuid:opened_id>/download/                          L     R     N     N     N     R     R
+files/<uuid:opened_id>/zip/                               L     R     N     N     N     R     R
 first/<str:word>/                                         N     N     N     N     N     N     N
 frozen/                                                   L     R     R     R     R     R     R
 health/live                                               R     R     R     R     R     R     R
@@ -216,64 +224,71 @@ scripts/<str:owner>/recipes/<slug:slug>/                  L     W     N     N   
 scripts/<str:owner>/undo/                                 L     W     N     N     N     W     W
 scripts/<str:owner>/upload/                               L     W     N     N     N     W     W
 snapshots/                                                L     R     R     R     R     R     R
+snapshots/<slug:snapshot_id>/files/                       L     W     N     N     N     W     W
 theme/                                                    R     R     R     R     R     R     R
 """
-# Alice shares her policies and her folder with four people; each has one right on them. What names something of
+# Alice shares her policies and her folder with five people; each has one right on them. What names something of
 # hers and has no row here does not exist for any of them.
 SHARED = """
-                                                         view  edit  run  approve
-alarms/mute/<str:owner>/<str:name>/                       N     W     N     N
-policies/<str:owner>/<str:name>/                          R     R     R     R
-policies/<str:owner>/<str:name>/back-up/                  N     N     W     N
-policies/<str:owner>/<str:name>/drill/                    N     N     W     N
-policies/<str:owner>/<str:name>/edit/                     N     W     N     N
-policies/<str:owner>/<str:name>/log-in/                   N     N     W     N
-policies/<str:owner>/<str:name>/pause/                    N     W     N     N
-policies/<str:owner>/<str:name>/retention/                R     R     R     R
-policies/<str:owner>/<str:name>/resume/                   N     W     N     N
-policies/<str:owner>/<str:name>/switch/                   N     W     N     N
-policies/<str:owner>/<str:name>/test/                     N     N     W     N
-policies/<str:owner>/<str:name>/thaw/                     N     N     W     N
-policies/<str:owner>/<str:name>/thawed/                   N     N     W     N
-runs/<uuid:run_id>/                                       R     R     R     R
-runs/<uuid:run_id>/<slug:word>/                           N     N     W     N
-runs/<uuid:run_id>/compare/                               R     R     R     R
-runs/<uuid:run_id>/hold/                                  N     W     N     N
-runs/<uuid:run_id>/release/                               N     W     N     N
-runs/<uuid:run_id>/instances/<str:instance>/output/<str:phase>/<int:attempt>/<str:stream> R R R R
-runs/<uuid:run_id>/instances/<str:instance>/scripts/<slug:phase>/<int:attempt>/ R R R R
-runs/<uuid:run_id>/output/<str:phase>/<int:attempt>/<str:stream> R R   R     R
-runs/<uuid:run_id>/scripts/<slug:phase>/<int:attempt>/    R     R     R     R
-scripts/<str:owner>/                                      R     R     R     R
-scripts/<str:owner>/files/<str:name>/                     R     R     R     R
-scripts/<str:owner>/files/<str:name>/copy/                N     W     N     N
-scripts/<str:owner>/files/<str:name>/delete/              N     W     N     N
-scripts/<str:owner>/files/<str:name>/download/            R     R     R     R
-scripts/<str:owner>/files/<str:name>/edit/                N     W     N     N
-scripts/<str:owner>/files/<str:name>/executable/          N     W     N     N
-scripts/<str:owner>/files/<str:name>/rename/              N     W     N     N
-scripts/<str:owner>/files/<str:name>/versions/            R     R     R     R
-scripts/<str:owner>/files/<str:name>/versions/<int:version_id>/ R R    R     R
-scripts/<str:owner>/files/<str:name>/versions/<int:version_id>/restore/ N W N N
-scripts/<str:owner>/files/<str:name>/versions/<int:version_id>/review/ R W R R
-scripts/<str:owner>/hosts/                                R     R     R     W
-scripts/<str:owner>/hosts/<uuid:host_id>/                 R     R     R     W
-scripts/<str:owner>/keys/                                 R     W     R     R
-scripts/<str:owner>/new/                                  N     W     N     N
-scripts/<str:owner>/recipes/                              N     R     N     N
-scripts/<str:owner>/reviews/                              R     R     R     R
-scripts/<str:owner>/reviews/look/                         N     W     N     N
-scripts/<str:owner>/recipes/<slug:slug>/                  N     W     N     N
-scripts/<str:owner>/undo/                                 N     W     N     N
-scripts/<str:owner>/upload/                               N     W     N     N
+                                                         view  edit  run  approve  restore
+alarms/mute/<str:owner>/<str:name>/                       N     W     N     N     N
+files/<uuid:opened_id>/                                   N     N     N     N     R
+files/<uuid:opened_id>/close/                             N     N     N     N     W
+files/<uuid:opened_id>/copy/                              N     N     N     N     W
+files/<uuid:opened_id>/download/                          N     N     N     N     R
+files/<uuid:opened_id>/zip/                               N     N     N     N     R
+policies/<str:owner>/<str:name>/                          R     R     R     R     R
+policies/<str:owner>/<str:name>/back-up/                  N     N     W     N     N
+policies/<str:owner>/<str:name>/drill/                    N     N     W     N     N
+policies/<str:owner>/<str:name>/edit/                     N     W     N     N     N
+policies/<str:owner>/<str:name>/log-in/                   N     N     W     N     N
+policies/<str:owner>/<str:name>/pause/                    N     W     N     N     N
+policies/<str:owner>/<str:name>/retention/                R     R     R     R     R
+policies/<str:owner>/<str:name>/resume/                   N     W     N     N     N
+policies/<str:owner>/<str:name>/switch/                   N     W     N     N     N
+policies/<str:owner>/<str:name>/test/                     N     N     W     N     N
+policies/<str:owner>/<str:name>/thaw/                     N     N     W     N     N
+policies/<str:owner>/<str:name>/thawed/                   N     N     W     N     N
+runs/<uuid:run_id>/                                       R     R     R     R     R
+runs/<uuid:run_id>/<slug:word>/                           N     N     W     N     N
+runs/<uuid:run_id>/compare/                               R     R     R     R     R
+runs/<uuid:run_id>/hold/                                  N     W     N     N     N
+runs/<uuid:run_id>/release/                               N     W     N     N     N
+runs/<uuid:run_id>/instances/<str:instance>/output/<str:phase>/<int:attempt>/<str:stream> R R R R R
+runs/<uuid:run_id>/instances/<str:instance>/scripts/<slug:phase>/<int:attempt>/ R R R R R
+runs/<uuid:run_id>/output/<str:phase>/<int:attempt>/<str:stream> R R R R R
+runs/<uuid:run_id>/scripts/<slug:phase>/<int:attempt>/    R     R     R     R     R
+scripts/<str:owner>/                                      R     R     R     R     N
+scripts/<str:owner>/files/<str:name>/                     R     R     R     R     N
+scripts/<str:owner>/files/<str:name>/copy/                N     W     N     N     N
+scripts/<str:owner>/files/<str:name>/delete/              N     W     N     N     N
+scripts/<str:owner>/files/<str:name>/download/            R     R     R     R     N
+scripts/<str:owner>/files/<str:name>/edit/                N     W     N     N     N
+scripts/<str:owner>/files/<str:name>/executable/          N     W     N     N     N
+scripts/<str:owner>/files/<str:name>/rename/              N     W     N     N     N
+scripts/<str:owner>/files/<str:name>/versions/            R     R     R     R     N
+scripts/<str:owner>/files/<str:name>/versions/<int:version_id>/ R R R R N
+scripts/<str:owner>/files/<str:name>/versions/<int:version_id>/restore/ N W N N N
+scripts/<str:owner>/files/<str:name>/versions/<int:version_id>/review/ R W R R N
+scripts/<str:owner>/hosts/                                R     R     R     W     N
+scripts/<str:owner>/hosts/<uuid:host_id>/                 R     R     R     W     N
+scripts/<str:owner>/keys/                                 R     W     R     R     N
+scripts/<str:owner>/new/                                  N     W     N     N     N
+scripts/<str:owner>/recipes/                              N     R     N     N     N
+scripts/<str:owner>/reviews/                              R     R     R     R     N
+scripts/<str:owner>/reviews/look/                         N     W     N     N     N
+scripts/<str:owner>/recipes/<slug:slug>/                  N     W     N     N     N
+scripts/<str:owner>/undo/                                 N     W     N     N     N
+scripts/<str:owner>/upload/                               N     W     N     N     N
+snapshots/<slug:snapshot_id>/files/                       N     N     N     N     W
 """
-NO_DEED = ("N", "N", "N", "N")
+NO_DEED = ("N", "N", "N", "N", "N")
 EXPECTED = {
     "" if row.split()[0] == "/" else " ".join(row.split()[:-7]): tuple(row.split()[-7:])
     for row in TABLE.strip().splitlines()[1:]
 }
 EXPECTED_SHARED = {
-    " ".join(row.split()[:-4]): tuple(row.split()[-4:]) for row in SHARED.strip().splitlines()[1:]
+    " ".join(row.split()[:-5]): tuple(row.split()[-5:]) for row in SHARED.strip().splitlines()[1:]
 }
 GROUPS = sorted({matrix.group(route) for route in EXPECTED})
 
@@ -283,6 +298,16 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> None:
     """Answer the questions of an account's test."""
     made = MemoryCloud()
     monkeypatch.setattr(session, "cloud", lambda _credentials: made)
+
+
+@pytest.fixture(autouse=True)
+def disk(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, settings: Settings) -> None:
+    """Give opened snapshots a file to show, and the server an id."""
+    settings.N2W_HOME = tmp_path
+    top = tmp_path / "disk"
+    top.mkdir()
+    (top / "file").write_text("")
+    opened_rows.lay(top, monkeypatch)
 
 
 def test_every_address_has_a_row() -> None:

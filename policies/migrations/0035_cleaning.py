@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("policies", "0033_mark"),
+        ("policies", "0034_opened_snapshots"),
     ]
 
     operations = [

@@ -1,0 +1,1 @@
+"""The files of a snapshot, as people see and name them. Pure."""

@@ -1,0 +1,80 @@
+"""Asking for the files of a snapshot; a worker of this server opens it."""
+
+from django.conf import settings
+from django.db import transaction
+
+from n2wbackup.lib import clock, home
+from policies.adapters import broker
+from policies.domain.errors import RefusedError
+from policies.models import OpenedSnapshot, RunSnapshot, Server
+from policies.services.servers import heart
+from scripts_admin.domain.audit import Action, Change, Kind
+from scripts_admin.services import audit
+
+LARGEST = -1  # part of the disk
+
+
+def problem(snapshot: RunSnapshot) -> str:
+    """Return why nobody can open the snapshot; "" if somebody may try. It must be read with its target and run."""
+    run = snapshot.target.run
+    if snapshot.state != RunSnapshot.State.COMPLETED:
+        return (
+            f"{snapshot} is {snapshot.state}: only the files of a completed snapshot can be seen."
+        )
+    if run.ended_at is None:
+        return f"Run {run.pk} has not ended: its files can be seen when it has."
+    if run.account is None:
+        return f"The account with which {snapshot} was made is deleted: nothing leads to it from here any more."
+    return ""
+
+
+def ask(snapshot: RunSnapshot, *, by: str, part: int = LARGEST) -> OpenedSnapshot:
+    """Have the snapshot opened, or return the one that is open already; RefusedError if that cannot be done now."""
+    why_not = problem(snapshot)
+    if why_not:
+        raise RefusedError(why_not)
+    server = home.server_id()
+    heart.enter()
+    with transaction.atomic():
+        # Two people who ask at the same time stand in line here: so the limits below hold.
+        Server.objects.select_for_update().get(pk=server)
+        open_here = OpenedSnapshot.objects.filter(server=server, ended_at=None)
+        found = open_here.filter(snapshot=snapshot, part=part).first()
+        if found is not None:
+            return found
+        _refuse_too_many(snapshot, server)
+        run, now = snapshot.target.run, clock.now()
+        opened = OpenedSnapshot.objects.create(
+            run=run,
+            snapshot=snapshot,
+            part=part,
+            server=server,
+            asked_by=by,
+            asked_at=now,
+            last_used_at=now,
+            next_at=now,
+        )
+        record(Action.OPENED, opened)
+        broker.on_commit(broker.OPEN_SNAPSHOT, opened.pk, server)
+    return opened
+
+
+def _refuse_too_many(snapshot: RunSnapshot, server: str) -> None:
+    open_here = OpenedSnapshot.objects.filter(server=server, ended_at=None)
+    if open_here.count() >= settings.N2W_OPENED_SNAPSHOTS:
+        message = (
+            f"{settings.N2W_OPENED_SNAPSHOTS} snapshots are open, and more are not opened at the same time: close one, "
+            f"or wait until one was not used for {settings.N2W_OPENED_IDLE_MINUTES} minutes."
+        )
+        raise RefusedError(message)
+    run = snapshot.target.run
+    of_owner = open_here.filter(run__owner=run.owner_id).count()
+    if of_owner >= settings.N2W_OPENED_OF_OWNER:
+        message = f"{of_owner} snapshots of {run.owner_name} are open, and more are not opened: close one first."
+        raise RefusedError(message)
+
+
+def record(action: Action, opened: OpenedSnapshot, *changes: Change) -> None:
+    """Enter in the audit what a person does with the files of a snapshot."""
+    run, snapshot = opened.run, Change("snapshot", "", str(opened.snapshot))
+    audit.record(action, audit.subject(Kind.RUN, run, run.label), [snapshot, *changes])
