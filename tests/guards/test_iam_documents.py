@@ -80,27 +80,13 @@ def test_the_tags_that_may_be_set_later_are_those_that_are() -> None:
     )
 
 
-def test_what_deletes_and_locks_needs_the_servers_tag() -> None:
-    found = statements("server.json")
-    for sid in ("DeleteAndLockItsOwn", "DeregisterItsOwnImages"):
-        assert found[sid]["Condition"] == {
-            "StringEquals": {f"aws:ResourceTag/{limits.SERVER_TAG}": "SERVER_ID"}
-        }
-    others = [each["Action"] for sid, each in found.items() if sid not in {"DeleteAndLockItsOwn"}]
-    assert "DeleteSnapshot" not in json.dumps(others)
+def test_copies_are_made_with_the_servers_tag_and_only_its_own_are_deleted_and_shared() -> None:
+    found = statements("server-copies.json")
 
-
-def test_a_key_is_handed_to_one_user_of_the_accounts_instances() -> None:
-    (hands,) = statements("instance-connect.json").values()
-
-    assert hands["Resource"] == "arn:aws:ec2:*:ACCOUNT_ID:instance/*"
-    assert hands["Condition"] == {"StringEquals": {"ec2:osuser": ["OS_USER"]}}
-
-
-def test_a_role_is_entered_only_with_an_external_id() -> None:
-    (trust,) = statements("role-trust.json").values()
-    (server,) = statements("server-assume-role.json").values()
-
-    assert trust["Condition"] == {"StringEquals": {"sts:ExternalId": "EXTERNAL_ID"}}
-    assert server["Condition"] == {"Null": {"sts:ExternalId": "false"}}
-    assert trust["Action"] == server["Action"] == "sts:AssumeRole"
+    made = found["CopiesBearTheServersTag"]["Condition"]["StringEquals"]
+    own = found["ShareItsOwnAndDeleteItsOwnCopies"]["Condition"]["StringEquals"]
+    assert made == {f"aws:RequestTag/{limits.SERVER_TAG}": "SERVER_ID"}
+    assert own == {f"aws:ResourceTag/{limits.SERVER_TAG}": "SERVER_ID"}
+    for sid, each in found.items():
+        assert each["Resource"] != "*"
+        assert "Condition" in each or sid == "CopyTheseSnapshots"

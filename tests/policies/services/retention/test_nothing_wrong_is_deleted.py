@@ -157,7 +157,7 @@ class Cleaning(RuleBasedStateMachine):
 
     def _put(self, row: RunSnapshot, tags: dict[str, str]) -> None:
         made = Snapshot(row.snapshot_id, row.volume_id, "completed", 100, tags=tags)
-        self.cloud.keep_snapshot(REGION, made)
+        self.cloud.keep(REGION, made)
 
     @rule(
         last=st.integers(0, 3),
