@@ -48,6 +48,12 @@ app.conf.beat_schedule = {
         "options": {"expires": 500},
     },
     "clean": {"task": "policies.tasks.clean", "schedule": 60.0, "options": {"expires": 50}},
+    "copies": {"task": "policies.tasks.copies", "schedule": 10.0, "options": {"expires": 15}},
+    "clean_copies": {
+        "task": "policies.tasks.clean_copies",
+        "schedule": 300.0,
+        "options": {"expires": 250},
+    },
     "reconcile": {
         "task": "policies.tasks.reconcile",
         "schedule": crontab(hour="4", minute="17"),

@@ -9,6 +9,8 @@ from n2wbackup.lib import each
 from n2wbackup.processes.draining import draining
 from policies.adapters import broker
 from policies.services.browsing import bringing, opening
+from policies.services.copies import keeping as copies_kept
+from policies.services.copies import ticking as copying
 from policies.services.coverage import agents as ssm_agents
 from policies.services.coverage import refreshing as inventory
 from policies.services.due import hints, objectives, replanning, retrying, ticking
@@ -22,6 +24,8 @@ from policies.services.window import keeping
 from scripts_admin.services import approvals, hosts, ssh_files
 
 POLL_SECONDS = 5
+COPIES_SECONDS = 10
+CLEAN_COPIES_SECONDS = 300
 RECONCILE_SECONDS = 12 * 3600
 REFRESH_SECONDS = 60
 LOOK_AT_SCRIPTS_SECONDS = 300
@@ -122,6 +126,20 @@ def look_at_scripts() -> None:
 def look() -> None:
     """Refresh the inventory of the accounts and regions that are due, and what SSM says of their instances."""
     each.turn(inventory.tick, ssm_agents.tick)
+
+
+@shared_task(name="policies.tasks.copies")
+def copies() -> None:
+    """Copy snapshots to where the rules of their policies want them, and follow the copies."""
+    if turns.take("copies", COPIES_SECONDS - 1):
+        copying.tick(int(time.time()) // COPIES_SECONDS)
+
+
+@shared_task(name="policies.tasks.clean_copies")
+def clean_copies() -> None:
+    """Delete the copies that the rules of their place let go."""
+    if turns.take("clean_copies", CLEAN_COPIES_SECONDS - 1):
+        copies_kept.tick()
 
 
 @shared_task(name="policies.tasks.poll")

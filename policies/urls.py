@@ -8,6 +8,7 @@ from policies.views import (
     acting,
     alarms,
     audit,
+    copies,
     coverage,
     dashboard,
     entering,
@@ -57,6 +58,16 @@ urlpatterns = [
     path("runs/csv/", runs.export, name="runs_csv"),
     path("runs/<uuid:run_id>/", run.detail, name="run"),
     path("runs/<uuid:run_id>/compare/", run.compare, name="run_compare"),
+    # Copies in other regions and accounts.
+    path("policies/<str:owner>/<str:name>/copies/", copies.places, name="policy-copies"),
+    path("policies/<str:owner>/<str:name>/copies/new/", copies.rule, name="policy-copy-new"),
+    path("policies/<str:owner>/<str:name>/copies/<int:key>/", copies.rule, name="policy-copy-rule"),
+    path(
+        "policies/<str:owner>/<str:name>/copies/<int:key>/remove/",
+        copies.remove,
+        name="policy-copy-remove",
+    ),
+    path("runs/<uuid:run_id>/copies/again/", copies.again, name="run-copies-again"),
     # Retention.
     path("policies/<str:owner>/<str:name>/retention/", retention.plan, name="policy-retention"),
     path("runs/<uuid:run_id>/hold/", retention.hold, name="run-hold"),

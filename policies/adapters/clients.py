@@ -45,6 +45,14 @@ _FIRING = Config(
     tcp_keepalive=True,
     user_agent_extra=loading.USER_AGENT,
 )
+_ONCE = Config(
+    retries={"total_max_attempts": 1, "mode": "standard"},
+    connect_timeout=5,
+    read_timeout=30,
+    max_pool_connections=20,
+    tcp_keepalive=True,
+    user_agent_extra=loading.USER_AGENT,
+)
 _READING = Config(
     retries={"total_max_attempts": 3, "mode": "standard"},
     connect_timeout=5,
@@ -76,6 +84,11 @@ class Clients:
     def reading(self, call: Call) -> "EC2Client":
         """Return the client for calls that may be repeated: it tries up to three times."""
         return self._client(call, fires=False)
+
+    def once(self, call: Call) -> "EC2Client":
+        """Return the client for calls that must not be repeated and are made outside of windows: one attempt."""
+        made: EC2Client = self._beside("ec2", call, _ONCE, fires=False)
+        return made
 
     def asking(self, call: Call) -> Any:  # noqa: ANN401 - STS's stubs are not among the packages
         """Return a new STS client, for GetCallerIdentity; not stored, as that is rarely called."""

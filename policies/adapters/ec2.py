@@ -5,6 +5,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from datetime import datetime
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
@@ -105,7 +106,7 @@ class Ec2Cloud:
                 .get_paginator("describe_snapshots")
                 .paginate(OwnerIds=["self"], Filters=filters, PaginationConfig=_PAGES)
             )
-            return [_snapshot(row) for page in pages for row in page.get("Snapshots", [])]
+            return [snapshot(row) for page in pages for row in page.get("Snapshots", [])]
 
     def tag(self, region: str, snapshot_ids: Sequence[str], tags: Mapping[str, str]) -> None:
         """Set the tags on the snapshots; in each batch of 200, on all or none."""
@@ -292,13 +293,13 @@ def _create(client: "EC2Client", request: FireRequest, *, dry_run: bool) -> list
     ]
     description = limits.description(request.description)
     if not request.instance_id:
-        snapshot = client.create_snapshot(
+        made = client.create_snapshot(
             VolumeId=request.volume_id,
             Description=description,
             TagSpecifications=tags,
             DryRun=dry_run,
         )
-        return [_snapshot({**snapshot, "VolumeId": request.volume_id})]
+        return [snapshot({**made, "VolumeId": request.volume_id})]
     answer = client.create_snapshots(
         InstanceSpecification=_specification(request),
         Description=description,
@@ -306,7 +307,7 @@ def _create(client: "EC2Client", request: FireRequest, *, dry_run: bool) -> list
         DryRun=dry_run,
     )
     # A row without its volume cannot be told from the others: as without an answer, its tag has to tell.
-    return [_snapshot({**row, "VolumeId": row["VolumeId"]}) for row in answer["Snapshots"]]
+    return [snapshot({**row, "VolumeId": row["VolumeId"]}) for row in answer["Snapshots"]]
 
 
 def _specification(request: FireRequest) -> "InstanceSpecificationTypeDef":
@@ -334,7 +335,7 @@ def _filter(name: str, values: Sequence[str]) -> "FilterTypeDef":
     return {"Name": name, "Values": [value.translate(wild) for value in values]}
 
 
-def _snapshot(row: "SnapshotTypeDef | SnapshotInfoTypeDef | SnapshotResponseTypeDef") -> Snapshot:
+def snapshot(row: "SnapshotTypeDef | SnapshotInfoTypeDef | SnapshotResponseTypeDef") -> Snapshot:
     """Return AWS's row. Only its id is required: without a state, the snapshot is still pending."""
     progress = row.get("Progress", "").rstrip("%")
     return Snapshot(
@@ -344,7 +345,15 @@ def _snapshot(row: "SnapshotTypeDef | SnapshotInfoTypeDef | SnapshotResponseType
         progress=int(progress) if progress.isdecimal() else 0,
         message=str(row.get("StateMessage", "")),
         tags={tag["Key"]: tag.get("Value", "") for tag in row.get("Tags", []) if "Key" in tag},
+        started_at=_moment(row, "StartTime"),
+        completed_at=_moment(row, "CompletionTime"),
+        size_gib=int(row.get("VolumeSize", 0)),
     )
+
+
+def _moment(row: Mapping[str, Any], key: str) -> datetime | None:
+    found = row.get(key)
+    return found if isinstance(found, datetime) else None
 
 
 def _instance(row: "InstanceTypeDef", aws_account_id: str, region: str) -> Instance:

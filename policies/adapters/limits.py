@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 OURS = "n2wbackup:"
 SERVER_TAG, RUN_TAG = f"{OURS}server", f"{OURS}run"
+COPY_TAG = f"{OURS}copy"
 RECOVERY_TAG = f"{OURS}recovery"
 _TAGS = 50
 _KEY_CHARACTERS, _VALUE_CHARACTERS, _DESCRIPTION_CHARACTERS = 128, 256, 255

@@ -19,6 +19,7 @@ from policies.domain.errors import AwsError, RejectedError, UnreachableError
 from policies.ports import Caller, FireRequest, Instance, Snapshot, Volume
 
 _ACCOUNT = "123456789012"
+_NUMBERS = itertools.count(1)  # one for all accounts: no two have a snapshot of the same id
 _EXCLUDED_VOLUMES = 40
 COULD_NOT = "The snapshot could not be completed."
 _HEX = re.compile("[0-9a-f]{8}|[0-9a-f]{17}")
@@ -40,8 +41,9 @@ class MemoryCloud:
     `calls` has every call in order, refused ones included. A snapshot is pending until `advance`.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, aws_account_id: str = _ACCOUNT) -> None:
         """Start empty."""
+        self.aws_account_id = aws_account_id
         self.calls: list[PortCall] = []
         self.denied: set[str] = set()  # permissions that the account lacks, without their service
         self.user_data: dict[str, bytes] = {}  # by instance
@@ -49,7 +51,6 @@ class MemoryCloud:
             str, tuple[str, str | None]
         ] = {}  # at the start, and now (None: no Nitro)
         self._lock = threading.RLock()
-        self._numbers = itertools.count(1)
         self._instances: dict[str, Instance] = {}
         self._volumes: dict[str, Volume] = {}
         self._snapshots: dict[str, tuple[str, Snapshot]] = {}  # id → region, snapshot
@@ -98,7 +99,7 @@ class MemoryCloud:
         return made
 
     def _new_id(self, kind: str) -> str:
-        return f"{kind}-{next(self._numbers):017x}"
+        return f"{kind}-{next(_NUMBERS):017x}"
 
     def terminate(self, instance_id: str) -> None:
         """Terminate an instance and delete its volumes."""
@@ -116,14 +117,10 @@ class MemoryCloud:
         with self._lock:
             for region, snapshot in list(self._snapshots.values()):
                 if snapshot.state == "pending":
-                    self._keep(region, _ended(snapshot, state, message))
+                    self.keep(region, _ended(snapshot, state, message))
 
     def delete_snapshot(self, snapshot_id: str) -> None:
         del self._snapshots[snapshot_id]
-
-    def keep_snapshot(self, region: str, snapshot: Snapshot) -> None:
-        """Have this snapshot, as it is."""
-        self._keep(region, snapshot)
 
     @property
     def snapshot_ids(self) -> frozenset[str]:
@@ -136,6 +133,20 @@ class MemoryCloud:
         Several errors of one method are raised in the order in which they were given.
         """
         self._faults[method].append((error, done))
+
+    def in_region(self, region: str) -> list[Snapshot]:
+        """Return the snapshots of the region, without a call."""
+        with self._lock:
+            return [each for of, each in self._snapshots.values() if of == region]
+
+    def new_snapshot_id(self) -> str:
+        """Return an id that no snapshot of any account has."""
+        return self._new_id("snap")
+
+    def keep(self, region: str, snapshot: Snapshot) -> None:
+        """Have this snapshot, new or changed."""
+        with self._lock:
+            self._snapshots[snapshot.snapshot_id] = (region, snapshot)
 
     # The port
 
@@ -168,7 +179,7 @@ class MemoryCloud:
                 for volume_id in self._chosen(request)
             ]
             for snapshot in made:
-                self._keep(request.region, snapshot)
+                self.keep(request.region, snapshot)
         if lost:
             raise lost
         return made
@@ -204,7 +215,7 @@ class MemoryCloud:
                     raise _absent("InvalidSnapshot", "snapshot", call)
             for _, snapshot in found:
                 if snapshot is not None:
-                    self._keep(
+                    self.keep(
                         region, replace(snapshot, tags={**snapshot.tags, **limits.tags(tags)})
                     )
         if lost:
@@ -268,7 +279,8 @@ class MemoryCloud:
     def caller(self, region: str) -> Caller:
         """Return a user of the only AWS account."""
         self._begin(PortCall("caller", region))
-        return Caller(_ACCOUNT, f"arn:aws:iam::{_ACCOUNT}:user/backup")
+        number = self.aws_account_id
+        return Caller(number, f"arn:aws:iam::{number}:user/backup")
 
     def may_list(self, action: str, region: str) -> None:
         """Raise if it is denied."""
@@ -319,9 +331,6 @@ class MemoryCloud:
         if not done:
             raise error
         return error
-
-    def _keep(self, region: str, snapshot: Snapshot) -> None:
-        self._snapshots[snapshot.snapshot_id] = (region, snapshot)
 
     def _snapshot(self, region: str, snapshot_id: str) -> Snapshot | None:
         of, found = self._snapshots.get(snapshot_id, ("", None))

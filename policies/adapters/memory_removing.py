@@ -95,7 +95,7 @@ class MemoryRemoving:
         if of != region or found is None or until <= clock.now():
             raise _absent(Call("RestoreSnapshotFromRecycleBin", snapshot_id, region))
         del self._bin[snapshot_id]
-        self._cloud.keep_snapshot(region, found)
+        self._cloud.keep(region, found)
         _lose(lost)
 
     def lock(

@@ -6,6 +6,7 @@ from functools import lru_cache
 
 from policies.ports import Agents, Cloud, Credentials, InstanceConnect
 from policies.ports.blocks import Blocks
+from policies.ports.copies import Copies
 from policies.ports.images import Images
 from policies.ports.removing import Removing
 from scripts_admin.domain.remote import DOCUMENT
@@ -73,6 +74,20 @@ def agents(credentials: Credentials) -> Agents:
     from policies.adapters.ssm import SsmAgents  # noqa: PLC0415
 
     return SsmAgents(Clients(credentials))
+
+
+def copies(credentials: Credentials) -> Copies:
+    """Return what the account does with copies of snapshots; as `cloud`."""
+    with _lock:
+        return _copies(credentials, _environment())
+
+
+@lru_cache(maxsize=_CLOUDS)
+def _copies(credentials: Credentials, _environment: tuple[tuple[str, str], ...]) -> Copies:
+    from policies.adapters.clients import Clients  # noqa: PLC0415 - as above
+    from policies.adapters.copying import Ec2Copies  # noqa: PLC0415
+
+    return Ec2Copies(Clients(credentials))
 
 
 def commands(credentials: Credentials, region: str, document: str = DOCUMENT) -> ssm.Client:

@@ -3,6 +3,7 @@
 from policies.models.account import Account
 from policies.models.alarm import Alarm, AlarmDelivery, AlarmMute, AlarmReceivers
 from policies.models.browsing import BroughtFiles, OpenedSnapshot
+from policies.models.copy import Copy, CopyRule
 from policies.models.inventory import EnrolRule, InventoryItem, InventoryPlace, LeftOut
 from policies.models.output import OutputChunk
 from policies.models.policy import Policy, PolicyTarget
@@ -24,6 +25,8 @@ __all__ = [
     "AlarmMute",
     "AlarmReceivers",
     "BroughtFiles",
+    "Copy",
+    "CopyRule",
     "DailyCount",
     "DailySum",
     "Description",

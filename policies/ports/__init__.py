@@ -83,6 +83,9 @@ class Snapshot:
     progress: int = 0
     message: str = ""
     tags: Mapping[str, str] = field(default_factory=dict)
+    started_at: datetime | None = field(default=None, compare=False)
+    completed_at: datetime | None = field(default=None, compare=False)
+    size_gib: int = field(default=0, compare=False)
 
 
 class Snapshots(Protocol):

@@ -16,6 +16,7 @@ from django.db import transaction
 from n2wbackup.lib import trouble
 from policies.domain import trials
 from policies.domain.errors import RefusedError
+from policies.domain.retention.points import Fate
 from policies.domain.runs import sequence
 from policies.domain.runs.sequence import State
 from policies.domain.runs.trigger import Trigger
@@ -254,14 +255,21 @@ def _try_instances(
     return _each(policies, ask, permissions.may_run, by)
 
 
-def delete(policies: Iterable[Policy], *, by: Actor) -> list[Result]:
-    """Delete each policy. Its runs, snapshots and scripts stay."""
+def delete(policies: Iterable[Policy], *, by: Actor, fate: Fate = Fate.KEEP) -> list[Result]:
+    """Delete each policy. Its runs and scripts stay, and what becomes of its snapshots is its fate."""
 
     def remove(policy: Policy) -> Result:
-        entered.delete(policy)
-        return Result(policy, "deleted; its runs, snapshots and scripts stay")
+        entered.delete(policy, fate, by=by.name)
+        return Result(policy, _DELETED[fate])
 
     return _each(policies, remove, permissions.may_delete, by)
+
+
+_DELETED = {
+    Fate.KEEP: "deleted; its runs, snapshots and scripts stay",
+    Fate.RULES: "deleted; its snapshots go when its rules would have let them go, and its runs and scripts stay",
+    Fate.NOW: "deleted; its snapshots are being deleted, and its runs and scripts stay",
+}
 
 
 def _switch(policies: Iterable[Policy], by: Actor, *, on: bool) -> list[Result]:

@@ -92,6 +92,7 @@ def detail(request: HttpRequest, owner: str, name: str) -> HttpResponse:
         "schedules": [(row, outlook.in_words(row)) for row in found.schedules.all()],
         "ahead": ahead,
         "settings": [row for row in policies.settings(found) if not _is_told_above(row.key)],
+        "copied_to": "; ".join(map(str, found.copy_rules.select_related("account").order_by("pk"))),
         "kept_words": found.rules.in_words.capitalize(),
         "zone": ahead.zones[0] if len(ahead.zones) == 1 else "",
         "runs": runs.recent(user=person, policy=found, limit=NEWEST_RUNS),

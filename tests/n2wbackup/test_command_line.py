@@ -24,6 +24,7 @@ CALLS: dict[str, str] = {
     "approve_host": "approve_host alice db1.invalid --fingerprint x",
     "cancel_run": f"cancel_run {RUN}",
     "confirm_thaw": "confirm_thaw alice/shop",
+    "copies": f"copies {RUN}",
     "doctor": "doctor",
     "drill": "drill alice/shop",
     "export": "export",

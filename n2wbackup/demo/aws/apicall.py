@@ -35,6 +35,7 @@ class ApiCall:
     dry_run: bool
     parameters: Mapping[str, Any]
     http: HttpRequest
+    caller: str = ""  # the number of the AWS account whose key signed it, once that is known
 
     def text(self, name: str) -> str:
         """Return a parameter; "" if it is missing."""

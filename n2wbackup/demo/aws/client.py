@@ -168,14 +168,22 @@ class SimulatedAws:
         self.configure(**self._options)
 
     def add_account(
-        self, access_key_id: str, secret: str, allowed_actions: str | Sequence[str] = "*"
+        self,
+        access_key_id: str,
+        secret: str,
+        allowed_actions: str | Sequence[str] = "*",
+        number: str = "",
     ) -> None:
-        """Add another key of the same AWS account, for these IAM actions ("ec2:Describe*")."""
+        """Add another key, for these IAM actions ("ec2:Describe*"), of the same AWS account or of another one.
+
+        Another one has no instances and no volumes, but it may have snapshots.
+        """
         self._ask(
             "add_account",
             access_key_id=access_key_id,
             secret_access_key=secret,
             allowed_actions=allowed_actions,
+            number=number,
         )
 
     def add_role(

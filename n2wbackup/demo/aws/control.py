@@ -19,6 +19,7 @@ from n2wbackup.demo.aws.apicall import HttpRequest
 from n2wbackup.demo.aws.consoles import Console
 from n2wbackup.demo.aws.credentials import Account, Role
 from n2wbackup.demo.aws.faults import Fault
+from n2wbackup.demo.aws.inventory import ACCOUNT_ID
 from n2wbackup.demo.aws.makings import Image
 from n2wbackup.demo.aws.records import SimulatedSnapshot, VolumeSpec
 from n2wbackup.demo.aws.simulator import Simulator
@@ -45,6 +46,7 @@ def _add_account(simulator: Simulator, given: Given) -> None:
             given["access_key_id"],
             given["secret_access_key"],
             (allowed,) if isinstance(allowed, str) else tuple(allowed),
+            number=given["number"] or ACCOUNT_ID,
         )
     )
 
@@ -187,6 +189,12 @@ def _shown(snapshot: Snapshot) -> SimulatedSnapshot:
         copy_error=copies.error if copies is not None and has_copy else "",
         torn=(copies.torn if copies is not None else None) if has_copy else False,
         tags=dict(snapshot.tags),
+        owner=snapshot.request.owner,
+        origin=snapshot.origin,
+        encrypted=snapshot.source.encrypted,
+        kms_key_id=snapshot.source.kms_key_id or "",
+        shared_with=tuple(sorted(snapshot.shared_with)),
+        completion_minutes=snapshot.completion_minutes,
     )
 
 

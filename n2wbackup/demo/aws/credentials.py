@@ -1,6 +1,7 @@
 """Callers and their permissions.
 
-Every key belongs to the one AWS account that moto simulates. To check a signature, it is computed again from the
+A key belongs to the AWS account that moto simulates, or to another one that has nothing but snapshots. To check a
+signature, it is computed again from the
 key's secret and compared. Which calls are refused, and in which words, differs between services.
 """
 
@@ -37,11 +38,17 @@ class Account:
     session_arn: str = ""
     token: str = field(default="", repr=False)
     ends_at: float = 0.0
+    number: str = ACCOUNT_ID  # of the AWS account that a user's key belongs to
 
     @property
     def arn(self) -> str:
         """The caller's ARN."""
-        return self.session_arn or f"arn:aws:iam::{ACCOUNT_ID}:user/{self.access_key_id}"
+        return self.session_arn or f"arn:aws:iam::{self.number}:user/{self.access_key_id}"
+
+    @property
+    def aws_account_id(self) -> str:
+        """The number of the AWS account in which the caller acts."""
+        return self.arn.split(":")[4]
 
     def may(self, permission: str) -> bool:
         """Tell whether the key has the permission; allowed actions may be given without their service."""

@@ -107,7 +107,8 @@ def answer(simulator: Simulator, call: ApiCall, damage: str) -> Answer:
 def _readable(simulator: Simulator, call: ApiCall, snapshot_id: str) -> Snapshot:
     """Return the snapshot if its blocks can be read; AWS's refusal if not."""
     found = simulator.snapshots.get(call.region, snapshot_id)
-    if found is None or not found.is_listed():
+    is_seen = found is not None and call.caller in {found.request.owner, *found.shared_with}
+    if found is None or not is_seen or not found.is_listed():
         message = f"The snapshot '{snapshot_id}' does not exist."
         status = HTTPStatus.NOT_FOUND
         raise EbsError("ResourceNotFoundException", "SNAPSHOT_NOT_FOUND", message, status)

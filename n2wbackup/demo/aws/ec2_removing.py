@@ -45,7 +45,7 @@ def _now() -> datetime:
 
 def _known(simulator: Simulator, call: ApiCall) -> Snapshot:
     snapshot_id = required(call, "SnapshotId")
-    found = simulator.snapshots.get(call.region, snapshot_id)
+    found = simulator.snapshots.get(call.region, snapshot_id, call.caller)
     refuse_unknown([snapshot_id], {snapshot_id} if found else set())
     assert found is not None  # noqa: S101 - the line above has raised
     return found

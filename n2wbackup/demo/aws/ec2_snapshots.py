@@ -12,7 +12,6 @@ from moto.ec2.models.instances import Instance
 from n2wbackup.demo.aws import filters, tagging
 from n2wbackup.demo.aws.answers import ApiError, time_text
 from n2wbackup.demo.aws.apicall import ApiCall
-from n2wbackup.demo.aws.inventory import ACCOUNT_ID
 from n2wbackup.demo.aws.simulator import Simulator
 from n2wbackup.demo.aws.snapshots import Request, Snapshot, Source
 
@@ -57,7 +56,7 @@ def create_snapshots(
         own = simulator.inventory.tags(call.region, volume.id) if copy_tags else {}
         sources.append((simulator.inventory.source(volume), own | tags))
     simulator.refuse_dry_run(call)
-    request = Request(call.region, instance_id, call.text("Description"), fails)
+    request = Request(call.region, instance_id, call.text("Description"), fails, call.caller)
     return {"snapshotSet": [_created(each) for each in _create(simulator, request, sources)]}
 
 
@@ -69,7 +68,7 @@ def create_snapshot(
     tags = tagging.at_creation(call, "snapshot")
     simulator.refuse_dry_run(call)
     instance_id = str(volume.attachment.instance.id) if volume.attachment else ""
-    request = Request(call.region, instance_id, call.text("Description"), fails)
+    request = Request(call.region, instance_id, call.text("Description"), fails, call.caller)
     made = _create(simulator, request, [(simulator.inventory.source(volume), tags)])
     content = _created(made[0])
     content["status"] = content.pop("state")
@@ -120,7 +119,7 @@ def _created(snapshot: Snapshot) -> dict[str, object]:
         "state": "pending",
         "startTime": snapshot.of.created_at,
         "progress": "",
-        "ownerId": ACCOUNT_ID,
+        "ownerId": snapshot.request.owner,
         "description": snapshot.request.description,
         "volumeSize": snapshot.source.size_gib,
         "encrypted": snapshot.source.encrypted,
@@ -136,14 +135,24 @@ def _described(snapshot: Snapshot) -> dict[str, object]:
         "statusMessage": snapshot.message(),
         "startTime": snapshot.of.created_at,
         "progress": f"{snapshot.progress()}%",
-        "ownerId": ACCOUNT_ID,
+        "ownerId": snapshot.request.owner,
         "description": snapshot.request.description,
         "volumeSize": snapshot.source.size_gib,
         "encrypted": snapshot.source.encrypted,
         "kmsKeyId": snapshot.source.kms_key_id,
         "storageTier": "standard",
+        "transferType": _transfer(snapshot),
+        "completionDurationMinutes": snapshot.completion_minutes or None,
+        "completionTime": snapshot.completed_at(),
         "tagSet": tagging.rendered(snapshot.tags),
     }
+
+
+def _transfer(snapshot: Snapshot) -> str | None:
+    """Return AWS's word for how fast a copy was wanted; None for what is no copy."""
+    if not snapshot.origin:
+        return None
+    return "time-based" if snapshot.completion_minutes else "standard"
 
 
 def _filter_values(snapshot: Snapshot, name: str) -> Sequence[str] | None:
@@ -154,7 +163,7 @@ def _filter_values(snapshot: Snapshot, name: str) -> Sequence[str] | None:
     plain = {
         "snapshot-id": snapshot.snapshot_id,
         "volume-id": snapshot.source.volume_id,
-        "owner-id": ACCOUNT_ID,
+        "owner-id": snapshot.request.owner,
         "description": snapshot.request.description,
         "start-time": time_text(snapshot.of.created_at),
         "volume-size": str(snapshot.source.size_gib),
@@ -169,14 +178,19 @@ def describe_snapshots(simulator: Simulator, call: ApiCall) -> dict[str, object]
     wanted = filters.parse(call)
     simulator.refuse_dry_run(call)
     ids = call.values("SnapshotId")
-    found = [each for each in simulator.snapshots.all(call.region) if each.is_listed()]
+    found = [
+        each
+        for each in simulator.snapshots.all(call.region)
+        if each.is_listed() and call.caller in {each.request.owner, *each.shared_with}
+    ]
     if ids:
         refuse_unknown(ids, {each.snapshot_id for each in found})
         asked = set(ids)
         found = [each for each in found if each.snapshot_id in asked]
     owners = call.values("Owner")
-    if owners and not {"self", ACCOUNT_ID}.intersection(owners):
-        found = []
+    if owners:
+        numbers = {call.caller if each == "self" else each for each in owners}
+        found = [each for each in found if each.request.owner in numbers]
     selected = filters.select(found, wanted, _filter_values)
     shown, token = filters.page(call, selected, lambda each: each.position, by_id="SnapshotId")
     return {"snapshotSet": [_described(each) for each in shown], "nextToken": token}

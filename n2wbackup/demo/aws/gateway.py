@@ -3,6 +3,7 @@
 import time
 import traceback
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from http import HTTPStatus
@@ -13,6 +14,7 @@ from n2wbackup.demo.aws import (
     consoles,
     credentials,
     ebs,
+    ec2_copies,
     ec2_images,
     ec2_instances,
     ec2_launching,
@@ -38,6 +40,7 @@ from n2wbackup.demo.aws.simulator import Simulator
 Action = Callable[[Simulator, ApiCall], Mapping[str, Any]]
 
 EC2_ACTIONS: Mapping[str, Action] = {
+    "CopySnapshot": ec2_copies.copy_snapshot,
     "AttachVolume": ec2_volumes.attach_volume,
     "CreateReplaceRootVolumeTask": ec2_roots.create_task,
     "CreateSnapshot": ec2_snapshots.create_snapshot,
@@ -61,6 +64,7 @@ EC2_ACTIONS: Mapping[str, Action] = {
     "GetConsoleOutput": consoles.get_console_output,
     "ListSnapshotsInRecycleBin": ec2_removing.list_snapshots_in_recycle_bin,
     "LockSnapshot": ec2_removing.lock_snapshot,
+    "ModifySnapshotAttribute": ec2_copies.modify_snapshot_attribute,
     "ModifyInstanceAttribute": ec2_volumes.modify_instance_attribute,
     "RegisterImage": ec2_images.register_image,
     "RestoreSnapshotFromRecycleBin": ec2_removing.restore_snapshot_from_recycle_bin,
@@ -72,6 +76,7 @@ EC2_ACTIONS: Mapping[str, Action] = {
 }
 FAILING_ACTIONS: Mapping[str, Action] = {
     **EC2_ACTIONS,
+    "CopySnapshot": partial(ec2_copies.copy_snapshot, fails=True),
     "CreateSnapshot": partial(ec2_snapshots.create_snapshot, fails=True),
     "CreateSnapshots": partial(ec2_snapshots.create_snapshots, fails=True),
 }
@@ -153,6 +158,7 @@ class Gateway:
         """Do the call, after checking the caller's permissions and the rate; some faults are in what it does."""
         simulator = self._simulator
         account = simulator.credentials.verify(call)
+        call = replace(call, caller=account.aws_account_id)
         if call.region in simulator.options.regions_off:
             raise credentials.region_off(call, simulator.options.region_off_error)
         if not simulator.inventory.has_region(call.region):

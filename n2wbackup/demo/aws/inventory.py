@@ -42,6 +42,7 @@ class Inventory:
         self._instances: dict[tuple[str, str], Instance] = {}
         self._positions: dict[str, int] = {}
         self._made: dict[str, float] = {}
+        self._with_own_key: set[str] = set()
         self._former_tags: dict[str, tuple[float, dict[str, str]]] = {}
         self._count = itertools.count()
 
@@ -103,9 +104,12 @@ class Inventory:
                 size=spec.size_gib,
                 zone_name=f"{region}a",
                 encrypted=spec.encrypted,
+                kms_key_id=spec.kms_key or None,
                 volume_type=spec.type,
                 iops=_PROVISIONED_IOPS if spec.type in _PROVISIONED_TYPES else None,
             )
+            if spec.kms_key:
+                self._with_own_key.add(str(volume.id))
             if spec.name:
                 volume.add_tags({"Name": spec.name})
             self._made[volume.id] = time.monotonic()
@@ -206,6 +210,7 @@ class Inventory:
             volume.encrypted,
             volume.kms_key_id,
             self._backings.get(volume.id),
+            default_key=bool(volume.encrypted) and volume.id not in self._with_own_key,
         )
 
     def mirror(self, region: str, snapshot: Snapshot) -> None:

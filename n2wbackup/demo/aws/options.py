@@ -25,6 +25,9 @@ class OptionChanges(TypedDict, total=False):
     ssm_second: float
     ssm_restart_seconds: float
     kms_denied: bool
+    keys_denied: Sequence[str]
+    copy_seconds: float
+    copies_at_once: int
     left_out_fields: Sequence[str]
     recycle_bin_seconds: float
     creating_seconds: float
@@ -65,6 +68,9 @@ class Options:
     - `ssm_restart_seconds`: from an agent's restart until it takes commands again and reports, in such seconds.
     - `kms_denied`: snapshots of encrypted volumes turn to `error`, with their sets. AWS asks KMS only after the
       call has been answered.
+    - `keys_denied`: KMS keys that a copy may not use: it turns to `error` after the call was answered.
+    - `copy_seconds`: how long a copy of a snapshot is pending; fixed when it is asked for.
+    - `copies_at_once`: maximum of pending copies of one account in one region; 0: no limit.
     - `left_out_fields`: fields of EC2's answers that are left out wherever they appear, by their names in the XML.
     - `recycle_bin_seconds`: how long the Recycle Bin keeps what is deleted; 0: there is no rule for it.
     - `creating_seconds`: how long a volume that was made of a snapshot cannot be attached.
@@ -93,6 +99,9 @@ class Options:
     ssm_second: float = 1.0
     ssm_restart_seconds: float = 90.0
     kms_denied: bool = False
+    keys_denied: Sequence[str] = ()
+    copy_seconds: float = 2.0
+    copies_at_once: int = 20
     left_out_fields: Sequence[str] = ()
     recycle_bin_seconds: float = 0.0
     creating_seconds: float = 0.2

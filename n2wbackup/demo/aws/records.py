@@ -1,6 +1,6 @@
 """Types for both sides of the simulator: the process that simulates AWS, and its users."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -21,6 +21,7 @@ class VolumeSpec:
     copy_to: Path | None = None
     name: str = ""
     encrypted: bool = False
+    kms_key: str = ""  # of an encrypted one; without it, the account's default key
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,3 +84,9 @@ class SimulatedSnapshot:
     copy_error: str
     torn: bool | None
     tags: Mapping[str, str] = field(default_factory=dict)
+    owner: str = ""  # the number of the AWS account that has it
+    origin: str = ""  # of a copy: the snapshot that it is a copy of
+    encrypted: bool = False
+    kms_key_id: str = ""
+    shared_with: Sequence[str] = ()
+    completion_minutes: int = 0

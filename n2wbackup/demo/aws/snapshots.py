@@ -8,13 +8,17 @@ import secrets
 import threading
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+
+from moto.core.models import DEFAULT_ACCOUNT_ID
 
 from n2wbackup.demo.aws.answers import ApiError
 from n2wbackup.demo.aws.copying import Backing, CopySet, discard, take
 from n2wbackup.demo.aws.options import Options
+
+NO_VOLUME = "vol-ffffffff"  # what AWS shows as the volume of a copy
 
 SLOW_TYPES = frozenset({"st1", "sc1"})
 _COMPLETE = 100
@@ -31,6 +35,7 @@ class Source:
     encrypted: bool
     kms_key_id: str | None
     backing: Backing | None
+    default_key: bool = False  # it is encrypted with the account's own default key
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +46,17 @@ class Request:
     instance_id: str = ""
     description: str = ""
     fails: bool = False
+    owner: str = DEFAULT_ACCOUNT_ID  # the number of the AWS account that owns the snapshots
+
+
+@dataclass(frozen=True, slots=True)
+class Copying:
+    """What a copy is asked to be; `key` is the KMS key of an encrypted one."""
+
+    encrypted: bool
+    key: str
+    is_default_key: bool = False
+    completion_minutes: int = 0
 
 
 @dataclass(slots=True)
@@ -69,6 +85,9 @@ class Snapshot:
     tags: dict[str, str]
     copy: Path | None = None
     settled: str = ""
+    shared_with: set[str] = field(default_factory=set)  # numbers of AWS accounts
+    completion_minutes: int = 0  # of a copy: how fast it was wanted; 0: nobody said
+    origin: str = ""  # of a copy: the snapshot that it is a copy of
 
     def state(self) -> str:
         """Return pending, completed or error; a failed copy is an error too."""
@@ -97,9 +116,26 @@ class Snapshot:
         share = min(1.0, waited / self.of.pending_seconds) if self.of.pending_seconds > 0 else 1.0
         return min(_COMPLETE - 1, int(_COMPLETE * share))
 
+    def completed_at(self) -> datetime | None:
+        """Return when it was completed; a snapshot that was settled by hand says when it was created."""
+        if self.state() != "completed":
+            return None
+        waited = 0.0 if self.settled else self.of.pending_seconds
+        return self.of.created_at + timedelta(seconds=waited)
+
     def is_listed(self) -> bool:
         """Tell whether reads show the snapshot yet."""
         return time.monotonic() - self.of.created >= self.of.hidden_seconds
+
+
+def _linked(origin: Snapshot, made: Snapshot) -> Path | None:
+    """Give the copy the data of its origin: a second name for an image, which nobody ever writes to."""
+    if origin.copy is None or not origin.copy.is_file():
+        return None
+    path = origin.copy.parent.parent / made.snapshot_id / origin.copy.name
+    path.parent.mkdir(parents=True)
+    path.hardlink_to(origin.copy)
+    return path
 
 
 class Snapshots:
@@ -142,6 +178,50 @@ class Snapshots:
         of.copies = take(jobs)
         return made
 
+    def copy_of(
+        self,
+        origin: Snapshot,
+        request: Request,
+        tags: dict[str, str],
+        how: Copying,
+        options: Options,
+    ) -> Snapshot:
+        """Create a copy of the snapshot, pending at first; AWS's error, and none, if too many are under way."""
+        source = replace(origin.source, volume_id=NO_VOLUME, backing=None)
+        if how.encrypted:
+            source = replace(
+                source, encrypted=True, kms_key_id=how.key, default_key=how.is_default_key
+            )
+        key_denied = how.key in options.keys_denied
+        with self._lock:
+            self._refuse_copies_beyond_limit(request, options)
+            of = SnapshotSet(
+                set_id=secrets.token_hex(8),
+                created_at=datetime.now(tz=UTC),
+                created=time.monotonic(),
+                pending_seconds=options.copy_seconds,
+                hidden_seconds=options.eventual_consistency_seconds,
+                fails=request.fails or key_denied,
+                key_denied=key_denied,
+                copies=take(()),
+            )
+            made = self._enter(of, request, source, tags)
+            made.completion_minutes, made.origin = how.completion_minutes, origin.snapshot_id
+            made.copy = _linked(origin, made)
+        return made
+
+    def _refuse_copies_beyond_limit(self, request: Request, options: Options) -> None:
+        pending = sum(
+            each.state() == "pending"
+            and (each.request.region, each.request.owner) == (request.region, request.owner)
+            for each in self._of_volume.get(NO_VOLUME, ())
+        )
+        if 0 < options.copies_at_once <= pending:
+            message = (
+                "Too many snapshot copies in progress. The limit is 20 for this destination region."
+            )
+            raise ApiError("ResourceLimitExceeded", message)
+
     def _enter(
         self, of: SnapshotSet, request: Request, source: Source, tags: dict[str, str]
     ) -> Snapshot:
@@ -177,10 +257,12 @@ class Snapshots:
             found = list(self._snapshots.values())
         return [each for each in found if not region or each.request.region == region]
 
-    def get(self, region: str, snapshot_id: str) -> Snapshot | None:
-        """Return a snapshot of the region; None if there is none with this id."""
+    def get(self, region: str, snapshot_id: str, owner: str = "") -> Snapshot | None:
+        """Return a snapshot of the region (and of this AWS account); None if there is none with this id."""
         found = self._snapshots.get(snapshot_id)
-        return found if found is not None and found.request.region == region else None
+        if found is None or found.request.region != region:
+            return None
+        return found if owner in {"", found.request.owner} else None
 
     def delete(self, snapshot_id: str) -> bool:
         """Delete a snapshot and its copy; False if there is none with this id."""

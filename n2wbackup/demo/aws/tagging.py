@@ -59,7 +59,7 @@ def at_creation(call: ApiCall, resource_type: str) -> dict[str, str]:
 def _tags_of(simulator: Simulator, call: ApiCall, resource_id: str) -> dict[str, str]:
     """Return the dictionary of a resource's tags; AWS's error if there is no such resource."""
     if resource_id.startswith("snap-"):
-        snapshot = simulator.snapshots.get(call.region, resource_id)
+        snapshot = simulator.snapshots.get(call.region, resource_id, call.caller)
         if snapshot is None or not snapshot.is_listed():
             message = f"The snapshot '{resource_id}' does not exist."
             raise ApiError("InvalidSnapshot.NotFound", message)

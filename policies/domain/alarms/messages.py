@@ -26,6 +26,8 @@ class AlarmKind(StrEnum):
     ENROLMENT = "enrolment"
     HOST_KEY = "host_key"
     DRILL = "drill"
+    COPY_FAILED = "copy_failed"
+    COPY_LATE = "copy_late"
     PING_START = "ping_start"
     PING_SUCCESS = "ping_success"
     PING_FAIL = "ping_fail"
@@ -238,6 +240,26 @@ def not_proven(label: str, sentences: Sequence[str]) -> Message:
         f"A drill of {label} arms scripts that do nothing, and cuts the connection on purpose; nothing was frozen. It "
         f"did not prove that these thaw by themselves if this server dies:\n{lines}\n"
         f"When that is mended, drill again: manage.py drill {label}",
+    )
+
+
+def copy_failed(label: str, run: str, where: str, reason: str) -> Message:
+    """Report a copy that was not made, and will not be made without a person."""
+    return Message(
+        f"{label}: a copy to {where} failed",
+        f"A snapshot of run {run} of {label} was not copied to {where}: {reason}\n"
+        "The backup itself is not affected, but there is no copy of it in that place.\n"
+        f"Remove the cause, then have it made again: manage.py copies {run} --again",
+    )
+
+
+def copy_late(label: str, run: str, where: str, minutes: int) -> Message:
+    """Report a copy for whose speed AWS is paid, and which AWS did not complete in that time."""
+    return Message(
+        f"{label}: AWS did not complete a copy to {where} within {minutes} minutes",
+        f"The policy {label} pays for copies to {where} within {minutes} minutes. For run {run}, AWS has not kept that "
+        "time. The server waits for the copy; nothing has to be done for it.\n"
+        "If this happens often, the volumes change more than AWS copies in that time: allow more minutes.",
     )
 
 

@@ -106,6 +106,17 @@ TARGET = marked.shape(
         "enrolled": Key(marked.truth),
     }
 )
+_NUMBER = Key(marked.number)
+_KEPT = dict.fromkeys(("keep_last", "daily", "weekly", "monthly", "yearly", "generations"), _NUMBER)
+COPY = marked.shape(
+    {
+        "region": Key(marked.text, required=True),
+        "account": Key(marked.text),
+        "kms_key": Key(marked.text),
+        "completion_minutes": _NUMBER,
+        "retention": Key(marked.shape(_KEPT)),
+    }
+)
 POLICY = marked.shape(
     {
         "owner": Key(marked.text, required=True),
@@ -113,6 +124,7 @@ POLICY = marked.shape(
         "account": Key(marked.text),
         "targets": Key(marked.list_of(TARGET)),
         "schedules": Key(marked.list_of(marked.placed(marked.text))),
+        "copies": Key(marked.list_of(COPY)),
         **_said(fields.POLICY),
         "alarm_urls_env": Key(marked.text),
         "ping_url_env": Key(marked.text),

@@ -20,6 +20,14 @@ class HoldKind(StrEnum):
     AWS = "aws"  # something there that is not ours, such as an AMI: looked at again when the hold is over
 
 
+class Fate(StrEnum):
+    """What becomes of the restore points of a policy that is deleted."""
+
+    KEEP = "keep"
+    RULES = "rules"  # each goes when the rules would have let it go
+    NOW = "now"
+
+
 @dataclass(frozen=True, slots=True)
 class Point:
     """The snapshots of one run that has ended.

@@ -62,6 +62,18 @@ def thawed(run: Run, how: str, now: datetime) -> None:
     _raise(run, AlarmKind.RECOVERED, message, now, at_once=True)
 
 
+def copy_failed(run: Run, where: str, reason: str, now: datetime) -> None:
+    """Report a copy of the run's snapshots that was given up."""
+    message = messages.copy_failed(run.label, str(run.pk), where, reason)
+    _raise(run, AlarmKind.COPY_FAILED, message, now)
+
+
+def copy_late(run: Run, where: str, minutes: int, now: datetime) -> None:
+    """Report a copy that AWS did not complete in the time that was paid for."""
+    message = messages.copy_late(run.label, str(run.pk), where, minutes)
+    _raise(run, AlarmKind.COPY_LATE, message, now)
+
+
 def thawed_late(run: Run, now: datetime) -> None:
     """Report a window that its deadline or the loss of its keeper ended; nothing if neither did."""
     if run.thaw_by in {"", ThawBy.WORKER}:

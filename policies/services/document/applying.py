@@ -20,7 +20,7 @@ from policies.domain.schedules import disabled
 from policies.domain.schedules.schedule import Unit
 from policies.models import Account, AlarmReceivers, Policy, PolicyTarget, Schedule
 from policies.services.alarms import receivers
-from policies.services.document import columns, enrolments, sharings, telling
+from policies.services.document import columns, copies, enrolments, sharings, telling
 from policies.services.document.references import (
     ACCOUNT,
     POLICY,
@@ -312,6 +312,7 @@ class _Application:
             self._references.tell(entry, "targets", policies.NO_TARGET)
         account = self._references.account(entry, row, owner)
         followed = self._references.schedules(entry, owner)
+        copied_to = copies.read(self._references, entry, row, owner)
         said = columns.fill(row, entry, columns.POLICY)
         said |= columns.account(row, account) | columns.schedules(row, followed)
         found = {"name": name, "owner": owner, "account": account}
@@ -325,6 +326,7 @@ class _Application:
         if action != UNCHANGED:
             policies.save(row, followed)
         more = self._receivers(entry, receivers.of(policy=row)) | _targets_set(row, targets)
+        more |= copies.enter(row, copied_to)
         self._entered.append((entry, row))
         change = _change(POLICY, f"{owner.username}/{name}", action, said, more)
         lacks = reach.missing(row.folder, on_instances.remotes(row)) if row.scripts_enabled else ()

@@ -10,7 +10,7 @@ from typing import Any
 from policies.domain.document import fields
 from policies.domain.schedules import disabled
 from policies.models import Account, AlarmReceivers, EnrolRule, Policy, PolicyTarget, Schedule
-from policies.services.document import layout, sharings
+from policies.services.document import copies, layout, sharings
 from scripts_admin import permissions
 from scripts_admin.models import Folder, User
 from scripts_admin.permissions import Share
@@ -118,7 +118,9 @@ def _policies(quiet: dict[int, Mapping]) -> list[Mapping]:
     for policy, name in followed.values_list("policy", "schedule__name"):
         schedules[policy].append(name)
     shared = permissions.all_shares(Policy)
-    rows = Policy.objects.order_by("owner__username", "name").prefetch_related("targets")
+    rows = Policy.objects.order_by("owner__username", "name").prefetch_related(
+        "targets", "copy_rules__account"
+    )
     return [
         _policy(row, owners[row.owner_id], accounts[row.account_id], sorted(schedules[row.pk]))
         | quiet.get(row.pk, {})
@@ -141,6 +143,7 @@ def _policy(row: Policy, owner: str, account: str, schedules: list[str]) -> Mapp
         "enabled": enabled,
         "schedules": schedules,
         **said,
+        **copies.exported(row),
         "targets": [_target(target) for target in sorted(row.targets.all(), key=lambda t: t.pk)],
         "scripts": scripts,
     }

@@ -10,7 +10,7 @@ from n2wbackup.lib.encrypted import DecryptionError
 from policies.domain import identifiers
 from policies.domain.errors import RefusedError
 from policies.models import Account, Run
-from policies.services.entry import audited, chosen
+from policies.services.entry import audited, chosen, copy_rules
 from scripts_admin import permissions
 from scripts_admin.domain.audit import Action
 
@@ -92,6 +92,12 @@ def why_not_deleted(account: Account) -> str:
         return (
             f"The account {account.name} cannot be deleted, because policies use it: {', '.join(names)}. "
             "Delete these policies or give them another account first."
+        )
+    copied = copy_rules.of_account(account)
+    if copied:
+        return (
+            f"The account {account.name} cannot be deleted, because snapshots are copied into it by policies: "
+            f"{', '.join(copied)}. Change their rules of copies first."
         )
     return ""
 

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.conf import settings
+from django.db.models import Q
 
 from n2wbackup.lib import home
-from policies.models import Account, PolicyTarget
+from policies.models import Account, CopyRule, PolicyTarget
 from scripts_admin.domain.remote import By, Key
 
 _FOLDER = "deploy/iam"
@@ -62,6 +63,9 @@ def papers(account: Account) -> list[Paper]:
     if users:
         known = {"OS_USER": '", "'.join(users)} | ({"ACCOUNT_ID": number} if number else {})
         found.append(_paper(_CONNECT, where, "instance-connect.json", known, regions(account)))
+    if copies_from_or_into(account):
+        known = {"SERVER_ID": home.server_id()}
+        found.append(_paper("Permissions for copies", where, "server-copies.json", known))
     if account.auth == Account.Auth.ROLE:
         trust = "Make it the trust policy of the role. Only this account of this server knows the external id."
         known = {"EXTERNAL_ID": account.external_id}
@@ -72,6 +76,12 @@ def papers(account: Account) -> list[Paper]:
             _paper("Permission to assume the role", role, "server-assume-role.json", known)
         )
     return found
+
+
+def copies_from_or_into(account: Account) -> bool:
+    """Tell whether a policy copies snapshots from the account, or into it."""
+    of_account = Q(account=account) | Q(policy__account=account)
+    return CopyRule.objects.filter(of_account).exists()
 
 
 def for_ssm(account: Account) -> Paper:

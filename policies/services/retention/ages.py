@@ -16,9 +16,11 @@ from django.db import transaction
 from django.db.models import Exists, F, OuterRef, Q, QuerySet
 
 from n2wbackup.lib import clock
+from policies.domain.copies.states import THERE
 from policies.models import (
     Alarm,
     AlarmDelivery,
+    Copy,
     DailyCount,
     DailySum,
     Description,
@@ -90,8 +92,9 @@ def _events(before: datetime) -> int:
 def _runs(before: datetime) -> int:
     existing = RunSnapshot.objects.filter(target__run=OuterRef("pk"), state__in=_EXISTING)
     shown = Policy.objects.filter(last_run=OuterRef("pk"))
+    copied = Copy.objects.filter(run=OuterRef("pk"), state__in=sorted(THERE))
     old = Run.objects.filter(ended_at__lt=before, restore_point=False)
-    gone = _first(old.exclude(Exists(existing)).exclude(Exists(shown)))
+    gone = _first(old.exclude(Exists(existing)).exclude(Exists(shown)).exclude(Exists(copied)))
     Run.objects.filter(pk__in=gone).delete()
     return len(gone)
 

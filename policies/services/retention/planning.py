@@ -14,7 +14,7 @@ from policies.domain.retention.points import Hold as Holding
 from policies.domain.retention.points import HoldKind, Point, Verdict
 from policies.domain.retention.rules import Rules
 from policies.domain.runs.verdict import Consistency
-from policies.models import Hold, Policy, Run, RunSnapshot, RunTarget, Server
+from policies.models import Hold, Policy, Removal, Run, RunSnapshot, RunTarget, Server
 
 # A page, or a list, looks at so many restore points at most; the policy's own page has all of them.
 MANY, MANY_ON_A_LIST = 2_000, 250
@@ -99,6 +99,9 @@ def edited(before: Policy, after: Policy) -> Edited:
 def _without_rules(points: Iterable[Run], held: Sequence[Holding]) -> dict[UUID, Verdict]:
     """Decide about what no rule lets go: no other restore point of the policy has to be read for it."""
     decided: dict[UUID, Verdict] = {}
+    orphans = [run.pk for run in points if run.policy is None]
+    asked = Removal.objects.filter(run__in=orphans, ended_at=None).exclude(by="")
+    going = dict(asked.values_list("run", "why")) if orphans else {}
     for run in points:
         if run.policy is None or not _has_rules(run.policy):
             worth = Consistency(run.consistency)
@@ -109,6 +112,8 @@ def _without_rules(points: Iterable[Run], held: Sequence[Holding]) -> dict[UUID,
                 each for each in verdict.reasons if not kept_by or each != deciding.KEEPS_ALL
             ]
             decided[run.pk] = verdict._replace(reasons=tuple(reasons))
+            if run.pk in going and not any(hold.point == str(run.pk) for hold in held):
+                decided[run.pk] = Verdict(point, keep=False, reasons=(going[run.pk],))
     return decided
 
 

@@ -17,7 +17,7 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 from n2wbackup.lib import clock
 from n2wbackup.lib.portions import portions
 from policies.domain.retention import plan as deciding
-from policies.domain.retention.points import HoldKind, Verdict
+from policies.domain.retention.points import Fate, HoldKind, Verdict
 from policies.models import Hold, Policy, Removal, Run, RunSnapshot
 from policies.services import protection, runs
 from policies.services.retention import planning
@@ -87,6 +87,39 @@ def _announce(verdicts: Sequence[Verdict], now: datetime, goes_after: datetime, 
         for verdict in verdicts
     ]
     Removal.objects.bulk_create(made, batch_size=_ROWS, ignore_conflicts=True)
+
+
+def leave(policy: Policy, fate: Fate, by: str) -> None:
+    """Decide what becomes of the restore points of a policy that is about to be deleted.
+
+    The caller has opened a transaction and locked the policy. What is held stays in any case; by the rules, so do the
+    last ones of each target, and what nobody can tell the end of.
+    """
+    now = clock.now()
+    of_policy = Removal.objects.filter(run__policy=policy, ended_at=None)
+    of_policy.filter(begun_at=None).delete()
+    if fate == Fate.KEEP:
+        return
+    of_policy.update(by=by)
+    verdicts = planning.of_policy(policy)
+    if fate == Fate.NOW:
+        ends = {UUID(verdict.point.key): now for verdict in verdicts}
+    else:
+        soon = now + notice()
+        ends = {UUID(v.point.key): v.until for v in verdicts if v.keep and v.until}
+        ends = {key: max(end, soon) for key, end in ends.items()}
+        ends |= {UUID(verdict.point.key): soon for verdict in verdicts if not verdict.keep}
+        for key in deciding.lasts([verdict.point for verdict in verdicts], now):
+            ends.pop(UUID(key), None)
+    columns = {"why": _WHY[fate], "by": by, "announced_at": now}
+    made = [Removal(run_id=key, goes_after=end, **columns) for key, end in ends.items()]
+    Removal.objects.bulk_create(made, batch_size=_ROWS, ignore_conflicts=True)
+
+
+_WHY = {
+    Fate.NOW: "its policy was deleted with its restore points",
+    Fate.RULES: "its policy was deleted, and its rules would have let it go",
+}
 
 
 def problem_of(policy: Policy) -> str:

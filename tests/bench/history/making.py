@@ -58,6 +58,7 @@ STEPS: dict[str, Callable[[World], None]] = {
     "phases": runs.phases,
     "events": runs.events,
     "holds": runs.holds,
+    "copies": runs.copies,
     "removals": runs.removals,
     "opened snapshots": opened.snapshots,
     "brought files": opened.copies,

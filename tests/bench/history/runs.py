@@ -6,6 +6,7 @@ from policies.domain.retention.points import HoldKind
 from policies.models import (
     Alarm,
     AlarmDelivery,
+    Copy,
     DailyCount,
     DailySum,
     Hold,
@@ -23,6 +24,7 @@ from tests.bench.history.world import World
 
 ELSEWHERE = "00000000-0000-0000-0000-00000000beef"  # a server that is not this one
 VOLUMES, EVENTS = 2, 4
+_COPIED = 20
 _HELD = 10  # each so many-th run was held once
 _GOES = 20  # each so many-th was announced to go
 _DAY = 86_400
@@ -186,6 +188,23 @@ def holds(world: World) -> None:
         by="'user1'",
         created_at=world.ago("86400"),
         released_at=f"CASE WHEN i % {_HELD * 50} <> 3 THEN {world.ago('3600')} END",
+    )
+
+
+def copies(world: World) -> None:
+    """A snapshot of each twentieth run has a copy; of these, every hundredth is being made."""
+    target = world.dialect.run("i")
+    world.insert(
+        Copy,
+        f"{world.numbers(world.size.runs)} WHERE i % {_COPIED} = 11",
+        id=target,
+        run_id=target,
+        source_id="i",
+        region="'eu-central-1'",
+        state=f"CASE WHEN i % {_COPIED * 100} = 11 THEN 'pending' ELSE 'completed' END",
+        snapshot_id="'snap-c' || i",
+        created_at=world.ago("86400"),
+        next_at=world.ago("3600"),
     )
 
 

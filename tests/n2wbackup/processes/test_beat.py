@@ -84,6 +84,8 @@ def test_a_clock_that_is_put_forward_sends_each_once(
 
     assert sorted(beat.settle()) == [
         "clean",
+        "clean_copies",
+        "copies",
         "delete_old",
         "look",
         "look_at_scripts",

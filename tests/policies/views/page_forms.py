@@ -21,12 +21,20 @@ PASSWORD = "correct horse battery"
 NEW = "better horse battery"
 _RECEIVERS = {"do": "save", "new_urls": "json://example.com", "quiet_timezone": "UTC"}
 _SHARE = {"do": "save", "kind": "person", "name": "anna", "rights": ["edit"]}
+_PLACE = {
+    "region": "eu-central-1",
+    "completion_minutes": "0",
+    **{f"keep_{word}": "0" for word in ("last", "daily", "weekly", "monthly", "yearly")},
+    "keep_generations": "3",
+}
 FIXED: dict[str, dict[str, Any]] = {
     "alarms/mute/<str:owner>/<str:name>/": {"do": "mute", "hours": "4", "reason": "maintenance"},
     "alarms/receivers/<str:owner>/": _RECEIVERS,
     "policies/<str:owner>/<str:name>/sharing/": _SHARE,
     "scripts/<str:owner>/sharing/": _SHARE,
     "alarms/receivers/<str:owner>/<str:name>/": _RECEIVERS,
+    "policies/<str:owner>/<str:name>/copies/new/": _PLACE,
+    "policies/<str:owner>/<str:name>/copies/<int:key>/": _PLACE,
     "runs/<uuid:run_id>/hold/": {"reason": "an audit"},
     "login/": {"username": "carol", "password": ""},
     "scripts/<str:owner>/keys/": {"do": "make"},

@@ -180,6 +180,10 @@ policies/<str:owner>/<str:name>/thaw/                     L     W     N     N   
 policies/<str:owner>/<str:name>/thawed/                   L     W     N     N     N     W     W
 policies/<str:owner>/<str:name>/back-up/                  L     W     N     N     N     W     W
 policies/<str:owner>/<str:name>/delete/                   L     W     N     N     N     W     W
+policies/<str:owner>/<str:name>/copies/                   L     R     N     N     N     R     R
+policies/<str:owner>/<str:name>/copies/<int:key>/         L     W     N     N     N     W     W
+policies/<str:owner>/<str:name>/copies/<int:key>/remove/  L     W     N     N     N     W     W
+policies/<str:owner>/<str:name>/copies/new/               L     W     N     N     N     W     W
 policies/<str:owner>/<str:name>/drill/                    L     W     N     N     N     W     W
 policies/<str:owner>/<str:name>/edit/                     L     W     N     N     N     W     W
 policies/<str:owner>/<str:name>/log-in/                   L     W     N     N     N     W     W
@@ -195,6 +199,7 @@ runs/<uuid:run_id>/                                       L     R     N     N   
 runs/csv/                                                 L     R     R     R     R     R     R
 runs/<uuid:run_id>/<slug:word>/                           L     W     N     N     N     W     W
 runs/<uuid:run_id>/compare/                               L     R     N     N     N     R     R
+runs/<uuid:run_id>/copies/again/                          L     W     N     N     N     W     W
 runs/<uuid:run_id>/hold/                                  L     W     N     N     N     W     W
 runs/<uuid:run_id>/release/                               L     W     N     N     N     W     W
 runs/<uuid:run_id>/instances/<str:instance>/output/<str:phase>/<int:attempt>/<str:stream> L R N N N R R
@@ -239,6 +244,10 @@ files/<uuid:opened_id>/download/                          N     N     N     N   
 files/<uuid:opened_id>/zip/                               N     N     N     N     R
 policies/<str:owner>/<str:name>/                          R     R     R     R     R
 policies/<str:owner>/<str:name>/back-up/                  N     N     W     N     N
+policies/<str:owner>/<str:name>/copies/                   R     R     R     R     R
+policies/<str:owner>/<str:name>/copies/<int:key>/         N     W     N     N     N
+policies/<str:owner>/<str:name>/copies/<int:key>/remove/  N     W     N     N     N
+policies/<str:owner>/<str:name>/copies/new/               N     W     N     N     N
 policies/<str:owner>/<str:name>/drill/                    N     N     W     N     N
 policies/<str:owner>/<str:name>/edit/                     N     W     N     N     N
 policies/<str:owner>/<str:name>/log-in/                   N     N     W     N     N
@@ -252,6 +261,7 @@ policies/<str:owner>/<str:name>/thawed/                   N     N     W     N   
 runs/<uuid:run_id>/                                       R     R     R     R     R
 runs/<uuid:run_id>/<slug:word>/                           N     N     W     N     N
 runs/<uuid:run_id>/compare/                               R     R     R     R     R
+runs/<uuid:run_id>/copies/again/                          N     N     W     N     N
 runs/<uuid:run_id>/hold/                                  N     W     N     N     N
 runs/<uuid:run_id>/release/                               N     W     N     N     N
 runs/<uuid:run_id>/instances/<str:instance>/output/<str:phase>/<int:attempt>/<str:stream> R R R R R

@@ -11,10 +11,10 @@ from hypothesis.extra.django import TestCase
 from pytest_django import Settings
 
 from policies.domain.document import keys
-from policies.models import Account, Policy, Schedule
+from policies.models import Account, CopyRule, Policy, Schedule
 from policies.services.alarms import receivers
 from policies.services.document import applying, exporting
-from policies.services.entry import policies, schedules
+from policies.services.entry import copy_rules, policies, schedules
 from scripts_admin.models import Folder, User
 from tests import factories
 from tests.ground.properties import given, st
@@ -110,6 +110,8 @@ def test_a_secret_that_is_not_there_is_asked_for(rows: None) -> None:
 def test_every_key_of_the_document_is_exported_or_a_secret(rows: None) -> None:
     for whose in ({"user": User.objects.get(username="alice")}, {"policy": Policy.objects.first()}):
         receivers.set_quiet(receivers.of(**whose), ["22:00-06:00"], "UTC")
+    policy = Policy.objects.all()[0]
+    copy_rules.replace(policy, [CopyRule(policy=policy, region="eu-west-3")])
     text = exporting.export()
     read, mistakes = keys.read(text)
     kinds = ("users", "accounts", "schedules", "policies")

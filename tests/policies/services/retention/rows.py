@@ -57,7 +57,7 @@ def in_cloud(cloud: MemoryCloud, runs: Iterable[Run], server: str = "") -> None:
         tags = {SERVER_TAG: server or home.server_id(), RUN_TAG: str(run.pk)}
         for row in RunSnapshot.objects.filter(target__run=run).select_related("target"):
             made = Snapshot(row.snapshot_id, row.volume_id, "completed", 100, tags=tags)
-            cloud.keep_snapshot(row.target.region, made)
+            cloud.keep(row.target.region, made)
 
 
 def snapshot_of(run: Run) -> RunSnapshot:

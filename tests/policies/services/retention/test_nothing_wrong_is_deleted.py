@@ -157,7 +157,7 @@ class Cleaning(RuleBasedStateMachine):
 
     def _put(self, row: RunSnapshot, tags: dict[str, str]) -> None:
         made = Snapshot(row.snapshot_id, row.volume_id, "completed", 100, tags=tags)
-        self.cloud.keep_snapshot(REGION, made)
+        self.cloud.keep(REGION, made)
 
     @rule(
         last=st.integers(0, 3),
@@ -194,9 +194,17 @@ class Cleaning(RuleBasedStateMachine):
     def pass_time(self, hours: int) -> None:
         self.real += timedelta(hours=hours)
 
-    @rule(data=st.data(), kind=st.sampled_from(list(HoldKind)), hours=st.integers(0, 60))
-    def hold(self, data: Any, kind: HoldKind, hours: int) -> None:
-        run = self._some_run(data)
+    @rule(
+        which=st.integers(1, 4),
+        kind=st.sampled_from(list(HoldKind)),
+        hours=st.sampled_from((0, 0, 20, 60)),
+    )
+    def hold(self, which: int, kind: HoldKind, hours: int) -> None:
+        """Somebody, or the server's own work, holds one of the oldest."""
+        there = self._newest_first()
+        if which > len(there):
+            return
+        run = Run.objects.get(pk=self.worth[there[-which]][3])
         until = clock.now() + timedelta(hours=hours) if hours else None
         with suppress(BackupError):
             holds.take(run.pk, kind, key="k", reason="used", until=until)
@@ -207,27 +215,34 @@ class Cleaning(RuleBasedStateMachine):
         for kind in HoldKind:
             holds.drop(run.pk, kind, key="k")
 
-    @rule(data=st.data())
-    def delete_outside(self, data: Any) -> None:
-        """Somebody deletes a snapshot in the console, and the server does not know it yet."""
-        there = sorted(self.cloud.snapshot_ids)
-        if there:
-            self.cloud.delete_snapshot(data.draw(st.sampled_from(there)))
+    @rule(which=st.integers(0, 2))
+    def delete_outside(self, which: int) -> None:
+        """Somebody deletes one of the newest snapshots in the console, and the server does not know it yet."""
+        there = self._newest_first()
+        if which < len(there):
+            self.cloud.delete_snapshot(there[which])
 
-    @rule(data=st.data(), server=st.sampled_from((FOREIGN, "")))
-    def retag(self, data: Any, server: str) -> None:
-        there = sorted(self.cloud.snapshot_ids & set(self.worth))
-        if there:
-            found = data.draw(st.sampled_from(there))
+    def _newest_first(self) -> list[str]:
+        return sorted(
+            self.cloud.snapshot_ids,
+            key=lambda snapshot_id: self.worth[snapshot_id][2],
+            reverse=True,
+        )
+
+    @rule(which=st.integers(1, 4), server=st.sampled_from((FOREIGN, "")))
+    def retag(self, which: int, server: str) -> None:
+        there = self._newest_first()
+        if which <= len(there):
+            found = there[-which]
             row = RunSnapshot.objects.get(snapshot_id=found)
             self._put(row, {SERVER_TAG: server, RUN_TAG: str(self.worth[found][3])})
             self.foreign.add(found)
 
-    @rule(data=st.data())
-    def make_an_ami(self, data: Any) -> None:
-        there = sorted(self.cloud.snapshot_ids)
-        if there:
-            self.removing.add_image(REGION, [data.draw(st.sampled_from(there))])
+    @rule(which=st.integers(1, 4))
+    def make_an_ami(self, which: int) -> None:
+        there = self._newest_first()
+        if which <= len(there):
+            self.removing.add_image(REGION, [there[-which]])
 
     @rule(
         deed=st.sampled_from(("delete", "images_of", "in_bin_until", "describe", "tag")),

@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("policies", "0034_opened_snapshots"),
+        ("policies", "0035_copies"),
     ]
 
     operations = [

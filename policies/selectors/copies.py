@@ -1,0 +1,121 @@
+"""Copies of snapshots, as pages, recoveries and proofs read them."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import NamedTuple
+from uuid import UUID
+
+from django.db.models import QuerySet
+
+from policies.domain.copies.states import CopyState
+from policies.models import Account, Copy, CopyRule, Run
+from scripts_admin import permissions
+from scripts_admin.models import User
+
+
+class Usable(NamedTuple):
+    """A completed copy, from which a volume can be made as from its source: in this account and region."""
+
+    snapshot_id: str
+    account: Account
+    region: str
+    volume_id: str  # of which its source is a snapshot
+    source_id: str
+    instance_id: str
+    consistency: str
+
+
+class Shown(NamedTuple):
+    """A copy as a list shows it."""
+
+    snapshot_id: str
+    source_id: str
+    volume_id: str
+    account: str
+    region: str
+    state: str
+    progress: int
+    message: str
+    created_at: datetime
+    completed_at: datetime | None
+    deleted_at: datetime | None
+    run_id: UUID
+    completion_minutes: int
+    is_late: bool
+    key: UUID
+
+
+def usable(run: Run) -> list[Usable]:
+    """Return the run's completed copies, in the order of their places."""
+    found = (
+        Copy.objects.filter(run=run, state=CopyState.COMPLETED, account__isnull=False)
+        .select_related("account__owner", "source__target")
+        .order_by("region", "account", "pk")
+    )
+    return [
+        Usable(
+            copy.snapshot_id,
+            copy.account,
+            copy.region,
+            copy.source.volume_id,
+            copy.source.snapshot_id,
+            copy.source.target.instance_id,
+            copy.source.target.consistency,
+        )
+        for copy in found
+        if copy.account is not None
+    ]
+
+
+def of_run(run: Run) -> list[Shown]:
+    """Return all copies of the run's snapshots, also those that are gone."""
+    return [_shown(copy) for copy in _read(Copy.objects.filter(run=run))]
+
+
+def has_failed(run: Run) -> bool:
+    """Tell whether a copy of the run's snapshots was given up."""
+    return Copy.objects.filter(run=run, state=CopyState.FAILED).exists()
+
+
+def newest(rule: CopyRule, most: int = 50) -> list[Shown]:
+    """Return the newest copies by a rule."""
+    return [_shown(copy) for copy in _read(Copy.objects.filter(rule=rule))[:most]]
+
+
+def visible_to(user: User) -> QuerySet[Copy]:
+    """Return the copies of the runs that the user may see."""
+    return Copy.objects.filter(run__in=permissions.visible(Run.objects.all(), user))
+
+
+def _read(rows: QuerySet[Copy]) -> QuerySet[Copy]:
+    read = rows.select_related("account", "source").defer("account__secret_access_key")
+    return read.order_by("-created_at", "pk")
+
+
+def _shown(copy: Copy) -> Shown:
+    return Shown(
+        snapshot_id=copy.snapshot_id,
+        source_id=copy.source.snapshot_id,
+        volume_id=copy.source.volume_id,
+        account=copy.account.name if copy.account else "",
+        region=copy.region,
+        state=copy.state,
+        progress=copy.progress,
+        message=copy.message,
+        created_at=copy.created_at,
+        completed_at=copy.completed_at,
+        deleted_at=copy.deleted_at,
+        run_id=copy.run_id,
+        completion_minutes=copy.completion_minutes,
+        is_late=copy.late_told_at is not None,
+        key=copy.pk,
+    )
+
+
+def by_place(run: Run) -> Sequence[tuple[str, int]]:
+    """Return how many usable copies of the run there are in each place, in words."""
+    counted: dict[str, int] = {}
+    for one in usable(run):
+        place = f"{one.account.name}, {one.region}"
+        counted[place] = counted.get(place, 0) + 1
+    return tuple(counted.items())

@@ -1,0 +1,154 @@
+"""The pages of copies: places are entered and removed, and a run says what became of its copies."""
+
+import pytest
+from django.core.management import call_command
+from django.test import Client
+
+from policies.domain.errors import NotPermittedError
+from policies.models import CopyRule, Run
+from tests import factories
+from tests.policies.services.copies.ground import OTHER, Copying, later
+from tests.policies.services.copies.ground import copying as copying  # noqa: PLC0414 - a fixture
+from tests.policies.views import page
+from tests.policies.views.page_forms import filled
+
+pytestmark = [pytest.mark.django_db, pytest.mark.one_database]
+PLACES = "/policies/alice/policy1/copies/"
+SVG = '"><svg onload=alert(1)>'
+
+
+@pytest.fixture
+def client(copying: Copying) -> Client:
+    return page.client_of(copying.policy.owner)
+
+
+def seen(client: Client, path: str) -> str:
+    return " ".join(page.read(client, path).text.split())
+
+
+def test_a_place_is_entered_changed_and_removed(client: Client, copying: Copying) -> None:
+    assert "are not copied anywhere" in seen(client, PLACES)
+    new = f"{PLACES}new/"
+    form = filled(client, new) | {
+        "region": "eu-central-1",
+        "account": copying.second.pk,
+        "kms_key": "alias/backups",
+        "completion_minutes": "60",
+        "keep_daily": "7",
+    }
+    assert client.post(new, form).status_code == 302
+    (rule,) = copying.policy.copy_rules.all()
+    assert (rule.region, rule.account, rule.keep_daily) == ("eu-central-1", copying.second, 7)
+    shown = seen(client, PLACES)
+    assert "vault, eu-central-1" in shown
+    assert "alias/backups" in shown
+    assert "daily 7: 0 kept, 0 go" in shown
+    assert "vault, eu-central-1" in seen(client, "/policies/alice/policy1/")
+
+    edit = f"{PLACES}{rule.pk}/"
+    client.post(edit, filled(client, edit) | {"keep_daily": "9"})
+    rule.refresh_from_db()
+    assert (rule.keep_daily, rule.kms_key) == (9, "alias/backups")
+    client.post(f"{edit}remove/")
+    assert not CopyRule.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "sentence"),
+    [
+        ({"region": "mars"}, "is not an AWS region"),
+        ({"region": SVG}, "is not an AWS region"),
+        ({"completion_minutes": "20"}, "AWS sells no copy within 20 minutes"),
+        ({"kms_key": SVG}, "is not a KMS key"),
+        (
+            {"kms_key": "arn:aws:kms:us-west-1:123456789012:key/aa"},
+            "The key is in us-west-1",
+        ),
+        ({"keep_generations": "2", "keep_last": "2"}, "set generations to 0"),
+        ({"keep_last": "9999"}, "less than or equal to 1000"),
+    ],
+)
+def test_what_is_wrong_is_said_and_nothing_is_saved(
+    client: Client, copying: Copying, wrong: dict[str, str], sentence: str
+) -> None:
+    new = f"{PLACES}new/"
+    answer = client.post(new, filled(client, new) | {"region": "eu-central-1"} | wrong)
+
+    assert sentence in answer.content.decode()
+    assert "<svg onload" not in answer.content.decode()
+    assert not CopyRule.objects.exists()
+
+
+def test_another_s_account_cannot_be_chosen(client: Client, copying: Copying) -> None:
+    strange = factories.AccountFactory.create(owner=factories.charlie(), name="theirs")
+    new = f"{PLACES}new/"
+    form = filled(client, new) | {"region": "eu-central-1", "account": strange.pk}
+    assert client.post(new, form).status_code == 200
+    assert "theirs" not in seen(client, new)
+    assert not CopyRule.objects.exists()
+
+
+def test_a_place_is_named_once(client: Client, copying: Copying) -> None:
+    copying.rule(region="eu-central-1")
+    new = f"{PLACES}new/"
+    form = filled(client, new) | {
+        "region": "eu-central-1",
+        "account": copying.policy.account.pk,
+    }
+    assert "copies to this place already" in client.post(new, form).content.decode()
+    assert CopyRule.objects.count() == 1
+
+
+def test_a_run_shows_its_copies_and_repeats_what_failed(client: Client, copying: Copying) -> None:
+    copying.rule()
+    run = copying.backed_up()
+    for minutes in (0, 10, 30):
+        copying.own.fail_next("copy", NotPermittedError(f"Denied: {SVG}", "AccessDenied"))
+        with later(minutes):
+            copying.turn()
+    path = f"/runs/{run.pk}/"
+    shown = client.get(path).content.decode()
+    assert "Make the failed copies again" in shown
+    assert "<svg onload" not in shown
+
+    client.post(f"{path}copies/again/")
+    copying.copied(run)
+    shown = seen(client, path)
+    (copy,) = run.copies.all()
+    assert copy.snapshot_id in shown
+    assert "Make the failed copies again" not in shown
+    assert copy.snapshot_id in seen(client, PLACES)
+
+
+def test_a_stranger_finds_none_of_it(copying: Copying) -> None:
+    copying.rule()
+    run = copying.backed_up()
+    rule = copying.policy.copy_rules.get()
+    stranger = page.client_of(factories.charlie())
+    for path in (PLACES, f"{PLACES}new/", f"{PLACES}{rule.pk}/", f"{PLACES}{rule.pk}/remove/"):
+        assert stranger.get(path).status_code == 404
+        assert stranger.post(path, {"region": "eu-west-1"}).status_code in {404, 405}
+    assert stranger.post(f"/runs/{run.pk}/copies/again/").status_code == 404
+    assert [each.region for each in CopyRule.objects.all()] == [rule.region]
+
+
+def test_an_account_with_copies_is_not_deleted(client: Client, copying: Copying) -> None:
+    copying.rule(account=copying.second)
+    path = "/accounts/alice/vault/delete/"
+    client.post(path, {"confirm": "vault"})
+    copying.second.refresh_from_db()
+    assert "snapshots are copied into it by policies: policy1" in seen(client, path)
+
+
+def test_the_command_shows_and_repeats(
+    copying: Copying, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copying.rule(account=copying.second)
+    run = copying.backed_up()
+    copying.copied(run)
+    call_command("copies", str(run.pk))
+    assert "in vault, eu-central-1: completed" in capsys.readouterr().out
+    call_command("copies", str(run.pk), "--json")
+    assert run.copies.get().snapshot_id in capsys.readouterr().out
+    assert OTHER
+    assert Run.objects.count() == 1
