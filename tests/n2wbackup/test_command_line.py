@@ -39,6 +39,7 @@ CALLS: dict[str, str] = {
     "rekey": "rekey",
     "release": f"release {RUN}",
     "remove_server": f"remove_server {RUN}",
+    "rebuild_from_aws": "rebuild_from_aws",
     "reconcile": "reconcile",
     "recover": "recover",
     "run_policy": "run_policy alice/shop --wait",
