@@ -17,7 +17,7 @@ from policies.services.due import hints, objectives, replanning, retrying, ticki
 from policies.services.entry import hosts as entry_hosts
 from policies.services.following import completing as complete_service
 from policies.services.following import polling, reconciling, refreshing, tagging
-from policies.services.retention import ages, cleaning, sums
+from policies.services.retention import ages, cleaning, locking, sums
 from policies.services.servers import turns
 from policies.services.trials import monthly, working
 from policies.services.window import keeping
@@ -112,7 +112,7 @@ def delete_old() -> None:
 def clean() -> None:
     """Announce and delete the restore points that the rules let go."""
     if turns.take("clean", CLEAN_SECONDS - 1):
-        cleaning.tick()
+        each.turn(locking.tick, cleaning.tick)
 
 
 @shared_task(name="policies.tasks.look_at_scripts")

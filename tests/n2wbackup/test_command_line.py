@@ -34,6 +34,7 @@ CALLS: dict[str, str] = {
     "list_policies": "list_policies",
     "list_servers": "list_servers",
     "list_runs": "list_runs",
+    "lock": f"lock {RUN} --until 2027-12-31T18:00",
     "move_database": "move_database --to sqlite:///{file}.sqlite3",
     "prune": "prune alice/shop --dry-run",
     "rekey": "rekey",
