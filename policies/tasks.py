@@ -11,6 +11,7 @@ from policies.adapters import broker
 from policies.services.browsing import bringing, opening
 from policies.services.copies import keeping as copies_kept
 from policies.services.copies import ticking as copying
+from policies.services.costs import measuring
 from policies.services.coverage import agents as ssm_agents
 from policies.services.coverage import refreshing as inventory
 from policies.services.due import hints, objectives, replanning, retrying, ticking
@@ -26,6 +27,7 @@ from scripts_admin.services import approvals, hosts, ssh_files
 POLL_SECONDS = 5
 COPIES_SECONDS = 10
 CLEAN_COPIES_SECONDS = 300
+MEASURE_SECONDS = 12 * 3600
 RECONCILE_SECONDS = 12 * 3600
 REFRESH_SECONDS = 60
 LOOK_AT_SCRIPTS_SECONDS = 300
@@ -140,6 +142,13 @@ def clean_copies() -> None:
     """Delete the copies that the rules of their place let go."""
     if turns.take("clean_copies", CLEAN_COPIES_SECONDS - 1):
         copies_kept.tick()
+
+
+@shared_task(name="policies.tasks.measure")
+def measure() -> None:
+    """Count how large the increments are, and estimate what each policy costs."""
+    if turns.take("measure", MEASURE_SECONDS):
+        measuring.tick()
 
 
 @shared_task(name="policies.tasks.poll")

@@ -20,6 +20,7 @@ class Action(StrEnum):
     TESTED = "tested"
     DRILLED = "drilled"
     TRIED_LOGIN = "tried to log in"
+    ADOPTED = "adopted"
     COPIED = "had copied again"
     CANCELLED = "cancelled"
     CONFIRMED_THAW = "confirmed thaw"

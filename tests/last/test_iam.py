@@ -19,6 +19,7 @@ OF = {
         "server.json",
         "server-assume-role.json",
         "instance-connect.json",
+        "server-adopt.json",
         "server-copies.json",
         "server-ssm.json",
         "server-restore.json",
