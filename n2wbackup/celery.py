@@ -54,6 +54,11 @@ app.conf.beat_schedule = {
         "schedule": 300.0,
         "options": {"expires": 250},
     },
+    "measure": {
+        "task": "policies.tasks.measure",
+        "schedule": crontab(hour="3", minute="41"),
+        "options": {"expires": 3600},
+    },
     "reconcile": {
         "task": "policies.tasks.reconcile",
         "schedule": crontab(hour="4", minute="17"),

@@ -11,13 +11,14 @@ from policies.adapters import broker
 from policies.services.browsing import bringing, opening
 from policies.services.copies import keeping as copies_kept
 from policies.services.copies import ticking as copying
+from policies.services.costs import measuring
 from policies.services.coverage import agents as ssm_agents
 from policies.services.coverage import refreshing as inventory
 from policies.services.due import hints, objectives, replanning, retrying, ticking
 from policies.services.entry import hosts as entry_hosts
 from policies.services.following import completing as complete_service
 from policies.services.following import polling, reconciling, refreshing, tagging
-from policies.services.retention import ages, cleaning, sums
+from policies.services.retention import ages, cleaning, locking, sums
 from policies.services.servers import turns
 from policies.services.trials import monthly, working
 from policies.services.window import keeping
@@ -26,6 +27,7 @@ from scripts_admin.services import approvals, hosts, ssh_files
 POLL_SECONDS = 5
 COPIES_SECONDS = 10
 CLEAN_COPIES_SECONDS = 300
+MEASURE_SECONDS = 12 * 3600
 RECONCILE_SECONDS = 12 * 3600
 REFRESH_SECONDS = 60
 LOOK_AT_SCRIPTS_SECONDS = 300
@@ -112,7 +114,7 @@ def delete_old() -> None:
 def clean() -> None:
     """Announce and delete the restore points that the rules let go."""
     if turns.take("clean", CLEAN_SECONDS - 1):
-        cleaning.tick()
+        each.turn(locking.tick, cleaning.tick)
 
 
 @shared_task(name="policies.tasks.look_at_scripts")
@@ -140,6 +142,13 @@ def clean_copies() -> None:
     """Delete the copies that the rules of their place let go."""
     if turns.take("clean_copies", CLEAN_COPIES_SECONDS - 1):
         copies_kept.tick()
+
+
+@shared_task(name="policies.tasks.measure")
+def measure() -> None:
+    """Count how large the increments are, and estimate what each policy costs."""
+    if turns.take("measure", MEASURE_SECONDS):
+        measuring.tick()
 
 
 @shared_task(name="policies.tasks.poll")

@@ -9,9 +9,11 @@ from policies.views import (
     alarms,
     audit,
     copies,
+    costs,
     coverage,
     dashboard,
     entering,
+    evidence,
     files,
     files_copy,
     frozen,
@@ -58,6 +60,12 @@ urlpatterns = [
     path("runs/csv/", runs.export, name="runs_csv"),
     path("runs/<uuid:run_id>/", run.detail, name="run"),
     path("runs/<uuid:run_id>/compare/", run.compare, name="run_compare"),
+    # What an auditor asks for.
+    path("recovery-report/", evidence.report, name="evidence"),
+    path("recovery-report/csv/", evidence.export, name="evidence-csv"),
+    # Estimates of costs.
+    path("costs/", costs.overview, name="costs"),
+    path("policies/<str:owner>/<str:name>/costs/", costs.policy, name="policy-costs"),
     # Copies in other regions and accounts.
     path("policies/<str:owner>/<str:name>/copies/", copies.places, name="policy-copies"),
     path("policies/<str:owner>/<str:name>/copies/new/", copies.rule, name="policy-copy-new"),

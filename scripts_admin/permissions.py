@@ -44,6 +44,7 @@ _FEW = 1000
 _MOST_PARTS = 30  # a query for each
 _KEPT = "_keys_of_what_is_shared"
 _SERVER_ROLE_APP, _SERVER_ROLE = "policies", "use_server_role"
+_OPENING = "open_snapshots"
 
 
 def visible(rows: Rows, person: AbstractUser) -> Rows:
@@ -344,6 +345,22 @@ def may_use_server_role(person: AbstractUser) -> bool:
     """
     fresh = type(person).objects.filter(pk=person.pk).first() or person
     return fresh.has_perm(f"{_SERVER_ROLE_APP}.{_SERVER_ROLE}")
+
+
+def may_open_snapshots(person: AbstractUser) -> bool:
+    """Tell whether snapshots of the person's may be opened on this server: its kernel then reads their file systems.
+
+    A superuser may, and so may everyone who got the permission from one; the database is asked as above.
+    """
+    fresh = type(person).objects.filter(pk=person.pk).first() or person
+    return fresh.has_perm(f"{_SERVER_ROLE_APP}.{_OPENING}")
+
+
+def let_open_snapshots(person: AbstractUser, *, on: bool = True) -> None:
+    """Give the user that permission, or take it away; a group may give it all the same."""
+    rows = Permission.objects.filter(content_type__app_label=_SERVER_ROLE_APP)
+    change = person.user_permissions.add if on else person.user_permissions.remove
+    change(rows.get(codename=_OPENING))
 
 
 def has_server_role(person: AbstractUser) -> bool:

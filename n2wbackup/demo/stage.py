@@ -17,6 +17,7 @@ from n2wbackup.lib import clock
 from policies.domain.schedules.schedule import Unit
 from policies.models import Account, Policy, PolicyTarget, Schedule
 from policies.services.entry import accounts, policies, schedules
+from scripts_admin import permissions
 from scripts_admin.folders import storage
 from scripts_admin.models import Folder, User
 from scripts_admin.services import users
@@ -57,6 +58,7 @@ def furnish(aws: SimulatedAws) -> Stage:
     aws.configure(pending_seconds=PENDING_SECONDS, latency_seconds={"CreateSnapshots": AWS_SECONDS})
     passwords = {name: secrets.token_urlsafe(9) for name in (OPERATOR, COLLEAGUE, ADMIN)}
     operator = _user(OPERATOR, passwords[OPERATOR])
+    permissions.let_open_snapshots(operator)
     colleague = _user(COLLEAGUE, passwords[COLLEAGUE])
     _user(ADMIN, passwords[ADMIN], is_superuser=True, is_staff=True)
     books = ledger.create(settings.N2W_HOME / "application" / "volume")

@@ -83,6 +83,11 @@ def ssh() -> Path:
     return _private("ssh", 0o711)
 
 
+def images() -> Path:
+    """Return `N2W_HOME/images`, mode 700: what belongs to the snapshots that are opened."""
+    return _private("images")
+
+
 def logs() -> Path:
     """Return `N2W_HOME/logs`, mode 700."""
     return _private("logs")

@@ -9,7 +9,12 @@ from django.core.exceptions import ImproperlyConfigured
 
 from n2wbackup.settings.env import flag, read
 
-__all__ = ["N2W_DELETE_AFTER_HOURS", "N2W_KEEP_ALL_SNAPSHOTS", "N2W_KEEP_DAYS"]
+__all__ = [
+    "N2W_DELETE_AFTER_HOURS",
+    "N2W_KEEP_ALL_SNAPSHOTS",
+    "N2W_KEEP_DAYS",
+    "N2W_LOCK_SNAPSHOTS",
+]
 
 _LONGEST = 36_500
 _LONGEST_NOTICE = 8_760
@@ -64,3 +69,5 @@ def _notice_hours() -> int:
 # A restore point that the rules let go is announced, and deleted only so many hours later.
 N2W_DELETE_AFTER_HOURS = _notice_hours()
 N2W_KEEP_ALL_SNAPSHOTS = flag("N2W_KEEP_ALL_SNAPSHOTS")  # the server deletes no snapshot at all
+# Each new restore point is locked in AWS (governance) until its rules let it go.
+N2W_LOCK_SNAPSHOTS = flag("N2W_LOCK_SNAPSHOTS")

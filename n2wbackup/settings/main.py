@@ -3,6 +3,7 @@
 from n2wbackup.settings.ages import *
 from n2wbackup.settings.apps import *
 from n2wbackup.settings.celery import *
+from n2wbackup.settings.costs import *
 from n2wbackup.settings.database import *
 from n2wbackup.settings.env import *
 from n2wbackup.settings.folders import *

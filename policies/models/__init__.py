@@ -4,6 +4,7 @@ from policies.models.account import Account
 from policies.models.alarm import Alarm, AlarmDelivery, AlarmMute, AlarmReceivers
 from policies.models.browsing import BroughtFiles, OpenedSnapshot
 from policies.models.copy import Copy, CopyRule
+from policies.models.cost import PolicyCost, SnapshotSize
 from policies.models.inventory import EnrolRule, InventoryItem, InventoryPlace, LeftOut
 from policies.models.output import OutputChunk
 from policies.models.policy import Policy, PolicyTarget
@@ -40,6 +41,7 @@ __all__ = [
     "OutputChunk",
     "PhaseResult",
     "Policy",
+    "PolicyCost",
     "PolicyGroupPermission",
     "PolicyTarget",
     "PolicyUserPermission",
@@ -51,6 +53,7 @@ __all__ = [
     "Schedule",
     "ScriptCopy",
     "Server",
+    "SnapshotSize",
     "SsmInstance",
     "SsmPlace",
     "Trial",

@@ -48,6 +48,7 @@ class OpenedSnapshot(models.Model):
         """The database forbids that a server opens a part of a snapshot twice at the same time."""
 
         ordering = ["-asked_at"]
+        permissions = [("open_snapshots", "Can have snapshots opened on this server")]
         constraints = [
             models.UniqueConstraint(
                 fields=["snapshot", "part", "server"],

@@ -42,7 +42,9 @@ def whole() -> QuerySet[OpenedSnapshot]:
 
 def snapshots() -> QuerySet[RunSnapshot]:
     """Return all snapshots, with what is needed to open one."""
-    return RunSnapshot.objects.select_related("target__run__policy", "target__run__account__owner")
+    return RunSnapshot.objects.select_related(
+        "target__run__policy", "target__run__account__owner", "target__run__owner"
+    )
 
 
 def of_snapshot(snapshot: RunSnapshot, server: str) -> OpenedSnapshot | None:

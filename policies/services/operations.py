@@ -24,7 +24,7 @@ from policies.models import Policy, Run, Trial
 from policies.services import runs
 from policies.services.entry import pausing
 from policies.services.entry import policies as entered
-from policies.services.retention import cleaning, holds, removals, taking_back
+from policies.services.retention import cleaning, holds, locking, removals, taking_back
 from policies.services.trials import asking as asking_for_trials
 from policies.services.watch import asking, confirming
 from scripts_admin import permissions
@@ -159,6 +159,29 @@ def take_back(found: Iterable[Run], *, by: Actor) -> list[Result]:
         return Result(run, "taken out of the Recycle Bin, and held until somebody releases it")
 
     return _each(found, fetch, permissions.may_change, by)
+
+
+def lock(
+    found: Iterable[Run], *, until: datetime, cool_off_hours: int = 0, by: Actor
+) -> list[Result]:
+    """Lock each restore point in AWS until then; with a cool-off, so that nobody can unlock it afterwards."""
+
+    def fasten(run: Run) -> Result:
+        mode = locking.COMPLIANCE if cool_off_hours else locking.GOVERNANCE
+        locking.lock(run, mode=mode, until=until, cool_off_hours=cool_off_hours, by=by.name)
+        return Result(run, f"locked ({mode}) until {until:%Y-%m-%d %H:%M} UTC")
+
+    return _each(found, fasten, permissions.may_change, by)
+
+
+def unlock(found: Iterable[Run], *, by: Actor) -> list[Result]:
+    """Take the lock of each restore point away."""
+
+    def loosen(run: Run) -> Result:
+        locking.unlock(run, by=by.name)
+        return Result(run, "no longer locked in AWS")
+
+    return _each(found, loosen, permissions.may_change, by)
 
 
 def confirm_thaw(policies: Iterable[Policy], *, by: Actor) -> list[Result]:

@@ -49,6 +49,8 @@ class Action(StrEnum):
     RELEASED = "released"
     PRUNED = "pruned"
     TOOK_BACK = "took back"
+    LOCKED = "locked"
+    UNLOCKED = "unlocked"
     OPENED = "opened files"
     SEARCHED = "searched files"
     DOWNLOADED = "downloaded files"

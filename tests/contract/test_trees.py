@@ -3,6 +3,8 @@
 import io
 import uuid
 import zipfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,7 @@ import pytest
 from policies.adapters.folder_images import FolderImages
 from policies.domain.errors import ImageGoneError, NoSuchPathError
 from policies.ports.images import Images, Order, Tree
+from tests.ground import images as ground
 
 SNAPSHOT = "snap-00000000000000001"
 ODD = "tab\there <b>\udcff"
@@ -27,17 +30,39 @@ def fill(folder: Path) -> None:
         (folder / f"n{number:02}").write_bytes(b"x")
 
 
-@pytest.fixture
-def images(tmp_path: Path) -> Images:
-    folder = tmp_path / "content"
-    folder.mkdir()
-    fill(folder)
-    return FolderImages({SNAPSHOT: folder})
+@dataclass(frozen=True, slots=True)
+class Place:
+    images: Images
+    order: Callable[[], Order]
 
 
-@pytest.fixture
-def tree(images: Images) -> Tree:
-    return images.opened(Order(str(uuid.uuid4()), "us-east-1", SNAPSHOT))
+@pytest.fixture(scope="module", params=["folder", "ext4", "xfs"])
+def place(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Place]:
+    folder = tmp_path_factory.mktemp("trees")
+    if request.param == "folder":
+        content = folder / "content"
+        content.mkdir()
+        fill(content)
+        twin = FolderImages({SNAPSHOT: content})
+        yield Place(twin, lambda: Order(str(uuid.uuid4()), "us-east-1", SNAPSHOT))
+        return
+    with ground.ground(folder) as found:
+        snapshot = found.snapshot(ground.disk(folder, request.param, fill))
+        yield Place(found.images, lambda: found.order(snapshot))
+
+
+@pytest.fixture(scope="module")
+def images(place: Place) -> Images:
+    return place.images
+
+
+@pytest.fixture(scope="module")
+def tree(place: Place) -> Iterator[Tree]:
+    opened = place.images.opened(place.order())
+    yield opened
+    opened.close()
 
 
 def test_a_folder_is_read_page_by_page(tree: Tree) -> None:
@@ -117,12 +142,22 @@ def test_a_started_program_is_heard_and_ended(tree: Tree) -> None:
     assert tree.ended(number).exit == -15
 
 
-def test_a_closed_image_is_gone(images: Images, tree: Tree) -> None:
-    assert images.keys() == (tree.key,)
+def test_a_check_says_that_the_file_system_is_whole(place: Place) -> None:
+    opened = place.images.opened(place.order())
+    assert opened.checked(60).exit == 0
+    assert opened.stat(b"n01").size == 1
+    opened.close()
+
+
+def test_a_closed_image_is_gone(place: Place) -> None:
+    images = place.images
+    before = images.keys()
+    tree = images.opened(place.order())
+    assert set(images.keys()) == {*before, tree.key}
     assert images.again(tree.key).stat(b"n01").size == 1
     tree.close()
     tree.close()
-    assert images.keys() == ()
+    assert images.keys() == before
     with pytest.raises(ImageGoneError):
         images.again(tree.key)
     with pytest.raises(ImageGoneError):

@@ -33,6 +33,8 @@ def test_a_healthy_home_without_a_server_needs_only_that(db: None) -> None:
             "disk",
             "permissions",
             "accounts",
+            "snapshots",
+            "prices",
         ),
     ]
     assert {name for name, each in found.items() if not each.ok} <= {"processes", "broker"}

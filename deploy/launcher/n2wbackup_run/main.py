@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from n2wbackup_run import VERSION, accounts, asking, family, kept, watching
+from n2wbackup_run import VERSION, accounts, asking, family, image, kept, watching
 from n2wbackup_run.accounts import RefusedError
 from n2wbackup_run.script import Script
 
@@ -67,6 +67,8 @@ def _serve(control: socket.socket) -> None:
         watching.start(control, Script(request, descriptors))
     elif what == "ask":
         asking.serve(control, str(request["account"]), request["uid"])
+    elif what == "image":
+        image.serve(control, request, descriptors, accounts.caller())
     else:
         control.send(json.dumps(_answer(what, request)).encode())
 
@@ -76,6 +78,8 @@ def _answer(what: str, request: dict[str, Any]) -> dict[str, Any]:
         return {"said": "hello", "version": VERSION}
     if what == "leftovers":
         return {"said": "leftovers", "of": list(_leftovers(request.get("run")))}
+    if what == "reap images":
+        return {"said": "reaped", "keys": image.leftovers(request)}
     pid, start = int(request["pid"]), int(request["start"])
     entry = kept.entry(pid, start)
     if entry is None:

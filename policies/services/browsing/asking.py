@@ -8,10 +8,15 @@ from policies.adapters import broker
 from policies.domain.errors import RefusedError
 from policies.models import OpenedSnapshot, RunSnapshot, Server
 from policies.services.servers import heart
+from scripts_admin import permissions
 from scripts_admin.domain.audit import Action, Change, Kind
 from scripts_admin.services import audit
 
 LARGEST = -1  # part of the disk
+NOT_ALLOWED = (
+    "Nobody has allowed that snapshots of {} are opened on this server, whose kernel then reads them: a superuser "
+    "gives the permission 'Can have snapshots opened on this server' to that user in the administration."
+)
 
 
 def problem(snapshot: RunSnapshot) -> str:
@@ -25,6 +30,8 @@ def problem(snapshot: RunSnapshot) -> str:
         return f"Run {run.pk} has not ended: its files can be seen when it has."
     if run.account is None:
         return f"The account with which {snapshot} was made is deleted: nothing leads to it from here any more."
+    if run.owner is None or not permissions.may_open_snapshots(run.owner):
+        return NOT_ALLOWED.format(run.owner_name)
     return ""
 
 

@@ -79,8 +79,7 @@ def _one(tree: Tree, entry: Entry, relative: bytes, into: Into, done: Copied) ->
     except (ImageError, CutShortError) as error:
         into.drop(relative)
         done.left_out += 1
-        said = str(error) or "it ended before its size"
-        done.problem = done.problem or f"{paths.shown_path(entry.path)} could not be read: {said}"
+        done.problem = done.problem or f"{paths.shown_path(entry.path)} could not be read: {error}"
         return
     done.files += 1
     done.bytes += entry.size

@@ -62,24 +62,24 @@ def _open(row: OpenedSnapshot) -> None:
     if not compare_and_set(_same(row), seen, **claimed):
         return
     if row.tries > TRIES:
-        end(row, State.FAILED, _GONE)
+        fail(row, _GONE)
         return
     try:
         _opened(row, claimed)
     except outages.AWAY:
         raise
     except BackupError as error:
-        end(row, State.FAILED, str(error))
+        fail(row, str(error))
     except Exception as error:
         log.exception("%s could not be opened", row.snapshot)
         said = f"This met an error that nobody foresaw ({outages.named(error)}): look at the server's log."
-        end(row, State.FAILED, said)
+        fail(row, said)
 
 
 def _opened(row: OpenedSnapshot, claimed: dict[str, object]) -> None:
     why_not = asking.problem(row.snapshot)
     if why_not or row.run.account is None:
-        end(row, State.FAILED, why_not)
+        fail(row, why_not)
         return
     credentials.refuse_withdrawn(row.run.account)
     holds.take(row.run_id, HoldKind.RECOVERY, key=str(row.pk), reason=_HELD, until=None)
@@ -121,9 +121,14 @@ def close(row: OpenedSnapshot, why: str) -> bool:
 
 
 def lost(row: OpenedSnapshot) -> bool:
-    """End an opened snapshot whose processes are gone, and whatever may be left of them."""
+    """End an opened snapshot whose processes are gone."""
+    return fail(row, _LOST)
+
+
+def fail(row: OpenedSnapshot, sentence: str) -> bool:
+    """End a row that cannot be used, and whatever may be left of its processes; True for exactly one who does."""
     reaching.close(row)
-    return end(row, State.FAILED, _LOST)
+    return end(row, State.FAILED, sentence)
 
 
 @transaction.atomic
@@ -153,8 +158,18 @@ def tick() -> int:
     there = OpenedSnapshot.objects.filter(ended_at=None).order_by("last_used_at")
     for row in there.filter(server__in=gone.values("pk")):
         end(row, State.FAILED, _SERVER_GONE)
+    _close_forgotten()
     due = there.filter(Q(state=State.OPEN) | Q(next_at__lte=now - PAUSE))
     return each.apart(list(due.values_list("pk", "server")), _send, "opened snapshot %s")
+
+
+def _close_forgotten() -> None:
+    """Close what is open on this server although its row has ended: whoever was to close it was killed."""
+    ended = OpenedSnapshot.objects.filter(ended_at__isnull=False)
+    for key in reaching.living():
+        row = ended.filter(pk=key).first()
+        if row is not None:
+            reaching.close(row)
 
 
 def _send(found: tuple[UUID, str]) -> bool:

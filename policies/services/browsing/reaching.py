@@ -20,11 +20,26 @@ def images() -> Images:
 
 
 def opened(row: OpenedSnapshot) -> Tree:
-    """Open the snapshot of the row, which is read with its run's account, as an image. Raises errors for people."""
+    """Open the snapshot of the row, which is read with its run's account, as an image. Raises errors for people.
+
+    What a worker that was killed has begun is taken over, or its rest removed.
+    """
+    with suppress(ImageGoneError):
+        return tree(row)
+    wanted = order(row)
+    try:
+        return images().opened(wanted)
+    except FileExistsError:
+        images().reap()
+        return images().opened(wanted)
+
+
+def order(row: OpenedSnapshot) -> Order:
+    """Return how the snapshot of the row is opened."""
     account = row.run.account
     if account is None:
         raise ImageError("The account is deleted: nothing leads to the snapshot any more.")
-    order = Order(
+    return Order(
         key=str(row.pk),
         region=row.snapshot.target.region,
         snapshot_id=row.snapshot.snapshot_id,
@@ -33,7 +48,6 @@ def opened(row: OpenedSnapshot) -> Tree:
         overlay_bytes=OVERLAY_BYTES,
         part=row.part,
     )
-    return images().opened(order)
 
 
 def tree(row: OpenedSnapshot) -> Tree:
@@ -45,6 +59,11 @@ def close(row: OpenedSnapshot) -> None:
     """Close the image of the row; nothing happens where there is none any more."""
     with suppress(ImageGoneError):
         tree(row).close()
+
+
+def living() -> tuple[str, ...]:
+    """Return the keys of the images that are open on this server, of opened snapshots and of others."""
+    return images().keys()
 
 
 def document(about: About) -> Mapping[str, Any]:

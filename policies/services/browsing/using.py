@@ -114,11 +114,19 @@ class CutShortError(Exception):
 def exactly(pieces: Iterator[bytes], size: int) -> Iterator[bytes]:
     """Yield so many bytes: who was told a size must neither get more nor take less for the whole."""
     left = size
-    for piece in pieces:
+    for piece in _readable(pieces):
         if piece := piece[:left]:
             left -= len(piece)
             yield piece
         if not left:
             return
     if left:
-        raise CutShortError
+        raise CutShortError("It ended before its size.")
+
+
+def _readable(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """Yield the pieces; a silence of the image is no error of whoever takes them."""
+    try:
+        yield from pieces
+    except TimeoutError as error:
+        raise CutShortError("The image did not answer in time.") from error

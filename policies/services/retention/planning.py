@@ -96,6 +96,12 @@ def edited(before: Policy, after: Policy) -> Edited:
     )
 
 
+def as_if(policy: Policy) -> list[Verdict]:
+    """Return what becomes of each restore point by the rules of this object, saved or not, as if it were enabled."""
+    points = _points([policy.pk]).get(policy.pk, ())
+    return _decide(policy, points, _holds(UUID(each.key) for each in points), "")
+
+
 def _without_rules(points: Iterable[Run], held: Sequence[Holding]) -> dict[UUID, Verdict]:
     """Decide about what no rule lets go: no other restore point of the policy has to be read for it."""
     decided: dict[UUID, Verdict] = {}

@@ -59,6 +59,7 @@ STEPS: dict[str, Callable[[World], None]] = {
     "events": runs.events,
     "holds": runs.holds,
     "copies": runs.copies,
+    "sizes": runs.sizes,
     "removals": runs.removals,
     "opened snapshots": opened.snapshots,
     "brought files": opened.copies,

@@ -18,6 +18,7 @@ from policies.models import (
     RunEvent,
     RunSnapshot,
     RunTarget,
+    SnapshotSize,
 )
 from tests.bench.history.entered import REGION
 from tests.bench.history.world import World
@@ -205,6 +206,18 @@ def copies(world: World) -> None:
         snapshot_id="'snap-c' || i",
         created_at=world.ago("86400"),
         next_at=world.ago("3600"),
+    )
+
+
+def sizes(world: World) -> None:
+    """Every snapshot was counted."""
+    world.insert(
+        SnapshotSize,
+        world.numbers(world.size.runs),
+        snapshot_id="i",
+        blocks="2048",
+        changed="i % 2048",
+        measured_at=world.ago("86400"),
     )
 
 

@@ -98,6 +98,7 @@ def test_ticks_expire_before_they_crowd() -> None:
         "policies.tasks.replan": (3600.0, 3000),
         "policies.tasks.look_at_scripts": (300.0, 250),
         "policies.tasks.delete_old": (600.0, 500),
+        "policies.tasks.measure": (crontab(hour="3", minute="41"), 3600),
         "policies.tasks.reconcile": (crontab(hour="4", minute="17"), 3600),
     }
 

@@ -12,6 +12,7 @@ from policies.domain.browsing.states import State
 from policies.models import OpenedSnapshot, Policy, PolicyTarget, RunSnapshot
 from policies.ports.images import Order
 from policies.services.browsing import asking, opening, reaching
+from scripts_admin import permissions
 from tests import factories
 
 SNAPSHOT = "snap-0123456789abcdef0"
@@ -21,6 +22,7 @@ _ABOVE = "/home/app"
 def made(policy: Policy) -> dict[str, models.Model]:
     """Make the row of a snapshot that is open, and of one that can be opened."""
     now = clock.now()
+    permissions.let_open_snapshots(policy.owner)
     run = factories.RunFactory.create(
         policy=policy, state="succeeded", ended_at=now, restore_point=True
     )

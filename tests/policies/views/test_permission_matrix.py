@@ -107,6 +107,7 @@ admin/scripts_admin/user/<path:object_id>/change/         L     L     L     F   
 admin/scripts_admin/user/<path:object_id>/delete/         L     L     L     F     F     F     W
 admin/scripts_admin/user/<path:object_id>/history/        L     L     L     F     F     F     R
 admin/scripts_admin/user/add/                             L     L     L     F     F     F     W
+costs/                                                    L     R     R     R     R     R     R
 coverage/                                                 L     R     R     R     R     R     R
 coverage/decide/                                          L     W     R     R     R     W     W
 coverage/left-out/                                        L     R     R     R     R     R     R
@@ -148,6 +149,8 @@ people/invite/                                            L     N     N     N   
 people/linux/accounts/                                    L     N     N     N     N     N     R
 policies/                                                 L     R     R     R     R     R     R
 policies/<str:owner>/<str:name>/                          L     R     N     N     N     R     R
+recovery-report/                                          L     R     R     R     R     R     R
+recovery-report/csv/                                      L     R     R     R     R     R     R
 runs/<uuid:run_id>/scripts/<slug:phase>/<int:attempt>/    L     R     N     N     N     R     R
 scripts/<str:owner>/files/<str:name>/versions/            L     R     N     N     N     R     R
 scripts/<str:owner>/files/<str:name>/versions/<int:version_id>/ L  R     N     N     N     R     R
@@ -184,6 +187,7 @@ policies/<str:owner>/<str:name>/copies/                   L     R     N     N   
 policies/<str:owner>/<str:name>/copies/<int:key>/         L     W     N     N     N     W     W
 policies/<str:owner>/<str:name>/copies/<int:key>/remove/  L     W     N     N     N     W     W
 policies/<str:owner>/<str:name>/copies/new/               L     W     N     N     N     W     W
+policies/<str:owner>/<str:name>/costs/                    L     R     N     N     N     R     R
 policies/<str:owner>/<str:name>/drill/                    L     W     N     N     N     W     W
 policies/<str:owner>/<str:name>/edit/                     L     W     N     N     N     W     W
 policies/<str:owner>/<str:name>/log-in/                   L     W     N     N     N     W     W
@@ -248,6 +252,7 @@ policies/<str:owner>/<str:name>/copies/                   R     R     R     R   
 policies/<str:owner>/<str:name>/copies/<int:key>/         N     W     N     N     N
 policies/<str:owner>/<str:name>/copies/<int:key>/remove/  N     W     N     N     N
 policies/<str:owner>/<str:name>/copies/new/               N     W     N     N     N
+policies/<str:owner>/<str:name>/costs/                    R     R     R     R     R
 policies/<str:owner>/<str:name>/drill/                    N     N     W     N     N
 policies/<str:owner>/<str:name>/edit/                     N     W     N     N     N
 policies/<str:owner>/<str:name>/log-in/                   N     N     W     N     N

@@ -12,6 +12,7 @@ from policies.adapters.folder_images import FolderImages
 from policies.domain.runs.sequence import State as RunState
 from policies.models import OpenedSnapshot, RunSnapshot
 from policies.services.browsing import asking, opening, reaching
+from scripts_admin import permissions
 from tests import factories
 
 HTML = b'"><svg onload=alert(1)>.txt'
@@ -21,6 +22,7 @@ NOT_UTF_8 = b"\xff\xfe.bin"
 def snapshot(owner: object = None, **columns: object) -> RunSnapshot:
     """Return a completed snapshot of a run that has ended; Alice's, unless told otherwise."""
     policy = factories.PolicyFactory.create(owner=owner or factories.alice())
+    permissions.let_open_snapshots(policy.owner)
     run = factories.RunFactory.create(
         policy=policy, state=RunState.SUCCEEDED, ended_at=clock.now(), restore_point=True
     )
@@ -34,6 +36,13 @@ def snapshot(owner: object = None, **columns: object) -> RunSnapshot:
 def disk(folder: Path) -> Path:
     """Make a folder with what a snapshot may hold, and return it."""
     top = folder / "disk"
+    top.mkdir()
+    lay(top)
+    return top
+
+
+def lay(top: Path) -> None:
+    """Lay what a snapshot may hold."""
     (top / "var" / "lib").mkdir(parents=True)
     (top / "etc").mkdir()
     (top / "etc" / "passwd").write_text("root:x:0:0\n")
@@ -45,7 +54,6 @@ def disk(folder: Path) -> Path:
     os.mkfifo(top / "var" / "lib" / "pipe")
     for name in (HTML, NOT_UTF_8):
         Path(os.fsdecode(os.fsencode(top) + b"/" + name)).write_bytes(b"hostile")
-    return top
 
 
 @contextmanager
@@ -72,3 +80,8 @@ def open_now(made: RunSnapshot) -> OpenedSnapshot:
     opening.work(row.pk)
     row.refresh_from_db()
     return row
+
+
+def again(made: RunSnapshot) -> RunSnapshot:
+    """Return the snapshot as it stands now, with all that leads to it."""
+    return RunSnapshot.objects.select_related("target__run__account").get(pk=made.pk)

@@ -13,6 +13,7 @@ from policies.domain.browsing.states import Bringing, State
 from policies.domain.errors import NoSuchPathError, RefusedError
 from policies.models import BroughtFiles, OpenedSnapshot, RunSnapshot
 from policies.services.browsing import bringing, opening
+from scripts_admin import permissions
 from scripts_admin.models import AuditEntry, HostState, SshHost
 from scripts_admin.runners import bringing as there
 from scripts_admin.runners import ssh
@@ -30,6 +31,7 @@ def row(reached: Backup, images: FolderImages) -> OpenedSnapshot:
     run = factories.RunFactory.create(
         policy=reached.policy, state="succeeded", ended_at=clock.now(), restore_point=True
     )
+    permissions.let_open_snapshots(reached.policy.owner)
     target = factories.RunTargetFactory.create(run=run)
     state = RunSnapshot.State.COMPLETED
     return open_now(factories.RunSnapshotFactory.create(target=target, state=state))

@@ -1,6 +1,8 @@
 """A snapshot that somebody wants to see is opened once, looked after, and closed; nothing of it is left."""
 
+from dataclasses import replace
 from datetime import timedelta
+from uuid import uuid4
 
 import pytest
 from pytest_django import Settings
@@ -12,7 +14,7 @@ from policies.domain.browsing.states import State
 from policies.domain.errors import ImageDamagedError, RefusedError
 from policies.domain.retention.points import HoldKind
 from policies.models import Hold, OpenedSnapshot, Run, RunSnapshot, Server
-from policies.services.browsing import asking, opening, using
+from policies.services.browsing import asking, opening, reaching, using
 from policies.services.retention import holds
 from scripts_admin.models import AuditEntry
 from tests import factories
@@ -85,6 +87,25 @@ def test_a_snapshot_whose_account_is_deleted_is_not_opened(snapshot: RunSnapshot
         asking.ask(snapshot, by="alice")
 
     assert not OpenedSnapshot.objects.exists()
+
+
+def test_the_kernel_reads_file_systems_only_of_whom_a_superuser_has_allowed(
+    snapshot: RunSnapshot, images: FolderImages
+) -> None:
+    owner = snapshot.target.run.owner
+    assert owner is not None
+    row = asking.ask(snapshot, by="alice")
+    owner.user_permissions.clear()
+
+    with pytest.raises(RefusedError, match="Nobody has allowed that snapshots of alice are opened"):
+        asking.ask(snapshot, by="alice")
+    opening.work(row.pk)  # it was asked for before the permission was withdrawn
+
+    assert again(row).state == State.FAILED
+    assert images.orders == []
+    owner.is_superuser = True
+    owner.save()
+    assert open_now(snapshot).state == State.OPEN
 
 
 def test_a_restore_point_that_is_being_deleted_is_not_opened(
@@ -273,3 +294,28 @@ def test_what_a_server_that_is_gone_had_open_is_ended_by_another(snapshot: RunSn
 
     assert again(row).state == State.FAILED
     assert not held(row.run)
+
+
+def test_what_a_killed_worker_had_opened_is_taken_over(
+    snapshot: RunSnapshot, images: FolderImages
+) -> None:
+    row = asking.ask(snapshot, by="alice")
+    images.opened(reaching.order(row))
+    OpenedSnapshot.objects.update(state=State.OPENING, tries=1)
+
+    opening.work(row.pk)
+
+    assert again(row).state == State.OPEN
+    assert len(images.orders) == 1
+
+
+def test_what_is_open_although_its_row_has_ended_is_closed(
+    snapshot: RunSnapshot, images: FolderImages
+) -> None:
+    row = open_now(snapshot)
+    opening.end(row, State.CLOSED, "and the process was killed before it could close it")
+    proof = images.opened(replace(images.orders[0], key=str(uuid4())))
+
+    opening.tick()
+
+    assert images.keys() == (proof.key,)

@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("policies", "0035_copies"),
+        ("policies", "0037_costs"),
     ]
 
     operations = [

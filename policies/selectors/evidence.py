@@ -1,0 +1,194 @@
+"""What an auditor asks for: the restore points, proofs and recoveries of a time, in one list.
+
+A restore point is a promise, a proof is a test of one, and a recovery is one that was used. Each row says what, when,
+who, at which level, how long it took and how it ended.
+"""
+
+import heapq
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import UTC, date, datetime, time, timedelta
+from itertools import islice
+from statistics import median
+from typing import Any, NamedTuple
+
+from django.apps import apps
+from django.db.models import Model, QuerySet
+
+from policies.domain.runs.verdict import Consistency
+from policies.models import Run
+from scripts_admin import permissions
+from scripts_admin.models import User
+
+READ_TOGETHER = 500
+POINT, PROOF, RECOVERY = "restore point", "proof", "recovery"
+SUCCEEDED = frozenset({"passed", "done", "made", "completed", "succeeded"})
+
+
+class Asked(NamedTuple):
+    """Days in UTC, both included; `owner` and `policy` as they were called, "" for all."""
+
+    since: date
+    until: date
+    owner: str = ""
+    policy: str = ""
+
+    @property
+    def span(self) -> tuple[datetime, datetime]:
+        begin = datetime.combine(self.since, time(), UTC)
+        return begin, datetime.combine(self.until, time(), UTC) + timedelta(days=1)
+
+
+class Row(NamedTuple):
+    """One line of the report; the order is that of the CSV's columns."""
+
+    at: datetime
+    kind: str
+    policy: str  # "owner/name", as they were called then
+    what: str
+    level: str
+    result: str
+    seconds: float | None
+    by: str
+    reason: str
+    run: str
+
+
+class Summary(NamedTuple):
+    """The report in numbers; times are those of recoveries and proofs that ended well."""
+
+    points: int
+    application: int
+    proofs: int
+    passed: int
+    recoveries: int
+    recovered: int
+    median_seconds: float | None
+    longest_seconds: float | None
+
+
+def rows(user: User, asked: Asked) -> Iterator[Row]:
+    """Yield the lines that the user may see, the newest first, without keeping them."""
+    return heapq.merge(
+        *(source(user, asked) for source in (_points, _proofs, _recoveries)),
+        key=lambda row: row.at,
+        reverse=True,
+    )
+
+
+def newest(user: User, asked: Asked, most: int) -> tuple[list[Row], bool]:
+    """Return the newest lines, and whether there are more."""
+    found = list(islice(rows(user, asked), most + 1))
+    return found[:most], len(found) > most
+
+
+def summary(lines: Iterable[Row]) -> Summary:
+    """Return the numbers of the lines."""
+    counted: dict[str, list[Row]] = {POINT: [], PROOF: [], RECOVERY: []}
+    for line in lines:
+        counted[line.kind].append(line)
+    passed = [line for line in counted[PROOF] if line.result in SUCCEEDED]
+    recovered = [line for line in counted[RECOVERY] if line.result in SUCCEEDED]
+    times = [line.seconds for line in (*passed, *recovered) if line.seconds is not None]
+    return Summary(
+        points=len(counted[POINT]),
+        application=sum(line.level == Consistency.APPLICATION for line in counted[POINT]),
+        proofs=len(counted[PROOF]),
+        passed=len(passed),
+        recoveries=len(counted[RECOVERY]),
+        recovered=len(recovered),
+        median_seconds=median(times) if times else None,
+        longest_seconds=max(times, default=None),
+    )
+
+
+def _points(user: User, asked: Asked) -> Iterator[Row]:
+    begin, end = asked.span
+    found = permissions.visible(Run.objects.all(), user).filter(
+        restore_point=True, created_at__gte=begin, created_at__lt=end
+    )
+    named = _named(found, asked).order_by("-created_at")
+    return (_of_run(run) for run in named.iterator(chunk_size=READ_TOGETHER))
+
+
+def _proofs(user: User, asked: Asked) -> Iterator[Row]:
+    return _of_model("Proof", user, asked, of_proof)
+
+
+def _recoveries(user: User, asked: Asked) -> Iterator[Row]:
+    return _of_model("Recovery", user, asked, of_recovery)
+
+
+def _of_model(name: str, user: User, asked: Asked, line: Callable[[Any], Row]) -> Iterator[Row]:
+    """Read a model by its name: where its room is not there, there is nothing to tell of it."""
+    models: dict[str, type[Model]] = apps.all_models["policies"]
+    model = models.get(name.lower())
+    if model is None:
+        return iter(())
+    begin, end = asked.span
+    every: QuerySet[Any] = QuerySet(model)
+    found = permissions.visible(every, user).filter(asked_at__gte=begin, asked_at__lt=end)
+    through = "" if name == "Recovery" else "run__"
+    named = _named(found, asked, through).order_by("-asked_at")
+    read = named.select_related("run") if through else named
+    return (line(row) for row in read.iterator(chunk_size=READ_TOGETHER))
+
+
+def _named(found: QuerySet[Any], asked: Asked, through: str = "") -> QuerySet[Any]:
+    wanted = {}
+    if asked.owner:
+        wanted[f"{through}owner_name"] = asked.owner
+    if asked.policy:
+        wanted[f"{through}policy_name"] = asked.policy
+    return found.filter(**wanted)
+
+
+def _of_run(run: Run) -> Row:
+    return Row(
+        at=run.created_at,
+        kind=POINT,
+        policy=run.label,
+        what="backup",
+        level=run.consistency,
+        result=run.state,
+        seconds=None,
+        by=run.requested_by or run.trigger,
+        reason=run.reason,
+        run=str(run.pk),
+    )
+
+
+def of_proof(proof: Any) -> Row:  # noqa: ANN401 - a row of a room that may not be there
+    """Return a proof as a line: the level that it reached, of the one that was asked for."""
+    reached = "none" if proof.reached < 0 else str(proof.reached)
+    return Row(
+        at=proof.asked_at,
+        kind=PROOF,
+        policy=proof.run.label,
+        what=f"{proof.snapshot_id or 'snapshot'} in {proof.region}",
+        level=f"{reached} of {proof.level}",
+        result=proof.state,
+        seconds=proof.seconds,
+        by=proof.requested_by or "schedule",
+        reason=proof.reason,
+        run=str(proof.run_id),
+    )
+
+
+def of_recovery(recovery: Any) -> Row:  # noqa: ANN401 - as above
+    """Return a recovery as a line. Its time is the measured one: until what was made could be used."""
+    usable = recovery.made_at
+    return Row(
+        at=recovery.asked_at,
+        kind=RECOVERY,
+        policy=f"{recovery.owner_name}/{recovery.policy_name}",
+        what=f"{recovery.subject} in {recovery.region}",
+        level=recovery.kind,
+        result=recovery.state,
+        seconds=(usable - recovery.asked_at).total_seconds() if usable else None,
+        by=recovery.requested_by,
+        reason=recovery.reason,
+        run=str(recovery.run_id_copied),
+    )
+
+
+COLUMNS: Sequence[str] = Row._fields

@@ -1,0 +1,136 @@
+"""The auditor's report: what happened in a time, for whoever may see it, on a page and as CSV."""
+
+import csv
+import io
+from datetime import UTC, date, datetime, timedelta
+from types import SimpleNamespace
+from uuid import uuid4
+
+import pytest
+from django.test import Client
+
+from n2wbackup.lib import clock
+from policies.domain.runs.verdict import Consistency
+from policies.models import Policy
+from policies.selectors import evidence
+from policies.selectors.evidence import Asked, Row
+from tests import factories
+from tests.policies.services.retention.rows import nightly, point
+from tests.policies.views import page
+
+pytestmark = [pytest.mark.django_db, pytest.mark.one_database]
+PAGE, CSV = "/recovery-report/", "/recovery-report/csv/"
+FORMULA = '=HYPERLINK("http://evil.invalid")<svg onload=alert(1)>'
+AT = datetime(2026, 3, 2, 4, tzinfo=UTC)
+
+
+@pytest.fixture
+def policy() -> Policy:
+    made = factories.PolicyFactory.create(owner=factories.alice(), name="policy1")
+    nightly(made, 3)
+    return made
+
+
+@pytest.fixture
+def client(policy: Policy) -> Client:
+    return page.client_of(policy.owner)
+
+
+def lines(client: Client, path: str = CSV) -> list[list[str]]:
+    answer = client.get(path)
+    return list(csv.reader(io.StringIO(answer.getvalue().decode())))
+
+
+def test_the_page_and_the_csv_have_the_same_lines(client: Client, policy: Policy) -> None:
+    point(policy, clock.now(), Consistency.CRASH)
+    shown = " ".join(page.read(client, PAGE).text.split())
+    assert "4, of these 3 application-consistent" in shown
+    assert "none was measured" in shown
+    head, *rows = lines(client)
+    assert head == list(evidence.COLUMNS)
+    assert [row[1] for row in rows] == ["restore point"] * 4
+    assert [row[0] for row in rows] == sorted((row[0] for row in rows), reverse=True)
+
+
+def test_a_time_and_a_policy_can_be_chosen(client: Client, policy: Policy) -> None:
+    other = factories.PolicyFactory.create(owner=policy.owner, name="other")
+    nightly(other, 2)
+    assert len(lines(client)) == 6
+    assert len(lines(client, f"{CSV}?policy=alice/other")) == 3
+    assert len(lines(client, f"{CSV}?policy=other")) == 3
+    yesterday = (clock.now() - timedelta(days=1, hours=1)).date()
+    assert len(lines(client, f"{CSV}?since={yesterday}&until={yesterday}")) == 3
+
+
+@pytest.mark.parametrize(
+    ("said", "sentence"),
+    [
+        ("since=2026-05-02&until=2026-05-01", "before the first"),
+        ("since=0001-01-01&until=2026-05-01", "ten years at most"),
+        ("since=soon", "valid date"),
+    ],
+)
+def test_what_cannot_be_asked_is_said_and_nothing_is_listed(
+    client: Client, said: str, sentence: str
+) -> None:
+    assert sentence in page.read(client, f"{PAGE}?{said}").text
+    assert len(lines(client, f"{CSV}?{said}")) == 1
+
+
+def test_a_stranger_gets_an_empty_report(policy: Policy) -> None:
+    stranger = page.client_of(factories.charlie())
+    assert "policy1" not in stranger.get(PAGE).content.decode()
+    assert len(lines(stranger)) == 1
+
+
+def test_hostile_words_are_harmless_in_both(client: Client, policy: Policy) -> None:
+    policy.runs.update(requested_by="=1+1", reason=FORMULA)
+    assert "<svg onload" not in client.get(PAGE).content.decode()
+    _, *rows = lines(client)
+    assert {row[7] for row in rows} == {"'=1+1"}
+    assert all(row[8].startswith("'=HYPERLINK") for row in rows)
+
+
+def test_proofs_and_recoveries_are_lines_with_measured_times() -> None:
+    run = SimpleNamespace(label="alice/policy1")
+    proof = SimpleNamespace(
+        asked_at=AT,
+        run=run,
+        run_id=uuid4(),
+        snapshot_id="snap-1",
+        region="us-east-1",
+        reached=3,
+        level=3,
+        state="passed",
+        seconds=2.0,
+        requested_by="",
+        reason="",
+    )
+    recovery = SimpleNamespace(
+        asked_at=AT,
+        made_at=AT + timedelta(seconds=40),
+        owner_name="alice",
+        policy_name="policy1",
+        subject="vol-1",
+        region="us-east-1",
+        kind="volume",
+        state="done",
+        requested_by="bob",
+        reason="",
+        run_id_copied=uuid4(),
+    )
+    proven, recovered = evidence.of_proof(proof), evidence.of_recovery(recovery)
+    assert (proven.level, proven.by, proven.seconds) == ("3 of 3", "schedule", 2.0)
+    assert (recovered.seconds, recovered.by, recovered.level) == (40.0, "bob", "volume")
+    found = evidence.summary([proven, recovered, _failed(proven)])
+    assert (found.proofs, found.passed, found.recoveries, found.recovered) == (2, 1, 1, 1)
+    assert (found.median_seconds, found.longest_seconds) == (21.0, 40.0)
+
+
+def _failed(row: Row) -> Row:
+    return row._replace(result="failed", seconds=900.0)
+
+
+def test_a_day_is_whole() -> None:
+    begin, end = Asked(date(2026, 3, 1), date(2026, 3, 1)).span
+    assert end - begin == timedelta(days=1)
