@@ -260,9 +260,10 @@ def _reached(row: Model, path: str) -> object:
 def grant(whom: Whom, row: Model, rights: Collection[Right]) -> None:
     """Let the person, or everyone in the group, do exactly this with the folder or policy; no rights: nothing.
 
-    A right that cannot be granted on the row is left out.
+    A right that cannot be granted on the row is left out, and brings none to view it.
     """
-    wanted = {*rights, Right.VIEW} if rights else set()
+    given = set(rights) & set(grantable(row))
+    wanted = {*given, Right.VIEW} if given else set()
     for right in grantable(row):
         change = assign_perm if right in wanted else remove_perm
         name = _codename(right, row._meta.model_name)

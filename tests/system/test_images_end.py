@@ -142,6 +142,20 @@ def test_one_killed_while_it_is_read_and_written(place: tuple[Ground, str]) -> N
     assert_nothing_is_left(found, tree.key)
 
 
+def test_one_that_waits_for_aws_is_closed_all_the_same(place: tuple[Ground, str]) -> None:
+    found, snapshot = place
+    tree = found.images.opened(found.order(snapshot))
+    found.aws.fault("GetSnapshotBlock", "hang", times=None, seconds=60)
+    number = tree.started(["/bin/cat", "/tree/large"], uid=0, seconds=60)
+    until(lambda: any(each.outcome == "serving" for each in found.aws.calls("GetSnapshotBlock")))
+    assert tree.said(number).exit is None
+    begun = time.monotonic()
+    tree.close()
+    assert_nothing_is_left(found, tree.key)
+    assert time.monotonic() - begun < 20
+    found.aws.clear_faults()
+
+
 def test_an_image_ends_with_its_time(place: tuple[Ground, str]) -> None:
     found, snapshot = place
     tree = found.images.opened(found.order(snapshot, seconds=3.0))

@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("policies", "0037_costs"),
+        ("policies", "0038_recoveries"),
     ]
 
     operations = [
