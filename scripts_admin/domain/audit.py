@@ -51,6 +51,7 @@ class Action(StrEnum):
     TOOK_BACK = "took back"
     LOCKED = "locked"
     UNLOCKED = "unlocked"
+    PROVED = "proved"
     RESTORED = "restored"
     UNDID = "undid"
     OPENED = "opened files"

@@ -9,12 +9,22 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from n2wbackup.lib import clock, home
+from policies.domain.proofs import Level, State
 from policies.domain.retention import plan as deciding
 from policies.domain.retention.points import Hold as Holding
 from policies.domain.retention.points import HoldKind, Point, Verdict
 from policies.domain.retention.rules import Rules
 from policies.domain.runs.verdict import Consistency
-from policies.models import Hold, Policy, Removal, Run, RunSnapshot, RunTarget, Server
+from policies.models import (
+    Hold,
+    Policy,
+    Proof,
+    Removal,
+    Run,
+    RunSnapshot,
+    RunTarget,
+    Server,
+)
 
 # A page, or a list, looks at so many restore points at most; the policy's own page has all of them.
 MANY, MANY_ON_A_LIST = 2_000, 250
@@ -175,6 +185,7 @@ def _points(keys: Collection[int], begun: Collection[UUID] = ()) -> Mapping[int,
     for some in _by_the_thousand([key for key in begun if key not in known]):
         runs += Run.objects.filter(pk__in=some).order_by().values_list(*of_run)
     targets = _targets([key for key, *_ in runs], begun)
+    proven = _proven([key for key, *_ in runs])
     found: defaultdict[int, list[Point]] = defaultdict(list)
     for key, policy, fired, created, worth, server, account in runs:
         point = Point(
@@ -182,6 +193,7 @@ def _points(keys: Collection[int], begun: Collection[UUID] = ()) -> Mapping[int,
             at=fired or created,
             consistency=Consistency(worth),
             targets=targets.get(key, {}),
+            proven=key in proven,
             ours=server in ours,
             kept_by="" if account else NO_ACCOUNT,
         )
@@ -192,6 +204,18 @@ def _points(keys: Collection[int], begun: Collection[UUID] = ()) -> Mapping[int,
 def _targets(
     keys: Sequence[UUID], begun: Collection[UUID]
 ) -> Mapping[UUID, dict[str, Consistency]]:
+def _proven(keys: Sequence[UUID]) -> set[UUID]:
+    """Return those of the runs whose newest result of a proof says that a file system, at least, came back."""
+    newest: dict[UUID, bool] = {}
+    results = Proof.objects.filter(state__in=(State.PASSED, State.FAILED)).order_by("ended_at")
+    for some in _by_the_thousand(keys):
+        rows = results.filter(run__in=some).values_list("run", "state", "reached")
+        for run, state, reached in rows:
+            newest[run] = state == State.PASSED and reached >= Level.MOUNTS
+    return {run for run, good in newest.items() if good}
+
+
+def _targets(keys: Sequence[UUID]) -> Mapping[UUID, dict[str, Consistency]]:
     """Return the usable targets of each of the runs, with what their snapshots are worth."""
     gone = RunSnapshot.objects.filter(target=OuterRef("pk"), state__in=_GONE)
     going = RunSnapshot.objects.filter(target=OuterRef("pk"), state=RunSnapshot.State.DELETING)

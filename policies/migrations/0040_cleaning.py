@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("policies", "0038_recoveries"),
+        ("policies", "0039_proofs"),
     ]
 
     operations = [
