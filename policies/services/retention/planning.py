@@ -201,9 +201,6 @@ def _points(keys: Collection[int], begun: Collection[UUID] = ()) -> Mapping[int,
     return found
 
 
-def _targets(
-    keys: Sequence[UUID], begun: Collection[UUID]
-) -> Mapping[UUID, dict[str, Consistency]]:
 def _proven(keys: Sequence[UUID]) -> set[UUID]:
     """Return those of the runs whose newest result of a proof says that a file system, at least, came back."""
     newest: dict[UUID, bool] = {}
@@ -215,7 +212,9 @@ def _proven(keys: Sequence[UUID]) -> set[UUID]:
     return {run for run, good in newest.items() if good}
 
 
-def _targets(keys: Sequence[UUID]) -> Mapping[UUID, dict[str, Consistency]]:
+def _targets(
+    keys: Sequence[UUID], begun: Collection[UUID]
+) -> Mapping[UUID, dict[str, Consistency]]:
     """Return the usable targets of each of the runs, with what their snapshots are worth."""
     gone = RunSnapshot.objects.filter(target=OuterRef("pk"), state__in=_GONE)
     going = RunSnapshot.objects.filter(target=OuterRef("pk"), state=RunSnapshot.State.DELETING)
