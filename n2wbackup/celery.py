@@ -34,6 +34,11 @@ app.conf.beat_schedule = {
     "look": {"task": "policies.tasks.look", "schedule": 10.0, "options": {"expires": 15}},
     "ssh": {"task": "policies.tasks.ssh", "schedule": 10.0, "options": {"expires": 15}},
     "trials": {"task": "policies.tasks.trials", "schedule": 30.0, "options": {"expires": 25}},
+    "recoveries": {
+        "task": "policies.tasks.recoveries",
+        "schedule": 5.0,
+        "options": {"expires": 4},
+    },
     "opened": {"task": "policies.tasks.opened", "schedule": 20.0, "options": {"expires": 15}},
     "replan": {"task": "policies.tasks.replan", "schedule": 3600.0, "options": {"expires": 3000}},
     "refresh": {"task": "policies.tasks.refresh", "schedule": 60.0, "options": {"expires": 50}},

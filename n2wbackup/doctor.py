@@ -22,7 +22,7 @@ from django.db import connection
 from n2wbackup import VERSION, health
 from n2wbackup.lib import clock, home, trouble
 from n2wbackup.processes import serve_lock
-from policies.adapters import price_table
+from policies.adapters import price_table, session
 from policies.domain.costs.prices import OLD_DAYS
 from policies.selectors import linux_people, servers
 from scripts_admin.domain.linux_register import Kind
@@ -68,6 +68,14 @@ def _versions() -> tuple[bool, str]:
 
 def _home() -> tuple[bool, str]:
     return False, f"{settings.N2W_HOME}, server id {home.server_id()}"
+
+
+def _images() -> tuple[bool, str]:
+    """Say whether snapshots can be opened; a server that never does needs nothing for it."""
+    why = session.images().why_not()
+    if why:
+        return False, f"Snapshots cannot be opened here, for files and proofs. {why}"
+    return False, "Snapshots can be opened: `allow_mounting OWNER` says whose."
 
 
 def _account() -> tuple[bool, str]:
@@ -254,5 +262,6 @@ _CHECKS: tuple[tuple[str, Callable[[], tuple[bool, str]]], ...] = (
     ("disk", _disk),
     ("permissions", _permissions),
     ("accounts", _linux_accounts),
+    ("snapshots", _images),
     ("prices", _prices),
 )

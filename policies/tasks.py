@@ -18,6 +18,7 @@ from policies.services.due import hints, objectives, replanning, retrying, ticki
 from policies.services.entry import hosts as entry_hosts
 from policies.services.following import completing as complete_service
 from policies.services.following import polling, reconciling, refreshing, tagging
+from policies.services.recovery import working as recoveries_working
 from policies.services.retention import ages, sums
 from policies.services.servers import turns
 from policies.services.trials import monthly, working
@@ -81,6 +82,18 @@ def trial(trial_id: str) -> None:
 def trials() -> None:
     """Queue the monthly drills that are due, and send the hints of trials again that were lost."""
     each.turn(monthly.tick, working.tick)
+
+
+@shared_task(name="policies.tasks.recovery")
+def recovery(recovery_id: str) -> None:
+    """Go on with a recovery."""
+    recoveries_working.execute(UUID(recovery_id))
+
+
+@shared_task(name="policies.tasks.recoveries")
+def recoveries() -> None:
+    """Send workers to the recoveries that are due: queued, waiting for AWS, or left behind by a worker that died."""
+    recoveries_working.tick()
 
 
 @shared_task(name="policies.tasks.replan")

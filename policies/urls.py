@@ -21,6 +21,7 @@ from policies.views import (
     outputs,
     people,
     policies,
+    recoveries,
     retention,
     reviews,
     run,
@@ -80,6 +81,12 @@ urlpatterns = [
     path("policies/<str:owner>/<str:name>/retention/", retention.plan, name="policy-retention"),
     path("runs/<uuid:run_id>/hold/", retention.hold, name="run-hold"),
     path("runs/<uuid:run_id>/release/", retention.release, name="run-release"),
+    # Recoveries.
+    path("runs/<uuid:run_id>/restore/", recoveries.restore, name="run-restore"),
+    path("recoveries/", recoveries.listing, name="recoveries"),
+    path("recoveries/<uuid:recovery_id>/", recoveries.detail, name="recovery"),
+    path("recoveries/<uuid:recovery_id>/cancel/", recoveries.cancel, name="recovery-cancel"),
+    path("recoveries/<uuid:recovery_id>/undo/", recoveries.undo, name="recovery-undo"),
     path("runs/<uuid:run_id>/<slug:word>/", run.deed, name="run_deed"),
     path(
         "runs/<uuid:run_id>/output/<str:phase>/<int:attempt>/<str:stream>",

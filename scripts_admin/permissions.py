@@ -260,9 +260,10 @@ def _reached(row: Model, path: str) -> object:
 def grant(whom: Whom, row: Model, rights: Collection[Right]) -> None:
     """Let the person, or everyone in the group, do exactly this with the folder or policy; no rights: nothing.
 
-    A right that cannot be granted on the row is left out.
+    A right that cannot be granted on the row is left out, and brings none to view it.
     """
-    wanted = {*rights, Right.VIEW} if rights else set()
+    given = set(rights) & set(grantable(row))
+    wanted = {*given, Right.VIEW} if given else set()
     for right in grantable(row):
         change = assign_perm if right in wanted else remove_perm
         name = _codename(right, row._meta.model_name)
@@ -356,10 +357,11 @@ def may_open_snapshots(person: AbstractUser) -> bool:
     return fresh.has_perm(f"{_SERVER_ROLE_APP}.{_OPENING}")
 
 
-def let_open_snapshots(person: AbstractUser) -> None:
-    """Give the user that permission."""
+def let_open_snapshots(person: AbstractUser, *, on: bool = True) -> None:
+    """Give the user that permission, or take it away; a group may give it all the same."""
     rows = Permission.objects.filter(content_type__app_label=_SERVER_ROLE_APP)
-    person.user_permissions.add(rows.get(codename=_OPENING))
+    change = person.user_permissions.add if on else person.user_permissions.remove
+    change(rows.get(codename=_OPENING))
 
 
 def has_server_role(person: AbstractUser) -> bool:

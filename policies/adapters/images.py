@@ -46,7 +46,11 @@ class HomeImages:
 
     def __init__(self, folder: Path | None = None) -> None:
         """`folder`: where they are; that of the server's home if it is not named."""
-        self._folder = folder or home.images()
+        self._given = folder
+
+    @property
+    def _folder(self) -> Path:
+        return self._given or home.images()
 
     def why_not(self) -> str:
         for path, package in _PROGRAMS:

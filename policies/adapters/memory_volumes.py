@@ -27,7 +27,8 @@ class MemoryVolumes(MemoryCloud):
     def __init__(self) -> None:
         """Start empty."""
         super().__init__()
-        self.progress: dict[str, Initialization | None] = {}  # by volume; without an entry: loaded
+        self.progress: dict[str, Initialization | None] = {}  # by volume; without an entry:
+        self.usual_progress: Initialization | None = Initialization(100)
         self._images: dict[str, tuple[str, ImageOrder]] = {}
         self._tasks: dict[str, RootTask] = {}
         self._answers: dict[tuple[str, str], tuple[object, str]] = {}
@@ -162,9 +163,9 @@ class MemoryVolumes(MemoryCloud):
         """Return what `progress` says."""
         lost = self._making("initialization", Call("DescribeVolumeStatus", "", region), *volume_ids)
         lose(lost)
-        loaded = Initialization(100)
+        usual = self.usual_progress
         there = [each for each in volume_ids if each in self._volumes]
-        return {each: self.progress.get(each, loaded) for each in there}
+        return {each: self.progress.get(each, usual) for each in there}
 
     def stop(self, region: str, instance_id: str, *, dry_run: bool = False) -> None:
         """Stop it at once."""

@@ -8,6 +8,7 @@ from policies.ports import Agents, Cloud, Credentials, InstanceConnect
 from policies.ports.blocks import Blocks
 from policies.ports.copies import Copies
 from policies.ports.images import Images
+from policies.ports.making import Making
 from scripts_admin.domain.remote import DOCUMENT
 from scripts_admin.runners import ssm
 
@@ -51,6 +52,20 @@ def _connect(
     from policies.adapters.instance_connect import AwsInstanceConnect  # noqa: PLC0415 - as above
 
     return AwsInstanceConnect(credentials)
+
+
+def making(credentials: Credentials) -> Making:
+    """Return what makes volumes and instances in the account's AWS; it makes no call yet."""
+    with _lock:
+        return _making(credentials, _environment())
+
+
+@lru_cache(maxsize=_CLOUDS)
+def _making(credentials: Credentials, _environment: tuple[tuple[str, str], ...]) -> Making:
+    from policies.adapters.clients import Clients  # noqa: PLC0415 - as above
+    from policies.adapters.making import Ec2Making  # noqa: PLC0415
+
+    return Ec2Making(Clients(credentials))
 
 
 def agents(credentials: Credentials) -> Agents:

@@ -8,6 +8,7 @@ from policies.models.cost import PolicyCost, SnapshotSize
 from policies.models.inventory import EnrolRule, InventoryItem, InventoryPlace, LeftOut
 from policies.models.output import OutputChunk
 from policies.models.policy import Policy, PolicyTarget
+from policies.models.recovery import Recovery, RecoveryEvent, RecoveryResource, RecoveryStep
 from policies.models.resources import FirePermits, VolumeFire, WindowLease
 from policies.models.result import PhaseResult
 from policies.models.retention import Hold, Removal
@@ -45,6 +46,10 @@ __all__ = [
     "PolicyGroupPermission",
     "PolicyTarget",
     "PolicyUserPermission",
+    "Recovery",
+    "RecoveryEvent",
+    "RecoveryResource",
+    "RecoveryStep",
     "Removal",
     "Run",
     "RunEvent",

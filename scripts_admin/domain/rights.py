@@ -63,6 +63,9 @@ OWNERS: Mapping[str, tuple[str, ...]] = {
     "policies.runevent": ("run__owner",),
     "policies.outputchunk": ("result__run__owner",),
     "policies.runsnapshot": ("target__run__owner",),
+    "policies.recoverystep": ("recovery__owner",),
+    "policies.recoveryresource": ("recovery__owner",),
+    "policies.recoveryevent": ("recovery__owner",),
 }
 # What can be shared, and the look-up that leads there from what belongs to it. Accounts, schedules, inventory and
 # the receivers of alarms are not here: they are used for a shared policy, and stay with the owner.
@@ -79,4 +82,8 @@ SHARED: Mapping[str, tuple[str, str]] = {
     "policies.runevent": (POLICY, "run__policy"),
     "policies.outputchunk": (POLICY, "result__run__policy"),
     "policies.runsnapshot": (POLICY, "target__run__policy"),
+    "policies.recovery": (POLICY, "policy"),
+    "policies.recoverystep": (POLICY, "recovery__policy"),
+    "policies.recoveryresource": (POLICY, "recovery__policy"),
+    "policies.recoveryevent": (POLICY, "recovery__policy"),
 }

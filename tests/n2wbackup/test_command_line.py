@@ -21,7 +21,9 @@ RUN = "6d9a9a5c-9a0d-4c43-8a7b-1d0c9ef0a000"
 CALLS: dict[str, str] = {
     "add_key": "add_key alice",
     "apply": "apply {file}",
+    "allow_mounting": "allow_mounting alice",
     "approve_host": "approve_host alice db1.invalid --fingerprint x",
+    "cancel_recovery": f"cancel_recovery {RUN}",
     "cancel_run": f"cancel_run {RUN}",
     "confirm_thaw": "confirm_thaw alice/shop",
     "copies": f"copies {RUN}",
@@ -33,6 +35,7 @@ CALLS: dict[str, str] = {
     "lint_scripts": "lint_scripts alice",
     "list_hosts": "list_hosts alice",
     "list_policies": "list_policies",
+    "list_recoveries": "list_recoveries",
     "list_servers": "list_servers",
     "list_runs": "list_runs",
     "move_database": "move_database --to sqlite:///{file}.sqlite3",
@@ -43,14 +46,17 @@ CALLS: dict[str, str] = {
     "rebuild_from_aws": "rebuild_from_aws",
     "reconcile": "reconcile",
     "recover": "recover",
+    "restore": f"restore {RUN} --volume vol-0123456789abcdef0",
     "run_policy": "run_policy alice/shop --wait",
     "serve": "serve",
     "show_policy": "show_policy alice/shop",
+    "show_recovery": f"show_recovery {RUN}",
     "show_run": f"show_run {RUN}",
     "test_account": "test_account alice/lab",
     "test_alarm": "test_alarm alice",
     "test_scripts": "test_scripts alice/shop",
     "thaw_abandoned": "thaw_abandoned",
+    "undo_recovery": f"undo_recovery {RUN}",
 }
 # They tell how many windows they looked after, in any case.
 COUNTS = {"recover", "thaw_abandoned"}
@@ -354,10 +360,10 @@ def test_bash_completes_commands_options_and_choices(tmp_path: Path) -> None:
     )
 
     assert found.stdout.splitlines() == [
-        "list_hosts list_policies list_runs list_servers",
+        "list_hosts list_policies list_recoveries list_runs list_servers",
         "--wait",
         "before after complete",
-        "show_run",
+        "show_recovery show_run",
     ], found.stderr
 
 

@@ -33,6 +33,7 @@ def test_a_healthy_home_without_a_server_needs_only_that(db: None) -> None:
             "disk",
             "permissions",
             "accounts",
+            "snapshots",
             "prices",
         ),
     ]

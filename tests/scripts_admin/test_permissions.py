@@ -129,7 +129,7 @@ def test_the_right_to_restore_counts_for_the_policys_runs_and_for_no_folder(
     charlie.is_active = False
     assert not permissions.may_restore(charlie, run)
     permissions.grant(bob, policy.folder, [Right.RESTORE])
-    assert permissions.rights(bob, policy.folder) == (Right.VIEW,)
+    assert permissions.rights(bob, policy.folder) == ()
 
 
 def test_a_shared_folder_shows_no_policy_and_a_shared_policy_no_folder(policy: Policy) -> None:

@@ -1,5 +1,6 @@
 """Whoever of an image's processes is killed, and whenever: nothing of the image is left."""
 
+import json
 import os
 import signal
 import time
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from policies.adapters import image_opener
+from policies.adapters.images import HomeImages
 from policies.domain.errors import BackupError, ImageError, ImageGoneError
 from tests.ground import images as ground
 from tests.ground.images import Ground
@@ -140,6 +142,20 @@ def test_one_killed_while_it_is_read_and_written(place: tuple[Ground, str]) -> N
     assert_nothing_is_left(found, tree.key)
 
 
+def test_one_that_waits_for_aws_is_closed_all_the_same(place: tuple[Ground, str]) -> None:
+    found, snapshot = place
+    tree = found.images.opened(found.order(snapshot))
+    found.aws.fault("GetSnapshotBlock", "hang", times=None, seconds=60)
+    number = tree.started(["/bin/cat", "/tree/large"], uid=0, seconds=60)
+    until(lambda: any(each.outcome == "serving" for each in found.aws.calls("GetSnapshotBlock")))
+    assert tree.said(number).exit is None
+    begun = time.monotonic()
+    tree.close()
+    assert_nothing_is_left(found, tree.key)
+    assert time.monotonic() - begun < 20
+    found.aws.clear_faults()
+
+
 def test_an_image_ends_with_its_time(place: tuple[Ground, str]) -> None:
     found, snapshot = place
     tree = found.images.opened(found.order(snapshot, seconds=3.0))
@@ -158,6 +174,32 @@ def test_an_overlay_that_grows_too_large_ends_the_image(place: tuple[Ground, str
             seconds=60,
         )
     assert_nothing_is_left(found, tree.key)
+
+
+def test_a_reaper_ends_only_what_has_no_keeper_in_its_own_home(
+    place: tuple[Ground, str], tmp_path: Path
+) -> None:
+    found, snapshot = place
+    other = HomeImages(tmp_path)
+    with found.opened(snapshot) as tree:
+        assert (other.reap(), found.images.reap()) == (0, 0)
+        assert tree.stat(b"small").size == 5
+        # A folder whose keeper is gone, while its disk's processes are not: as if all else had failed.
+        opener = image_opener.home_of(found.home)
+        control, process = image_opener.launched(
+            {"do": "reap images", "home": opener, "living": []}, []
+        )
+        with control, process:
+            assert json.loads(control.recv(65536))["keys"] == [tree.key]
+        until(lambda: not found.images.keys())
+    assert_nothing_is_left(found, tree.key)
+
+
+def test_a_folder_without_a_keeper_is_reaped(place: tuple[Ground, str]) -> None:
+    found, _ = place
+    (found.home / "left" / image_opener.OVERLAY).mkdir(parents=True)
+    assert found.images.reap() == 1
+    assert [each.name for each in found.home.iterdir()] == [".counting"]
 
 
 def test_too_many_are_refused(place: tuple[Ground, str], monkeypatch: pytest.MonkeyPatch) -> None:

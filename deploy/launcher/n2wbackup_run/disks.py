@@ -123,10 +123,10 @@ def _of_gpt(file: int, size: int, header: bytes) -> list[tuple[int, int, int]]:
     at, count, length = struct.unpack_from("<QII", header, 72)
     if not (SECTOR <= at * SECTOR < size and length in (128, 256)):
         raise DamagedError("the partition table (GPT) in it makes no sense")
-    count = min(count, MOST_PARTS)
-    table = _read(file, at * SECTOR, count * length)
+    table = _read(file, at * SECTOR, min(count, MOST_PARTS) * length)
     (checksum,) = struct.unpack_from("<I", header, 88)
-    if count * length == len(table) and count < MOST_PARTS and zlib.crc32(table) != checksum:
+    # Of a longer table only its begin is read, which has no checksum of its own.
+    if count <= MOST_PARTS and zlib.crc32(table) != checksum:
         raise DamagedError("the partition table (GPT) in it does not fit its own checksum")
     found = []
     for number in range(len(table) // length):
@@ -149,7 +149,7 @@ def _of_mbr(first: bytes, size: int) -> list[tuple[int, int, int]]:
 def _part(file: int, number: int, offset: int, size: int) -> Part:
     begin = _read(file, offset, 4096)
     kind, label = _judged(begin)
-    if kind == "unknown" and _read(file, offset + 65536 + 64, 8) == b"_BHRfS_M":
+    if kind in ("unknown", "empty") and _read(file, offset + 65536 + 64, 8) == b"_BHRfS_M":
         kind = "btrfs"
     return Part(number, offset, size, kind, label)
 

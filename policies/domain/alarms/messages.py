@@ -26,6 +26,7 @@ class AlarmKind(StrEnum):
     ENROLMENT = "enrolment"
     HOST_KEY = "host_key"
     DRILL = "drill"
+    RESTORE = "restore"
     COPY_FAILED = "copy_failed"
     COPY_LATE = "copy_late"
     PING_START = "ping_start"
@@ -240,6 +241,22 @@ def not_proven(label: str, sentences: Sequence[str]) -> Message:
         f"A drill of {label} arms scripts that do nothing, and cuts the connection on purpose; nothing was frozen. It "
         f"did not prove that these thaw by themselves if this server dies:\n{lines}\n"
         f"When that is mended, drill again: manage.py drill {label}",
+    )
+
+
+def restore_failed(
+    label: str, what: str, recovery: str, reason: str, left: Sequence[str]
+) -> Message:
+    """Report a recovery that failed, and what it made and could not take away."""
+    rest = (
+        f"These were made and may still be there: {', '.join(left)}."
+        if left
+        else "Nothing that it made is left."
+    )
+    return Message(
+        f"{label}: the recovery of {what} failed",
+        f"Recovery {recovery} from a backup of {label} failed. {reason}\n{rest}\n"
+        f"Details: manage.py show_recovery {recovery}",
     )
 
 

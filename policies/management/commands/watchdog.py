@@ -14,7 +14,7 @@ from n2wbackup.processes.beside import Beside
 from policies.adapters import queues  # noqa: F401 - an upgrade may remove it while this process runs
 from policies.management import output
 from policies.services.servers import copies, heart
-from policies.services.watch import abandoned, adopting, post_office
+from policies.services.watch import abandoned, adopting, images_left, post_office
 from policies.services.watch.from_spool import SpoolAlarms
 from scripts_admin.guard import keeper
 from scripts_admin.services import ssh_logins
@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 TURN_SECONDS = 0.25
 ENTER_SECONDS = 1.0
 COMPARE_SECONDS = 10.0
+REAP_SECONDS = 60.0
 STOP_SECONDS = 5.0  # for the last heartbeat
 
 
@@ -67,13 +68,16 @@ def _keep_the_rows() -> None:
     post_office.start(SpoolAlarms(home.spool(), home.runtime_to_thaw()))
     # In a thread of its own: a frozen disk must not make this server look dead.
     with heart.beating(lambda: _look_after(others)):
-        compare_at = 0.0
+        compare_at, reap_at, reaper = 0.0, 0.0, images_left.Reaper()
         while not leaving.is_set():
             _enter(abandoned.enter_all)
             if clock.boottime() >= compare_at:
                 _enter(copies.enter)
                 _enter(ssh_logins.follow)
                 compare_at = clock.boottime() + COMPARE_SECONDS
+            if clock.boottime() >= reap_at:
+                _enter(reaper.turn)
+                reap_at = clock.boottime() + REAP_SECONDS
             leaving.wait(ENTER_SECONDS)
     heart.stop()
 

@@ -13,7 +13,7 @@ from n2wbackup.lib.cas import compare_and_set
 from policies.domain.alarms import messages
 from policies.domain.alarms.messages import AlarmKind, Message
 from policies.domain.runs.sequence import MAY_BE_FROZEN, State
-from policies.models import Alarm, AlarmReceivers, Policy, Run, Server
+from policies.models import Alarm, AlarmReceivers, Policy, Recovery, Run, Server
 from policies.services.alarms import muting
 from scripts_admin.domain.phases import Phase, ThawBy
 
@@ -141,6 +141,23 @@ def not_proven(policy: Policy, sentences: Sequence[str], now: datetime) -> None:
     is_told = last is not None and now - messages.REPEAT < last.created_at <= now
     if last is None or not (is_told and last.text == message.text):
         _of_policy(policy, AlarmKind.DRILL, message, now)
+
+
+def restore_failed(recovery: Recovery, left: Sequence[str], now: datetime) -> None:
+    """Report a recovery that failed; somebody waits for each."""
+    message = messages.restore_failed(
+        recovery.label, recovery.subject, str(recovery.pk), recovery.reason, left
+    )
+    Alarm.objects.create(
+        kind=AlarmKind.RESTORE,
+        policy_id=recovery.policy_id,
+        owner_id=recovery.owner_id,
+        label=recovery.label,
+        title=message.title,
+        text=message.text,
+        created_at=now,
+        not_before=now,
+    )
 
 
 def _of_policy(policy: Policy, kind: AlarmKind, message: Message, now: datetime) -> None:

@@ -111,6 +111,9 @@ def look_after(row: OpenedSnapshot) -> None:
     except ImageGoneError:
         lost(row)
         return
+    except BackupError as error:  # it is slow: whoever looks at it next sees whether it lives
+        log.warning("%s did not say how it stands: %s", row.snapshot, error)
+        return
     _same(row).filter(ended_at=None).update(blocks_read=about.blocks_read)
 
 

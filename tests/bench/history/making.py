@@ -11,7 +11,7 @@ from typing import NamedTuple
 from django.db import connection
 
 from policies.models import Policy
-from tests.bench.history import entered, opened, runs
+from tests.bench.history import entered, opened, recoveries, runs
 from tests.bench.history.sizes import Size
 from tests.bench.history.world import World
 
@@ -63,6 +63,10 @@ STEPS: dict[str, Callable[[World], None]] = {
     "removals": runs.removals,
     "opened snapshots": opened.snapshots,
     "brought files": opened.copies,
+    "recoveries": recoveries.recoveries,
+    "steps of recoveries": recoveries.steps,
+    "what recoveries made": recoveries.resources,
+    "events of recoveries": recoveries.events,
     "latest results": runs.latest,
     "daily counts": runs.counts,
     "daily sums": runs.sums,

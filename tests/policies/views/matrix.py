@@ -39,6 +39,7 @@ from tests.policies.views import (
     inventory_rows,
     opened_rows,
     page_forms,
+    recovery_rows,
     script_files,
     script_rows,
 )
@@ -125,6 +126,7 @@ def _rows(alice: User, unused: User) -> dict[str, models.Model]:
     return {
         **inventory_rows.made(lab, policy),
         **opened_rows.made(policy),
+        **recovery_rows.made(policy),
         "account": spare,
         "copyrule": copy_rows.made(policy, run),
         "alarm": _alarm(alice),
@@ -200,7 +202,7 @@ def path(world: World, route: str) -> str:
     """Return an address of the route, for the row of Alice's."""
     parts = route.split("/")
     row = world.rows.get(parts[2]) if len(parts) > 2 and parts[0] == "admin" else None
-    filled = route
+    filled = recovery_rows.filled(world.rows, route)
     for name, value in {
         "<path:object_id>": str(row.pk) if row else "1",
         "<id>": str(row.pk) if row else "1",
@@ -212,13 +214,10 @@ def path(world: World, route: str) -> str:
         "<slug:word>": "cancel",
         "<slug:slug>": script_files.RECIPE,
         "<str:instance>": script_rows.INSTANCE,
-        "<str:phase>": "before",
-        "<slug:phase>": "before",
-        "<int:attempt>": "1",
+        **dict.fromkeys(("<str:phase>", "<slug:phase>"), "before"),
+        **dict.fromkeys(("<int:attempt>", "<int:session>", "<int:pk>"), "1"),
         "<str:stream>": "stdout",
         "<str:word>": "no-such-link",
-        "<int:session>": "1",
-        "<int:pk>": "1",
         "<uuid:run_id>": str(world.rows["run"].pk),
         "<uuid:opened_id>": str(world.rows["openedsnapshot"].pk),
         "<slug:snapshot_id>": opened_rows.SNAPSHOT,
@@ -259,6 +258,7 @@ def _of_page(world: World, route: str) -> dict[str, Any]:
     return (
         _OF_PAGES.get(route)
         or opened_rows.form(route)
+        or recovery_rows.form(world.rows, route)
         or script_files.forms().get(route)
         or page_forms.of(route, world.people["alice"])
     )

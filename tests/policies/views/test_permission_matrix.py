@@ -147,6 +147,10 @@ people/<str:name>/reset-second-factor/                    L     N     N     N   
 people/<str:name>/rights/                                 L     N     N     N     N     N     W
 people/invite/                                            L     N     N     N     N     N     R
 people/linux/accounts/                                    L     N     N     N     N     N     R
+recoveries/                                               L     R     R     R     R     R     R
+recoveries/<uuid:recovery_id>/                            L     R     N     N     N     R     R
+recoveries/<uuid:recovery_id>/cancel/                     L     W     N     N     N     W     W
+recoveries/<uuid:recovery_id>/undo/                       L     W     N     N     N     W     W
 policies/                                                 L     R     R     R     R     R     R
 policies/<str:owner>/<str:name>/                          L     R     N     N     N     R     R
 recovery-report/                                          L     R     R     R     R     R     R
@@ -206,6 +210,7 @@ runs/<uuid:run_id>/compare/                               L     R     N     N   
 runs/<uuid:run_id>/copies/again/                          L     W     N     N     N     W     W
 runs/<uuid:run_id>/hold/                                  L     W     N     N     N     W     W
 runs/<uuid:run_id>/release/                               L     W     N     N     N     W     W
+runs/<uuid:run_id>/restore/                               L     W     N     N     N     W     W
 runs/<uuid:run_id>/instances/<str:instance>/output/<str:phase>/<int:attempt>/<str:stream> L R N N N R R
 runs/<uuid:run_id>/instances/<str:instance>/scripts/<slug:phase>/<int:attempt>/ L R     N     N     N     R     R
 runs/<uuid:run_id>/output/<str:phase>/<int:attempt>/<str:stream> L     R     N     N     N     R     R
@@ -263,12 +268,16 @@ policies/<str:owner>/<str:name>/switch/                   N     W     N     N   
 policies/<str:owner>/<str:name>/test/                     N     N     W     N     N
 policies/<str:owner>/<str:name>/thaw/                     N     N     W     N     N
 policies/<str:owner>/<str:name>/thawed/                   N     N     W     N     N
+recoveries/<uuid:recovery_id>/                            R     R     R     R     R
+recoveries/<uuid:recovery_id>/cancel/                     N     N     N     N     W
+recoveries/<uuid:recovery_id>/undo/                       N     N     N     N     W
 runs/<uuid:run_id>/                                       R     R     R     R     R
 runs/<uuid:run_id>/<slug:word>/                           N     N     W     N     N
 runs/<uuid:run_id>/compare/                               R     R     R     R     R
 runs/<uuid:run_id>/copies/again/                          N     N     W     N     N
 runs/<uuid:run_id>/hold/                                  N     W     N     N     N
 runs/<uuid:run_id>/release/                               N     W     N     N     N
+runs/<uuid:run_id>/restore/                               N     N     N     N     W
 runs/<uuid:run_id>/instances/<str:instance>/output/<str:phase>/<int:attempt>/<str:stream> R R R R R
 runs/<uuid:run_id>/instances/<str:instance>/scripts/<slug:phase>/<int:attempt>/ R R R R R
 runs/<uuid:run_id>/output/<str:phase>/<int:attempt>/<str:stream> R R R R R

@@ -11,9 +11,10 @@ from n2wbackup.lib import clock, home
 from policies.adapters import broker
 from policies.adapters.folder_images import FolderImages
 from policies.domain.browsing.states import State
-from policies.domain.errors import ImageDamagedError, RefusedError
+from policies.domain.errors import ImageDamagedError, ImageError, RefusedError
 from policies.domain.retention.points import HoldKind
 from policies.models import Hold, OpenedSnapshot, Run, RunSnapshot, Server
+from policies.ports.images import About
 from policies.services.browsing import asking, opening, reaching, using
 from policies.services.retention import holds
 from scripts_admin.models import AuditEntry
@@ -198,6 +199,21 @@ def test_processes_that_were_killed_end_the_row(
     assert again(row).state == State.FAILED
     assert "open it once more" in row.sentence
     assert not held(row.run)
+
+
+def test_an_image_that_is_slow_is_not_taken_for_dead(
+    snapshot: RunSnapshot, images: FolderImages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = open_now(snapshot)
+
+    def silent() -> About:
+        raise ImageError("The image does not answer.")
+
+    monkeypatch.setattr(images.again(str(row.pk)), "about", silent)
+
+    opening.work(row.pk)
+
+    assert again(row).state == State.OPEN
 
 
 def test_whoever_meets_dead_processes_first_ends_the_row(

@@ -1,0 +1,111 @@
+"""restore, list_recoveries, show_recovery and their like: what they print, and what they refuse."""
+
+import json
+from io import StringIO
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from policies.domain.recovery.states import State
+from policies.models import Recovery
+from scripts_admin.models import AuditEntry
+from tests.policies.services.recovery.restored import REGION, Restored, make
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def restored(monkeypatch: pytest.MonkeyPatch) -> Restored:
+    return make(monkeypatch)
+
+
+def told(*words: str) -> str:
+    out = StringIO()
+    call_command(*words, stdout=out)
+    return out.getvalue()
+
+
+def test_a_dry_run_says_exactly_what_would_be_made_and_makes_nothing(restored: Restored) -> None:
+    run, volumes = str(restored.run.pk), restored.volumes()
+    snapshot = restored.snapshot_of(restored.data)
+
+    text = told("restore", run, "--volume", restored.data, "--dry-run")
+    found = json.loads(told("restore", run, "--instance", "--dry-run", "--json"))
+
+    assert f"Create a volume (gp3) from {snapshot} in us-east-1a. AWS permits it." in text
+    assert [step["deed"] for step in found["steps"]] == [
+        "register image", "run instance", "tag volumes", "deregister image",
+    ]  # fmt: skip
+    assert [step["asked"] for step in found["steps"]] == [True, False, False, False]
+    mapped = found["steps"][0]["parameters"]["parameters"]["BlockDeviceMappings"]
+    assert {each["Ebs"]["SnapshotId"] for each in mapped} == {
+        snapshot, restored.snapshot_of(restored.root),
+    }  # fmt: skip
+    assert restored.volumes() == volumes
+    assert not Recovery.objects.exists()
+
+
+def test_what_aws_refuses_is_told_and_fails(restored: Restored) -> None:
+    restored.memory.denied.add("CreateVolume")
+
+    with pytest.raises(CommandError, match="AWS would refuse this"):
+        told("restore", str(restored.run.pk), "--volume", restored.data, "--dry-run")
+
+
+def test_a_recovery_is_asked_for_shown_and_undone(restored: Restored) -> None:
+    answer = told("restore", str(restored.run.pk), "--volume", restored.data)
+    recovery = Recovery.objects.get()
+    assert str(recovery.pk) in answer
+    assert AuditEntry.objects.get(action="restored").changes[0][2] == str(recovery.pk)
+    restored.work(recovery)
+    made = recovery.resources.get()
+
+    found = json.loads(told("show_recovery", str(recovery.pk), "--json"))
+    assert (found["id"], found["run"], found["kind"], found["state"]) == (
+        str(recovery.pk), str(restored.run.pk), "volume", "done",
+    )  # fmt: skip
+    (created,) = found["created"]
+    assert created["resource"] == made.resource_id
+    assert (created["from_snapshot"], created["progress"]) == (made.from_snapshot, 100)
+    assert created["full_speed_at"]
+    assert found["events"][-1]["text"] == "Done: everything is at full speed."
+    assert "Made: " in told("show_recovery", str(recovery.pk))
+    listed = json.loads(told("list_recoveries", "--json", "--policy", "alice/shop"))
+    assert [row["id"] for row in listed["recoveries"]] == [str(recovery.pk)]
+
+    with pytest.raises(CommandError, match="confirm it with the id"):
+        told("undo_recovery", str(recovery.pk))
+    told("undo_recovery", str(recovery.pk), "--confirm", str(recovery.pk))
+    restored.work(recovery)
+    assert recovery.state == State.UNDONE
+    assert restored.memory.made(REGION, str(recovery.pk)).volumes == ()
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        ([], "Say what is restored"),
+        (["--volume", "{data}", "--instance"], "Say what is restored"),
+        (["--volume", "vol-0123"], "has no snapshot of vol-0123"),
+        (["--in-place"], "has several volumes"),
+        (["--in-place", "--volume", "{data}"], "is running"),
+        (["--in-place", "--volume", "{data}", "--stop"], "confirm it with the id"),
+        (["--volume", "{data}", "--attach", "i-1"], "INSTANCE:DEVICE"),
+        (["--volume", "{data}", "--account", "nobodys"], "has no account nobodys"),
+    ],
+)
+def test_what_cannot_be_is_refused_and_nothing_is_done(
+    restored: Restored, words: list[str], sentence: str
+) -> None:
+    given = [word.format(data=restored.data) for word in words]
+
+    with pytest.raises(CommandError, match=sentence):
+        told("restore", str(restored.run.pk), *given)
+
+    assert not Recovery.objects.exists()
+
+
+def test_a_recovery_that_does_not_exist_is_told(restored: Restored) -> None:
+    for command in ("show_recovery", "cancel_recovery", "undo_recovery"):
+        with pytest.raises(CommandError, match="There is no recovery"):
+            told(command, "nothing")
