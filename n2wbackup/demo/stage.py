@@ -14,6 +14,7 @@ from django.core.management import call_command
 from n2wbackup.demo import ledger
 from n2wbackup.demo.aws import SimulatedAws, SimulatedInstance, VolumeSpec
 from n2wbackup.lib import clock
+from policies.domain.proofs import Level, Recipe
 from policies.domain.schedules.schedule import Unit
 from policies.models import Account, Policy, PolicyTarget, Schedule
 from policies.services.entry import accounts, policies, schedules
@@ -27,11 +28,13 @@ COLLEAGUE = "bob"
 ADMIN = "admin"
 POLICY = "ledger"
 EVERY_MINUTES = 5
+KEPT = 3  # restore points of the ledger
 # CreateSnapshots of the real AWS takes almost a second: the ledger is held that long.
 AWS_SECONDS = 0.2
 PENDING_SECONDS = 2.0
 _HOLD_SECONDS = 60  # the ledger goes on after this time, whatever happens to the backup
 _SCRIPTS = Path(__file__).with_name("scripts")
+VERIFY = "verify_ledger.py"
 # The kernel reads only this much of a script's first line, and ends the program's name at a blank.
 _LONGEST_INTERPRETER = 120
 
@@ -91,7 +94,14 @@ def _policy(owner: User, aws: SimulatedAws, instance: SimulatedInstance) -> Poli
         region=instance.region,
     )
     accounts.save(account)
-    policy = Policy(owner=owner, account=account, name=POLICY)
+    policy = Policy(
+        owner=owner,
+        account=account,
+        name=POLICY,
+        proof_level=Level.AGREES,
+        proof_recipe=Recipe.FILES,
+        keep_last=KEPT,
+    )
     policies.save(policy, [_schedule(owner)])
     target = PolicyTarget(instance_id=instance.instance_id, region=instance.region)
     policies.replace_targets(policy, [target])
@@ -117,8 +127,10 @@ def install(folder: Path, books: Path, hold_seconds: float = _HOLD_SECONDS) -> P
     The scripts keep their state beside the volume, never on it, because the volume will be frozen.
     """
     for source in sorted(_SCRIPTS.glob("*_ledger.*")):
-        script = folder / source.name
-        script.write_text(_with_interpreter(source.read_text(encoding="utf-8")), encoding="utf-8")
+        script, text = folder / source.name, source.read_text(encoding="utf-8")
+        # A proof sees the machine's own programs, and nothing of this checkout.
+        text = text if source.name == VERIFY else _with_interpreter(text)
+        script.write_text(text, encoding="utf-8")
         shutil.copymode(source, script)
     lines = {
         "ledger": str(books),
