@@ -49,7 +49,19 @@ def _make(program: str, folder: Path, disk: Path, identity: str, size_gib: int) 
     half = disk.with_suffix(".half")
     # Tables of inodes that nobody uses need not be written; then a disk takes a fraction of a second.
     options = f"lazy_itable_init=1,lazy_journal_init=1,hash_seed={identity}"
-    words = [program, "-q", "-F", "-U", identity, "-E", options, "-d", folder, half, f"{size_gib}G"]
+    words: list[str | Path] = [
+        program,
+        "-q",
+        "-F",
+        "-U",
+        identity,
+        "-E",
+        options,
+        "-d",
+        folder,
+        half,
+        f"{size_gib}G",
+    ]
     done = subprocess.run(
         words, stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=_SECONDS
     )
