@@ -34,6 +34,7 @@ app.conf.beat_schedule = {
     "look": {"task": "policies.tasks.look", "schedule": 10.0, "options": {"expires": 15}},
     "ssh": {"task": "policies.tasks.ssh", "schedule": 10.0, "options": {"expires": 15}},
     "trials": {"task": "policies.tasks.trials", "schedule": 30.0, "options": {"expires": 25}},
+    "proofs": {"task": "policies.tasks.proofs", "schedule": 10.0, "options": {"expires": 15}},
     "recoveries": {
         "task": "policies.tasks.recoveries",
         "schedule": 5.0,
@@ -52,6 +53,7 @@ app.conf.beat_schedule = {
         "schedule": 600.0,
         "options": {"expires": 500},
     },
+    "clean": {"task": "policies.tasks.clean", "schedule": 60.0, "options": {"expires": 50}},
     "copies": {"task": "policies.tasks.copies", "schedule": 10.0, "options": {"expires": 15}},
     "clean_copies": {
         "task": "policies.tasks.clean_copies",

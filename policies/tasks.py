@@ -18,8 +18,11 @@ from policies.services.due import hints, objectives, replanning, retrying, ticki
 from policies.services.entry import hosts as entry_hosts
 from policies.services.following import completing as complete_service
 from policies.services.following import polling, reconciling, refreshing, tagging
+from policies.services.proof import due as due_proofs
+from policies.services.proof import telling as telling_of_proofs
+from policies.services.proof import working as working_on_proofs
 from policies.services.recovery import working as recoveries_working
-from policies.services.retention import ages, sums
+from policies.services.retention import ages, cleaning, locking, sums
 from policies.services.servers import turns
 from policies.services.trials import monthly, working
 from policies.services.window import keeping
@@ -32,6 +35,7 @@ MEASURE_SECONDS = 12 * 3600
 RECONCILE_SECONDS = 12 * 3600
 REFRESH_SECONDS = 60
 LOOK_AT_SCRIPTS_SECONDS = 300
+CLEAN_SECONDS = 60
 
 
 @shared_task(name="policies.tasks.freeze")
@@ -84,6 +88,18 @@ def trials() -> None:
     each.turn(monthly.tick, working.tick)
 
 
+@shared_task(name="policies.tasks.proof")
+def proof(proof_id: str) -> None:
+    """Prove a snapshot."""
+    working_on_proofs.execute(UUID(proof_id))
+
+
+@shared_task(name="policies.tasks.proofs")
+def proofs() -> None:
+    """Queue the proofs that are due, begin again those whose worker died, and write the tags of those that ended."""
+    each.turn(working_on_proofs.tick, due_proofs.tick, telling_of_proofs.tick)
+
+
 @shared_task(name="policies.tasks.recovery")
 def recovery(recovery_id: str) -> None:
     """Go on with a recovery."""
@@ -120,6 +136,13 @@ def refresh() -> None:
 def delete_old() -> None:
     """Sum the days that are over, and delete the rows that are too old."""
     each.turn(sums.tick, ages.tick)
+
+
+@shared_task(name="policies.tasks.clean")
+def clean() -> None:
+    """Announce and delete the restore points that the rules let go."""
+    if turns.take("clean", CLEAN_SECONDS - 1):
+        each.turn(locking.tick, cleaning.tick)
 
 
 @shared_task(name="policies.tasks.look_at_scripts")

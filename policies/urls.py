@@ -21,6 +21,7 @@ from policies.views import (
     outputs,
     people,
     policies,
+    proofs,
     recoveries,
     retention,
     reviews,
@@ -61,6 +62,10 @@ urlpatterns = [
     path("runs/csv/", runs.export, name="runs_csv"),
     path("runs/<uuid:run_id>/", run.detail, name="run"),
     path("runs/<uuid:run_id>/compare/", run.compare, name="run_compare"),
+    # Proofs.
+    path("proofs/", proofs.listing, name="proofs"),
+    path("proofs/<uuid:proof_id>/", proofs.detail, name="proof"),
+    path("runs/<uuid:run_id>/prove/", proofs.prove, name="run-prove"),
     # What an auditor asks for.
     path("recovery-report/", evidence.report, name="evidence"),
     path("recovery-report/csv/", evidence.export, name="evidence-csv"),
@@ -81,6 +86,7 @@ urlpatterns = [
     path("policies/<str:owner>/<str:name>/retention/", retention.plan, name="policy-retention"),
     path("runs/<uuid:run_id>/hold/", retention.hold, name="run-hold"),
     path("runs/<uuid:run_id>/release/", retention.release, name="run-release"),
+    path("runs/<uuid:run_id>/take-back/", retention.take_back, name="run-take-back"),
     # Recoveries.
     path("runs/<uuid:run_id>/restore/", recoveries.restore, name="run-restore"),
     path("recoveries/", recoveries.listing, name="recoveries"),

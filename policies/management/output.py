@@ -144,8 +144,13 @@ def report(run: Json, *, timeline: bool = True) -> str:
 def kept(found: Json) -> str:
     """Return in words what becomes of a restore point."""
     why = "; ".join(found["reasons"])
+    if found.get("deleted_at"):
+        until = found["bin_until"]
+        bin_words = f", in the Recycle Bin until {until[:16]}" if until else ""
+        return f"deleted at {found['deleted_at'][:16]}{bin_words}: {why}"
     if not found["keep"]:
-        return f"goes: {why}"
+        after = f" after {found['goes_after'][:16]}" if found.get("goes_after") else ""
+        return f"goes{after}: {why}"
     until = f" until about {found['until'][:10]}" if found["until"] else ""
     return f"kept{until}: {why}"
 
@@ -276,6 +281,31 @@ def trial(report: Json) -> str:
     lines = [f"drill        {report['id']} of {report['policy']}"]
     lines += [f"{e['state'].replace('_', ' '):12} {e['reason']}" for e in report["instances"]]
     return "\n".join(lines)
+
+
+def proof(report: Json) -> str:
+    """Return a proof as text for people."""
+    read = "-"
+    if report["blocks_read"] is not None:
+        read = f"{report['blocks_read']} of {report['blocks_of_snapshot'] or '?'} blocks"
+    lines = [
+        f"proof        {report['id']} of run {report['run']} ({report['policy']})",
+        f"state        {report['state'].replace('_', ' ')}",
+        f"level        {report['level']}, reached {report['reached'] if report['reached'] >= 0 else 'none'}",
+        f"snapshot     {report['snapshot']} in {report['region']}",
+        f"read         {read}",
+    ]
+    if report["cost_usd"] is not None:
+        lines.append(f"cost         about ${report['cost_usd']:.4f}")
+    if report["seconds"] is not None:
+        lines.append(f"seconds      {report['seconds']:.1f}")
+    lines += [f"{name:12} {report[name]}" for name in ("server", "mark") if report[name]]
+    if report["redo"]:
+        lines.append(f"redo         {report['redo']['bytes']} bytes: {report['redo']['text']}")
+    if report["reason"]:
+        lines.append(f"reason       {report['reason']}")
+    lines += [f"    output | {line}" for line in _last_lines(report["output"])]
+    return "\n".join(["\n".join(lines), "timeline", *(event(each) for each in report["events"])])
 
 
 def server(report: Json) -> str:
