@@ -163,12 +163,13 @@ def keep(control: socket.socket, until: float, lock: Path) -> None:
 
 def close(folder: Path) -> None:
     """Have the process of the image end, and return when it has; what it left then is the reaper's."""
-    with suppress(OSError, ValueError, KeyError, ProcessLookupError):
-        pid = int(json.loads((folder / STATE).read_text())["pid"])
-        if is_held(folder):
-            os.kill(pid, signal.SIGTERM)
-    until = time.monotonic() + CLOSE_SECONDS
+    until, told = time.monotonic() + CLOSE_SECONDS, 0
     while folder.exists() and is_held(folder) and time.monotonic() < until:
+        with suppress(OSError, ValueError):
+            pid = int((folder / LOCK).read_text())  # empty while it starts
+            if pid != told:
+                os.kill(pid, signal.SIGTERM)
+                told = pid
         time.sleep(0.01)
 
 
@@ -195,8 +196,9 @@ def main() -> int:
     if os.fork():
         os._exit(0)
     os.setsid()
-    lock = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    lock = int(given["lock"])
+    os.set_inheritable(lock, False)  # noqa: FBT003 - as the name says
+    os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     until = time.time() + order.seconds
     try:

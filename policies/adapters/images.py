@@ -69,14 +69,24 @@ class HomeImages:
         if lacking:
             raise ImageNotPossibleError(lacking)
         with self._beginning():
-            if len(self._all_keys()) >= MOST_OPEN:
+            if len({*self._all_keys()} - {order.key}) >= MOST_OPEN:
                 raise ImageNotPossibleError(
                     f"{MOST_OPEN} snapshots are open on this server, which is the most: close one, or try again later."
                 )
             folder = self._folder / order.key
+            image_opener.close(
+                folder
+            )  # whoever opened it under this key before may have been killed
+            shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir(mode=0o700)
             (folder / image_opener.OVERLAY).mkdir(mode=0o700)
-            return self._start(order, folder)
+            # The process gets the lock that is held here: at no moment the folder is nobody's.
+            lock = os.open(folder / image_opener.LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                return self._start(order, folder, lock)
+            finally:
+                os.close(lock)
 
     def waited(self, order: Order, process: "subprocess.Popen[bytes]") -> Tree:
         """Return the tree of an image that was begun; the error that says why it is not open."""
@@ -85,10 +95,11 @@ class HomeImages:
             raise _error(answer)
         return HandsTree(order.key, self._folder / order.key)
 
-    def _start(self, order: Order, folder: Path) -> "subprocess.Popen[bytes]":
+    def _start(self, order: Order, folder: Path, lock: int) -> "subprocess.Popen[bytes]":
         """Start the process that opens it. What it is told goes through a pipe: nobody else can read that."""
         given = asdict(order)
-        words = {"order": given, "credentials": given.pop("credentials"), "folder": str(folder)}
+        keys = given.pop("credentials")
+        words = {"order": given, "credentials": keys, "folder": str(folder), "lock": lock}
         with (folder / image_opener.LOG).open("wb") as log:
             process = subprocess.Popen(
                 [sys.executable, "-m", "policies.adapters.image_opener"],
@@ -96,23 +107,18 @@ class HomeImages:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
+                pass_fds=(lock,),
                 start_new_session=True,
             )
         assert process.stdin is not None  # noqa: S101 - for mypy
         with suppress(BrokenPipeError):
             process.stdin.write(json.dumps(words).encode() + b"\n")
             process.stdin.close()
-        # Its lock says that the folder is somebody's; then others may begin, and the reaper may look.
-        until = time.monotonic() + image_opener.OPEN_SECONDS
-        while folder.exists() and not image_opener.is_held(folder) and time.monotonic() < until:
-            if process.poll() not in {None, 0}:
-                break
-            time.sleep(0.01)
         return process
 
     def again(self, key: str) -> Tree:
         folder = self._folder / key
-        if not (folder / image_opener.STATE).exists() or not image_opener.is_held(folder):
+        if not image_opener.is_held(folder):
             raise ImageGoneError("The image is closed: open the snapshot again.")
         return HandsTree(key, folder)
 

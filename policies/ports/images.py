@@ -194,11 +194,15 @@ class Images(Protocol):
     def opened(self, order: Order) -> Tree:
         """Open a snapshot and return its tree. Errors: those of AWS, and those that begin with Image.
 
-        It goes on when this process ends, until its seconds are over: `again` finds it.
+        It goes on when this process ends, until its seconds are over: `again` finds it. One that is open under the
+        same key is closed before.
         """
 
     def again(self, key: str) -> Tree:
-        """Return the tree of an image that is open. ImageGoneError: it is closed, or there never was one."""
+        """Return the tree of an image that is open, or being opened: then only `close` is of use.
+
+        ImageGoneError: it is closed, or there never was one.
+        """
 
     def keys(self) -> tuple[str, ...]:
         """Return the keys of the images that are open."""

@@ -156,6 +156,27 @@ def test_one_that_waits_for_aws_is_closed_all_the_same(place: tuple[Ground, str]
     found.aws.clear_faults()
 
 
+@pytest.mark.parametrize("part", ["opener", "hands", "nbdfuse"])
+def test_one_that_is_being_opened_is_closed_and_opened_again(
+    place: tuple[Ground, str], part: str
+) -> None:
+    found, snapshot = place
+    found.aws.configure(latency_seconds={"GetSnapshotBlock": 0.3})
+    order = found.order(snapshot)
+    first = found.images.begun(order)
+    until(lambda: part in family(found.home, order.key))
+    if part == "hands":
+        found.images.again(order.key).close()
+        assert_nothing_is_left(found, order.key)
+    found.aws.configure(latency_seconds={})
+    tree = found.images.opened(order)
+    with pytest.raises(ImageError):
+        found.images.waited(order, first)
+    assert tree.stat(b"small").size == 5
+    tree.close()
+    assert_nothing_is_left(found, order.key)
+
+
 def test_an_image_ends_with_its_time(place: tuple[Ground, str]) -> None:
     found, snapshot = place
     tree = found.images.opened(found.order(snapshot, seconds=3.0))

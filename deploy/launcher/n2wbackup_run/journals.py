@@ -36,7 +36,7 @@ def read(file: int, offset: int, kind: str) -> Journal:
     looks = _of_ext4 if kind == "ext4" else _of_xfs
     try:
         return looks(file, offset)
-    except (struct.error, ValueError, IndexError, OverflowError, ZeroDivisionError):
+    except (struct.error, ValueError, IndexError, OverflowError, ZeroDivisionError, OSError):
         return Journal(needs_recovery=True, replay_bytes=-1)
 
 
