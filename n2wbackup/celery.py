@@ -34,6 +34,7 @@ app.conf.beat_schedule = {
     "look": {"task": "policies.tasks.look", "schedule": 10.0, "options": {"expires": 15}},
     "ssh": {"task": "policies.tasks.ssh", "schedule": 10.0, "options": {"expires": 15}},
     "trials": {"task": "policies.tasks.trials", "schedule": 30.0, "options": {"expires": 25}},
+    "proofs": {"task": "policies.tasks.proofs", "schedule": 10.0, "options": {"expires": 15}},
     "recoveries": {
         "task": "policies.tasks.recoveries",
         "schedule": 5.0,

@@ -18,6 +18,9 @@ from policies.services.due import hints, objectives, replanning, retrying, ticki
 from policies.services.entry import hosts as entry_hosts
 from policies.services.following import completing as complete_service
 from policies.services.following import polling, reconciling, refreshing, tagging
+from policies.services.proof import due as due_proofs
+from policies.services.proof import telling as telling_of_proofs
+from policies.services.proof import working as working_on_proofs
 from policies.services.recovery import working as recoveries_working
 from policies.services.retention import ages, sums
 from policies.services.servers import turns
@@ -82,6 +85,18 @@ def trial(trial_id: str) -> None:
 def trials() -> None:
     """Queue the monthly drills that are due, and send the hints of trials again that were lost."""
     each.turn(monthly.tick, working.tick)
+
+
+@shared_task(name="policies.tasks.proof")
+def proof(proof_id: str) -> None:
+    """Prove a snapshot."""
+    working_on_proofs.execute(UUID(proof_id))
+
+
+@shared_task(name="policies.tasks.proofs")
+def proofs() -> None:
+    """Queue the proofs that are due, begin again those whose worker died, and write the tags of those that ended."""
+    each.turn(working_on_proofs.tick, due_proofs.tick, telling_of_proofs.tick)
 
 
 @shared_task(name="policies.tasks.recovery")

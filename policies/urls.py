@@ -21,6 +21,7 @@ from policies.views import (
     outputs,
     people,
     policies,
+    proofs,
     recoveries,
     retention,
     reviews,
@@ -61,6 +62,10 @@ urlpatterns = [
     path("runs/csv/", runs.export, name="runs_csv"),
     path("runs/<uuid:run_id>/", run.detail, name="run"),
     path("runs/<uuid:run_id>/compare/", run.compare, name="run_compare"),
+    # Proofs.
+    path("proofs/", proofs.listing, name="proofs"),
+    path("proofs/<uuid:proof_id>/", proofs.detail, name="proof"),
+    path("runs/<uuid:run_id>/prove/", proofs.prove, name="run-prove"),
     # What an auditor asks for.
     path("recovery-report/", evidence.report, name="evidence"),
     path("recovery-report/csv/", evidence.export, name="evidence-csv"),

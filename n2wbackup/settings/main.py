@@ -10,5 +10,6 @@ from n2wbackup.settings.folders import *
 from n2wbackup.settings.logging import *
 from n2wbackup.settings.login import *
 from n2wbackup.settings.opened import *
+from n2wbackup.settings.proofs import *
 from n2wbackup.settings.security import *
 from n2wbackup.settings.single_sign_on import *

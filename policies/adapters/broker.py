@@ -14,12 +14,15 @@ COMPLETE = "policies.tasks.complete"
 TAG = "policies.tasks.tag"
 HOST_KEY = "policies.tasks.host_key"  # its id is a host's
 TRIAL = "policies.tasks.trial"  # its id is a trial's
+PROOF = "policies.tasks.proof"  # its id is a proof's
 RECOVERY = "policies.tasks.recovery"  # its id is a recovery's
 
 OPEN_SNAPSHOT = "policies.tasks.open_snapshot"  # its id is an opened snapshot's
 BRING_FILES = "policies.tasks.bring_files"  # its id is a copy's
 
-EVERY = frozenset({FREEZE, COMPLETE, TAG, HOST_KEY, TRIAL, OPEN_SNAPSHOT, BRING_FILES, RECOVERY})
+EVERY = frozenset(
+    {FREEZE, COMPLETE, TAG, HOST_KEY, TRIAL, OPEN_SNAPSHOT, BRING_FILES, PROOF, RECOVERY}
+)
 _silent: ContextVar[AbstractSet[str]] = ContextVar("silent", default=frozenset())
 
 

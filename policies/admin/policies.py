@@ -16,7 +16,7 @@ from policies.admin.owned import Owned, actor, deleted, person, tell
 from policies.admin.schedules import coming
 from policies.domain.alarms.messages import AlarmKind
 from policies.domain.document import fields
-from policies.domain.document.fields import Group
+from policies.domain.document.kinds import Group
 from policies.forms.policies import PolicyForm, TargetForm, TargetSet
 from policies.forms.schedules import ScheduleChoices
 from policies.models import Policy, PolicyTarget, Schedule

@@ -12,7 +12,7 @@ from uuid import UUID
 from n2wbackup.lib import clock, terminal
 from policies.domain.document import fields
 from policies.domain.retention.points import Verdict
-from policies.models import Policy, Run, Schedule, Trial
+from policies.models import Policy, Proof, Run, Schedule, Trial
 from policies.selectors import runs
 from policies.selectors.runs import PhaseRow, SnapshotRow, TargetRow
 from policies.selectors.servers import ServerRow
@@ -71,9 +71,52 @@ def run(found: Run, *, planned: Mapping[UUID, Verdict] | None = None) -> Json:
             _snapshot(snapshot, target) for target in shown.targets for snapshot in target.snapshots
         ],
         "retention": retention(kept[found.pk]) if found.pk in kept else None,
+        "proofs": [_proof(each) for each in found.proofs.all()],
         "events": [
             {"at": moment(event.at), "state": event.state, "text": event.text}
             for event in shown.events
+        ],
+    }
+
+
+def _proof(row: Proof) -> Json:
+    return {
+        "id": str(row.pk),
+        "snapshot": row.snapshot_id,
+        "level": row.level,
+        "state": row.state,
+        "reason": row.reason,
+        "seconds": row.seconds,
+        "cost_usd": row.cost_usd,
+        "ended_at": moment(row.ended_at),
+    }
+
+
+@_harmless
+def proof(row: Proof) -> Json:
+    """Return a proof as plain values."""
+    return {
+        **_proof(row),
+        "run": str(row.run_id),
+        "policy": row.run.label,
+        "snapshots": list(row.snapshot_ids),
+        "region": row.region,
+        "reached": row.reached,
+        "recipe": row.recipe,
+        "requested_by": row.requested_by or None,
+        "asked_at": moment(row.asked_at),
+        "started_at": moment(row.started_at),
+        "file_system": row.file_system or None,
+        "server": row.server or None,
+        "blocks_read": row.blocks_read,
+        "blocks_of_snapshot": row.blocks_of_snapshot,
+        "replay_bytes": row.replay_bytes,
+        "redo": None if row.redo_bytes is None else {"bytes": row.redo_bytes, "text": row.redo},
+        "mark": row.mark or None,
+        "output": row.output,
+        "events": [
+            {"at": moment(each.at), "state": each.state, "text": each.text}
+            for each in row.events.all()
         ],
     }
 

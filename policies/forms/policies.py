@@ -7,6 +7,7 @@ from django.core.exceptions import ValidationError
 from django.forms.models import BaseInlineFormSet
 
 from policies.domain.document import fields as document
+from policies.domain.document.kinds import Kind
 from policies.forms import asking
 from policies.forms.lines import VolumeIds
 from policies.forms.schedules import Zones, zone_choices
@@ -37,7 +38,7 @@ class PolicyForm(_PolicyForm):
         """Let browsers know the ranges. The saving rules check them, with one sentence for every way in."""
         super().__init__(*args, **kwargs)
         for each in document.POLICY:
-            if each.kind == document.Kind.NUMBER and each.column in self.fields:
+            if each.kind == Kind.NUMBER and each.column in self.fields:
                 number = self.fields[each.column]
                 number.validators = []
                 number.widget.attrs |= {"min": each.low, "max": each.high}

@@ -8,7 +8,7 @@ from django.http import QueryDict
 
 from n2wbackup.lib import row_keys
 from policies.domain.document import fields
-from policies.domain.document.fields import Group
+from policies.domain.document.kinds import Group
 from policies.forms import choosing, remotes
 from policies.forms.policies import PolicyForm
 from policies.forms.schedules import ScheduleForm
@@ -158,6 +158,10 @@ class WholePolicy:
     @property
     def retention(self) -> list[list[forms.BoundField]]:
         return self._group(Group.RETENTION)
+
+    @property
+    def proof(self) -> list[list[forms.BoundField]]:
+        return self._group(Group.PROOF)
 
     @property
     def main(self) -> list[forms.BoundField]:

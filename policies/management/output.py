@@ -278,6 +278,31 @@ def trial(report: Json) -> str:
     return "\n".join(lines)
 
 
+def proof(report: Json) -> str:
+    """Return a proof as text for people."""
+    read = "-"
+    if report["blocks_read"] is not None:
+        read = f"{report['blocks_read']} of {report['blocks_of_snapshot'] or '?'} blocks"
+    lines = [
+        f"proof        {report['id']} of run {report['run']} ({report['policy']})",
+        f"state        {report['state'].replace('_', ' ')}",
+        f"level        {report['level']}, reached {report['reached'] if report['reached'] >= 0 else 'none'}",
+        f"snapshot     {report['snapshot']} in {report['region']}",
+        f"read         {read}",
+    ]
+    if report["cost_usd"] is not None:
+        lines.append(f"cost         about ${report['cost_usd']:.4f}")
+    if report["seconds"] is not None:
+        lines.append(f"seconds      {report['seconds']:.1f}")
+    lines += [f"{name:12} {report[name]}" for name in ("server", "mark") if report[name]]
+    if report["redo"]:
+        lines.append(f"redo         {report['redo']['bytes']} bytes: {report['redo']['text']}")
+    if report["reason"]:
+        lines.append(f"reason       {report['reason']}")
+    lines += [f"    output | {line}" for line in _last_lines(report["output"])]
+    return "\n".join(["\n".join(lines), "timeline", *(event(each) for each in report["events"])])
+
+
 def server(report: Json) -> str:
     """Return a server as text for people: one line, and one for each problem."""
     here = " (here)" if report["is_here"] else ""

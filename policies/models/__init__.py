@@ -8,6 +8,7 @@ from policies.models.cost import PolicyCost, SnapshotSize
 from policies.models.inventory import EnrolRule, InventoryItem, InventoryPlace, LeftOut
 from policies.models.output import OutputChunk
 from policies.models.policy import Policy, PolicyTarget
+from policies.models.proof import Proof, ProofEvent
 from policies.models.recovery import Recovery, RecoveryEvent, RecoveryResource, RecoveryStep
 from policies.models.resources import FirePermits, VolumeFire, WindowLease
 from policies.models.result import PhaseResult
@@ -46,6 +47,8 @@ __all__ = [
     "PolicyGroupPermission",
     "PolicyTarget",
     "PolicyUserPermission",
+    "Proof",
+    "ProofEvent",
     "Recovery",
     "RecoveryEvent",
     "RecoveryResource",

@@ -60,6 +60,13 @@ class Policy(models.Model):
     keep_generations = models.PositiveIntegerField(default=DEFAULTS["keep_generations"])
     retention_timezone = models.CharField(max_length=64, default=DEFAULTS["retention_timezone"])
 
+    # How often a restore point is proven by itself, and how far; 0 days: never. See domain/proofs.py.
+    proof_days = models.PositiveIntegerField(default=DEFAULTS["proof_days"])
+    proof_level = models.PositiveIntegerField(default=DEFAULTS["proof_level"])
+    proof_recipe = models.CharField(
+        max_length=16, choices=CHOICES["proof_recipe"], default=DEFAULTS["proof_recipe"]
+    )
+
     rpo_hours = models.PositiveIntegerField(
         "recovery point objective", default=DEFAULTS["rpo_hours"]
     )
@@ -79,6 +86,23 @@ class Policy(models.Model):
         "policies.Run", on_delete=models.SET_NULL, null=True, editable=False, related_name="+"
     )
     last_success_at = models.DateTimeField(null=True, editable=False)
+    # Kept by services/proof/working.py: the newest proof that has ended, and the newest one that passed.
+    last_proof = models.ForeignKey(
+        "policies.Proof",
+        on_delete=models.SET_NULL,
+        null=True,
+        editable=False,
+        related_name="+",
+        db_index=False,
+    )
+    proven_by = models.ForeignKey(
+        "policies.Proof",
+        on_delete=models.SET_NULL,
+        null=True,
+        editable=False,
+        related_name="+",
+        db_index=False,
+    )
     failed_since = models.DateTimeField(
         null=True, editable=False
     )  # the first end after the last success
@@ -162,6 +186,16 @@ class Policy(models.Model):
                 fields=["failed_since"],
                 condition=models.Q(failed_since__isnull=False),
                 name="policy_failing",
+            ),
+            models.Index(
+                fields=["last_proof"],
+                condition=models.Q(last_proof__isnull=False),
+                name="policy_with_proof",
+            ),
+            models.Index(
+                fields=["proven_by"],
+                condition=models.Q(proven_by__isnull=False),
+                name="policy_proven",
             ),
             models.Index(
                 fields=["paused_since"],

@@ -4,9 +4,9 @@ from uuid import UUID
 
 from n2wbackup.lib import nearest
 from policies.domain.errors import InputError
-from policies.models import Account, Policy, Run
+from policies.models import Account, Policy, Proof, Run
 from policies.models.querysets import OwnedQuerySet
-from policies.selectors import runs
+from policies.selectors import proofs, runs
 from scripts_admin.domain import names
 from scripts_admin.models import User
 
@@ -73,6 +73,20 @@ def account(label: str) -> Account:
         known = Account.objects.values_list("owner__username", "name")
         near = nearest.hint(label, [f"{owner}/{name}" for owner, name in known])
         message = f"There is no account {label}: look for its name on the admin pages or with export.{near}"
+        raise InputError(message)
+    return found
+
+
+def proof(proof_id: str) -> Proof:
+    """Return a proof with all that its page shows; InputError if no proof has that id."""
+    try:
+        key = UUID(proof_id)
+    except ValueError:
+        message = f"{proof_id!r} is not a proof's id: give the UUID that prove printed."
+        raise InputError(message) from None
+    found = proofs.whole().filter(pk=key).first()
+    if found is None:
+        message = f"There is no proof {proof_id}: look for its id with show_run."
         raise InputError(message)
     return found
 

@@ -166,6 +166,7 @@ def whole() -> RunQuerySet[Run]:
         ),
         "phases",
         "events",
+        "proofs",
     )
 
 

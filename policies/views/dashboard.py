@@ -11,7 +11,7 @@ from django_htmx.http import trigger_client_event
 
 from n2wbackup.lib import clock
 from policies.domain.runs.sequence import State
-from policies.selectors import calendars, dashboard, health, protection, trials
+from policies.selectors import calendars, dashboard, health, proofs, protection, trials
 from policies.selectors.dashboard import PolicyLine
 from policies.selectors.protection import Counts
 from policies.views import first_use, frozen, visitor
@@ -58,6 +58,7 @@ def index(request: HttpRequest) -> HttpResponse:
         "failing": dashboard.failing(person) if counts.failing else (),
         "lost": dashboard.lost(person),
         "unproven": trials.unproven(person),
+        "proofs": proofs.of_policies(person),
         "running": dashboard.running(person),
         "coming": dashboard.coming(person),
         "calendars": [(row, calendars.drawn(found[row.key])) for row in shown],

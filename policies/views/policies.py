@@ -13,6 +13,7 @@ from policies.selectors import (
     calendars,
     dashboard,
     policies,
+    proofs,
     protection,
     runs,
     trials,
@@ -73,11 +74,14 @@ def detail(request: HttpRequest, owner: str, name: str) -> HttpResponse:
     shown, now = policies.detail(found), clock.now()
     ahead = outlook.of_policy(found)
     trend = windows.trend(found)
+    last_proof, proven = proofs.of_policy(found)
     context = {
         **tried,
         **reached.of(found, person),
         "id": found.pk,
         "detail": shown,
+        "last_proof": last_proof,
+        "proven": proven,
         "mute": muting.of(found),
         "policy": shown.policy,
         "line": dashboard.line(found, now),

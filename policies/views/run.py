@@ -19,7 +19,7 @@ from n2wbackup.lib import clock
 from policies.domain.runs import sequence
 from policies.domain.runs.sequence import State
 from policies.models import Policy, Run
-from policies.selectors import copies, health, run_page, runs
+from policies.selectors import copies, health, proofs, run_page, runs
 from policies.selectors.run_page import RunPage
 from policies.services import operations
 from policies.services.operations import Actor, Result
@@ -48,6 +48,8 @@ def detail(request: HttpRequest, run_id: UUID) -> HttpResponse:
         if found.state == State.QUEUED
         else "",
         "waits_for": found.waiting_for,
+        "proofs": [proofs.row(each) for each in found.proofs.all()],
+        "may_prove": permissions.may_run(visitor.person(request), found),
         "copies": copies.of_run(found),
         "may_repeat_copies": copies.has_failed(found)
         and permissions.may_run(visitor.person(request), found),

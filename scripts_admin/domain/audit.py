@@ -47,6 +47,7 @@ class Action(StrEnum):
     ASKED = "asked"
     HELD = "held"
     RELEASED = "released"
+    PROVED = "proved"
     RESTORED = "restored"
     UNDID = "undid"
     OPENED = "opened files"

@@ -3,8 +3,6 @@
 import re
 from collections.abc import Iterable
 
-from scripts_admin.domain.phases import Phase
-
 POLICY_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 USER_NAME = re.compile(r"[a-z][a-z0-9_-]{0,30}")
 IGNORED_ENDINGS = ("~", ".bak", ".orig", ".swp", ".rpmsave", ".dpkg-old")
@@ -30,12 +28,12 @@ def is_showable(file_name: str) -> bool:
     return file_name.isprintable()
 
 
-def base_name(phase: Phase, policy: str) -> str:
-    """Return the part of a script's name before its first dot."""
+def base_name(phase: str, policy: str) -> str:
+    """Return the part of a script's name before its first dot. `phase`: also verify and start, of proofs."""
     return f"{phase}_{policy}"
 
 
-def belongs(file_name: str, phase: Phase, policy: str) -> bool:
+def belongs(file_name: str, phase: str, policy: str) -> bool:
     """Tell whether an entry of this name is the policy's script for the phase (case-sensitive)."""
     base, dot, rest = file_name.partition(".")
     return (
@@ -43,6 +41,6 @@ def belongs(file_name: str, phase: Phase, policy: str) -> bool:
     )
 
 
-def candidates(file_names: Iterable[str], phase: Phase, policy: str) -> list[str]:
+def candidates(file_names: Iterable[str], phase: str, policy: str) -> list[str]:
     """Return the names that are the policy's script for the phase, sorted; more than one is ambiguous."""
     return sorted(name for name in file_names if belongs(name, phase, policy))

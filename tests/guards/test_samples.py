@@ -10,6 +10,7 @@ from django.core.management import BaseCommand, CommandError, get_commands, load
 
 from n2wbackup.settings.ages import AGES
 from policies.domain.document import fields, keys
+from policies.domain.document.kinds import Kind
 from tests.guards import tree
 
 APPS = ("n2wbackup", "policies", "scripts_admin")
@@ -162,12 +163,12 @@ def test_a_target_that_make_does_not_have_is_found() -> None:
 @pytest.mark.parametrize("field", fields.POLICY, ids=lambda field: field.key)
 def test_every_setting_of_a_policy_stands_in_the_configuration(field: fields.Setting) -> None:
     told = (tree.ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
-    if field.kind == fields.Kind.NUMBER:
+    if field.kind == Kind.NUMBER:
         assert (
             f"| `{field.key}` | {field.default:,} | {field.low:,}\N{EN DASH}{field.high:,} |"
             in told
         )
-    elif field.kind == fields.Kind.TRUTH:
+    elif field.kind == Kind.TRUTH:
         assert f"| `{field.key}` | `{str(field.default).lower()}` | |" in told
     else:
         assert f"| `{field.key}` |" in told

@@ -26,6 +26,8 @@ class AlarmKind(StrEnum):
     ENROLMENT = "enrolment"
     HOST_KEY = "host_key"
     DRILL = "drill"
+    PROOF_FAILED = "proof_failed"
+    PROOF_OVERDUE = "proof_overdue"
     RESTORE = "restore"
     COPY_FAILED = "copy_failed"
     COPY_LATE = "copy_late"
@@ -241,6 +243,26 @@ def not_proven(label: str, sentences: Sequence[str]) -> Message:
         f"A drill of {label} arms scripts that do nothing, and cuts the connection on purpose; nothing was frozen. It "
         f"did not prove that these thaw by themselves if this server dies:\n{lines}\n"
         f"When that is mended, drill again: manage.py drill {label}",
+    )
+
+
+def proof_failed(label: str, proof: str, snapshot: str, reason: str) -> Message:
+    """Report a snapshot that is not worth what it should be."""
+    return Message(
+        f"{label}: the proof of {snapshot} FAILED",
+        f"Proof {proof} of {label} tried {snapshot}. {reason}\n"
+        "A backup that cannot be proven may not come back: look at its output, and prove another restore point.\n"
+        f"Details: manage.py show_proof {proof}",
+    )
+
+
+def proof_overdue(label: str, days: int, last: datetime | None, why: str) -> Message:
+    """Report a policy whose restore points have not been proven for too long."""
+    when = f"The last proof that passed ended at {_words(last)}." if last else "None ever passed."
+    return Message(
+        f"{label}: its backups are not proven",
+        f"{label} is to be proven every {days} days. {when} {why}\n"
+        f"Prove one now: manage.py prove {label}",
     )
 
 

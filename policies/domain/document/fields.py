@@ -6,34 +6,14 @@ in the document, in the form and on the page.
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from enum import StrEnum, auto
 from typing import Any, Protocol
 
+from policies.domain import proofs
+from policies.domain.document.kinds import Group, Kind
 from policies.domain.runs.verdict import Required
 from scripts_admin.domain.remote import Remote
 
 DAY_SECONDS = 86_400
-
-
-class Kind(StrEnum):
-    """The kind of a key's value."""
-
-    NUMBER = auto()
-    TRUTH = auto()
-    CHOICE = auto()
-    TEXT = auto()
-    PERHAPS = auto()  # a text, or null for none
-    TEXTS = auto()
-
-
-class Group(StrEnum):
-    """The groups of a form; each value is the heading."""
-
-    MAIN = ""
-    WHEN = "When"
-    SCRIPTS = "Scripts"
-    LIMITS = "Limits"
-    RETENTION = "Retention"
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,6 +278,38 @@ POLICY = (
         label="Time zone of the days",
         help="Days, weeks, months and years begin and end in this time zone.",
         group=Group.RETENTION,
+    ),
+    Setting(
+        key="proof.every.days",
+        column="proof_days",
+        kind=Kind.NUMBER,
+        high=366,
+        default=0,
+        label="Prove every",
+        help="So often one of the restore points of these days, taken at random, is proven. 0: only by hand.",
+        group=Group.PROOF,
+        unit="days",
+        zero="only by hand",
+    ),
+    Setting(
+        key="proof.level",
+        column="proof_level",
+        kind=Kind.NUMBER,
+        high=3,
+        default=1,
+        label="Level of proofs",
+        help="0: readable, 1: mounts, 2: the application starts, 3: it agrees with the run.",
+        group=Group.PROOF,
+    ),
+    Setting(
+        key="proof.recipe",
+        column="proof_recipe",
+        kind=Kind.CHOICE,
+        choices=proofs.CHOICES,
+        default=proofs.Recipe.NONE.value,
+        label="Started by proofs",
+        help="The application whose data the snapshots have. Levels 2 and 3 need to know it.",
+        group=Group.PROOF,
     ),
 )
 TARGET = (

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from policies.domain.document import fields, marked
-from policies.domain.document.fields import Field, Kind
+from policies.domain.document.fields import Field
+from policies.domain.document.kinds import Kind
 from policies.domain.document.marked import BrokenYamlError, Entry, Key, Mistake, Place
 from policies.domain.schedules.schedule import Unit
 

@@ -5,7 +5,7 @@ uses the network. `services.alarms.delivering` sends.
 """
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from django.db.models import F, Q, QuerySet
 
@@ -141,6 +141,20 @@ def not_proven(policy: Policy, sentences: Sequence[str], now: datetime) -> None:
     is_told = last is not None and now - messages.REPEAT < last.created_at <= now
     if last is None or not (is_told and last.text == message.text):
         _of_policy(policy, AlarmKind.DRILL, message, now)
+
+
+def proof_failed(policy: Policy, proof: str, snapshot: str, reason: str, now: datetime) -> None:
+    """Report a proof that failed; each is another snapshot or another reason, so none is held back."""
+    message = messages.proof_failed(policy.label, proof, snapshot, reason)
+    _of_policy(policy, AlarmKind.PROOF_FAILED, message, now)
+
+
+def proof_overdue(policy: Policy, last: datetime | None, why: str, now: datetime) -> None:
+    """Report a policy that has not been proven for too long, once in a day."""
+    told = Alarm.objects.filter(policy=policy, kind=AlarmKind.PROOF_OVERDUE).order_by("-pk").first()
+    if told is None or not now - timedelta(days=1) < told.created_at <= now:
+        message = messages.proof_overdue(policy.label, policy.proof_days, last, why)
+        _of_policy(policy, AlarmKind.PROOF_OVERDUE, message, now)
 
 
 def restore_failed(recovery: Recovery, left: Sequence[str], now: datetime) -> None:

@@ -1,7 +1,8 @@
-"""The saving rules of a policy's retention, and what a change of it lets go."""
+"""The saving rules of a policy's retention and proofs, and what a change of it lets go."""
 
 from collections.abc import Collection
 
+from policies.domain.proofs import Level, Recipe
 from policies.models import Policy
 from policies.services.due import rules
 from policies.services.retention import planning
@@ -11,6 +12,10 @@ _BY_PERIOD = ("keep_last", "keep_daily", "keep_weekly", "keep_monthly", "keep_ye
 _BOTH = (
     "A policy keeps either so many generations or by the rules last, daily, weekly, monthly and yearly: set "
     "generations to 0, or the others."
+)
+_NO_RECIPE = (
+    "A proof of level {} starts an application, and none is named: choose postgresql, mariadb, redis or files, or "
+    "level 1."
 )
 
 
@@ -29,6 +34,10 @@ def wrong(policy: Policy, unread: Collection[str]) -> dict[str, str]:
         and by_period
     ):
         found["keep_generations"] = _BOTH
+    if not {"proof_level", "proof_recipe"} & set(unread) and (
+        policy.proof_level >= Level.STARTS and policy.proof_recipe == Recipe.NONE
+    ):
+        found["proof_recipe"] = _NO_RECIPE.format(policy.proof_level)
     return found
 
 

@@ -9,12 +9,13 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from django.db.models import Exists, OuterRef, QuerySet
 
 from n2wbackup.lib import clock, home
+from policies.domain.proofs import Level, State
 from policies.domain.retention import plan as deciding
 from policies.domain.retention.points import Hold as Holding
 from policies.domain.retention.points import HoldKind, Point, Verdict
 from policies.domain.retention.rules import Rules
 from policies.domain.runs.verdict import Consistency
-from policies.models import Hold, Policy, Run, RunSnapshot, RunTarget, Server
+from policies.models import Hold, Policy, Proof, Run, RunSnapshot, RunTarget, Server
 
 # A page, or a list, looks at so many restore points at most; the policy's own page has all of them.
 MANY, MANY_ON_A_LIST = 2_000, 250
@@ -158,6 +159,7 @@ def _points(keys: Collection[int]) -> Mapping[int, list[Point]]:
     of_run = ("pk", "policy", "fired_at", "created_at", "consistency", "server")
     runs = list(_points_of(keys).values_list(*of_run))
     targets = _targets([key for key, *_ in runs])
+    proven = _proven([key for key, *_ in runs])
     found: defaultdict[int, list[Point]] = defaultdict(list)
     for key, policy, fired, created, worth, server in runs:
         point = Point(
@@ -165,10 +167,22 @@ def _points(keys: Collection[int]) -> Mapping[int, list[Point]]:
             at=fired or created,
             consistency=Consistency(worth),
             targets=targets.get(key, {}),
+            proven=key in proven,
             ours=server in ours,
         )
         found[policy or 0].append(point)
     return found
+
+
+def _proven(keys: Sequence[UUID]) -> set[UUID]:
+    """Return those of the runs whose newest result of a proof says that a file system, at least, came back."""
+    newest: dict[UUID, bool] = {}
+    results = Proof.objects.filter(state__in=(State.PASSED, State.FAILED)).order_by("ended_at")
+    for some in _by_the_thousand(keys):
+        rows = results.filter(run__in=some).values_list("run", "state", "reached")
+        for run, state, reached in rows:
+            newest[run] = state == State.PASSED and reached >= Level.MOUNTS
+    return {run for run, good in newest.items() if good}
 
 
 def _targets(keys: Sequence[UUID]) -> Mapping[UUID, dict[str, Consistency]]:

@@ -18,7 +18,7 @@ from policies.domain.retention.plan import plan
 from policies.domain.retention.points import Point
 from policies.domain.retention.rules import Rules
 from policies.domain.runs.verdict import Consistency
-from policies.models import Policy, Run
+from policies.models import Policy, Proof, Run
 from policies.ports import Snapshot
 from policies.services.alarms import delivering
 from policies.services.due import hints, retrying, ticking
@@ -41,6 +41,7 @@ _LISTS = {
     ),
     "policies": ("",),
     "snapshots": ("",),
+    "proofs": ("",),
     "schedules": ("",),
 }
 _NARROWED = {
@@ -104,6 +105,8 @@ def _addresses(name: str) -> list[str]:
     ]
     policy = Policy.objects.select_related("owner").get(name="policy1")
     found += [reverse("run", args=[middle.pk])]
+    own = Proof.objects.filter(owner__username=OWNER).values_list("pk", flat=True)
+    found += [reverse("proof", args=[key]) for key in own[:1]]
     named = [policy.owner.username, policy.name]
     found += [reverse("policy", args=named), reverse("policy-retention", args=named)]
     return found + (_of_the_admin(middle, policy) if name == BOSS else [])

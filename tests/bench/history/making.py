@@ -61,6 +61,7 @@ STEPS: dict[str, Callable[[World], None]] = {
     "copies": runs.copies,
     "sizes": runs.sizes,
     "removals": runs.removals,
+    "proofs": runs.proofs,
     "opened snapshots": opened.snapshots,
     "brought files": opened.copies,
     "recoveries": recoveries.recoveries,

@@ -13,6 +13,8 @@ from policies.models import (
     OutputChunk,
     PhaseResult,
     Policy,
+    Proof,
+    ProofEvent,
     Removal,
     Run,
     RunEvent,
@@ -27,6 +29,7 @@ ELSEWHERE = "00000000-0000-0000-0000-00000000beef"  # a server that is not this 
 VOLUMES, EVENTS = 2, 4
 _COPIED = 20
 _HELD = 10  # each so many-th run was held once
+_PROVEN = 7  # each so many-th was proven; of these, each hundredth failed
 _GOES = 20  # each so many-th was announced to go
 _DAY = 86_400
 _PRINTED = "flushed 12 tables"
@@ -232,6 +235,42 @@ def removals(world: World) -> None:
         goes_after=world.ago("3600"),
         ended_at=f"CASE WHEN i % {_GOES * 2} = 7 THEN {world.ago('600')} END",
     )
+
+
+def proofs(world: World) -> None:
+    """Each seventh run was proven; the key of a proof is its run's. One of each policy's is the last."""
+    some = f"{world.numbers(world.size.runs)} WHERE i % {_PROVEN} = 5"
+    at = world.ago(f"({world.size.runs} - i) * {world.size.days * _DAY} / {world.size.runs}")
+    world.insert(
+        Proof,
+        some,
+        id=world.dialect.run("i"),
+        run_id=world.dialect.run("i"),
+        policy_id=f"(i % {world.size.policies}) + 1",
+        owner_id=f"{world.user} + ((i % {world.size.policies}) % {world.size.users})",
+        snapshot_id=f"'snap-' || {world.dialect.padded(f'i * {VOLUMES}')}",
+        region=f"'{REGION}'",
+        level="3",
+        reached="3",
+        recipe="'mariadb'",
+        state=f"CASE WHEN i % {_PROVEN * 100} = 5 THEN 'failed' ELSE 'passed' END",
+        asked_at=at,
+        next_at=at,
+        ended_at=at,
+        seconds="2.0",
+        cost_usd="0.0003",
+    )
+    world.insert(
+        ProofEvent,
+        some,
+        proof_id=world.dialect.run("i"),
+        at=at,
+        state="'passed'",
+        text="'Passed level 3 (agrees).'",
+    )
+    policy, proof = Policy._meta.db_table, Proof._meta.db_table
+    newest = f"(SELECT p.id FROM {proof} AS p WHERE p.policy_id = {policy}.id ORDER BY p.asked_at DESC LIMIT 1)"  # noqa: S608 - as below
+    world.do(f"UPDATE {policy} SET last_proof_id = {newest}, proven_by_id = {newest}")  # noqa: S608 - names of tables
 
 
 def latest(world: World) -> None:

@@ -90,6 +90,7 @@ def test_a_clock_that_is_put_forward_sends_each_once(
         "look_at_scripts",
         "opened",
         "poll",
+        "proofs",
         "refresh",
         "replan",
         "ssh",

@@ -90,6 +90,7 @@ def test_ticks_expire_before_they_crowd() -> None:
         "policies.tasks.look": (10.0, 15),
         "policies.tasks.ssh": (10.0, 15),
         "policies.tasks.trials": (30.0, 25),
+        "policies.tasks.proofs": (10.0, 15),
         "policies.tasks.recoveries": (5.0, 4),
         "policies.tasks.copies": (10.0, 15),
         "policies.tasks.clean_copies": (300.0, 250),

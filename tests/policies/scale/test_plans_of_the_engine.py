@@ -5,13 +5,14 @@ from collections.abc import Callable
 import pytest
 
 from n2wbackup.lib import clock
-from policies.models import Alarm, AlarmDelivery, Server
+from policies.models import Alarm, AlarmDelivery, Policy, Server
 from policies.selectors import calendars
 from policies.services.alarms import delivering
 from policies.services.browsing import bringing, opening
 from policies.services.document import exporting
 from policies.services.due import hints, objectives, replanning, retrying, ticking
 from policies.services.following import polling, reconciling, refreshing, tagging
+from policies.services.proof import due, telling, working
 from policies.services.retention import ages, sums
 from policies.services.servers import copies, heart
 from policies.services.watch import abandoned, adopting
@@ -35,6 +36,11 @@ def _with_nothing_to_send(turn: Callable[[], object]) -> None:
     turn()
 
 
+def _proofs_by_schedule() -> None:
+    Policy.objects.filter(pk__lt=4).update(proof_days=7, proof_level=0)
+    due.tick()
+
+
 TURNS: dict[str, Callable[[], object]] = {
     "hints": hints.resend,
     "retries": retrying.tick,
@@ -51,6 +57,9 @@ TURNS: dict[str, Callable[[], object]] = {
     "copies": copies.enter,
     "ages": ages.tick,
     "sums": sums.tick,
+    "proofs that died": working.tick,
+    "proofs by schedule": _proofs_by_schedule,
+    "tags of proofs": telling.tick,
     "calendar of a policy": lambda: calendars.of_policies([2]),
     "calendar of an owner": lambda: calendars.of_visible(User.objects.get(username="user1")),
     "calendar of all": lambda: calendars.of_visible(User.objects.get(username=BOSS)),
@@ -66,7 +75,12 @@ TURNS: dict[str, Callable[[], object]] = {
 
 # What people have entered is read as a whole where the answer is about all of it.
 _ENTERED = {"policies_policy": "", "policies_policytarget": "", "policies_policy_schedules": ""}
-WHOLE = {"reconciling": _ENTERED, "planning": _ENTERED, "exporting": _ENTERED}
+WHOLE = {
+    "proofs by schedule": _ENTERED,
+    "reconciling": _ENTERED,
+    "planning": _ENTERED,
+    "exporting": _ENTERED,
+}
 
 
 @pytest.fixture

@@ -32,6 +32,7 @@ from policies.services.retention import holds
 from scripts_admin.models import Folder, FormerFolder, SshHost, User
 from scripts_admin.services import users
 from tests.policies.views import (
+    addresses,
     admin_forms,
     browser_form,
     changes,
@@ -39,6 +40,7 @@ from tests.policies.views import (
     inventory_rows,
     opened_rows,
     page_forms,
+    proof_rows,
     recovery_rows,
     script_files,
     script_rows,
@@ -137,6 +139,7 @@ def _rows(alice: User, unused: User) -> dict[str, models.Model]:
         ),
         "group": Group.objects.create(name="operators"),
         "policy": policy,
+        "proof": proof_rows.made(run),
         "run": run,
         "schedule": admin_forms.schedule(alice),
         "scriptversion": script_rows.made(alice, run),
@@ -210,7 +213,7 @@ def path(world: World, route: str) -> str:
         "people/<str:name>": "people/anna",
         "<str:owner>": "alice",
         "<str:name>": _NAMED.get(parts[0], "policy1"),
-        "<int:version_id>": str(world.rows["scriptversion"].pk),
+        **{part: str(world.rows[kind].pk) for part, kind in addresses.KEYS.items()},
         "<slug:word>": "cancel",
         "<slug:slug>": script_files.RECIPE,
         "<str:instance>": script_rows.INSTANCE,
@@ -218,13 +221,7 @@ def path(world: World, route: str) -> str:
         **dict.fromkeys(("<int:attempt>", "<int:session>", "<int:pk>"), "1"),
         "<str:stream>": "stdout",
         "<str:word>": "no-such-link",
-        "<uuid:run_id>": str(world.rows["run"].pk),
-        "<uuid:opened_id>": str(world.rows["openedsnapshot"].pk),
         "<slug:snapshot_id>": opened_rows.SNAPSHOT,
-        "<uuid:host_id>": str(world.rows["sshhost"].pk),
-        "<int:decision_id>": str(world.rows["leftout"].pk),
-        "<int:key>": str(world.rows["copyrule"].pk),
-        "<int:rule_id>": str(world.rows["enrolrule"].pk),
         "^(?P<app_label>auth|policies|scripts_admin)/$": "policies/",
         "(?P<url>.*)$": "no/such/page/",
     }.items():

@@ -35,6 +35,7 @@ FIXED: dict[str, dict[str, Any]] = {
     "alarms/receivers/<str:owner>/<str:name>/": _RECEIVERS,
     "policies/<str:owner>/<str:name>/copies/new/": _PLACE,
     "policies/<str:owner>/<str:name>/copies/<int:key>/": _PLACE,
+    "runs/<uuid:run_id>/prove/": {"level": "0", "recipe": "none"},
     "runs/<uuid:run_id>/hold/": {"reason": "an audit"},
     "login/": {"username": "carol", "password": ""},
     "scripts/<str:owner>/keys/": {"do": "make"},

@@ -202,6 +202,8 @@ policies/<str:owner>/<str:name>/sharing/                  L     W     N     N   
 policies/<str:owner>/<str:name>/switch/                   L     W     N     N     N     W     W
 policies/<str:owner>/<str:name>/test/                     L     W     N     N     N     W     W
 policies/new/                                             L     W     R     R     R     W     W
+proofs/                                                   L     R     R     R     R     R     R
+proofs/<uuid:proof_id>/                                   L     R     N     N     N     R     R
 runs/                                                     L     R     R     R     R     R     R
 runs/<uuid:run_id>/                                       L     R     N     N     N     R     R
 runs/csv/                                                 L     R     R     R     R     R     R
@@ -209,6 +211,7 @@ runs/<uuid:run_id>/<slug:word>/                           L     W     N     N   
 runs/<uuid:run_id>/compare/                               L     R     N     N     N     R     R
 runs/<uuid:run_id>/copies/again/                          L     W     N     N     N     W     W
 runs/<uuid:run_id>/hold/                                  L     W     N     N     N     W     W
+runs/<uuid:run_id>/prove/                                 L     W     N     N     N     W     W
 runs/<uuid:run_id>/release/                               L     W     N     N     N     W     W
 runs/<uuid:run_id>/restore/                               L     W     N     N     N     W     W
 runs/<uuid:run_id>/instances/<str:instance>/output/<str:phase>/<int:attempt>/<str:stream> L R N N N R R
@@ -268,6 +271,7 @@ policies/<str:owner>/<str:name>/switch/                   N     W     N     N   
 policies/<str:owner>/<str:name>/test/                     N     N     W     N     N
 policies/<str:owner>/<str:name>/thaw/                     N     N     W     N     N
 policies/<str:owner>/<str:name>/thawed/                   N     N     W     N     N
+proofs/<uuid:proof_id>/                                   R     R     R     R     R
 recoveries/<uuid:recovery_id>/                            R     R     R     R     R
 recoveries/<uuid:recovery_id>/cancel/                     N     N     N     N     W
 recoveries/<uuid:recovery_id>/undo/                       N     N     N     N     W
@@ -276,6 +280,7 @@ runs/<uuid:run_id>/<slug:word>/                           N     N     W     N   
 runs/<uuid:run_id>/compare/                               R     R     R     R     R
 runs/<uuid:run_id>/copies/again/                          N     N     W     N     N
 runs/<uuid:run_id>/hold/                                  N     W     N     N     N
+runs/<uuid:run_id>/prove/                                 N     N     W     N     N
 runs/<uuid:run_id>/release/                               N     W     N     N     N
 runs/<uuid:run_id>/restore/                               N     N     N     N     W
 runs/<uuid:run_id>/instances/<str:instance>/output/<str:phase>/<int:attempt>/<str:stream> R R R R R

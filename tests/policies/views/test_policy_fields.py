@@ -9,7 +9,8 @@ from django.test import Client
 
 from policies.api import as_json
 from policies.domain.document import fields, keys
-from policies.domain.document.fields import Kind, Setting
+from policies.domain.document.fields import Setting
+from policies.domain.document.kinds import Kind
 from policies.models import Policy, PolicyTarget
 from policies.selectors import policies as selectors
 from policies.services.document import applying, columns, exporting

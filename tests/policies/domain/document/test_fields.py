@@ -1,7 +1,8 @@
 """The table of fields, as the document and the forms read it."""
 
 from policies.domain.document import fields
-from policies.domain.document.fields import Field, Group, Kind
+from policies.domain.document.fields import Field
+from policies.domain.document.kinds import Group, Kind
 from policies.domain.document.marked import Entry, Place
 
 TABLE = (
