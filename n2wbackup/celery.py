@@ -53,6 +53,7 @@ app.conf.beat_schedule = {
         "schedule": 600.0,
         "options": {"expires": 500},
     },
+    "clean": {"task": "policies.tasks.clean", "schedule": 60.0, "options": {"expires": 50}},
     "copies": {"task": "policies.tasks.copies", "schedule": 10.0, "options": {"expires": 15}},
     "clean_copies": {
         "task": "policies.tasks.clean_copies",

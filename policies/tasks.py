@@ -22,7 +22,7 @@ from policies.services.proof import due as due_proofs
 from policies.services.proof import telling as telling_of_proofs
 from policies.services.proof import working as working_on_proofs
 from policies.services.recovery import working as recoveries_working
-from policies.services.retention import ages, sums
+from policies.services.retention import ages, cleaning, locking, sums
 from policies.services.servers import turns
 from policies.services.trials import monthly, working
 from policies.services.window import keeping
@@ -35,6 +35,7 @@ MEASURE_SECONDS = 12 * 3600
 RECONCILE_SECONDS = 12 * 3600
 REFRESH_SECONDS = 60
 LOOK_AT_SCRIPTS_SECONDS = 300
+CLEAN_SECONDS = 60
 
 
 @shared_task(name="policies.tasks.freeze")
@@ -135,6 +136,13 @@ def refresh() -> None:
 def delete_old() -> None:
     """Sum the days that are over, and delete the rows that are too old."""
     each.turn(sums.tick, ages.tick)
+
+
+@shared_task(name="policies.tasks.clean")
+def clean() -> None:
+    """Announce and delete the restore points that the rules let go."""
+    if turns.take("clean", CLEAN_SECONDS - 1):
+        each.turn(locking.tick, cleaning.tick)
 
 
 @shared_task(name="policies.tasks.look_at_scripts")

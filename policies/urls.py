@@ -86,6 +86,7 @@ urlpatterns = [
     path("policies/<str:owner>/<str:name>/retention/", retention.plan, name="policy-retention"),
     path("runs/<uuid:run_id>/hold/", retention.hold, name="run-hold"),
     path("runs/<uuid:run_id>/release/", retention.release, name="run-release"),
+    path("runs/<uuid:run_id>/take-back/", retention.take_back, name="run-take-back"),
     # Recoveries.
     path("runs/<uuid:run_id>/restore/", recoveries.restore, name="run-restore"),
     path("recoveries/", recoveries.listing, name="recoveries"),

@@ -7,11 +7,17 @@ from dataclasses import dataclass
 
 from django.core.exceptions import ImproperlyConfigured
 
-from n2wbackup.settings.env import read
+from n2wbackup.settings.env import flag, read
 
-__all__ = ["N2W_KEEP_DAYS"]
+__all__ = [
+    "N2W_DELETE_AFTER_HOURS",
+    "N2W_KEEP_ALL_SNAPSHOTS",
+    "N2W_KEEP_DAYS",
+    "N2W_LOCK_SNAPSHOTS",
+]
 
 _LONGEST = 36_500
+_LONGEST_NOTICE = 8_760
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,3 +55,19 @@ def _days(age: Age) -> int:
 
 
 N2W_KEEP_DAYS = {name: _days(age) for name, age in AGES.items()}
+
+
+def _notice_hours() -> int:
+    text = read("N2W_DELETE_AFTER_HOURS", "24")
+    if not (text.isascii() and text.isdecimal()) or int(text) > _LONGEST_NOTICE:
+        raise ImproperlyConfigured(
+            f"N2W_DELETE_AFTER_HOURS is {text[:40]!r}: set it to a number of hours from 0 to {_LONGEST_NOTICE}."
+        )
+    return int(text)
+
+
+# A restore point that the rules let go is announced, and deleted only so many hours later.
+N2W_DELETE_AFTER_HOURS = _notice_hours()
+N2W_KEEP_ALL_SNAPSHOTS = flag("N2W_KEEP_ALL_SNAPSHOTS")  # the server deletes no snapshot at all
+# Each new restore point is locked in AWS (governance) until its rules let it go.
+N2W_LOCK_SNAPSHOTS = flag("N2W_LOCK_SNAPSHOTS")

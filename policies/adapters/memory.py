@@ -122,6 +122,11 @@ class MemoryCloud:
     def delete_snapshot(self, snapshot_id: str) -> None:
         del self._snapshots[snapshot_id]
 
+    @property
+    def snapshot_ids(self) -> frozenset[str]:
+        """Every snapshot that exists, in all regions."""
+        return frozenset(self._snapshots)
+
     def fail_next(self, method: Method, error: AwsError, *, done: bool = False) -> None:
         """Let the next call of the method raise the error; with `done`, after it has done its work.
 

@@ -9,6 +9,7 @@ from policies.ports.blocks import Blocks
 from policies.ports.copies import Copies
 from policies.ports.images import Images
 from policies.ports.making import Making
+from policies.ports.removing import Removing
 from scripts_admin.domain.remote import DOCUMENT
 from scripts_admin.runners import ssm
 
@@ -52,6 +53,20 @@ def _connect(
     from policies.adapters.instance_connect import AwsInstanceConnect  # noqa: PLC0415 - as above
 
     return AwsInstanceConnect(credentials)
+
+
+def removing(credentials: Credentials) -> Removing:
+    """Return what deletes snapshots of the account, and brings them back; as `cloud`."""
+    with _lock:
+        return _removing(credentials, _environment())
+
+
+@lru_cache(maxsize=_CLOUDS)
+def _removing(credentials: Credentials, _environment: tuple[tuple[str, str], ...]) -> Removing:
+    from policies.adapters.clients import Clients  # noqa: PLC0415 - as above
+    from policies.adapters.ec2_removing import Ec2Removing  # noqa: PLC0415
+
+    return Ec2Removing(Clients(credentials))
 
 
 def making(credentials: Credentials) -> Making:

@@ -19,6 +19,7 @@ from policies.domain.errors import (
     AnswerLostError,
     AwsError,
     CredentialsError,
+    InUseError,
     NotFoundError,
     NotPermittedError,
     RegionError,
@@ -212,6 +213,7 @@ _MEANINGS = _by_code(
     ),
     ("ResourceLimitExceeded SnapshotLimitExceeded", _USED_UP),
     ("TagLimitExceeded", _TAGS),
+    ("InvalidSnapshot.InUse", _Meaning(InUseError, _quotes("deregister that image first"))),
     ("IncorrectState IncorrectInstanceState IncorrectVolumeState", _WRONG_STATE),
 )
 

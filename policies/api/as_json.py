@@ -13,7 +13,7 @@ from n2wbackup.lib import clock, terminal
 from policies.domain.document import fields
 from policies.domain.retention.points import Verdict
 from policies.models import Policy, Proof, Run, Schedule, Trial
-from policies.selectors import runs
+from policies.selectors import removals, runs
 from policies.selectors.runs import PhaseRow, SnapshotRow, TargetRow
 from policies.selectors.servers import ServerRow
 from policies.services.due import outlook, pauses
@@ -70,7 +70,7 @@ def run(found: Run, *, planned: Mapping[UUID, Verdict] | None = None) -> Json:
         "snapshots": [
             _snapshot(snapshot, target) for target in shown.targets for snapshot in target.snapshots
         ],
-        "retention": retention(kept[found.pk]) if found.pk in kept else None,
+        "retention": _retention(found.pk, kept.get(found.pk)),
         "proofs": [_proof(each) for each in found.proofs.all()],
         "events": [
             {"at": moment(event.at), "state": event.state, "text": event.text}
@@ -127,6 +127,23 @@ def retention(verdict: Verdict) -> Json:
         "keep": verdict.keep,
         "reasons": list(verdict.reasons),
         "until": moment(verdict.until),
+    }
+
+
+def _retention(run: UUID, verdict: Verdict | None) -> Json | None:
+    going = None if verdict and verdict.keep else removals.of_runs([run]).get(run)
+    if verdict is None and going is None:
+        return None
+    shown = retention(verdict) if verdict else {"keep": False, "reasons": [], "until": None}
+    if going is None:
+        return shown
+    return {
+        **shown,
+        "reasons": shown["reasons"] or [going.why],
+        "goes_after": moment(going.goes_after),
+        "deleted_at": moment(going.ended_at),
+        "bin_until": moment(going.bin_until),
+        "problem": going.problem or None,
     }
 
 

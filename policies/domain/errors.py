@@ -67,6 +67,10 @@ class RejectedError(AwsError):
     """AWS refused for another reason; nothing was done."""
 
 
+class InUseError(RejectedError):
+    """Something else in AWS needs the resource; nothing was done."""
+
+
 class AnswerLostError(AwsError):
     """The request was sent and no answer came: AWS may have done it.
 

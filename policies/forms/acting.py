@@ -6,6 +6,7 @@ from typing import Any
 from django import forms
 from django.core.exceptions import ValidationError
 
+from policies.domain.retention.points import Fate
 from policies.domain.schedules import schedule
 from policies.services.entry import pausing
 from scripts_admin.domain.phases import Phase
@@ -102,3 +103,37 @@ class NameForm(forms.Form):
             )
             raise ValidationError(message)
         return typed
+
+
+class PolicyDeletion(NameForm):
+    """The name, and what becomes of the restore points. To delete them, more has to be typed than the name."""
+
+    fate = forms.ChoiceField(
+        label="Its restore points",
+        choices=[
+            (Fate.KEEP.value, "stay until somebody deletes their snapshots in AWS"),
+            (Fate.RULES.value, "go when the rules would have let them go; the last ones stay"),
+            (Fate.NOW.value, "are deleted now, also the last ones; only what is held stays"),
+        ],
+        initial=Fate.KEEP.value,
+        required=False,
+        widget=forms.RadioSelect,
+    )
+
+    def __init__(self, wanted: str, points: int, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401
+        super().__init__(wanted, *args, **kwargs)
+        self.order_fields(["fate", "name"])
+        self._all = f"{wanted} and {points} restore points"
+        self.fields[
+            "name"
+        ].help_text = (
+            f"Type {wanted} to confirm; to delete its restore points now, type {self._all}."
+        )
+
+    def clean_name(self) -> str:
+        if self.cleaned_data.get("fate") == Fate.NOW:
+            self._wanted = self._all
+        return super().clean_name()
+
+    def clean_fate(self) -> Fate:
+        return Fate(self.cleaned_data["fate"] or Fate.KEEP)

@@ -144,8 +144,13 @@ def report(run: Json, *, timeline: bool = True) -> str:
 def kept(found: Json) -> str:
     """Return in words what becomes of a restore point."""
     why = "; ".join(found["reasons"])
+    if found.get("deleted_at"):
+        until = found["bin_until"]
+        bin_words = f", in the Recycle Bin until {until[:16]}" if until else ""
+        return f"deleted at {found['deleted_at'][:16]}{bin_words}: {why}"
     if not found["keep"]:
-        return f"goes: {why}"
+        after = f" after {found['goes_after'][:16]}" if found.get("goes_after") else ""
+        return f"goes{after}: {why}"
     until = f" until about {found['until'][:10]}" if found["until"] else ""
     return f"kept{until}: {why}"
 

@@ -60,6 +60,9 @@ class Policy(models.Model):
     keep_generations = models.PositiveIntegerField(default=DEFAULTS["keep_generations"])
     retention_timezone = models.CharField(max_length=64, default=DEFAULTS["retention_timezone"])
 
+    # When the rules were last applied; None: not yet. By services/retention/cleaning.py.
+    cleaned_at = models.DateTimeField(null=True, editable=False)
+
     # How often a restore point is proven by itself, and how far; 0 days: never. See domain/proofs.py.
     proof_days = models.PositiveIntegerField(default=DEFAULTS["proof_days"])
     proof_level = models.PositiveIntegerField(default=DEFAULTS["proof_level"])

@@ -1,7 +1,7 @@
 """What holds a restore point whatever the rules of its policy say, and how one goes.
 
 Whoever writes a row here has locked the row of its run before: so a hold and the beginning of a removal exclude
-each other. The order of all locks: policy, then runs by their key, then the rows of this file, then snapshots.
+each other. The order of all locks: runs by their key, then the policy, then the rows of this file, then snapshots.
 """
 
 from django.db import models

@@ -5,10 +5,11 @@ from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
-from django.db.models import QuerySet
+from django.db.models import Count, QuerySet
 
+from n2wbackup.lib import clock
 from policies.domain.runs import described
-from policies.models import RunSnapshot
+from policies.models import Description, Policy, RunSnapshot
 from scripts_admin import permissions
 from scripts_admin.models import User
 
@@ -36,6 +37,8 @@ class Made(NamedTuple):
     message: str
     consistency: str
     is_restore_point: bool  # its run is
+    deleted_at: datetime | None
+    bin_until: datetime | None  # None, too, when that is over
 
 
 def listed(user: User) -> QuerySet[RunSnapshot]:
@@ -70,4 +73,27 @@ def row(snapshot: RunSnapshot) -> Made:
         message=snapshot.message,
         consistency=target.consistency,
         is_restore_point=target.run.restore_point,
+        deleted_at=snapshot.deleted_at,
+        bin_until=_still(snapshot.bin_until),
+    )
+
+
+def _still(until: datetime | None) -> datetime | None:
+    return until if until is not None and until > clock.now() else None
+
+
+def gib_of(policy: Policy) -> int:
+    """Return the size of the volumes behind all existing snapshots of the policy, as far as it is known."""
+    rows = RunSnapshot.objects.filter(
+        target__run__policy=policy,
+        target__run__restore_point=True,
+        state=RunSnapshot.State.COMPLETED,
+    )
+    numbers = rows.order_by().values_list("target__description", "volume_id")
+    counted = list(numbers.annotate(number=Count("pk")))
+    documents = Description.objects.in_bulk({key for key, *_ in counted if key})
+    return sum(
+        number * (described.size_gib(documents[key].document, volume_id) or 0)
+        for key, volume_id, number in counted
+        if key in documents
     )

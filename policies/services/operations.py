@@ -16,6 +16,7 @@ from django.db import transaction
 from n2wbackup.lib import trouble
 from policies.domain import trials
 from policies.domain.errors import RefusedError
+from policies.domain.retention.points import Fate
 from policies.domain.runs import sequence
 from policies.domain.runs.sequence import State
 from policies.domain.runs.trigger import Trigger
@@ -23,7 +24,7 @@ from policies.models import Policy, Run, Trial
 from policies.services import runs
 from policies.services.entry import pausing
 from policies.services.entry import policies as entered
-from policies.services.retention import holds
+from policies.services.retention import cleaning, holds, locking, removals, taking_back
 from policies.services.trials import asking as asking_for_trials
 from policies.services.watch import asking, confirming
 from scripts_admin import permissions
@@ -134,6 +135,55 @@ def release(found: Iterable[Run], *, by: Actor) -> list[Result]:
     return _each(found, let_go, permissions.may_change, by)
 
 
+def prune(policies: Iterable[Policy], *, by: Actor) -> list[Result]:
+    """Delete what the rules of each policy let go, now."""
+
+    def clean(policy: Policy) -> Result:
+        done = cleaning.prune(policy, by=by.name)
+        points = "1 restore point" if done == 1 else f"{done} restore points"
+        return Result(policy, f"deleted {points}{_left(policy)}")
+
+    return _each(policies, clean, permissions.may_change, by)
+
+
+def _left(policy: Policy) -> str:
+    problem = removals.problem_of(policy)
+    return f"; the others stay for now: {problem.rstrip('.')}" if problem else ""
+
+
+def take_back(found: Iterable[Run], *, by: Actor) -> list[Result]:
+    """Take each restore point out of the Recycle Bin, and hold it."""
+
+    def fetch(run: Run) -> Result:
+        taking_back.take_back(run, by=by.name)
+        return Result(run, "taken out of the Recycle Bin, and held until somebody releases it")
+
+    return _each(found, fetch, permissions.may_change, by)
+
+
+def lock(
+    found: Iterable[Run], *, until: datetime, cool_off_hours: int = 0, by: Actor
+) -> list[Result]:
+    """Lock each restore point in AWS until then; with a cool-off, so that nobody can unlock it afterwards."""
+
+    def fasten(run: Run) -> Result:
+        mode = locking.COMPLIANCE if cool_off_hours else locking.GOVERNANCE
+        locking.lock(run, mode=mode, until=until, cool_off_hours=cool_off_hours, by=by.name)
+        return Result(run, f"locked ({mode}) until {until:%Y-%m-%d %H:%M} UTC")
+
+    return _each(found, fasten, permissions.may_change, by)
+
+
+def unlock(found: Iterable[Run], *, by: Actor) -> list[Result]:
+    """Take the lock of each restore point away."""
+
+    def loosen(run: Run) -> Result:
+        locking.unlock(run, by=by.name)
+        return Result(run, "no longer locked in AWS")
+
+    return _each(found, loosen, permissions.may_change, by)
+
+
 def confirm_thaw(policies: Iterable[Policy], *, by: Actor) -> list[Result]:
     """Confirm, on the actor's word, that each policy's application is thawed. The history records it."""
 
@@ -228,14 +278,21 @@ def _try_instances(
     return _each(policies, ask, permissions.may_run, by)
 
 
-def delete(policies: Iterable[Policy], *, by: Actor) -> list[Result]:
-    """Delete each policy. Its runs, snapshots and scripts stay."""
+def delete(policies: Iterable[Policy], *, by: Actor, fate: Fate = Fate.KEEP) -> list[Result]:
+    """Delete each policy. Its runs and scripts stay, and what becomes of its snapshots is its fate."""
 
     def remove(policy: Policy) -> Result:
-        entered.delete(policy)
-        return Result(policy, "deleted; its runs, snapshots and scripts stay")
+        entered.delete(policy, fate, by=by.name)
+        return Result(policy, _DELETED[fate])
 
     return _each(policies, remove, permissions.may_delete, by)
+
+
+_DELETED = {
+    Fate.KEEP: "deleted; its runs, snapshots and scripts stay",
+    Fate.RULES: "deleted; its snapshots go when its rules would have let them go, and its runs and scripts stay",
+    Fate.NOW: "deleted; its snapshots are being deleted, and its runs and scripts stay",
+}
 
 
 def _switch(policies: Iterable[Policy], by: Actor, *, on: bool) -> list[Result]:

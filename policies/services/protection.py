@@ -20,6 +20,7 @@ from policies.domain.runs.sequence import State
 from policies.domain.runs.verdict import Consistency, Required
 from policies.models import Policy, PolicyTarget, Run, RunSnapshot, RunTarget
 
+_GONE = (RunSnapshot.State.GONE, RunSnapshot.State.DELETING, RunSnapshot.State.DELETED)
 _WORTH_SOMETHING = (Consistency.APPLICATION, Consistency.CRASH)
 _COLUMNS = (
     *("application_point", "application_at", "crash_point", "crash_at"),
@@ -161,7 +162,7 @@ def _newest(
 
 
 def _existing(rows: QuerySet[RunTarget]) -> QuerySet[RunTarget]:
-    gone = RunSnapshot.objects.filter(target=OuterRef("pk"), state=RunSnapshot.State.GONE)
+    gone = RunSnapshot.objects.filter(target=OuterRef("pk"), state__in=_GONE)
     return rows.exclude(Exists(gone))
 
 

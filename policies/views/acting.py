@@ -5,8 +5,9 @@ from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 
-from policies.forms.acting import NameForm, PauseForm, TestForm
+from policies.forms.acting import PauseForm, PolicyDeletion, TestForm
 from policies.models import Policy, Run, RunSnapshot
+from policies.selectors import snapshots
 from policies.services import operations
 from policies.services.entry import linting, policies
 from policies.services.operations import Actor, Result
@@ -80,14 +81,19 @@ def delete(request: HttpRequest, owner: str, name: str) -> HttpResponse:
     """Say what stays behind, and delete once the name was typed."""
     policy = allowed(request, owner, name, permissions.may_delete)
     is_sent = request.method == "POST"
-    form = NameForm(policy.name, request.POST if is_sent else None)
+    points = Run.objects.filter(policy=policy, restore_point=True).count()
+    form = PolicyDeletion(policy.name, points, request.POST if is_sent else None)
     if is_sent and form.is_valid():
-        done = operations.delete([policy], by=_actor(request))
+        fate = form.cleaned_data["fate"]
+        done = operations.delete([policy], by=_actor(request), fate=fate)
         _tell(request, done)
         return redirect("policy", owner, name) if done[0].refusal else redirect("policies")
     left = {
         "runs": Run.objects.filter(policy=policy).count(),
-        "snapshots": RunSnapshot.objects.filter(target__run__policy=policy).count(),
+        "snapshots": RunSnapshot.objects.filter(
+            target__run__policy=policy, state=RunSnapshot.State.COMPLETED
+        ).count(),
+        "gib": snapshots.gib_of(policy),
         "scripts": linting.places(policy.folder, policy.name, visitor.person(request)),
         "refusal": policies.why_not_deleted(policy),
     }

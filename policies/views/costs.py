@@ -1,5 +1,8 @@
 """The pages of costs: all policies that a person may see, and one policy with "what if". All are estimates."""
 
+from collections.abc import Mapping
+from datetime import date
+
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
@@ -54,13 +57,23 @@ def policy(request: HttpRequest, owner: str, name: str) -> HttpResponse:
         "form": form,
         "costs": billing.of_policy(found) if table["prices"] else None,
         "trend": list(trend.items())[-30:][::-1],
-        "change": bill.trend(trend),
+        "change": _in_words(trend),
         "what_if": billing.what_if(found, form.cleaned_data)
         if table["prices"] and form.is_bound and form.is_valid()
         else None,
         **table,
     }
     return render(request, "policies/costs/policy.html", context)
+
+
+def _in_words(trend: Mapping[date, float]) -> str:
+    """Return how the estimate has changed since its first day; "" if nobody can say."""
+    change = bill.trend(trend)
+    if change is None:
+        return ""
+    percent = round(abs(change) * 100)
+    how = f"{percent} % {'more' if change > 0 else 'less'} than" if percent else "The same as"
+    return f"{how} on {next(iter(trend))}."
 
 
 def _table() -> dict[str, object]:

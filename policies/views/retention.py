@@ -5,6 +5,7 @@ A page that a person may not see is answered as if it did not exist.
 
 from uuid import UUID
 
+from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.paginator import Paginator
@@ -14,10 +15,10 @@ from django.views.decorators.http import require_safe
 
 from policies.forms.holding import HoldForm
 from policies.models import Run
-from policies.selectors import runs
+from policies.selectors import removals, runs, snapshots
 from policies.services import operations
 from policies.services.operations import Result
-from policies.services.retention import holds, planning
+from policies.services.retention import holds, planning, taking_back
 from policies.views import drafts, visitor
 from policies.views.entering import allowed
 from scripts_admin import permissions
@@ -34,12 +35,18 @@ def plan(request: HttpRequest, owner: str, name: str) -> HttpResponse:
     gone = [verdict for verdict in verdicts if not verdict.keep]
     is_narrowed = request.GET.get("only") == "goes"
     pages = Paginator(gone if is_narrowed else verdicts, ON_A_PAGE)
+    page = pages.get_page(request.GET.get("page"))
+    announced = removals.of_runs(UUID(verdict.point.key) for verdict in page)
     context = {
         "policy": policy,
         "words": policy.rules.in_words,
         "kept": len(verdicts) - len(gone),
         "gone": len(gone),
-        "page": pages.get_page(request.GET.get("page")),
+        "page": page,
+        "page_rows": [(each, announced.get(UUID(each.point.key))) for each in page],
+        "hours": settings.N2W_DELETE_AFTER_HOURS,
+        "keeps_all": settings.N2W_KEEP_ALL_SNAPSHOTS,
+        "cost": 0 if policy.enabled else snapshots.gib_of(policy),
         "is_narrowed": is_narrowed,
         "may_change": permissions.may_change(visitor.person(request), policy),
     }
@@ -75,6 +82,17 @@ def release(request: HttpRequest, run_id: UUID) -> HttpResponse:
         return _told(request, run, operations.release([run], by=by))
     context = {"run": runs.row(run), "present": holds.freezer_of(run)}
     return render(request, "policies/retention/release.html", context)
+
+
+@login_required
+def take_back(request: HttpRequest, run_id: UUID) -> HttpResponse:
+    """Say what follows, and take the restore point out of the Recycle Bin when the form is sent."""
+    run = _changeable(request, run_id)
+    if request.method == "POST":
+        by = operations.person(visitor.person(request))
+        return _told(request, run, operations.take_back([run], by=by))
+    context = {"run": runs.row(run), "until": taking_back.until(run)}
+    return render(request, "policies/retention/take_back.html", context)
 
 
 def _told(request: HttpRequest, run: Run, results: list[Result]) -> HttpResponse:

@@ -9,7 +9,7 @@ from django.views.decorators.http import require_safe
 
 from policies.forms.snapshots import SnapshotFilter
 from policies.models import RunSnapshot
-from policies.selectors import snapshots
+from policies.selectors import removals, snapshots
 from policies.services.retention import planning
 from policies.views import visitor
 from scripts_admin import permissions
@@ -28,12 +28,18 @@ def listing(request: HttpRequest) -> HttpResponse:
     page = visitor.part(request, asked.found(), order, ON_A_PAGE)
     runs = {each.target.run_id: each.target.run for each in page.rows}
     kept = planning.of_runs(runs.values(), planning.MANY_ON_A_LIST)
+    gone = removals.of_runs(key for key in runs if key not in kept or not kept[key].keep)
     readable = _readable(person, page.rows)
     context = {
         "filter": asked,
         "page": page,
         "snapshots": [
-            (snapshots.row(each), kept.get(each.target.run_id), each.pk in readable)
+            (
+                snapshots.row(each),
+                kept.get(each.target.run_id),
+                gone.get(each.target.run_id),
+                each.pk in readable,
+            )
             for each in page.rows
         ],
     }

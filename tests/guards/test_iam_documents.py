@@ -9,6 +9,7 @@ from policies.adapters import limits
 from policies.domain.runs import sequence
 from policies.models import Run
 from policies.services.following import tagging
+from policies.services.retention import deleting
 from scripts_admin.domain import remote
 from tests import factories
 from tests.guards import tree
@@ -38,7 +39,7 @@ def test_what_changes_something_has_a_resource_and_a_condition() -> None:
         if each["Resource"] == SNAPSHOTS:
             assert each["Condition"]
     looks = statements("server.json")["Look"]["Action"]
-    assert all(a.startswith(("ec2:Describe", "ec2:Get")) for a in looks)
+    assert all(a.startswith(("ec2:Describe", "ec2:Get", "ec2:List")) for a in looks)
 
 
 def test_commands_go_to_instances_of_the_account_and_name_one_document() -> None:
@@ -75,7 +76,7 @@ def test_the_tags_that_may_be_set_later_are_those_that_are() -> None:
     ((_, own),) = tagging._groups(run)
     assert snapshot.snapshot_id in tagging._groups(run)[target.region, own]
     assert condition["ForAllValues:StringEquals"]["aws:TagKeys"] == sorted(
-        {**tagging._tags(run), **dict(own)}
+        {**tagging._tags(run), **dict(own), deleting.DELETING_TAG: ""}
     )
 
 
@@ -89,19 +90,3 @@ def test_copies_are_made_with_the_servers_tag_and_only_its_own_are_deleted_and_s
     for sid, each in found.items():
         assert each["Resource"] != "*"
         assert "Condition" in each or sid == "CopyTheseSnapshots"
-
-
-def test_a_key_is_handed_to_one_user_of_the_accounts_instances() -> None:
-    (hands,) = statements("instance-connect.json").values()
-
-    assert hands["Resource"] == "arn:aws:ec2:*:ACCOUNT_ID:instance/*"
-    assert hands["Condition"] == {"StringEquals": {"ec2:osuser": ["OS_USER"]}}
-
-
-def test_a_role_is_entered_only_with_an_external_id() -> None:
-    (trust,) = statements("role-trust.json").values()
-    (server,) = statements("server-assume-role.json").values()
-
-    assert trust["Condition"] == {"StringEquals": {"sts:ExternalId": "EXTERNAL_ID"}}
-    assert server["Condition"] == {"Null": {"sts:ExternalId": "false"}}
-    assert trust["Action"] == server["Action"] == "sts:AssumeRole"

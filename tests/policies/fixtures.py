@@ -12,6 +12,7 @@ from pytest_django import Settings
 from n2wbackup.lib import home
 from policies.adapters import broker, post, session
 from policies.adapters.memory import MemoryCloud
+from policies.adapters.memory_removing import MemoryRemoving
 from policies.services.servers import heart
 from policies.services.watch import abandoned
 from scripts_admin.folders import storage
@@ -38,6 +39,14 @@ def cloud(monkeypatch: pytest.MonkeyPatch) -> MemoryCloud:
     """Give the AWS account that every policy reaches."""
     made = MemoryCloud()
     monkeypatch.setattr(session, "cloud", lambda _credentials: made)
+    return made
+
+
+@pytest.fixture
+def removing(cloud: MemoryCloud, monkeypatch: pytest.MonkeyPatch) -> MemoryRemoving:
+    """Give what deletes in that account."""
+    made = MemoryRemoving(cloud)
+    monkeypatch.setattr(session, "removing", lambda _credentials: made)
     return made
 
 

@@ -237,6 +237,16 @@ class SimulatedAws:
         """Delete a snapshot and its copy."""
         self._ask("delete_snapshot", region=region, snapshot_id=snapshot_id)
 
+    def add_image(
+        self,
+        snapshot_ids: Sequence[str],
+        tags: Mapping[str, str] | None = None,
+        region: str = "us-east-1",
+    ) -> str:
+        """Register an AMI of these snapshots, the root device's first; return its id."""
+        given = {"snapshot_ids": list(snapshot_ids), "tags": dict(tags or {})}
+        return str(self._ask("add_image", region=region, **given))
+
     def settle_snapshots(self, state: str = "completed", snapshot_ids: Sequence[str] = ()) -> None:
         """End pending snapshots (without ids: all) in this state now."""
         self._ask("settle_snapshots", state=state, snapshot_ids=list(snapshot_ids))

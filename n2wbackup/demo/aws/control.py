@@ -6,6 +6,7 @@ parent.
 
 import hmac
 import json
+import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from datetime import datetime
@@ -19,6 +20,7 @@ from n2wbackup.demo.aws.consoles import Console
 from n2wbackup.demo.aws.credentials import Account, Role
 from n2wbackup.demo.aws.faults import Fault
 from n2wbackup.demo.aws.inventory import ACCOUNT_ID
+from n2wbackup.demo.aws.makings import Image
 from n2wbackup.demo.aws.records import SimulatedSnapshot, VolumeSpec
 from n2wbackup.demo.aws.simulator import Simulator
 from n2wbackup.demo.aws.snapshots import Snapshot
@@ -85,6 +87,18 @@ def _detach(simulator: Simulator, given: Given) -> None:
 
 def _delete_snapshot(simulator: Simulator, given: Given) -> None:
     simulator.delete_snapshot(given["region"], given["snapshot_id"])
+
+
+def _add_image(simulator: Simulator, given: Given) -> str:
+    devices = [f"/dev/sd{chr(ord('a') + number)}" for number in range(len(given["snapshot_ids"]))]
+    pairs = zip(devices, given["snapshot_ids"], strict=True)
+    mappings = [{"deviceName": name, "ebs": {"snapshotId": key}} for name, key in pairs]
+    image_id = f"ami-{secrets.token_hex(9)[:17]}"
+    fields = {"rootDeviceName": devices[0]}
+    simulator.makings.images[image_id] = Image(
+        image_id, given["region"], image_id, 0.0, 0.0, fields, mappings, dict(given["tags"])
+    )
+    return image_id
 
 
 def _set_console(simulator: Simulator, given: Given) -> None:
@@ -190,6 +204,7 @@ def _reset(simulator: Simulator, _given: Given) -> None:
 
 METHODS: Mapping[str, Callable[[Simulator, Given], Any]] = {
     "add_account": _add_account,
+    "add_image": _add_image,
     "add_instance": _add_instance,
     "add_role": _add_role,
     "add_volume": _add_volume,

@@ -184,7 +184,7 @@ def describe_snapshots(simulator: Simulator, call: ApiCall) -> dict[str, object]
         if each.is_listed() and call.caller in {each.request.owner, *each.shared_with}
     ]
     if ids:
-        _refuse_unknown(ids, {each.snapshot_id for each in found})
+        refuse_unknown(ids, {each.snapshot_id for each in found})
         asked = set(ids)
         found = [each for each in found if each.snapshot_id in asked]
     owners = call.values("Owner")
@@ -196,7 +196,8 @@ def describe_snapshots(simulator: Simulator, call: ApiCall) -> dict[str, object]
     return {"snapshotSet": [_described(each) for each in shown], "nextToken": token}
 
 
-def _refuse_unknown(ids: Sequence[str], known: set[str]) -> None:
+def refuse_unknown(ids: Sequence[str], known: set[str]) -> None:
+    """Raise AWS's error for the first id that is malformed or not known."""
     for snapshot_id in ids:
         _refuse_malformed(snapshot_id)
         if snapshot_id not in known:
@@ -210,13 +211,3 @@ def _refuse_malformed(snapshot_id: str) -> None:
             f"Value ({snapshot_id}) for parameter snapshotId is invalid. Expected: 'snap-...'."
         )
         raise ApiError("InvalidParameterValue", message)
-
-
-def delete_snapshot(simulator: Simulator, call: ApiCall) -> dict[str, object]:
-    """Delete a snapshot and its copy."""
-    snapshot_id = required(call, "SnapshotId")
-    known = simulator.snapshots.get(call.region, snapshot_id, call.caller)
-    _refuse_unknown([snapshot_id], {snapshot_id} if known else set())
-    simulator.refuse_dry_run(call)
-    simulator.delete_snapshot(call.region, snapshot_id)
-    return {"return": True}

@@ -29,6 +29,7 @@ class OptionChanges(TypedDict, total=False):
     copy_seconds: float
     copies_at_once: int
     left_out_fields: Sequence[str]
+    recycle_bin_seconds: float
     creating_seconds: float
     initialization_seconds: float
     initialization_unknown_seconds: float
@@ -71,6 +72,7 @@ class Options:
     - `copy_seconds`: how long a copy of a snapshot is pending; fixed when it is asked for.
     - `copies_at_once`: maximum of pending copies of one account in one region; 0: no limit.
     - `left_out_fields`: fields of EC2's answers that are left out wherever they appear, by their names in the XML.
+    - `recycle_bin_seconds`: how long the Recycle Bin keeps what is deleted; 0: there is no rule for it.
     - `creating_seconds`: how long a volume that was made of a snapshot cannot be attached.
     - `initialization_seconds`: how long AWS loads it from its snapshot, half of it at a rate that is paid for; and
       `initialization_unknown_seconds`, how long DescribeVolumeStatus says nothing of that.
@@ -101,6 +103,7 @@ class Options:
     copy_seconds: float = 2.0
     copies_at_once: int = 20
     left_out_fields: Sequence[str] = ()
+    recycle_bin_seconds: float = 0.0
     creating_seconds: float = 0.2
     initialization_seconds: float = 2.0
     initialization_unknown_seconds: float = 0.0

@@ -275,6 +275,20 @@ class Snapshots:
             discard(found.of.copies, found.copy)
         return True
 
+    def withdraw(self, snapshot_id: str) -> Snapshot | None:
+        """Take a snapshot out of all lists, and keep its copy; None if there is none with this id."""
+        with self._lock:
+            found = self._snapshots.pop(snapshot_id, None)
+            if found is not None:
+                self._of_volume[found.source.volume_id].remove(found)
+        return found
+
+    def put_back(self, snapshot: Snapshot) -> None:
+        """List a snapshot again that was withdrawn."""
+        with self._lock:
+            self._snapshots[snapshot.snapshot_id] = snapshot
+            self._of_volume.setdefault(snapshot.source.volume_id, []).append(snapshot)
+
     def settle(self, state: str, snapshot_ids: Iterable[str] = ()) -> None:
         """End the pending snapshots (those with these ids, or all) in a state, whatever the clock says."""
         if state not in {"completed", "error"}:

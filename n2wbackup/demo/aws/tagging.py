@@ -64,6 +64,12 @@ def _tags_of(simulator: Simulator, call: ApiCall, resource_id: str) -> dict[str,
             message = f"The snapshot '{resource_id}' does not exist."
             raise ApiError("InvalidSnapshot.NotFound", message)
         return snapshot.tags
+    if resource_id.startswith("ami-"):
+        image = simulator.makings.images.get(resource_id)
+        if image is None or image.region != call.region:
+            message = f"The image id '[{resource_id}]' does not exist"
+            raise ApiError("InvalidAMIID.NotFound", message)
+        return image.tags
     backend = simulator.inventory.backend(call.region)
     if resource_id.startswith("i-"):
         simulator.inventory.instance(call.region, resource_id)
@@ -80,7 +86,7 @@ def _tags_of(simulator: Simulator, call: ApiCall, resource_id: str) -> dict[str,
 
 def _note(simulator: Simulator, call: ApiCall) -> None:
     for each in call.values("ResourceId"):
-        if not each.startswith("snap-"):
+        if not each.startswith(("snap-", "ami-")):
             simulator.inventory.note_tags(call.region, each)
 
 

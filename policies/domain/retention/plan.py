@@ -61,6 +61,15 @@ def plan(
     return [decided(point) for point in newest_first]
 
 
+def lasts(points: Collection[Point], now: datetime) -> set[str]:
+    """Return the keys of those that are the last usable, application-consistent or proven one of a target.
+
+    All others may go only as long as these exist.
+    """
+    newest_first = sorted(points, key=lambda point: (point.at, point.key), reverse=True)
+    return set(_last([point for point in newest_first if point.targets and point.at <= now]))
+
+
 def _whatever_the_rules(point: Point, counted: Sequence[Point], now: datetime) -> Iterator[str]:
     if point.at > now:
         yield IN_THE_FUTURE
@@ -68,6 +77,8 @@ def _whatever_the_rules(point: Point, counted: Sequence[Point], now: datetime) -
         yield NO_BETTER
     if not point.ours:
         yield NOT_OURS
+    if point.kept_by:
+        yield point.kept_by
 
 
 def _last(counted: Sequence[Point]) -> Mapping[str, Sequence[str]]:

@@ -16,8 +16,16 @@ class HoldKind(StrEnum):
     RECOVERY = "recovery"
     PROOF = "proof"
     COPY = "copy"
-    IMAGE = "image"  # an AMI that is not ours needs its snapshots
-    LOCK = "lock"  # a lock of AWS's on its snapshots
+    LOCK = "lock"  # of its snapshots in AWS, by the policy
+    AWS = "aws"  # something there that is not ours, such as an AMI: looked at again when the hold is over
+
+
+class Fate(StrEnum):
+    """What becomes of the restore points of a policy that is deleted."""
+
+    KEEP = "keep"
+    RULES = "rules"  # each goes when the rules would have let it go
+    NOW = "now"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +42,7 @@ class Point:
     targets: Mapping[str, Consistency] = field(default_factory=dict)
     proven: bool = False  # an application was started from it, or something else proved it
     ours: bool = True  # its snapshots bear this server's tag
+    kept_by: str = ""  # why it stays, whatever the rules say
 
     @property
     def worth(self) -> tuple[bool, int, datetime, str]:

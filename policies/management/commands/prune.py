@@ -1,4 +1,4 @@
-"""Show which restore points the rules let go, and why the others stay."""
+"""Delete the restore points that the rules of a policy let go, or show which they are."""
 
 from typing import Any
 
@@ -6,16 +6,20 @@ from django.core.management.base import CommandError, CommandParser
 
 from policies.api import as_json
 from policies.management import output
+from policies.models import Policy
 from policies.selectors import labels, policies
+from policies.services import operations
 from policies.services.retention import planning
 
-ONLY_DRY = "This version shows what the rules let go and deletes nothing: add --dry-run."
+NAME_ONE = (
+    "Name the policy whose restore points are deleted, or add --dry-run to see what would go."
+)
 
 
 class Command(output.Command):
     help = (
-        "Show what the retention of a policy, or of every policy that has one, lets go and keeps, and why. Nothing "
-        "is deleted."
+        "Delete the snapshots that the retention of a policy lets go, now and without a notice, and say which. With "
+        "--dry-run: show what it lets go and keeps, and why; without a name of every policy that has one."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -24,10 +28,13 @@ class Command(output.Command):
         parser.add_argument("--json", action="store_true", help="print the restore points as JSON")
 
     def handle(self, **options: Any) -> None:
-        if not options["dry_run"]:
-            raise CommandError(ONLY_DRY)
+        if not options["dry_run"] and not options["policy"]:
+            raise CommandError(NAME_ONE)
         with output.complaints():
             named = labels.policy(options["policy"]) if options["policy"] else None
+        if named and not options["dry_run"]:
+            self._prune(named, in_json=options["json"])
+            return
         rows = policies.whole().order_by("owner__username", "name")
         found = [named] if named else [row for row in rows if not row.rules.keeps_all]
         reports = [as_json.plan(row.label, planning.of_policy(row)) for row in found]
@@ -37,3 +44,14 @@ class Command(output.Command):
             self.stdout.write("No policy has a retention, so every restore point is kept.")
         else:
             self.stdout.write("\n".join(output.plan(report) for report in reports))
+
+    def _prune(self, policy: Policy, *, in_json: bool) -> None:
+        going = [verdict for verdict in planning.of_policy(policy) if not verdict.keep]
+        if not in_json:
+            self.stdout.write(output.plan(as_json.plan(policy.label, going)))
+        with output.complaints():
+            result = operations.only(operations.prune([policy], by=operations.COMMAND_LINE))
+        if in_json:
+            self.stdout.write(output.as_json({"policies": [as_json.plan(policy.label, going)]}))
+        else:
+            self.stdout.write(result.sentence)

@@ -1,6 +1,7 @@
 """Restore a volume or an instance from a run."""
 
 from argparse import ArgumentTypeError
+from pathlib import Path
 from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
@@ -9,6 +10,7 @@ from policies.api import recoveries_as_json
 from policies.domain.recovery.states import Kind
 from policies.management import output, recovering
 from policies.selectors import labels
+from policies.services.browsing import fetching
 from policies.services.recovery import asking, planning, rehearsing
 from policies.services.recovery.planning import KEEP_DAYS, Choices
 
@@ -80,10 +82,9 @@ class Command(output.Command):
 
     def handle(self, **options: Any) -> None:
         if options["file"]:
-            raise CommandError(
-                "Files are restored from the page of the run: open its files there, and copy them back or "
-                "download them."
-            )
+            with output.complaints():
+                self.stdout.write(_fetched(options))
+            return
         choices = _choices(options)
         with output.complaints():
             run = labels.run(options["run"])
@@ -101,6 +102,19 @@ class Command(output.Command):
             self.stdout.write(output.as_json(recoveries_as_json.recovery(made)))
         else:
             self.stdout.write(f"Recovery {made.pk} is queued: show_recovery {made.pk} follows it.")
+
+
+def _fetched(options: dict[str, Any]) -> str:
+    """Copy a file or a folder of a snapshot into a folder of this machine; CommandError without a folder."""
+    if not options["to"]:
+        raise CommandError(
+            "--file PATH needs --to FOLDER: a folder of yours, into which it is copied."
+        )
+    run = labels.run(options["run"])
+    choices = Choices(Kind.FILES, volume_id=options["volume"])
+    found = planning.snapshot(run, choices)
+    copied = fetching.fetch(found, options["file"], Path(options["to"]), by=asking.COMMAND_LINE)
+    return f"{copied.files} files, {copied.bytes} bytes are in {options['to']}."
 
 
 def _choices(options: dict[str, Any]) -> Choices:

@@ -11,10 +11,12 @@ from n2wbackup.lib import clock
 from policies.domain import identifiers
 from policies.domain.document import fields
 from policies.domain.errors import RefusedError
+from policies.domain.retention.points import Fate
 from policies.models import Account, Policy, PolicyTarget, Run, Schedule
 from policies.services import protection
 from policies.services.due import ticking
 from policies.services.entry import audited, keeping
+from policies.services.retention import removals
 from scripts_admin import permissions
 from scripts_admin.domain import names
 from scripts_admin.domain.audit import Action
@@ -201,8 +203,10 @@ def facts(target: PolicyTarget) -> tuple[object, ...]:
     )
 
 
-def delete(policy: Policy) -> None:
+def delete(policy: Policy, fate: Fate = Fate.KEEP, *, by: str = "") -> None:
     """Delete the policy; its runs stay. While a run is unfinished: RefusedError, and the policy stays.
+
+    `fate`: what becomes of its restore points, as the person `by` wants it.
 
     Due times until now are accounted for first, even if the policy then stays.
     """
@@ -212,6 +216,7 @@ def delete(policy: Policy) -> None:
         reason = why_not_deleted(policy)
         if reason:
             raise RefusedError(reason)
+        removals.leave(policy, fate, by)
         audited.enter(Action.DELETED, policy)
         Policy.objects.filter(pk=policy.pk).delete()
 

@@ -7,24 +7,20 @@ import logging
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
-from uuid import UUID
 
 from django.db import transaction
-from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models import Exists, OuterRef, Q
 
 from n2wbackup.lib import clock, outages
 from n2wbackup.lib.portions import portions
-from policies.adapters import session
 from policies.domain.errors import BackupError
 from policies.models import Account, PolicyTarget, Run, RunSnapshot
-from policies.services import protection, runs
-from policies.services.window import credentials
+from policies.services import existing, protection, runs
 
 log = logging.getLogger(__name__)
 
 EVERY = timedelta(minutes=15)
 TARGETS = 1_000  # of one turn: some ten calls
-CALL = 200  # snapshots of one call
 ROWS = 500
 _Place = tuple[Account | None, str]
 
@@ -49,16 +45,8 @@ def _of_points(points: Iterable[int]) -> Mapping[_Place, list[str]]:
     groups: dict[_Place, list[str]] = defaultdict(list)
     for keys in portions(points, ROWS):
         rows = RunSnapshot.objects.filter(target__in=keys, state=RunSnapshot.State.COMPLETED)
-        for place, ids in _by_place(rows).items():
+        for place, ids in existing.by_place(rows).items():
             groups[place] += ids
-    return groups
-
-
-def _by_place(rows: QuerySet[RunSnapshot]) -> Mapping[_Place, list[str]]:
-    groups: dict[_Place, list[str]] = defaultdict(list)
-    rows = rows.select_related("target__run__account").order_by("pk")
-    for row in rows.defer("target__run__account__secret_access_key"):
-        groups[row.target.run.account, row.target.region].append(row.snapshot_id)
     return groups
 
 
@@ -67,15 +55,7 @@ def _refresh(account: Account | None, region: str, ids: Sequence[str], now: date
     if account is None:
         return 0
     try:
-        cloud = session.cloud(credentials.of(account))
-        missing: Collection[str] = ids
-        for _ in range(2):
-            found = {
-                snapshot_id
-                for some in portions(missing, CALL)
-                for snapshot_id in cloud.describe(region, list(some))
-            }
-            missing = [each_id for each_id in missing if each_id not in found]
+        missing = existing.missing_of(account, region, ids)
     except BackupError as error:
         log.warning("the restore points in %s could not be refreshed: %s", region, error)
         return 0
@@ -84,7 +64,7 @@ def _refresh(account: Account | None, region: str, ids: Sequence[str], now: date
     except Exception:
         log.exception("the restore points of %s in %s could not be refreshed", account, region)
         return 0
-    return mark_gone(missing, now)
+    return existing.mark_gone(missing, now)
 
 
 def enter(seen: Collection[str], missing: Collection[str]) -> None:
@@ -97,39 +77,8 @@ def enter(seen: Collection[str], missing: Collection[str]) -> None:
         _mark_back(ids)
     for ids in portions(missing, ROWS):
         rows = RunSnapshot.objects.filter(snapshot_id__in=ids, state=RunSnapshot.State.COMPLETED)
-        for (account, region), some in _by_place(rows).items():
+        for (account, region), some in existing.by_place(rows).items():
             _refresh(account, region, some, now)
-
-
-def mark_gone(missing: Collection[str], now: datetime) -> int:
-    """Enter that these completed snapshots no longer exist; their runs say so, and protection is reckoned anew."""
-    done = 0
-    for ids in portions(missing, ROWS):
-        with transaction.atomic():
-            done += _mark_gone(ids, now)
-    return done
-
-
-def _mark_gone(ids: Sequence[str], now: datetime) -> int:
-    rows = RunSnapshot.objects.select_for_update(of=("self",)).filter(
-        snapshot_id__in=ids, state=RunSnapshot.State.COMPLETED
-    )
-    lost = list(rows.select_related("target__run").order_by("pk"))
-    if not lost:
-        return 0
-    keys = [row.pk for row in lost]
-    RunSnapshot.objects.filter(pk__in=keys).update(state=RunSnapshot.State.GONE)
-    of_run: dict[UUID, list[RunSnapshot]] = defaultdict(list)
-    for row in lost:
-        of_run[row.target.run_id].append(row)
-    for ones in of_run.values():
-        words = ", ".join(f"{one.snapshot_id} of {one.volume_id}" for one in ones)
-        runs.record(ones[0].target.run, f"no longer in AWS: {words}", at=now)
-        log.warning("run %s: no longer in AWS: %s", ones[0].target.run_id, words)
-    affected = Run.objects.filter(pk__in=of_run)
-    affected.update(gone_at=now, restore_point=Exists(_usable()))
-    protection.forget({row.target_id for row in lost}, now)
-    return len(lost)
 
 
 @transaction.atomic
@@ -149,7 +98,3 @@ def _mark_back(ids: Sequence[str]) -> None:
     for row in back:
         runs.record(row.target.run, f"{row.snapshot_id} of {row.volume_id} is in AWS again")
     protection.reconsider(row.target.run.policy_id for row in back)
-
-
-def _usable() -> QuerySet[RunSnapshot]:
-    return RunSnapshot.objects.filter(target__run=OuterRef("pk"), state=RunSnapshot.State.COMPLETED)

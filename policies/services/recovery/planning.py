@@ -93,7 +93,7 @@ def plan(run: Run, choices: Choices, *, by: User | None = None) -> Plan:
     account = _account(run, choices, by)
     if choices.kind == Kind.INSTANCE:
         return _whole(run, account, choices)
-    found = _snapshot(run, choices)
+    found = snapshot(run, choices)
     region = found.target.region
     cloud = session.cloud(credentials.of(account))
     if choices.kind == Kind.VOLUME:
@@ -125,7 +125,8 @@ def _account(run: Run, choices: Choices, by: User | None) -> Account:
     return own
 
 
-def _snapshot(run: Run, choices: Choices) -> RunSnapshot:
+def snapshot(run: Run, choices: Choices) -> RunSnapshot:
+    """Return the snapshot that the choices name; RefusedError if there is none, or several."""
     found = snapshots(run)
     if choices.volume_id:
         found = [each for each in found if each.volume_id == choices.volume_id]

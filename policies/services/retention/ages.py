@@ -43,7 +43,12 @@ RUNS_AT_ONCE = 50  # one transaction; a run has about twenty rows
 ROWS_AT_ONCE = 500
 TURNS = 20  # at most so many transactions of a kind per tick
 
-_EXISTING = [RunSnapshot.State.PENDING, RunSnapshot.State.COMPLETED, RunSnapshot.State.TIMED_OUT]
+_EXISTING = [
+    RunSnapshot.State.PENDING,
+    RunSnapshot.State.COMPLETED,
+    RunSnapshot.State.TIMED_OUT,
+    RunSnapshot.State.DELETING,
+]
 
 
 def tick() -> Mapping[str, int]:

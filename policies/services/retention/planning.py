@@ -6,7 +6,7 @@ from typing import NamedTuple
 from uuid import UUID
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from django.db.models import Exists, OuterRef, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from n2wbackup.lib import clock, home
 from policies.domain.proofs import Level, State
@@ -15,7 +15,16 @@ from policies.domain.retention.points import Hold as Holding
 from policies.domain.retention.points import HoldKind, Point, Verdict
 from policies.domain.retention.rules import Rules
 from policies.domain.runs.verdict import Consistency
-from policies.models import Hold, Policy, Proof, Run, RunSnapshot, RunTarget, Server
+from policies.models import (
+    Hold,
+    Policy,
+    Proof,
+    Removal,
+    Run,
+    RunSnapshot,
+    RunTarget,
+    Server,
+)
 
 # A page, or a list, looks at so many restore points at most; the policy's own page has all of them.
 MANY, MANY_ON_A_LIST = 2_000, 250
@@ -23,10 +32,11 @@ DELETED = "its policy was deleted, so no rule lets it go"
 DISABLED = "the policy is disabled and keeps everything"
 FROZEN = "nothing goes while the policy's application may be frozen"
 UNDER_WAY = "nothing goes while a run of the policy is under way"
+NO_ACCOUNT = "its account was deleted from this server, so AWS cannot be asked to delete it"
 NO_ZONE = "the policy's time zone {} is not known here, so nothing goes"
 
 LISTED = 100
-_GONE = (RunSnapshot.State.GONE, RunSnapshot.State.DELETING, RunSnapshot.State.DELETED)
+_GONE = (RunSnapshot.State.GONE, RunSnapshot.State.DELETED)
 
 
 class Edited(NamedTuple):
@@ -42,9 +52,12 @@ class Edited(NamedTuple):
         return self.more[:LISTED]
 
 
-def of_policy(policy: Policy) -> list[Verdict]:
-    """Return what becomes of each restore point of the policy, newest first."""
-    points = _points([policy.pk]).get(policy.pk, ())
+def of_policy(policy: Policy, begun: Collection[UUID] = ()) -> list[Verdict]:
+    """Return what becomes of each restore point of the policy, newest first.
+
+    `begun`: runs whose removal has begun and not ended. They are judged as if all their snapshots still existed.
+    """
+    points = _points([policy.pk], begun).get(policy.pk, ())
     kept_by = _kept_by(policy, _under_way([policy.pk]))
     return _decide(policy, points, _holds(UUID(each.key) for each in points), kept_by)
 
@@ -102,6 +115,9 @@ def as_if(policy: Policy) -> list[Verdict]:
 def _without_rules(points: Iterable[Run], held: Sequence[Holding]) -> dict[UUID, Verdict]:
     """Decide about what no rule lets go: no other restore point of the policy has to be read for it."""
     decided: dict[UUID, Verdict] = {}
+    orphans = [run.pk for run in points if run.policy is None]
+    asked = Removal.objects.filter(run__in=orphans, ended_at=None).exclude(by="")
+    going = dict(asked.values_list("run", "why")) if orphans else {}
     for run in points:
         if run.policy is None or not _has_rules(run.policy):
             worth = Consistency(run.consistency)
@@ -112,6 +128,8 @@ def _without_rules(points: Iterable[Run], held: Sequence[Holding]) -> dict[UUID,
                 each for each in verdict.reasons if not kept_by or each != deciding.KEEPS_ALL
             ]
             decided[run.pk] = verdict._replace(reasons=tuple(reasons))
+            if run.pk in going and not any(hold.point == str(run.pk) for hold in held):
+                decided[run.pk] = Verdict(point, keep=False, reasons=(going[run.pk],))
     return decided
 
 
@@ -124,6 +142,11 @@ def _decide(
     except (ZoneInfoNotFoundError, ValueError, OSError):
         kept_by, kept = NO_ZONE.format(kept.timezone), Rules()
     return deciding.plan(points, kept, held, clock.now(), kept_by)
+
+
+def waits(policy: Policy) -> bool:
+    """Tell whether nothing of the policy may go now, and nothing is decided about it either."""
+    return policy.may_be_frozen_since is not None or policy.pk in _under_way([policy.pk])
 
 
 def _has_rules(policy: Policy) -> bool:
@@ -153,15 +176,18 @@ def _points_of(keys: Collection[int]) -> QuerySet[Run]:
     return rows.order_by()
 
 
-def _points(keys: Collection[int]) -> Mapping[int, list[Point]]:
+def _points(keys: Collection[int], begun: Collection[UUID] = ()) -> Mapping[int, list[Point]]:
     """Return the restore points of the policies, by the key of their policy."""
     ours = {"", home.server_id(), *Server.objects.values_list("pk", flat=True)}
-    of_run = ("pk", "policy", "fired_at", "created_at", "consistency", "server")
+    of_run = ("pk", "policy", "fired_at", "created_at", "consistency", "server", "account")
     runs = list(_points_of(keys).values_list(*of_run))
-    targets = _targets([key for key, *_ in runs])
+    known = {key for key, *_ in runs}
+    for some in _by_the_thousand([key for key in begun if key not in known]):
+        runs += Run.objects.filter(pk__in=some).order_by().values_list(*of_run)
+    targets = _targets([key for key, *_ in runs], begun)
     proven = _proven([key for key, *_ in runs])
     found: defaultdict[int, list[Point]] = defaultdict(list)
-    for key, policy, fired, created, worth, server in runs:
+    for key, policy, fired, created, worth, server, account in runs:
         point = Point(
             key=str(key),
             at=fired or created,
@@ -169,6 +195,7 @@ def _points(keys: Collection[int]) -> Mapping[int, list[Point]]:
             targets=targets.get(key, {}),
             proven=key in proven,
             ours=server in ours,
+            kept_by="" if account else NO_ACCOUNT,
         )
         found[policy or 0].append(point)
     return found
@@ -185,10 +212,14 @@ def _proven(keys: Sequence[UUID]) -> set[UUID]:
     return {run for run, good in newest.items() if good}
 
 
-def _targets(keys: Sequence[UUID]) -> Mapping[UUID, dict[str, Consistency]]:
+def _targets(
+    keys: Sequence[UUID], begun: Collection[UUID]
+) -> Mapping[UUID, dict[str, Consistency]]:
     """Return the usable targets of each of the runs, with what their snapshots are worth."""
     gone = RunSnapshot.objects.filter(target=OuterRef("pk"), state__in=_GONE)
-    usable = RunTarget.objects.filter(state=RunTarget.State.USABLE).exclude(Exists(gone)).order_by()
+    going = RunSnapshot.objects.filter(target=OuterRef("pk"), state=RunSnapshot.State.DELETING)
+    lost = Exists(gone) | (Exists(going) & ~Q(run__in=begun) if begun else Exists(going))
+    usable = RunTarget.objects.filter(state=RunTarget.State.USABLE).exclude(lost).order_by()
     columns = ("run", "region", "instance_id", "volume_id", "consistency")
     targets: defaultdict[UUID, dict[str, Consistency]] = defaultdict(dict)
     for some in _by_the_thousand(keys):

@@ -83,6 +83,7 @@ def test_a_clock_that_is_put_forward_sends_each_once(
     clock.shift(HOUR)
 
     assert sorted(beat.settle()) == [
+        "clean",
         "clean_copies",
         "copies",
         "delete_old",

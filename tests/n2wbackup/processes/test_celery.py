@@ -96,6 +96,7 @@ def test_ticks_expire_before_they_crowd() -> None:
         "policies.tasks.clean_copies": (300.0, 250),
         "policies.tasks.opened": (20.0, 15),
         "policies.tasks.refresh": (60.0, 50),
+        "policies.tasks.clean": (60.0, 50),
         "policies.tasks.replan": (3600.0, 3000),
         "policies.tasks.look_at_scripts": (300.0, 250),
         "policies.tasks.delete_old": (600.0, 500),

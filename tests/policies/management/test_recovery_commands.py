@@ -2,12 +2,15 @@
 
 import json
 from io import StringIO
+from pathlib import Path
 
 import pytest
 from django.core.management import CommandError, call_command
 
 from policies.domain.recovery.states import State
-from policies.models import Recovery
+from policies.models import Recovery, RunSnapshot
+from policies.services.browsing import fetching
+from policies.services.browsing.copying import Copied
 from scripts_admin.models import AuditEntry
 from tests.policies.services.recovery.restored import REGION, Restored, make
 
@@ -109,3 +112,26 @@ def test_a_recovery_that_does_not_exist_is_told(restored: Restored) -> None:
     for command in ("show_recovery", "cancel_recovery", "undo_recovery"):
         with pytest.raises(CommandError, match="There is no recovery"):
             told(command, "nothing")
+
+
+def test_files_are_copied_out_of_the_volume_that_was_named(
+    restored: Restored, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    asked = []
+
+    def fetch(snapshot: RunSnapshot, wanted: str, to: Path, *, by: str) -> Copied:
+        asked.append((snapshot.snapshot_id, wanted, to, by))
+        return Copied(files=2, bytes=70)
+
+    monkeypatch.setattr(fetching, "fetch", fetch)
+    words = ("restore", str(restored.run.pk), "--volume", restored.data, "--file", "etc/hosts")
+    with pytest.raises(CommandError, match="needs --to FOLDER"):
+        told(*words)
+    assert asked == []
+
+    assert "2 files, 70 bytes" in told(*words, "--to", str(tmp_path))
+
+    assert asked == [
+        (restored.snapshot_of(restored.data), "etc/hosts", tmp_path, "the command line")
+    ]
+    assert not Recovery.objects.exists()

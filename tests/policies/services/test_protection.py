@@ -12,7 +12,7 @@ from policies.domain.errors import RejectedError
 from policies.domain.protection import Judgement
 from policies.models import Policy, PolicyTarget, Run, RunSnapshot, Schedule, VolumeFire
 from policies.ports import Snapshot
-from policies.services import operations
+from policies.services import existing, operations
 from policies.services.due import objectives
 from policies.services.entry import policies as entered
 from policies.services.following import reconciling, refreshing
@@ -203,7 +203,7 @@ def test_what_is_found_again_counts_again(backup: Backup) -> None:
     plan(backup)
     run = backup.to_end()
     rows = RunSnapshot.objects.filter(target__run=run)
-    refreshing.mark_gone([row.snapshot_id for row in rows], clock.now())
+    existing.mark_gone([row.snapshot_id for row in rows], clock.now())
     assert words(backup) == "unprotected for 0 min"
 
     reconciling.reconcile()

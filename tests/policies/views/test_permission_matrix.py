@@ -284,9 +284,9 @@ runs/<uuid:run_id>/prove/                                 N     N     W     N   
 runs/<uuid:run_id>/release/                               N     W     N     N     N
 runs/<uuid:run_id>/restore/                               N     N     N     N     W
 runs/<uuid:run_id>/instances/<str:instance>/output/<str:phase>/<int:attempt>/<str:stream> R R R R R
-runs/<uuid:run_id>/instances/<str:instance>/scripts/<slug:phase>/<int:attempt>/ R R R R R
+runs/<uuid:run_id>/instances/<str:instance>/scripts/<slug:phase>/<int:attempt>/ R R R R N
 runs/<uuid:run_id>/output/<str:phase>/<int:attempt>/<str:stream> R R R R R
-runs/<uuid:run_id>/scripts/<slug:phase>/<int:attempt>/    R     R     R     R     R
+runs/<uuid:run_id>/scripts/<slug:phase>/<int:attempt>/    R     R     R     R     N
 scripts/<str:owner>/                                      R     R     R     R     N
 scripts/<str:owner>/files/<str:name>/                     R     R     R     R     N
 scripts/<str:owner>/files/<str:name>/copy/                N     W     N     N     N

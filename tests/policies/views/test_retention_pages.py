@@ -1,14 +1,20 @@
 """Why a restore point stays and when it goes: on its run's page, in the lists, and before the rules are changed."""
 
+from datetime import timedelta
+
 import pytest
 from django.test import Client
-from pytest_django import DjangoAssertNumQueries
+from pytest_django import DjangoAssertNumQueries, Settings
 
+from policies.adapters import session
+from policies.adapters.memory import MemoryCloud
+from policies.adapters.memory_removing import MemoryRemoving
+from policies.api import as_json
 from policies.models import Hold, Policy, PolicyTarget, Run
 from policies.services.entry import policies as entered
-from policies.services.retention import holds, planning
+from policies.services.retention import cleaning, holds, planning
 from tests import factories
-from tests.policies.services.retention.rows import nightly
+from tests.policies.services.retention.rows import in_cloud, nightly
 from tests.policies.views import admin_forms, page
 from tests.policies.views.page_forms import filled
 
@@ -34,6 +40,20 @@ def points(policy: Policy) -> list[Run]:
 @pytest.fixture
 def client(policy: Policy) -> Client:
     return page.client_of(policy.owner)
+
+
+@pytest.fixture
+def cloud(monkeypatch: pytest.MonkeyPatch) -> MemoryCloud:
+    made = MemoryCloud()
+    monkeypatch.setattr(session, "cloud", lambda _: made)
+    return made
+
+
+@pytest.fixture
+def removing(cloud: MemoryCloud, monkeypatch: pytest.MonkeyPatch) -> MemoryRemoving:
+    made = MemoryRemoving(cloud)
+    monkeypatch.setattr(session, "removing", lambda _: made)
+    return made
 
 
 def seen(client: Client, path: str) -> str:
@@ -200,3 +220,51 @@ def test_many_policies_on_a_list_cost_a_bounded_number_of_queries(
 
     with django_assert_max_num_queries(QUERIES):
         client.get("/snapshots/")
+
+
+def test_pages_say_when_it_is_deleted_and_that_it_was(
+    client: Client, points: list[Run], policy: Policy, removing: MemoryRemoving, cloud: MemoryCloud
+) -> None:
+    in_cloud(cloud, points)
+    removing.bin_keeps = timedelta(days=7)
+    cleaning.tick()
+    for path in ("/snapshots/", "/policies/alice/policy1/retention/"):
+        assert "deleted after" in seen(client, path)
+    assert "It is deleted after" in seen(client, f"/runs/{points[3].pk}/")
+
+    cleaning.prune(policy, by="alice")
+
+    run, listed = seen(client, f"/runs/{points[3].pk}/"), seen(client, "/snapshots/")
+    assert "as alice wanted: older than everything that the rules keep" in run
+    for text in (run, listed):
+        assert "in the Recycle Bin until" in text
+    assert listed.count("older than everything") == 2
+    assert as_json.run(points[3])["retention"]["deleted_at"] is not None
+    only = seen(client, "/policies/alice/policy1/retention/?only=goes")
+    assert "There are no restore points" in only
+
+
+def test_a_deleted_one_is_taken_back_on_its_page(
+    client: Client, points: list[Run], policy: Policy, removing: MemoryRemoving, cloud: MemoryCloud
+) -> None:
+    in_cloud(cloud, points)
+    removing.bin_keeps = timedelta(days=7)
+    cleaning.prune(policy, by="alice")
+    path = f"/runs/{points[3].pk}/take-back/"
+    assert "The Recycle Bin of AWS has its snapshots until" in seen(client, path)
+
+    stranger = page.client_of(factories.bob())
+    assert stranger.post(path).status_code == 404
+    assert len(cloud.snapshot_ids) == 2
+    answer = client.post(path, follow=True)
+
+    assert "taken out of the Recycle Bin" in answer.content.decode()
+    assert len(cloud.snapshot_ids) == 3
+    assert "There is nothing to take back" in seen(client, path)
+
+
+def test_a_server_that_keeps_all_says_so(
+    client: Client, points: list[Run], settings: Settings
+) -> None:
+    settings.N2W_KEEP_ALL_SNAPSHOTS = True
+    assert "This server deletes no snapshot" in seen(client, "/policies/alice/policy1/retention/")

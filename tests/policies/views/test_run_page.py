@@ -21,7 +21,7 @@ pytestmark = [pytest.mark.django_db, pytest.mark.one_database]
 
 SVG = '"><svg onload=alert(1)>'
 # Session, person, what is shared, run, targets, snapshots, phases there and here, events, ends of outputs, banner.
-QUERIES = 11
+QUERIES = 12
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager
 from tests.system.faults import (
     beds,
     table_aws,
+    table_cleaning,
     table_clocks,
     table_disks,
     table_instances,
@@ -32,6 +33,7 @@ SUBJECTS: Mapping[str, tuple[Fault, ...]] = {
     "Scripts": table_scripts.FAULTS,
     "Broker, database and disk": table_stores.FAULTS,
     "AWS": table_aws.FAULTS,
+    "Old restore points that are deleted": table_cleaning.FAULTS,
     "Clocks, and two of a kind": table_clocks.FAULTS,
 }
 FAULTS: tuple[Fault, ...] = tuple(fault for faults in SUBJECTS.values() for fault in faults)

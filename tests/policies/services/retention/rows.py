@@ -1,11 +1,15 @@
 """Restore points as rows: runs that ended well, one for each given age."""
 
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 
-from n2wbackup.lib import clock
+from n2wbackup.lib import clock, home
+from policies.adapters.limits import RUN_TAG, SERVER_TAG
+from policies.adapters.memory import MemoryCloud
 from policies.domain.runs.sequence import State
 from policies.domain.runs.verdict import Consistency
 from policies.models import Policy, Run, RunSnapshot, RunTarget
+from policies.ports import Snapshot
 from tests.factories import RunFactory, RunSnapshotFactory, RunTargetFactory
 
 INSTANCE = "i-0123456789abcdef0"
@@ -45,3 +49,17 @@ def nightly(policy: Policy, number: int) -> list[Run]:
     """Return so many restore points, newest first; the newest is an hour old."""
     newest = clock.now() - timedelta(hours=1)
     return [point(policy, newest - night * DAY) for night in range(number)]
+
+
+def in_cloud(cloud: MemoryCloud, runs: Iterable[Run], server: str = "") -> None:
+    """Have the snapshots of the runs in AWS, with the tags of this server and their run."""
+    for run in runs:
+        tags = {SERVER_TAG: server or home.server_id(), RUN_TAG: str(run.pk)}
+        for row in RunSnapshot.objects.filter(target__run=run).select_related("target"):
+            made = Snapshot(row.snapshot_id, row.volume_id, "completed", 100, tags=tags)
+            cloud.keep(row.target.region, made)
+
+
+def snapshot_of(run: Run) -> RunSnapshot:
+    """Return the run's only snapshot, as it is now."""
+    return RunSnapshot.objects.get(target__run=run)

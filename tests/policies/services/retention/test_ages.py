@@ -106,7 +106,12 @@ def test_a_run_that_is_no_restore_point_goes_with_its_events() -> None:
 
 @pytest.mark.parametrize(
     "state",
-    [RunSnapshot.State.COMPLETED, RunSnapshot.State.PENDING, RunSnapshot.State.TIMED_OUT],
+    [
+        RunSnapshot.State.COMPLETED,
+        RunSnapshot.State.PENDING,
+        RunSnapshot.State.TIMED_OUT,
+        RunSnapshot.State.DELETING,
+    ],
 )
 @pytest.mark.parametrize("marked", [True, False])
 def test_a_run_with_snapshots_that_may_exist_stays_with_its_targets(
@@ -122,7 +127,10 @@ def test_a_run_with_snapshots_that_may_exist_stays_with_its_targets(
     assert kept.events_deleted_at is not None
 
 
-@pytest.mark.parametrize("state", [RunSnapshot.State.ERROR, RunSnapshot.State.MISSING])
+@pytest.mark.parametrize(
+    "state",
+    [RunSnapshot.State.ERROR, RunSnapshot.State.MISSING, RunSnapshot.State.DELETED],
+)
 def test_a_run_whose_snapshots_came_to_nothing_goes(state: RunSnapshot.State) -> None:
     run = ended(401)
     factories.RunSnapshotFactory.create(target=run.targets.get(), state=state, created_at=ago(401))

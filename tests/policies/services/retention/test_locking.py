@@ -1,0 +1,119 @@
+"""Restore points are locked in AWS no longer than their rules keep them."""
+
+from datetime import timedelta
+
+import pytest
+from django.core.management import call_command
+from django.core.management.base import CommandError
+from pytest_django import Settings
+
+from n2wbackup.lib import clock
+from policies.adapters.memory import MemoryCloud
+from policies.adapters.memory_removing import MemoryRemoving
+from policies.domain.errors import AwsError, NotPermittedError, RefusedError, ThrottledError
+from policies.domain.retention.points import HoldKind
+from policies.models import Hold, Policy, Run
+from policies.services.retention import cleaning, locking, planning
+from tests.factories import PolicyFactory, alice
+from tests.policies.services.retention.rows import in_cloud, nightly, snapshot_of
+
+pytestmark = [pytest.mark.django_db, pytest.mark.one_database]
+DAY = timedelta(days=1)
+
+
+@pytest.fixture
+def made(cloud: MemoryCloud, removing: MemoryRemoving, settings: Settings) -> list[Run]:
+    """Give four restore points; the rules keep three, the newest for about three days."""
+    settings.N2W_LOCK_SNAPSHOTS = True
+    policy = PolicyFactory.create(owner=alice(), name="policy1", keep_last=3)
+    found = nightly(policy, 4)
+    in_cloud(cloud, found)
+    return found
+
+
+def test_a_new_one_is_locked_until_its_rules_let_it_go(
+    made: list[Run], removing: MemoryRemoving
+) -> None:
+    verdict = planning.of_runs([made[0]])[made[0].pk]
+    assert locking.tick() == 2  # the third goes in less than a day
+    assert locking.tick() == 0
+
+    mode, until, fixed_at = removing.locks[snapshot_of(made[0]).snapshot_id]
+    assert (mode, fixed_at) == ("governance", None)
+    assert verdict.until is not None
+    assert abs(until - verdict.until) < timedelta(minutes=1)
+    hold = Hold.objects.get(run=made[0])
+    assert (hold.kind, hold.until) == (HoldKind.LOCK, until)
+    assert any("locked in AWS" in why for why in planning.of_runs([made[0]])[made[0].pk].reasons)
+
+
+def test_nothing_is_locked_unless_the_server_is_set_so(
+    made: list[Run], removing: MemoryRemoving, settings: Settings
+) -> None:
+    settings.N2W_LOCK_SNAPSHOTS = False
+    assert locking.tick() == 0
+    assert removing.locks == {}
+
+
+def test_a_locked_one_stays_when_the_rules_are_made_shorter(
+    made: list[Run], cloud: MemoryCloud
+) -> None:
+    locking.tick()
+    Policy.objects.update(keep_last=1)
+    cleaning.prune(Policy.objects.get(), by="alice")
+    left = {snapshot_of(run).snapshot_id for run in made[:2]}
+    assert cloud.snapshot_ids == left
+
+
+@pytest.mark.parametrize(
+    ("error", "again"), [(NotPermittedError("No."), 0), (ThrottledError("Later."), 1)]
+)
+def test_a_lock_that_fails_leaves_a_good_backup(
+    made: list[Run], removing: MemoryRemoving, error: AwsError, again: int
+) -> None:
+    removing.fail_next("lock", error)
+    assert locking.tick() == 1
+    made[0].refresh_from_db()
+    assert made[0].restore_point
+    assert not Hold.objects.filter(run=made[0], released_at=None).exists()
+    assert made[0].events.filter(text__contains="could not be locked").count() == 1 - again
+    assert locking.tick() == again
+
+
+def test_a_person_locks_and_unlocks(made: list[Run], removing: MemoryRemoving) -> None:
+    call_command("lock", str(made[1].pk), "--until", "2100-01-01T00:00")
+    assert removing.locks[snapshot_of(made[1]).snapshot_id][0] == "governance"
+    call_command("lock", str(made[1].pk), "--remove")
+    assert removing.locks == {}
+    with pytest.raises(CommandError, match="there is nothing to unlock"):
+        call_command("lock", str(made[1].pk), "--remove")
+
+
+def test_compliance_has_to_be_said_twice(made: list[Run], removing: MemoryRemoving) -> None:
+    run = str(made[1].pk)
+    words = ["lock", run, "--until", "2100-01-01T00:00", "--compliance"]
+    for more in ([], ["--confirm", str(made[0].pk)]):
+        with pytest.raises(CommandError, match="add --confirm"):
+            call_command(*words, *more)
+    assert removing.locks == {}
+    call_command(*words, "--confirm", run)
+    mode, _, fixed_at = removing.locks[snapshot_of(made[1]).snapshot_id]
+    assert mode == "compliance"
+    assert fixed_at is not None
+    assert fixed_at > clock.now() + timedelta(hours=23)
+
+
+@pytest.mark.parametrize(("span", "hours"), [(timedelta(hours=2), 0), (3 * DAY, 73), (3 * DAY, 0)])
+def test_what_cannot_be_locked_is_refused(
+    made: list[Run], removing: MemoryRemoving, span: timedelta, hours: int
+) -> None:
+    with pytest.raises(RefusedError):
+        locking.lock(
+            made[1],
+            mode=locking.COMPLIANCE,
+            until=clock.now() + span,
+            cool_off_hours=hours,
+            by="alice",
+        )
+    assert removing.locks == {}
+    assert not Hold.objects.exists()
