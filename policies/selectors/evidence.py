@@ -21,7 +21,7 @@ from scripts_admin.models import User
 
 READ_TOGETHER = 500
 POINT, PROOF, RECOVERY = "restore point", "proof", "recovery"
-SUCCEEDED = frozenset({"passed", "done", "made", "completed", "succeeded"})
+SUCCEEDED = frozenset({"passed", "done", "initializing"})
 
 
 class Asked(NamedTuple):

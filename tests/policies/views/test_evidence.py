@@ -11,7 +11,7 @@ from django.test import Client
 
 from n2wbackup.lib import clock
 from policies.domain.runs.verdict import Consistency
-from policies.models import Policy
+from policies.models import Policy, Recovery
 from policies.selectors import evidence
 from policies.selectors.evidence import Asked, Row
 from tests import factories
@@ -134,3 +134,40 @@ def _failed(row: Row) -> Row:
 def test_a_day_is_whole() -> None:
     begin, end = Asked(date(2026, 3, 1), date(2026, 3, 1)).span
     assert end - begin == timedelta(days=1)
+
+
+def test_a_recovery_of_ones_own_is_a_line_and_a_strangers_is_not(
+    client: Client, policy: Policy
+) -> None:
+    run = policy.runs.latest("created_at")
+    now = clock.now()
+    Recovery.objects.create(
+        run=run,
+        run_id_copied=run.pk,
+        policy=policy,
+        owner=policy.owner,
+        account=policy.account,
+        policy_name=policy.name,
+        owner_name="alice",
+        account_name="lab",
+        region="us-east-1",
+        kind="volume",
+        subject="vol-1",
+        requested_by="alice",
+        state="done",
+        asked_at=now - timedelta(seconds=90),
+        made_at=now - timedelta(seconds=50),
+        ended_at=now,
+        next_at=now,
+    )
+    first = lines(client)[1]
+    assert (first[1], first[3], first[5], first[6]) == (
+        "recovery",
+        "vol-1 in us-east-1",
+        "done",
+        "40.0",
+    )
+    shown = " ".join(page.read(client, PAGE).text.split())
+    assert "1, of these 1 made what was asked for" in shown
+    assert "40.0 s (median)" in shown or "40 s (median)" in shown
+    assert len(lines(page.client_of(factories.charlie()))) == 1
