@@ -26,7 +26,7 @@ def test_a_folder_becomes_a_disk_that_is_whole_and_has_its_files(tmp_path: Path)
     assert disk.stat().st_blocks * 512 < 64 * 1024**2, "an empty disk is nothing but a few tables"
     checker, reader = components.program("e2fsck"), components.program("debugfs")
     subprocess.run([checker, "-fn", disk], check=True, capture_output=True)
-    words = [reader, "-R", "cat /below/letter", disk]
+    words = [str(reader), "-R", "cat /below/letter", str(disk)]
     assert subprocess.run(words, check=True, capture_output=True).stdout == b"mine\n"
 
 
@@ -52,7 +52,7 @@ def _identity(disk: Path | None) -> bytes:
 
 
 def _letter(disk: Path | None) -> str:
-    words = [components.program("debugfs"), "-R", "cat /below/letter", str(disk)]
+    words = [str(components.program("debugfs")), "-R", "cat /below/letter", str(disk)]
     return subprocess.run(words, check=True, capture_output=True, text=True).stdout
 
 
