@@ -74,7 +74,7 @@ def execute(recovery_id: UUID) -> None:
 
 def tick() -> int:
     """Send workers to what is due."""
-    due = Recovery.objects.filter(ended_at=None, next_at__lte=clock.now()).order_by("next_at")
+    due = Recovery.objects.filter(_is_due(clock.now()), ended_at=None).order_by("next_at")
     return each.apart(list(due.values_list("pk", flat=True)[:AT_ONCE]), _send, "recovery %s")
 
 
@@ -83,9 +83,14 @@ def _send(recovery_id: UUID) -> bool:
     return True
 
 
+def _is_due(now: datetime) -> models.Q:
+    """A time further ahead than any claim was set before the clock was put back."""
+    return models.Q(next_at__lte=now) | models.Q(next_at__gt=now + CLAIM + clock.SKEW)
+
+
 def _claim(recovery_id: UUID) -> Recovery | None:
     now, claim = clock.now(), uuid.uuid4()
-    free = Recovery.objects.filter(pk=recovery_id, ended_at=None, next_at__lte=now)
+    free = Recovery.objects.filter(_is_due(now), pk=recovery_id, ended_at=None)
     if not free.update(claim=claim, next_at=now + CLAIM):
         return None
     found = Recovery.objects.select_related("account__owner", "policy", "run", "owner")
@@ -334,8 +339,3 @@ def left(recovery: Recovery) -> list[str]:
 def drop_hold(recovery: Recovery) -> None:
     """Let the restore point go, whoever asks for it."""
     holds.drop(recovery.run_id_copied, HoldKind.RECOVERY, key=str(recovery.pk))
-
-
-def due(now: datetime) -> int:
-    """Return how many recoveries wait for a worker; for tests and figures."""
-    return Recovery.objects.filter(ended_at=None, next_at__lte=now).count()

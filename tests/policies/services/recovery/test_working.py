@@ -372,3 +372,15 @@ def test_a_worker_that_lost_its_claim_writes_nothing(
     restored.work(recovery)
     assert recovery.state == State.DONE
     assert len(recovery.resources.all()) == 1
+
+
+def test_a_clock_that_was_put_back_stops_no_recovery(restored: Restored) -> None:
+    recovery = restored.ask(Kind.VOLUME, volume_id=restored.data)
+    ahead = clock.now() + timedelta(hours=3)
+    Recovery.objects.filter(pk=recovery.pk).update(next_at=ahead)
+
+    assert working.tick() == 1
+    working.execute(recovery.pk)
+
+    recovery.refresh_from_db()
+    assert recovery.state == State.DONE
