@@ -11,7 +11,7 @@ from django.test import Client
 
 from n2wbackup.lib import clock
 from policies.domain.runs.verdict import Consistency
-from policies.models import Policy, Recovery
+from policies.models import Policy, Proof, Recovery
 from policies.selectors import evidence
 from policies.selectors.evidence import Asked, Row
 from tests import factories
@@ -171,3 +171,25 @@ def test_a_recovery_of_ones_own_is_a_line_and_a_strangers_is_not(
     assert "1, of these 1 made what was asked for" in shown
     assert "40.0 s (median)" in shown or "40 s (median)" in shown
     assert len(lines(page.client_of(factories.charlie()))) == 1
+
+
+def test_a_proof_is_a_line_with_the_level_that_it_reached(client: Client, policy: Policy) -> None:
+    now = clock.now()
+    Proof.objects.create(
+        run=policy.runs.latest("created_at"),
+        policy=policy,
+        owner=policy.owner,
+        snapshot_id="snap-1",
+        region="us-east-1",
+        level=3,
+        reached=2,
+        state="failed",
+        reason="the mark is missing",
+        seconds=7.5,
+        asked_at=now + timedelta(seconds=1),
+        next_at=now,
+        ended_at=now,
+    )
+    first = lines(client)[1]
+    assert (first[1], first[4], first[5], first[6]) == ("proof", "2 of 3", "failed", "7.5")
+    assert first[8] == "the mark is missing"
