@@ -3,8 +3,6 @@
 import csv
 import io
 from datetime import UTC, date, datetime, timedelta
-from types import SimpleNamespace
-from uuid import uuid4
 
 import pytest
 from django.test import Client
@@ -91,37 +89,9 @@ def test_hostile_words_are_harmless_in_both(client: Client, policy: Policy) -> N
     assert all(row[8].startswith("'=HYPERLINK") for row in rows)
 
 
-def test_proofs_and_recoveries_are_lines_with_measured_times() -> None:
-    run = SimpleNamespace(label="alice/policy1")
-    proof = SimpleNamespace(
-        asked_at=AT,
-        run=run,
-        run_id=uuid4(),
-        snapshot_id="snap-1",
-        region="us-east-1",
-        reached=3,
-        level=3,
-        state="passed",
-        seconds=2.0,
-        requested_by="",
-        reason="",
-    )
-    recovery = SimpleNamespace(
-        asked_at=AT,
-        made_at=AT + timedelta(seconds=40),
-        owner_name="alice",
-        policy_name="policy1",
-        subject="vol-1",
-        region="us-east-1",
-        kind="volume",
-        state="done",
-        requested_by="bob",
-        reason="",
-        run_id_copied=uuid4(),
-    )
-    proven, recovered = evidence.of_proof(proof), evidence.of_recovery(recovery)
-    assert (proven.level, proven.by, proven.seconds) == ("3 of 3", "schedule", 2.0)
-    assert (recovered.seconds, recovered.by, recovered.level) == (40.0, "bob", "volume")
+def test_the_numbers_are_of_what_ended_well() -> None:
+    proven = Row(AT, "proof", "alice/policy1", "snap-1", "3 of 3", "passed", 2.0, "bob", "", "")
+    recovered = proven._replace(kind="recovery", level="volume", result="done", seconds=40.0)
     found = evidence.summary([proven, recovered, _failed(proven)])
     assert (found.proofs, found.passed, found.recoveries, found.recovered) == (2, 1, 1, 1)
     assert (found.median_seconds, found.longest_seconds) == (21.0, 40.0)
