@@ -38,7 +38,7 @@ def _make_one_go(bed: Bed, run: str) -> None:
     tagged = "SELECT count(*) FROM policies_run WHERE tags_due"
     bed.wait_until(lambda: bed.query(tagged)[0][0] == 0, "the tags are written")
     bed.query(
-        "INSERT INTO policies_removal (run_id, why, by, announced_at, goes_after, problem)"
+        'INSERT INTO policies_removal (run_id, why, "by", announced_at, goes_after, problem)'
         " VALUES (?, 'older than everything that the rules keep', '', ?, ?, '')",
         UUID(run).hex,
         _moment(timedelta(days=-2)),
@@ -134,7 +134,7 @@ def _wrongs(bed: Bed, run: str, shown: dict[str, Any]) -> Iterator[str]:
         yield f"something else was deleted: {asked}"
 
 
-def _fault(name: str, moment: str, strike: Strike, *, is_quick: bool = False) -> Fault:
+def _fault(name: str, moment: str, strike: Strike) -> Fault:
     at: dict[str, Expected] = {moment: FINE}
     return Fault(
         name,
@@ -142,7 +142,7 @@ def _fault(name: str, moment: str, strike: Strike, *, is_quick: bool = False) ->
         strike=strike,
         by_itself=True,
         policy=POLICY,
-        is_quick=is_quick,
+        is_quick=False,
         lasts=TURN_SECONDS,
         judge=_judge,
     )
@@ -154,7 +154,6 @@ FAULTS = (
             f"SIGKILL of the workers while old restore points go: {moment}",
             moment,
             _kill(moment),
-            is_quick=moment == "deleted",
         )
         for moment in CALLS
     ),
