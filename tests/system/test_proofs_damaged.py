@@ -8,10 +8,12 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 
 from n2wbackup.demo.aws import VolumeSpec
+from policies.services.proof.working import image_key
 from tests.ground import components, filesystems, mariadb, processes
 from tests.system.product import LABEL, OWNER, POLICY, Product, serving
 
@@ -144,10 +146,9 @@ def test_swapped_blocks_of_the_file_system_fail_at_level_1(
 def test_swapped_blocks_of_the_database_fail_at_level_2(
     product: Product, run: dict[str, Any], image: Path, database: mariadb.Server
 ) -> None:
-    start, length = max(extents(database.data / "ibdata1"), key=lambda each: each[1])
-    half = length // 2 // PAGE * PAGE
-    assert half
-    swap(image, start, start + half, half)
+    start, length = extents(database.data / "ibdata1")[0]
+    assert length >= 8 * PAGE
+    swap(image, start + 5 * PAGE, start + 7 * PAGE, PAGE)  # transactions, and the dictionary
 
     proof = proven(product, run, "--level", "2", "--recipe", "mariadb")
 
@@ -208,7 +209,13 @@ def test_a_worker_killed_at_any_step_leaves_nothing_and_the_proof_comes_to_its_e
     proof = shown(product, key)
     assert proof["state"] == "passed", (proof["reason"], proof["events"])
     assert any("Its worker died" in event["text"] for event in proof["events"])
-    assert left(product, key) == []
+    keys = [key, *(image_key(UUID(key), number) for number in range(1, 5))]
+    processes.wait_until(
+        lambda: not any(left(product, each) for each in keys),
+        seconds=120,
+        what=f"nothing is left of {keys}",
+        pause=1,
+    )
     held = product.query("SELECT count(*) FROM policies_hold WHERE released_at IS NULL")
     assert held == [(0,)]
     product.aws.configure(latency_seconds={})

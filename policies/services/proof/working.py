@@ -8,7 +8,7 @@ import logging
 import os
 from dataclasses import replace
 from datetime import timedelta
-from uuid import UUID
+from uuid import UUID, uuid5
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
@@ -32,6 +32,7 @@ log = logging.getLogger(__name__)
 CLAIM = timedelta(minutes=60)  # longer than any proof takes
 PAUSE = timedelta(minutes=1)
 TRIES = 3
+_LATELY = timedelta(hours=2)
 _AT_ONCE = 20  # hints of one tick
 _NOT_ALLOWED = (
     "Snapshots of {0} may not be opened on this server, as its kernel would read their file systems: let a superuser "
@@ -94,7 +95,7 @@ def _asked(proof: Proof) -> Asked:
     run = proof.run
     level = Level(proof.level)
     return Asked(
-        key=str(proof.pk),
+        key=image_key(proof.pk, proof.tries),
         region=proof.region,
         snapshots=proof.snapshot_ids,
         level=level,
@@ -124,6 +125,7 @@ def tick() -> int:
     """Begin again what died here, and send workers to what is due and has not begun."""
     for proof in Proof.objects.filter(state=State.WORKING, server_id=home.server_id()):
         _bury(proof)
+    _close_left()
     now = clock.now()
     lost = Q(state=State.QUEUED, next_at__lte=now - PAUSE) | Q(
         state=State.WORKING, next_at__lte=now
@@ -138,7 +140,7 @@ def _bury(proof: Proof) -> None:
     if held is None:
         return
     try:
-        _close(proof.pk)
+        _close(image_key(proof.pk, proof.tries))
         same = Proof.objects.filter(pk=proof.pk, state=State.WORKING, next_at=proof.next_at)
         if same.update(state=State.QUEUED, next_at=clock.now() - PAUSE):
             proof.state = State.QUEUED
@@ -147,11 +149,29 @@ def _bury(proof: Proof) -> None:
         living.let_go(proof.pk, held)
 
 
-def _close(proof_id: UUID) -> None:
+def image_key(proof_id: UUID, tries: int) -> str:
+    """Return the key of the image of one try: what a dead worker left opening does not stand in the way of the next."""
+    return str(uuid5(proof_id, str(tries)))
+
+
+def _close(key: str) -> None:
     try:
-        session.images().again(str(proof_id)).close()
+        session.images().again(key).close()
     except BackupError:
-        return  # it is closed
+        return  # it is closed, or not open yet: see `_close_left`
+
+
+def _close_left() -> None:
+    """Close the images of tries that are over: one that was still being opened when its worker died is open now."""
+    since = clock.now() - _LATELY
+    again = Proof.objects.filter(asked_at__gte=since, tries__gt=1)
+    left = {
+        image_key(proof.pk, number)
+        for proof in again.only("pk", "tries")
+        for number in range(1, proof.tries)
+    }
+    for key in left & set(session.images().keys()) if left else ():
+        _close(key)
 
 
 def _send(proof_id: UUID) -> bool:
@@ -194,7 +214,6 @@ def _claim(proof_id: UUID) -> Proof | None:
         return None  # another proof of this owner works; a tick sends the hint again
     proof.state, proof.started_at, proof.next_at = State.WORKING, now, now + CLAIM
     proof.tries += 1
-    _close(proof.pk)  # what a worker that died left under this id
     asking.note(proof, f"Begun on {os.uname().nodename}.")
     return proof
 

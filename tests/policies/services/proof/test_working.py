@@ -15,6 +15,7 @@ from policies.domain.errors import (
 )
 from policies.domain.proofs import Level, Recipe, State
 from policies.models import Alarm, Hold, Policy, Proof, ProofEvent
+from policies.ports.images import Order
 from policies.services.proof import asking, living, telling, working
 from policies.services.proof.asking import Wish
 from policies.services.retention import planning
@@ -62,7 +63,7 @@ def test_level_1_opens_the_snapshot_and_closes_it(ready: Provable) -> None:
 
     assert (proof.state, proof.reached, proof.file_system) == (State.PASSED, 1, "ext4")
     assert proof.blocks_read == 4 + 19
-    assert ready.images.orders[0].key == str(proof.pk)
+    assert ready.images.orders[0].key == working.image_key(proof.pk, 1)
     assert ready.images.keys() == ()
 
 
@@ -269,6 +270,18 @@ def test_a_proof_whose_worker_lives_is_left_alone(ready: Provable) -> None:
     living.let_go(proof.pk, held)
     working.tick()
     assert ready.again(proof).state == State.QUEUED
+
+
+def test_what_a_dead_worker_was_still_opening_is_closed_when_it_is_open(ready: Provable) -> None:
+    proof = made(ready, Wish(level=0))
+    Proof.objects.filter(pk=proof.pk).update(tries=2)
+    for number in (1, 2):
+        key = working.image_key(proof.pk, number)
+        ready.images.opened(Order(key, "us-east-1", ready.snapshot))
+
+    working.tick()
+
+    assert ready.images.keys() == (working.image_key(proof.pk, 2),)
 
 
 def test_the_result_is_a_tag_and_is_repeated_until_aws_takes_it(
