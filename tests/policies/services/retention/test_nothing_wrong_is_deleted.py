@@ -265,6 +265,19 @@ class Cleaning(RuleBasedStateMachine):
         self.real += timedelta(hours=25)
         cleaning.tick()
 
+    @rule(last=st.integers(1, 2), which=st.integers(0, 1), deed=st.sampled_from(("", "gone", "tag")))
+    def calm_days(self, last: int, which: int, deed: str) -> None:
+        """Nothing else is in the way of the rules, but something happened to one of the newest or oldest."""
+        Policy.objects.update(enabled=True, may_be_frozen_since=None)
+        for _ in range(3):
+            self.back_up(INSTANCES[0], Consistency.APPLICATION, hours=20)
+        self.edit(last, 0, 0, "UTC")
+        if deed == "gone":
+            self.delete_outside(which)
+        elif deed == "tag":
+            self.retag(which + 1, FOREIGN)
+        self.two_days()
+
     @rule()
     def refresh(self) -> None:
         known = RunSnapshot.objects.filter(state=RunSnapshot.State.COMPLETED)
@@ -346,7 +359,7 @@ class Cleaning(RuleBasedStateMachine):
 def test_nothing_is_ever_deleted_that_must_stay() -> None:
     deleting.log.disabled = True
     given = settings(
-        max_examples=20,
+        max_examples=12,
         stateful_step_count=40,
         deadline=None,
         suppress_health_check=list(HealthCheck),
