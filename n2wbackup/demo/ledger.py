@@ -26,6 +26,7 @@ _SCHEMA = """
         number INTEGER NOT NULL, account INTEGER NOT NULL, cents INTEGER NOT NULL,
         PRIMARY KEY (number, account)) WITHOUT ROWID;
     CREATE TABLE books (closed INTEGER NOT NULL);
+    CREATE TABLE marks (mark TEXT NOT NULL);  -- of the last backup: before writes it
 """
 # Transactions up to `closed` are in the opening balances; later ones are the log.
 _LAST = "SELECT max(closed, coalesce((SELECT max(number) FROM transactions), 0)) FROM books"

@@ -32,6 +32,7 @@ AWS_SECONDS = 0.2
 PENDING_SECONDS = 2.0
 _HOLD_SECONDS = 60  # the ledger goes on after this time, whatever happens to the backup
 _SCRIPTS = Path(__file__).with_name("scripts")
+VERIFY = "verify_ledger.py"
 # The kernel reads only this much of a script's first line, and ends the program's name at a blank.
 _LONGEST_INTERPRETER = 120
 
@@ -117,8 +118,10 @@ def install(folder: Path, books: Path, hold_seconds: float = _HOLD_SECONDS) -> P
     The scripts keep their state beside the volume, never on it, because the volume will be frozen.
     """
     for source in sorted(_SCRIPTS.glob("*_ledger.*")):
-        script = folder / source.name
-        script.write_text(_with_interpreter(source.read_text(encoding="utf-8")), encoding="utf-8")
+        script, text = folder / source.name, source.read_text(encoding="utf-8")
+        # A proof sees the machine's own programs, and nothing of this checkout.
+        text = text if source.name == VERIFY else _with_interpreter(text)
+        script.write_text(text, encoding="utf-8")
         shutil.copymode(source, script)
     lines = {
         "ledger": str(books),

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import re
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -10,6 +11,7 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -109,6 +111,29 @@ def test_what_was_committed_is_in_the_main_file_once_it_stands_still(app: Applic
 
     found = ledger.audit(alone)
     assert (found.last, found.problems) == (stood, ())
+
+
+def test_the_ledger_of_a_snapshot_agrees_with_its_own_run_alone(app: Application) -> None:
+    stood = app.before(N2W_MARK="of this run")
+    copy = app.books.parent.with_name("copy")
+    shutil.copytree(app.books.parent, copy)
+    app.run("after_ledger.py", "1")
+
+    def verify(mark: str, fired: datetime) -> scripts.Result:
+        given = {"N2W_MARK": mark, "N2W_FIRED_AT": fired.isoformat(), "N2W_PROOF_DATA": str(copy)}
+        return app.run("verify_ledger.py", **given)
+
+    now = datetime.now(tz=UTC)
+    agrees = verify("of this run", now)
+    assert agrees.exit_code == 0, agrees
+    assert f"balances up to transaction {stood}." in agrees.stdout
+    other, younger = verify("of another", now), verify("of this run", now - timedelta(hours=1))
+    assert (other.exit_code, younger.exit_code) == (1, 1)
+    assert "The mark of this run is not in the ledger." in other.stderr
+    assert "younger than the snapshot" in younger.stderr
+    with contextlib.closing(sqlite3.connect(copy / ledger.FILE)) as database, database:
+        database.execute("UPDATE accounts SET balance = balance + 1 WHERE account = 7")
+    assert "1 accounts do not agree" in verify("of this run", now).stderr
 
 
 def test_an_after_whose_lock_died_meanwhile_fails_once_and_the_ledger_goes_on(

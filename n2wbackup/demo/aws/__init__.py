@@ -5,7 +5,8 @@ to find things:
 
 - start a simulated AWS, add resources and faults: `client.py`; its options: `options.py`
 - the process and its HTTP: `server.py`; the path of a request through it: `gateway.py`
-- snapshots: `ec2_snapshots.py` (the API), `snapshots.py` (their states), `copying.py` (their data)
+- snapshots: `ec2_snapshots.py` (the API), `snapshots.py` (their states), `copying.py` (their data),
+  `ebs.py` (their blocks), `disks.py` (blocks for a folder)
 - what deletes snapshots and what keeps them from it (locks, the Recycle Bin): `ec2_removing.py`
 - instances, volumes, regions: `ec2_instances.py`, `inventory.py`; tags: `tagging.py`
 - scripts through SSM: `ssm_actions.py` (the API), `ssm_commands.py` (commands and their delivery),

@@ -29,6 +29,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from n2wbackup.demo.aws import disks
+
 FICLONE = 0x40049409  # from linux/fs.h: share all blocks of the given file descriptor
 SYNCHRONOUS_BYTES = 16 * 1024 * 1024
 ANSWER_WAIT_SECONDS = 0.005
@@ -257,5 +259,6 @@ def discard(copies: CopySet, destination: Path) -> None:
     """Remove one copy of the set, once it is finished, and the folder created for it."""
     copies.finished.wait()
     with suppress(FileNotFoundError):
+        disks.place(destination).unlink(missing_ok=True)
         _remove(destination)
         destination.parent.rmdir()

@@ -1,8 +1,8 @@
 """EBS's actions on the blocks of snapshots ("EBS direct APIs"), with the bytes of the images behind them.
 
-A snapshot's image is its copy, if that is a file: each block of 512 KiB in which the file has data is one of the
-snapshot's blocks. AWS documents some refusals without their codes (a snapshot that is pending or archived): the code
-here is a guess, ValidationException with the reason INVALID_SNAPSHOT_ID.
+A snapshot's image is its copy, if that is a file, or the disk of a copied folder (disks.py): each block of 512 KiB in
+which the file has data is one of the snapshot's blocks. AWS documents some refusals without their codes (a snapshot
+that is pending or archived): the code here is a guess, ValidationException with the reason INVALID_SNAPSHOT_ID.
 """
 
 import base64
@@ -19,6 +19,7 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
+from n2wbackup.demo.aws import disks
 from n2wbackup.demo.aws.answers import Answer, ApiError
 from n2wbackup.demo.aws.apicall import ApiCall
 from n2wbackup.demo.aws.simulator import Simulator
@@ -42,7 +43,7 @@ class EbsError(ApiError):
 def list_snapshot_blocks(simulator: Simulator, call: ApiCall) -> dict[str, Any]:
     """Return a page of the blocks that the snapshot has, each with a token to read it."""
     snapshot = _readable(simulator, call, call.text("SnapshotId"))
-    indexes, token = _page(simulator, call, _indexes(snapshot.copy))
+    indexes, token = _page(simulator, call, _indexes(_image(snapshot)))
     blocks = [
         {"BlockIndex": index, "BlockToken": _block_token(simulator, snapshot.snapshot_id, index)}
         for index in indexes
@@ -59,8 +60,8 @@ def list_changed_blocks(simulator: Simulator, call: ApiCall) -> dict[str, Any]:
         first = _readable(simulator, call, call.text("FirstSnapshotId"))
         if first.source.volume_id != second.source.volume_id:
             raise _invalid("UNRELATED_SNAPSHOTS", "The snapshots are not of the same volume.")
-        first_copy, first_id = first.copy, first.snapshot_id
-    indexes, token = _page(simulator, call, _changed(first_copy, second.copy))
+        first_copy, first_id = _image(first), first.snapshot_id
+    indexes, token = _page(simulator, call, _changed(first_copy, _image(second)))
     changed = []
     for index in indexes:
         row: dict[str, Any] = {"BlockIndex": index}
@@ -76,7 +77,7 @@ def get_snapshot_block(simulator: Simulator, call: ApiCall, damage: str = "") ->
     snapshot = _readable(simulator, call, call.text("SnapshotId"))
     index = _number(call, "BlockIndex")
     _check_block_token(call.text("BlockToken"), snapshot.snapshot_id, index)
-    data = _block(snapshot.copy, index)
+    data = _block(_image(snapshot), index)
     checksum = base64.b64encode(hashlib.sha256(data).digest()).decode()
     if damage == "wrong_bytes":
         data = _DAMAGE + data[len(_DAMAGE) :]
@@ -148,6 +149,10 @@ def _frame(simulator: Simulator, snapshot: Snapshot, token: str | None) -> dict[
 
 
 # Blocks
+
+
+def _image(snapshot: Snapshot) -> Path | None:
+    return disks.of(snapshot.copy, snapshot.source.volume_id, snapshot.source.size_gib)
 
 
 def _indexes(image: Path | None) -> Iterator[int]:

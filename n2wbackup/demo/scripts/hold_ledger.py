@@ -38,9 +38,13 @@ def write(file: int, **known: object) -> None:
 def lock(ledger: Path) -> "tuple[sqlite3.Connection, int]":
     """Block all writes; return the connection that holds the lock, and the last transaction.
 
-    On return everything committed is on the disk.
+    On return everything committed is on the disk, and the mark of this backup with it.
     """
     database = sqlite3.connect(ledger, timeout=LOCK_SECONDS, isolation_level=None)
+    database.execute("BEGIN IMMEDIATE")
+    with database:
+        database.execute("DELETE FROM marks")
+        database.execute("INSERT INTO marks VALUES (?)", (os.environ.get("N2W_MARK", ""),))
     database.execute("BEGIN IMMEDIATE")
     last = int(database.execute(LAST).fetchone()[0])
     # A second connection, because one cannot do both: it moves SQLite's log into the file.
