@@ -113,6 +113,7 @@ def _begun(request: HttpRequest, run: Run, choices: Choices, person: User) -> Ht
         person=person,
         confirmation=request.POST.get("confirmation", "").strip(),
     )
+    drafts.forget(request)
     messages.success(request, "The recovery is queued: a worker begins in a moment.")
     return redirect("recovery", recovery.pk)
 
