@@ -11,7 +11,7 @@ from pytest_django import Settings
 from policies.adapters import session
 from policies.adapters.memory import MemoryCloud
 from scripts_admin.domain.rights import Right
-from tests.policies.views import matrix, matrix_shared, opened_rows
+from tests.policies.views import matrix, matrix_shared, opened_rows, recovery_rows
 
 pytestmark = [pytest.mark.django_db, pytest.mark.lasts(20), pytest.mark.one_database]
 
@@ -329,6 +329,7 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> None:
     """Answer the questions of an account's test."""
     made = MemoryCloud()
     monkeypatch.setattr(session, "cloud", lambda _credentials: made)
+    recovery_rows.aws(made, monkeypatch)
 
 
 @pytest.fixture(autouse=True)
