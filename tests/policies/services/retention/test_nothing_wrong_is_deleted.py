@@ -265,18 +265,28 @@ class Cleaning(RuleBasedStateMachine):
         self.real += timedelta(hours=25)
         cleaning.tick()
 
-    @rule(last=st.integers(1, 2), which=st.integers(0, 1), deed=st.sampled_from(("", "gone", "tag")))
-    def calm_days(self, last: int, which: int, deed: str) -> None:
-        """Nothing else is in the way of the rules, but something happened to one of the newest or oldest."""
+    @rule(last=st.integers(1, 2), deed=st.sampled_from(("gone", "tag", "hold")))
+    def calm_days(self, last: int, deed: str) -> None:
+        """Nothing is in the way of the rules, but something happened to the newest or to the oldest one."""
         Policy.objects.update(enabled=True, may_be_frozen_since=None)
+        self.shift = timedelta()
         for _ in range(3):
             self.back_up(INSTANCES[0], Consistency.APPLICATION, hours=20)
         self.edit(last, 0, 0, "UTC")
         if deed == "gone":
-            self.delete_outside(which)
+            self.delete_outside(0)
         elif deed == "tag":
-            self.retag(which + 1, FOREIGN)
+            self.retag(1, FOREIGN)
+        else:
+            self.hold(1, HoldKind.PROOF, 0)
         self.two_days()
+
+    @precondition(lambda self: not hasattr(self, "calm"))
+    @rule(deed=st.sampled_from(("gone", "tag", "hold")))
+    def calm_begin(self, deed: str) -> None:
+        """The same, once, before everything else has come in its way."""
+        self.calm = True
+        self.calm_days(1, deed)
 
     @rule()
     def refresh(self) -> None:
