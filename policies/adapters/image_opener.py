@@ -22,7 +22,6 @@ from pathlib import Path
 from typing import Any
 
 from policies.adapters.block_reader import Counts, Reader
-from policies.adapters.ebs import EbsBlocks
 from policies.domain.errors import ImageDamagedError, ImageError, ImageNotPossibleError
 from policies.ports import Credentials
 from policies.ports.images import Order
@@ -81,6 +80,9 @@ def home_of(images: Path) -> str:
 
 def opened(order: Order, folder: Path, kept: ExitStack) -> tuple[socket.socket, dict[str, Any]]:
     """Open the image; return the launcher's socket and what is known of the image. `kept` ends the launcher."""
+    # Whoever only looks at images or closes them loads this file, too, but never calls AWS.
+    from policies.adapters.ebs import EbsBlocks  # noqa: PLC0415
+
     reader = Reader(EbsBlocks(order.credentials), order, Counts(folder / COUNTS))
     size = reader.size()
     words = _listening(folder)

@@ -56,6 +56,7 @@ class PolicyAdmin(Owned):
         (Group.SCRIPTS, {"fields": fields.lines(Group.SCRIPTS)}),
         (Group.LIMITS, {"fields": fields.lines(Group.LIMITS)}),
         (Group.RETENTION, {"fields": fields.lines(Group.RETENTION)}),
+        (Group.PROOF, {"fields": fields.lines(Group.PROOF)}),
         ("Latest results", {"fields": _KEPT}),
     )
     readonly_fields = ("next_times", *_KEPT)

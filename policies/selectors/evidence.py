@@ -5,17 +5,16 @@ who, at which level, how long it took and how it ended.
 """
 
 import heapq
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from itertools import islice
 from statistics import median
 from typing import Any, NamedTuple
 
-from django.apps import apps
-from django.db.models import Model, QuerySet
+from django.db.models import QuerySet
 
 from policies.domain.runs.verdict import Consistency
-from policies.models import Run
+from policies.models import Proof, Recovery, Run
 from scripts_admin import permissions
 from scripts_admin.models import User
 
@@ -111,26 +110,19 @@ def _points(user: User, asked: Asked) -> Iterator[Row]:
 
 
 def _proofs(user: User, asked: Asked) -> Iterator[Row]:
-    return _of_model("Proof", user, asked, of_proof)
+    found = _between(permissions.visible(Proof.objects.all(), user), asked, "run__")
+    return map(of_proof, found.select_related("run").iterator(chunk_size=READ_TOGETHER))
 
 
 def _recoveries(user: User, asked: Asked) -> Iterator[Row]:
-    return _of_model("Recovery", user, asked, of_recovery)
+    found = _between(permissions.visible(Recovery.objects.all(), user), asked)
+    return map(of_recovery, found.iterator(chunk_size=READ_TOGETHER))
 
 
-def _of_model(name: str, user: User, asked: Asked, line: Callable[[Any], Row]) -> Iterator[Row]:
-    """Read a model by its name: where its room is not there, there is nothing to tell of it."""
-    models: dict[str, type[Model]] = apps.all_models["policies"]
-    model = models.get(name.lower())
-    if model is None:
-        return iter(())
+def _between(found: QuerySet[Any], asked: Asked, through: str = "") -> QuerySet[Any]:
     begin, end = asked.span
-    every: QuerySet[Any] = QuerySet(model)
-    found = permissions.visible(every, user).filter(asked_at__gte=begin, asked_at__lt=end)
-    through = "" if name == "Recovery" else "run__"
-    named = _named(found, asked, through).order_by("-asked_at")
-    read = named.select_related("run") if through else named
-    return (line(row) for row in read.iterator(chunk_size=READ_TOGETHER))
+    named = _named(found, asked, through)
+    return named.filter(asked_at__gte=begin, asked_at__lt=end).order_by("-asked_at")
 
 
 def _named(found: QuerySet[Any], asked: Asked, through: str = "") -> QuerySet[Any]:
@@ -157,7 +149,7 @@ def _of_run(run: Run) -> Row:
     )
 
 
-def of_proof(proof: Any) -> Row:  # noqa: ANN401 - a row of a room that may not be there
+def of_proof(proof: Proof) -> Row:
     """Return a proof as a line: the level that it reached, of the one that was asked for."""
     reached = "none" if proof.reached < 0 else str(proof.reached)
     return Row(
@@ -174,7 +166,7 @@ def of_proof(proof: Any) -> Row:  # noqa: ANN401 - a row of a room that may not 
     )
 
 
-def of_recovery(recovery: Any) -> Row:  # noqa: ANN401 - as above
+def of_recovery(recovery: Recovery) -> Row:
     """Return a recovery as a line. Its time is the measured one: until what was made could be used."""
     usable = recovery.made_at
     return Row(

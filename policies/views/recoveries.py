@@ -19,7 +19,7 @@ from policies.models import Recovery, RecoveryStep, Run
 from policies.selectors import recoveries
 from policies.services.recovery import asking, planning, rehearsing
 from policies.services.recovery.planning import Choices
-from policies.views import visitor
+from policies.views import drafts, visitor
 from scripts_admin import permissions
 from scripts_admin.models import User
 from scripts_admin.views.confirming import confirmed
@@ -72,7 +72,7 @@ def _sentence(deed: str, params: dict[str, object], made: str) -> str:
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
-@login_required
+@drafts.required
 def restore(request: HttpRequest, run_id: UUID) -> HttpResponse:
     """404 for who may not restore; the others show once more who they are."""
     person = visitor.person(request)
@@ -91,7 +91,7 @@ def _restore(request: HttpRequest, run: Run) -> HttpResponse:
     owns = person.is_superuser or person.pk == run.owner_id
     is_sent = request.method == "POST"
     first = {key: request.GET[key] for key in ("volume_id", "kind") if key in request.GET}
-    form = RestoreForm(run, request.POST if is_sent else None, initial=first, owns=owns)
+    form = RestoreForm(run, drafts.sent(request), initial=first, owns=owns)
     context: dict[str, object] = {"run": run, "form": form, "has_points": planning.snapshots(run)}
     if is_sent and form.is_valid():
         try:
@@ -113,6 +113,7 @@ def _begun(request: HttpRequest, run: Run, choices: Choices, person: User) -> Ht
         person=person,
         confirmation=request.POST.get("confirmation", "").strip(),
     )
+    drafts.forget(request)
     messages.success(request, "The recovery is queued: a worker begins in a moment.")
     return redirect("recovery", recovery.pk)
 

@@ -10,6 +10,7 @@ PAGES = (
     ),
     *("/policies/alice/orders/pause/", "/policies/alice/orders/test/", "/runs/", "/snapshots/"),
     *("/policies/alice/orders/retention/", "/policies/alice/billing/"),
+    *("/recoveries/", "/proofs/", "/costs/", "/recovery-report/"),
     *(
         "/coverage/",
         "/coverage/rules/",

@@ -328,8 +328,8 @@ def test_volumes_are_made_of_our_snapshots_and_what_nobody_plays_is_refused(
     volume = client.create_volume(AvailabilityZone="us-east-1a", SnapshotId=snapshot_id)
     assert volume["SnapshotId"] == snapshot_id
     assert len(client.describe_volumes()["Volumes"]) == 2
-    with pytest.raises(ClientError, match="does not support CopySnapshot"):
-        client.copy_snapshot(SourceRegion="us-east-1", SourceSnapshotId=snapshot_id)
+    with pytest.raises(ClientError, match="does not support ModifySnapshotTier"):
+        client.modify_snapshot_tier(SnapshotId=snapshot_id, StorageTier="archive")
 
 
 def test_every_call_is_in_the_journal_with_what_it_needs(simulated_aws: SimulatedAws) -> None:

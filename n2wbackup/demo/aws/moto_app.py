@@ -14,13 +14,11 @@ from n2wbackup.demo.aws.inventory import Inventory
 # moto would answer these from state that it does not have: snapshots, commands and keys are in this package.
 NOT_PLAYED = frozenset(
     {
-        "CopySnapshot",
         "CreateImage",
         "DescribeSnapshotAttribute",
         "DescribeSnapshotTierStatus",
         "GetSessionToken",
         "ListCommands",
-        "ModifySnapshotAttribute",
         "ModifySnapshotTier",
         "RestoreSnapshotTier",
     }

@@ -13,7 +13,7 @@ from policies.services import operations
 
 class Command(output.Command):
     help = (
-        "Lock the snapshots of a run in AWS until a time: nobody can delete them before, whatever their rights. A "
+        "Lock the snapshots of a run in AWS until a time. Nobody can delete them before, whatever their rights. A "
         "governance lock can be taken away with --remove; a compliance lock cannot, once its cool-off is over."
     )
 

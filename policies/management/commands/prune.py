@@ -18,7 +18,7 @@ NAME_ONE = (
 
 class Command(output.Command):
     help = (
-        "Delete the snapshots that the retention of a policy lets go, now and without a notice, and say which. With "
+        "Delete the snapshots that the retention of a policy lets go, now and without a notice. It says which. With "
         "--dry-run: show what it lets go and keeps, and why; without a name of every policy that has one."
     )
 

@@ -19,8 +19,9 @@ from policies.services.copies.rebuilding import Place
 class Command(output.Command):
     requires_system_checks = []  # what is left of a lost server is looked for on a bare machine
     help = (
-        "List the restore points of a lost server by the tags of its snapshots, in the accounts and regions that this "
-        "server knows. --adopt makes them this server's: they can be recovered from, browsed, proven, and are retained."
+        "List the restore points of a lost server by the tags of its snapshots. It looks in the accounts and regions "
+        "that this server knows. --adopt makes them this server's: they can be recovered from, browsed, proven, and "
+        "are retained."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:

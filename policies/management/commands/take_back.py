@@ -11,7 +11,7 @@ from policies.services import operations
 
 class Command(output.Command):
     help = (
-        "Take a run's deleted snapshots out of the Recycle Bin of its AWS account, and hold the restore point until "
+        "Take a run's deleted snapshots out of the Recycle Bin of its AWS account. The restore point is held until "
         "somebody releases it."
     )
 

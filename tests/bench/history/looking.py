@@ -42,6 +42,9 @@ _LISTS = {
     "policies": ("",),
     "snapshots": ("",),
     "proofs": ("",),
+    "recoveries": ("",),
+    "costs": ("",),
+    "evidence": ("",),
     "schedules": ("",),
 }
 _NARROWED = {

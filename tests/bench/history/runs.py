@@ -196,14 +196,15 @@ def holds(world: World) -> None:
 
 
 def copies(world: World) -> None:
-    """A snapshot of each twentieth run has a copy; of these, every hundredth is being made."""
+    """The first snapshot of each twentieth run has a copy; of these, every hundredth is being made."""
     target = world.dialect.run("i")
+    made = f"(SELECT 1 FROM {RunSnapshot._meta.db_table} WHERE id = i * {VOLUMES} + 1)"  # noqa: S608 - as below
     world.insert(
         Copy,
-        f"{world.numbers(world.size.runs)} WHERE i % {_COPIED} = 11",
+        f"{world.numbers(world.size.runs)} WHERE i % {_COPIED} = 11 AND EXISTS {made}",
         id=target,
         run_id=target,
-        source_id="i",
+        source_id=f"i * {VOLUMES} + 1",
         region="'eu-central-1'",
         state=f"CASE WHEN i % {_COPIED * 100} = 11 THEN 'pending' ELSE 'completed' END",
         snapshot_id="'snap-c' || i",
@@ -213,13 +214,13 @@ def copies(world: World) -> None:
 
 
 def sizes(world: World) -> None:
-    """Every snapshot was counted."""
+    """Every first snapshot of a run that made some was counted."""
     world.insert(
         SnapshotSize,
-        world.numbers(world.size.runs),
-        snapshot_id="i",
+        f"(SELECT id FROM {RunSnapshot._meta.db_table} WHERE id % {VOLUMES} = 1) AS s",  # noqa: S608 - as below
+        snapshot_id="id",
         blocks="2048",
-        changed="i % 2048",
+        changed="id % 2048",
         measured_at=world.ago("86400"),
     )
 

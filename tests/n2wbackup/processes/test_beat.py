@@ -92,6 +92,7 @@ def test_a_clock_that_is_put_forward_sends_each_once(
         "opened",
         "poll",
         "proofs",
+        "recoveries",
         "refresh",
         "replan",
         "ssh",

@@ -20,7 +20,7 @@ RUN = [
     "id", "policy", "trigger", "attempt", "state", "consistency", "success_requires",
     "reason", "scheduled_for", "due_count", "due_until", "started_at", "fired_at", "ended_at",
     "retry_at", "freeze_seconds", "hold_seconds", "outputs_deleted_at", "events_deleted_at",
-    "thaw_by", "phases", "left_behind", "targets", "snapshots", "retention", "events",
+    "thaw_by", "phases", "left_behind", "targets", "snapshots", "retention", "proofs", "events",
 ]  # fmt: skip
 PHASE = [
     "outcome", "exit_code", "argument", "script", "script_sha256", "script_doubt",
@@ -157,5 +157,5 @@ def test_a_run_is_read_in_a_fixed_number_of_queries(
         backup.add_instance()
     run = backup.to_end()
 
-    with django_assert_max_num_queries(8):  # two of them for the retention
+    with django_assert_max_num_queries(9):  # two of them for the retention, one for the proofs
         as_json.run(labels.run(str(run.pk)))

@@ -20,6 +20,7 @@ MISSING = {
     "OWNER": "alicia",
     "OWNER/NAME": "alicia/policy1",
     "OWNER[/NAME]": "alicia/policy1",
+    "RUN|OWNER/NAME": "alicia/policy1",
     "UUID": "0b0e2a1e-0000-4000-8000-000000000000",
 }
 

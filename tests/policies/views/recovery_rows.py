@@ -1,16 +1,22 @@
-"""A restore point of Alice's, a recovery that can be undone and one that can be cancelled, for the matrix."""
+"""A restore point of Alice's, one in the Recycle Bin, a recovery to undo and one to cancel, for the matrix."""
 
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any
 
+import pytest
 from django.db import models
 
 from n2wbackup.lib import clock
+from policies.adapters import session
+from policies.adapters.memory import MemoryCloud
+from policies.adapters.memory_removing import MemoryRemoving
 from policies.domain.recovery.states import State
 from policies.models import Policy, Recovery, RecoveryStep
+from policies.ports import Snapshot
 from tests import factories
 
-VOLUME = "vol-0123456789abcdef0"
+VOLUME, BINNED = "vol-0123456789abcdef0", "snap-0b10b10b10b10b10b"
 _FORMS: dict[str, dict[str, Any]] = {
     "runs/<uuid:run_id>/restore/": {"kind": "volume", "volume_id": VOLUME, "do": "restore"},
     "recoveries/<uuid:recovery_id>/cancel/": {"do": "cancel"},
@@ -25,6 +31,14 @@ def made(policy: Policy) -> dict[str, models.Model]:
     )
     target = factories.RunTargetFactory.create(run=run)
     factories.RunSnapshotFactory.create(target=target, volume_id=VOLUME, state="completed")
+    binned = factories.RunFactory.create(policy=policy, state="succeeded", ended_at=now)
+    factories.RunSnapshotFactory.create(
+        target=factories.RunTargetFactory.create(run=binned),
+        snapshot_id=BINNED,
+        state="deleted",
+        deleted_at=now,
+        bin_until=now + timedelta(days=7),
+    )
     columns = {
         "run": run,
         "run_id_copied": run.pk,
@@ -52,13 +66,21 @@ def made(policy: Policy) -> dict[str, models.Model]:
         begun_at=now,
     )
     queued = Recovery.objects.create(**columns)
-    return {"restorepoint": run, "recovery": ready, "queuedrecovery": queued}
+    return {"restorepoint": run, "binned": binned, "recovery": ready, "queuedrecovery": queued}
+
+
+def aws(cloud: MemoryCloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have what is in the Recycle Bin, whoever takes it out: what a request changes is undone in the database alone."""
+    cloud.keep("us-east-1", Snapshot(BINNED, VOLUME, "completed"))
+    monkeypatch.setattr(session, "removing", lambda _credentials: MemoryRemoving(cloud))
 
 
 def filled(rows: Mapping[str, models.Model], route: str) -> str:
     """Return the route with the keys of these rows in it, where it is one of recoveries."""
     if route == "runs/<uuid:run_id>/restore/":
         return route.replace("<uuid:run_id>", str(rows["restorepoint"].pk))
+    if route == "runs/<uuid:run_id>/take-back/":
+        return route.replace("<uuid:run_id>", str(rows["binned"].pk))
     of = "queuedrecovery" if route.endswith("/cancel/") else "recovery"
     return route.replace("<uuid:recovery_id>", str(rows[of].pk))
 

@@ -17,7 +17,7 @@ from tests.policies.views import page
 
 pytestmark = pytest.mark.django_db
 HOUR = timedelta(hours=1)
-QUERIES = 25
+QUERIES = 27
 
 
 @pytest.fixture(autouse=True)

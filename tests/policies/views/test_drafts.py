@@ -24,6 +24,7 @@ _NOT_KEPT = {
     "profile/factors/passkeys/add/": "a name for a key that must be touched again",
     "profile/": "a name and an address, which whoever logs in again knows",
     "policies/<str:owner>/<str:name>/sharing/": "one name",
+    "recoveries/<uuid:recovery_id>/undo/": "the name of what is undone",
     "coverage/": "ticks and a word about rows that may have changed since",
 }
 # Here a name is typed to confirm that something is deleted.

@@ -3,15 +3,13 @@
 import csv
 import io
 from datetime import UTC, date, datetime, timedelta
-from types import SimpleNamespace
-from uuid import uuid4
 
 import pytest
 from django.test import Client
 
 from n2wbackup.lib import clock
 from policies.domain.runs.verdict import Consistency
-from policies.models import Policy, Recovery
+from policies.models import Policy, Proof, Recovery
 from policies.selectors import evidence
 from policies.selectors.evidence import Asked, Row
 from tests import factories
@@ -91,37 +89,9 @@ def test_hostile_words_are_harmless_in_both(client: Client, policy: Policy) -> N
     assert all(row[8].startswith("'=HYPERLINK") for row in rows)
 
 
-def test_proofs_and_recoveries_are_lines_with_measured_times() -> None:
-    run = SimpleNamespace(label="alice/policy1")
-    proof = SimpleNamespace(
-        asked_at=AT,
-        run=run,
-        run_id=uuid4(),
-        snapshot_id="snap-1",
-        region="us-east-1",
-        reached=3,
-        level=3,
-        state="passed",
-        seconds=2.0,
-        requested_by="",
-        reason="",
-    )
-    recovery = SimpleNamespace(
-        asked_at=AT,
-        made_at=AT + timedelta(seconds=40),
-        owner_name="alice",
-        policy_name="policy1",
-        subject="vol-1",
-        region="us-east-1",
-        kind="volume",
-        state="done",
-        requested_by="bob",
-        reason="",
-        run_id_copied=uuid4(),
-    )
-    proven, recovered = evidence.of_proof(proof), evidence.of_recovery(recovery)
-    assert (proven.level, proven.by, proven.seconds) == ("3 of 3", "schedule", 2.0)
-    assert (recovered.seconds, recovered.by, recovered.level) == (40.0, "bob", "volume")
+def test_the_numbers_are_of_what_ended_well() -> None:
+    proven = Row(AT, "proof", "alice/policy1", "snap-1", "3 of 3", "passed", 2.0, "bob", "", "")
+    recovered = proven._replace(kind="recovery", level="volume", result="done", seconds=40.0)
     found = evidence.summary([proven, recovered, _failed(proven)])
     assert (found.proofs, found.passed, found.recoveries, found.recovered) == (2, 1, 1, 1)
     assert (found.median_seconds, found.longest_seconds) == (21.0, 40.0)
@@ -171,3 +141,25 @@ def test_a_recovery_of_ones_own_is_a_line_and_a_strangers_is_not(
     assert "1, of these 1 made what was asked for" in shown
     assert "40.0 s (median)" in shown or "40 s (median)" in shown
     assert len(lines(page.client_of(factories.charlie()))) == 1
+
+
+def test_a_proof_is_a_line_with_the_level_that_it_reached(client: Client, policy: Policy) -> None:
+    now = clock.now()
+    Proof.objects.create(
+        run=policy.runs.latest("created_at"),
+        policy=policy,
+        owner=policy.owner,
+        snapshot_id="snap-1",
+        region="us-east-1",
+        level=3,
+        reached=2,
+        state="failed",
+        reason="the mark is missing",
+        seconds=7.5,
+        asked_at=now + timedelta(seconds=1),
+        next_at=now,
+        ended_at=now,
+    )
+    first = lines(client)[1]
+    assert (first[1], first[4], first[5], first[6]) == ("proof", "2 of 3", "failed", "7.5")
+    assert first[8] == "the mark is missing"

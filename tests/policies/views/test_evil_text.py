@@ -49,6 +49,9 @@ _SILENT = {
     "policies/<str:owner>/<str:name>/sharing/",
     *("alarms/mute/<str:owner>/<str:name>/", "alarms/receivers/<str:owner>/"),
     "policies/<str:owner>/<str:name>/delete/",
+    "policies/<str:owner>/<str:name>/copies/<int:key>/remove/",
+    # Numbers, names, and what the list of prices says, which is a file of the server.
+    *("costs/", "policies/<str:owner>/<str:name>/costs/"),
 }
 
 

@@ -11,7 +11,7 @@ from pytest_django import Settings
 from policies.adapters import session
 from policies.adapters.memory import MemoryCloud
 from scripts_admin.domain.rights import Right
-from tests.policies.views import matrix, matrix_shared, opened_rows
+from tests.policies.views import matrix, matrix_shared, opened_rows, recovery_rows
 
 pytestmark = [pytest.mark.django_db, pytest.mark.lasts(20), pytest.mark.one_database]
 
@@ -214,6 +214,7 @@ runs/<uuid:run_id>/hold/                                  L     W     N     N   
 runs/<uuid:run_id>/prove/                                 L     W     N     N     N     W     W
 runs/<uuid:run_id>/release/                               L     W     N     N     N     W     W
 runs/<uuid:run_id>/restore/                               L     W     N     N     N     W     W
+runs/<uuid:run_id>/take-back/                             L     W     N     N     N     W     W
 runs/<uuid:run_id>/instances/<str:instance>/output/<str:phase>/<int:attempt>/<str:stream> L R N N N R R
 runs/<uuid:run_id>/instances/<str:instance>/scripts/<slug:phase>/<int:attempt>/ L R     N     N     N     R     R
 runs/<uuid:run_id>/output/<str:phase>/<int:attempt>/<str:stream> L     R     N     N     N     R     R
@@ -283,6 +284,7 @@ runs/<uuid:run_id>/hold/                                  N     W     N     N   
 runs/<uuid:run_id>/prove/                                 N     N     W     N     N
 runs/<uuid:run_id>/release/                               N     W     N     N     N
 runs/<uuid:run_id>/restore/                               N     N     N     N     W
+runs/<uuid:run_id>/take-back/                             N     W     N     N     N
 runs/<uuid:run_id>/instances/<str:instance>/output/<str:phase>/<int:attempt>/<str:stream> R R R R R
 runs/<uuid:run_id>/instances/<str:instance>/scripts/<slug:phase>/<int:attempt>/ R R R R N
 runs/<uuid:run_id>/output/<str:phase>/<int:attempt>/<str:stream> R R R R R
@@ -327,6 +329,7 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> None:
     """Answer the questions of an account's test."""
     made = MemoryCloud()
     monkeypatch.setattr(session, "cloud", lambda _credentials: made)
+    recovery_rows.aws(made, monkeypatch)
 
 
 @pytest.fixture(autouse=True)

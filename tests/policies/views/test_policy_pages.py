@@ -24,8 +24,8 @@ pytestmark = [pytest.mark.django_db, pytest.mark.one_database]
 NOON = datetime(2026, 11, 26, 12, tzinfo=UTC)  # a Thursday
 PATHS = ["/policies/", "/policies/alice/policy1/", "/schedules/"]
 QUERIES_OF_A_LIST = 10  # session, person, what is shared, policies, five counts, banner
-# Session, person, what is shared, policy, targets, schedules, mute, gone, days, windows, runs, banner.
-QUERIES_OF_A_POLICY = 12
+# Session, person, what is shared, policy, targets, schedules, mute, gone, days, windows, runs, proof, banner.
+QUERIES_OF_A_POLICY = 13
 # Session, person, what is shared, keys, schedules, how many policies, policies, banner.
 QUERIES_OF_SCHEDULES = 8
 

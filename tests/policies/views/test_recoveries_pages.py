@@ -19,6 +19,7 @@ from tests.policies.views import logins
 from tests.policies.views.page import check_can_be_read_aloud, client_of, read
 
 pytestmark = pytest.mark.django_db
+GOOD = "correct horse battery"
 BAD_TEXT = '"><svg onload=alert(1)>'
 
 
@@ -56,6 +57,24 @@ def test_a_volume_is_restored_by_the_form_after_it_showed_what_will_be_done(
     check_can_be_read_aloud(page)
     assert page.polled == [f"/recoveries/{recovery.pk}/"]
     check_can_be_read_aloud(read(hers, "/recoveries/"))
+
+
+def test_what_was_typed_outlives_the_session_and_nothing_is_restored_by_it(
+    restored: Restored, hers: Client, client: Client
+) -> None:
+    alice = User.objects.get(username="alice")
+    alice.set_password(GOOD)
+    alice.save()
+    hers.force_login(alice)
+    form = logins.confirm(hers).get(address(restored)).content.decode()
+    form_of = form.partition('name="form_of" value="')[2].partition('"')[0]
+    typed = {"kind": "volume", "volume_id": restored.data, "zone": "us-east-1f", "do": "restore"}
+
+    answer = client.post(address(restored), {**typed, "form_of": form_of})
+    back = client.post(answer["Location"], {"username": "alice", "password": GOOD})
+
+    assert "us-east-1f" in client.get(back["Location"]).content.decode()
+    assert not Recovery.objects.exists()
 
 
 def test_what_exists_is_changed_only_when_its_id_was_typed(

@@ -20,8 +20,9 @@ from tests.policies.views import page
 pytestmark = [pytest.mark.django_db, pytest.mark.one_database]
 
 SVG = '"><svg onload=alert(1)>'
-# Session, person, what is shared, run, targets, snapshots, phases there and here, events, ends of outputs, banner.
-QUERIES = 12
+# Session, person, what is shared, run, targets, snapshots, phases there and here, events, ends of outputs, its removal,
+# copies and proofs, banner.
+QUERIES = 15
 
 
 @pytest.fixture

@@ -150,7 +150,9 @@ def test_who_may_only_view_finds_no_deed(policy: Policy, run: Run, bob: User) ->
 
     assert "alice shares this policy with you. You may: view." in page.text
     mine = [str(link) for link in page.links if str(link).startswith("/policies/alice/policy1/")]
-    assert mine == ["/policies/alice/policy1/retention/"]  # what is kept, and why
+    # What is kept, and why, where it is copied to, and what that costs.
+    shown = ("copies", "costs", "retention")
+    assert sorted(mine) == [f"/policies/alice/policy1/{name}/" for name in shown]
     assert "Back up now" not in page.text
     assert "whom to tell" not in page.text
     assert str(run.pk) in client.get("/runs/").content.decode()

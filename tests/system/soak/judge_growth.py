@@ -118,7 +118,7 @@ def judge(found: Sequence[Stretch], due: tuple[float, float], allowed: Limits) -
 def tables(found: Mapping[str, tuple[int, int]], policies: int) -> Iterator[str]:
     """Yield the tables that have more rows than they should. Each volume has its last fire, and AWS one bucket."""
     most = {"policies_volumefire": policies * VOLUMES, "policies_firepermits": 1}
-    most |= {"policies_server": 1, "policies_turn": 5}  # the ticks of which several beats take one
+    most |= {"policies_server": 1, "policies_turn": 9}  # the ticks of which several beats take one
     # Each policy may be drilled once.
     most |= dict.fromkeys(("policies_trial", "policies_trialresult"), policies)
     # What AWS has: an instance with its volumes for each policy, and one more.

@@ -113,7 +113,8 @@ def test_show_policy_prints_json_with_the_next_five_times(policy: Policy) -> Non
 
     assert list(report) == [
         "policy", "enabled", "success_requires", "rpo_hours", "retries", "max_freeze_seconds",
-        "snapshot_timeout_hours", "thaw_retry_minutes", "scripts", "retention", "account", "targets", "schedules",
+        "snapshot_timeout_hours", "thaw_retry_minutes", "scripts", "retention", "proof",
+        "account", "targets", "schedules",
         "next_run_times", "next_run_note", "last_run", "last_success_at", "may_be_frozen_since",
         "paused", "missing",
     ]  # fmt: skip

@@ -265,6 +265,29 @@ class Cleaning(RuleBasedStateMachine):
         self.real += timedelta(hours=25)
         cleaning.tick()
 
+    @rule(last=st.integers(1, 2), deed=st.sampled_from(("gone", "tag", "hold")))
+    def calm_days(self, last: int, deed: str) -> None:
+        """Nothing is in the way of the rules, but something happened to the newest or to the oldest one."""
+        Policy.objects.update(enabled=True, may_be_frozen_since=None)
+        self.shift = timedelta()
+        for _ in range(3):
+            self.back_up(INSTANCES[0], Consistency.APPLICATION, hours=20)
+        self.edit(last, 0, 0, "UTC")
+        if deed == "gone":
+            self.delete_outside(0)
+        elif deed == "tag":
+            self.retag(1, FOREIGN)
+        else:
+            self.hold(1, HoldKind.PROOF, 0)
+        self.two_days()
+
+    @precondition(lambda self: not hasattr(self, "calm"))
+    @rule(deed=st.sampled_from(("gone", "tag", "hold")))
+    def calm_begin(self, deed: str) -> None:
+        """The same, once, before everything else has come in its way."""
+        self.calm = True
+        self.calm_days(1, deed)
+
     @rule()
     def refresh(self) -> None:
         known = RunSnapshot.objects.filter(state=RunSnapshot.State.COMPLETED)
@@ -346,7 +369,7 @@ class Cleaning(RuleBasedStateMachine):
 def test_nothing_is_ever_deleted_that_must_stay() -> None:
     deleting.log.disabled = True
     given = settings(
-        max_examples=20,
+        max_examples=12,
         stateful_step_count=40,
         deadline=None,
         suppress_health_check=list(HealthCheck),

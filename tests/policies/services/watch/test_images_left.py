@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from pytest_django import Settings
 
 from policies.adapters import session
 from policies.adapters.folder_images import FolderImages
@@ -25,8 +26,8 @@ def images(monkeypatch: pytest.MonkeyPatch) -> Counting:
 
 
 @pytest.fixture
-def home(settings: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(settings, "N2W_HOME", tmp_path)
+def home(settings: Settings, tmp_path: Path) -> Path:
+    settings.N2W_HOME = tmp_path
     return tmp_path
 
 
