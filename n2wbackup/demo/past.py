@@ -123,6 +123,18 @@ def make_up(policies: dict[str, Policy], now: datetime) -> int:
     return count
 
 
+def good_nights(policy: Policy, count: int, now: datetime) -> list[Run]:
+    """Write so many good runs, one a night until the last one, and return them."""
+    dice = random.Random(_SEED)
+    made = [
+        (_run(policy, _GOOD, now - timedelta(days=days_ago, hours=3), dice), days_ago)
+        for days_ago in range(count - 1, -1, -1)
+    ]
+    _write(policy, made)
+    _reckon([policy.pk])
+    return [run for run, _ in made]
+
+
 @transaction.atomic
 def _reckon(keys: list[int]) -> None:
     """Let protection be reckoned from the past that has just been made up."""

@@ -175,6 +175,8 @@ def _environment(folder: Path, port: int) -> dict[str, str]:
         "N2W_HOME": str(folder),
         "N2W_PORT": str(port),
         "N2W_RUN_SCRIPTS_AS": "self",
+        # A snapshot that a killed demo has left open is closed after this time.
+        "N2W_PROOF_SECONDS": "120",
         # This machine stands for the instance that the demo logs in to.
         "N2W_SSH_NETWORKS": "127.0.0.0/8",
     }

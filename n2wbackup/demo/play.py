@@ -4,6 +4,7 @@ Everything that is started goes on an ExitStack before anything else can happen,
 """
 
 import contextlib
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -12,7 +13,7 @@ from contextlib import ExitStack
 from django.conf import settings
 from rich.console import Console
 
-from n2wbackup.demo import backup, company, distant, past, sshd, stage, telling
+from n2wbackup.demo import backup, company, distant, older, past, proving, sshd, stage, telling
 from n2wbackup.demo.aws import SimulatedAws, SimulatorError
 from n2wbackup.demo.backup import Backup
 from n2wbackup.demo.ending import Ending
@@ -22,26 +23,29 @@ from n2wbackup.demo.stage import Stage
 from n2wbackup.lib import clock
 from n2wbackup.lib.home import RuntimeFolderError
 from n2wbackup.processes.supervisor import CannotServeError, Program
-from policies.domain.errors import BackupError
+from policies.domain.errors import BackupError, RefusedError
+from policies.selectors import runs
 
 _LOOK_SECONDS = 1.0
-_KEPT_SNAPSHOTS = 20  # of the ledger
 _FAILURES = (DemoError, SimulatorError, CannotServeError, RuntimeFolderError, BackupError)
 
 
 def once(ending: Ending, *, as_json: bool) -> int:
-    """Make one backup and print it; return 0 only if it succeeded and its copy proves it."""
+    """Make one backup, prove it and print both; return 0 only if it succeeded and nothing disproves it."""
     progress = Console(stderr=True, highlight=False)
     try:
         with _played(ending, progress) as (aws, scene, server):
             progress.print("Backing up …", style="dim")
             made = backup.make(scene, aws, server)
+            progress.print("Proving it …", style="dim")
+            worth = proving.try_out(made.run, scene, server)
+            gone = older.let_go(scene)
             if as_json:
-                sys.stdout.write(telling.as_json(made) + "\n")
+                sys.stdout.write(telling.as_json(made, worth, gone) + "\n")
             else:
-                telling.show(Console(highlight=False), made)
+                telling.show(Console(highlight=False), made, worth, gone)
             sys.stdout.flush()
-        return 0 if made.is_good else 1
+        return 0 if made.is_good and worth.is_good else 1
     except _FAILURES as error:
         progress.print(f"The demo failed: {error}", markup=False)
         return 1
@@ -67,13 +71,17 @@ def standing(ending: Ending) -> int:
             telling.welcome(console, scene, server.url, stage.EVERY_MINUTES)
             if host is None:
                 console.print(sshd.MISSING, markup=False)
-            shown = {_tell(console, aws, backup.make(scene, aws, server))}
+            shown = {str(each.id) for each in runs.recent(policy=scene.policy)}  # made up
+            made = backup.make(scene, aws, server)
+            worth = proving.try_out(made.run, scene, server)
+            shown.add(_tell(console, scene, made))
+            console.print(telling.worth_lines(worth), soft_wrap=True, markup=False)
             distant.start(theirs, host, server.wait)
             company.start(aws, others, server.wait)
             while True:
                 # The schedule, or a person, starts the others.
                 for made in backup.ended(scene, aws, shown):
-                    shown.add(_tell(console, aws, made))
+                    shown.add(_tell(console, scene, made))
                 server.wait(_LOOK_SECONDS)
     except _FAILURES as error:
         console.print(f"The demo failed: {error}", markup=False)
@@ -98,6 +106,9 @@ def _played(
                 stage.build()
             started.result()
             scene = stage.furnish(aws)
+            older.make_up(aws, scene)
+            os.environ.update(_without_keys(aws))
+            stack.callback(proving.close_all)
             with ending.deferred():
                 server = Server(scene.ledger, _without_keys(aws), beside)
                 stack.callback(server.stop)
@@ -115,16 +126,10 @@ def _without_keys(aws: SimulatedAws) -> dict[str, str]:
     return {name: value for name, value in aws.environment.items() if "ACCESS_KEY" not in name}
 
 
-def _tell(console: Console, aws: SimulatedAws, made: Backup) -> str:
-    """Print a backup and return the id of its run."""
+def _tell(console: Console, scene: Stage, made: Backup) -> str:
+    """Print a backup, and the restore points that go because of it; return the id of its run."""
     console.print(telling.one_line(made), soft_wrap=True)
-    _forget_old_snapshots(aws)
+    with contextlib.suppress(RefusedError):  # the server is at it already
+        for gone in older.let_go(scene):
+            console.print(f"          {telling.gone_line(gone)}", soft_wrap=True, markup=False)
     return str(made.run["id"])
-
-
-def _forget_old_snapshots(aws: SimulatedAws) -> None:
-    of_ledger = [
-        each for each in aws.snapshots() if each.tags.get("n2wbackup:policy") == stage.POLICY
-    ]
-    for old in of_ledger[:-_KEPT_SNAPSHOTS]:
-        aws.delete_snapshot(old.snapshot_id, old.region)

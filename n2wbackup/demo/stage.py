@@ -14,6 +14,7 @@ from django.core.management import call_command
 from n2wbackup.demo import ledger
 from n2wbackup.demo.aws import SimulatedAws, SimulatedInstance, VolumeSpec
 from n2wbackup.lib import clock
+from policies.domain.proofs import Level, Recipe
 from policies.domain.schedules.schedule import Unit
 from policies.models import Account, Policy, PolicyTarget, Schedule
 from policies.services.entry import accounts, policies, schedules
@@ -27,6 +28,7 @@ COLLEAGUE = "bob"
 ADMIN = "admin"
 POLICY = "ledger"
 EVERY_MINUTES = 5
+KEPT = 3  # restore points of the ledger
 # CreateSnapshots of the real AWS takes almost a second: the ledger is held that long.
 AWS_SECONDS = 0.2
 PENDING_SECONDS = 2.0
@@ -92,7 +94,14 @@ def _policy(owner: User, aws: SimulatedAws, instance: SimulatedInstance) -> Poli
         region=instance.region,
     )
     accounts.save(account)
-    policy = Policy(owner=owner, account=account, name=POLICY)
+    policy = Policy(
+        owner=owner,
+        account=account,
+        name=POLICY,
+        proof_level=Level.AGREES,
+        proof_recipe=Recipe.FILES,
+        keep_last=KEPT,
+    )
     policies.save(policy, [_schedule(owner)])
     target = PolicyTarget(instance_id=instance.instance_id, region=instance.region)
     policies.replace_targets(policy, [target])

@@ -1,22 +1,33 @@
 """The demo's output."""
 
 import json
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
+from n2wbackup.demo import ledger
 from n2wbackup.demo.backup import Backup
 from n2wbackup.demo.ledger import PER_SECOND
+from n2wbackup.demo.proving import Worth
 from n2wbackup.demo.stage import ADMIN, COLLEAGUE, OPERATOR, Stage
+from policies.api.as_json import Json
+from policies.domain import proofs
 
 
-def show(console: Console, backup: Backup) -> None:
-    """Print one backup: its timeline, its spans, and the state of the ledger."""
+def show(console: Console, backup: Backup, worth: Worth, gone: Sequence[Json]) -> None:
+    """Print one backup: its timeline, its spans, the state of the ledger, and what it is worth."""
     run = backup.run
     console.print(f"\n[bold]Backup of {run['policy']}[/bold]  run {run['id']}\n", highlight=False)
     console.print(_timeline(run["events"]))
-    console.print(_findings(backup))
+    findings = _findings(backup)
+    for name, text in _worth(worth):
+        findings.add_row(name, escape(text))
+    for each in gone:
+        findings.add_row("went", escape(_went(each)))
+    console.print(findings)
 
 
 def _timeline(events: list[dict[str, str]]) -> Table:
@@ -79,8 +90,47 @@ def one_line(backup: Backup) -> str:
     )
 
 
-def as_json(backup: Backup) -> str:
-    return json.dumps(backup.as_json(), indent=2, ensure_ascii=False)
+def _worth(worth: Worth) -> Iterator[tuple[str, str]]:
+    if worth.proof is not None:
+        yield "proof", _proof(worth.proof)
+        if worth.proof["output"]:
+            yield "verify said", worth.proof["output"]
+    if worth.restored is not None:
+        books = worth.restored
+        found = f"balances, up to transaction {books.last}"
+        what = f"{ledger.FILE}, {worth.restored_bytes:,} bytes, out of the snapshot"
+        yield "restored", f"{what}: {found if books.balances else ' '.join(books.problems)}"
+    if worth.lacks:
+        yield "not done", worth.lacks
+
+
+def _proof(proof: Json) -> str:
+    words = proofs.in_words(proof["level"], proof["seconds"], proof["cost_usd"])
+    state = proof["state"].replace("_", " ")
+    blocks = f"{proof['blocks_read']} of {proof['blocks_of_snapshot']} blocks read"
+    return f"{state}: {words}, {blocks}. {proof['reason']}".strip()
+
+
+def worth_lines(worth: Worth) -> str:
+    """Return what a backup is worth, a line for each finding."""
+    return "\n".join(f"          {name}: {text}" for name, text in _worth(worth))
+
+
+def _went(gone: Json) -> str:
+    made = datetime.fromisoformat(gone["made_at"])
+    what = f"the restore point of {made:%Y-%m-%d %H:%M} UTC, with {', '.join(gone['snapshots'])}"
+    return f"{what}: {gone['why']}"
+
+
+def gone_line(gone: Json) -> str:
+    """Return a restore point that went as one line."""
+    return f"went: {_went(gone)}"
+
+
+def as_json(backup: Backup, worth: Worth, gone: Sequence[Json]) -> str:
+    found = {**backup.as_json(), **worth.as_json(), "went": list(gone)}
+    found["good"] = backup.is_good and worth.is_good
+    return json.dumps(found, indent=2, ensure_ascii=False)
 
 
 def welcome(console: Console, stage: Stage, url: str, minutes: float) -> None:

@@ -128,7 +128,27 @@ def test_one_backup_succeeds_and_proves_itself_and_leaves_nothing(home: Path) ->
     assert [snapshot["state"] for snapshot in run["snapshots"]] == ["completed", "completed"]
     # Through a worker: nothing else says this.
     assert "a worker took the run" in [event["text"] for event in run["events"]]
+    _look_at_its_worth(found)
     assert (demo_traces.left(home), demo_traces.of(home)) == ([], [])
+
+
+def _look_at_its_worth(found: dict[str, Any]) -> None:
+    """The snapshot is proven as far as this machine can, a file came out of it, and an old restore point went."""
+    proof, run = found["proof"], found["run"]
+    can_open = os.geteuid() == 0 and Path("/usr/bin/nbdkit").exists()
+    assert (proof["state"], proof["level"]) == ("passed", 3 if can_open else 0), proof
+    assert proof["run"] == run["id"]
+    assert proof["blocks_read"] > 0
+    assert bool(found["lacks"]) is not can_open
+    if can_open:
+        told = "The mark of this run is in the ledger, which balances up to transaction"
+        assert f"{told} {found['copy']['last']}." in proof["output"]
+        restored = found["restored"]
+        assert (restored["balances"], restored["last"]) == (True, found["copy"]["last"])
+    (gone,) = found["went"]
+    assert gone["run"] != run["id"]
+    assert len(gone["snapshots"]) == 1
+    assert "keep" in gone["why"]
 
 
 def test_a_demo_stands_until_ctrl_c_and_shows_its_runs_to_whoever_logs_in(home: Path) -> None:
