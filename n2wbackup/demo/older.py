@@ -33,9 +33,15 @@ def make_up(aws: SimulatedAws, stage: Stage) -> None:
     rows = []
     for run in past.good_nights(stage.policy, KEPT, clock.now()):
         tags = {SERVER_TAG: home.server_id(), RUN_TAG: str(run.pk)}
-        listed = [{"Key": key, "Value": value} for key, value in tags.items()]
-        specification = {"ResourceType": "snapshot", "Tags": listed}
-        made = client.create_snapshot(VolumeId=volume, TagSpecifications=[specification])
+        made = client.create_snapshot(
+            VolumeId=volume,
+            TagSpecifications=[
+                {
+                    "ResourceType": "snapshot",
+                    "Tags": [{"Key": key, "Value": value} for key, value in tags.items()],
+                }
+            ],
+        )
         rows.append(_row(run, made["SnapshotId"], volume))
     RunSnapshot.objects.bulk_create(rows)
     client.delete_volume(VolumeId=volume)
