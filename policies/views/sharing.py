@@ -18,13 +18,15 @@ WORDS: Mapping[Right, str] = {
     Right.EDIT: (
         "changes its targets, times and limits; pauses, disables and mutes it. Name and account stay the owner's"
     ),
-    Right.RUN: "backs up now, tests the scripts, cancels, thaws, and confirms that it is thawed",
+    Right.RUN: (
+        "backs up now, tests the scripts, has backups proven, cancels, thaws, and confirms that it is thawed"
+    ),
     Right.APPROVE_HOSTS: (
         "says which hosts its scripts may speak to over SSH. This counts for all scripts of the folder"
     ),
     Right.RESTORE: (
-        "restores from its backups, reads and downloads the files in them, and has them proven. This shows "
-        "everything that the application has stored"
+        "restores from its backups, and reads and downloads the files in them. This shows everything that the "
+        "application has stored"
     ),
 }
 WARNING = (
