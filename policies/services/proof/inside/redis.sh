@@ -1,4 +1,4 @@
-# shellcheck shell=bash disable=SC2154 # it follows common.sh
+# shellcheck shell=bash disable=SC2154,SC2034 # it follows common.sh
 # A Redis or Valkey on a copy of its data folder: what it loads by itself, then a look. It listens on a unix socket only.
 
 cd -- "$data" || down "its data folder cannot be entered"
