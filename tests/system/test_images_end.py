@@ -99,9 +99,11 @@ def _name(pid: int) -> str:
 
 def seen(found: Ground, key: str, part: str) -> int:
     """Return the pid of this part of the image once it is there."""
-    alive: dict[str, int] = {}
-    until(lambda: alive.update(family(found.home, key)) or part in alive, 30.0)
-    return alive[part]
+    ends = time.monotonic() + 30.0
+    while not (pid := family(found.home, key).get(part, 0)):
+        assert time.monotonic() < ends
+        time.sleep(0.02)
+    return pid
 
 
 def until(condition: Callable[[], object], seconds: float = 10.0) -> None:
