@@ -1,18 +1,19 @@
 """Window leases: two windows never overlap on one instance or volume, across policies and owners."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
-from django.db.models import Q
+from django.db.models import Exists, Q
 
 from n2wbackup.lib import clock
 from policies.domain.document.fields import DEFAULTS
 from policies.domain.runs import sequence
 from policies.domain.runs.sequence import State
 from policies.models import Run, WindowLease
+from policies.models.querysets import RunQuerySet
 from scripts_admin.domain.phases import Phase
 
 # A waiting run looks each ten seconds at the latest; one that has not looked for so long may never do.
@@ -46,26 +47,38 @@ def take(run: Run, resources: Collection[str]) -> Taken:
     One transaction and a sorted order ensure that two runs cannot wait for each other.
     """
     wanted, now = set(resources), clock.now()
+    if not _is_asked_for(run, wanted, now) and _enter(run, sorted(wanted), now):
+        return Taken()  # as nearly always
     WindowLease.objects.filter(_is_left(now)).delete()
     held = _held(run, wanted)
     waits_for = _first_that_counts(held, run, now) or _first_in_line(run, wanted, now)
     if waits_for is not None:
         return Taken(waits_for)
     free = sorted(wanted - {one.resource for one in held})
+    if not _enter(run, free, now, anew=True):
+        return Taken(next(iter(_held(run, set(free))), Held(free[0], run)))
+    return Taken(beside=held[0] if held else None)
+
+
+def _enter(run: Run, free: Sequence[str], now: datetime, *, anew: bool = False) -> bool:
+    """Enter the leases, `anew` in place of those that the run has; False, and nothing changed, if a run was faster."""
     try:
         with transaction.atomic():
-            WindowLease.objects.filter(run=run).delete()
+            if anew:
+                WindowLease.objects.filter(run=run).delete()
             WindowLease.objects.bulk_create(
                 [WindowLease(resource=name, run=run, taken_at=now) for name in free]
             )
-    except IntegrityError:  # another run was faster
-        return Taken(next(iter(_held(run, set(free))), Held(free[0], run)))
-    return Taken(beside=held[0] if held else None)
+    except IntegrityError:
+        return False
+    return True
 
 
 def holder(run: Run, resources: Collection[str], now: datetime) -> Held | None:
     """Return the resource that the run would have to wait for now; changes nothing."""
     wanted = set(resources)
+    if not _is_asked_for(run, wanted, now):
+        return None
     return _first_that_counts(_held(run, wanted), run, now) or _first_in_line(run, wanted, now)
 
 
@@ -87,6 +100,21 @@ def beside_in_words(held: Held) -> str:
     )
 
 
+def _is_asked_for(run: Run, wanted: Collection[str], now: datetime) -> bool:
+    """Tell, in one query, whether any run has a lease of these, this run has one of anything, or any run waits."""
+    leases = WindowLease.objects.filter(Q(resource__in=wanted) | Q(run=run))
+    asked = Run.objects.filter(pk=run.pk).values_list(Exists(leases), Exists(_waiting(now)))
+    return any(next(iter(asked), (True,)))
+
+
+def _waiting(now: datetime) -> RunQuerySet[Run]:
+    """Return the runs that wait for a lease."""
+    looks = Q(not_before__gt=now - LOOKS_WITHIN, not_before__lte=now + LOOKS_WITHIN)
+    for_a_lease = Q(waiting_for__contains=_RESERVED) | Q(waiting_for__contains=_LONGER)
+    waiting = Q(looks, state=State.QUEUED) | Q(state=State.PREPARING)
+    return Run.objects.unfinished().filter(waiting, for_a_lease)
+
+
 def _first_in_line(run: Run, wanted: Collection[str], now: datetime) -> Held | None:
     """Return a resource that another owner's run has waited longer for, and can take now.
 
@@ -96,11 +124,8 @@ def _first_in_line(run: Run, wanted: Collection[str], now: datetime) -> Held | N
     since = run.waiting_since or now
     if now - since >= timedelta(minutes=settings.N2W_OTHERS_WAIT_MINUTES):
         return None
-    looks = Q(not_before__gt=now - LOOKS_WITHIN, not_before__lte=now + LOOKS_WITHIN)
-    for_a_lease = Q(waiting_for__contains=_RESERVED) | Q(waiting_for__contains=_LONGER)
     before = Q(waiting_since__lt=since) | Q(waiting_since=since, pk__lt=run.pk)
-    waiting = Q(looks, state=State.QUEUED) | Q(state=State.PREPARING)
-    for other in Run.objects.filter(waiting, before, for_a_lease).order_by("waiting_since", "pk"):
+    for other in _waiting(now).filter(before).order_by("waiting_since", "pk"):
         theirs = set(other.waits_on.get("resources", ()))
         shared = sorted(theirs & set(wanted))
         if shared and not _is_of_the_same_owner(run, other) and not _held(other, theirs):

@@ -20,7 +20,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.bench.profile", description=__doc__)
     parser.add_argument("--runs", type=int, default=20, help="so many runs are measured")
     parser.add_argument("--texts", action="store_true", help="show each statement of one run")
-    parser.add_argument("--functions", default="", metavar="STEP", help="show where this step's CPU time goes")
+    parser.add_argument(
+        "--functions", default="", metavar="STEP", help="show where this step's CPU time goes"
+    )
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="n2wbackup-profile-") as folder:
         home = Path(folder)
