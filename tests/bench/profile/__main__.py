@@ -19,6 +19,7 @@ def main() -> None:
     """Prepare an account and a home of its own, measure in it, and print."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench.profile", description=__doc__)
     parser.add_argument("--runs", type=int, default=20, help="so many runs are measured")
+    parser.add_argument("--json", action="store_true", help="print the totals alone, as JSON")
     parser.add_argument("--texts", action="store_true", help="show each statement of one run")
     parser.add_argument(
         "--functions", default="", metavar="STEP", help="show where this step's CPU time goes"
@@ -41,7 +42,11 @@ def main() -> None:
             # Django reads its settings at the import.
             from tests.bench.profile import one_run  # noqa: PLC0415
 
-            one_run.measure(instance, given.runs, texts=given.texts, functions=given.functions)
+            policy = one_run.prepare(instance)
+            if given.json:
+                one_run.tell(policy, given.runs)
+            else:
+                one_run.show(policy, given.runs, texts=given.texts, functions=given.functions)
 
 
 if __name__ == "__main__":

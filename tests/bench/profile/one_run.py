@@ -2,6 +2,7 @@
 
 import cProfile
 import io
+import json
 import os
 import pstats
 import statistics
@@ -53,13 +54,30 @@ class Step:
 Found = dict[str, Step]
 
 
-def measure(instance: str, number: int, *, texts: bool, functions: str) -> None:
-    """Take runs of the policy to their ends and print what they cost."""
+def prepare(instance: str) -> Policy:
+    """Make the policy, and a few runs that do not count: they load code, and prove the permission."""
     call_command("migrate", verbosity=0)
     policy = _policy(instance)
-    profile = cProfile.Profile()
     for _ in range(WARM_UP):
-        _one(policy, profile, "")
+        _one(policy, cProfile.Profile(), "")
+    return policy
+
+
+def tell(policy: Policy, number: int) -> None:
+    """Print the medians of all steps together, as JSON."""
+    found = [_one(policy, cProfile.Profile(), "") for _ in range(number)]
+    told = {
+        "statements": [sum(step.cost.statements for step in one.values()) for one in found],
+        "commits": [sum(step.cost.commits for step in one.values()) for one in found],
+        "calls": [sum(step.calls.total() for step in one.values()) for one in found],
+        "cpu": [sum(step.cpu for step in one.values()) for one in found],
+    }
+    print(json.dumps({name: statistics.median(values) for name, values in told.items()}))
+
+
+def show(policy: Policy, number: int, *, texts: bool, functions: str) -> None:
+    """Take runs of the policy to their ends and print what they cost, by step and by place."""
+    profile = cProfile.Profile()
     found = [_one(policy, profile, functions) for _ in range(number)]
     print(_steps(found), _places(found[-1]), sep="\n\n")
     if texts:
