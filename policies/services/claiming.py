@@ -6,7 +6,7 @@ from uuid import UUID
 from django.db import transaction
 from django.db.models import Prefetch, Q
 
-from n2wbackup.lib import clock, home
+from n2wbackup.lib import clock, each, home
 from policies.domain.runs.sequence import Event, State
 from policies.models import PolicyTarget, Run
 from policies.services import aside, runs
@@ -19,6 +19,8 @@ _TOO = (
     Prefetch("policy__targets", PolicyTarget.objects.order_by("pk")),
     "policy__folder__ssh_hosts",
 )
+
+_NO_PING = "whether anybody is pinged for run %s could not be asked; it goes on without"
 
 
 def queued(run_id: UUID) -> Run | None:
@@ -35,7 +37,7 @@ def claim(run: Run) -> bool:
     # Another one may have taken it and put it back since it was read: each of these tells.
     as_read = {name: getattr(run, name) for name in ("started_at", "not_before", "losses")}
     heart.enter()
-    pings = is_first and raising.has_ping(run)
+    pings = is_first and each.apart([run], raising.has_ping, _NO_PING)
     with transaction.atomic():
         taken = runs.apply(
             run,

@@ -360,11 +360,11 @@ def _close(run: Run, now: datetime) -> None:
 
 
 def _count(run: Run, now: datetime) -> None:
-    same = DailyCount.objects.filter(policy=run.policy_id, day=now.date(), state=run.state)
+    same = DailyCount.objects.filter(policy=run.policy, day=now.date(), state=run.state)
     if same.update(runs=F("runs") + run.due_count):
         return
     _, made = DailyCount.objects.get_or_create(
-        policy_id=run.policy_id, day=now.date(), state=run.state, defaults={"runs": run.due_count}
+        policy=run.policy, day=now.date(), state=run.state, defaults={"runs": run.due_count}
     )
     if not made:  # another process was faster
         same.update(runs=F("runs") + run.due_count)

@@ -56,7 +56,7 @@ def counted() -> Iterator[Costs]:
         with connection.execute_wrapper(note):
             yield costs
     finally:
-        del connection.commit  # type: ignore[attr-defined]
+        del connection.commit
 
 
 def _note(costs: Costs, sql: str) -> None:

@@ -198,9 +198,11 @@ def _enter(
     good = [one for one in resolved if not one.problem]
     with transaction.atomic():
         wait = _reserve(run, good, found)
-        if wait is None:
-            entered = _enter_targets(run, resolved)
-            wait = None if run.is_test else _permit(account, _by_region(good), volumes=True)
+        if wait is not None:
+            transaction.set_rollback(True)
+            return wait
+        entered = _enter_targets(run, resolved)
+        wait = None if run.is_test else _permit(account, _by_region(good), volumes=True)
         if wait is not None:
             transaction.set_rollback(True)
             return wait
