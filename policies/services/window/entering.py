@@ -55,8 +55,18 @@ class _Result:
     said: Mapping[str, str] = field(default_factory=dict)
 
 
-def shots(run: Run, runtime: Path, fired: Sequence[Fired], why_not: str = NOT_FIRED) -> None:
-    """Enter the results of the calls. Targets without a call become refused, with `why_not` as reason."""
+def shots(
+    run: Run,
+    runtime: Path,
+    fired: Sequence[Fired],
+    why_not: str = NOT_FIRED,
+    *,
+    are_all: bool = False,
+) -> None:
+    """Enter the results of the calls. Targets without a call become refused, with `why_not` as reason.
+
+    `are_all`: there is none without a call.
+    """
     journal = journals.read(runtime)
     on_request = journal.thaw_by == ThawBy.WORKER and journal.thaw_boot is not None
     returned = [one.returned_at for one in fired if one.returned_at]
@@ -65,8 +75,9 @@ def shots(run: Run, runtime: Path, fired: Sequence[Fired], why_not: str = NOT_FI
             return  # whoever has the run now looks for its snapshots by tag
         for one in fired:
             _enter_shot(one, on_request and one.returned_boot <= (journal.thaw_boot or 0.0))
-        left = run.targets.filter(state=RunTarget.State.PLANNED)
-        left.update(state=RunTarget.State.REFUSED, reason=why_not)
+        if not are_all:
+            left = run.targets.filter(state=RunTarget.State.PLANNED)
+            left.update(state=RunTarget.State.REFUSED, reason=why_not)
         told = [(_shot_text(one), moments.of(one.returned_at or None)) for one in fired]
         runs.record_all(run, [(text, at, State.FROZEN) for text, at in told])
 

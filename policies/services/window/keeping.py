@@ -165,7 +165,9 @@ def _open(plan: Plan, folder: Path) -> None:
     if error is not None:
         _insist(lambda: entering.lost_shots(run, entering.broken(error)))
     why_not = entering.GUARD_LOST if lost else entering.NOT_FIRED
-    _insist(lambda: entering.shots(run, runtime, volley.fired or [], why_not))
+    fired = volley.fired or []
+    are_all = len(fired) == len(plan.shots)
+    _insist(lambda: entering.shots(run, runtime, fired, why_not, are_all=are_all))
     _insist(lambda: entering.thaw(run, folder, runtime))
 
 

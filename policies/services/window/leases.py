@@ -13,7 +13,6 @@ from policies.domain.document.fields import DEFAULTS
 from policies.domain.runs import sequence
 from policies.domain.runs.sequence import State
 from policies.models import Run, WindowLease
-from policies.models.querysets import RunQuerySet
 from scripts_admin.domain.phases import Phase
 
 # A waiting run looks each ten seconds at the latest; one that has not looked for so long may never do.
@@ -47,7 +46,7 @@ def take(run: Run, resources: Collection[str]) -> Taken:
     One transaction and a sorted order ensure that two runs cannot wait for each other.
     """
     wanted, now = set(resources), clock.now()
-    if not _is_asked_for(run, wanted, now) and _enter(run, sorted(wanted), now):
+    if not _is_asked_for(run, wanted) and _enter(run, sorted(wanted), now):
         return Taken()  # as nearly always
     WindowLease.objects.filter(_is_left(now)).delete()
     held = _held(run, wanted)
@@ -77,7 +76,7 @@ def _enter(run: Run, free: Sequence[str], now: datetime, *, anew: bool = False) 
 def holder(run: Run, resources: Collection[str], now: datetime) -> Held | None:
     """Return the resource that the run would have to wait for now; changes nothing."""
     wanted = set(resources)
-    if not _is_asked_for(run, wanted, now):
+    if not _is_asked_for(run, wanted):
         return None
     return _first_that_counts(_held(run, wanted), run, now) or _first_in_line(run, wanted, now)
 
@@ -100,19 +99,15 @@ def beside_in_words(held: Held) -> str:
     )
 
 
-def _is_asked_for(run: Run, wanted: Collection[str], now: datetime) -> bool:
-    """Tell, in one query, whether any run has a lease of these, this run has one of anything, or any run waits."""
+def _is_asked_for(run: Run, wanted: Collection[str]) -> bool:
+    """Tell, in one query, whether any run has a lease of these, this run has one of anything, or any run waits.
+
+    A run may wait for something else: that is told by `_first_in_line`, which is asked then.
+    """
     leases = WindowLease.objects.filter(Q(resource__in=wanted) | Q(run=run))
-    asked = Run.objects.filter(pk=run.pk).values_list(Exists(leases), Exists(_waiting(now)))
+    waiting = Run.objects.unfinished(State.QUEUED, State.PREPARING).exclude(waiting_for="")
+    asked = Run.objects.filter(pk=run.pk).order_by().values_list(Exists(leases), Exists(waiting))
     return any(next(iter(asked), (True,)))
-
-
-def _waiting(now: datetime) -> RunQuerySet[Run]:
-    """Return the runs that wait for a lease."""
-    looks = Q(not_before__gt=now - LOOKS_WITHIN, not_before__lte=now + LOOKS_WITHIN)
-    for_a_lease = Q(waiting_for__contains=_RESERVED) | Q(waiting_for__contains=_LONGER)
-    waiting = Q(looks, state=State.QUEUED) | Q(state=State.PREPARING)
-    return Run.objects.unfinished().filter(waiting, for_a_lease)
 
 
 def _first_in_line(run: Run, wanted: Collection[str], now: datetime) -> Held | None:
@@ -124,8 +119,11 @@ def _first_in_line(run: Run, wanted: Collection[str], now: datetime) -> Held | N
     since = run.waiting_since or now
     if now - since >= timedelta(minutes=settings.N2W_OTHERS_WAIT_MINUTES):
         return None
+    looks = Q(not_before__gt=now - LOOKS_WITHIN, not_before__lte=now + LOOKS_WITHIN)
+    for_a_lease = Q(waiting_for__contains=_RESERVED) | Q(waiting_for__contains=_LONGER)
     before = Q(waiting_since__lt=since) | Q(waiting_since=since, pk__lt=run.pk)
-    for other in _waiting(now).filter(before).order_by("waiting_since", "pk"):
+    waiting = Q(looks, state=State.QUEUED) | Q(state=State.PREPARING)
+    for other in Run.objects.filter(waiting, before, for_a_lease).order_by("waiting_since", "pk"):
         theirs = set(other.waits_on.get("resources", ()))
         shared = sorted(theirs & set(wanted))
         if shared and not _is_of_the_same_owner(run, other) and not _held(other, theirs):
