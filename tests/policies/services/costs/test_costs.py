@@ -192,3 +192,6 @@ def test_the_command_prints_it_and_other_rules(
     assert row["what_if"] == {"keep_last": 2, "month": 0.25, "kept": 2, "gone": 2}
     with pytest.raises(CommandError, match="There is no policy"):
         call_command("costs", "alice/nope")
+    for words in (["--keep-last", "-1"], ["--keep-yearly", "101"]):
+        with pytest.raises(CommandError, match="is a number from 0 to"):
+            call_command("costs", "alice/policy1", *words)
