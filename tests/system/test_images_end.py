@@ -12,11 +12,11 @@ import pytest
 from policies.adapters import image_opener
 from policies.adapters.images import HomeImages
 from policies.domain.errors import BackupError, ImageError, ImageGoneError
+from tests.ground import image_parts
 from tests.ground import images as ground
 from tests.ground.images import Ground
 
 pytestmark = [pytest.mark.real, pytest.mark.lasts(60)]
-PROCESSES = ["opener", "launcher", "first", "hands", "nbdkit", "nbdfuse"]
 
 
 def fill(folder: Path) -> None:
@@ -31,60 +31,6 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Ground, st
         yield found, found.snapshot(ground.disk(folder, "xfs", fill))
 
 
-def children(pid: int) -> list[int]:
-    found = []
-    for each in Path(f"/proc/{pid}/task").glob("*/children"):
-        found += [int(word) for word in each.read_text().split()]
-    return found
-
-
-def family(home: Path, key: str) -> dict[str, int]:
-    """Return the pids of those processes of the image that live, by their parts."""
-    found: dict[str, int] = {}
-    holders = [
-        int(p.name)
-        for p in Path("/proc").iterdir()
-        if p.name.isdigit() and _is_opener(p, home / key)
-    ]
-    for opener in holders:
-        found["opener"] = opener
-    for process in Path("/proc").iterdir():
-        if process.name.isdigit() and _has_environment(process, key):
-            found["nbdkit"] = int(process.name)
-            hands = _parent(int(process.name))
-            found |= {"hands": hands, "first": _parent(hands), "launcher": _parent(_parent(hands))}
-            fuse = [each for each in children(hands) if _name(each) == "nbdfuse"]
-            found |= {"nbdfuse": fuse[0]} if fuse else {}
-    return found
-
-
-def _is_opener(process: Path, folder: Path) -> bool:
-    try:
-        return any(
-            each.resolve() == folder / image_opener.LOCK for each in (process / "fd").iterdir()
-        )
-    except OSError:
-        return False
-
-
-def _has_environment(process: Path, key: str) -> bool:
-    try:
-        return f"N2W_IMAGE={key}-".encode() in (process / "environ").read_bytes()
-    except OSError:
-        return False
-
-
-def _parent(pid: int) -> int:
-    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
-
-
-def _name(pid: int) -> str:
-    try:
-        return Path(f"/proc/{pid}/comm").read_text().strip()
-    except OSError:
-        return ""
-
-
 def until(condition: Callable[[], object], seconds: float = 10.0) -> None:
     ends = time.monotonic() + seconds
     while not condition():
@@ -93,35 +39,35 @@ def until(condition: Callable[[], object], seconds: float = 10.0) -> None:
 
 
 def assert_nothing_is_left(found: Ground, key: str) -> None:
-    until(lambda: not family(found.home, key) and not ground.leftovers(key))
+    until(lambda: not image_parts.family(found.home, key) and not image_parts.leftovers(key))
     found.images.reap()
-    assert ground.leftovers(key) == []
+    assert image_parts.leftovers(key) == []
     assert [each.name for each in found.home.iterdir()] == [".counting"]
     assert key not in list(found.images.keys())
 
 
-@pytest.mark.parametrize("part", PROCESSES)
+@pytest.mark.parametrize("part", image_parts.PARTS)
 def test_a_killed_process_takes_the_open_image_along(place: tuple[Ground, str], part: str) -> None:
     found, snapshot = place
     tree = found.images.opened(found.order(snapshot))
     tree.started(["/bin/sh", "-c", "while :; do echo x >> /tree/more; done"], uid=0, seconds=60)
-    alive = family(found.home, tree.key)
-    assert set(alive) == set(PROCESSES)
+    alive = image_parts.family(found.home, tree.key)
+    assert set(alive) == set(image_parts.PARTS)
     os.kill(alive[part], signal.SIGKILL)
     assert_nothing_is_left(found, tree.key)
     with pytest.raises(ImageGoneError):
         tree.stat(b"small")
 
 
-@pytest.mark.parametrize("part", PROCESSES)
+@pytest.mark.parametrize("part", image_parts.PARTS)
 def test_a_process_killed_while_the_image_opens(place: tuple[Ground, str], part: str) -> None:
     found, snapshot = place
     found.aws.configure(latency_seconds={"GetSnapshotBlock": 0.3})
     order = found.order(snapshot)
     process = found.images.begun(order)
     try:
-        until(lambda: part in family(found.home, order.key))
-        os.kill(family(found.home, order.key)[part], signal.SIGKILL)
+        until(lambda: part in image_parts.family(found.home, order.key))
+        os.kill(image_parts.family(found.home, order.key)[part], signal.SIGKILL)
         with pytest.raises(ImageError):
             found.images.waited(order, process)
     finally:
@@ -135,7 +81,7 @@ def test_one_killed_while_it_is_read_and_written(place: tuple[Ground, str]) -> N
     found.aws.configure(latency_seconds={"GetSnapshotBlock": 0.2})
     pieces = tree.read(b"large")
     next(pieces)
-    os.kill(family(found.home, tree.key)["hands"], signal.SIGKILL)
+    os.kill(image_parts.family(found.home, tree.key)["hands"], signal.SIGKILL)
     with pytest.raises(ImageGoneError):
         list(pieces)
     found.aws.configure(latency_seconds={})
@@ -164,7 +110,7 @@ def test_one_that_is_being_opened_is_closed_and_opened_again(
     found.aws.configure(latency_seconds={"GetSnapshotBlock": 0.3})
     order = found.order(snapshot)
     first = found.images.begun(order)
-    until(lambda: part in family(found.home, order.key))
+    until(lambda: part in image_parts.family(found.home, order.key))
     if part == "hands":
         found.images.again(order.key).close()
         assert_nothing_is_left(found, order.key)
