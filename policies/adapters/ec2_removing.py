@@ -83,10 +83,8 @@ class Ec2Removing:
     def _calling(self, action: str, region: str, subject: str) -> Iterator["EC2Client"]:
         """Give the client for one action; translate the SDK's exceptions inside the block to ours."""
         call = Call(action, subject, region)
-        try:
+        with translate.told(call):
             yield self._clients.reading(call)
-        except translate.RAISED as error:
-            raise translate.failure(error, call) from error
 
 
 def _image(row: "ImageTypeDef") -> Image:
