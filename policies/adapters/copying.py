@@ -75,9 +75,3 @@ class Ec2Copies:
                 .paginate(OwnerIds=["self"], Filters=[wanted], PaginationConfig=_PAGES)
             )
             return [snapshot(row) for page in pages for row in page.get("Snapshots", [])]
-
-    def delete(self, region: str, snapshot_id: str) -> None:
-        """Delete this account's own snapshot; NotFoundError: there is none."""
-        call = Call("DeleteSnapshot", snapshot_id, region)
-        with translate.told(call):
-            self._clients.reading(call).delete_snapshot(SnapshotId=snapshot_id)

@@ -11,7 +11,6 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from django.db.models import Max
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -43,7 +42,7 @@ from policies.ports import Snapshot
 from policies.services.following import refreshing
 from policies.services.retention import cleaning, deleting, holds, removals, taking_back
 from tests.factories import PolicyFactory, alice
-from tests.policies.services.retention.rows import point
+from tests.policies.services.retention.rows import point, proven
 
 REGION = "us-east-1"
 INSTANCES = ("i-0aaaaaaaaaaaaaaaa", "i-0bbbbbbbbbbbbbbbb")
@@ -58,7 +57,7 @@ ERRORS = (
 
 
 class CrashError(BaseException):
-    """The process dies here: nothing catches it."""
+    """The process dies here."""
 
 
 class Cleaning(RuleBasedStateMachine):
@@ -221,29 +220,15 @@ class Cleaning(RuleBasedStateMachine):
         level=st.sampled_from((Level.READABLE, Level.MOUNTS, Level.AGREES)),
     )
     def prove(self, which: int, state: State, level: Level) -> None:
-        """One of the oldest is proven. What could not be tried changes nothing; that AWS gives bytes is no proof."""
+        """One of the oldest is proven. That AWS gives bytes is no proof, and what could not be tried says nothing."""
         there = self._newest_first()
-        if which > len(there):
-            return
-        run = Run.objects.get(pk=self.worth[there[-which]][3])
-        now, reached = clock.now(), level if state == State.PASSED else -1
-        earlier = Proof.objects.filter(run=run).aggregate(last=Max("ended_at"))["last"]
-        Proof.objects.create(
-            run=run,
-            policy=run.policy,
-            region=REGION,
-            level=level,
-            reached=reached,
-            state=state,
-            asked_at=now,
-            next_at=now,
-            # In the order in which they were made, whatever the clock does.
-            ended_at=max(now, earlier + timedelta(seconds=1)) if earlier else now,
-        )
-        if state == State.PASSED and level >= Level.MOUNTS:
-            self.proven.add(run.pk)
-        elif state != State.NOT_POSSIBLE:
-            self.proven.discard(run.pk)
+        if which <= len(there):
+            run = Run.objects.get(pk=self.worth[there[-which]][3])
+            proven(run, state, level)
+            if state == State.PASSED and level >= Level.MOUNTS:
+                self.proven.add(run.pk)
+            elif state != State.NOT_POSSIBLE:
+                self.proven.discard(run.pk)
 
     @rule(data=st.data())
     def release(self, data: Any) -> None:
