@@ -12,11 +12,8 @@ from typing import Any
 from celery import Celery
 
 from tests.contract.aws_clients import ec2
-from tests.ground import processes
-from tests.system.faults.bed import BOOT_ID, Bed
+from tests.system.faults.bed import Bed
 from tests.system.faults.moments import HELD_SECONDS
-
-__all__ = ["BOOT_ID", "Standing", "at", "hold_up", "kill_and_start", "kill_worker", "until"]
 
 WORKER = "n2wbackup worker work"
 WAIT_SECONDS = 150.0
@@ -133,8 +130,3 @@ def holds_left(bed: Bed, key: str) -> Iterator[str]:
     sql = "SELECT count(*) FROM policies_hold WHERE key = ? AND released_at IS NULL"
     if bed.query(sql, key)[0][0]:
         yield "a hold is left"
-
-
-def pids_gone(pids: set[int]) -> bool:
-    """Tell whether all of these have ended."""
-    return not any(processes.Path(f"/proc/{pid}").exists() for pid in pids)

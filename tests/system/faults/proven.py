@@ -1,7 +1,5 @@
 """One proof that is struck, and its judge: a result that is true, and nothing of it left on the machine."""
 
-import os
-import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -80,10 +78,6 @@ class Proving:
     def database(self) -> int:
         """Return the pid of the database program that was started for it."""
         return next(pid for pid in self.bed.of_run(self.bed.point) if _is_redis(pid))
-
-    def kill(self, pid: int) -> None:
-        """SIGKILL one of its processes."""
-        os.kill(pid, signal.SIGKILL)
 
     def _keys(self) -> list[str]:
         return [str(uuid5(UUID(self.id), str(number))) for number in range(1, TRIES + 1)]

@@ -178,6 +178,19 @@ def _failing(kinds: Mapping[str, Kind], fault_kind: str, times: int | None, **mo
     return way
 
 
+def _failing_look(bed: Bed, moment: str) -> Recovering:
+    """Let AWS throttle a question from when the first deed is asked for: the command asks, too, before that."""
+    action, _ = points.at(moment)
+    kind = LOOKS[action]
+    found, first = Recovering(bed, kind), f"before {CALLS[kind][0]}"
+    points.hold_up(bed, first)
+    found.ask()
+    bed.wait_until(lambda: points.is_held(bed, first), first)
+    bed.product.aws.clear_faults()
+    bed.product.aws.fault(action, "throttle", times=MORE_THAN_THE_SDK)
+    return found
+
+
 def _failing_in_undo(fault_kind: str, times: int) -> Way:
     def way(bed: Bed, moment: str) -> Recovering:
         action, deed = points.at(moment)
@@ -192,7 +205,7 @@ def _failing_in_undo(fault_kind: str, times: int) -> Way:
 
 
 def _refused_for_good(bed: Bed, moment: str) -> Recovering:
-    """Let AWS refuse until the recovery says why it waits; it must not have ended with an old volume detached."""
+    """Let AWS refuse until the recovery says why it waits: it has not ended while the old volume is detached."""
     found = Recovering(bed, IN_PLACE)
     action, _ = points.at(moment)
     bed.product.aws.fault(action, "denied", times=None)
@@ -210,8 +223,13 @@ _BEFORE_EACH = _each(tuple(EACH_CALL), DONE, "before")
 AWS = (
     _fault(
         "AWS throttles a recovery",
-        {**_BEFORE_EACH, **_each(tuple(LOOKS), DONE, "before")},
-        _failing({**EACH_CALL, **LOOKS}, "throttle", MORE_THAN_THE_SDK),
+        _BEFORE_EACH,
+        _failing(EACH_CALL, "throttle", MORE_THAN_THE_SDK),
+    ),
+    _fault(
+        "AWS throttles the looks of a recovery",
+        _each(tuple(LOOKS), DONE, "before"),
+        _failing_look,
     ),
     _fault(
         "AWS answers a recovery with 500",
