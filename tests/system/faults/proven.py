@@ -9,10 +9,12 @@ from uuid import UUID, uuid5
 from tests.ground import image_parts
 from tests.system.faults import points
 from tests.system.faults.bed import Bed
-from tests.system.faults.judge import LEFT_SECONDS, Finding
+from tests.system.faults.judge import Finding
 from tests.system.faults.table import Fault
 from tests.system.product import POLICY
 
+# The watchdog looks every minute for what killed images have left.
+LEFT_SECONDS = 90.0
 UNFINISHED = {"queued", "working"}
 TRIES = 4
 VERIFY_SECONDS = "3.0625"  # by this its process is found

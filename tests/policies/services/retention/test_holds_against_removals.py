@@ -56,7 +56,8 @@ def _prove(run: Run) -> None:
 
 
 def _copy(run: Run) -> None:
-    rule = CopyRule.objects.get_or_create(policy=run.policy, region="eu-west-1")[0]
+    where = {"policy": run.policy, "region": "eu-west-1"}
+    rule = CopyRule.objects.get_or_create(**where, defaults={"created_at": clock.now()})[0]
     rows.plan(run, rule, list(RunSnapshot.objects.filter(target__run=run)))
 
 
