@@ -1,5 +1,6 @@
 """The processes of an opened snapshot, by their parts, and whatever of it is on the machine."""
 
+import contextlib
 import subprocess
 from pathlib import Path
 
@@ -10,9 +11,9 @@ _LOCK = "lock"
 def family(home: Path, key: str) -> dict[str, int]:
     """Return the pids of those processes of the image that live, by their parts. `home`: the folder of images."""
     found: dict[str, int] = {}
+    if opener := _opener(home / key):
+        found["opener"] = opener
     for process in Path("/proc").glob("[0-9]*"):
-        if _is_opener(process, home / key):
-            found["opener"] = int(process.name)
         if _has_environment(process, key):
             found["nbdkit"] = int(process.name)
             hands = _parent(int(process.name))
@@ -22,11 +23,12 @@ def family(home: Path, key: str) -> dict[str, int]:
     return {part: pid for part, pid in found.items() if pid}
 
 
-def _is_opener(process: Path, folder: Path) -> bool:
-    try:
-        return any(each.resolve() == folder / _LOCK for each in (process / "fd").iterdir())
-    except OSError:
-        return False
+def _opener(folder: Path) -> int:
+    """Return the opener, which writes its pid into its lock once it has left whoever started it; 0 without one."""
+    with contextlib.suppress(OSError, ValueError):
+        pid = int((folder / _LOCK).read_text())
+        return pid if Path(f"/proc/{pid}/cmdline").read_bytes() else 0  # a zombie has none
+    return 0
 
 
 def _has_environment(process: Path, key: str) -> bool:

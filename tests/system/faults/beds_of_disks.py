@@ -9,12 +9,9 @@ from n2wbackup.demo.aws import VolumeSpec
 from tests.ground import components, filesystems, processes, redis
 from tests.system.faults import beds
 from tests.system.faults.bed import Bed
-from tests.system.product import OWNER, Product
+from tests.system.product import Product
+from tests.system.proof_runs import LET_OPEN
 
-LET_OPEN = (
-    "from scripts_admin import permissions; from scripts_admin.models import User; "
-    f"permissions.let_open_snapshots(User.objects.get(username='{OWNER}'))"
-)
 MARK = """redis-cli -s {socket} LPUSH n2wbackup_marks "$N2W_MARK $EPOCHSECONDS"
 redis-cli -s {socket} SAVE
 sync -f {mount}"""
