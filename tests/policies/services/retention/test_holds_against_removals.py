@@ -19,6 +19,7 @@ from policies.domain.proofs import Level, Recipe, State
 from policies.domain.retention.points import HoldKind
 from policies.models import CopyRule, Hold, Policy, Proof, Removal, Run, RunSnapshot
 from policies.services.copies import rows
+from policies.services.entry import copy_rules
 from policies.services.proof import working
 from policies.services.retention import holds, planning, removals
 from tests.factories import PolicyFactory, alice
@@ -56,8 +57,8 @@ def _prove(run: Run) -> None:
 
 
 def _copy(run: Run) -> None:
-    where = {"policy": run.policy, "region": "eu-west-1"}
-    rule = CopyRule.objects.get_or_create(**where, defaults={"created_at": clock.now()})[0]
+    assert run.policy is not None
+    rule = run.policy.copy_rules.get()
     rows.plan(run, rule, list(RunSnapshot.objects.filter(target__run=run)))
 
 
@@ -72,7 +73,9 @@ def moment() -> None:
 
 @pytest.fixture
 def policy() -> Policy:
-    return PolicyFactory.create(owner=alice(), name="policy1", keep_last=1)
+    made = PolicyFactory.create(owner=alice(), name="policy1", keep_last=1)
+    copy_rules.replace(made, [CopyRule(region="eu-west-1")])
+    return made
 
 
 def _going(policy: Policy) -> Run:
