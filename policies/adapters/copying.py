@@ -2,9 +2,10 @@
 
 from typing import TYPE_CHECKING, Any
 
-from policies.adapters import limits, translate
+from policies.adapters import limits
 from policies.adapters.clients import Clients
 from policies.adapters.ec2 import snapshot
+from policies.adapters.telling import told
 from policies.adapters.translate import Call
 from policies.ports import Snapshot
 from policies.ports.copies import CopyRequest
@@ -31,7 +32,7 @@ class Ec2Copies:
             wanted |= {"Encrypted": True, "KmsKeyId": request.kms_key}
         if request.completion_minutes:
             wanted["CompletionDurationMinutes"] = request.completion_minutes
-        with translate.told(call):
+        with told(call):
             answer = self._clients.once(call).copy_snapshot(
                 SourceRegion=request.source_region,
                 SourceSnapshotId=request.snapshot_id,
@@ -53,7 +54,7 @@ class Ec2Copies:
 
     def _permit(self, region: str, snapshot_id: str, change: Any) -> None:  # noqa: ANN401 - as the SDK takes it
         call = Call("ModifySnapshotAttribute", snapshot_id, region)
-        with translate.told(call):
+        with told(call):
             self._clients.reading(call).modify_snapshot_attribute(
                 SnapshotId=snapshot_id,
                 Attribute="createVolumePermission",
@@ -68,7 +69,7 @@ class Ec2Copies:
             if value
             else {"Name": "tag-key", "Values": [key]}
         )
-        with translate.told(call):
+        with told(call):
             pages = (
                 self._clients.reading(call)
                 .get_paginator("describe_snapshots")

@@ -7,8 +7,7 @@ without anything that looks like a key, and never if they are about credentials.
 import re
 import socket
 import ssl
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from http import HTTPStatus
 
@@ -254,15 +253,6 @@ def failure(error: Exception, call: Call) -> AwsError:
         if isinstance(error, kinds):
             return build(call, error)
     return _unanswered(call, f'the AWS SDK says "{_harmless(str(error))}"')
-
-
-@contextmanager
-def told(call: Call) -> Iterator[None]:
-    """Translate the SDK's exceptions inside the block to ours."""
-    try:
-        yield
-    except RAISED as error:
-        raise failure(error, call) from error
 
 
 def _unanswered(call: Call, what: str, code: str = "") -> AwsError:
