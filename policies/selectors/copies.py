@@ -8,7 +8,7 @@ from uuid import UUID
 from django.db.models import QuerySet
 
 from policies.domain.copies.states import CopyState
-from policies.models import Account, Copy, CopyRule, Run
+from policies.models import Account, Copy, CopyRule, Run, RunSnapshot
 from scripts_admin import permissions
 from scripts_admin.models import User
 
@@ -23,6 +23,8 @@ class Usable(NamedTuple):
     source_id: str
     instance_id: str
     consistency: str
+    key: UUID
+    source: RunSnapshot
 
 
 class Shown(NamedTuple):
@@ -46,10 +48,10 @@ class Shown(NamedTuple):
 
 
 def usable(run: Run) -> list[Usable]:
-    """Return the run's completed copies, in the order of their places."""
+    """Return the run's completed copies in accounts of its owner, in the order of their places."""
     found = (
-        Copy.objects.filter(run=run, state=CopyState.COMPLETED, account__isnull=False)
-        .select_related("account__owner", "source__target")
+        Copy.objects.filter(run=run, state=CopyState.COMPLETED, account__owner=run.owner_id)
+        .select_related("account__owner", "source__target__description")
         .order_by("region", "account", "pk")
     )
     return [
@@ -61,6 +63,8 @@ def usable(run: Run) -> list[Usable]:
             copy.source.snapshot_id,
             copy.source.target.instance_id,
             copy.source.target.consistency,
+            copy.pk,
+            copy.source,
         )
         for copy in found
         if copy.account is not None

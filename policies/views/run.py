@@ -58,7 +58,9 @@ def detail(request: HttpRequest, run_id: UUID) -> HttpResponse:
         "is_news": request.GET.get("said", said) != said,
     }
     context["sees_files"] = permissions.may_restore(visitor.person(request), found)
-    context["may_restore"] = bool(context["sees_files"]) and found.restore_point
+    context["may_restore"] = bool(context["sees_files"]) and (
+        found.restore_point or bool(copies.usable(found))
+    )
     context["sees_texts"] = _sees_texts(visitor.person(request), page)
     part = visitor.wants_a_part(request)
     context["is_part"] = part

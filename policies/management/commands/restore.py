@@ -11,7 +11,7 @@ from policies.domain.recovery.states import Kind
 from policies.management import output, recovering
 from policies.selectors import labels
 from policies.services.browsing import fetching
-from policies.services.recovery import asking, planning, rehearsing
+from policies.services.recovery import asking, choosing, planning, rehearsing
 from policies.services.recovery.planning import KEEP_DAYS, Choices
 
 _TEXTS = {
@@ -22,6 +22,7 @@ _TEXTS = {
     "--volume-type": "the type of the new volume",
     "--kms-key": "the KMS key that encrypts the new volume",
     "--account": "another account of the same owner",
+    "--from": "the place of a copy, such as eu-west-1 or vault/eu-west-1, or a copy's id",
 }
 _NUMBERS = {
     "--iops": "of the new volume",
@@ -59,7 +60,8 @@ class Command(output.Command):
         parser.add_argument("--file", metavar="PATH", default="", help="a file or folder in it")
         parser.add_argument("--to", metavar="FOLDER", default="", help="where it is copied to")
         for name, words in _TEXTS.items():
-            parser.add_argument(name, default="", help=words)
+            stored = "source" if name == "--from" else None
+            parser.add_argument(name, default="", help=words, **({"dest": stored} if stored else {}))
         for name, words in _NUMBERS.items():
             parser.add_argument(name, type=_number, default=0, help=words)
         parser.add_argument(
@@ -111,9 +113,8 @@ def _fetched(options: dict[str, Any]) -> str:
             "--file PATH needs --to FOLDER: a folder of yours, into which it is copied."
         )
     run = labels.run(options["run"])
-    choices = Choices(Kind.FILES, volume_id=options["volume"])
-    found = planning.snapshot(run, choices)
-    copied = fetching.fetch(found, options["file"], Path(options["to"]), by=asking.COMMAND_LINE)
+    (found,) = choosing.volume(run, options["volume"], options["source"]).pieces
+    copied = fetching.fetch(found.made, options["file"], Path(options["to"]), by=asking.COMMAND_LINE)
     return f"{copied.files} files, {copied.bytes} bytes are in {options['to']}."
 
 
@@ -153,4 +154,5 @@ def _choices(options: dict[str, Any]) -> Choices:
         unmounted=options["unmounted"],
         keep_days=options["keep_days"],
         account=options["account"],
+        source=options["source"],
     )

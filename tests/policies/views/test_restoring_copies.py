@@ -1,0 +1,58 @@
+"""The form of a restore offers the copies of the run, and says when only they are left."""
+
+import pytest
+from django.test import Client
+
+from policies.models import Recovery
+from scripts_admin.models import User
+from tests.policies.services.recovery.copied import THERE, VAULT, Copied, copy_all
+from tests.policies.views import logins
+from tests.policies.views.page import check_can_be_read_aloud, client_of, read
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def copied(monkeypatch: pytest.MonkeyPatch) -> Copied:
+    made = copy_all(monkeypatch)
+    made.copy(made.vault)
+    return made
+
+
+@pytest.fixture
+def hers(copied: Copied) -> Client:
+    return logins.confirm(client_of(User.objects.get(username="alice")))
+
+
+def test_a_copy_is_chosen_and_shown_before_the_click(copied: Copied, hers: Client) -> None:
+    address = f"/runs/{copied.run.pk}/restore/"
+    asked = {"kind": "volume", "volume_id": copied.restored.data, "source": VAULT}
+
+    shown = hers.post(address, {**asked, "do": "look"}).content.decode()
+    assert f"from {copied.of(copied.restored.data)} in {THERE}a" in shown
+    assert "With the account vault." in shown
+    hers.post(address, {**asked, "do": "restore"})
+
+    recovery = Recovery.objects.get()
+    page = read(hers, f"/recoveries/{recovery.pk}/")
+    check_can_be_read_aloud(page)
+    assert f"from the copy in vault, {THERE}" in " ".join(page.text.split())
+    assert f"copy in {VAULT}" in " ".join(read(hers, "/recoveries/").text.split())
+
+
+def test_where_only_copies_are_left_the_form_says_so(copied: Copied, hers: Client) -> None:
+    address = f"/runs/{copied.run.pk}/restore/"
+    assert "snapshots themselves are gone" not in read(hers, address).text
+    copied.lose()
+    copied.know()
+
+    assert address in read(hers, f"/runs/{copied.run.pk}/").links
+    page = read(hers, address)
+
+    check_can_be_read_aloud(page)
+    assert "The snapshots themselves are gone." in page.text
+    shown = hers.post(
+        address, {"kind": "volume", "volume_id": copied.restored.data, "do": "look"}
+    ).content.decode()
+    assert copied.of(copied.restored.data) in shown
+    assert "is used instead" in shown
