@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
-from django.db.models import QuerySet
+from django.db.models import Exists, OuterRef, QuerySet
 
 from policies.domain.copies.states import CopyState
 from policies.models import Account, Copy, CopyRule, Run, RunSnapshot
@@ -45,6 +45,11 @@ class Shown(NamedTuple):
     completion_minutes: int
     is_late: bool
     key: UUID
+    place: str  # as `sources.place` names it; "" if its account was deleted
+
+    @property
+    def is_usable(self) -> bool:
+        return self.state == CopyState.COMPLETED and bool(self.account)
 
 
 def usable(run: Run) -> list[Usable]:
@@ -71,9 +76,20 @@ def usable(run: Run) -> list[Usable]:
     ]
 
 
+def place(own: int | None, account: Account, region: str) -> str:
+    """Return the name of a place: its region, and its account if that is not the run's own."""
+    return region if account.pk == own else f"{account.name}/{region}"
+
+
 def of_run(run: Run) -> list[Shown]:
     """Return all copies of the run's snapshots, also those that are gone."""
     return [_shown(copy) for copy in _read(Copy.objects.filter(run=run))]
+
+
+def with_copies(rows: QuerySet[Run]) -> QuerySet[Run]:
+    """Return those of the runs that have a completed copy."""
+    there = Copy.objects.filter(run=OuterRef("pk"), state=CopyState.COMPLETED)
+    return rows.filter(Exists(there))
 
 
 def has_failed(run: Run) -> bool:
@@ -92,7 +108,7 @@ def visible_to(user: User) -> QuerySet[Copy]:
 
 
 def _read(rows: QuerySet[Copy]) -> QuerySet[Copy]:
-    read = rows.select_related("account", "source").defer("account__secret_access_key")
+    read = rows.select_related("account", "source", "run").defer("account__secret_access_key")
     return read.order_by("-created_at", "pk")
 
 
@@ -113,6 +129,7 @@ def _shown(copy: Copy) -> Shown:
         completion_minutes=copy.completion_minutes,
         is_late=copy.late_told_at is not None,
         key=copy.pk,
+        place=place(copy.run.account_id, copy.account, copy.region) if copy.account else "",
     )
 
 

@@ -44,16 +44,11 @@ def of_run(run: Run) -> list[Piece]:
             one.region,
             one.account,
             one.source,
-            place(run, one.account, one.region),
+            copies.place(run.account_id, one.account, one.region),
             one.key,
         )
         for one in copies.usable(run)
     ]
-
-
-def place(run: Run, account: Account, region: str) -> str:
-    """Return the name of a place."""
-    return region if account.pk == run.account_id else f"{account.name}/{region}"
 
 
 def in_words(name: str) -> str:

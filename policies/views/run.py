@@ -36,6 +36,8 @@ def detail(request: HttpRequest, run_id: UUID) -> HttpResponse:
     found = _found(request, run_id)
     page = run_page.of(found, clock.now())
     said = hashlib.sha256(page.said.encode()).hexdigest()[:12]
+    copied = copies.of_run(found)
+    has_copies = any(each.is_usable for each in copied)
     context = {
         "page": page,
         "run": page.detail.run,
@@ -50,7 +52,7 @@ def detail(request: HttpRequest, run_id: UUID) -> HttpResponse:
         "waits_for": found.waiting_for,
         "proofs": [proofs.row(each) for each in found.proofs.all()],
         "may_prove": permissions.may_run(visitor.person(request), found),
-        "copies": copies.of_run(found),
+        "copies": copied,
         "may_repeat_copies": copies.has_failed(found)
         and permissions.may_run(visitor.person(request), found),
         "kept": kept.of(found, visitor.person(request)),
@@ -58,9 +60,8 @@ def detail(request: HttpRequest, run_id: UUID) -> HttpResponse:
         "is_news": request.GET.get("said", said) != said,
     }
     context["sees_files"] = permissions.may_restore(visitor.person(request), found)
-    context["may_restore"] = bool(context["sees_files"]) and (
-        found.restore_point or bool(copies.usable(found))
-    )
+    context["may_restore"] = bool(context["sees_files"]) and (found.restore_point or has_copies)
+    context["can_be_proven"] = bool(context["kept"]) or has_copies
     context["sees_texts"] = _sees_texts(visitor.person(request), page)
     part = visitor.wants_a_part(request)
     context["is_part"] = part

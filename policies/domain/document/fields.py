@@ -311,6 +311,15 @@ POLICY = (
         help="The application whose data the snapshots have. Levels 2 and 3 need to know it.",
         group=Group.PROOF,
     ),
+    Setting(
+        key="proof.copies",
+        column="proof_copies",
+        kind=Kind.TRUTH,
+        default=False,
+        label="Prove copies, too",
+        help="Each time the snapshots or one of the places with copies is tried, at random.",
+        group=Group.PROOF,
+    ),
 )
 TARGET = (
     Field("instance", "instance_id", Kind.TEXT),

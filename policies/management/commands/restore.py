@@ -61,7 +61,9 @@ class Command(output.Command):
         parser.add_argument("--to", metavar="FOLDER", default="", help="where it is copied to")
         for name, words in _TEXTS.items():
             stored = "source" if name == "--from" else None
-            parser.add_argument(name, default="", help=words, **({"dest": stored} if stored else {}))
+            parser.add_argument(
+                name, default="", help=words, **({"dest": stored} if stored else {})
+            )
         for name, words in _NUMBERS.items():
             parser.add_argument(name, type=_number, default=0, help=words)
         parser.add_argument(
@@ -114,7 +116,9 @@ def _fetched(options: dict[str, Any]) -> str:
         )
     run = labels.run(options["run"])
     (found,) = choosing.volume(run, options["volume"], options["source"]).pieces
-    copied = fetching.fetch(found.made, options["file"], Path(options["to"]), by=asking.COMMAND_LINE)
+    copied = fetching.fetch(
+        found.made, options["file"], Path(options["to"]), by=asking.COMMAND_LINE
+    )
     return f"{copied.files} files, {copied.bytes} bytes are in {options['to']}."
 
 

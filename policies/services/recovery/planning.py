@@ -50,7 +50,9 @@ class Choices:
     unmounted: bool = False
     keep_days: int = KEEP_DAYS
     account: str = ""
-    source: str = ""  # the place of a copy, see selectors/sources.py; empty: the snapshots themselves
+    source: str = (
+        ""  # the place of a copy, see selectors/sources.py; empty: the snapshots themselves
+    )
     path: str = ""
     folder: str = ""
 
