@@ -86,6 +86,11 @@ def of_run(run: Run) -> list[Shown]:
     return [_shown(copy) for copy in _read(Copy.objects.filter(run=run))]
 
 
+def named(key: UUID | None) -> Copy | None:
+    """Return the copy; None if none is named."""
+    return Copy.objects.select_related("account__owner").get(pk=key) if key else None
+
+
 def with_copies(rows: QuerySet[Run]) -> QuerySet[Run]:
     """Return those of the runs that have a completed copy."""
     there = Copy.objects.filter(run=OuterRef("pk"), state=CopyState.COMPLETED)

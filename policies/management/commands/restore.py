@@ -9,7 +9,7 @@ from django.core.management.base import CommandError, CommandParser
 from policies.api import recoveries_as_json
 from policies.domain.recovery.states import Kind
 from policies.management import output, recovering
-from policies.selectors import labels
+from policies.selectors import copies, labels
 from policies.services.browsing import fetching
 from policies.services.recovery import asking, choosing, planning, rehearsing
 from policies.services.recovery.planning import KEEP_DAYS, Choices
@@ -117,7 +117,11 @@ def _fetched(options: dict[str, Any]) -> str:
     run = labels.run(options["run"])
     (found,) = choosing.volume(run, options["volume"], options["source"]).pieces
     copied = fetching.fetch(
-        found.made, options["file"], Path(options["to"]), by=asking.COMMAND_LINE
+        found.made,
+        options["file"],
+        Path(options["to"]),
+        by=asking.COMMAND_LINE,
+        copy=copies.named(found.copy),
     )
     return f"{copied.files} files, {copied.bytes} bytes are in {options['to']}."
 

@@ -70,7 +70,7 @@ def test_one_copy_is_chosen_by_its_id_and_an_unknown_place_is_refused(ready: Pro
     number = Proof.objects.count()
 
     for wish in (Wish(level=0, source="mars"), Wish(level=0, snapshot="snap-1")):
-        with pytest.raises(RefusedError, match="no usable copy|has no snapshot"):
+        with pytest.raises(RefusedError, match=r"no usable copy|has no snapshot"):
             asking.ask(ready.run, wish, by="alice1")
 
     assert Proof.objects.count() == number
