@@ -1,6 +1,7 @@
 """Copies of snapshots, as pages, recoveries and proofs read them."""
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
@@ -84,6 +85,18 @@ def place(own: int | None, account: Account, region: str) -> str:
 def of_run(run: Run) -> list[Shown]:
     """Return all copies of the run's snapshots, also those that are gone."""
     return [_shown(copy) for copy in _read(Copy.objects.filter(run=run))]
+
+
+def of_snapshots(rows: Collection[RunSnapshot]) -> dict[int, list[Shown]]:
+    """Return the copies of these snapshots by the key of their source; in one query, and in no order of its own."""
+    found: defaultdict[int, list[Shown]] = defaultdict(list)
+    # By their runs: copies are found by an index of these.
+    runs = {row.target.run_id for row in rows}
+    keys = {row.pk for row in rows}
+    for copy in _read(Copy.objects.filter(run__in=runs)) if runs else ():
+        if copy.source_id in keys:
+            found[copy.source_id].append(_shown(copy))
+    return dict(found)
 
 
 def named(key: UUID | None) -> Copy | None:
