@@ -22,6 +22,7 @@ from policies.models import Policy, Run
 from policies.selectors import copies, health, proofs, run_page, runs
 from policies.selectors.run_page import RunPage
 from policies.services import operations
+from policies.services.copies import repeating
 from policies.services.operations import Actor, Result
 from policies.views import first_use, frozen, kept, visitor
 from policies.views.first_use import Step
@@ -61,6 +62,8 @@ def detail(request: HttpRequest, run_id: UUID) -> HttpResponse:
     }
     context["sees_files"] = permissions.may_restore(visitor.person(request), found)
     context["may_restore"] = bool(context["sees_files"]) and (found.restore_point or has_copies)
+    may_copy = context["may_prove"] and found.restore_point and found.policy is not None
+    context["copy_places"] = repeating.places(found) if may_copy else ()
     context["can_be_proven"] = bool(context["kept"]) or has_copies
     context["sees_texts"] = _sees_texts(visitor.person(request), page)
     part = visitor.wants_a_part(request)

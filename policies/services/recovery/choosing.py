@@ -30,10 +30,9 @@ class Chosen(NamedTuple):
         return self.pieces[0].region
 
 
-def volume(run: Run, volume_id: str, source: str) -> Chosen:
+def volume(run: Run, volume_id: str, source: str, account: str = "") -> Chosen:
     """Return the piece of the volume; RefusedError if there is none, or several volumes and none is named."""
-    everything = sources.of_run(run)
-    found = sources.within(run, everything, source)
+    found = _candidates(run, source, account)
     if volume_id:
         found = [piece for piece in found if piece.volume_id == volume_id]
     volumes = list(dict.fromkeys(piece.volume_id for piece in found))
@@ -50,11 +49,11 @@ def volume(run: Run, volume_id: str, source: str) -> Chosen:
     return _first_there(run, [[piece] for piece in found])
 
 
-def instance(run: Run, instance_id: str, source: str) -> Chosen:
+def instance(run: Run, instance_id: str, source: str, account: str = "") -> Chosen:
     """Return the pieces of the instance, in the place that has most of them; RefusedError as above."""
     found = [
         piece
-        for piece in sources.within(run, sources.of_run(run), source)
+        for piece in _candidates(run, source, account)
         if piece.target.instance_id and instance_id in {"", piece.target.instance_id}
     ]
     names = list(dict.fromkeys(piece.target.instance_id for piece in found))
@@ -68,6 +67,19 @@ def instance(run: Run, instance_id: str, source: str) -> Chosen:
     places = dict.fromkeys(piece.place for piece in found)
     groups = [_of_place(found, place) for place in places]
     return _first_there(run, sorted(groups, key=len, reverse=True))
+
+
+def _candidates(run: Run, source: str, account: str) -> list[Piece]:
+    """Return the pieces of the source. If only another account is named: its copies, where it has some."""
+    found = sources.within(run, sources.of_run(run), source)
+    if source or not account or account in _own_names(found):
+        return found
+    there = [each for each in found if each.account and each.account.name == account]
+    return there or [each for each in found if not each.copy] or found
+
+
+def _own_names(pieces: Sequence[Piece]) -> set[str]:
+    return {each.account.name for each in pieces if each.account and not each.copy}
 
 
 def _of_place(pieces: Sequence[Piece], place: str) -> list[Piece]:
@@ -146,6 +158,7 @@ def account(run: Run, piece: Piece, name: str, by: User | None) -> Account:
                 "leave the account out, or choose another source."
             )
             raise RefusedError(message)
+        _refuse_unreadable(run, piece, other)
         own = other
     if own is None:
         message = (
@@ -154,3 +167,29 @@ def account(run: Run, piece: Piece, name: str, by: User | None) -> Account:
         raise RefusedError(message)
     credentials.refuse_withdrawn(own)
     return own
+
+
+def _refuse_unreadable(run: Run, piece: Piece, other: Account) -> None:
+    """Raise RefusedError if another AWS account is to read a snapshot: it is copied there first, and never shared."""
+    own = piece.account
+    if own is None or credentials.same_aws(own, other, piece.region):
+        return
+    where = f"{other.name}/{piece.region}"
+    message = (
+        f"{other} is another AWS account than {own}, to which {piece.snapshot_id} belongs, and cannot read it: give "
+        f"{run.label} a place for copies in {piece.region} with the account {other}, have the restore point copied "
+        f"(copies {run.pk} --to {where}), and restore from the copy."
+    )
+    raise RefusedError(f"{message}{_key(piece)}")
+
+
+def _key(piece: Piece) -> str:
+    known = piece.target.description
+    said = (known.document if known else {}).get("volumes", {}).get(piece.volume_id, {})
+    if not said.get("Encrypted"):
+        return ""
+    key = said.get("KmsKeyId", "a key that is not known")
+    return (
+        f" It is encrypted with {key}: its policy must let the other account use it. AWS lets no other account "
+        "read what is encrypted with its default key aws/ebs: such a volume must get another key first."
+    )

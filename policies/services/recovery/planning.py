@@ -88,7 +88,7 @@ def plan(run: Run, choices: Choices, *, by: User | None = None) -> Plan:
     """
     if choices.kind == Kind.INSTANCE:
         return _whole(run, choices, by)
-    chosen = choosing.volume(run, choices.volume_id, choices.source)
+    chosen = choosing.volume(run, choices.volume_id, choices.source, choices.account)
     (found,) = chosen.pieces
     account = choosing.account(run, found, choices.account, by)
     choices = replace(choices, source=chosen.place)
@@ -284,7 +284,7 @@ def _device_then(found: Piece) -> str:
 
 
 def _whole(run: Run, choices: Choices, by: User | None) -> Plan:
-    chosen = choosing.instance(run, choices.instance_id, choices.source)
+    chosen = choosing.instance(run, choices.instance_id, choices.source, choices.account)
     first = chosen.pieces[0]
     account, target = choosing.account(run, first, choices.account, by), first.target
     document = _document(target)

@@ -4,10 +4,12 @@ from typing import Any
 
 import pytest
 
+from n2wbackup.lib import clock
 from policies.domain.errors import RefusedError, UnreachableError
 from policies.domain.recovery.states import Kind, State
 from policies.models import Copy, CopyRule, Hold, Recovery, Run, RunTarget
-from policies.services.copies import keeping
+from policies.services.copies import asking as copying
+from policies.services.copies import following, keeping, repeating
 from policies.services.recovery import asking, planning
 from policies.services.recovery.planning import Choices
 from scripts_admin import permissions
@@ -266,3 +268,73 @@ def test_an_account_of_somebody_else_is_no_place_to_restore_from(copied: Copied)
         copied.restored.ask(Kind.VOLUME, volume_id=copied.restored.data, source=VAULT)
 
     assert not Recovery.objects.exists()
+
+
+def test_another_account_gets_the_copy_that_it_has(copied: Copied) -> None:
+    copied.copy(copied.vault)
+
+    plan = planned(copied, account="vault")
+
+    assert (plan.account, plan.region, plan.choices.source) == (copied.vault, THERE, VAULT)
+    assert planned(copied, account="lab").choices.source == ""
+
+
+@pytest.mark.parametrize("kind", [Kind.VOLUME, Kind.INSTANCE])
+def test_another_account_that_cannot_read_the_snapshot_is_refused_before_anything_is_made(
+    copied: Copied, kind: Kind
+) -> None:
+    wanted = {"volume_id": copied.restored.data} if kind == Kind.VOLUME else {}
+
+    with pytest.raises(RefusedError) as refused:
+        copied.restored.ask(kind, account="vault", **wanted)
+
+    assert "cannot read it" in str(refused.value)
+    assert f"copies {copied.run.pk} --to vault/{REGION}" in str(refused.value)
+    assert "aws/ebs" not in str(refused.value)
+    assert not Recovery.objects.exists()
+    assert not Hold.objects.exists()
+    assert copied.own.asked == []  # nothing was shared
+
+
+def test_the_refusal_says_what_the_key_must_allow(copied: Copied) -> None:
+    target = RunTarget.objects.get(run=copied.run)
+    assert target.description is not None
+    said = target.description.document["volumes"][copied.restored.data]
+    said |= {"Encrypted": True, "KmsKeyId": "arn:aws:kms:us-east-1:1:key/k"}
+    target.description.save()
+
+    with pytest.raises(RefusedError, match=r"key/k: its policy must .* default key aws/ebs"):
+        copied.restored.ask(Kind.VOLUME, volume_id=copied.restored.data, account="vault")
+
+
+def test_a_second_entry_of_the_same_aws_account_reads_the_snapshot(copied: Copied) -> None:
+    factories.AccountFactory.create(owner=factories.alice(), name="lab2")
+
+    recovery = copied.restored.ask(Kind.VOLUME, volume_id=copied.restored.data, account="lab2")
+
+    assert copied.restored.work(recovery).state == State.DONE
+
+
+def test_what_the_refusal_says_to_do_works(copied: Copied) -> None:
+    policy, now = copied.run.policy, clock.now()
+    assert policy is not None
+    CopyRule.objects.create(
+        policy=policy, account=copied.vault, region=REGION, created_at=now, seen_until=now
+    )
+    RunTarget.objects.filter(run=copied.run).update(state="usable")
+
+    assert repeating.places(copied.run) == [f"vault/{REGION}"]
+    assert repeating.copy(copied.run, f"vault/{REGION}") == 2
+    copying.tick()
+    copied.far.advance()
+    following.tick()
+    recovery = copied.restored.ask(Kind.VOLUME, volume_id=copied.restored.data, account="vault")
+
+    assert copied.restored.work(recovery).state == State.DONE
+    assert (recovery.account, recovery.region) == (copied.vault, REGION)
+    assert {word for word, _ in copied.own.asked} >= {"share", "unshare"}
+    assert not any(copied.world.shared.values())
+    with pytest.raises(RefusedError, match="never copied"):
+        repeating.copy(copied.run, f"vault/{REGION}")
+    with pytest.raises(RefusedError, match="no place mars"):
+        repeating.copy(copied.run, "mars")
