@@ -16,7 +16,7 @@ from policies.models import Account, Run, RunTarget
 from policies.ports import Cloud, Instance
 from policies.selectors import sources
 from policies.selectors.sources import Piece
-from policies.services.recovery import choosing
+from policies.services.recovery import choosing, undescribed
 from policies.services.recovery.choosing import Chosen
 from policies.services.window import credentials
 from scripts_admin.models import User
@@ -287,11 +287,11 @@ def _whole(run: Run, choices: Choices, by: User | None) -> Plan:
     chosen = choosing.instance(run, choices.instance_id, choices.source, choices.account)
     first = chosen.pieces[0]
     account, target = choosing.account(run, first, choices.account, by), first.target
-    document = _document(target)
-    said = document.get("instance")
-    if not said:
-        message = f"What AWS said of {target.instance_id} was not kept with run {run.pk}: restore its volumes instead."
-        raise RefusedError(message)
+    document, notes = _document(target), chosen.notes
+    if not document.get("instance"):
+        document = undescribed.document(_where_it_was(first), chosen.pieces)
+        notes = (*notes, undescribed.note(first))
+    said = document["instance"]
     own = {piece.volume_id: piece.snapshot_id for piece in chosen.pieces}
     change = Change(choices.zone, choices.subnet_id, choices.instance_type, choices.name)
     there = described.elsewhere(
@@ -314,7 +314,7 @@ def _whole(run: Run, choices: Choices, by: User | None) -> Plan:
         target.instance_id,
         replace(choices, source=chosen.place),
         tuple(all_steps),
-        (*chosen.notes, *there.notes, *made.notes, *unknown),
+        (*notes, *there.notes, *made.notes, *unknown),
         tuple(differences),
         copies=_copies(chosen),
     )
@@ -325,9 +325,14 @@ def _is_elsewhere(run: Run, account: Account, region: str) -> bool:
     return run.account is not None and not credentials.same_aws(account, run.account, region)
 
 
+def _where_it_was(piece: Piece) -> Account | None:
+    """Return the account of the instance itself."""
+    return piece.made.target.run.account if piece.copy else piece.account
+
+
 def _today(piece: Piece, said: Mapping[str, Any]) -> tuple[list[Difference], tuple[str, ...]]:
     """Return how the instance differs today. Where it was may be lost: a copy is restored all the same."""
-    target, own = piece.target, piece.account if not piece.copy else piece.made.target.run.account
+    target, own = piece.target, _where_it_was(piece)
     try:
         if own is None:
             raise RefusedError("its account was deleted")
