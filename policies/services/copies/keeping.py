@@ -12,7 +12,7 @@ from uuid import UUID
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 
 from n2wbackup.lib import clock, each, home
 from policies.adapters import limits, session
@@ -24,7 +24,7 @@ from policies.domain.retention.points import HoldKind, Point, Verdict
 from policies.domain.runs.verdict import Consistency
 from policies.models import Account, Copy, CopyRule, Hold, Run
 from policies.services import runs
-from policies.services.copies import rows
+from policies.services.copies import looking, rows
 from policies.services.window import credentials
 
 log = logging.getLogger(__name__)
@@ -106,9 +106,19 @@ def _whole(copies: Sequence[Copy]) -> Mapping[str, Consistency]:
 
 def _begin(rule: CopyRule) -> int:
     """Enter the intent to delete what goes by the rule; nothing in AWS is touched yet."""
-    gone = [UUID(verdict.point.key) for verdict in of_rule(rule) if not verdict.keep]
+    verdicts = of_rule(rule)
+    gone = [UUID(verdict.point.key) for verdict in verdicts if not verdict.keep]
+    stay = [UUID(verdict.point.key) for verdict in verdicts if verdict.keep]
+    # What stays is why the others may go: if it was deleted outside, they are judged anew in the next turn.
+    if gone and not looking.certain(_completed(rule, stay)):
+        return 0
     # The oldest first: what dies half way leaves the newer ones.
     return sum(_intend(rule, key) for key in reversed(gone[-BEGUN_AT_ONCE:]))
+
+
+def _completed(rule: CopyRule, keys: Sequence[UUID]) -> QuerySet[Copy]:
+    found = Copy.objects.filter(rule=rule, run__in=keys, state=CopyState.COMPLETED)
+    return found.select_related("account", "run", "source").order_by("pk")
 
 
 def _intend(rule: CopyRule, key: UUID) -> int:

@@ -38,8 +38,8 @@ def document(account: Account | None, pieces: Sequence[Piece]) -> Mapping[str, A
 def note(piece: Piece) -> str:
     """Return what a person should know who restores by such a document."""
     return (
-        f"What {piece.target.instance_id} was like at the time of the backup is not known here: the new instance is made "
-        "as that one is today."
+        f"What {piece.target.instance_id} was like at the time of the backup is not known here: the new instance is "
+        "made as that one is today."
     )
 
 
@@ -47,7 +47,7 @@ def _refusal(pieces: Sequence[Piece], why: str) -> RefusedError:
     instance = pieces[0].target.instance_id
     volumes = ", ".join(sorted(piece.volume_id for piece in pieces))
     return RefusedError(
-        f"What {instance} was like is not known here, as its restore point has no description, and AWS cannot say it now "
-        f"({why}). Its disks are all there ({volumes}): restore each as a volume and attach them to a new instance, or "
-        "take single files."
+        f"What {instance} was like is not known here, as its restore point has no description, and AWS cannot say it "
+        f"now ({why}). What can be restored are its disks ({volumes}): restore each as a volume and attach them to a "
+        "new instance, or take single files."
     )
