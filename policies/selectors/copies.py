@@ -110,11 +110,6 @@ def with_copies(rows: QuerySet[Run]) -> QuerySet[Run]:
     return rows.filter(Exists(there))
 
 
-def has_failed(run: Run) -> bool:
-    """Tell whether a copy of the run's snapshots was given up."""
-    return Copy.objects.filter(run=run, state=CopyState.FAILED).exists()
-
-
 def newest(rule: CopyRule, most: int = 50) -> list[Shown]:
     """Return the newest copies by a rule."""
     return [_shown(copy) for copy in _read(Copy.objects.filter(rule=rule))[:most]]

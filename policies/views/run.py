@@ -16,6 +16,7 @@ from django.views.decorators.http import require_safe
 from django_htmx.http import trigger_client_event
 
 from n2wbackup.lib import clock
+from policies.domain.copies.states import CopyState
 from policies.domain.runs import sequence
 from policies.domain.runs.sequence import State
 from policies.models import Policy, Run
@@ -54,7 +55,7 @@ def detail(request: HttpRequest, run_id: UUID) -> HttpResponse:
         "proofs": [proofs.row(each) for each in found.proofs.all()],
         "may_prove": permissions.may_run(visitor.person(request), found),
         "copies": copied,
-        "may_repeat_copies": copies.has_failed(found)
+        "may_repeat_copies": any(each.state == CopyState.FAILED for each in copied)
         and permissions.may_run(visitor.person(request), found),
         "kept": kept.of(found, visitor.person(request)),
         "first_use": _first_use(found, visitor.person(request)),

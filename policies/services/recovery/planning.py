@@ -50,9 +50,7 @@ class Choices:
     unmounted: bool = False
     keep_days: int = KEEP_DAYS
     account: str = ""
-    source: str = (
-        ""  # the place of a copy, see selectors/sources.py; empty: the snapshots themselves
-    )
+    source: str = ""  # a place, see selectors/sources.py; empty: the snapshots themselves
     path: str = ""
     folder: str = ""
 
@@ -95,6 +93,7 @@ def plan(run: Run, choices: Choices, *, by: User | None = None) -> Plan:
     if choices.kind == Kind.VOLUME:
         made = _volume(run, account, choices, found, by)
     elif choices.kind in {Kind.VOLUME_IN_PLACE, Kind.ROOT_IN_PLACE}:
+        _refuse_far(chosen)
         made = _in_place(run, account, choices, found)
     else:
         message = f"Run {run.pk}: files of {found.volume_id} in {found.region} are restored from their own page."
@@ -198,7 +197,6 @@ def _instance(cloud: Cloud, region: str, instance_id: str) -> Instance:
 
 def _in_place(run: Run, account: Account, choices: Choices, found: Piece) -> Plan:
     region, cloud = found.region, choosing.cloud(account)
-    _refuse_far(found)
     instance, place = _place(run, found, cloud, choices)
     is_root = place.device == instance.answer.get("RootDeviceName")
     runs = instance.state in aws_words.UP
@@ -237,14 +235,15 @@ def _in_place(run: Run, account: Account, choices: Choices, found: Piece) -> Pla
     )
 
 
-def _refuse_far(found: Piece) -> None:
+def _refuse_far(chosen: Chosen) -> None:
     """Raise RefusedError for a copy: AWS attaches no volume of another region or account to the instance."""
+    (found,) = chosen.pieces
     if found.copy:
         message = (
             f"{found.volume_id} cannot be put in its place from the {sources.in_words(found.place)}: AWS attaches no "
             "volume across regions and accounts. Restore it as a new volume, or the whole instance, there."
         )
-        raise RefusedError(message)
+        raise RefusedError(" ".join((*chosen.notes, message)))
 
 
 def _place(run: Run, found: Piece, cloud: Cloud, choices: Choices) -> tuple[Instance, Place]:
