@@ -8,6 +8,7 @@ from n2wbackup.lib import clock
 from policies.domain.errors import RefusedError, UnreachableError
 from policies.domain.recovery.states import Kind, State
 from policies.models import Copy, CopyRule, Hold, Recovery, Run, RunTarget
+from policies.ports import Snapshot
 from policies.services.copies import asking as copying
 from policies.services.copies import following, keeping, repeating
 from policies.services.recovery import asking, planning
@@ -189,30 +190,32 @@ def _let_go(copied: Copied) -> None:
     assert policy is not None
     CopyRule.objects.update(keep_last=1)
     rule = CopyRule.objects.get()
-    for row in Copy.objects.filter(run=copied.run):
-        newer = factories.RunFactory.create(
-            policy=policy, state="succeeded", consistency="application", restore_point=True
+    known = RunTarget.objects.get(run=copied.run)
+    newer = factories.RunFactory.create(
+        policy=policy, state="succeeded", consistency="application", restore_point=True
+    )
+    target = factories.RunTargetFactory.create(
+        run=newer,
+        instance_id=known.instance_id,
+        consistency="application",
+        expected_volume_ids=list(known.expected_volume_ids),
+    )
+    for volume_id in target.expected_volume_ids:
+        source = factories.RunSnapshotFactory.create(
+            target=target, volume_id=volume_id, state="completed"
         )
-        target = factories.RunTargetFactory.create(
+        made = Snapshot(f"snap-new{source.pk:09x}", volume_id, "completed", 100)
+        copied.far.keep(THERE, made)
+        Copy.objects.create(
             run=newer,
-            instance_id=row.source.target.instance_id,
-            consistency="application",
-            expected_volume_ids=list(row.source.target.expected_volume_ids),
+            source=source,
+            rule=rule,
+            account=copied.vault,
+            region=THERE,
+            state="completed",
+            snapshot_id=made.snapshot_id,
+            created_at=newer.created_at,
         )
-        for volume_id in target.expected_volume_ids:
-            source = factories.RunSnapshotFactory.create(
-                target=target, volume_id=volume_id, state="completed"
-            )
-            Copy.objects.create(
-                run=newer,
-                source=source,
-                rule=rule,
-                account=copied.vault,
-                region=THERE,
-                state="completed",
-                snapshot_id=f"snap-new-{source.pk}",
-                created_at=newer.created_at,
-            )
     Run.objects.filter(pk=copied.run.pk).update(consistency="application")
     RunTarget.objects.filter(run=copied.run).update(consistency="application")
 
