@@ -89,7 +89,7 @@ def test_who_only_sees_is_offered_nothing_and_a_stranger_sees_no_copy(copied: Co
     copy = copied.of(copied.restored.data)
     policy = copied.run.policy
     assert policy is not None
-    permissions.grant(factories.bob(), policy, [Right.SEE])
+    permissions.grant(factories.bob(), policy, [Right.VIEW])
     bob = logins.confirm(client_of(factories.bob()))
     charlie = logins.confirm(client_of(factories.charlie()))
 
