@@ -34,7 +34,7 @@ def test_a_copy_that_was_deleted_outside_is_gone_and_told_once(copying: Copying)
     assert (state(new), state(old)) == (["gone"], ["completed"])
     assert copies_selector.usable(new) == []
     (alarm,) = Alarm.objects.all()
-    assert f"a copy in {THERE} is gone" in alarm.subject
+    assert f"a copy in {THERE} is gone" in alarm.title
     assert "no longer in AWS" in new.events.latest("pk").text
 
 

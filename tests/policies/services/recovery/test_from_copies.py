@@ -192,7 +192,11 @@ def _let_go(copied: Copied) -> None:
     rule = CopyRule.objects.get()
     known = RunTarget.objects.get(run=copied.run)
     newer = factories.RunFactory.create(
-        policy=policy, state="succeeded", consistency="application", restore_point=True
+        policy=policy,
+        state="succeeded",
+        ended_at=clock.now(),
+        consistency="application",
+        restore_point=True,
     )
     target = factories.RunTargetFactory.create(
         run=newer,
