@@ -55,6 +55,7 @@ def detail(request: HttpRequest, run_id: UUID) -> HttpResponse:
         "proofs": [proofs.row(each) for each in found.proofs.all()],
         "may_prove": permissions.may_run(visitor.person(request), found),
         "copies": copied,
+        "copy_places": _copy_places(found, visitor.person(request)),
         "may_repeat_copies": any(each.state == CopyState.FAILED for each in copied)
         and permissions.may_run(visitor.person(request), found),
         "kept": kept.of(found, visitor.person(request)),
@@ -63,8 +64,6 @@ def detail(request: HttpRequest, run_id: UUID) -> HttpResponse:
     }
     context["sees_files"] = permissions.may_restore(visitor.person(request), found)
     context["may_restore"] = bool(context["sees_files"]) and (found.restore_point or has_copies)
-    may_copy = context["may_prove"] and found.restore_point and found.policy is not None
-    context["copy_places"] = repeating.places(found) if may_copy else ()
     context["can_be_proven"] = bool(context["kept"]) or has_copies
     context["sees_texts"] = _sees_texts(visitor.person(request), page)
     part = visitor.wants_a_part(request)
@@ -73,6 +72,12 @@ def detail(request: HttpRequest, run_id: UUID) -> HttpResponse:
     if part and (page.may_be_frozen or not page.goes_on):
         trigger_client_event(answer, frozen.CHANGED)  # the banner is as new as what is below it
     return answer
+
+
+def _copy_places(run: Run, person: User) -> list[str]:
+    """Return the places to which the person may have the restore point copied."""
+    may = run.restore_point and run.policy is not None and permissions.may_run(person, run)
+    return repeating.places(run) if may else []
 
 
 def _first_use(run: Run, person: User) -> Sequence[Step]:

@@ -22,7 +22,6 @@ _TEXTS = {
     "--volume-type": "the type of the new volume",
     "--kms-key": "the KMS key that encrypts the new volume",
     "--account": "another account of the same owner",
-    "--from": "the place of a copy, such as eu-west-1 or vault/eu-west-1, or a copy's id",
 }
 _NUMBERS = {
     "--iops": "of the new volume",
@@ -60,10 +59,14 @@ class Command(output.Command):
         parser.add_argument("--file", metavar="PATH", default="", help="a file or folder in it")
         parser.add_argument("--to", metavar="FOLDER", default="", help="where it is copied to")
         for name, words in _TEXTS.items():
-            stored = "source" if name == "--from" else None
-            parser.add_argument(
-                name, default="", help=words, **({"dest": stored} if stored else {})
-            )
+            parser.add_argument(name, default="", help=words)
+        parser.add_argument(
+            "--from",
+            dest="source",
+            default="",
+            metavar="PLACE",
+            help="the place of a copy, such as eu-west-1 or vault/eu-west-1, or a copy's id",
+        )
         for name, words in _NUMBERS.items():
             parser.add_argument(name, type=_number, default=0, help=words)
         parser.add_argument(
