@@ -22,6 +22,7 @@ UNSEEN = timedelta(minutes=5)
 # AWS remembers tokens for a day. Later the same order would make another thing.
 TOKEN = timedelta(hours=20)
 _GONE_STATES = frozenset({"deleting", "deleted", "terminated", "shutting-down"})
+_IN_USE = "VolumeInUse"
 _NO_LONGER = "no longer exists"
 
 
@@ -122,7 +123,13 @@ def _attach(bench: Bench, step: RecoveryStep) -> bool:
         raise RejectedError(message)
     if now:
         return bool(now.get("State", "attached") == "attached")
-    bench.making.attach(bench.region, volume_id, wanted, step.params["device"])
+    try:
+        bench.making.attach(bench.region, volume_id, wanted, step.params["device"])
+    except RejectedError as error:
+        if (
+            error.code != _IN_USE
+        ):  # an answer was lost, and the SDK has asked again: the next look tells
+            raise
     return False
 
 
@@ -184,15 +191,19 @@ def _delete(bench: Bench, step: RecoveryStep) -> bool:
     if found is None:
         history.fate(bench.recovery, volume_id)
         return True
-    if _attachment(found):
-        message = (
-            f"{volume_id}, which this recovery made, is attached to {_attachment(found).get('InstanceId')}: detach and "
-            "delete it by hand if nobody needs it."
-        )
-        raise RejectedError(message)
+    _refuse_an_attached_one(volume_id, found)
     bench.making.delete_volume(bench.region, volume_id)
     history.fate(bench.recovery, volume_id)
     return True
+
+
+def _refuse_an_attached_one(volume_id: str, volume: Volume) -> None:
+    if _attachment(volume):
+        message = (
+            f"{volume_id}, which this recovery made, is attached to {_attachment(volume).get('InstanceId')}: detach "
+            "and delete it by hand if nobody needs it."
+        )
+        raise RejectedError(message)
 
 
 def _stop(bench: Bench, step: RecoveryStep) -> bool:
@@ -323,20 +334,24 @@ def _sweep(bench: Bench, step: RecoveryStep) -> bool:
     found = bench.making.made(bench.region, str(bench.recovery.pk))
     for image_id in found.images:
         bench.making.deregister(bench.region, image_id)
+        history.fate(bench.recovery, image_id)
     for instance_id in found.instances:
         bench.making.end(bench.region, instance_id)
-    left = [each for each in found.volumes if bench.volume(each) is not None]
-    for volume_id in left:
-        volume = bench.volume(volume_id)
-        if volume is not None and not _attachment(volume):
+        history.fate(bench.recovery, instance_id)
+    known = {each: bench.volume(each) for each in found.volumes}
+    left = {each: volume for each, volume in known.items() if volume is not None}
+    for volume_id, volume in left.items():
+        if not _attachment(volume):
             bench.making.delete_volume(bench.region, volume_id)
+            history.fate(bench.recovery, volume_id)
     if not left and not found.images and not found.instances:
         _enter_what_went_along(bench)
         # What AWS has made without an answer may be shown late.
         return bool(step.told.get("found")) or not _is_unsure(bench)
-    for each in (*found.images, *found.instances, *left):
-        history.fate(bench.recovery, each)
     history.told(step, found=", ".join((*found.images, *found.instances, *left)))
+    if not found.instances:  # those of an instance that ends are detached soon
+        for volume_id, volume in left.items():
+            _refuse_an_attached_one(volume_id, volume)
     return False
 
 
