@@ -378,26 +378,3 @@ def test_another_part_of_the_disk_is_opened_beside(alice: Client, row: OpenedSna
     other = OpenedSnapshot.objects.get(part=2)
     assert answer["Location"] == f"/files/{other.pk}/"
     assert asking.ask(row.snapshot, by="alice") == row
-
-
-def test_a_copy_is_browsed_at_its_own_address_and_by_nobody_else(
-    row: OpenedSnapshot, alice: Client
-) -> None:
-    copy = opened.copy_of(row.snapshot)
-    RunSnapshot.objects.filter(pk=row.snapshot_id).update(state="gone")
-    address = f"/snapshots/{copy.snapshot_id}/files/"
-    charlie = page.client_of(factories.charlie())
-    for answer in (charlie.get(address), charlie.post(address)):
-        assert answer.status_code == 404
-    shown = alice.get(address).content.decode()
-    assert "a copy in eu-west-1" in shown
-
-    answer = alice.post(address)
-
-    made = OpenedSnapshot.objects.get(copy=copy)
-    assert answer["Location"] == f"/files/{made.pk}/"
-    opening.work(made.pk)
-    text = alice.get(at(made)).content.decode()
-    assert copy.snapshot_id in text
-    assert "var" in text
-    assert charlie.get(at(made)).status_code == 404
