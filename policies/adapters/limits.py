@@ -17,6 +17,11 @@ def tags(given: Mapping[str, str]) -> dict[str, str]:
     return {key[:_KEY_CHARACTERS]: _cut(given[key], _VALUE_CHARACTERS) for key in kept}
 
 
+def image_name(recovery: str) -> str:
+    """Return the name of the image that a recovery registers; nobody can change an image's name."""
+    return f"n2wbackup-{recovery}"
+
+
 def description(given: str) -> str:
     """Return a snapshot's description, cut to EC2's limit."""
     return _cut(given, _DESCRIPTION_CHARACTERS)

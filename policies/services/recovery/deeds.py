@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 from n2wbackup.lib import clock, home
-from policies.adapters.limits import RECOVERY_TAG, SERVER_TAG
+from policies.adapters.limits import RECOVERY_TAG, SERVER_TAG, image_name
 from policies.domain.errors import NotFoundError, RejectedError
 from policies.domain.recovery import aws_words
 from policies.domain.recovery.steps import REPLACED_BY, Deed, StepState
@@ -19,6 +19,7 @@ from policies.services.recovery import history
 
 # AWS may not show for so long what it has just made.
 UNSEEN = timedelta(minutes=5)
+CLOCKS_DIFFER = timedelta(minutes=10)  # AWS's and ours
 # AWS remembers tokens for a day. Later the same order would make another thing.
 TOKEN = timedelta(hours=20)
 _GONE_STATES = frozenset({"deleting", "deleted", "terminated", "shutting-down"})
@@ -62,6 +63,29 @@ class Bench:
 
 def _is_fresh(step: RecoveryStep) -> bool:
     return step.begun_at is None or clock.now() - step.begun_at < UNSEEN
+
+
+def _may_be_unseen(bench: Bench, step: RecoveryStep) -> bool:
+    """Tell whether AWS has made it so lately that it may exist although AWS does not show it."""
+    if "of" not in step.params or step.told.get("ended"):
+        return False
+    maker = bench.recovery.steps.get(position=step.params["of"])
+    return bool(maker.resource) and _is_fresh(maker)
+
+
+def may_be_shown_late(step: RecoveryStep, code: str) -> bool:
+    """Tell whether AWS has refused only because not all of its parts know yet what the recovery has made."""
+    if not _is_fresh(step) or "of" not in step.params:
+        return False
+    maker = step.recovery.steps.get(position=step.params["of"])
+    return bool(maker.resource) and maker.resource.startswith(_UNKNOWN.get(code, "-"))
+
+
+_UNKNOWN = {
+    "InvalidVolume.NotFound": "vol-",
+    "InvalidInstanceID.NotFound": "i-",
+    "InvalidAMIID.NotFound": "ami-",
+}
 
 
 def _refuse_an_old_token(step: RecoveryStep) -> None:
@@ -114,6 +138,8 @@ def _attachment(volume: Volume) -> Mapping[str, Any]:
 def _attach(bench: Bench, step: RecoveryStep) -> bool:
     volume_id, wanted = bench.made_by(step), step.params["instance"]
     found = bench.volume(volume_id)
+    if found is None and "of" in step.params and _is_fresh(step):
+        return False
     if found is None:
         raise NotFoundError(f"{volume_id or 'The volume'} {_NO_LONGER}, so it is not attached.")
     now = _attachment(found)
@@ -182,6 +208,8 @@ def _delete(bench: Bench, step: RecoveryStep) -> bool:
     volume_id = bench.made_by(step)
     found = bench.volume(volume_id)
     if found is None:
+        if _may_be_unseen(bench, step):
+            return False
         history.fate(bench.recovery, volume_id)
         return True
     if _attachment(found):
@@ -221,9 +249,12 @@ def _turned(
 def _end(bench: Bench, step: RecoveryStep) -> bool:
     instance_id = bench.made_by(step)
     if not instance_id or bench.instance(instance_id) is None:
+        if instance_id and _may_be_unseen(bench, step):
+            return False
         history.fate(bench.recovery, instance_id)
         return True
     bench.making.end(bench.region, instance_id)
+    history.told(step, ended="yes")
     return False
 
 
@@ -258,7 +289,7 @@ def _replace_root(bench: Bench, step: RecoveryStep) -> bool:
 def _register(bench: Bench, step: RecoveryStep) -> bool:
     if not step.resource:
         order = ImageOrder(
-            bench.region, f"n2wbackup-{bench.recovery.pk}", bench.ours, step.params["parameters"]
+            bench.region, image_name(str(bench.recovery.pk)), bench.ours, step.params["parameters"]
         )
         try:
             image_id = bench.making.register(order)
@@ -310,7 +341,9 @@ def _deregister(bench: Bench, step: RecoveryStep) -> bool:
         try:
             bench.making.deregister(bench.region, image_id)
         except NotFoundError:
-            pass  # somebody, or this server before it died, has done it
+            if step.takes_back and _may_be_unseen(bench, step):
+                return False
+            # Somebody, or this server before it died, has done it.
         except RejectedError as error:
             if error.code != "InvalidAMIID.Unavailable":
                 raise
@@ -319,25 +352,55 @@ def _deregister(bench: Bench, step: RecoveryStep) -> bool:
 
 
 def _sweep(bench: Bench, step: RecoveryStep) -> bool:
-    """Take away what bears the recovery's tag and no step knows: an answer was lost, and the recovery taken back."""
+    """Take away what bears the recovery's tag and no step knows: an answer was lost, and the recovery taken back.
+
+    Whoever may tag in the account can write that tag on anything. So nothing goes that bears no other sign of being
+    made by this recovery: the name of an image, the token of an instance, the snapshot and the age of a volume.
+    """
     found = bench.making.made(bench.region, str(bench.recovery.pk))
+    instances = [each for each in found.instances if _is_launched_here(bench, each)]
+    left = {each: volume for each in found.volumes if (volume := _made_here(bench, each))}
     for image_id in found.images:
         bench.making.deregister(bench.region, image_id)
-    for instance_id in found.instances:
+    for instance_id in instances:
         bench.making.end(bench.region, instance_id)
-    left = [each for each in found.volumes if bench.volume(each) is not None]
-    for volume_id in left:
-        volume = bench.volume(volume_id)
-        if volume is not None and not _attachment(volume):
+    for volume_id, volume in left.items():
+        if not _attachment(volume):
             bench.making.delete_volume(bench.region, volume_id)
-    if not left and not found.images and not found.instances:
+    if not left and not found.images and not instances:
         _enter_what_went_along(bench)
         # What AWS has made without an answer may be shown late.
         return bool(step.told.get("found")) or not _is_unsure(bench)
-    for each in (*found.images, *found.instances, *left):
+    for each in (*found.images, *instances, *left):
         history.fate(bench.recovery, each)
-    history.told(step, found=", ".join((*found.images, *found.instances, *left)))
+    history.told(step, found=", ".join((*found.images, *instances, *left)))
     return False
+
+
+def _is_launched_here(bench: Bench, instance_id: str) -> bool:
+    found = bench.instance(instance_id)
+    token = str(found.answer.get("ClientToken", "")) if found else ""
+    return token.startswith(f"{bench.recovery.pk}-")
+
+
+def _made_here(bench: Bench, volume_id: str) -> Volume | None:
+    """Return the volume if it exists, and is of one of the recovery's snapshots and no older than the recovery."""
+    found = bench.volume(volume_id)
+    if found is None or found.answer.get("SnapshotId") not in _snapshots(bench.recovery):
+        return None
+    made_at = found.answer.get("CreateTime")
+    return None if made_at and made_at < bench.recovery.asked_at - CLOCKS_DIFFER else found
+
+
+def _snapshots(recovery: Recovery) -> set[str]:
+    used = set[str]()
+    for params in recovery.steps.values_list("params", flat=True):
+        mapped = params.get("parameters", {}).get("BlockDeviceMappings", [])
+        used |= {
+            params.get("snapshot", ""),
+            *(one.get("Ebs", {}).get("SnapshotId", "") for one in mapped),
+        }
+    return used - {""}
 
 
 def _enter_what_went_along(bench: Bench) -> None:

@@ -134,7 +134,13 @@ def _clean_without_policy(budget: Budget) -> int:
     for key in list(nobody.values_list("run", flat=True)[:RUNS]):
         _take_back(key, "its policy was deleted, so no rule lets it go")
     asked = list(rows.exclude(by="").values_list("run", flat=True)[:RUNS])
-    return _delete(removals.begin_asked(asked), budget)
+    exist = removals.lasts_asked(asked)
+    if existing.why_not_all(exist):
+        exist = frozenset()  # what goes by the rules waits; the next turn asks again
+    begun = removals.begin_asked(asked, exist)
+    for key, why in begun.staying.items():
+        _take_back(key, why)
+    return _delete(begun.going, budget)
 
 
 def _take_back(key: UUID, why: str) -> None:

@@ -31,6 +31,7 @@ STANDING = (
     RunSnapshot.State.TIMED_OUT,
 )
 LOOK_AGAIN = timedelta(hours=6)  # at what something in AWS keeps
+LAST = "it is the last one of its target that is left"
 _ROWS = 500
 
 
@@ -166,17 +167,40 @@ def begin(policy_id: int, most: int, exist: Collection[UUID]) -> Begun:
         return Begun(_begin(chosen, now), {})
 
 
-def begin_asked(run_ids: Collection[UUID]) -> Sequence[Run]:
-    """Let removals begin that a person asked for when they deleted the policy; what is held stays."""
+def lasts_asked(run_ids: Collection[UUID]) -> frozenset[UUID]:
+    """Return the restore points because of which these may go: each goes by the rules of a policy that was deleted."""
+    by_rules = Removal.objects.filter(run__in=run_ids, why=_WHY[Fate.RULES], ended_at=None)
+    begun = set(by_rules.filter(begun_at__isnull=False).values_list("run", flat=True))
+    of = by_rules.order_by().values_list("run__owner", "run__policy_name").distinct()
+    found = set[UUID]()
+    for owner, name in of:
+        points = planning.without_policy(owner, name, begun)
+        found |= {UUID(key) for key in deciding.lasts(points, clock.now())}
+    return frozenset(found)
+
+
+def begin_asked(run_ids: Collection[UUID], exist: Collection[UUID]) -> Begun:
+    """Let removals begin that a person asked for when they deleted the policy; what is held stays.
+
+    `exist`: the restore points that AWS has, as it said just now. Only because of these may others go by the rules.
+    """
     now = clock.now()
     with transaction.atomic():
         _lock(run_ids)
         rows = Removal.objects.filter(run__in=run_ids, run__policy=None, ended_at=None)
-        asked = rows.filter(_due(now)).exclude(by="").values_list("run", flat=True)
+        rows = rows.exclude(by="")
+        by_rules = rows.filter(why=_WHY[Fate.RULES])
+        needed = lasts_asked(by_rules.values_list("run", flat=True))
+        begun = by_rules.filter(run__in=needed, begun_at__isnull=False)
+        staying = dict.fromkeys(begun.values_list("run", flat=True), LAST)
+        by_rules.filter(run__in=needed, begun_at=None).delete()
+        if staying or not needed <= set(exist):
+            rows = rows.exclude(why=_WHY[Fate.RULES])
+        asked = rows.filter(_due(now)).values_list("run", flat=True)
         held = Hold.objects.filter(run__in=run_ids, released_at=None)
         held = held.filter(Q(until=None) | Q(until__gt=now))
         stay = set(held.values_list("run", flat=True))
-        return _begin([key for key in asked if key not in stay], now)
+        return Begun(_begin([key for key in asked if key not in stay], now), staying)
 
 
 def _due(now: datetime) -> Q:

@@ -117,3 +117,50 @@ def test_what_cannot_be_locked_is_refused(
         )
     assert removing.locks == {}
     assert not Hold.objects.exists()
+
+
+class KilledError(BaseException):
+    pass
+
+
+def test_a_process_that_dies_while_locking_says_nothing_untrue_and_is_followed_by_another(
+    made: list[Run], removing: MemoryRemoving, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def dies(*_: object) -> None:
+        raise KilledError
+
+    with monkeypatch.context() as killed:
+        killed.setattr(removing, "lock", dies)
+        with pytest.raises(KilledError):
+            locking.tick()
+    (half,) = Hold.objects.filter(kind=HoldKind.LOCK)
+    assert half.reason.startswith("being locked in AWS")
+    assert half.run_id not in {
+        run.pk for run in made if snapshot_of(run).snapshot_id in removing.locks
+    }
+
+    locking.tick()  # whoever asked may still be at it
+    assert snapshot_of(half.run).snapshot_id not in removing.locks
+    Hold.objects.filter(pk=half.pk).update(created_at=clock.now() - locking.LOST)
+    locking.tick()
+    assert snapshot_of(half.run).snapshot_id in removing.locks
+    (hold,) = Hold.objects.filter(run=half.run, kind=HoldKind.LOCK)
+    assert hold.reason.startswith("locked in AWS")
+
+
+def test_a_lock_that_cannot_be_made_longer_is_still_known(
+    made: list[Run], removing: MemoryRemoving
+) -> None:
+    locking.tick()
+    before = Hold.objects.get(run=made[0], released_at=None)
+    removing.fail_next("lock", NotPermittedError("No."))
+    with pytest.raises(NotPermittedError):
+        locking.lock(
+            made[0],
+            mode=locking.GOVERNANCE,
+            until=clock.now() + 30 * DAY,
+            cool_off_hours=0,
+            by="alice",
+        )
+    left = Hold.objects.get(run=made[0], released_at=None)
+    assert (left.pk, left.until) == (before.pk, before.until)
