@@ -30,7 +30,7 @@ from policies.domain.retention.points import HoldKind
 from policies.models import Recovery, RecoveryResource, RecoveryStep
 from policies.services.alarms import raising
 from policies.services.recovery import deeds, history, loading
-from policies.services.recovery.deeds import Bench
+from policies.services.recovery.bench import Bench, may_be_shown_late
 from policies.services.retention import holds
 from policies.services.window import credentials
 
@@ -196,7 +196,7 @@ def _refused(recovery: Recovery, step: RecoveryStep, error: BackupError) -> bool
     code = error.code if isinstance(error, AwsError) else ""
     since = recovery.trouble_since or clock.now()
     may_succeed = isinstance(error, _AGAIN) or code in _NOT_YET or step.takes_back
-    may_succeed = may_succeed or deeds.may_be_shown_late(step, code)
+    may_succeed = may_succeed or may_be_shown_late(step, code)
     if isinstance(error, NotFoundError) and step.takes_back:
         _close(recovery, step, StepState.DONE, str(error))
         return True
