@@ -146,7 +146,7 @@ def begin(policy_id: int, most: int, exist: Collection[UUID]) -> Begun:
     now = clock.now()
     of_policy = Removal.objects.filter(run__policy=policy_id, ended_at=None).order_by("goes_after")
     with transaction.atomic():
-        due = list(of_policy.filter(_due(now)).values_list("run", flat=True)[:most])
+        due = list(of_policy.filter(due(now)).values_list("run", flat=True)[:most])
         _lock(due)  # before the plan is made: it sees every hold that somebody got
         policy = _locked(policy_id)
         if policy is None or planning.waits(policy):
@@ -167,11 +167,16 @@ def begin(policy_id: int, most: int, exist: Collection[UUID]) -> Begun:
         return Begun(_begin(chosen, now), {})
 
 
+def by_rules(run_ids: Collection[UUID]) -> QuerySet[Removal]:
+    """Return the removals of these that go by the rules of a policy that was deleted."""
+    return Removal.objects.filter(run__in=run_ids, why=_WHY[Fate.RULES], ended_at=None)
+
+
 def lasts_asked(run_ids: Collection[UUID]) -> frozenset[UUID]:
     """Return the restore points because of which these may go: each goes by the rules of a policy that was deleted."""
-    by_rules = Removal.objects.filter(run__in=run_ids, why=_WHY[Fate.RULES], ended_at=None)
-    begun = set(by_rules.filter(begun_at__isnull=False).values_list("run", flat=True))
-    of = by_rules.order_by().values_list("run__owner", "run__policy_name").distinct()
+    rows = by_rules(run_ids)
+    begun = set(rows.filter(begun_at__isnull=False).values_list("run", flat=True))
+    of = rows.order_by().values_list("run__owner", "run__policy_name").distinct()
     found = set[UUID]()
     for owner, name in of:
         points = planning.without_policy(owner, name, begun)
@@ -189,14 +194,14 @@ def begin_asked(run_ids: Collection[UUID], exist: Collection[UUID]) -> Begun:
         _lock(run_ids)
         rows = Removal.objects.filter(run__in=run_ids, run__policy=None, ended_at=None)
         rows = rows.exclude(by="")
-        by_rules = rows.filter(why=_WHY[Fate.RULES])
-        needed = lasts_asked(by_rules.values_list("run", flat=True))
-        begun = by_rules.filter(run__in=needed, begun_at__isnull=False)
-        staying = dict.fromkeys(begun.values_list("run", flat=True), LAST)
-        by_rules.filter(run__in=needed, begun_at=None).delete()
+        needed = lasts_asked(run_ids)
+        stays = by_rules(needed & set(run_ids))
+        begun = stays.filter(begun_at__isnull=False).values_list("run", flat=True)
+        staying = dict.fromkeys(begun, LAST)
+        stays.filter(begun_at=None).delete()
         if staying or not needed <= set(exist):
             rows = rows.exclude(why=_WHY[Fate.RULES])
-        asked = rows.filter(_due(now)).values_list("run", flat=True)
+        asked = rows.filter(due(now)).values_list("run", flat=True)
         held = Hold.objects.filter(run__in=run_ids, released_at=None)
         held = held.filter(Q(until=None) | Q(until__gt=now))
         stay = set(held.values_list("run", flat=True))

@@ -120,8 +120,33 @@ def test_by_the_rules_nothing_goes_while_aws_does_not_answer(
     cloud.fail_next("describe", UnreachableError("Away."))
     cleaning.tick()
     assert cloud.snapshot_ids == ids(made)
+    assert "not found in AWS: Away." in Removal.objects.filter(ended_at=None)[0].problem
+    later(cleaning.RETRY)
     cleaning.tick()
     assert cloud.snapshot_ids == ids(made[:1])
+
+
+def test_what_waits_keeps_nothing_of_another_deleted_policy_back(
+    made: list[Run],
+    cloud: MemoryCloud,
+    removing: MemoryRemoving,
+    later: Callable[[timedelta], None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(cleaning, "RUNS", 2)
+    delete(Fate.NOW)
+    others = nightly(PolicyFactory.create(owner=alice(), name="another"), 2)
+    in_cloud(cloud, others)
+    for _ in range(2):
+        removing.fail_next("images_of", UnreachableError("Away."))
+    cleaning.tick()  # the first two of the five wait now
+    assert cloud.snapshot_ids == ids(made) | ids(others)
+    later(timedelta(seconds=1))
+    delete(Fate.NOW)
+    for _ in range(3):
+        cleaning.tick()
+    assert cloud.snapshot_ids == ids(list(Run.objects.filter(removal__ended_at=None)))
+    assert not ids(others) & cloud.snapshot_ids
 
 
 def test_at_once_all_go_but_what_is_held(made: list[Run], cloud: MemoryCloud) -> None:
