@@ -208,7 +208,8 @@ def begin_asked(run_ids: Collection[UUID], exist: Collection[UUID]) -> Begun:
         return Begun(_begin([key for key in asked if key not in stay], now), staying)
 
 
-def _due(now: datetime) -> Q:
+def due(now: datetime) -> Q:
+    """Return which removals are to be gone on with now."""
     waited = Q(next_at=None) | Q(next_at__lte=now) | Q(next_at__gt=now + LOOK_AGAIN)
     return Q(goes_after__lte=now) & waited
 

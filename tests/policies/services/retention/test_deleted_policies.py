@@ -145,7 +145,9 @@ def test_what_waits_keeps_nothing_of_another_deleted_policy_back(
     delete(Fate.NOW)
     for _ in range(3):
         cleaning.tick()
-    assert cloud.snapshot_ids == ids(list(Run.objects.filter(removal__ended_at=None)))
+    waiting = [row.run for row in Removal.objects.filter(ended_at=None)]
+    assert len(waiting) == 2
+    assert cloud.snapshot_ids == ids(waiting)
     assert not ids(others) & cloud.snapshot_ids
 
 
