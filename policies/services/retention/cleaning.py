@@ -133,7 +133,7 @@ def _clean_policy(policy_id: int, budget: Budget) -> int:
 def _clean_without_policy(budget: Budget) -> int:
     """Take each deleted policy's for itself: one that waits for AWS keeps none of the others back."""
     rows = Removal.objects.filter(run__policy=None, ended_at=None).order_by("goes_after")
-    rows = rows.filter(removals.due(clock.now()))
+    rows = rows.filter(removals.is_due(clock.now()))
     nobody = rows.filter(begun_at__isnull=False, by="")
     for key in list(nobody.values_list("run", flat=True)[:RUNS]):
         _take_back(key, "its policy was deleted, so no rule lets it go")

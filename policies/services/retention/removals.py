@@ -146,7 +146,7 @@ def begin(policy_id: int, most: int, exist: Collection[UUID]) -> Begun:
     now = clock.now()
     of_policy = Removal.objects.filter(run__policy=policy_id, ended_at=None).order_by("goes_after")
     with transaction.atomic():
-        due = list(of_policy.filter(due(now)).values_list("run", flat=True)[:most])
+        due = list(of_policy.filter(is_due(now)).values_list("run", flat=True)[:most])
         _lock(due)  # before the plan is made: it sees every hold that somebody got
         policy = _locked(policy_id)
         if policy is None or planning.waits(policy):
@@ -201,14 +201,14 @@ def begin_asked(run_ids: Collection[UUID], exist: Collection[UUID]) -> Begun:
         stays.filter(begun_at=None).delete()
         if staying or not needed <= set(exist):
             rows = rows.exclude(why=_WHY[Fate.RULES])
-        asked = rows.filter(due(now)).values_list("run", flat=True)
+        asked = rows.filter(is_due(now)).values_list("run", flat=True)
         held = Hold.objects.filter(run__in=run_ids, released_at=None)
         held = held.filter(Q(until=None) | Q(until__gt=now))
         stay = set(held.values_list("run", flat=True))
         return Begun(_begin([key for key in asked if key not in stay], now), staying)
 
 
-def due(now: datetime) -> Q:
+def is_due(now: datetime) -> Q:
     """Return which removals are to be gone on with now."""
     waited = Q(next_at=None) | Q(next_at__lte=now) | Q(next_at__gt=now + LOOK_AGAIN)
     return Q(goes_after__lte=now) & waited
