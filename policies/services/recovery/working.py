@@ -123,9 +123,10 @@ def _go_on(recovery: Recovery) -> None:
     until = time.monotonic() + TURN_SECONDS
     while recovery.state == State.WORKING:
         recovery.refresh_from_db(fields=["cancelled_by"])
-        if recovery.cancelled_by and not recovery.ending:
+        step = _next(recovery)
+        if recovery.cancelled_by and not recovery.ending and not _cannot_be_stopped(step):
             _take_back(recovery, State.CANCELLED, f"{recovery.cancelled_by} cancelled it.")
-        step = recovery.steps.filter(state__in=(StepState.PLANNED, StepState.BEGUN)).first()
+            step = _next(recovery)
         if step is None:
             _through(recovery)
         elif not _step(bench, recovery, step):
@@ -135,6 +136,15 @@ def _go_on(recovery: Recovery) -> None:
             return
     if recovery.state == State.INITIALIZING:
         _look(bench, recovery)
+
+
+def _next(recovery: Recovery) -> RecoveryStep | None:
+    return recovery.steps.filter(state__in=(StepState.PLANNED, StepState.BEGUN)).first()
+
+
+def _cannot_be_stopped(step: RecoveryStep | None) -> bool:
+    """AWS goes on with a root volume once it was asked. Taking back before its end would find everything as it was."""
+    return step is not None and (step.deed, step.state) == (Deed.ROOT, StepState.BEGUN)
 
 
 def _begin(recovery: Recovery) -> None:

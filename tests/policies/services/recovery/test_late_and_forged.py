@@ -11,7 +11,7 @@ from n2wbackup.lib import clock, home
 from policies.adapters.memory_methods import Method
 from policies.domain.errors import NotFoundError, ThrottledError
 from policies.domain.recovery.states import Kind, State
-from policies.ports.making import ImageOrder, Made, VolumeOrder
+from policies.ports.making import ImageOrder, Made, RootTask, VolumeOrder
 from policies.services.recovery import asking, working
 from tests.policies.services.recovery.restored import REGION, Restored, hurry, make
 
@@ -98,3 +98,24 @@ def test_what_one_part_of_aws_does_not_know_yet_is_asked_for_again(
     restored.memory.fail_next(method, NotFoundError("It does not exist.", code, "x"))
     restored.work(recovery)
     assert recovery.state == State.DONE, recovery.reason
+
+
+def test_a_root_volume_that_aws_is_replacing_is_waited_for_before_it_is_taken_back(
+    restored: Restored, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    memory, before, own = restored.memory, restored.devices(), restored.instance.instance_id
+    recovery = restored.ask(Kind.ROOT_IN_PLACE, own, volume_id=restored.root)
+    with monkeypatch.context() as slow:
+        going = RootTask("replacevol-1", own, "in-progress")
+        slow.setattr(memory, "root_task", lambda *_: going)
+        working.execute(recovery.pk)
+        asking.cancel(recovery, by="alice")
+        hurry(recovery)
+        working.execute(recovery.pk)
+        recovery.refresh_from_db()
+        assert recovery.state == State.WORKING
+        assert not recovery.steps.filter(takes_back=True).exists()
+    hurry(recovery)
+    restored.work(recovery)
+    assert recovery.state == State.CANCELLED
+    assert restored.devices() == before
