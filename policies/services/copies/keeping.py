@@ -190,6 +190,7 @@ def _delete_in_aws(account: Account | None, copy: Copy) -> bool:
     if account is None:
         message = f"The account of the copy {copy} was deleted: delete it in AWS's console."
         raise RefusedError(message)
+    credentials.refuse_withdrawn(account)
     known = credentials.of(account)
     found = session.cloud(known).describe(copy.region, [copy.snapshot_id]).get(copy.snapshot_id)
     if found is None:

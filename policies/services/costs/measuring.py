@@ -46,6 +46,7 @@ def measure(requests: int) -> int:
         if account is None or account.pk in silent:
             continue
         try:
+            credentials.refuse_withdrawn(account)
             asked = _count(session.blocks(credentials.of(account)), snapshot, left, requests)
             left -= asked or left
             counted += bool(asked)

@@ -92,10 +92,10 @@ def _asked_now() -> Q:
 
 def _lock(run: Run, mode: str, until: datetime, cool_off_hours: int) -> None:
     end = f"in AWS ({mode}) until {until:%Y-%m-%d %H:%M} UTC"
-    removing = _removing(run)
     Hold.objects.filter(run=run, kind=HoldKind.LOCK, key=ASKED).delete()
     holds.take(run.pk, HoldKind.LOCK, key=ASKED, reason=f"being locked {end}", until=until)
     try:
+        removing = _removing(run)
         for region, snapshot_id in _snapshots(run):
             removing.lock(region, snapshot_id, mode, until, cool_off_hours)
     except BackupError:
@@ -126,6 +126,7 @@ def _removing(run: Run) -> Removing:
     if run.account is None:
         message = f"Run {run.pk} has no account any more, so AWS cannot be asked."
         raise RefusedError(message)
+    credentials.refuse_withdrawn(run.account)
     return session.removing(credentials.of(run.account))
 
 

@@ -12,7 +12,7 @@ from policies.adapters.memory import MemoryCloud
 from policies.adapters.memory_removing import MemoryRemoving
 from policies.domain.errors import AwsError, NotPermittedError, RefusedError, ThrottledError
 from policies.domain.retention.points import HoldKind
-from policies.models import Hold, Policy, Run
+from policies.models import Account, Hold, Policy, Run
 from policies.services.retention import cleaning, locking, planning
 from tests.factories import PolicyFactory, alice
 from tests.policies.services.retention.rows import in_cloud, nightly, snapshot_of
@@ -164,3 +164,17 @@ def test_a_lock_that_cannot_be_made_longer_is_still_known(
         )
     left = Hold.objects.get(run=made[0], released_at=None)
     assert (left.pk, left.until) == (before.pk, before.until)
+
+
+def test_the_server_s_own_role_locks_for_nobody_who_may_not_use_it(
+    made: list[Run], removing: MemoryRemoving
+) -> None:
+    Account.objects.update(auth=Account.Auth.INSTANCE)
+    locking.tick()
+    assert locking.tick() == 0
+    assert made[0].events.filter(text__contains="allowed to use it").count() == 1
+    until = clock.now() + 3 * DAY
+    with pytest.raises(RefusedError, match="allowed to use it"):
+        locking.lock(made[1], mode=locking.GOVERNANCE, until=until, cool_off_hours=0, by="alice")
+    assert removing.calls == []
+    assert not Hold.objects.filter(released_at=None).exists()
