@@ -30,6 +30,7 @@ from scripts_admin.services import audit
 
 ALIVE_FOR = timedelta(minutes=5)
 _THERE = "completed"
+_ADOPTED = "Adopted from server"
 
 
 class Place(NamedTuple):
@@ -203,7 +204,7 @@ def _run(point: Point, account: Account) -> Run:
         trigger=Trigger.MANUAL,
         state=State.PARTIAL,
         consistency=point.consistency,
-        reason=f"Adopted from server {point.server}: only what its tags say is known.",
+        reason=f"{_ADOPTED} {point.server}: only what its tags say is known.",
         server=point.server,
         created_at=point.at,
         fired_at=point.at,
@@ -218,7 +219,7 @@ def _targets(run: Run, point: Point, found: Found) -> dict[str, RunSnapshot]:
     """
     entered = {}
     known = set[str]()
-    if run.server == home.server_id():
+    if run.server in {home.server_id(), ""} and not run.reason.startswith(_ADOPTED):
         known = {each for target in run.targets.all() for each in target.expected_volume_ids}
     for piece in point.originals:
         if known and piece.volume_id not in known:

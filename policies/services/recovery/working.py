@@ -124,7 +124,7 @@ def _go_on(recovery: Recovery) -> None:
     while recovery.state == State.WORKING:
         recovery.refresh_from_db(fields=["cancelled_by"])
         step = _next(recovery)
-        if recovery.cancelled_by and not recovery.ending and not _cannot_be_stopped(step):
+        if recovery.cancelled_by and not recovery.ending and not _cannot_be_stopped(recovery, step):
             _take_back(recovery, State.CANCELLED, f"{recovery.cancelled_by} cancelled it.")
             step = _next(recovery)
         if step is None:
@@ -142,9 +142,14 @@ def _next(recovery: Recovery) -> RecoveryStep | None:
     return recovery.steps.filter(state__in=(StepState.PLANNED, StepState.BEGUN)).first()
 
 
-def _cannot_be_stopped(step: RecoveryStep | None) -> bool:
-    """AWS goes on with a root volume once it was asked. Taking back before its end would find everything as it was."""
-    return step is not None and (step.deed, step.state) == (Deed.ROOT, StepState.BEGUN)
+def _cannot_be_stopped(recovery: Recovery, step: RecoveryStep | None) -> bool:
+    """Tell whether AWS may be replacing a root volume: taken back before its end, all would be found as it was.
+
+    Trouble without a lost answer is a refusal, after which AWS does nothing.
+    """
+    if step is None or (step.deed, step.state) != (Deed.ROOT, StepState.BEGUN):
+        return False
+    return bool(step.told) or recovery.trouble_since is None
 
 
 def _begin(recovery: Recovery) -> None:

@@ -105,8 +105,9 @@ def _runs(before: datetime) -> int:
     lately = removed.filter(Q(ended_at=None) | Q(ended_at__gte=before))
     old = Run.objects.filter(ended_at__lt=before, restore_point=False)
     old = old.exclude(gone_at__gte=before)
-    for kept in (existing, shown, copied, in_bin, lately):
-        old = old.exclude(Exists(kept))
+    reasons: list[QuerySet[Any]] = [existing, shown, copied, in_bin, lately]
+    for reason in reasons:
+        old = old.exclude(Exists(reason))
     gone = _first(old)
     Run.objects.filter(pk__in=gone).delete()
     return len(gone)
