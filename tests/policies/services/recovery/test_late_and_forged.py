@@ -13,7 +13,7 @@ from policies.domain.errors import NotFoundError, ThrottledError
 from policies.domain.recovery.states import Kind, State
 from policies.ports.making import ImageOrder, Made, RootTask, VolumeOrder
 from policies.services.recovery import asking, working
-from tests.policies.services.recovery.restored import REGION, Restored, hurry, make
+from tests.policies.services.recovery.restored import REGION, Restored, hurry, make, minutes_pass
 
 pytestmark = pytest.mark.django_db
 
@@ -41,6 +41,7 @@ def test_nothing_goes_because_somebody_wrote_the_tag_of_a_recovery_on_it(
     working.execute(recovery.pk)
     asking.cancel(recovery, by="alice")
     hurry(recovery)
+    minutes_pass(recovery, 6)
 
     restored.work(recovery)
 
