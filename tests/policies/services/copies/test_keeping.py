@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 import pytest
-from pytest_django.fixtures import SettingsWrapper
+from pytest_django import Settings
 
 from n2wbackup.lib import clock
 from policies.domain.errors import NotPermittedError, ThrottledError
@@ -181,7 +181,7 @@ def test_the_page_s_plan_is_the_plan(copying: Copying) -> None:
 
 
 def test_a_server_that_keeps_all_snapshots_deletes_no_copy(
-    copying: Copying, settings: SettingsWrapper
+    copying: Copying, settings: Settings
 ) -> None:
     copying.rule(keep_last=1)
     _, old = nights(copying, 2)
