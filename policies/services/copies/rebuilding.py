@@ -67,8 +67,8 @@ def look(places: Iterable[Place], server: str = "") -> Found:
             reached[region, row.snapshot_id].append(account)
             pieces[region, row.snapshot_id] = _piece(region, row)
     for place, accounts in reached.items():
-        account = _whose(accounts, pieces[place])
-        if account is None:
+        theirs = _whose(accounts, pieces[place])
+        if theirs is None:
             names = " and ".join(sorted({f"{one.owner}/{one}" for one in accounts}))
             found.problems.append(
                 f"{place[1]} in {place[0]} is reached by {names}, and its tags name none of these owners: it is left "
@@ -76,7 +76,7 @@ def look(places: Iterable[Place], server: str = "") -> Found:
             )
             del pieces[place]
         else:
-            found.accounts[place] = account
+            found.accounts[place] = theirs
     found.points, unread = lost.points(pieces.values())
     found.problems += [
         f"{one.snapshot_id} in {one.region} has a server's tag, but no run that can be read: it is left out."

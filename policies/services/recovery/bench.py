@@ -6,7 +6,7 @@ from typing import Any
 
 from n2wbackup.lib import clock, home
 from policies.adapters.limits import RECOVERY_TAG, SERVER_TAG
-from policies.models import Recovery, RecoveryStep
+from policies.models import Recovery, RecoveryResource, RecoveryStep
 from policies.ports import Cloud, Instance, Volume
 from policies.ports.making import Making
 
@@ -64,7 +64,10 @@ def may_be_unseen(bench: Bench, step: RecoveryStep) -> bool:
     if "of" not in step.params or step.told.get("ended"):
         return False
     maker = bench.recovery.steps.get(position=step.params["of"])
-    return bool(maker.resource) and is_fresh(maker)
+    made = bench.recovery.resources.filter(
+        resource_id=maker.resource, fate=RecoveryResource.Fate.MADE
+    )
+    return is_fresh(maker) and made.exists()
 
 
 def may_be_shown_late(step: RecoveryStep, code: str) -> bool:

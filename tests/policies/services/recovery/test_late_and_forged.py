@@ -96,7 +96,7 @@ def test_what_one_part_of_aws_does_not_know_yet_is_asked_for_again(
     own, data = restored.instance.instance_id, restored.data
     attached = {"volume_id": data, "attach_to": own, "device": "/dev/sdh", "confirmation": own}
     recovery = restored.ask(kind, **(attached if kind == Kind.VOLUME else {}))
-    restored.memory.fail_next(method, NotFoundError("It does not exist.", code, "x"))
+    restored.memory.fail_next(method, NotFoundError("It does not exist.", code))
     restored.work(recovery)
     assert recovery.state == State.DONE, recovery.reason
 

@@ -169,7 +169,7 @@ def test_a_lock_that_cannot_be_made_longer_is_still_known(
 def test_the_server_s_own_role_locks_for_nobody_who_may_not_use_it(
     made: list[Run], removing: MemoryRemoving
 ) -> None:
-    Account.objects.update(auth=Account.Auth.INSTANCE)
+    Account.objects.update(auth=Account.Auth.INSTANCE, access_key_id="", secret_access_key="")
     locking.tick()
     assert locking.tick() == 0
     assert made[0].events.filter(text__contains="allowed to use it").count() == 1
