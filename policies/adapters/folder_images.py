@@ -128,13 +128,14 @@ class FolderTree:
             target,
         )
 
-    def read(self, path: bytes, most: int = -1) -> Iterator[bytes]:
+    def read(self, path: bytes, most: int = -1, start: int = 0) -> Iterator[bytes]:
         if self.stat(path).kind != "file":
             raise NoSuchPathError(f"{_shown(path)} is no file that can be read.")
-        return self._pieces(path, most)
+        return self._pieces(path, most, start)
 
-    def _pieces(self, path: bytes, most: int) -> Iterator[bytes]:
+    def _pieces(self, path: bytes, most: int, start: int) -> Iterator[bytes]:
         with self._at(path).open("rb") as file:
+            file.seek(start)
             left = most if most >= 0 else 1 << 62
             while left and (piece := file.read(min(left, _PIECE))):
                 left -= len(piece)

@@ -52,8 +52,11 @@ class HandsTree:
     def stat(self, path: bytes) -> Entry:
         return _entry(self._asked(do="stat", path=os.fsdecode(path)))
 
-    def read(self, path: bytes, most: int = -1) -> Iterator[bytes]:
-        return self._content(do="read", path=os.fsdecode(path), most=most)
+    def read(self, path: bytes, most: int = -1, start: int = 0) -> Iterator[bytes]:
+        if not start:
+            return self._content(do="read", path=os.fsdecode(path), most=most)
+        # A word of its own: a launcher that does not know it must not send the begin instead.
+        return self._content(do="read from", path=os.fsdecode(path), most=most, start=start)
 
     def zipped(self, paths: Sequence[bytes]) -> Iterator[bytes]:
         return self._content(do="zip", paths=[os.fsdecode(each) for each in paths])

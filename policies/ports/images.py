@@ -129,8 +129,8 @@ class Tree(Protocol):
     def stat(self, path: bytes) -> Entry:
         """Return what is at the path."""
 
-    def read(self, path: bytes, most: int = -1) -> Iterator[bytes]:
-        """Yield the file's content in pieces, or so many bytes of its begin. Nothing but a file can be read."""
+    def read(self, path: bytes, most: int = -1, start: int = 0) -> Iterator[bytes]:
+        """Yield the file's content from `start` on in pieces, or so many bytes of that. Only a file can be read."""
 
     def zipped(self, paths: Sequence[bytes]) -> Iterator[bytes]:
         """Yield a zip of the files and folders. Links, devices and sockets are left out, and named in a text in it.

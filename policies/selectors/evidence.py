@@ -19,6 +19,16 @@ from scripts_admin import permissions
 from scripts_admin.models import User
 
 READ_TOGETHER = 500
+_OF_RUN = (
+    "owner_name",
+    "policy_name",
+    "created_at",
+    "consistency",
+    "state",
+    "requested_by",
+    "trigger",
+    "reason",
+)
 POINT, PROOF, RECOVERY = "restore point", "proof", "recovery"
 SUCCEEDED = frozenset({"passed", "done", "initializing"})
 
@@ -65,10 +75,13 @@ class Summary(NamedTuple):
     longest_seconds: float | None
 
 
-def rows(user: User, asked: Asked) -> Iterator[Row]:
-    """Yield the lines that the user may see, the newest first, without keeping them."""
+def rows(user: User, asked: Asked, most: int | None = None) -> Iterator[Row]:
+    """Yield the lines that the user may see, the newest first, without keeping them.
+
+    `most`: no more are needed, so that the database reads no more.
+    """
     return heapq.merge(
-        *(source(user, asked) for source in (_points, _proofs, _recoveries)),
+        *(source(user, asked, most) for source in (_points, _proofs, _recoveries)),
         key=lambda row: row.at,
         reverse=True,
     )
@@ -76,7 +89,7 @@ def rows(user: User, asked: Asked) -> Iterator[Row]:
 
 def newest(user: User, asked: Asked, most: int) -> tuple[list[Row], bool]:
     """Return the newest lines, and whether there are more."""
-    found = list(islice(rows(user, asked), most + 1))
+    found = list(islice(rows(user, asked, most + 1), most + 1))
     return found[:most], len(found) > most
 
 
@@ -100,23 +113,27 @@ def summary(lines: Iterable[Row]) -> Summary:
     )
 
 
-def _points(user: User, asked: Asked) -> Iterator[Row]:
+def _points(user: User, asked: Asked, most: int | None) -> Iterator[Row]:
     begin, end = asked.span
     found = permissions.visible(Run.objects.all(), user).filter(
         restore_point=True, created_at__gte=begin, created_at__lt=end
     )
-    named = _named(found, asked).order_by("-created_at")
-    return (_of_run(run) for run in named.iterator(chunk_size=READ_TOGETHER))
+    named = _named(found, asked).order_by("-created_at").only(*_OF_RUN)
+    return map(_of_run, _read(named, most))
 
 
-def _proofs(user: User, asked: Asked) -> Iterator[Row]:
+def _proofs(user: User, asked: Asked, most: int | None) -> Iterator[Row]:
     found = _between(permissions.visible(Proof.objects.all(), user), asked, "run__")
-    return map(of_proof, found.select_related("run").iterator(chunk_size=READ_TOGETHER))
+    return map(of_proof, _read(found.select_related("run"), most))
 
 
-def _recoveries(user: User, asked: Asked) -> Iterator[Row]:
+def _recoveries(user: User, asked: Asked, most: int | None) -> Iterator[Row]:
     found = _between(permissions.visible(Recovery.objects.all(), user), asked)
-    return map(of_recovery, found.iterator(chunk_size=READ_TOGETHER))
+    return map(of_recovery, _read(found, most))
+
+
+def _read(found: QuerySet[Any], most: int | None) -> Iterator[Any]:
+    return iter(found[:most]) if most else found.iterator(chunk_size=READ_TOGETHER)
 
 
 def _between(found: QuerySet[Any], asked: Asked, through: str = "") -> QuerySet[Any]:

@@ -31,12 +31,14 @@ def overview(request: HttpRequest) -> HttpResponse:
         .select_related("owner")
         .order_by("owner__username", "name")
     )
-    policies = list(rows[:MOST])
+    found = list(rows[: MOST + 1])
+    policies = found[:MOST]
     known = billing.newest([policy.pk for policy in policies])
     lines = [(policy, known.get(policy.pk)) for policy in policies]
     lines.sort(key=lambda line: -(line[1].month if line[1] else -1.0))
     context = {
         "lines": lines,
+        "more": len(found) > MOST,
         "month": sum(cost.month for _, cost in lines if cost),
         "idle": sum(cost.month for policy, cost in lines if cost and not policy.enabled),
         **_table(),

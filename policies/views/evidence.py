@@ -11,7 +11,8 @@ from policies.forms import evidence as forms
 from policies.selectors import evidence
 from policies.views import visitor
 
-MOST = 1_000
+# A page is read at once; a longer one is for printing, and takes its time.
+SHOWN, PRINTED = 200, 2_000
 
 
 @require_safe
@@ -20,12 +21,14 @@ def report(request: HttpRequest) -> HttpResponse:
     """Show the report, the newest line first."""
     person = visitor.person(request)
     form, asked = forms.asked(request.GET)
-    lines, more = evidence.newest(person, asked, MOST) if asked else ([], False)
+    most = PRINTED if "printed" in request.GET else SHOWN
+    lines, more = evidence.newest(person, asked, most) if asked else ([], False)
     context = {
         "form": form,
         "asked": asked,
         "lines": lines,
         "more": more,
+        "printed": PRINTED if more and most < PRINTED else 0,
         "summary": evidence.summary(lines),
         "made_at": clock.now(),
         "query": request.GET.urlencode(),

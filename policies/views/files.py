@@ -149,8 +149,9 @@ def _found(context: dict[str, object], row: OpenedSnapshot, path: bytes) -> dict
 @require_safe
 @login_required
 def download(request: HttpRequest, opened_id: UUID) -> HttpResponse | StreamingHttpResponse:
-    """Send a file."""
-    return _sent(request, opened_id, using.download)
+    """Send a file, or the rest of one that was cut."""
+    wanted = sending.wanted(request)
+    return _sent(request, opened_id, lambda row, path: using.download(row, path, wanted))
 
 
 @require_safe

@@ -11,6 +11,7 @@ from django.shortcuts import render
 
 from n2wbackup.processes import budgets
 from policies.domain.browsing import names
+from policies.domain.browsing.ranges import Wanted
 from policies.services.browsing.using import Download
 
 _RETRY_SECONDS = 30
@@ -89,6 +90,11 @@ def answer(
     return _headed(StreamingHttpResponse(sent, content_type="application/octet-stream"), found)
 
 
+def wanted(request: HttpRequest) -> Wanted:
+    """Return which part of a file the browser asks for: the rest of one that was cut."""
+    return Wanted(request.headers.get("Range", ""), request.headers.get("If-Range", ""))
+
+
 def _headed(answer: StreamingHttpResponse, found: Download) -> StreamingHttpResponse:
     """Keep a browser from taking what strangers wrote for a page of ours, whatever it thinks that it is."""
     answer["Content-Disposition"] = names.disposition(found.name)
@@ -96,5 +102,12 @@ def _headed(answer: StreamingHttpResponse, found: Download) -> StreamingHttpResp
     answer["X-Content-Type-Options"] = "nosniff"
     answer["Cache-Control"] = "no-store"
     if found.size is not None:
-        answer["Content-Length"] = str(found.size)
+        answer["Accept-Ranges"], answer["ETag"] = "bytes", found.tag
+        answer["Content-Length"] = str(max(0, found.size - found.start))
+    if found.size is not None and found.start >= found.size > 0:
+        answer.status_code = HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE
+        answer["Content-Range"] = f"bytes */{found.size}"
+    elif found.size is not None and found.start:
+        answer.status_code = HTTPStatus.PARTIAL_CONTENT
+        answer["Content-Range"] = f"bytes {found.start}-{found.size - 1}/{found.size}"
     return answer

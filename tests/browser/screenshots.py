@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Literal
 
 from playwright.sync_api import Browser, Page
+from playwright.sync_api import TimeoutError as LateError
 
 from tests.browser import addresses, chromium, crawl
 from tests.ground import processes
@@ -32,6 +33,21 @@ _SHOWN: tuple[tuple[str, str, Literal["light", "dark"]], ...] = (
     ("run", "run", "light"),
     ("coverage", "/coverage/", "light"),
 )
+# The ways back of docs/restore.md: name, and what is entered in the form. {instance}, {data}: of the ledger.
+_WAYS: tuple[tuple[str, dict[str, str]], ...] = (
+    ("restore-volume", {"kind": "volume", "volume_id": "{data}"}),
+    (
+        "restore-attached",
+        {"kind": "volume", "volume_id": "{data}", "attach_to": "{instance}", "device": "/dev/sdx"},
+    ),
+    (
+        "restore-in-place",
+        {"kind": "volume_in_place", "volume_id": "{data}", "stops": "on"},
+    ),
+    ("restore-instance", {"kind": "instance", "name": "ledger-restored"}),
+)
+_FAR = re.compile("initializing|done")
+_SMALL = (1000, 640)  # a window for one thing
 
 
 @dataclass(frozen=True)
@@ -113,6 +129,73 @@ def _shoot_documents(browser: Browser, demo: Demo) -> None:
             run = wait_for_the_states(window.page, demo)
             window.go(f"{demo.url}{run if address == 'run' else address}")
             window.page.screenshot(path=DOCS / f"{name}.png")  # the part that a window shows
+    with chromium.window(browser, width=_SMALL[0]) as window:
+        window.page.set_viewport_size({"width": _SMALL[0], "height": _SMALL[1]})
+        log_in(window.page, demo, "admin")
+        run = wait_for_the_states(window.page, demo)
+        for name, entered in _WAYS:
+            _shoot_way(window.page, f"{demo.url}{run}restore/", name, entered)
+        _shoot_recovery(window.page, demo)
+        _shoot_files(window.page, f"{demo.url}{run}")
+        _shoot_proof(window.page, demo)
+
+
+def _shoot_way(page: Page, address: str, name: str, entered: dict[str, str]) -> None:
+    """Enter what comes back, and show what would be done."""
+    page.goto(address)
+    known = {
+        "instance": page.locator("#id_instance_id").input_value(),
+        "data": page.locator("#id_volume_id option").last.get_attribute("value"),
+    }
+    for field, value in entered.items():
+        place = page.locator(f"#id_{field}")
+        if field in ("kind", "volume_id"):
+            place.select_option(value.format(**known))
+        elif value == "on":
+            place.check()
+        else:
+            place.fill(value.format(**known))
+    page.click("button[value=look]")
+    page.locator("#plan").wait_for()
+    page.screenshot(path=DOCS / f"{name}.png")
+
+
+def _shoot_recovery(page: Page, demo: Demo) -> None:
+    """Begin what was shown last, and show how far it is."""
+    page.click("button[value=restore]")
+    page.wait_for_url(f"{demo.url}/recoveries/*/")
+    page.locator("main .badge", has_text=_FAR).first.wait_for()
+    page.screenshot(path=DOCS / "recovery.png")
+
+
+def _shoot_files(page: Page, run: str) -> None:
+    """Open the ledger's snapshot, and show its files; the other volumes of the run have none."""
+    page.goto(run)
+    for address in _files_of(page):
+        page.goto(address)
+        page.click("main form button[type=submit]")
+        with contextlib.suppress(LateError):
+            page.locator("nav.crumbs").wait_for(timeout=20_000)
+            page.screenshot(path=DOCS / "files.png")
+            return
+
+
+def _files_of(page: Page) -> list[str]:
+    links = page.locator("main a[href$='/files/']")
+    return [str(links.nth(each).evaluate("link => link.href")) for each in range(links.count())]
+
+
+def _shoot_proof(page: Page, demo: Demo) -> None:
+    """Show the proof of the demo's first backup, once it has passed."""
+    processes.wait_until(partial(_is_proven, page, demo), seconds=60, what="a proof", pause=1)
+    page.locator("main table tbody th a").first.click()
+    page.locator("#moves").wait_for()
+    page.screenshot(path=DOCS / "proof.png")
+
+
+def _is_proven(page: Page, demo: Demo) -> bool:
+    page.goto(f"{demo.url}/proofs/")
+    return page.locator("main .badge", has_text="passed").count() > 0
 
 
 def _shoot_all(browser: Browser, demo: Demo) -> None:

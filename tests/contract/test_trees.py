@@ -103,6 +103,9 @@ def test_no_path_leads_out(tree: Tree, path: bytes) -> None:
 def test_a_file_is_read_whole_or_its_begin(tree: Tree) -> None:
     assert b"".join(tree.read(b"etc/app.conf")) == b"port=1\n" * 30_000
     assert b"".join(tree.read(b"etc/app.conf", most=6)) == b"port=1"
+    assert b"".join(tree.read(b"etc/app.conf", start=209_998)) == b"1\n"
+    assert b"".join(tree.read(b"etc/app.conf", most=3, start=7)) == b"por"
+    assert b"".join(tree.read(b"etc/app.conf", start=300_000)) == b""
     assert b"".join(tree.read(b"etc/empty")) == b""
 
 

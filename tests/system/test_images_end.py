@@ -1,5 +1,6 @@
 """Whoever of an image's processes is killed, and whenever: nothing of the image is left."""
 
+import contextlib
 import json
 import os
 import signal
@@ -31,6 +32,19 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Ground, st
         yield found, found.snapshot(ground.disk(folder, "xfs", fill))
 
 
+@pytest.fixture(autouse=True)
+def calm(place: tuple[Ground, str]) -> Iterator[None]:
+    """A test that failed leaves the next one neither its faults nor its images."""
+    found, _ = place
+    yield
+    found.aws.configure(latency_seconds={})
+    found.aws.clear_faults()
+    for folder in found.home.iterdir():
+        if folder.is_dir():
+            image_opener.close(folder)
+    found.images.reap()
+
+
 def children(pid: int) -> list[int]:
     found = []
     for each in Path(f"/proc/{pid}/task").glob("*/children"):
@@ -41,12 +55,7 @@ def children(pid: int) -> list[int]:
 def family(home: Path, key: str) -> dict[str, int]:
     """Return the pids of those processes of the image that live, by their parts."""
     found: dict[str, int] = {}
-    holders = [
-        int(p.name)
-        for p in Path("/proc").iterdir()
-        if p.name.isdigit() and _is_opener(p, home / key)
-    ]
-    for opener in holders:
+    if opener := _opener(home / key):
         found["opener"] = opener
     for process in Path("/proc").iterdir():
         if process.name.isdigit() and _has_environment(process, key):
@@ -55,16 +64,15 @@ def family(home: Path, key: str) -> dict[str, int]:
             found |= {"hands": hands, "first": _parent(hands), "launcher": _parent(_parent(hands))}
             fuse = [each for each in children(hands) if _name(each) == "nbdfuse"]
             found |= {"nbdfuse": fuse[0]} if fuse else {}
-    return found
+    return {part: pid for part, pid in found.items() if pid}
 
 
-def _is_opener(process: Path, folder: Path) -> bool:
-    try:
-        return any(
-            each.resolve() == folder / image_opener.LOCK for each in (process / "fd").iterdir()
-        )
-    except OSError:
-        return False
+def _opener(folder: Path) -> int:
+    """Return the opener, which writes its pid into its lock once it has left whoever started it; 0 without one."""
+    with contextlib.suppress(OSError, ValueError):
+        pid = int((folder / image_opener.LOCK).read_text())
+        return pid if Path(f"/proc/{pid}/cmdline").read_bytes() else 0  # a zombie has none
+    return 0
 
 
 def _has_environment(process: Path, key: str) -> bool:
@@ -75,7 +83,11 @@ def _has_environment(process: Path, key: str) -> bool:
 
 
 def _parent(pid: int) -> int:
-    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    """Return the parent; 0 if the process is gone."""
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    except OSError:
+        return 0
 
 
 def _name(pid: int) -> str:
@@ -83,6 +95,15 @@ def _name(pid: int) -> str:
         return Path(f"/proc/{pid}/comm").read_text().strip()
     except OSError:
         return ""
+
+
+def seen(found: Ground, key: str, part: str) -> int:
+    """Return the pid of this part of the image once it is there."""
+    ends = time.monotonic() + 30.0
+    while not (pid := family(found.home, key).get(part, 0)):
+        assert time.monotonic() < ends
+        time.sleep(0.02)
+    return pid
 
 
 def until(condition: Callable[[], object], seconds: float = 10.0) -> None:
@@ -120,8 +141,7 @@ def test_a_process_killed_while_the_image_opens(place: tuple[Ground, str], part:
     order = found.order(snapshot)
     process = found.images.begun(order)
     try:
-        until(lambda: part in family(found.home, order.key))
-        os.kill(family(found.home, order.key)[part], signal.SIGKILL)
+        os.kill(seen(found, order.key, part), signal.SIGKILL)
         with pytest.raises(ImageError):
             found.images.waited(order, process)
     finally:
@@ -164,7 +184,7 @@ def test_one_that_is_being_opened_is_closed_and_opened_again(
     found.aws.configure(latency_seconds={"GetSnapshotBlock": 0.3})
     order = found.order(snapshot)
     first = found.images.begun(order)
-    until(lambda: part in family(found.home, order.key))
+    seen(found, order.key, part)
     if part == "hands":
         found.images.again(order.key).close()
         assert_nothing_is_left(found, order.key)
@@ -180,8 +200,7 @@ def test_one_that_is_being_opened_is_closed_and_opened_again(
 def test_an_image_ends_with_its_time(place: tuple[Ground, str]) -> None:
     found, snapshot = place
     tree = found.images.opened(found.order(snapshot, seconds=3.0))
-    assert tree.stat(b"small").size == 5
-    until(lambda: tree.key not in list(found.images.keys()), 8)
+    until(lambda: tree.key not in list(found.images.keys()), 30.0)
     assert_nothing_is_left(found, tree.key)
 
 

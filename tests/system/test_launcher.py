@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import pwd
+import signal
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -315,6 +316,23 @@ def test_a_fork_bomb_that_before_leaves_keeps_no_thaw_from_running(
     finally:
         del place.lines[window.account.pw_name]["processes"]
         place.write_list()
+
+
+def test_what_a_script_left_is_told_though_its_launcher_has_yet_to_end(window: Window) -> None:
+    window.script("before", "sleep 300 >/dev/null 2>&1 &")
+    window.script("after", "true")
+    assert window.start() == ""
+    (launcher_of_before,) = window.launchers("before")
+    for word in ("go", "before"):
+        window.say(word)
+    os.kill(launcher_of_before, signal.SIGSTOP)
+    try:
+        for word in ("thaw", "over", "settled"):
+            window.say(word)
+        assert [each["phase"] for each in window.say("leftovers")] == ["before"]
+    finally:
+        os.kill(launcher_of_before, signal.SIGCONT)
+    assert window.say("end_leftovers") == []
 
 
 def test_complete_runs_through_the_launcher(window: Window) -> None:

@@ -1,30 +1,20 @@
 """The main job of proofs: databases under load, backed up by the whole product, started from that very snapshot."""
 
-import json
-import os
 import shutil
-import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from n2wbackup.demo.aws import VolumeSpec
-from scripts_admin.folders import recipes as made_recipes
-from tests.ground import components, filesystems, ledger, mariadb, postgresql
-from tests.system.product import LABEL, OWNER, POLICY, Product, serving
+from tests.ground import filesystems, ledger, mariadb, postgresql
+from tests.system.product import POLICY
+from tests.system.proof_runs import backed_up, install_recipe, last_in, proven, served, tell
 
 pytest_plugins = ("tests.ground.fixtures",)
-LET_OPEN = (
-    "from scripts_admin import permissions; from scripts_admin.models import User; "
-    f"permissions.let_open_snapshots(User.objects.get(username='{OWNER}'))"
-)
 pytestmark = [pytest.mark.real, pytest.mark.timeout(600), pytest.mark.lasts(60)]
 
-BLOCK_SECONDS = 0.03  # as AWS takes for one
 MOST_SECONDS = 15.0
 VERIFY = {
     "mariadb": """#!/bin/bash
@@ -76,76 +66,6 @@ def postgres(volume: filesystems.Volume) -> Iterator[postgresql.Cluster]:
     shutil.rmtree(volume.mount / "postgresql")
 
 
-def _recipe(folder: Path, slug: str, settings: dict[str, str]) -> None:
-    recipe = made_recipes.named(slug)
-    assert recipe is not None
-    for name, text in made_recipes.made(recipe, POLICY, settings).items():
-        path = folder / name
-        path.write_bytes(text)
-        path.chmod(0o755 if name.endswith(".sh") else 0o644)
-
-
-@contextmanager
-def served(
-    ground_folder: Path, disks: filesystems.Volume, data: filesystems.Volume
-) -> Iterator[Product]:
-    """A server whose policy backs the data volume up; a snapshot of it has real blocks."""
-    components.program("nbdkit")
-    components.needs_root("a mount")
-    copies = disks.mount / "snapshots"
-    copies.mkdir(exist_ok=True)
-    home = ground_folder / f"product-{os.urandom(3).hex()}"
-    home.mkdir()
-    volumes = [VolumeSpec(), VolumeSpec(backing=data.image, copy_to=copies, size_gib=2)]
-    try:
-        with serving(home / "home", home, volumes=volumes) as product:
-            product.aws.configure(latency_seconds={"GetSnapshotBlock": BLOCK_SECONDS})
-            product.succeed("shell", "--command", LET_OPEN)
-            shutil.rmtree(product.folder)
-            product.folder.mkdir()
-            yield product
-    finally:
-        shutil.rmtree(home, ignore_errors=True)
-
-
-def backed_up(product: Product) -> dict[str, Any]:
-    done = product.manage("run_policy", LABEL, "--wait", "--json")
-    assert done.returncode == 0, done.stdout + done.stderr
-    found: dict[str, Any] = json.loads(done.stdout)
-    return found
-
-
-def proven(product: Product, run: str, recipe: str, level: int = 3) -> dict[str, Any]:
-    words = ("--level", str(level), "--recipe", recipe, "--json")
-    done = product.manage("prove", run, *words)
-    assert done.stdout.startswith("{"), done.stdout + done.stderr + product.log.read_text()[-3000:]
-    found: dict[str, Any] = json.loads(done.stdout)
-    assert (done.returncode == 0) == (found["state"] == "passed"), done.stderr
-    tally(recipe, found)
-    return found
-
-
-def tell(figures: str) -> None:
-    """Say figures: pytest shows them with -s, and where a test fails."""
-    sys.stdout.write(f"\n{figures}\n")
-
-
-def tally(what: str, proof: dict[str, Any]) -> None:
-    read, all_of_it = proof["blocks_read"], proof["blocks_of_snapshot"]
-    share = f"{100 * read / all_of_it:.1f} %" if all_of_it else "-"
-    redo = proof["redo"]["bytes"] if proof["redo"] else "-"
-    tell(
-        f"{what}: {proof['state']}, level {proof['reached']} of {proof['level']}, {read} of {all_of_it} blocks "
-        f"({share}), {proof['seconds']} s, ${proof['cost_usd']}, redo {redo} bytes; {proof['reason']}"
-    )
-
-
-def last_in(proof: dict[str, Any]) -> int:
-    return next(
-        int(line.split()[1]) for line in proof["output"].splitlines() if line.startswith("last ")
-    )
-
-
 def assert_exactly_the_frozen_moment(
     run: dict[str, Any], proof: dict[str, Any], writer: ledger.Writer
 ) -> None:
@@ -175,7 +95,7 @@ def test_a_mariadb_under_load_is_proven_to_be_the_frozen_moment_and_a_crash_is_t
             "state_folder": str(product.home / "state"),
             "data_folder": str(maria.data),
         }
-        _recipe(product.folder, "mariadb-client-on-server", settings)
+        install_recipe(product, "mariadb-client-on-server", settings)
         verify = product.folder / f"verify_{POLICY}.sh"
         verify.write_text(VERIFY["mariadb"])
 
@@ -218,7 +138,7 @@ def test_a_postgresql_under_load_is_proven_to_be_after_its_mark_and_a_crash_is_t
             "state_folder": str(product.home / "state"),
             "data_folder": str(postgres.data),
         }
-        _recipe(product.folder, "postgresql-client-on-server", settings)
+        install_recipe(product, "postgresql-client-on-server", settings)
         verify = product.folder / f"verify_{POLICY}.sh"
         verify.write_text(VERIFY["postgresql"])
 

@@ -15,13 +15,10 @@ import pytest
 from n2wbackup.demo.aws import VolumeSpec
 from policies.services.proof.working import image_key
 from tests.ground import components, filesystems, mariadb, processes
-from tests.system.product import LABEL, OWNER, POLICY, Product, serving
+from tests.system.product import LABEL, POLICY, Product, serving
+from tests.system.proof_runs import LET_OPEN
 
 pytest_plugins = ("tests.ground.fixtures",)
-LET_OPEN = (
-    "from scripts_admin import permissions; from scripts_admin.models import User; "
-    f"permissions.let_open_snapshots(User.objects.get(username='{OWNER}'))"
-)
 pytestmark = [pytest.mark.real, pytest.mark.timeout(900), pytest.mark.lasts(60)]
 
 PAGE = 16 * 1024  # of InnoDB

@@ -175,15 +175,16 @@ def answer(image: Image, request: dict[str, Any]) -> tuple[dict[str, Any], Itera
             program.kill(15)
         program.wait(float(request["seconds"]))
         return program.said(), None
-    if what == "read":
-        return {}, _pieces(tree.opened(path), most)
+    if what in ("read", "read from"):
+        return {}, _pieces(tree.opened(path), most, int(request.get("start", 0)))
     if what == "zip":
         return {}, tree.zipped([os.fsencode(str(each)) for each in request["paths"]])
     raise RefusedError(f"{what!r} is no request")
 
 
-def _pieces(file: int, most: int) -> Iterator[bytes]:
+def _pieces(file: int, most: int, start: int) -> Iterator[bytes]:
     try:
+        os.lseek(file, start, os.SEEK_SET)
         left = most if most >= 0 else 1 << 62
         while left:
             piece = os.read(file, min(left, trees.PIECE))

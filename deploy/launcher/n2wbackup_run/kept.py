@@ -38,6 +38,12 @@ class Entry:
         return found is not None and found.start == int(self.values["launcher_start"])
 
     @property
+    def is_running(self) -> bool:
+        """Tell whether the script itself lives under its launcher; what outlives it was left behind."""
+        found = row(self.pid)
+        return self.is_watched and found is not None and found.start == self.start
+
+    @property
     def _path(self) -> Path:
         return folder() / f"{self.pid}-{self.start}"
 

@@ -115,17 +115,19 @@ def _end(entry: kept.Entry, wait: float) -> dict[str, Any]:
 
 
 def _leftovers(run: object = None) -> Any:  # noqa: ANN401 - a generator of objects for JSON
-    """Yield what scripts have left behind whose launchers are gone, and forget those that left nothing.
+    """Yield what scripts that ended have left behind, and forget those that left nothing.
 
-    `run`: only scripts of this run; None: all.
+    A launcher that has yet to notice that its server is done with it hides nothing. `run`: only scripts of this
+    run; None: all.
     """
     named = 0
     for entry in kept.entries():
-        if entry.is_watched:
+        if entry.is_running:
             continue
         living = entry.family.living()
         if not living:
-            entry.close()
+            if not entry.is_watched:
+                entry.close()
             continue
         if run not in (None, entry.values["run"]):
             continue

@@ -5,9 +5,11 @@ Names are bytes. Whatever is in the image, memory and time are bounded.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import heapq
 import io
+import math
 import os
 import stat
 import time
@@ -16,10 +18,14 @@ from collections.abc import Iterator
 from typing import Any
 
 from n2wbackup_run import kernel
+from n2wbackup_run.accounts import RefusedError
 
 PIECE = 256 * 1024
-MOST_LISTED, MOST_WALKED, WALK_SECONDS = 5_000, 2_000_000, 20.0
-MOST_LEFT_OUT = 1_000
+MOST_LISTED, LIST_SECONDS = 5_000, 60.0
+_LOOK_EACH = 1_000  # names: then the time is looked at
+MOST_SEARCHED, SEARCH_SECONDS = 10_000_000, 20.0
+# Of each file and folder in it, a zip remembers a kilobyte until its end.
+MOST_ZIPPED, MOST_LEFT_OUT = 200_000, 1_000
 DEEPEST = 200
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NONBLOCK
 _FILE = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY
@@ -45,7 +51,7 @@ class Tree:
         folder = self._opened(path, _FOLDER, "is no folder")
         try:
             most = max(1, min(most, MOST_LISTED))
-            names = heapq.nsmallest(most + 1, _names(folder, after))
+            names = heapq.nsmallest(most + 1, _names(folder, after, LIST_SECONDS))
             entries = [_entry(folder, name, _joined(path, name)) for name in names[:most]]
         finally:
             os.close(folder)
@@ -79,18 +85,41 @@ class Tree:
             raise NoPathError(f"{shown(path)} is no file that can be read.")
 
     def found(self, words: str, most: int, path: bytes) -> dict[str, Any]:
-        """Return what bears all the words in its name, below the folder, until a limit is reached."""
-        wanted, until = words.casefold().split(), time.monotonic() + WALK_SECONDS
+        """Return what bears all the words in its name, below the folder, until a limit is reached.
+
+        Only of what is found more than the name is read: inodes lie far apart.
+        """
+        wanted, until = words.casefold().split(), time.monotonic() + SEARCH_SECONDS
         entries: list[dict[str, Any]] = []
-        for number, entry in enumerate(self.walked(path)):
-            if number >= MOST_WALKED or time.monotonic() > until:
+        for number, (folder, name, at) in enumerate(self._named(path)):
+            if number >= MOST_SEARCHED or time.monotonic() > until:
                 return {"entries": entries, "complete": False}
-            name = os.fsencode(entry["path"]).rpartition(b"/")[2].decode("utf-8", "replace")
-            if all(word in name.casefold() for word in wanted):
+            shown_name = name.decode("utf-8", "replace").casefold()
+            if all(word in shown_name for word in wanted):
                 if len(entries) == most:
                     return {"entries": entries, "complete": False}
-                entries.append(entry)
+                entry = _entry(folder, name, at)
+                entries += [entry] if entry else []
         return {"entries": entries, "complete": True}
+
+    def _named(self, path: bytes, depth: int = 0) -> Iterator[tuple[int, bytes, bytes]]:
+        """Yield all names below the path, each with its open folder and its own path; folders as `walked` does."""
+        if depth > DEEPEST:
+            return
+        folder = self._opened(path, _FOLDER, "is no folder")
+        try:
+            with os.scandir(folder) as found:
+                for each in found:
+                    name = os.fsencode(each.name)
+                    if b"/" in name:
+                        continue
+                    at = _joined(path, name)
+                    yield folder, name, at
+                    if _is_folder(each):
+                        with contextlib.suppress(NoPathError, OSError):  # as in `_below`
+                            yield from self._named(at, depth + 1)
+        finally:
+            os.close(folder)
 
     def walked(self, path: bytes, depth: int = 0) -> Iterator[dict[str, Any]]:
         """Yield all that is below the path, each folder before its content, in the order of the folder."""
@@ -141,6 +170,7 @@ class _Zip:
         self._tree, self._sink = tree, _Sink()
         self._left_out: list[str] = []
         self._taken: set[str] = set()
+        self._seen = 0
 
     def made(self, paths: list[bytes]) -> Iterator[bytes]:
         with zipfile.ZipFile(self._sink, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as target:
@@ -148,19 +178,29 @@ class _Zip:
                 top = self._tree.stat(path)
                 yield from self._entered(target, top) if path else ()
                 if top["kind"] == "folder":
-                    for entry in self._tree.walked(path):
-                        yield from self._entered(target, entry)
+                    yield from self._below(target, path)
             if self._left_out:
                 target.writestr("LEFT-OUT.txt", "\n".join(self._left_out) + "\n")
         yield self._sink.taken()
+
+    def _below(self, target: zipfile.ZipFile, path: bytes) -> Iterator[bytes]:
+        for entry in self._tree.walked(path):
+            self._seen += 1
+            if self._seen > MOST_ZIPPED:
+                self._left_out.insert(
+                    0,
+                    f"NOT ALL OF IT IS HERE: a zip takes {MOST_ZIPPED:,} files and folders. Take its folders one by "
+                    "one, or restore the volume.",
+                )
+                return
+            yield from self._entered(target, entry)
 
     def _entered(self, target: zipfile.ZipFile, entry: dict[str, Any]) -> Iterator[bytes]:
         name = _safe(os.fsencode(entry["path"]))
         if name in self._taken or entry["kind"] not in ("file", "folder"):
             self._leave_out(f"{name} ({entry['kind']})")
             return
-        if len(self._taken) < MOST_WALKED:
-            self._taken.add(name)
+        self._taken.add(name)
         when = time.gmtime(max(0, min(int(entry["modified_at"]), 4_000_000_000)))[:6]
         is_folder = entry["kind"] == "folder"
         info = zipfile.ZipInfo(f"{name}/" if is_folder else name, max(when, _OLDEST))
@@ -248,13 +288,27 @@ def _joined(path: bytes, name: bytes) -> bytes:
     return path + b"/" + name if path else name
 
 
-def _names(folder: int, after: bytes) -> Iterator[bytes]:
+def _names(folder: int, after: bytes, seconds: float = math.inf) -> Iterator[bytes]:
     """Yield the names of an open folder; a name with a slash is one that a damaged image made up."""
+    until = time.monotonic() + seconds
     with os.scandir(folder) as found:
-        for each in found:
+        for number, each in enumerate(found, 1):
             name = os.fsencode(each.name)
             if name > after and b"/" not in name:
                 yield name
+            if number % _LOOK_EACH == 0 and time.monotonic() > until:
+                raise RefusedError(
+                    f"this folder has so many names that {seconds:.0f} s were not enough to read them: {number} were "
+                    "read; find names in it, or restore the volume"
+                )
+
+
+def _is_folder(found: os.DirEntry[str]) -> bool:
+    """Tell whether it is a folder; most folders of a file system know without a look at the inode."""
+    try:
+        return found.is_dir(follow_symlinks=False)
+    except OSError:  # its inode is damaged
+        return False
 
 
 def _entry(folder: int, name: bytes, path: bytes) -> dict[str, Any] | None:

@@ -2,8 +2,9 @@
 
 from typing import Any
 
-from django.core.management.base import CommandParser
+from django.core.management.base import CommandError, CommandParser
 
+from policies.domain.document.fields import RANGES
 from policies.management import output
 from policies.models import Policy
 from policies.selectors import labels
@@ -26,6 +27,11 @@ class Command(output.Command):
 
     def handle(self, **options: Any) -> None:
         asked = {column: options[column] for column in NUMBERS if options[column] is not None}
+        for column, number in asked.items():
+            low, high = RANGES[column]
+            if not low <= number <= high:
+                message = f"--{column.replace('_', '-')} is a number from {low} to {high}, and not {number}."
+                raise CommandError(message)
         with output.complaints():
             table = billing.prices()
             chosen = [labels.policy(options["policy"])] if options["policy"] else _all()

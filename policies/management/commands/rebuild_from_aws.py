@@ -2,6 +2,7 @@
 
 from collections import Counter
 from typing import Any
+from uuid import UUID
 
 from django.core.management.base import CommandError, CommandParser
 
@@ -45,6 +46,7 @@ class Command(output.Command):
         parser.add_argument("--json", action="store_true", help="print what was found as JSON")
 
     def handle(self, **options: Any) -> None:
+        _check(options)
         with output.complaints():
             found = rebuilding.look(_places(options), options["server"])
             living = rebuilding.claimed_by_the_living(found)
@@ -74,13 +76,30 @@ class Command(output.Command):
             ones = [p for p in points if (p.server, p.owner, p.policy) == (server, owner, policy)]
             span = f"{ones[-1].at:%Y-%m-%d %H:%M} to {ones[0].at:%Y-%m-%d %H:%M} UTC"
             copies = sum(len(point.copies) for point in ones)
-            also = f", {copies} copies" if copies else ""
-            line = f"server {server}: {owner}/{policy}: {number} restore points{also}, {span}"
+            also = f", {copies} cop{'y' if copies == 1 else 'ies'}" if copies else ""
+            many = "1 restore point" if number == 1 else f"{number} restore points"
+            line = f"server {server}: {owner}/{policy}: {many}{also}, {span}"
             self.stdout.write(terminal.line(line))
         for why in living.values():
             self.stdout.write(f"Careful: {terminal.line(why)}")
         if not options["adopt"]:
             self.stdout.write("Nothing was changed. With --adopt they become this server's.")
+
+
+def _check(options: Any) -> None:
+    """Raise CommandError for ids that no server can have: nothing would be found by them, without a word."""
+    for option in ("server", "claim"):
+        given = options[option]
+        for text in given if isinstance(given, list) else [given] if given else []:
+            try:
+                UUID(text)
+            except ValueError:
+                message = (
+                    f"--{option} {text!r} is no server's id: give the UUID that this command lists."
+                )
+                raise CommandError(message) from None
+    if options["claim"] and not options["adopt"]:
+        raise CommandError("--claim goes with --adopt: it confirms what is adopted.")
 
 
 def _places(options: Any) -> list[Place]:

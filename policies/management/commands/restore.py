@@ -28,6 +28,21 @@ _NUMBERS = {
     "--throughput": "MiB/s, of a new gp3 volume",
     "--rate": "MiB/s at which AWS loads the new volume, 100 to 300, which costs money",
 }
+_OF_VOLUMES = ("volume", "volume_type", "iops", "throughput", "kms_key", "rate", "account")
+# What each way takes beside --confirm, --dry-run and --json. What somebody asks for is never left out in silence.
+_TAKES = {
+    Kind.VOLUME: ("--volume", (*_OF_VOLUMES, "attach", "zone")),
+    Kind.VOLUME_IN_PLACE: (
+        "--in-place",
+        (*_OF_VOLUMES, "in_place", "stop", "unmounted", "keep_days"),
+    ),
+    Kind.INSTANCE: (
+        "--instance",
+        ("instance", "zone", "subnet", "instance_type", "name", "account"),
+    ),
+    Kind.FILES: ("--file", ("volume", "file", "to")),
+}
+_OPTIONS = frozenset(name for _, names in _TAKES.values() for name in names)
 
 
 def _number(text: str) -> int:
@@ -82,6 +97,7 @@ class Command(output.Command):
 
     def handle(self, **options: Any) -> None:
         if options["file"]:
+            _refuse_what_does_not_go(Kind.FILES, options)
             with output.complaints():
                 self.stdout.write(_fetched(options))
             return
@@ -113,8 +129,26 @@ def _fetched(options: dict[str, Any]) -> str:
     run = labels.run(options["run"])
     choices = Choices(Kind.FILES, volume_id=options["volume"])
     found = planning.snapshot(run, choices)
+    if options["dry_run"]:
+        said = {"snapshot": found.snapshot_id, "path": options["file"], "to": options["to"]}
+        words = "Copy {path} out of {snapshot} into {to}. Nothing was done."
+        return output.as_json(said) if options["json"] else words.format(**said)
     copied = fetching.fetch(found, options["file"], Path(options["to"]), by=asking.COMMAND_LINE)
-    return f"{copied.files} files, {copied.bytes} bytes are in {options['to']}."
+    if options["json"]:
+        return output.as_json({"files": copied.files, "bytes": copied.bytes, "to": options["to"]})
+    many = "1 file" if copied.files == 1 else f"{copied.files} files"
+    return f"{many}, {copied.bytes} bytes are in {options['to']}."
+
+
+def _refuse_what_does_not_go(kind: Kind, options: dict[str, Any]) -> None:
+    """Raise CommandError if there is an option of another way to restore."""
+    way, takes = _TAKES[kind]
+    for name in sorted(_OPTIONS - set(takes)):
+        is_default = options[name] in ("", 0, None, False)
+        if is_default or (name == "keep_days" and options[name] == KEEP_DAYS):
+            continue
+        message = f"--{name.replace('_', '-')} does not go with {way}: leave one of them out."
+        raise CommandError(message)
 
 
 def _choices(options: dict[str, Any]) -> Choices:
@@ -128,9 +162,10 @@ def _choices(options: dict[str, Any]) -> Choices:
     if len(wanted) != 1:
         message = (
             "Say what is restored: --volume VOL, --in-place (with --volume VOL if there are several), "
-            "or --instance."
+            "--instance, or --file PATH --to FOLDER."
         )
         raise CommandError(message)
+    _refuse_what_does_not_go(wanted[0], options)
     attach_to, colon, device = options["attach"].partition(":")
     if options["attach"] and (not colon or wanted[0] != Kind.VOLUME):
         raise CommandError("--attach INSTANCE:DEVICE goes with --volume, such as i-0123:/dev/sdf.")

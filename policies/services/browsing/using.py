@@ -6,7 +6,8 @@ Whoever calls this has asked whether the person may restore from the run.
 from collections.abc import Callable, Iterator
 from typing import NamedTuple, ParamSpec, TypeVar
 
-from policies.domain.browsing import names, paths
+from policies.domain.browsing import names, paths, ranges
+from policies.domain.browsing.ranges import Wanted
 from policies.domain.browsing.states import State
 from policies.domain.errors import ImageGoneError, NoSuchPathError, RefusedError
 from policies.models import OpenedSnapshot
@@ -16,6 +17,7 @@ from scripts_admin.domain.audit import Action, Change
 
 ON_A_PAGE = 200
 MOST_FOUND = 200
+_ALL = Wanted()
 _ENDED = "The snapshot is not open any more: open it once more."
 _Given = ParamSpec("_Given")
 _Answer = TypeVar("_Answer")
@@ -27,6 +29,8 @@ class Download(NamedTuple):
     name: str
     size: int | None
     pieces: Iterator[bytes]
+    start: int = 0  # the first byte of `size` that is sent; beyond its end, nothing is
+    tag: str = ""
 
 
 def tree(row: OpenedSnapshot) -> Tree:
@@ -72,16 +76,19 @@ def search(row: OpenedSnapshot, words: str, path: bytes) -> Found:
     return found
 
 
-def download(row: OpenedSnapshot, path: bytes) -> Download:
-    """Return the content of a file; errors as in `folder`."""
+def download(row: OpenedSnapshot, path: bytes, wanted: Wanted = _ALL) -> Download:
+    """Return the content of a file, or the rest of it that is wanted; errors as in `folder`."""
     found = entry(row, path)
     if found.kind != "file":
         raise NoSuchPathError(f"{paths.shown_path(path)} is no file: only a file has a content.")
-    pieces = _alive(row, tree(row).read, path)
-    _record(row, path, found.size)
-    return Download(
-        names.of_bytes(found.name), found.size, exactly(_kept_open(row, pieces), found.size)
-    )
+    size, tag = found.size, ranges.tag(row.snapshot, row.part, path, found.size, found.modified_at)
+    start = wanted.start(tag)
+    name = names.of_bytes(found.name)
+    if start and start >= size:
+        return Download(name, size, iter(()), start, tag)
+    pieces = _alive(row, tree(row).read, path, start=start)
+    _record(row, path, size - start)
+    return Download(name, size, exactly(_kept_open(row, pieces), size - start), start, tag)
 
 
 def as_zip(row: OpenedSnapshot, path: bytes) -> Download:

@@ -16,6 +16,7 @@ from policies.services import runs
 from scripts_admin.domain.phases import Phase
 
 _FOLDER = "asked"
+_THAWED = (State.WAITING, State.COMPLETING)
 
 
 def thaw_now(policy: Policy, *, by: str) -> str:
@@ -41,6 +42,8 @@ def thaw_now(policy: Policy, *, by: str) -> str:
         Run.objects.filter(pk=run.pk, state=State.THAWING).update(thaw_asked_at=clock.now())
         runs.record(run, f"{by} asked for after to be run now")
         return f"after of run {run.pk} is run again now"
+    if run.state in _THAWED and policy.may_be_frozen_since is None:
+        return f"{policy.label} is thawed already: after of run {run.pk} has ended"
     if run.state == State.THAWING:
         message = (
             f"Only the server of run {run.pk} can run its after, and it is gone: thaw by hand."

@@ -95,6 +95,13 @@ def test_a_recovery_is_asked_for_shown_and_undone(restored: Restored) -> None:
         (["--in-place", "--volume", "{data}", "--stop"], "confirm it with the id"),
         (["--volume", "{data}", "--attach", "i-1"], "INSTANCE:DEVICE"),
         (["--volume", "{data}", "--account", "nobodys"], "has no account nobodys"),
+        (["--volume", "{data}", "--subnet", "subnet-1"], "--subnet does not go with --volume"),
+        (["--volume", "{data}", "--stop"], "--stop does not go with --volume"),
+        (["--volume", "{data}", "--to", "/tmp"], "--to does not go with --volume"),
+        (["--instance", "--kms-key", "k"], "--kms-key does not go with --instance"),
+        (["--instance", "--attach", "i-1:/dev/sdf"], "--attach does not go with --instance"),
+        (["--in-place", "--volume", "{data}", "--zone", "us-east-1b"], "--zone does not go with"),
+        (["--file", "x", "--to", ".", "--in-place"], "--in-place does not go with --file"),
     ],
 )
 def test_what_cannot_be_is_refused_and_nothing_is_done(
@@ -127,6 +134,9 @@ def test_files_are_copied_out_of_the_volume_that_was_named(
     words = ("restore", str(restored.run.pk), "--volume", restored.data, "--file", "etc/hosts")
     with pytest.raises(CommandError, match="needs --to FOLDER"):
         told(*words)
+    assert asked == []
+
+    assert "Nothing was done" in told(*words, "--to", str(tmp_path), "--dry-run")
     assert asked == []
 
     assert "2 files, 70 bytes" in told(*words, "--to", str(tmp_path))

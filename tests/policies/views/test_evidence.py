@@ -163,3 +163,15 @@ def test_a_proof_is_a_line_with_the_level_that_it_reached(client: Client, policy
     first = lines(client)[1]
     assert (first[1], first[4], first[5], first[6]) == ("proof", "2 of 3", "failed", "7.5")
     assert first[8] == "the mark is missing"
+
+
+def test_a_long_report_is_shown_in_part_and_printed_and_exported_whole(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("policies.views.evidence.SHOWN", 2)
+    answer = page.read(client, f"{PAGE}?policy=policy1")
+    assert "Only the newest 2 lines" in " ".join(answer.text.split())
+    assert "Show up to 2000, to print them" in " ".join(answer.text.split())
+    printed = page.read(client, f"{PAGE}?policy=policy1&printed")
+    assert "Only the newest" not in printed.text
+    assert len(lines(client)) == 4

@@ -146,6 +146,26 @@ def test_a_file_is_downloaded_as_it_is_and_never_shown(alice: Client, row: Opene
     assert ["path", "", "/var/lib/ledger.db"] in entry.changes
 
 
+def test_a_download_that_was_cut_goes_on_where_it_ended(alice: Client, row: OpenedSnapshot) -> None:
+    whole, address = b"0123456789" * 1000, at(row, DB, "download/")
+    first = alice.get(address)
+    assert (first["Accept-Ranges"], b"".join(first.streaming_content)) == ("bytes", whole)  # type: ignore[attr-defined]
+
+    rest = alice.get(address, headers={"range": "bytes=9993-", "if-range": first["ETag"]})
+
+    assert (rest.status_code, rest["Content-Range"]) == (206, "bytes 9993-9999/10000")
+    assert (rest["Content-Length"], rest["ETag"]) == ("7", first["ETag"])
+    assert b"".join(rest.streaming_content) == whole[9993:]  # type: ignore[attr-defined]
+    assert ["as", "", "7 bytes"] in AuditEntry.objects.latest("pk").changes
+
+    of_another = alice.get(address, headers={"range": "bytes=9993-", "if-range": '"other"'})
+    assert (of_another.status_code, len(b"".join(of_another.streaming_content))) == (200, 10000)  # type: ignore[attr-defined]
+
+    beyond = alice.get(address, headers={"range": "bytes=10000-"})
+    assert (beyond.status_code, beyond["Content-Range"]) == (416, "bytes */10000")
+    assert b"".join(beyond.streaming_content) == b""  # type: ignore[attr-defined]
+
+
 def test_a_folder_comes_as_a_zip_that_leads_nowhere(alice: Client, row: OpenedSnapshot) -> None:
     whole = zipfile.ZipFile(io.BytesIO(got(alice, at(row, b"", "zip/"))))
 

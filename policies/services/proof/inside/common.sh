@@ -45,7 +45,8 @@ clock() {
 }
 
 # Waits until `answers` succeeds or the server, $1, has ended; says how long that took. $2: the pattern of an error in its
-# log, $3: what is none although it looks like one.
+# log, $3: what is none although it looks like one. `too_new`: the pattern of a log that says that the data are of a version
+# that is newer than the program.
 wait_until_up() {
   local began until found
   clock
@@ -57,6 +58,8 @@ wait_until_up() {
       return
     fi
     if ! kill -0 "$1" 2>/dev/null; then
+      found=$(grep -m 1 -aoE "${too_new:-^$}" "$log")
+      [[ -z $found ]] || missing "these data are of a newer version than what this server has ($found): install that version"
       found=$(grep -aE "$2" "$log" | grep -m 1 -avE "${3:-^$}" | tr -cd '[:print:]' | cut -c 1-300)
       down "it ended by itself: ${found:-its log has no error}"
     fi

@@ -1,19 +1,29 @@
-# shellcheck shell=bash disable=SC2154 # it follows common.sh
+# shellcheck shell=bash disable=SC2154,SC2034 # it follows common.sh
 # A Redis or Valkey on a copy of its data folder: what it loads by itself, then a look. It listens on a unix socket only.
 
-program=$(command -v valkey-server || command -v redis-server) ||
-  missing "Redis or Valkey is not installed on this server: apt install redis-server"
-client=$(command -v valkey-cli || command -v redis-cli) ||
-  missing "Redis's client is not installed on this server: apt install redis-tools"
 cd -- "$data" || down "its data folder cannot be entered"
-
-options=()
+options=() saves=(dump.rdb)
 for manifest in appendonlydir/*.manifest; do
   [[ -f $manifest && ! -L $manifest ]] || continue
   name=${manifest##*/}
-  options=(--appendonly yes --appendfilename "${name%.manifest}")
+  options=(--appendonly yes --appendfilename "${name%.manifest}") saves=("appendonlydir/${name%.manifest}".*.base.rdb)
 done
 [[ ${#options[@]} -gt 0 || ! -f dump.rdb ]] || options=(--dbfilename dump.rdb)
+
+# The first bytes of a save say who made it. Valkey from 9 on writes what only Valkey reads, and each of them reads what the
+# other one wrote before they parted.
+made_by=$(cat -- "${saves[@]}" 2>/dev/null | head -c 9 | tr -cd 'A-Z0-9')
+programs=(valkey-server redis-server)
+[[ $made_by != REDIS* ]] || programs=(redis-server valkey-server)
+[[ $made_by != VALKEY* ]] || programs=(valkey-server)
+for name in "${programs[@]}"; do program=$(command -v "$name") && break; done
+client=$(command -v valkey-cli || command -v redis-cli) ||
+  missing "Redis's client is not installed on this server: apt install redis-tools"
+if [[ -z $program && $made_by == VALKEY* ]]; then
+  missing "these data are of Valkey 9 or newer, and this server has no Valkey: install Valkey"
+fi
+[[ -n $program ]] || missing "Redis or Valkey is not installed on this server: apt install redis-server"
+
 say "server $("$program" --version | tr -cd '[:print:]')"
 "$program" --port 0 --unixsocket "$scratch/s" --dir "$data" --save '' --daemonize no --logfile '' --appendfsync no \
   "${options[@]}" </dev/null >"$log" 2>&1 &
@@ -21,6 +31,7 @@ server=$!
 disown
 ask() { timeout 10 "$client" -s "$scratch/s" "$@"; }
 answers() { [[ -S $scratch/s && $(ask PING) == PONG ]]; }
+too_new='handle RDB format version [0-9]+'
 wait_until_up "$server" '# .*([Bb]ad|[Ff]atal|[Ee]rror|[Uu]nexpected|[Ww]rong)'
 
 cut_at=$(grep -m 1 -aoiE '(truncat|short read|unexpected end)[^,]*' "$log" | tr -cd '[:print:]')

@@ -282,7 +282,7 @@ def test_the_command_lists_then_adopts(
     call_command(*words)
     out = capsys.readouterr().out
     assert f"server {LOST}" in out
-    assert "1 restore points" in out
+    assert "1 restore point, " in out
     assert "\x1b" not in out
     assert "Nothing was changed" in out
     call_command(*words, "--json")
@@ -298,4 +298,9 @@ def test_the_command_refuses_what_it_cannot_look_at(copying: Copying) -> None:
         call_command("rebuild_from_aws", "--region", "mars")
     with pytest.raises(CommandError, match="There is no account"):
         call_command("rebuild_from_aws", "--account", "alice/nope")
+    for option in ("--server", "--claim"):
+        with pytest.raises(CommandError, match=f"{option} 'x' is no server's id"):
+            call_command("rebuild_from_aws", "--adopt", option, "x")
+    with pytest.raises(CommandError, match="--claim goes with --adopt"):
+        call_command("rebuild_from_aws", "--claim", LOST)
     Account.objects.all()

@@ -145,6 +145,17 @@ def test_the_pages_say_that_these_are_estimates(
     assert wrong.status_code == 200
 
 
+def test_a_list_that_is_cut_says_so(
+    points: list[Run], policy: Policy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    factories.PolicyFactory.create(owner=policy.owner, name="policy2")
+    monkeypatch.setattr("policies.views.costs.MOST", 1)
+    client = page.client_of(policy.owner)
+    assert "Only the first 1 policies by name" in page.read(client, "/costs/").text
+    monkeypatch.setattr("policies.views.costs.MOST", 2)
+    assert "Only the first" not in page.read(client, "/costs/").text
+
+
 def test_a_stranger_sees_no_costs(points: list[Run], policy: Policy) -> None:
     measuring.enter()
     stranger: Client = page.client_of(factories.charlie())
@@ -181,3 +192,6 @@ def test_the_command_prints_it_and_other_rules(
     assert row["what_if"] == {"keep_last": 2, "month": 0.25, "kept": 2, "gone": 2}
     with pytest.raises(CommandError, match="There is no policy"):
         call_command("costs", "alice/nope")
+    for words in (["--keep-last", "-1"], ["--keep-yearly", "101"]):
+        with pytest.raises(CommandError, match="is a number from 0 to"):
+            call_command("costs", "alice/policy1", *words)

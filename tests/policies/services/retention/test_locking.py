@@ -103,6 +103,31 @@ def test_compliance_has_to_be_said_twice(made: list[Run], removing: MemoryRemovi
     assert fixed_at > clock.now() + timedelta(hours=23)
 
 
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["--until", "2100-01-01T00:00", "--compliance", "--cool-off", "0"], "from 1 to 72"),
+        (["--until", "2100-01-01T00:00", "--compliance", "--cool-off", "99"], "of 1 to 72 hours"),
+        (["--until", "2100-01-01T00:00", "--cool-off", "5"], "goes with --compliance"),
+        (["--until", "tomorrow"], "is not a time"),
+        (["--until", "2020-01-01T00:00"], "from one day to a hundred years"),
+        (["--remove", "--compliance"], "does not go with --remove"),
+        (["--remove", "--until", "2100-01-01T00:00"], "either --until TIME or --remove"),
+        ([], "either --until TIME or --remove"),
+    ],
+)
+def test_what_makes_no_sense_locks_nothing(
+    made: list[Run], removing: MemoryRemoving, words: list[str], sentence: str
+) -> None:
+    run = str(made[1].pk)
+
+    with pytest.raises(CommandError, match=sentence):
+        call_command("lock", run, *words, "--confirm", run)
+
+    assert removing.locks == {}
+    assert not Hold.objects.filter(kind=HoldKind.LOCK, released_at=None).exists()
+
+
 @pytest.mark.parametrize(("span", "hours"), [(timedelta(hours=2), 0), (3 * DAY, 73), (3 * DAY, 0)])
 def test_what_cannot_be_locked_is_refused(
     made: list[Run], removing: MemoryRemoving, span: timedelta, hours: int

@@ -41,6 +41,16 @@ def test_a_repeated_after_is_run_at_once(backup: Backup, monkeypatch: pytest.Mon
     assert not asking.take(home.runtime(), str(run.pk))
 
 
+def test_whoever_asks_a_moment_after_the_thaw_is_told_that_it_is_thawed(backup: Backup) -> None:
+    backup.scripts()
+    run = backup.window()
+    assert run.state == State.WAITING
+    said = operations.only(operations.thaw_now([backup.policy], by=operations.COMMAND_LINE))
+    assert said.done == f"alice/policy1 is thawed already: after of run {run.pk} has ended"
+    assert backup.marks == ["before", "after 1"]
+    assert Run.objects.count() == 1
+
+
 def test_what_was_given_up_is_thawed_by_a_run_of_after_alone(backup: Backup) -> None:
     backup.scripts()
     Policy.objects.update(may_be_frozen_since=clock.now())
