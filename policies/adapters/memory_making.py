@@ -124,7 +124,7 @@ class MemoryMaker(MemoryVolumes):
                 volume_id,
                 AvailabilityZone=zone,
                 SnapshotId=snapshot,
-                CreateTime=clock.now(),
+                CreateTime=str(clock.now()),
                 Tags=tags(order.ours),
             )
             self._hang(volume_id, made.instance_id, each["DeviceName"])

@@ -79,7 +79,7 @@ class MemoryVolumes(MemoryCloud):
             State="available",
             AvailabilityZone=order.zone,
             SnapshotId=order.snapshot_id,
-            CreateTime=clock.now(),
+            CreateTime=str(clock.now()),
             Tags=tags(order.tags),
             **({"Iops": order.iops} if order.iops else {}),
             **({"Throughput": order.throughput} if order.throughput else {}),

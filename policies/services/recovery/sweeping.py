@@ -1,6 +1,6 @@
 """What a recovery may have made without an answer is looked for, and taken away, before it ends."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from n2wbackup.lib import clock
 from policies.domain.recovery.steps import Deed, StepState
@@ -49,8 +49,9 @@ def _made_here(bench: Bench, volume_id: str) -> Volume | None:
     found = bench.volume(volume_id)
     if found is None or found.answer.get("SnapshotId") not in _snapshots(bench.recovery):
         return None
-    made_at = found.answer.get("CreateTime")
-    return None if made_at and made_at < bench.recovery.asked_at - CLOCKS_DIFFER else found
+    said = str(found.answer.get("CreateTime", ""))
+    oldest = bench.recovery.asked_at - CLOCKS_DIFFER
+    return None if said and datetime.fromisoformat(said) < oldest else found
 
 
 def _snapshots(recovery: Recovery) -> set[str]:

@@ -200,6 +200,12 @@ def test_the_server_s_own_role_locks_for_nobody_who_may_not_use_it(
     assert made[0].events.filter(text__contains="allowed to use it").count() == 1
     until = clock.now() + 3 * DAY
     with pytest.raises(RefusedError, match="allowed to use it"):
-        locking.lock(made[1], mode=locking.GOVERNANCE, until=until, cool_off_hours=0, by="alice")
+        locking.lock(
+            Run.objects.get(pk=made[1].pk),
+            mode=locking.GOVERNANCE,
+            until=until,
+            cool_off_hours=0,
+            by="alice",
+        )
     assert removing.calls == []
     assert not Hold.objects.filter(released_at=None).exists()
