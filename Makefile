@@ -20,7 +20,7 @@ WITH_SCRIPTS := .ci n2w $(wildcard tools docs n2wbackup scripts_admin tests)
 SHELL_SCRIPTS = $(shell { find $(WITH_SCRIPTS) -name '*.sh'; grep -rlE \
 	--exclude='*.py' --exclude='*.pyc' --exclude='*.md' '^\#!.*[/ ](ba|da)?sh( |$$)' $(WITH_SCRIPTS); } | sort -u)
 
-.PHONY: help setup packages demo test test-fast coverage ci check bench faults soak servers lock system-packages \
+.PHONY: help setup packages demo test test-fast coverage ci check bench profile faults soak servers lock system-packages \
 	check-and-compile compiled $(STAGES) test-sqlite test-postgresql
 
 help: ## Show this list
@@ -102,6 +102,9 @@ check: packages ## Everything that reads the code without running it
 bench: packages ## Measure hold, load, calls, memory, instances; writes docs/benchmarks.md; ARGS="--only de" for parts
 	tools/system-packages.sh
 	$(PYTHON_OF_VENV) -m tests.bench $(ARGS)
+
+profile: packages ## What one run costs by step and place: statements, commits, calls, CPU; ARGS="--functions freeze"
+	$(PYTHON_OF_VENV) -m tests.bench.profile $(ARGS)
 
 faults: packages ## Strike at runs with every fault in every moment; writes docs/reliability.md
 	tools/system-packages.sh

@@ -49,8 +49,8 @@ def freeze(run_id: str) -> None:
 def complete(run_id: str) -> None:
     """Run a run's complete, end the run, and write its tags here, without another message."""
     with broker.silenced({broker.TAG}):
-        complete_service.execute(UUID(run_id))
-    tagging.tag(UUID(run_id))
+        ended = complete_service.execute(UUID(run_id))
+    tagging.tag(UUID(run_id), ended)
 
 
 @shared_task(name="policies.tasks.tag")

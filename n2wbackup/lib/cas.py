@@ -15,9 +15,9 @@ def compare_and_set(
 
     One `UPDATE ... WHERE`; `expected` takes the lookups of `filter()`, None means NULL. On False,
     nothing was changed. A queryset that matches several rows is a bug of the caller: ValueError, and
-    nothing is changed.
+    nothing is changed, neither here nor by the transaction that this is a part of.
     """
-    with transaction.atomic(using=queryset.db):
+    with transaction.atomic(using=queryset.db, savepoint=False):
         changed = queryset.filter(**expected).update(**changes)
         if changed > 1:
             raise ValueError(

@@ -5,8 +5,8 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from policies.adapters import translate
 from policies.adapters.clients import Clients
+from policies.adapters.telling import told
 from policies.adapters.translate import Call
 from policies.domain.errors import NotFoundError
 from policies.ports.removing import Image
@@ -84,10 +84,8 @@ class Ec2Removing:
     def _calling(self, action: str, region: str, subject: str) -> Iterator["EC2Client"]:
         """Give the client for one action; translate the SDK's exceptions inside the block to ours."""
         call = Call(action, subject, region)
-        try:
+        with told(call):
             yield self._clients.reading(call)
-        except translate.RAISED as error:
-            raise translate.failure(error, call) from error
 
 
 def _image(row: "ImageTypeDef") -> Image:

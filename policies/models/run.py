@@ -1,9 +1,11 @@
 """A run with its targets, snapshots and history."""
 
 import uuid
+from typing import Any
 
 from django.conf import settings
 from django.db import models
+from django.utils.functional import cached_property
 
 from n2wbackup.lib.sentences import SentenceField
 from policies.domain.runs import sequence
@@ -198,6 +200,11 @@ class Run(models.Model):
 
     def __str__(self) -> str:
         return str(self.id)
+
+    @cached_property
+    def noted(self) -> dict[str, Any]:
+        """Columns that this process has set, and that are written with the run's next change."""
+        return {}
 
     @property
     def label(self) -> str:

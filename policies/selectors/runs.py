@@ -25,15 +25,37 @@ _MAY_FREEZE = (Outcome.SUCCEEDED, Outcome.FAILED, Outcome.TIMED_OUT, Outcome.INT
 
 def facts(run: Run) -> Facts:
     """Return the facts that decide the run's result, from its rows. Outputs may be long and are not read."""
+    return worth(run).facts
+
+
+class Worth(NamedTuple):
+    """The facts of a run, and the rows that they are of: targets in the facts' order, snapshots by target."""
+
+    facts: Facts
+    targets: Sequence[RunTarget]
+    made: Mapping[int, Sequence["Made"]]
+
+
+class Made(NamedTuple):
+    """A snapshot of a run, as far as the run is judged by it."""
+
+    target: int
+    snapshot_id: str
+    volume_id: str
+    state: str
+
+
+def worth(run: Run) -> Worth:
+    """Return the facts with the rows that they are of: who needs both reads them once."""
     results = PhaseResult.objects.filter(run=run, attempt=1).order_by()
     first = dict(results.values_list("phase", "outcome"))
-    snapshots = RunSnapshot.objects.filter(target__run=run).order_by()
-    made: dict[int, list[tuple[str, str]]] = defaultdict(list)
-    for target, volume, state in snapshots.values_list("target", "volume_id", "state"):
-        made[target].append((volume, state))
+    snapshots = RunSnapshot.objects.filter(target__run=run).order_by("pk")
+    made: dict[int, list[Made]] = defaultdict(list)
+    for row in snapshots.values_list(*Made._fields):
+        made[row[0]].append(Made(*row))
     targets = list(run.targets.all())
     there = _firsts_there(run, targets)
-    return Facts(
+    known = Facts(
         before=_outcome(first, Phase.BEFORE),
         after=_outcome(first, Phase.AFTER),
         complete=_outcome(first, Phase.COMPLETE),
@@ -43,9 +65,13 @@ def facts(run: Run) -> Facts:
         is_test=run.is_test,
         test_phase=run.test_phase,
         targets=tuple(
-            _target_facts(target, made[target.pk], there[target.pk]) for target in targets
+            _target_facts(
+                target, [(one.volume_id, one.state) for one in made[target.pk]], there[target.pk]
+            )
+            for target in targets
         ),
     )
+    return Worth(known, targets, made)
 
 
 def _firsts_there(run: Run, targets: Iterable[RunTarget]) -> Mapping[int, Mapping[str, str]]:

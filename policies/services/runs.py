@@ -4,15 +4,15 @@ Order within a change: first the row (a process that loses the comparison writes
 run's history, then the effects that the state machine names. All in one transaction, without network.
 """
 
-from collections.abc import Callable, Mapping
+import secrets
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
-from uuid import UUID
 
 from django.db import IntegrityError, transaction
-from django.db.models import Exists, F, Q
+from django.db.models import Exists, F
 
-from n2wbackup.lib import clock, each, home
+from n2wbackup.lib import clock, home
 from n2wbackup.lib.cas import compare_and_set
 from policies.adapters import broker
 from policies.domain.alarms import messages
@@ -24,14 +24,11 @@ from policies.domain.runs.verdict import Consistency
 from policies.domain.schedules.reckoning import Span
 from policies.models import DailyCount, Policy, Run, RunEvent, RunSnapshot, WindowLease
 from policies.selectors.runs import has_thawed
-from policies.services import deeds, protection
+from policies.services import aside, deeds, protection
 from policies.services.alarms import raising
-from policies.services.servers import heart
 
 MAX_LOSSES = 5
 SKIPPED_IN_A_ROW = 3
-# No run is deferred for longer. A row with a later time was written before the clock was set back.
-LONGEST_DEFERRAL = timedelta(minutes=15)
 
 
 def start(
@@ -140,54 +137,12 @@ def _tell_of_skipping(run: Run, running: Run) -> None:
     skipped = Run.objects.filter(policy=run.policy, state=State.SKIPPED, due_until=None)
     count = skipped.filter(created_at__gte=running.created_at).count()
     if count >= SKIPPED_IN_A_ROW:
-        beside("the alarm", lambda: raising.skipped(run, running, count, run.created_at), run)
-
-
-def may_be_claimed(run_id: UUID) -> bool:
-    """Tell whether it makes sense to claim the run: without this, each lost race would leave a folder behind."""
-    return Run.objects.filter(~waiting(clock.now()), pk=run_id, state=State.QUEUED).exists()
+        aside.do("the alarm", lambda: raising.skipped(run, running, count, run.created_at), run)
 
 
 def is_here(run: Run) -> bool:
     """Tell whether this server has the run's spool and processes, or no server has."""
     return run.server in {"", home.server_id()}
-
-
-def claim(run_id: UUID) -> Run | None:
-    """Take a queued run whose time has come; None if another process has it, or it must wait."""
-    now = clock.now()
-    run = (
-        Run.objects.select_related("policy__folder", "owner", "account")
-        .defer("account__secret_access_key")
-        .filter(pk=run_id)
-        .first()
-    )
-    if run is None or run.state != State.QUEUED or _waits(run, now):
-        return None
-    is_first = run.started_at is None
-    heart.enter()
-    with transaction.atomic():
-        taken = apply(
-            run,
-            Event.CLAIMED,
-            "a worker took the run" if is_first else "",  # once, however often it has to wait
-            server=home.server_id(),
-            started_at=run.started_at or now,
-            spooled_at=None,
-            not_before=None,
-        )
-        if taken and is_first:
-            beside("the ping", lambda: raising.started(run, now), run)
-    return run if taken else None
-
-
-def waiting(now: datetime) -> Q:
-    """Match the deferred runs that must not be taken yet."""
-    return Q(not_before__gt=now, not_before__lte=now + LONGEST_DEFERRAL)
-
-
-def _waits(run: Run, now: datetime) -> bool:
-    return run.not_before is not None and now < run.not_before <= now + LONGEST_DEFERRAL
 
 
 def apply(
@@ -211,14 +166,18 @@ def apply(
         message = f"{event} needs the end state"
         raise ValueError(message)
     now = clock.now()
+    changes = run.noted | changes
     if state in sequence.ENDS:
         changes = {"ended_at": now, "consistency": Consistency.NONE} | changes
+    if Effect.TAG in step.effects:
+        changes["tags_due"] = True
     # With the server: a run that another one has taken over is in other hands, whatever its state.
     comparison = {"state": run.state, "server": run.server} | dict(expected or {})
-    with transaction.atomic():
+    with transaction.atomic(savepoint=False):
         row = Run.objects.filter(pk=run.pk)
-        if not compare_and_set(row, comparison, state=state, **changes):
+        if not compare_and_set(row, comparison, state=state, **changes, **_judged(run, step)):
             return False
+        run.noted.clear()
         for name, value in {"state": state, **changes}.items():
             setattr(run, name, value)
         if text:
@@ -228,13 +187,41 @@ def apply(
     return True
 
 
-def lock(run: Run) -> bool:
-    """Lock the run's row until the end of the transaction; False if the run is in other hands by now.
+def _judged(run: Run, step: sequence.Step) -> dict[str, Any]:
+    """Return the columns that the database itself works out when a run ends."""
+    if Effect.CLOSE not in step.effects:
+        return {}
+    usable = RunSnapshot.objects.filter(target__run=run, state=RunSnapshot.State.COMPLETED)
+    return {"restore_point": Exists(usable)}
 
-    For rows that belong to a run and are written without a change of its state.
+
+def note(run: Run, **columns: Any) -> None:  # noqa: ANN401 - values of columns
+    """Set columns that are written with the run's next change: until then, nobody else needs them.
+
+    A process that dies before that change prepares the run anew, or leaves it to one that does.
     """
-    same = Run.objects.select_for_update(of=("self",))
-    return bool(same.filter(pk=run.pk, state=run.state, server=run.server).values_list("pk"))
+    run.noted.update(columns)
+    for name, value in columns.items():
+        setattr(run, name, value)
+
+
+def hold(run: Run, **columns: Any) -> bool:  # noqa: ANN401 - values of columns
+    """Write columns, and what was noted, without a change of state; False if the run is in other hands by now.
+
+    Within a transaction, the row stays locked until its end: for what belongs to the run and is written with it.
+    """
+    changes = run.noted | columns or {"server": run.server}
+    same = Run.objects.filter(pk=run.pk)
+    if not compare_and_set(same, {"state": run.state, "server": run.server}, **changes):
+        return False
+    for name, value in columns.items():
+        setattr(run, name, value)
+    return True
+
+
+def new_mark() -> str:
+    """Return a mark for a run: a proof looks for exactly this one in what was backed up."""
+    return secrets.token_hex(16)
 
 
 def note_spool(run: Run) -> bool:
@@ -243,8 +230,7 @@ def note_spool(run: Run) -> bool:
     From then on, this server runs after when it comes back from a crash, although nothing was frozen: its
     memory is lost. So no other server may open a window of the run before that.
     """
-    same = Run.objects.filter(pk=run.pk)
-    return compare_and_set(same, {"state": run.state, "server": run.server}, spooled_at=clock.now())
+    return hold(run, spooled_at=clock.now())
 
 
 def lose(run: Run, why: str) -> None:
@@ -261,19 +247,17 @@ def lose(run: Run, why: str) -> None:
     apply(run, Event.NOTHING_LEFT, reason, reason=reason, losses=losses)
 
 
-def beside(what: str, act: Callable[[], object], run: Run) -> None:
-    """Do what belongs to a change but must not prevent it: if it fails, its rows are taken back, and the log has it."""
-
-    def apart(_: Run) -> None:
-        with transaction.atomic():
-            act()
-
-    each.apart([run], apart, f"{what} of run %s failed; the run goes on without")
-
-
 def record(run: Run, text: str, *, at: datetime | None = None, state: str = "") -> None:
     """Add a line to the run's history; `at` is when it happened."""
     RunEvent.objects.create(run=run, at=at or clock.now(), state=state or run.state, text=text)
+
+
+def record_all(run: Run, lines: Iterable[tuple[str, datetime | None, str]]) -> None:
+    """Add lines to the run's history at once: each a text, when it happened, and in which state."""
+    now = clock.now()
+    RunEvent.objects.bulk_create(
+        RunEvent(run=run, at=at or now, state=state, text=text) for text, at, state in lines
+    )
 
 
 def cancel(run: Run, *, by: str) -> None:
@@ -317,7 +301,7 @@ def _mark(run: Run, now: datetime) -> None:
     is_new = bool(rows.update(may_be_frozen_since=run.ordered_at or now))
     marked = Policy.objects.values_list("may_be_frozen_since", flat=True)
     since = marked.filter(pk=run.policy_id).first() or now
-    beside("the alarm", lambda: raising.may_be_frozen(run, since, now, is_new=is_new), run)
+    aside.do("the alarm", lambda: raising.may_be_frozen(run, since, now, is_new=is_new), run)
 
 
 def _unmark(run: Run, now: datetime) -> None:
@@ -331,17 +315,25 @@ def unmark(run: Run, how: str, now: datetime) -> bool:
     rows = Policy.objects.filter(pk=run.policy_id, may_be_frozen_since__isnull=False)
     if not rows.update(may_be_frozen_since=None):
         return False
-    beside("the alarm", lambda: raising.thawed(run, how, now), run)
+    aside.do("the alarm", lambda: raising.thawed(run, how, now), run)
     return True
 
 
 def _unmark_if_thawed(run: Run, now: datetime) -> None:
-    if not (has_thawed(run) and unmark(run, messages.thawed(run.label, str(run.pk)), now)):
-        beside("the alarm", lambda: raising.thawed_late(run, now), run)
+    # The mark first: few policies have one, and what else is asked costs more.
+    is_thawed = _is_marked(run) and has_thawed(run)
+    if is_thawed and unmark(run, messages.thawed(run.label, str(run.pk)), now):
+        return
+    if raising.was_late(run):
+        aside.do("the alarm", lambda: raising.thawed_late(run, now), run)
+
+
+def _is_marked(run: Run) -> bool:
+    rows = Policy.objects.filter(pk=run.policy_id or 0, may_be_frozen_since__isnull=False)
+    return rows.exists()
 
 
 def _tag(run: Run, _: datetime) -> None:
-    Run.objects.filter(pk=run.pk).update(tags_due=True)
     broker.on_commit(broker.TAG, run.pk)
 
 
@@ -352,24 +344,30 @@ def _complete(run: Run, _: datetime) -> None:
 def _close(run: Run, now: datetime) -> None:
     """Update the roll-ups, so that no page has to count a million runs."""
     _release(run, now)
-    usable = RunSnapshot.objects.filter(target__run=run, state=RunSnapshot.State.COMPLETED)
-    Run.objects.filter(pk=run.pk).update(restore_point=Exists(usable))
     if run.policy_id is None or run.is_test:
         return
     same = Policy.objects.filter(pk=run.policy_id)
     same.update(last_run=run, **protection.standing(run, now))
-    beside("the protection", lambda: protection.enter(run, now), run)
-    beside("the retry", lambda: _ask_for_retry(run, now), run)
-    beside("the alarm", lambda: raising.ended(run, now), run)
-    beside("the count", lambda: _count(run, now), run)
+    aside.do_all(
+        run,
+        {
+            "the protection": lambda: protection.enter(run, now),
+            "the retry": lambda: _ask_for_retry(run, now),
+            "the alarm": lambda: raising.ended(run, now),
+            "the count": lambda: _count(run, now),
+        },
+    )
 
 
 def _count(run: Run, now: datetime) -> None:
-    count, made = DailyCount.objects.get_or_create(
+    same = DailyCount.objects.filter(policy=run.policy, day=now.date(), state=run.state)
+    if same.update(runs=F("runs") + run.due_count):
+        return
+    _, made = DailyCount.objects.get_or_create(
         policy=run.policy, day=now.date(), state=run.state, defaults={"runs": run.due_count}
     )
-    if not made:
-        DailyCount.objects.filter(pk=count.pk).update(runs=F("runs") + run.due_count)
+    if not made:  # another process was faster
+        same.update(runs=F("runs") + run.due_count)
 
 
 def _ask_for_retry(run: Run, now: datetime) -> None:

@@ -23,6 +23,7 @@ _PROC = Path("/proc")
 _STATE, _GROUP, _SESSION, _START = 0, 2, 3, 19
 _MARK = b"N2W_RUN_ID="
 _LONGEST_ENVIRONMENT = 4 * 1024 * 1024
+_PORTION = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,28 +77,42 @@ def _found(sessions: Mapping[int, Process], run: bytes, uid: int) -> Iterator[Le
         if not name.isdigit() or int(name) == own:
             continue
         with suppress(OSError, IndexError, ValueError):
-            text = (_PROC / name / "stat").read_text(encoding="utf-8", errors="replace")
-            head, _, rest = text.rpartition(")")
-            fields = rest.split()
-            if fields[_STATE] in "ZX":
+            head, _, rest = _read(f"{_PROC}/{name}/stat").rpartition(b")")
+            fields = rest.split(None, _START + 1)
+            if fields[_STATE] in b"ZX":
                 continue
             leader = sessions.get(int(fields[_SESSION])) or sessions.get(int(fields[_GROUP]))
-            is_ours = (_PROC / name).stat().st_uid == uid
+            is_ours = os.stat(f"{_PROC}/{name}").st_uid == uid  # noqa: PTH116 - a Path of each costs more than the call
             own_run = _run_of(int(name)) if leader or is_ours else None
             in_session = leader is not None and (linux.is_alive(leader) or own_run in (None, run))
             if in_session or (is_ours and own_run == run):
                 start = int(fields[_START])
-                yield Left(
-                    Process(int(name), start), head.partition("(")[2], max(0.0, now - start / tick)
-                )
+                called = head.partition(b"(")[2].decode(errors="replace")
+                yield Left(Process(int(name), start), called, max(0.0, now - start / tick))
 
 
 def _run_of(pid: int) -> bytes | None:
     """Return the run that the process's environment names; None if it names none, or cannot be read."""
-    with suppress(OSError), (_PROC / str(pid) / "environ").open("rb") as file:
-        words = file.read(_LONGEST_ENVIRONMENT).split(b"\0")
-        return next((each[len(_MARK) :] for each in words if each.startswith(_MARK)), None)
+    with suppress(OSError):
+        # Nearly every process of a machine has no such word: it is looked for before the words are told apart.
+        found = b"\0" + _read(f"{_PROC}/{pid}/environ", _LONGEST_ENVIRONMENT)
+        if b"\0" + _MARK in found:
+            return found.partition(b"\0" + _MARK)[2].partition(b"\0")[0]
     return None
+
+
+def _read(path: str, most: int = _LONGEST_ENVIRONMENT) -> bytes:
+    """Return a file of the kernel's, which is short; every process has some, so nothing is built around them."""
+    opened = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        found = os.read(opened, _PORTION)
+        last = found
+        while last and len(found) < most:
+            last = os.read(opened, _PORTION)
+            found += last
+        return found[:most]
+    finally:
+        os.close(opened)
 
 
 def end(left: Iterable[Left]) -> set[Process]:

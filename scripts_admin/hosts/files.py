@@ -26,7 +26,7 @@ from scripts_admin.domain import ssh
 from scripts_admin.folders import storage
 from scripts_admin.hosts import own_account
 from scripts_admin.linux_accounts import LinuxAccount
-from scripts_admin.models import Folder, SshHost, SshKey
+from scripts_admin.models import Folder, SshKey
 
 PROGRAMS = ("ssh", "scp", "sftp", "rsync")
 _BIN = "bin"
@@ -78,8 +78,8 @@ def follow(folder: Folder) -> None:
     """Write what the rows say. OSError or AccountError if that is not possible: then old files may be there."""
     account = linux_accounts.script_account(folder)
     keys = list(SshKey.objects.filter(folder=folder, slot__isnull=False))
-    hosts = SshHost.objects.filter(folder=folder).exclude(key="")
-    known = ssh.known_hosts(hosts.values_list("name", "port", "key"))
+    hosts = [(host.name, host.port, host.key) for host in folder.ssh_hosts.all() if host.key]
+    known = ssh.known_hosts(hosts)
     if has_own_account(folder):
         own_account.follow(
             account.home,

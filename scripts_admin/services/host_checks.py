@@ -41,7 +41,7 @@ def of_run(folder: Folder, policy: str, instance_ids: Collection[str]) -> list[S
     A host that is tied to policies is needed by these; else one that is an instance, by the policies that back
     that instance up; any other by every policy of the folder.
     """
-    rows = SshHost.objects.filter(folder=folder).exclude(key="")
+    rows = (host for host in folder.ssh_hosts.all() if host.key)
     return [host for host in rows if _is_needed(host, policy, instance_ids)]
 
 
@@ -100,6 +100,8 @@ def enter_changed(folder: Folder, name: str, port: int, shown: str) -> Changed |
 
 def enter_proved(folder: Folder, proved: Collection[tuple[str, int, str]]) -> None:
     """Enter that hosts, each a name, a port and an approved key, have proved that key: none of them is changed now."""
+    if not proved:
+        return
     for host in SshHost.objects.filter(folder=folder, state=HostState.CHANGED):
         if (host.name, host.port, host.key) in proved:
             _enter_same(host, ssh.public_key(host.key))

@@ -4,6 +4,7 @@ Whoever writes a file says so with `keep`, after the file is in its place. `look
 """
 
 import logging
+from collections.abc import Collection
 from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -58,12 +59,15 @@ def keep(
     return _enter(new, content)
 
 
-def keep_seen(folder: Folder, seen: Seen) -> ScriptVersion:
-    """Keep a file as it was read from the folder; a new version is its Linux owner's, made over SSH."""
-    newest = _newest(folder, seen.name)
-    lacks_text = newest is not None and newest.text_id is None and seen.content is not None
-    if newest is not None and newest.sha256 == seen.sha256 and not lacks_text:
-        return newest
+def keep_seen(folder: Folder, seen: Seen, known: ScriptVersion | None = None) -> ScriptVersion:
+    """Keep a file as it was read from the folder; a new version is its Linux owner's, made over SSH.
+
+    `known` is the newest version of this name, if the caller has just read it.
+    """
+    last = known or _newest(folder, seen.name)
+    lacks_text = last is not None and last.text_id is None and seen.content is not None
+    if last is not None and last.sha256 == seen.sha256 and not lacks_text:
+        return last
     author, name = _owner(seen.uid)
     new = ScriptVersion(
         folder=folder,
@@ -109,9 +113,10 @@ def look(folder: Folder) -> list[ScriptVersion]:
 _SOMEBODY = "somebody over SSH"
 
 
-def newest(folder: Folder) -> list[ScriptVersion]:
-    """Return the newest version of each file that the folder has or had, sorted by name."""
+def newest(folder: Folder, names: Collection[str] | None = None) -> list[ScriptVersion]:
+    """Return the newest version of each file that the folder has or had, or of those with these names, sorted."""
     rows = ScriptVersion.objects.filter(folder=folder, is_newest=True)
+    rows = rows if names is None else rows.filter(name__in=names)
     return list(rows.order_by("name"))
 
 

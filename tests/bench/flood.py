@@ -1,5 +1,6 @@
 """(d) Many policies due in the same second, compared with a shell script that does the same with the aws CLI."""
 
+import json
 import os
 import shlex
 import subprocess
@@ -14,7 +15,7 @@ from pathlib import Path
 
 from n2wbackup.demo.aws import VolumeSpec
 from tests.bench import processes
-from tests.bench.contestants import ContestantError
+from tests.bench.contestants import PROJECT, ContestantError
 from tests.bench.request import REGION
 from tests.bench.served import Served, serving
 from tests.ground.processes import wait_until
@@ -49,6 +50,8 @@ class Measured:
     aws_cpu: float = 0.0
     script_cpu: list[float] = field(default_factory=list)
     script_time: list[float] = field(default_factory=list)
+    # Of one run in one process: statements, commits, calls, cpu (seconds).
+    one: dict[str, float] = field(default_factory=dict)
 
     @property
     def cpu_a_run(self) -> float:
@@ -78,7 +81,16 @@ def measure(size: Size) -> Measured:
         measured.thawed = outcome["thawed_at"] - due_at
         served.stop()
         _run_scripts(served, measured)
+    measured.one = _one_run()
     return measured
+
+
+def _one_run() -> dict[str, float]:
+    """Count what one run costs without its surroundings; see tests/bench/profile."""
+    command = [sys.executable, "-m", "tests.bench.profile", "--json"]
+    done = subprocess.run(command, cwd=PROJECT, stdout=subprocess.PIPE, text=True, check=True)
+    found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return found
 
 
 def _enter(served: Served, size: Size) -> list[str]:

@@ -27,6 +27,7 @@ def _goals(results: Results) -> str:
         rows.append(report_load.crowd_goal(results.crowded, results.holds))
     if results.flooded:
         rows.append(report_load.flood_goal(results.flooded))
+        rows += report_load.one_goals(results.flooded)
     if results.followed:
         rows.append(report_costs.following_goal(results.followed))
     if results.weighed:

@@ -44,7 +44,7 @@ MUST_STAND = {
 MAY_STAND = {".editorconfig", "CONTRIBUTING.md", "static"}
 TARGETS = {
     *("help", "setup", "demo", "test", "test-fast", "coverage", "ci"),
-    *("check", "bench", "faults", "soak", "servers", "lock"),
+    *("check", "bench", "profile", "faults", "soak", "servers", "lock"),
 }
 MAKEFILE = (tree.ROOT / "Makefile").read_text()
 

@@ -76,12 +76,17 @@ def copy_late(run: Run, where: str, minutes: int, now: datetime) -> None:
 
 def thawed_late(run: Run, now: datetime) -> None:
     """Report a window that its deadline or the loss of its keeper ended; nothing if neither did."""
-    if run.thaw_by in {"", ThawBy.WORKER}:
+    if not was_late(run):
         return
     began = set(run.phases.filter(started_at__isnull=False).values_list("phase", flat=True))
     if {Phase.BEFORE, Phase.AFTER} <= began:
         message = messages.thawed_late(run.label, str(run.pk), run.thaw_by)
         _raise(run, AlarmKind.THAWED_LATE, message, now)
+
+
+def was_late(run: Run) -> bool:
+    """Tell whether anything but the worker's word began the thaw."""
+    return run.thaw_by not in {"", ThawBy.WORKER}
 
 
 def waits_too_long(run: Run, since: datetime, now: datetime) -> None:
@@ -278,8 +283,13 @@ def _held(run: Run, kind: AlarmKind) -> QuerySet[Alarm]:
     return Alarm.objects.filter(policy=run.policy_id, kind=kind, spread_at=None)
 
 
+def has_ping(run: Run) -> bool:
+    """Tell whether anybody is pinged at the begins and ends of the policy's runs."""
+    return AlarmReceivers.objects.filter(policy=run.policy_id, has_ping=True).exists()
+
+
 def _ping(run: Run, kind: AlarmKind, now: datetime) -> None:
-    if not AlarmReceivers.objects.filter(policy=run.policy_id, has_ping=True).exists():
+    if not has_ping(run):
         return
     Alarm.objects.create(
         kind=kind,

@@ -200,7 +200,7 @@ def _delete_in_aws(account: Account | None, copy: Copy) -> bool:
     if not is_ours or found.tags.get(limits.COPY_TAG) != str(copy.pk):
         message = f"The snapshot {copy} does not bear the tags of this copy and server, so it stays: look at it in AWS."
         raise RefusedError(message)
-    session.copies(known).delete(copy.region, copy.snapshot_id)
+    session.removing(known).delete(copy.region, copy.snapshot_id)
     return _deleted(copy, "")
 
 

@@ -9,7 +9,7 @@ from n2wbackup.lib.cas import compare_and_set
 from policies.adapters import broker
 from policies.domain.runs.sequence import State
 from policies.models import Run
-from policies.services import runs
+from policies.services import claiming
 
 PATIENCE = timedelta(seconds=10)
 # While the broker has hints in its queue, the workers are only late: each repeated hint would add to the load.
@@ -23,7 +23,7 @@ def resend() -> int:
 
 
 def _resend_queued(now: datetime) -> int:
-    rows = Run.objects.unfinished(State.QUEUED).filter(~runs.waiting(now))
+    rows = Run.objects.unfinished(State.QUEUED).filter(~claiming.waiting(now))
     # A deferred run gets its hint as soon as it may go on.
     woken = Q(not_before__lte=now, dispatched_at__lt=F("not_before"))
     return _send(rows.filter(_lost(rows, broker.FREEZE, now) | woken), broker.FREEZE, now)

@@ -4,16 +4,18 @@ import logging
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 from uuid import UUID
 
 from django.db import transaction
+from django.db.models import QuerySet
 
 from n2wbackup.lib import home, outages
 from n2wbackup.lib.trust import UntrustedError
 from policies.domain.runs import verdict
 from policies.domain.runs.sequence import State
 from policies.models import Run
-from policies.selectors.runs import facts
+from policies.selectors.runs import Worth, facts
 from policies.services import runs
 from policies.services.window import defects, ending, scripts, sealing
 from policies.services.window.keeping import runtime_folder
@@ -29,20 +31,27 @@ ANSWER_SECONDS = 15.0
 LOCK_SECONDS = 3.0
 
 
-def execute(run_id: UUID) -> None:
+class Ended(NamedTuple):
+    """A run that has just ended, and what it was judged by."""
+
+    run: Run
+    judged: Worth
+
+
+def execute(run_id: UUID) -> Ended | None:
     """Run complete and end the run, unless another process is doing so, or another server has its spool.
 
-    An error that no step foresaw ends the run as well.
+    An error that no step foresaw ends the run as well. Returns the ended run with what it was judged by, as far as
+    this process knows it.
     """
     held: int | None = None
-    if _due(run_id) is None:
-        return
+    if not _rows(run_id).filter(server__in=("", home.server_id())).exists():
+        return None
     try:
         home.verify()
         folder, held = spool.keep(home.spool(), str(run_id))
         run = _due(run_id) if held is not None else None
-        if run is not None:
-            _run(run, folder)
+        return _run(run, folder) if run is not None else None
     except outages.AWAY:
         raise
     except UntrustedError as error:
@@ -52,16 +61,18 @@ def execute(run_id: UUID) -> None:
     finally:
         if held is not None:
             os.close(held)
+    return None
+
+
+def _rows(run_id: UUID) -> QuerySet[Run]:
+    """Match the run if its complete has not started."""
+    return Run.objects.filter(pk=run_id, state=State.COMPLETING, complete_started_at=None)
 
 
 def _due(run_id: UUID) -> Run | None:
     """Return the run if its complete has not started and this server is the one to run it."""
-    run = (
-        Run.objects.select_related("policy__folder", "account")
-        .defer("account__secret_access_key")
-        .filter(pk=run_id, state=State.COMPLETING, complete_started_at=None)
-        .first()
-    )
+    rows = _rows(run_id).select_related("policy__folder", "account")
+    run = rows.defer("account__secret_access_key").first()
     return run if run is not None and runs.is_here(run) else None
 
 
@@ -73,10 +84,10 @@ def _end_without(run_id: UUID, problem: str) -> None:
         ending.finish(run, home.spool() / str(run_id))
 
 
-def _run(run: Run, folder: Path) -> None:
+def _run(run: Run, folder: Path) -> Ended | None:
     lock = spool.lock_within(folder, LOCK_SECONDS)
     if lock is None:
-        return  # a guard of this run is still alive; the next hint tries again
+        return None  # a guard of this run is still alive; the next hint tries again
     try:
         _make_record(run, folder)
         record = ending.record(folder)
@@ -86,14 +97,15 @@ def _run(run: Run, folder: Path) -> None:
         # The row first: after a crash it shows that complete may have run, and complete never runs again.
         with transaction.atomic():
             if not ending.claim_complete(run):
-                return
+                return None
             if command is not None:
                 runs.record(run, f"{ending.COMPLETE_STARTED} {argument}")
         if command is not None:
             _run_script(run, folder, os.dup(lock), argument, command, secrets)
     finally:
         os.close(lock)
-    ending.finish(run, folder)
+    judged = ending.finish(run, folder)
+    return Ended(run, judged) if judged is not None else None
 
 
 def _argument(run: Run) -> str:

@@ -74,11 +74,11 @@ def _decided() -> QuerySet[Run]:
     )
 
 
-def _is_open(run: Run) -> bool:
-    targets = run.targets.filter(
-        Q(state=RunTarget.State.UNKNOWN) | Q(snapshots__state=RunSnapshot.State.PENDING)
-    )
-    return targets.exists()
+def _is_open(target: RunTarget) -> bool:
+    """Tell whether the target is not decided yet; its snapshots are read already."""
+    pending = RunSnapshot.State.PENDING
+    is_pending = any(snapshot.state == pending for snapshot in target.snapshots.all())
+    return is_pending or target.state == RunTarget.State.UNKNOWN
 
 
 def _is_due(snapshot: RunSnapshot, now: datetime, round_number: int) -> bool:
@@ -302,17 +302,20 @@ def _settle_in_any_case(run: Run) -> bool:
 
 def settle(run: Run) -> bool:
     """Send a waiting run to complete if every target is decided; True if it was sent."""
-    if run.cancel_requested_at is None and _is_open(run):
-        return False
-    for target in run.targets.filter(state=RunTarget.State.FIRED).prefetch_related("snapshots"):
-        _decide(target)
+    targets = list(run.targets.prefetch_related("snapshots"))
     cancelled = run.cancel_requested_at is not None
+    if not cancelled and any(map(_is_open, targets)):
+        return False
+    fired = [target for target in targets if target.state == RunTarget.State.FIRED]
     text = (
         "cancelled: the run does not wait for its snapshots"
         if cancelled
         else "every snapshot is completed or failed"
     )
-    return runs.apply(run, Event.SETTLED, text, dispatched_at=clock.now())
+    with transaction.atomic():
+        for target in fired:
+            _decide(target)
+        return runs.apply(run, Event.SETTLED, text, dispatched_at=clock.now())
 
 
 def _ended_badly(one: RunSnapshot) -> str:

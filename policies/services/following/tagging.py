@@ -10,23 +10,25 @@ from n2wbackup.lib.cas import compare_and_set
 from policies.adapters import session
 from policies.domain.errors import BackupError, NotFoundError
 from policies.domain.runs import sequence
-from policies.models import PhaseResult, Run, RunSnapshot
+from policies.domain.runs.verdict import Facts
+from policies.models import PhaseResult, Run, RunSnapshot, RunTarget
 from policies.ports import Cloud
-from policies.selectors.runs import facts
+from policies.selectors.runs import Worth, worth
 from policies.services import runs
+from policies.services.following.completing import Ended
 from policies.services.window import credentials
 
 log = logging.getLogger(__name__)
 
 
-def tag(run_id: UUID) -> bool:
+def tag(run_id: UUID, ended: Ended | None = None) -> bool:
     """Write the tags of the run's snapshots from the rows; False if AWS does not take them now.
 
-    Tags that AWS does not take stay due. An error of ours would come each time: it is logged, told in the run's
-    history, and these tags are not tried again.
+    `ended` has the rows, if the caller has just ended the run. Tags that AWS does not take stay due. An error of ours
+    would come each time: it is logged, told in the run's history, and these tags are not tried again.
     """
     try:
-        return _tag(run_id)
+        return _tag(run_id) if ended is None else _write(ended.run, ended.judged)
     except outages.AWAY:
         raise
     except Exception as error:
@@ -53,13 +55,17 @@ def _tag(run_id: UUID) -> bool:
         .filter(pk=run_id, tags_due=True)
         .first()
     )
-    if run is None or run.account is None:
+    return True if run is None else _write(run, worth(run))
+
+
+def _write(run: Run, known: Worth) -> bool:
+    if run.account is None:
         return True
     state = run.state
     try:
         cloud = session.cloud(credentials.of(run.account))
-        common = _tags(run)
-        for (region, own), ids in _groups(run).items():
+        common = _tags(run, known.facts)
+        for (region, own), ids in _groups(run, known).items():
             _tag_group(cloud, region, ids, common | dict(own))
     except BackupError as error:
         log.warning(
@@ -104,34 +110,35 @@ def tag_due() -> None:
     each.apart(list(due), one, "the tags of run %s could not be written")
 
 
-def _groups(run: Run) -> dict[tuple[str, tuple[tuple[str, str], ...]], list[str]]:
+def _groups(run: Run, known: Worth) -> dict[tuple[str, tuple[tuple[str, str], ...]], list[str]]:
     """Return the snapshots that get the same tags, by region and by the tags that only some have."""
-    on_instances = _on_instances(run)
+    on_instances = _on_instances(run, [target for target in known.targets if target.remote])
     groups: dict[tuple[str, tuple[tuple[str, str], ...]], list[str]] = defaultdict(list)
-    there = RunSnapshot.objects.filter(target__run=run).exclude(state=RunSnapshot.State.MISSING)
-    for target, region, consistency, snapshot in there.values_list(
-        "target", "target__region", "target__consistency", "snapshot_id"
-    ):
-        own = {"n2wbackup:consistency": consistency} | on_instances.get(target, {})
-        groups[region, tuple(own.items())].append(snapshot)
+    for target in known.targets:
+        own = {"n2wbackup:consistency": target.consistency} | on_instances.get(target.pk, {})
+        there = [one for one in known.made.get(target.pk, ()) if one.state != _MISSING]
+        for one in there:
+            groups[target.region, tuple(own.items())].append(one.snapshot_id)
     return groups
 
 
-def _on_instances(run: Run) -> dict[int, dict[str, str]]:
+_MISSING = RunSnapshot.State.MISSING
+
+
+def _on_instances(run: Run, targets: Sequence[RunTarget]) -> dict[int, dict[str, str]]:
     """Return what the scripts on the instances add to the tags, by target."""
     found = {
-        target: {"n2wbackup:thawed-by": by} if by else {}
-        for target, by in run.targets.exclude(remote={}).values_list("pk", "thaw_by")
+        target.pk: {"n2wbackup:thawed-by": target.thaw_by} if target.thaw_by else {}
+        for target in targets
     }
-    first = PhaseResult.remote.filter(run=run, attempt=1).order_by("pk")
-    for target, phase, outcome in first.values_list("target", "phase", "outcome"):
-        if target in found:
-            found[target][f"n2wbackup:{phase}-on-instance"] = outcome
+    first = PhaseResult.remote.filter(run=run, attempt=1).order_by("pk") if found else None
+    for key, phase, outcome in first.values_list("target", "phase", "outcome") if first else ():
+        if key in found:
+            found[key][f"n2wbackup:{phase}-on-instance"] = outcome
     return found
 
 
-def _tags(run: Run) -> dict[str, str]:
-    known = facts(run)
+def _tags(run: Run, known: Facts) -> dict[str, str]:
     tags = {"n2wbackup:before": str(known.before), "n2wbackup:after": str(known.after)}
     if run.state in sequence.ENDS:
         tags |= {"n2wbackup:complete": known.complete, "n2wbackup:state": run.state}

@@ -6,6 +6,7 @@ from typing import Any
 
 from n2wbackup.lib import clock, home
 from policies.adapters.limits import RECOVERY_TAG, SERVER_TAG
+from policies.domain.errors import RejectedError
 from policies.models import Recovery, RecoveryResource, RecoveryStep
 from policies.ports import Cloud, Instance, Volume
 from policies.ports.making import Making
@@ -61,7 +62,7 @@ def is_fresh(step: RecoveryStep) -> bool:
 
 def may_be_unseen(bench: Bench, step: RecoveryStep) -> bool:
     """Tell whether AWS has made it so lately that it may exist although AWS does not show it."""
-    if "of" not in step.params or step.told.get("ended"):
+    if "of" not in step.params or step.told.get("seen"):
         return False
     maker = bench.recovery.steps.get(position=step.params["of"])
     made = bench.recovery.resources.filter(
@@ -83,3 +84,13 @@ _UNKNOWN = {
     "InvalidInstanceID.NotFound": "i-",
     "InvalidAMIID.NotFound": "ami-",
 }
+
+
+def refuse_an_attached_one(volume_id: str, volume: Volume) -> None:
+    """Raise RejectedError if the volume hangs somewhere: it is somebody's by now."""
+    if attachment(volume):
+        message = (
+            f"{volume_id}, which this recovery made, is attached to {attachment(volume).get('InstanceId')}: detach "
+            "and delete it by hand if nobody needs it."
+        )
+        raise RejectedError(message)

@@ -14,10 +14,17 @@ from policies.domain.recovery.steps import REPLACED_BY, Deed
 from policies.models import RecoveryStep
 from policies.ports.making import ImageOrder, LaunchOrder, RootOrder, VolumeOrder
 from policies.services.recovery import history, sweeping
-from policies.services.recovery.bench import Bench, attachment, is_fresh, may_be_unseen
+from policies.services.recovery.bench import (
+    Bench,
+    attachment,
+    is_fresh,
+    may_be_unseen,
+    refuse_an_attached_one,
+)
 
 # AWS remembers tokens for a day. Later the same order would make another thing.
 TOKEN = timedelta(hours=20)
+_IN_USE = "VolumeInUse"
 _NO_LONGER = "no longer exists"
 
 
@@ -76,7 +83,13 @@ def _attach(bench: Bench, step: RecoveryStep) -> bool:
         raise RejectedError(message)
     if now:
         return bool(now.get("State", "attached") == "attached")
-    bench.making.attach(bench.region, volume_id, wanted, step.params["device"])
+    try:
+        bench.making.attach(bench.region, volume_id, wanted, step.params["device"])
+    except RejectedError as error:
+        if (
+            error.code != _IN_USE
+        ):  # an answer was lost, and the SDK has asked again: the next look tells
+            raise
     return False
 
 
@@ -140,12 +153,8 @@ def _delete(bench: Bench, step: RecoveryStep) -> bool:
             return False
         history.fate(bench.recovery, volume_id)
         return True
-    if attachment(found):
-        message = (
-            f"{volume_id}, which this recovery made, is attached to {attachment(found).get('InstanceId')}: detach and "
-            "delete it by hand if nobody needs it."
-        )
-        raise RejectedError(message)
+    refuse_an_attached_one(volume_id, found)
+    history.told(step, seen="yes")  # as in `_end`
     bench.making.delete_volume(bench.region, volume_id)
     history.fate(bench.recovery, volume_id)
     return True
@@ -181,8 +190,8 @@ def _end(bench: Bench, step: RecoveryStep) -> bool:
             return False
         history.fate(bench.recovery, instance_id)
         return True
+    history.told(step, seen="yes")  # from now on, what is not there is gone
     bench.making.end(bench.region, instance_id)
-    history.told(step, ended="yes")
     return False
 
 
@@ -265,17 +274,20 @@ def _launch(bench: Bench, step: RecoveryStep) -> bool:
 
 def _deregister(bench: Bench, step: RecoveryStep) -> bool:
     image_id = bench.made_by(step)
-    if image_id:
-        try:
-            bench.making.deregister(bench.region, image_id)
-        except NotFoundError:
-            if step.takes_back and may_be_unseen(bench, step):
-                return False
-            # Somebody, or this server before it died, has done it.
-        except RejectedError as error:
-            if error.code != "InvalidAMIID.Unavailable":
-                raise
-        history.fate(bench.recovery, image_id)
+    if not image_id:
+        return True
+    if step.takes_back and may_be_unseen(bench, step):
+        if not bench.making.image_state(bench.region, image_id):
+            return False
+        history.told(step, seen="yes")  # as in `_end`
+    try:
+        bench.making.deregister(bench.region, image_id)
+    except NotFoundError:
+        pass  # somebody, or this server before it died, has done it
+    except RejectedError as error:
+        if error.code != "InvalidAMIID.Unavailable":
+            raise
+    history.fate(bench.recovery, image_id)
     return True
 
 

@@ -7,7 +7,7 @@ from policies.domain.recovery.steps import Deed, StepState
 from policies.models import Recovery, RecoveryStep
 from policies.ports import Volume
 from policies.services.recovery import history
-from policies.services.recovery.bench import UNSEEN, Bench, attachment
+from policies.services.recovery.bench import UNSEEN, Bench, attachment, refuse_an_attached_one
 
 CLOCKS_DIFFER = timedelta(minutes=10)  # AWS's and ours
 
@@ -23,18 +23,22 @@ def sweep(bench: Bench, step: RecoveryStep) -> bool:
     left = {each: volume for each in found.volumes if (volume := _made_here(bench, each))}
     for image_id in found.images:
         bench.making.deregister(bench.region, image_id)
+        history.fate(bench.recovery, image_id)
     for instance_id in instances:
         bench.making.end(bench.region, instance_id)
+        history.fate(bench.recovery, instance_id)
     for volume_id, volume in left.items():
         if not attachment(volume):
             bench.making.delete_volume(bench.region, volume_id)
+            history.fate(bench.recovery, volume_id)
     if not left and not found.images and not instances:
         _enter_what_went_along(bench)
         # What AWS has made without an answer may be shown late.
         return bool(step.told.get("found")) or not _is_unsure(bench)
-    for each in (*found.images, *instances, *left):
-        history.fate(bench.recovery, each)
     history.told(step, found=", ".join((*found.images, *instances, *left)))
+    if not instances:  # those of an instance that ends are detached soon
+        for volume_id, volume in left.items():
+            refuse_an_attached_one(volume_id, volume)
     return False
 
 

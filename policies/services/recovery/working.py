@@ -8,12 +8,12 @@ up has lost its claim, and writes nothing.
 import logging
 import time
 import uuid
-from datetime import datetime, timedelta
+from datetime import timedelta
 from uuid import UUID
 
 from django.db import models, transaction
 
-from n2wbackup.lib import clock, each, outages
+from n2wbackup.lib import claims, clock, each, outages
 from policies.adapters import broker, session
 from policies.domain.errors import (
     AnswerLostError,
@@ -74,7 +74,7 @@ def execute(recovery_id: UUID) -> None:
 
 def tick() -> int:
     """Send workers to what is due."""
-    due = Recovery.objects.filter(_is_due(clock.now()), ended_at=None).order_by("next_at")
+    due = Recovery.objects.filter(claims.due(clock.now(), CLAIM), ended_at=None).order_by("next_at")
     return each.apart(list(due.values_list("pk", flat=True)[:AT_ONCE]), _send, "recovery %s")
 
 
@@ -83,14 +83,9 @@ def _send(recovery_id: UUID) -> bool:
     return True
 
 
-def _is_due(now: datetime) -> models.Q:
-    """A time further ahead than any claim was set before the clock was put back."""
-    return models.Q(next_at__lte=now) | models.Q(next_at__gt=now + CLAIM + clock.SKEW)
-
-
 def _claim(recovery_id: UUID) -> Recovery | None:
     now, claim = clock.now(), uuid.uuid4()
-    free = Recovery.objects.filter(_is_due(now), pk=recovery_id, ended_at=None)
+    free = Recovery.objects.filter(claims.due(now, CLAIM), pk=recovery_id, ended_at=None)
     if not free.update(claim=claim, next_at=now + CLAIM):
         return None
     found = Recovery.objects.select_related("account__owner", "policy", "run", "owner")

@@ -4,13 +4,15 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
+from django.db import transaction
+
 from n2wbackup.lib import clock, outages
 from n2wbackup.lib.cas import compare_and_set
 from policies.domain.runs import verdict
 from policies.domain.runs.sequence import Event, State
 from policies.domain.runs.verdict import Consistency
 from policies.models import PhaseResult, Run, RunEvent, RunSnapshot, RunTarget
-from policies.selectors.runs import facts
+from policies.selectors.runs import Worth, worth
 from policies.services import runs
 from policies.services.window import entering, late, leftovers
 from policies.services.window.keeping import runtime_folder
@@ -72,8 +74,11 @@ def _end_unjudged(run: Run, problem: str) -> None:
     )
 
 
-def finish(run: Run, folder: Path, problem: str = "") -> None:
-    """End a run after its complete has ended, or if it can never be known whether complete ended."""
+def finish(run: Run, folder: Path, problem: str = "") -> Worth | None:
+    """End a run after its complete has ended, or if it can never be known whether complete ended.
+
+    Returns what it was judged by, for its tags; None if another process was faster.
+    """
     found = record(folder)
     attempt = journal.read(runtime_folder(run.pk)).attempts.get((Phase.COMPLETE, 1))
     if found is not None and found.complete is not None:
@@ -85,21 +90,27 @@ def finish(run: Run, folder: Path, problem: str = "") -> None:
     if found is not None:
         entering.complete_result(run, found, attempt, outcome)
     leftovers.enter(run, found)
-    known_facts = facts(run)
-    for target, worth in zip(run.targets.all(), known_facts.targets, strict=True):
-        consistency = verdict.target_consistency(known_facts, worth)
-        RunTarget.objects.filter(pk=target.pk).update(consistency=consistency)
+    judged = worth(run)
+    known_facts, targets, _ = judged
     end = verdict.end_state(known_facts)
-    ended = runs.apply(
-        run,
-        Event.COMPLETED,
-        f"ended: {end}",
-        end=end,
-        consistency=verdict.run_consistency(known_facts),
-        reason=_joined(run.reason or _reason(run, known_facts), problem),
-    )
-    if ended:
-        late.forget(folder, runtime_folder(run.pk))
+    with transaction.atomic():
+        for target, its in zip(targets, known_facts.targets, strict=True):
+            consistency = verdict.target_consistency(known_facts, its)
+            if consistency != target.consistency:  # most are known from the thaw on
+                RunTarget.objects.filter(pk=target.pk).update(consistency=consistency)
+                target.consistency = consistency
+        ended = runs.apply(
+            run,
+            Event.COMPLETED,
+            f"ended: {end}",
+            end=end,
+            consistency=verdict.run_consistency(known_facts),
+            reason=_joined(run.reason or _reason(run, known_facts, targets), problem),
+        )
+    if not ended:
+        return None
+    late.forget(folder, runtime_folder(run.pk))
+    return judged
 
 
 def enter_interrupted(run: Run) -> bool:
@@ -123,7 +134,7 @@ def _joined(*reasons: str) -> str:
     return " ".join(dict.fromkeys(filter(None, reasons)))
 
 
-def _reason(run: Run, known: verdict.Facts) -> str:
+def _reason(run: Run, known: verdict.Facts, targets: Sequence[RunTarget]) -> str:
     """Return one line with everything that failed."""
     parts = [
         _of_phase(run, phase, outcome)
@@ -132,7 +143,6 @@ def _reason(run: Run, known: verdict.Facts) -> str:
     ]
     if run.thaw_by and run.thaw_by != ThawBy.WORKER:
         parts.append(f"the thaw was automatic ({run.thaw_by})")
-    targets = list(run.targets.all())
     parts += [f"{target}: {target.reason}" for target in targets if target.reason]
     parts += _on_instances(run, targets, is_held=known.before in FINE)
     if run.is_test:
@@ -144,6 +154,8 @@ def _reason(run: Run, known: verdict.Facts) -> str:
 
 def _on_instances(run: Run, targets: Sequence[RunTarget], *, is_held: bool) -> list[str]:
     """Return what failed on instances. `is_held`: the server's own before is no reason why one was not run there."""
+    if not any(target.remote for target in targets):
+        return []
     results = PhaseResult.remote.filter(run=run, attempt=1).order_by("pk")
     known = {(each.target_id, each.phase): each.outcome for each in results}
     outcomes = {key: outcome for key, outcome in known.items() if outcome not in FINE}

@@ -4,7 +4,7 @@ Only the holder of the run's keeper lock calls this: the worker that kept the wi
 if that worker died.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import Enum, auto
@@ -18,7 +18,7 @@ from policies.domain.runs.sequence import Event, State
 from policies.domain.runs.verdict import window_consistency
 from policies.models import PhaseResult, Run, RunSnapshot, RunTarget
 from policies.ports import Snapshot
-from policies.selectors.runs import facts
+from policies.selectors.runs import worth
 from policies.services import runs
 from policies.services.window import heard, late, moments, outputs, ran
 from policies.services.window.volley import Fired
@@ -55,24 +55,34 @@ class _Result:
     said: Mapping[str, str] = field(default_factory=dict)
 
 
-def shots(run: Run, runtime: Path, fired: Sequence[Fired], why_not: str = NOT_FIRED) -> None:
-    """Enter the results of the calls. Targets without a call become refused, with `why_not` as reason."""
+def shots(
+    run: Run,
+    runtime: Path,
+    fired: Sequence[Fired],
+    why_not: str = NOT_FIRED,
+    *,
+    are_all: bool = False,
+) -> None:
+    """Enter the results of the calls. Targets without a call become refused, with `why_not` as reason.
+
+    `are_all`: there is none without a call.
+    """
     journal = journals.read(runtime)
     on_request = journal.thaw_by == ThawBy.WORKER and journal.thaw_boot is not None
+    returned = [one.returned_at for one in fired if one.returned_at]
     with transaction.atomic():
-        if not runs.lock(run):
+        if not runs.hold(run, fired_at=moments.of(max(returned)) if returned else run.fired_at):
             return  # whoever has the run now looks for its snapshots by tag
         for one in fired:
             _enter_shot(one, on_request and one.returned_boot <= (journal.thaw_boot or 0.0))
-        left = run.targets.filter(state=RunTarget.State.PLANNED)
-        left.update(state=RunTarget.State.REFUSED, reason=why_not)
-        returned = [one.returned_at for one in fired if one.returned_at]
-        if returned:
-            run.fired_at = moments.of(max(returned))
-            Run.objects.filter(pk=run.pk).update(fired_at=run.fired_at)
-        for one in fired:
-            at = moments.of(one.returned_at or None)
-            runs.record(run, _shot_text(one), at=at, state=State.FROZEN)
+        if not are_all:
+            left = run.targets.filter(state=RunTarget.State.PLANNED)
+            left.update(state=RunTarget.State.REFUSED, reason=why_not)
+        told = [(_shot_text(one), moments.of(one.returned_at or None)) for one in fired]
+        runs.record_all(run, [(text, at, State.FROZEN) for text, at in told])
+
+
+_OF_A_SHOT = ("state", "reason", "fired_at", "returned_before_thaw")
 
 
 def _enter_shot(one: Fired, in_time: bool) -> None:  # noqa: FBT001 - read at its only call
@@ -83,7 +93,7 @@ def _enter_shot(one: Fired, in_time: bool) -> None:  # noqa: FBT001 - read at it
     target.reason = one.problem
     target.fired_at = moments.of(one.returned_at) if one.snapshots else None
     target.returned_before_thaw = in_time and bool(one.snapshots)
-    target.save()
+    target.save(update_fields=_OF_A_SHOT)
     adopt(target, one.snapshots)
 
 
@@ -244,21 +254,21 @@ def _new_results(
     journal that was lost in a restart counts from 1 again.
     """
     entered = list(run.phases.values_list("phase", "attempt", "started_at"))
-    new = list[_Result]()
+    new, kept = list[_Result](), ran.Kept(run)
     if not any(phase == Phase.BEFORE for phase, _, _ in entered):
         attempt = journal.before
-        new.append(_result(run, record, Phase.BEFORE, attempt, before))
+        new.append(_result(run, record, Phase.BEFORE, attempt, before, kept))
     afters = [row for row in entered if row[0] == Phase.AFTER]
     number = max((row[1] for row in afters), default=0)
     for found in journal.afters:
-        one = _result(run, record, Phase.AFTER, found, found.settled)
+        one = _result(run, record, Phase.AFTER, found, found.settled, kept)
         if one.row.started_at not in {started_at for _, _, started_at in afters}:
             number += 1
             one.row.attempt = number
             new.append(one)
     if not afters and not journal.afters:
         outcome = record.outcome_of(Phase.AFTER, Outcome.NOT_RUN)
-        new.append(_result(run, record, Phase.AFTER, None, outcome))
+        new.append(_result(run, record, Phase.AFTER, None, outcome, kept))
     return new
 
 
@@ -272,17 +282,25 @@ def _enter_results(run: Run, new: Sequence[_Result]) -> None:
     rows = PhaseResult.objects.bulk_create([each.row for each in new])
     for row, each in zip(rows, new, strict=True):
         outputs.keep(row, **each.said)
-    for row in rows:
-        state = State.FROZEN if row.attempt == 1 else State.THAWING
-        if row.started_at:
-            text = f"{row.phase} started" + (f" with {row.argument}" if row.argument else "")
-            runs.record(run, text, at=row.started_at, state=state)
-        if row.ended_at:
-            runs.record(run, f"{row.phase} {row.outcome}", at=row.ended_at, state=state)
+    runs.record_all(run, [line for row in rows for line in _lines(row)])
+
+
+def _lines(row: PhaseResult) -> Iterator[tuple[str, datetime | None, str]]:
+    state = State.FROZEN if row.attempt == 1 else State.THAWING
+    if row.started_at:
+        text = f"{row.phase} started" + (f" with {row.argument}" if row.argument else "")
+        yield text, row.started_at, state
+    if row.ended_at:
+        yield f"{row.phase} {row.outcome}", row.ended_at, state
 
 
 def _result(
-    run: Run, record: spool.Record, phase: Phase, attempt: Attempt | None, outcome: Outcome
+    run: Run,
+    record: spool.Record,
+    phase: Phase,
+    attempt: Attempt | None,
+    outcome: Outcome,
+    kept: ran.Kept,
 ) -> _Result:
     if attempt is None:
         return _Result(PhaseResult(run=run, phase=phase, outcome=outcome))
@@ -297,7 +315,7 @@ def _result(
         script=storable.text(attempt.script or (command.name if command else "")),
         started_at=moments.of(attempt.ordered_at),
         ended_at=moments.of(attempt.ended_at),
-        **ran.text(run, record, phase, attempt).columns,
+        **ran.text(run, record, phase, attempt, kept).columns,
     )
     return _Result(row, {"stdout": attempt.stdout, "stderr": attempt.stderr})
 
@@ -307,8 +325,10 @@ def complete_result(
     run: Run, record: spool.Record, attempt: Attempt | None, outcome: Outcome
 ) -> None:
     """Enter the result of complete, and what it printed: who follows it sees both or nothing."""
-    one = _result(run, record, Phase.COMPLETE, attempt, outcome)
+    one = _result(run, record, Phase.COMPLETE, attempt, outcome, ran.Kept(run))
     PhaseResult.objects.bulk_create([one.row], ignore_conflicts=True)
+    if not any(one.said.values()):
+        return
     entered = PhaseResult.objects.filter(run=run, phase=Phase.COMPLETE, attempt=one.row.attempt)
     outputs.keep(entered.get(), **one.said)
 
@@ -345,8 +365,8 @@ def _span(
 
 def _judge_targets(run: Run) -> None:
     """Set the consistency that each target's snapshots will have once they are completed, for the tags."""
-    known = facts(run)
-    for target, worth in zip(run.targets.all(), known.targets, strict=True):
+    known, targets, _ = worth(run)
+    for target, its in zip(targets, known.targets, strict=True):
         if target.state == RunTarget.State.FIRED:
-            consistency = window_consistency(known, worth)
+            consistency = window_consistency(known, its)
             RunTarget.objects.filter(pk=target.pk).update(consistency=consistency)

@@ -25,6 +25,8 @@ def enter(
 
     `owed` may be frozen, even where the journal that would say so is lost.
     """
+    if not record.instances:
+        return False
     rows = {target.instance_id: target for target in run.targets.exclude(instance_id="")}
     results = PhaseResult.remote.filter(run=run)
     known = {(each.target_id, each.phase, each.attempt): each for each in results}

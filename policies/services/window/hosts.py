@@ -32,8 +32,10 @@ def check(run: Run, policy: Policy, found: Scripts) -> None:
     """
     if not found.found.keys() & {Phase.BEFORE, Phase.AFTER, Phase.COMPLETE}:
         return
-    instances = set(policy.targets.exclude(instance_id="").values_list("instance_id", flat=True))
+    instances = {each.instance_id for each in policy.targets.all() if each.instance_id}
     wanted = host_checks.of_run(policy.folder, policy.name, instances)
+    if not wanted:
+        return
     ours = _ours(policy)
     answered = host_checks.check([each for each in wanted if not ours.has(each)])
     if answered.silent:
@@ -67,8 +69,10 @@ class _Ours:
 def _ours(policy: Policy) -> _Ours:
     places: set[tuple[str, int]] = set()
     instances: set[str] = set()
-    for target in policy.targets.filter(remote_by=By.SSH):
+    for target in policy.targets.all():
         how = target.remote
+        if how.by != By.SSH:
+            continue
         if how.host:
             places.add((ssh.host_name(how.host), how.port or ssh.DEFAULT_PORT))
         else:

@@ -22,7 +22,7 @@ from n2wbackup.lib.trust import UntrustedError
 from policies.domain.errors import BackupError, ThrottledError
 from policies.domain.runs.sequence import Event
 from policies.models import Policy, Run
-from policies.services import runs
+from policies.services import claiming, runs
 from policies.services.alarms import sealed_urls
 from policies.services.window import (
     defects,
@@ -57,17 +57,17 @@ def execute(run_id: UUID, *, draining: Callable[[], bool] = lambda: False) -> No
     An error that no step foresaw ends the run; if the window is open by then, it is thawed first.
     """
     held: int | None = None
-    if draining() or not runs.may_be_claimed(run_id):
-        return
+    run = None if draining() else claiming.queued(run_id)
+    if run is None:
+        return  # without this, each lost race would leave a folder behind
     try:
-        if waiting.holds_back(run_id):
+        if waiting.holds_back(run):
             return
         home.verify()
         # The lock first: the clerk must not take a run that was claimed a moment ago for one without a keeper.
         # If another server wins the claim, the clerk removes what was made here.
         folder, held = spool.keep(home.spool(), str(run_id))
-        run = runs.claim(run_id) if held is not None else None
-        if run is not None:
+        if held is not None and claiming.claim(run):
             _keep(run, folder, draining)
     except outages.AWAY:
         raise
@@ -87,7 +87,7 @@ def runtime_folder(run_id: object) -> Path:
 
 def _refuse(run_id: UUID, problem: str) -> None:
     """End a queued run: what it would execute and believe may be somebody else's."""
-    run = runs.claim(run_id)
+    run = claiming.take(run_id)
     if run is not None:
         reason = f"Nothing was frozen or backed up, because {problem}"
         runs.apply(run, Event.NOTHING_LEFT, reason, reason=reason)
@@ -165,7 +165,9 @@ def _open(plan: Plan, folder: Path) -> None:
     if error is not None:
         _insist(lambda: entering.lost_shots(run, entering.broken(error)))
     why_not = entering.GUARD_LOST if lost else entering.NOT_FIRED
-    _insist(lambda: entering.shots(run, runtime, volley.fired or [], why_not))
+    fired = volley.fired or []
+    are_all = len(fired) == len(plan.shots)
+    _insist(lambda: entering.shots(run, runtime, fired, why_not, are_all=are_all))
     _insist(lambda: entering.thaw(run, folder, runtime))
 
 

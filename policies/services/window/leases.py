@@ -1,12 +1,12 @@
 """Window leases: two windows never overlap on one instance or volume, across policies and owners."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
-from django.db.models import Q
+from django.db.models import Exists, Q
 
 from n2wbackup.lib import clock
 from policies.domain.document.fields import DEFAULTS
@@ -46,26 +46,38 @@ def take(run: Run, resources: Collection[str]) -> Taken:
     One transaction and a sorted order ensure that two runs cannot wait for each other.
     """
     wanted, now = set(resources), clock.now()
+    if not _is_asked_for(run, wanted) and _enter(run, sorted(wanted), now):
+        return Taken()  # as nearly always
     WindowLease.objects.filter(_is_left(now)).delete()
     held = _held(run, wanted)
     waits_for = _first_that_counts(held, run, now) or _first_in_line(run, wanted, now)
     if waits_for is not None:
         return Taken(waits_for)
     free = sorted(wanted - {one.resource for one in held})
+    if not _enter(run, free, now, anew=True):
+        return Taken(next(iter(_held(run, set(free))), Held(free[0], run)))
+    return Taken(beside=held[0] if held else None)
+
+
+def _enter(run: Run, free: Sequence[str], now: datetime, *, anew: bool = False) -> bool:
+    """Enter the leases, `anew` in place of those that the run has; False, and nothing changed, if a run was faster."""
     try:
         with transaction.atomic():
-            WindowLease.objects.filter(run=run).delete()
+            if anew:
+                WindowLease.objects.filter(run=run).delete()
             WindowLease.objects.bulk_create(
                 [WindowLease(resource=name, run=run, taken_at=now) for name in free]
             )
-    except IntegrityError:  # another run was faster
-        return Taken(next(iter(_held(run, set(free))), Held(free[0], run)))
-    return Taken(beside=held[0] if held else None)
+    except IntegrityError:
+        return False
+    return True
 
 
 def holder(run: Run, resources: Collection[str], now: datetime) -> Held | None:
     """Return the resource that the run would have to wait for now; changes nothing."""
     wanted = set(resources)
+    if not _is_asked_for(run, wanted):
+        return None
     return _first_that_counts(_held(run, wanted), run, now) or _first_in_line(run, wanted, now)
 
 
@@ -85,6 +97,17 @@ def beside_in_words(held: Held) -> str:
         f"server lets others wait ({settings.N2W_OTHERS_WAIT_MINUTES} min): this run goes on without before and after, "
         "because their application may be frozen, and may be thawed at any time."
     )
+
+
+def _is_asked_for(run: Run, wanted: Collection[str]) -> bool:
+    """Tell, in one query, whether any run has a lease of these, this run has one of anything, or any run waits.
+
+    A run may wait for something else: that is told by `_first_in_line`, which is asked then.
+    """
+    leases = WindowLease.objects.filter(Q(resource__in=wanted) | Q(run=run))
+    waiting = Run.objects.unfinished(State.QUEUED, State.PREPARING).exclude(waiting_for="")
+    asked = Run.objects.filter(pk=run.pk).order_by().values_list(Exists(leases), Exists(waiting))
+    return any(next(iter(asked), (True,)))
 
 
 def _first_in_line(run: Run, wanted: Collection[str], now: datetime) -> Held | None:

@@ -46,8 +46,7 @@ def _enter(run: Run, record: Record | None) -> None:
         found, end = left.find_settled(str(run.pk), leaders, uid), left.end
     gone = end(found) if found and run.policy and run.policy.end_leftovers else set()
     rows = [_row(each, ended=each.process in gone) for each in found]
-    Run.objects.filter(pk=run.pk).update(left_behind=rows)
-    run.left_behind = rows
+    runs.note(run, left_behind=rows)
     if rows:
         runs.record(
             run, f"left behind by its scripts: {', '.join(map(left_behind.in_words, rows))}"

@@ -31,7 +31,7 @@ def take(bucket: str, calls: int, volumes: Sequence[str]) -> datetime | None:
     Else take nothing, and return the time from which it makes sense to ask again.
     """
     now = clock.now()
-    with transaction.atomic():
+    with transaction.atomic(savepoint=False):  # nothing is written where it has to wait
         wait = _volumes_free_at(volumes, now) or _take_tokens(bucket, float(calls), now)
         if wait is not None:
             return wait

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import secrets
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -15,20 +14,21 @@ from n2wbackup.lib import clock, home
 from policies.adapters import session
 from policies.domain.errors import BackupError, ThrottledError
 from policies.domain.runs import verdict
-from policies.models import Account, Description, Policy, PolicyTarget, Run, RunTarget
-from policies.ports import Cloud, FireRequest, Instance, Volume
+from policies.models import Account, Policy, PolicyTarget, Run, RunTarget
+from policies.ports import Cloud, FireRequest, Instance
 from policies.services import runs
 from policies.services.servers import copies
 from policies.services.window import (
     credentials,
-    descriptions,
     hosts,
     leases,
     on_instances,
     permits,
+    resolving,
     scripts,
     waiting,
 )
+from policies.services.window.resolving import Resolved
 from policies.services.window.scripts import Scripts
 from scripts_admin.domain.phases import Phase
 
@@ -74,30 +74,6 @@ class Plan:
     rows: dict[str, RunTarget] = field(default_factory=dict)
 
 
-@dataclass(slots=True)
-class _Resolved:
-    """AWS's data on one target; `problem` is a sentence if it cannot be backed up."""
-
-    wanted: PolicyTarget
-    volumes: tuple[str, ...] = ()  # those that this target's call fires
-    own: tuple[str, ...] = ()  # these, and those that another target's call fires
-    root: str = ""
-    aws_account: str = ""
-    problem: str = ""
-    instance: Instance | None = None
-    found: dict[str, Volume] = field(default_factory=dict)
-
-    @property
-    def resources(self) -> list[str]:
-        region = self.wanted.region
-        own = [self.wanted.instance_id] if self.wanted.instance_id else []
-        return [f"{region}:{name}" for name in (*own, *self.volumes)]
-
-    @property
-    def fired_elsewhere(self) -> tuple[str, ...]:
-        return tuple(volume for volume in self.own if volume not in self.volumes)
-
-
 def prepare(run: Run) -> Plan | Deferred:
     """Resolve, prove, lease and permit. Enters the run's targets; a target that fails is left out.
 
@@ -109,7 +85,6 @@ def prepare(run: Run) -> Plan | Deferred:
         message = "The policy or its account was deleted: nothing can be backed up."
         raise BackupError(message)
     credentials.refuse_withdrawn(account)
-    _mark(run)
     found = scripts.resolve(run, policy)
     strange = copies.problem(policy)
     if strange and copies.may_still_come(run):
@@ -119,22 +94,22 @@ def prepare(run: Run) -> Plan | Deferred:
     _require(run, policy, found)
     cloud = session.cloud(credentials.of(account))
     targets = list(policy.targets.all())
-    resolved = _resolve(cloud, targets)
-    _share(resolved)
+    resolved = resolving.resolve(cloud, targets)
+    resolving.share(resolved)
     wait = _prove(run, policy, account, cloud, resolved)
     if wait is not None:
         return wait
     hosts.check(run, policy, found)
-    _share(resolved)  # a target that may not be fired leaves its volumes to the others
+    resolving.share(resolved)  # a target that may not be fired leaves its volumes to the others
     good = [r for r in resolved if not r.problem]
     if good and not run.is_test:
         cloud.renew(policy.max_freeze_seconds + RENEW_MARGIN_SECONDS)
-    wait = _reserve(run, account, good, found)
-    if wait is not None:
-        return wait
+    entered = _enter(run, account, resolving.described(resolved, cloud), found)
+    if isinstance(entered, Deferred):
+        return entered
     plan = Plan(run, policy, cloud, found, problems=[r.problem for r in resolved if r.problem])
     plan.instances = {one.instance.instance_id: one.instance for one in good if one.instance}
-    plan.shots, tested = _enter_targets(run, resolved, cloud)
+    plan.shots, tested = entered
     rows = [*(shot.target for shot in plan.shots), *tested]
     plan.rows = {row.instance_id: row for row in rows if row.instance_id}
     if not run.is_test:
@@ -142,104 +117,14 @@ def prepare(run: Run) -> Plan | Deferred:
     return plan
 
 
-def _mark(run: Run) -> None:
-    """Give the run its mark, once: a proof looks for exactly this one in what was backed up."""
-    if not run.mark:
-        run.mark = secrets.token_hex(16)
-        Run.objects.filter(pk=run.pk).update(mark=run.mark)
-
-
 def _require(run: Run, policy: Policy, found: Scripts) -> None:
-    """Enter what the run needs to succeed, as the policy and its scripts say now."""
+    """Note what the run needs to succeed, as the policy and its scripts say now."""
     has_before = found.has_before or bool(policy.scripts_enabled and on_instances.remotes(policy))
-    run.success_requires = verdict.required(policy.success_requires, has_before=has_before)
-    Run.objects.filter(pk=run.pk).update(success_requires=run.success_requires)
+    required = verdict.required(policy.success_requires, has_before=has_before)
+    runs.note(run, success_requires=required)
 
 
-def _resolve(cloud: Cloud, targets: Sequence[PolicyTarget]) -> list[_Resolved]:
-    by_region: dict[str, list[_Resolved]] = defaultdict(list)
-    resolved = [_Resolved(target) for target in targets]
-    for one in resolved:
-        by_region[one.wanted.region].append(one)
-    for region, ones in by_region.items():
-        try:
-            _resolve_region(cloud, region, ones)
-        except ThrottledError:
-            raise
-        except BackupError as error:
-            for one in ones:
-                one.problem = one.problem or str(error)
-    return resolved
-
-
-def _resolve_region(cloud: Cloud, region: str, ones: Sequence[_Resolved]) -> None:
-    ids = [one.wanted.instance_id for one in ones if one.wanted.instance_id]
-    instances = cloud.instances(region, ids) if ids else {}
-    for one in ones:
-        if one.wanted.instance_id:
-            _take_instance(one, instances.get(one.wanted.instance_id))
-    named = {volume for one in ones for volume in one.volumes}
-    alone = {one.wanted.volume_id for one in ones if one.wanted.volume_id}
-    volumes = cloud.volumes(region, sorted(named | alone)) if named | alone else {}
-    for one in ones:
-        if one.wanted.volume_id:
-            _take_volume(one, volumes.get(one.wanted.volume_id))
-        one.found = {v: volumes[v] for v in one.own if v in volumes}
-
-
-def _share(resolved: Iterable[_Resolved]) -> None:
-    """Give each volume to one target only, as it is fired once: instances first, in the policy's order.
-
-    A target with a problem is not fired, so it takes no volume.
-    """
-    taken: set[tuple[str, str]] = set()
-    for one in sorted(resolved, key=lambda one: not one.wanted.instance_id):
-        region = one.wanted.region
-        if not one.problem:
-            one.volumes = tuple(v for v in one.own if (region, v) not in taken)
-            taken |= {(region, volume) for volume in one.own}
-
-
-def _take_instance(one: _Resolved, found: Instance | None) -> None:
-    wanted = one.wanted
-    where = f"{wanted.instance_id} in {wanted.region}"
-    if found is None:
-        one.problem = (
-            f"The instance {where} does not exist for this account: correct its id or region, or remove it "
-            "from the policy."
-        )
-        return
-    one.aws_account = found.aws_account_id
-    one.instance = found
-    unknown = sorted(set(wanted.exclude_volume_ids) - set(found.volume_ids))
-    if unknown:
-        one.problem = f"The excluded volume {unknown[0]} is not attached to {where}: remove it from the exclusions."
-    elif found.root_volume_id in wanted.exclude_volume_ids:
-        one.problem = (
-            f"{found.root_volume_id} is the boot volume of {where}, and AWS does not exclude a boot volume by "
-            "its id: use exclude_boot_volume."
-        )
-    else:
-        boot = {found.root_volume_id} if wanted.exclude_boot_volume else set()
-        left_out = set(wanted.exclude_volume_ids) | boot
-        one.own = tuple(v for v in found.volume_ids if v not in left_out)
-        one.volumes, one.root = one.own, found.root_volume_id
-        if not one.own:
-            one.problem = f"No volume of {where} is left to back up: exclude fewer of them."
-
-
-def _take_volume(one: _Resolved, found: Volume | None) -> None:
-    wanted = one.wanted
-    if found is None:
-        one.problem = (
-            f"The volume {wanted.volume_id} in {wanted.region} does not exist for this account: correct its id "
-            "or region, or remove it from the policy."
-        )
-    else:
-        one.own = one.volumes = (wanted.volume_id,)
-
-
-def _request(run: Run, one: _Resolved) -> FireRequest:
+def _request(run: Run, one: Resolved) -> FireRequest:
     wanted = one.wanted
     tags = {
         "Name": f"{run.label} {wanted}",
@@ -264,20 +149,21 @@ def _request(run: Run, one: _Resolved) -> FireRequest:
 
 
 def _prove(
-    run: Run, policy: Policy, account: Account, cloud: Cloud, resolved: Sequence[_Resolved]
+    run: Run, policy: Policy, account: Account, cloud: Cloud, resolved: Sequence[Resolved]
 ) -> Deferred | None:
     """Check by DryRun that each call is permitted: after a change, in tests, else at most hourly.
 
     AWS counts a DryRun like the call itself, so each needs a permit; without one the run waits.
     """
-    wanted = _fingerprint(account, policy.targets.all())
+    wanted = _fingerprint(account, [one.wanted for one in resolved])
     now = clock.now()
     proved = policy.proved_at
     fresh = proved is not None and now - PROVED_FOR < proved <= now + clock.SKEW
     if policy.proved_for == wanted and fresh and not run.is_test:
         return None
     unproved = [one for one in resolved if one.volumes and not one.problem]
-    wait = _permit(account, _by_region(unproved), volumes=False)
+    with transaction.atomic():
+        wait = _permit(account, _by_region(unproved), volumes=False)
     if wait is not None:
         return wait
     for one in unproved:
@@ -302,10 +188,29 @@ def _fingerprint(account: Account, targets: Iterable[PolicyTarget]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _reserve(
-    run: Run, account: Account, good: Sequence[_Resolved], found: Scripts
-) -> Deferred | None:
-    """Take the leases, then the permits; None if all are taken, else how long the run waits."""
+def _enter(
+    run: Run, account: Account, resolved: Sequence[Resolved], found: Scripts
+) -> "Deferred | tuple[list[Shot], list[RunTarget]]":
+    """Take the leases, enter the targets, and take the permits: with one commit, or none of them if the run waits.
+
+    The permits last: their row is the account's, and other runs wait for it until the commit.
+    """
+    good = [one for one in resolved if not one.problem]
+    with transaction.atomic():
+        wait = _reserve(run, good, found)
+        if wait is not None:
+            transaction.set_rollback(True)
+            return wait
+        entered = _enter_targets(run, resolved)
+        wait = None if run.is_test else _permit(account, _by_region(good), volumes=True)
+        if wait is not None:
+            transaction.set_rollback(True)
+            return wait
+    return entered
+
+
+def _reserve(run: Run, good: Sequence[Resolved], found: Scripts) -> Deferred | None:
+    """Take the leases; None if all are taken and AWS allows more snapshots, else how long the run waits."""
     now = clock.now()
     resources = [name for one in good for name in one.resources]
     types = {key: volume.volume_type for one in good for key, volume in one.found.items()}
@@ -321,15 +226,18 @@ def _reserve(
     full = permits.pending_in_words(types)
     if full:
         return Deferred(now + permits.PENDING_PAUSE, full, waits_on)
-    return _permit(account, _by_region(good), volumes=True)
+    return None
 
 
 def _permit(
-    account: Account, by_region: Mapping[str, Sequence[_Resolved]], *, volumes: bool
+    account: Account, by_region: Mapping[str, Sequence[Resolved]], *, volumes: bool
 ) -> Deferred | None:
-    """Take the permits of every region or of none; with `volumes`, also those of each volume."""
-    with transaction.atomic():
-        for region, ones in by_region.items():
+    """Take the permits of every region or of none; with `volumes`, also those of each volume.
+
+    The caller has opened the transaction, which is taken back where the run has to wait.
+    """
+    with transaction.atomic(savepoint=False):
+        for region, ones in sorted(by_region.items()):
             bucket = f"{credentials.bucket(account, ones[0].aws_account)}:{region}"
             fired = [f"{region}:{volume}" for one in ones for volume in one.volumes]
             until = permits.take(bucket, len(ones), fired if volumes else [])
@@ -339,55 +247,53 @@ def _permit(
     return None
 
 
-def _by_region(good: Sequence[_Resolved]) -> Mapping[str, list[_Resolved]]:
-    found: dict[str, list[_Resolved]] = defaultdict(list)
+def _by_region(good: Sequence[Resolved]) -> Mapping[str, list[Resolved]]:
+    found: dict[str, list[Resolved]] = defaultdict(list)
     for one in good:
         if one.volumes:
             found[one.wanted.region].append(one)
     return found
 
 
-@transaction.atomic
-def _enter_targets(
-    run: Run, resolved: Iterable[_Resolved], cloud: Cloud
-) -> tuple[list[Shot], list[RunTarget]]:
-    """Enter the intended calls, before any call is made; in a test, the instances whose scripts are to run there."""
-    if not runs.lock(run):
+def _enter_targets(run: Run, resolved: Iterable[Resolved]) -> tuple[list[Shot], list[RunTarget]]:
+    """Enter the intended calls, before any call is made; in a test, the instances whose scripts are to run there.
+
+    The caller has opened a transaction.
+    """
+    if not runs.hold(run):
         message = "The run was cancelled or taken over while it was prepared."
         raise TakenOverError(message)
     run.targets.all().delete()
     has_scripts = run.policy is not None and run.policy.scripts_enabled
-    shots, tested = list[Shot](), list[RunTarget]()
-    for one in resolved:
-        is_tried = has_scripts and bool(one.wanted.remote) and run.test_phase != Phase.COMPLETE
-        if not one.problem and not (one.volumes and (is_tried or not run.is_test)):
-            continue  # a test creates no snapshots; a volume of a target instance belongs to that target
-        state = RunTarget.State.TESTED if run.is_test else RunTarget.State.PLANNED
-        state = RunTarget.State.LEFT_OUT if one.problem else state
-        target = RunTarget.objects.create(
-            run=run,
-            instance_id=one.wanted.instance_id,
-            volume_id=one.wanted.volume_id,
-            region=one.wanted.region,
-            description=_describe(one, cloud),
-            exclude_boot_volume=one.wanted.exclude_boot_volume,
-            exclude_volume_ids=one.wanted.exclude_volume_ids,
-            expected_volume_ids=[] if run.is_test else list(one.volumes),
-            state=state,
-            reason=one.problem,
-            remote=(has_scripts and one.wanted.remote.as_document()) or {},
-        )
-        if state == RunTarget.State.TESTED:
-            tested.append(target)
-        elif not one.problem:
-            shots.append(Shot(target, _request(run, one)))
+    entered = [(one, _target(run, one, has_scripts=has_scripts)) for one in resolved]
+    found = [(one, target) for one, target in entered if target is not None]
+    RunTarget.objects.bulk_create([target for _, target in found])
+    tested = [target for _, target in found if target.state == RunTarget.State.TESTED]
+    planned = RunTarget.State.PLANNED
+    shots = [Shot(row, _request(run, one)) for one, row in found if row.state == planned]
     return shots, tested
 
 
-def _describe(one: _Resolved, cloud: Cloud) -> Description | None:
-    if one.problem:
-        return None
-    return descriptions.enter(cloud, one.wanted.region, one.instance, one.found)
+def _target(run: Run, one: Resolved, *, has_scripts: bool) -> RunTarget | None:
+    """Return the row to enter for a target; None for what a test does not touch."""
+    wanted = one.wanted
+    is_tried = has_scripts and bool(wanted.remote) and run.test_phase != Phase.COMPLETE
+    if not one.problem and not (one.volumes and (is_tried or not run.is_test)):
+        return None  # a test creates no snapshots; a volume of a target instance belongs to that target
+    state = RunTarget.State.TESTED if run.is_test else RunTarget.State.PLANNED
+    return RunTarget(
+        run=run,
+        instance_id=wanted.instance_id,
+        volume_id=wanted.volume_id,
+        region=wanted.region,
+        description=one.description,
+        exclude_boot_volume=wanted.exclude_boot_volume,
+        exclude_volume_ids=wanted.exclude_volume_ids,
+        expected_volume_ids=[] if run.is_test else list(one.volumes),
+        state=RunTarget.State.LEFT_OUT if one.problem else state,
+        reason=one.problem,
+        remote=(has_scripts and wanted.remote.as_document()) or {},
+    )
 
 
 def _warm(cloud: Cloud, shots: Sequence[Shot]) -> None:

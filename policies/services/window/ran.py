@@ -6,10 +6,12 @@ mark of the file that it executes. If both are the same, the text is the one tha
 """
 
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from policies.models import PhaseResult, Run
+from policies.services import runs
 from scripts_admin.domain.phases import Phase
 from scripts_admin.folders import reading
 from scripts_admin.folders.reading import Seen
@@ -37,9 +39,9 @@ class Text(NamedTuple):
         }
 
 
-def prepared(folder: Folder, seen: Seen) -> dict[str, Any]:
-    """Keep the text of a script that is about to run, and return what its run notes of it."""
-    version = versions.keep_seen(folder, seen)
+def prepared(folder: Folder, seen: Seen, known: ScriptVersion | None) -> dict[str, Any]:
+    """Keep the text of a script that is about to run, and return what its run notes of it; `known` is its newest."""
+    version = versions.keep_seen(folder, seen, known)
     return {
         "sha256": seen.sha256,
         "version": version.pk,
@@ -53,18 +55,35 @@ def approved(version: ScriptVersion) -> dict[str, Any]:
 
 
 def note(run: Run, texts: Mapping[Phase, Mapping[str, Any]]) -> None:
-    """Enter what was prepared. Nothing may be frozen yet."""
-    run.prepared_scripts = {str(phase): dict(text) for phase, text in texts.items()}
-    Run.objects.filter(pk=run.pk).update(prepared_scripts=run.prepared_scripts)
+    """Note what was prepared, for the row that says that the window opens. Nothing may be frozen yet."""
+    runs.note(run, prepared_scripts={str(phase): dict(text) for phase, text in texts.items()})
 
 
-def text(run: Run, record: spool.Record, phase: Phase, attempt: Attempt | None) -> Text:
+class Kept:
+    """The texts that were kept for a run before its window, read once, when the first is asked for."""
+
+    def __init__(self, run: Run) -> None:
+        self._prepared = run.prepared_scripts
+
+    def get(self, key: int) -> ScriptVersion | None:
+        """Return the version; None if it is not kept any more."""
+        return self._versions.get(key)
+
+    @cached_property
+    def _versions(self) -> Mapping[int, ScriptVersion]:
+        keys = [each["version"] for each in self._prepared.values()]
+        return ScriptVersion.objects.in_bulk([key for key in keys if key is not None])
+
+
+def text(
+    run: Run, record: spool.Record, phase: Phase, attempt: Attempt | None, kept_texts: Kept
+) -> Text:
     """Return the text that the attempt ran, as far as it can be known. Only after the window: it may read the file."""
     found = run.prepared_scripts.get(phase)
     if not found or attempt is None or not attempt.was_ordered:
         return Text()
     sha256 = str(found["sha256"])
-    kept = ScriptVersion.objects.filter(pk=found["version"]).first()
+    kept = kept_texts.get(found["version"])
     told = attempt.ran
     if told is None:
         return Text(sha256, kept, PhaseResult.Doubt.LOST)

@@ -23,8 +23,8 @@ from scripts_admin.guard import linux, spool
 from scripts_admin.guard.spool import RunAs, ScriptCommand
 from scripts_admin.hosts import files
 from scripts_admin.linux_accounts import AccountError, LinuxAccount
-from scripts_admin.models import Folder
-from scripts_admin.services import folders
+from scripts_admin.models import Folder, ScriptVersion
+from scripts_admin.services import folders, versions
 
 log = logging.getLogger(__name__)
 
@@ -255,6 +255,8 @@ def _copied(scripts: Scripts, folder: Path) -> Mapping[Phase, Sequence[Path]]:
     A phase whose file was replaced meanwhile is left out.
     """
     copies: dict[Phase, Sequence[Path]] = {}
+    names = [path.name for phase, path in scripts.found.items() if phase not in scripts.texts]
+    known = {one.name: one for one in versions.newest(scripts.folder, names)} if names else {}
     for phase, path in list(scripts.found.items()):
         if (
             phase in scripts.texts
@@ -263,7 +265,7 @@ def _copied(scripts: Scripts, folder: Path) -> Mapping[Phase, Sequence[Path]]:
             continue
         copy = folder / phase if phase != Phase.BEFORE else None
         try:
-            scripts.texts[phase] = _kept(scripts, path, copy)
+            scripts.texts[phase] = _kept(scripts, path, copy, known.get(path.name))
         except OSError as error:
             why = f"{shown(path.name)} could not be copied ({error.strerror}), so it is not run: look at the file."
             scripts.leave_out(phase, Outcome.CRASHED, why)
@@ -273,15 +275,17 @@ def _copied(scripts: Scripts, folder: Path) -> Mapping[Phase, Sequence[Path]]:
     return copies
 
 
-def _kept(scripts: Scripts, path: Path, copy: Path | None) -> Mapping[str, Any]:
+def _kept(
+    scripts: Scripts, path: Path, copy: Path | None, known: ScriptVersion | None
+) -> Mapping[str, Any]:
     """Keep the text of a script and make the copy of it; read it again if it was changed between the two."""
     for _ in range(_TRIES):
         seen = reading.see(scripts.folder, path)
         if copy is None:
-            return ran.prepared(scripts.folder, seen)
+            return ran.prepared(scripts.folder, seen, known)
         copy.unlink(missing_ok=True)
         if storage.copy(scripts.folder, path, copy, scripts.identity) == seen.sha256:
-            return ran.prepared(scripts.folder, seen)
+            return ran.prepared(scripts.folder, seen, known)
     raise OSError(errno.EBUSY, "it is being changed all the time", str(path))
 
 
@@ -295,7 +299,7 @@ def _environment(run: Run, policy: Policy, account: LinuxAccount | None) -> Mapp
 
 def words(run: Run, policy: Policy) -> dict[str, str]:
     """Return what the environment of every script says of its run, wherever it runs."""
-    instances = policy.targets.exclude(instance_id="").values_list("instance_id", flat=True)
+    instances = [each.instance_id for each in policy.targets.all() if each.instance_id]
     return {
         "N2W_RUN_ID": str(run.pk),
         "N2W_POLICY": run.policy_name,

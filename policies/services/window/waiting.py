@@ -2,13 +2,12 @@
 
 from collections.abc import Collection
 from datetime import datetime, timedelta
-from uuid import UUID
 
 from n2wbackup.lib import clock
 from n2wbackup.lib.cas import compare_and_set
 from policies.domain.runs.sequence import Event, State
 from policies.models import Policy, Run, RunTarget
-from policies.services import runs
+from policies.services import aside, runs
 from policies.services.alarms import raising
 from policies.services.window import leases, permits
 
@@ -17,10 +16,9 @@ TOO_LONG = timedelta(minutes=15)  # then an alarm says so
 SHORTEST, LONGEST = timedelta(seconds=1), timedelta(seconds=10)
 
 
-def holds_back(run_id: UUID) -> bool:
+def holds_back(run: Run) -> bool:
     """Tell whether a queued run still has to wait for other runs, and let it wait; AWS is not asked."""
-    run = Run.objects.select_related("policy").filter(pk=run_id, state=State.QUEUED).first()
-    if run is None or run.policy is None:
+    if run.policy is None:
         return False
     now = clock.now()
     resources = _resources(run, run.policy)
@@ -75,7 +73,7 @@ def _tell(run: Run) -> None:
     """Raise an alarm, once, if the run has waited for too long."""
     now, since = clock.now(), run.waiting_since
     if since is not None and now - since >= TOO_LONG and not run.is_test:
-        runs.beside("the alarm", lambda: raising.waits_too_long(run, since, now), run)
+        aside.do("the alarm", lambda: raising.waits_too_long(run, since, now), run)
 
 
 def _why(run: Run, resources: Collection[str], now: datetime) -> str:

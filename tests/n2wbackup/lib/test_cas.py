@@ -2,7 +2,7 @@ from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 
 from n2wbackup.lib.cas import compare_and_set
 from scripts_admin.models import User
@@ -45,8 +45,13 @@ def test_several_rows_are_a_mistake_and_none_is_changed() -> None:
     for name in ("alice", "bob"):
         User.objects.create(username=name, first_name="old")
 
-    with pytest.raises(ValueError, match=r"one row, but 2 rows of scripts_admin\.User matched"):
+    @transaction.atomic
+    def change() -> None:
+        User.objects.create(username="carol", first_name="with the change")
         compare_and_set(User.objects.all(), {"first_name": "old"}, first_name="new")
+
+    with pytest.raises(ValueError, match=r"one row, but 2 rows of scripts_admin\.User matched"):
+        change()
 
     assert set(User.objects.values_list("first_name", flat=True)) == {"old"}
 

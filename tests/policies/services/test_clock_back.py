@@ -12,7 +12,7 @@ from n2wbackup.lib import clock
 from policies.domain.errors import AnswerLostError
 from policies.domain.runs.sequence import State
 from policies.models import Alarm, Run, RunTarget
-from policies.services import runs
+from policies.services import claiming
 from policies.services.alarms import delivering, raising, receivers
 from policies.services.due import hints, retrying
 from policies.services.entry import policies
@@ -57,12 +57,12 @@ def test_a_run_that_was_put_off_is_taken(
 ) -> None:
     run = backup.start()
     Run.objects.update(not_before=clock.now() + timedelta(seconds=30))
-    assert (hints.resend(), runs.claim(run.pk)) == (0, None)
+    assert (hints.resend(), claiming.take(run.pk)) == (0, None)
 
     ahead.shift(-HOUR)
 
     assert hints.resend() == 1
-    claimed = runs.claim(run.pk)
+    claimed = claiming.take(run.pk)
     assert claimed is not None
     assert (sent, claimed.state, claimed.not_before) == ([run.pk], State.PREPARING, None)
 

@@ -11,7 +11,7 @@ from policies.domain.errors import RefusedError
 from policies.domain.runs.sequence import ENDS, UNFINISHED, Event, NoSuchStepError, State
 from policies.domain.runs.trigger import Trigger
 from policies.models import DailyCount, Run, RunEvent, WindowLease
-from policies.services import runs
+from policies.services import claiming, runs
 from policies.services.due import hints
 from policies.services.following import completing
 from policies.services.window import keeping
@@ -94,22 +94,22 @@ def test_the_database_itself_forbids_a_state_that_cannot_be(
 def test_a_run_is_claimed_once(backup: Backup) -> None:
     run = backup.start()
 
-    claimed = runs.claim(run.pk)
+    claimed = claiming.take(run.pk)
 
     assert claimed is not None
     assert (claimed.state, claimed.server) == (State.PREPARING, home.server_id())
     assert claimed.started_at is not None
-    assert runs.claim(run.pk) is None
+    assert claiming.take(run.pk) is None
 
 
 def test_a_run_that_has_to_wait_is_claimed_when_its_time_has_come(backup: Backup) -> None:
     run = backup.start()
     Run.objects.update(not_before=clock.now() + timedelta(seconds=30))
 
-    assert runs.claim(run.pk) is None
+    assert claiming.take(run.pk) is None
     assert state(run) == State.QUEUED
     with time_machine.travel(clock.now() + timedelta(seconds=31)):
-        assert runs.claim(run.pk) is not None
+        assert claiming.take(run.pk) is not None
 
 
 def test_who_loses_the_row_writes_nothing(backup: Backup) -> None:

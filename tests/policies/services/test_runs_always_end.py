@@ -18,7 +18,7 @@ from policies.domain.runs import sequence
 from policies.domain.runs.sequence import State
 from policies.models import Policy, Run, RunSnapshot
 from policies.ports import FireRequest, Snapshot
-from policies.services import runs
+from policies.services import claiming, runs
 from policies.services.alarms import raising, sealed_urls
 from policies.services.following import completing, polling, tagging
 from policies.services.window import (
@@ -40,6 +40,7 @@ from tests.policies.services.driving import drive
 from tests.policies.services.window.test_keeping import LOST
 
 STEPS: list[tuple[object, str]] = [
+    (raising, "has_ping"),
     (raising, "started"),
     (preparing, "prepare"),
     (scripts, "resolve"),
@@ -87,7 +88,7 @@ STEPS: list[tuple[object, str]] = [
     (completing, "_make_record"),
     (completing, "_run_script"),
     (ending, "record"),
-    (ending, "facts"),
+    (ending, "worth"),
     (ending, "finish"),
     (ending, "_reason"),
     (entering, "complete_result"),
@@ -95,7 +96,7 @@ STEPS: list[tuple[object, str]] = [
     (raising, "thawed_late"),
     (runs, "_ask_for_retry"),
     (runs, "_count"),
-    (tagging, "facts"),
+    (tagging, "worth"),
     (app, "send_task"),
 ]
 # Without these nothing can be decided: a run waits until they work again.
@@ -207,7 +208,7 @@ def test_a_full_disk_is_told_with_the_systems_words(
 
 def test_an_outage_is_no_end(backup: Backup, monkeypatch: pytest.MonkeyPatch) -> None:
     run = backup.start()
-    monkeypatch.setattr(runs, "claim", _raising(OperationalError("database is locked")))
+    monkeypatch.setattr(claiming, "claim", _raising(OperationalError("database is locked")))
 
     with pytest.raises(OperationalError):
         keeping.execute(run.pk)

@@ -22,7 +22,7 @@ from policies.domain.runs import sequence
 from policies.domain.runs.sequence import ENDS, MAY_BE_FROZEN, Event, State
 from policies.domain.runs.trigger import Trigger
 from policies.models import DailyCount, Policy, Run, RunEvent, WindowLease
-from policies.services import runs
+from policies.services import claiming, runs
 from policies.services.due import hints
 from policies.services.watch import confirming
 from tests import factories
@@ -93,9 +93,9 @@ class RowMachine(RuleBasedStateMachine):
     @rule()
     def claim(self) -> None:
         was = self.row().state
-        claimed = runs.claim(self.run.pk)
+        claimed = claiming.take(self.run.pk)
         assert (claimed is not None) == (was == State.QUEUED)
-        assert runs.claim(self.run.pk) is None
+        assert claiming.take(self.run.pk) is None
 
     @rule(slow=st.booleans())
     def cancel(self, *, slow: bool) -> None:

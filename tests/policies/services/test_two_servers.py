@@ -10,7 +10,7 @@ from n2wbackup.lib import clock, home
 from policies.domain.errors import AnswerLostError
 from policies.domain.runs.sequence import Event, State
 from policies.models import Run, RunSnapshot, RunTarget
-from policies.services import runs
+from policies.services import claiming, runs
 from policies.services.due import hints
 from policies.services.following import completing, polling, reconciling
 from policies.services.watch import abandoned, confirming
@@ -51,7 +51,7 @@ def test_the_server_that_comes_second_leaves_nothing_behind_and_touches_nothing(
     backup: Backup, elsewhere: Elsewhere
 ) -> None:
     run = backup.start()
-    claimed = runs.claim(run.pk)
+    claimed = claiming.take(run.pk)
 
     with elsewhere.here():
         keeping.execute(run.pk)
@@ -68,7 +68,7 @@ def test_a_folder_that_a_lost_race_left_makes_no_clerk_lose_the_other_server_s_r
     run = backup.start()
     with elsewhere.here():
         spool.create(home.spool(), str(run.pk))
-    runs.claim(run.pk)
+    claiming.take(run.pk)
 
     with elsewhere.here():
         abandoned.enter_all()
@@ -115,7 +115,7 @@ def test_a_worker_whose_run_was_taken_over_changes_nothing(
     backup: Backup, elsewhere: Elsewhere
 ) -> None:
     run = backup.start()
-    stale = runs.claim(run.pk)
+    stale = claiming.take(run.pk)
     assert stale is not None
     Run.objects.filter(pk=run.pk).update(server=elsewhere.server)
     planned = factories.RunTargetFactory.create(run=run, state=RunTarget.State.PLANNED)

@@ -9,7 +9,7 @@ import time_machine
 from n2wbackup.lib import clock
 from policies.domain.runs.sequence import Event, State
 from policies.models import AlarmDelivery, Policy
-from policies.services import runs
+from policies.services import claiming, runs
 from policies.services.alarms import delivering
 from policies.services.watch.from_spool import SpoolAlarms
 from policies.services.watch.post_office import Outbox
@@ -30,7 +30,7 @@ def test_pings_come_in_their_order_and_an_older_one_never_after_a_newer(
 ) -> None:
     ping(policy, f"{hook.url}/{TOKEN}")
     run = factories.RunFactory.create(policy=policy)
-    assert runs.claim(run.pk) is not None
+    assert claiming.take(run.pk) is not None
     hook.status = 500
     delivering.send_all()
     run.refresh_from_db()
@@ -51,7 +51,7 @@ def test_pings_come_in_their_order_and_an_older_one_never_after_a_newer(
 def test_a_ping_waits_for_one_that_is_on_its_way(policy: Policy, hook: Webhook) -> None:
     ping(policy, f"{hook.url}/{TOKEN}")
     run = factories.RunFactory.create(policy=policy)
-    assert runs.claim(run.pk) is not None
+    assert claiming.take(run.pk) is not None
     delivering.spread()
     start = delivering.claim()
     assert start is not None
@@ -73,7 +73,7 @@ def test_a_ping_that_waits_keeps_no_other_receiver_waiting(hook: Webhook, own_ho
     )
     ping(policy, f"{hook.url}/{TOKEN}")
     run = factories.RunFactory.create(policy=policy)
-    assert runs.claim(run.pk) is not None
+    assert claiming.take(run.pk) is not None
     delivering.spread()
     assert delivering.claim() is not None  # by a watchdog that has died since
     run.refresh_from_db()

@@ -12,7 +12,7 @@ from policies.domain.runs.sequence import Event, State
 from policies.domain.runs.trigger import Trigger
 from policies.domain.schedules.reckoning import Span
 from policies.models import Alarm, Policy, Run
-from policies.services import runs
+from policies.services import claiming, runs
 from policies.services.alarms import delivering, receivers
 from policies.services.window import keeping
 from scripts_admin.guard.keeper import Guard
@@ -343,7 +343,7 @@ def test_a_run_that_has_to_wait_pings_its_start_once(backup: Backup) -> None:
     receivers.save(receivers.of(policy=backup.policy), {"ping_url": "https://hc.example.org/x"})
     run = backup.start()
     for _ in range(2):
-        claimed = runs.claim(run.pk)
+        claimed = claiming.take(run.pk)
         assert claimed is not None
         runs.apply(claimed, Event.DEFERRED, "waits", not_before=None)
 

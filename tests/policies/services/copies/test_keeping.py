@@ -108,7 +108,7 @@ def test_a_process_that_dies_while_deleting_is_gone_on_with(
     def dies(*_: object) -> None:
         raise KilledError
 
-    real = copying.own.delete
+    real = copying.deleting.delete
 
     def deletes_and_dies(region: str, snapshot_id: str) -> None:
         real(region, snapshot_id)
@@ -116,7 +116,7 @@ def test_a_process_that_dies_while_deleting_is_gone_on_with(
 
     for deed in (dies, deletes_and_dies):
         with monkeypatch.context() as killed:
-            killed.setattr(copying.own, "delete", deed)
+            killed.setattr(copying.deleting, "delete", deed)
             with pytest.raises(KilledError):
                 copying.clean()
         assert state(old) == ["deleting"]
@@ -127,7 +127,7 @@ def test_a_process_that_dies_while_deleting_is_gone_on_with(
 def test_a_refusal_is_tried_again_later(copying: Copying) -> None:
     copying.rule(keep_last=1)
     _, old = nights(copying, 2)
-    copying.own.fail_next("delete", NotPermittedError("Deleting is denied: allow it."))
+    copying.deleting.fail_next("delete", NotPermittedError("Deleting is denied: allow it."))
     copying.clean()
     copying.clean()
     assert state(old) == ["deleting"]

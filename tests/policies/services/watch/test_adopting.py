@@ -10,7 +10,7 @@ from n2wbackup.lib import clock, home
 from policies.domain.errors import AnswerLostError, RefusedError
 from policies.domain.runs.sequence import Event, State
 from policies.models import Alarm, Policy, Run, RunTarget, Server, WindowLease
-from policies.services import runs
+from policies.services import claiming, runs
 from policies.services.following import completing, polling
 from policies.services.servers import heart
 from policies.services.watch import abandoned, adopting, confirming
@@ -65,7 +65,7 @@ def test_a_run_of_which_nothing_was_frozen_is_queued_again(
     backup: Backup, gone: Server, elsewhere: Elsewhere
 ) -> None:
     run = backup.start()
-    stale = runs.claim(run.pk)
+    stale = claiming.take(run.pk)
     assert stale is not None
 
     assert adopt(elsewhere) == 1

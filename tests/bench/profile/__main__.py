@@ -1,0 +1,53 @@
+"""What one run costs, by step and by place: `python -m tests.bench.profile [--runs N] [--texts] [--functions STEP]`.
+
+A policy of one instance with four volumes and three scripts, taken from due to its end in this process, step by step,
+as beat and the workers do it; the statements, commits, calls and CPU seconds of each step. Celery is not in it.
+"""
+
+import argparse
+import os
+import tempfile
+from pathlib import Path
+
+from n2wbackup.demo.aws import SimulatedAws, VolumeSpec
+from tests.bench.served import environment_of
+
+VOLUMES = 4
+
+
+def main() -> None:
+    """Prepare an account and a home of its own, measure in it, and print."""
+    parser = argparse.ArgumentParser(prog="python -m tests.bench.profile", description=__doc__)
+    parser.add_argument("--runs", type=int, default=20, help="so many runs are measured")
+    parser.add_argument("--json", action="store_true", help="print the totals alone, as JSON")
+    parser.add_argument("--texts", action="store_true", help="show each statement of one run")
+    parser.add_argument(
+        "--functions", default="", metavar="STEP", help="show where this step's CPU time goes"
+    )
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="n2wbackup-profile-") as folder:
+        home = Path(folder)
+        with SimulatedAws(
+            home / "aws",
+            pending_seconds=0,
+            rate_buckets={},
+            per_volume_interval_seconds=0,
+            pending_per_volume=0,
+        ) as aws:
+            database = os.environ.get("DATABASE_URL", "")
+            os.environ.update(environment_of(aws, home))
+            if database:
+                os.environ["DATABASE_URL"] = database
+            instance = aws.add_instance(volumes=[VolumeSpec() for _ in range(VOLUMES)]).instance_id
+            # Django reads its settings at the import.
+            from tests.bench.profile import one_run  # noqa: PLC0415
+
+            policy = one_run.prepare(instance)
+            if given.json:
+                one_run.tell(policy, given.runs)
+            else:
+                one_run.show(policy, given.runs, texts=given.texts, functions=given.functions)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,71 @@
+"""What a whole run costs: counted, so that it cannot grow unnoticed. `make profile` says where a number comes from."""
+
+from collections.abc import Callable
+
+import pytest
+
+from policies import tasks
+from policies.domain.runs.sequence import State
+from policies.models import Run, Turn, VolumeFire
+from policies.services.following import tagging
+from tests.ground import costs
+from tests.policies.services.backup import Backup
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+# By step: statements, and commits that change something. Whoever makes a run cheaper lowers them; whoever has to
+# raise one says in docs/adr why a run is worth it.
+MOST = {
+    "queue": (3, 1),
+    "freeze": (47, 6),
+    "tag": (6, 1),
+    "poll": (13, 3),
+    "complete": (28, 4),
+}
+# What AWS is asked; to renew credentials asks nobody where an account has keys.
+CALLS = ["instances", "volumes", "renew", "warm", "fire", "tag", "describe", "tag"]
+
+
+class Meter:
+    """Counts each step of a run."""
+
+    def __init__(self) -> None:
+        self.found: dict[str, costs.Costs] = {}
+
+    def step(self, name: str, act: Callable[[], object]) -> None:
+        with costs.counted() as cost:
+            act()
+        self.found[name] = cost
+
+
+def test_a_run_costs_no_more_statements_and_commits_than_it_did(backup: Backup) -> None:
+    backup.scripts()
+    for _ in range(2):  # the first proves the permission, and enters texts and descriptions
+        backup.to_end()
+        tagging.tag_due()
+        VolumeFire.objects.all().delete()  # else the next one waits
+    backup.cloud.calls.clear()
+
+    found = whole(backup)
+
+    counts = {name: (cost.statements, cost.commits) for name, cost in found.items()}
+    dear = [name for name, each in counts.items() if any(map(int.__gt__, each, MOST[name]))]
+
+    assert not dear, counts
+    assert [call.method for call in backup.cloud.calls] == CALLS
+
+
+def whole(backup: Backup) -> dict[str, costs.Costs]:
+    """Take a run from its order to its end as the workers do, and return what each step cost."""
+    meter, started = Meter(), list[Run]()
+    meter.step("queue", lambda: started.append(backup.start()))
+    run = started[0]
+    meter.step("freeze", lambda: tasks.freeze(str(run.pk)))
+    meter.step("tag", lambda: tasks.tag(str(run.pk)))
+    backup.cloud.advance()
+    Turn.objects.all().delete()
+    meter.step("poll", tasks.poll)
+    meter.step("complete", lambda: tasks.complete(str(run.pk)))
+    run.refresh_from_db()
+    assert (run.state, run.tags_due) == (State.SUCCEEDED, False)
+    return meter.found
