@@ -1,12 +1,11 @@
 """Copies of snapshots in EC2, as `Copies` of policies.ports."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from policies.adapters import limits, translate
+from policies.adapters import limits
 from policies.adapters.clients import Clients
 from policies.adapters.ec2 import snapshot
+from policies.adapters.telling import told
 from policies.adapters.translate import Call
 from policies.ports import Snapshot
 from policies.ports.copies import CopyRequest
@@ -33,13 +32,13 @@ class Ec2Copies:
             wanted |= {"Encrypted": True, "KmsKeyId": request.kms_key}
         if request.completion_minutes:
             wanted["CompletionDurationMinutes"] = request.completion_minutes
-        with _told(call):
+        with told(call):
             answer = self._clients.once(call).copy_snapshot(
                 SourceRegion=request.source_region,
                 SourceSnapshotId=request.snapshot_id,
                 Description=limits.description(request.description),
                 TagSpecifications=[
-                    {"ResourceType": "snapshot", "Tags": _tags(request.tags)},
+                    {"ResourceType": "snapshot", "Tags": limits.rows(request.tags)},
                 ],
                 **wanted,
             )
@@ -55,7 +54,7 @@ class Ec2Copies:
 
     def _permit(self, region: str, snapshot_id: str, change: Any) -> None:  # noqa: ANN401 - as the SDK takes it
         call = Call("ModifySnapshotAttribute", snapshot_id, region)
-        with _told(call):
+        with told(call):
             self._clients.reading(call).modify_snapshot_attribute(
                 SnapshotId=snapshot_id,
                 Attribute="createVolumePermission",
@@ -70,29 +69,10 @@ class Ec2Copies:
             if value
             else {"Name": "tag-key", "Values": [key]}
         )
-        with _told(call):
+        with told(call):
             pages = (
                 self._clients.reading(call)
                 .get_paginator("describe_snapshots")
                 .paginate(OwnerIds=["self"], Filters=[wanted], PaginationConfig=_PAGES)
             )
             return [snapshot(row) for page in pages for row in page.get("Snapshots", [])]
-
-    def delete(self, region: str, snapshot_id: str) -> None:
-        """Delete this account's own snapshot; NotFoundError: there is none."""
-        call = Call("DeleteSnapshot", snapshot_id, region)
-        with _told(call):
-            self._clients.reading(call).delete_snapshot(SnapshotId=snapshot_id)
-
-
-@contextmanager
-def _told(call: Call) -> Iterator[None]:
-    """Translate the SDK's exceptions inside the block to ours."""
-    try:
-        yield
-    except translate.RAISED as error:
-        raise translate.failure(error, call) from error
-
-
-def _tags(tags: Mapping[str, str]) -> Any:  # noqa: ANN401 - as the SDK takes it
-    return [{"Key": key, "Value": value} for key, value in limits.tags(tags).items()]

@@ -9,8 +9,9 @@ from datetime import datetime
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
-from policies.adapters import firing, limits, translate
+from policies.adapters import firing, limits
 from policies.adapters.clients import CONNECTIONS, Clients
+from policies.adapters.telling import told
 from policies.adapters.translate import Call
 from policies.domain.errors import RejectedError, ThrottledError, UnreachableError
 from policies.ports import Caller, FireRequest, Instance, Snapshot, Volume
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
         SnapshotResponseTypeDef,
         SnapshotTypeDef,
         TagSpecificationTypeDef,
-        TagTypeDef,
         VolumeTypeDef,
     )
 
@@ -46,7 +46,7 @@ class Ec2Cloud:
 
         ThrottledError: they expire too soon, and newer ones are not available yet.
         """
-        with _told(Call("Getting the account's AWS credentials", "", "")):
+        with told(Call("Getting the account's AWS credentials", "", "")):
             self._clients.renew(seconds)
 
     def warm(self, region: str, connections: int) -> None:
@@ -56,7 +56,7 @@ class Ec2Cloud:
         call has opened its connection, too.
         """
         call = Call("DescribeSnapshots", "", region)
-        with _told(call):
+        with told(call):
             client = self._clients.firing(call)
         if connections > 0:
             firing.open_connections(min(connections, CONNECTIONS), lambda: _ask(client, call))
@@ -76,7 +76,7 @@ class Ec2Cloud:
         call = _call(request, creates=True)
         if timeout_seconds <= 0:
             raise UnreachableError(f"{call} was not sent: no time was left for it; try again.")
-        with _told(call), firing.within(timeout_seconds):
+        with told(call), firing.within(timeout_seconds):
             return _create(self._clients.firing(call), request, dry_run=False)
 
     def describe(self, region: str, snapshot_ids: Sequence[str]) -> dict[str, Snapshot]:
@@ -100,7 +100,7 @@ class Ec2Cloud:
         return self._snapshots(call, [_filter(f"tag:{limits.SERVER_TAG}", [server])])
 
     def _snapshots(self, call: Call, filters: "list[FilterTypeDef]") -> list[Snapshot]:
-        with _told(call):
+        with told(call):
             pages = (
                 self._clients.reading(call)
                 .get_paginator("describe_snapshots")
@@ -112,8 +112,8 @@ class Ec2Cloud:
         """Set the tags on the snapshots; in each batch of 200, on all or none."""
         for batch in _batches(snapshot_ids):
             call = Call("CreateTags", _several(batch, "snapshots"), region)
-            with _told(call):
-                self._clients.reading(call).create_tags(Resources=batch, Tags=_tags(tags))
+            with told(call):
+                self._clients.reading(call).create_tags(Resources=batch, Tags=limits.rows(tags))
 
     def instances(self, region: str, instance_ids: Sequence[str]) -> dict[str, Instance]:
         """Return the instances that exist, by id; terminated ones are left out."""
@@ -130,7 +130,7 @@ class Ec2Cloud:
         return sorted(rows, key=attrgetter("instance_id"))
 
     def _instances(self, call: Call, filters: "list[FilterTypeDef]") -> list[Instance]:
-        with _told(call):
+        with told(call):
             pages = (
                 self._clients.reading(call)
                 .get_paginator("describe_instances")
@@ -159,7 +159,7 @@ class Ec2Cloud:
         return sorted(rows, key=attrgetter("volume_id"))
 
     def _volumes(self, call: Call, filters: "list[FilterTypeDef]") -> list[Volume]:
-        with _told(call):
+        with told(call):
             pages = (
                 self._clients.reading(call)
                 .get_paginator("describe_volumes")
@@ -170,7 +170,7 @@ class Ec2Cloud:
     def user_data_hash(self, region: str, instance_id: str) -> str:
         """Return the SHA-256 of the user data, which may contain secrets and is not kept."""
         call = Call("DescribeInstanceAttribute", instance_id, region)
-        with _told(call):
+        with told(call):
             answer = self._clients.reading(call).describe_instance_attribute(
                 InstanceId=instance_id, Attribute="userData"
             )
@@ -180,7 +180,7 @@ class Ec2Cloud:
     def console_output(self, region: str, instance_id: str, *, latest: bool) -> str:
         """Return what the console showed; bytes that are no UTF-8 are replaced."""
         call = Call("GetConsoleOutput", instance_id, region)
-        with _told(call):
+        with told(call):
             client = self._clients.reading(call)
             answer = client.get_console_output(InstanceId=instance_id, Latest=latest)
         return answer.get("Output", "")
@@ -188,7 +188,7 @@ class Ec2Cloud:
     def caller(self, region: str) -> Caller:
         """Return the caller as AWS sees it; every valid identity may ask for it."""
         call = Call("GetCallerIdentity", "", region)
-        with _told(call):
+        with told(call):
             answer = self._clients.asking(call).get_caller_identity()
             return Caller(answer["Account"], answer["Arn"])
 
@@ -211,13 +211,13 @@ class Ec2Cloud:
         call = Call("CreateTags", snapshot_id, region)
         with _dry(call):
             client = self._clients.reading(call)
-            client.create_tags(Resources=[snapshot_id], Tags=_tags(tags), DryRun=True)
+            client.create_tags(Resources=[snapshot_id], Tags=limits.rows(tags), DryRun=True)
 
     def any_instance(self, region: str) -> str:
         """Return the id of any instance, or an empty string."""
         call = Call("DescribeInstances", "", region)
         states = ["pending", "running", "stopping", "stopped"]
-        with _told(call):
+        with told(call):
             pages = (
                 self._clients.reading(call)
                 .get_paginator("describe_instances")
@@ -230,7 +230,7 @@ class Ec2Cloud:
     def any_volume(self, region: str) -> str:
         """Return the id of any volume, or an empty string."""
         call = Call("DescribeVolumes", "", region)
-        with _told(call):
+        with told(call):
             pages = (
                 self._clients.reading(call)
                 .get_paginator("describe_volumes")
@@ -248,7 +248,7 @@ class Ec2Cloud:
 def _dry(call: Call) -> Iterator[None]:
     """Return if AWS would have permitted the call inside, made with DryRun; if not, raise its answer."""
     try:
-        with _told(call):
+        with told(call):
             yield
     except RejectedError as error:
         if error.code == "DryRunOperation":
@@ -258,15 +258,6 @@ def _dry(call: Call) -> Iterator[None]:
         f"{call} failed: the endpoint ignored DryRun and may have created or changed snapshots; look for "
         "them, and use an endpoint that supports DryRun."
     )
-
-
-@contextmanager
-def _told(call: Call) -> Iterator[None]:
-    """Translate the SDK's exceptions inside the block to ours."""
-    try:
-        yield
-    except translate.RAISED as error:
-        raise translate.failure(error, call) from error
 
 
 def _call(request: FireRequest, *, creates: bool) -> Call:
@@ -281,7 +272,7 @@ def _several(ids: Sequence[str], kind: str) -> str:
 
 def _ask(client: "EC2Client", call: Call) -> None:
     """Ask for one snapshot that does not exist."""
-    with suppress(ThrottledError), _told(call):
+    with suppress(ThrottledError), told(call):
         client.describe_snapshots(
             OwnerIds=["self"], Filters=[_filter("snapshot-id", ["snap-00000000"])], MaxResults=5
         )
@@ -289,7 +280,7 @@ def _ask(client: "EC2Client", call: Call) -> None:
 
 def _create(client: "EC2Client", request: FireRequest, *, dry_run: bool) -> list[Snapshot]:
     tags: list[TagSpecificationTypeDef] = [
-        {"ResourceType": "snapshot", "Tags": _tags(request.tags)}
+        {"ResourceType": "snapshot", "Tags": limits.rows(request.tags)}
     ]
     description = limits.description(request.description)
     if not request.instance_id:
@@ -317,10 +308,6 @@ def _specification(request: FireRequest) -> "InstanceSpecificationTypeDef":
     if request.exclude_volume_ids:
         specification["ExcludeDataVolumeIds"] = list(request.exclude_volume_ids)
     return specification
-
-
-def _tags(tags: Mapping[str, str]) -> "list[TagTypeDef]":
-    return [{"Key": key, "Value": value} for key, value in limits.tags(tags).items()]
 
 
 def _batches(ids: Sequence[str]) -> Iterator[list[str]]:

@@ -5,8 +5,8 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from policies.adapters import translate
 from policies.adapters.clients import Clients
+from policies.adapters.telling import told
 from policies.adapters.translate import Call
 from policies.domain.errors import NotFoundError
 from policies.ports.removing import Image
@@ -31,13 +31,14 @@ class Ec2Removing:
             client.delete_snapshot(SnapshotId=snapshot_id)
 
     def images_of(self, region: str, snapshot_ids: Sequence[str]) -> list[Image]:
-        """Return the account's AMIs that need one of these snapshots."""
+        """Return the account's AMIs that need one of these snapshots, also disabled ones."""
         once, found = list(dict.fromkeys(snapshot_ids)), dict[str, Image]()
         for start in range(0, len(once), _BATCH):
             wanted = once[start : start + _BATCH]
             with self._calling("DescribeImages", region, "") as client:
                 pages = client.get_paginator("describe_images").paginate(
                     Owners=["self"],
+                    IncludeDisabled=True,
                     Filters=[{"Name": "block-device-mapping.snapshot-id", "Values": wanted}],
                 )
                 rows = [row for page in pages for row in page.get("Images", [])]
@@ -83,10 +84,8 @@ class Ec2Removing:
     def _calling(self, action: str, region: str, subject: str) -> Iterator["EC2Client"]:
         """Give the client for one action; translate the SDK's exceptions inside the block to ours."""
         call = Call(action, subject, region)
-        try:
+        with told(call):
             yield self._clients.reading(call)
-        except translate.RAISED as error:
-            raise translate.failure(error, call) from error
 
 
 def _image(row: "ImageTypeDef") -> Image:

@@ -88,7 +88,7 @@ class Ec2Making:
     def tag_made(self, region: str, resource_ids: Sequence[str], tags: Mapping[str, str]) -> None:
         """Set the tags on volumes or instances."""
         with self._asked("CreateTags", " and ".join(resource_ids), region) as ec2:
-            ec2.create_tags(Resources=list(resource_ids), Tags=_tags(tags))
+            ec2.create_tags(Resources=list(resource_ids), Tags=limits.rows(tags))
 
     def delete_volume(self, region: str, volume_id: str) -> None:
         """Delete a volume that is not attached."""
@@ -199,13 +199,15 @@ class Ec2Making:
         return str(answer["Instances"][0]["InstanceId"]) if answer else ""
 
     def made(self, region: str, recovery: str) -> Made:
-        """Return everything that bears the recovery's tag and exists."""
+        """Return everything that bears the recovery's tag and exists; images only of its name, too."""
         tag = {"Name": f"tag:{limits.RECOVERY_TAG}", "Values": [recovery]}
         live = {"Name": "instance-state-name", "Values": _LIVE}
         with self._asked("DescribeVolumes", f"recovery {recovery}", region) as ec2:
             volumes = ec2.describe_volumes(Filters=[tag]).get("Volumes", [])
+        named = {"Name": "name", "Values": [limits.image_name(recovery)]}
         with self._asked("DescribeImages", f"recovery {recovery}", region) as ec2:
-            images = ec2.describe_images(Owners=["self"], Filters=[tag]).get("Images", [])
+            answer = ec2.describe_images(Owners=["self"], Filters=[tag, named])
+            images = answer.get("Images", [])
         with self._asked("DescribeInstances", f"recovery {recovery}", region) as ec2:
             answer = ec2.describe_instances(Filters=[tag, live]).get("Reservations", [])
         instances = [row for of in answer for row in of.get("Instances", [])]
@@ -244,9 +246,5 @@ def _initialization(said: Any) -> Initialization | None:  # noqa: ANN401 - a par
     return Initialization(int(said["Progress"]), None if seconds is None else int(seconds))
 
 
-def _tags(tags: Mapping[str, str]) -> list[dict[str, str]]:
-    return [{"Key": key, "Value": value} for key, value in limits.tags(tags).items()]
-
-
 def _specified(tags: Mapping[str, Mapping[str, str]]) -> list[Any]:
-    return [{"ResourceType": kind, "Tags": _tags(of)} for kind, of in tags.items() if of]
+    return [{"ResourceType": kind, "Tags": limits.rows(of)} for kind, of in tags.items() if of]

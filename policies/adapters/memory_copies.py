@@ -16,7 +16,7 @@ from policies.domain.errors import AwsError
 from policies.ports import Snapshot
 from policies.ports.copies import CopyRequest
 
-Method = Literal["copy", "share", "unshare", "tagged", "delete"]
+Method = Literal["copy", "share", "unshare", "tagged"]
 NO_VOLUME = "vol-ffffffff"
 _SHORTEST, _LONGEST, _STEP = 15, 2_880, 15
 
@@ -99,13 +99,6 @@ class MemoryCopies:
         rows = [each for each in self._of(region) if key in each.tags]
         return [each for each in rows if not value or each.tags[key] == value]
 
-    def delete(self, region: str, snapshot_id: str) -> None:
-        lost = self._begin("delete", snapshot_id)
-        self._own(region, snapshot_id, "DeleteSnapshot")
-        self.cloud.delete_snapshot(snapshot_id)
-        if lost:
-            raise lost
-
     def _begin(self, method: Method, subject: str) -> AwsError | None:
         self.asked.append((method, subject))
         if not self._faults[method]:
@@ -118,8 +111,8 @@ class MemoryCopies:
     def _of(self, region: str) -> Sequence[Snapshot]:
         return self.cloud.in_region(region)
 
-    def _own(self, region: str, snapshot_id: str, action: str = "ModifySnapshotAttribute") -> Call:
-        call = Call(action, snapshot_id, region)
+    def _own(self, region: str, snapshot_id: str) -> Call:
+        call = Call("ModifySnapshotAttribute", snapshot_id, region)
         if snapshot_id not in {each.snapshot_id for each in self._of(region)}:
             message = f"The snapshot '{snapshot_id}' does not exist."
             raise translate.refusal("InvalidSnapshot.NotFound", message, call)

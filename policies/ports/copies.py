@@ -38,6 +38,3 @@ class Copies(Protocol):
 
     def tagged(self, region: str, key: str, value: str = "") -> list[Snapshot]:
         """Return this account's own snapshots with the tag; without a value, whatever its value."""
-
-    def delete(self, region: str, snapshot_id: str) -> None:
-        """Delete this account's own snapshot; NotFoundError: there is none."""

@@ -1,7 +1,6 @@
 """Real file systems behind snapshots of a simulated AWS, opened as images."""
 
 import contextlib
-import shutil
 import subprocess
 import uuid
 from collections.abc import Callable, Iterator
@@ -94,20 +93,3 @@ def disk(folder: Path, kind: str, fill: Fill, megabytes: int = 512) -> Path:
         finally:
             subprocess.run(["fsfreeze", "-u", volume.mount], check=True)
     return kept
-
-
-def leftovers(key: str) -> list[str]:
-    """Return every process, loop device and mount that bears the key."""
-    found = []
-    for process in Path("/proc").iterdir():
-        with contextlib.suppress(OSError):
-            if process.name.isdigit():
-                text = (process / "cmdline").read_bytes() + (process / "environ").read_bytes()
-                if key.encode() in text:
-                    found.append(f"process {process.name}")
-    loops = subprocess.run(
-        [shutil.which("losetup") or "losetup", "-a"], capture_output=True, text=True, check=True
-    )
-    found += [line for line in loops.stdout.splitlines() if key in line]
-    found += [line for line in Path("/proc/self/mounts").read_text().splitlines() if key in line]
-    return found

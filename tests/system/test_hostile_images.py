@@ -15,7 +15,7 @@ import pytest
 
 from policies.domain.errors import ImageDamagedError, ImageError, NoSuchPathError
 from policies.ports.images import Tree
-from tests.ground import filesystems
+from tests.ground import filesystems, image_parts
 from tests.ground import images as ground
 from tests.ground.images import Ground
 
@@ -183,7 +183,7 @@ def test_a_broken_image_is_refused_or_found_damaged(place: Ground, disk: Path, h
         assert checked.exit != 0
         tree.close()
     place.images.reap()
-    assert ground.leftovers(order.key) == []
+    assert image_parts.leftovers(order.key) == []
 
 
 @pytest.mark.parametrize(

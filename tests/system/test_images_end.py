@@ -1,6 +1,5 @@
 """Whoever of an image's processes is killed, and whenever: nothing of the image is left."""
 
-import contextlib
 import json
 import os
 import signal
@@ -13,11 +12,11 @@ import pytest
 from policies.adapters import image_opener
 from policies.adapters.images import HomeImages
 from policies.domain.errors import BackupError, ImageError, ImageGoneError
+from tests.ground import image_parts
 from tests.ground import images as ground
 from tests.ground.images import Ground
 
 pytestmark = [pytest.mark.real, pytest.mark.lasts(60)]
-PROCESSES = ["opener", "launcher", "first", "hands", "nbdkit", "nbdfuse"]
 
 
 def fill(folder: Path) -> None:
@@ -45,62 +44,10 @@ def calm(place: tuple[Ground, str]) -> Iterator[None]:
     found.images.reap()
 
 
-def children(pid: int) -> list[int]:
-    found = []
-    for each in Path(f"/proc/{pid}/task").glob("*/children"):
-        found += [int(word) for word in each.read_text().split()]
-    return found
-
-
-def family(home: Path, key: str) -> dict[str, int]:
-    """Return the pids of those processes of the image that live, by their parts."""
-    found: dict[str, int] = {}
-    if opener := _opener(home / key):
-        found["opener"] = opener
-    for process in Path("/proc").iterdir():
-        if process.name.isdigit() and _has_environment(process, key):
-            found["nbdkit"] = int(process.name)
-            hands = _parent(int(process.name))
-            found |= {"hands": hands, "first": _parent(hands), "launcher": _parent(_parent(hands))}
-            fuse = [each for each in children(hands) if _name(each) == "nbdfuse"]
-            found |= {"nbdfuse": fuse[0]} if fuse else {}
-    return {part: pid for part, pid in found.items() if pid}
-
-
-def _opener(folder: Path) -> int:
-    """Return the opener, which writes its pid into its lock once it has left whoever started it; 0 without one."""
-    with contextlib.suppress(OSError, ValueError):
-        pid = int((folder / image_opener.LOCK).read_text())
-        return pid if Path(f"/proc/{pid}/cmdline").read_bytes() else 0  # a zombie has none
-    return 0
-
-
-def _has_environment(process: Path, key: str) -> bool:
-    try:
-        return f"N2W_IMAGE={key}-".encode() in (process / "environ").read_bytes()
-    except OSError:
-        return False
-
-
-def _parent(pid: int) -> int:
-    """Return the parent; 0 if the process is gone."""
-    try:
-        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
-    except OSError:
-        return 0
-
-
-def _name(pid: int) -> str:
-    try:
-        return Path(f"/proc/{pid}/comm").read_text().strip()
-    except OSError:
-        return ""
-
-
 def seen(found: Ground, key: str, part: str) -> int:
     """Return the pid of this part of the image once it is there."""
     ends = time.monotonic() + 30.0
-    while not (pid := family(found.home, key).get(part, 0)):
+    while not (pid := image_parts.family(found.home, key).get(part, 0)):
         assert time.monotonic() < ends
         time.sleep(0.02)
     return pid
@@ -114,27 +61,27 @@ def until(condition: Callable[[], object], seconds: float = 10.0) -> None:
 
 
 def assert_nothing_is_left(found: Ground, key: str) -> None:
-    until(lambda: not family(found.home, key) and not ground.leftovers(key))
+    until(lambda: not image_parts.family(found.home, key) and not image_parts.leftovers(key))
     found.images.reap()
-    assert ground.leftovers(key) == []
+    assert image_parts.leftovers(key) == []
     assert [each.name for each in found.home.iterdir()] == [".counting"]
     assert key not in list(found.images.keys())
 
 
-@pytest.mark.parametrize("part", PROCESSES)
+@pytest.mark.parametrize("part", image_parts.PARTS)
 def test_a_killed_process_takes_the_open_image_along(place: tuple[Ground, str], part: str) -> None:
     found, snapshot = place
     tree = found.images.opened(found.order(snapshot))
     tree.started(["/bin/sh", "-c", "while :; do echo x >> /tree/more; done"], uid=0, seconds=60)
-    alive = family(found.home, tree.key)
-    assert set(alive) == set(PROCESSES)
+    alive = image_parts.family(found.home, tree.key)
+    assert set(alive) == set(image_parts.PARTS)
     os.kill(alive[part], signal.SIGKILL)
     assert_nothing_is_left(found, tree.key)
     with pytest.raises(ImageGoneError):
         tree.stat(b"small")
 
 
-@pytest.mark.parametrize("part", PROCESSES)
+@pytest.mark.parametrize("part", image_parts.PARTS)
 def test_a_process_killed_while_the_image_opens(place: tuple[Ground, str], part: str) -> None:
     found, snapshot = place
     found.aws.configure(latency_seconds={"GetSnapshotBlock": 0.3})
@@ -155,7 +102,7 @@ def test_one_killed_while_it_is_read_and_written(place: tuple[Ground, str]) -> N
     found.aws.configure(latency_seconds={"GetSnapshotBlock": 0.2})
     pieces = tree.read(b"large")
     next(pieces)
-    os.kill(family(found.home, tree.key)["hands"], signal.SIGKILL)
+    os.kill(image_parts.family(found.home, tree.key)["hands"], signal.SIGKILL)
     with pytest.raises(ImageGoneError):
         list(pieces)
     found.aws.configure(latency_seconds={})

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.ground import image_parts, launcher
 from tests.ground import images as ground
-from tests.ground import launcher
 from tests.ground.launcher import Place
 
 pytestmark = [pytest.mark.real, pytest.mark.lasts(20)]
@@ -80,4 +80,4 @@ def test_the_launcher_opens_what_the_server_may_not(place: Place, tmp_path: Path
             "reaped": 0,
             "after": [],
         }
-        assert ground.leftovers(key) == []
+        assert image_parts.leftovers(key) == []

@@ -8,21 +8,18 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from uuid import UUID
 
 import pytest
 
 from n2wbackup.demo.aws import VolumeSpec
-from policies.services.proof.working import image_key
-from tests.ground import components, filesystems, mariadb, processes
-from tests.system.product import LABEL, POLICY, Product, serving
+from tests.ground import components, filesystems, mariadb
+from tests.system.product import LABEL, Product, serving
 from tests.system.proof_runs import LET_OPEN
 
 pytest_plugins = ("tests.ground.fixtures",)
 pytestmark = [pytest.mark.real, pytest.mark.timeout(900), pytest.mark.lasts(60)]
 
 PAGE = 16 * 1024  # of InnoDB
-SLOW = {"GetSnapshotBlock": 0.05}
 
 
 @pytest.fixture(scope="module")
@@ -178,83 +175,3 @@ def test_bytes_that_do_not_fit_their_checksum_fail_at_level_0(
 
     assert (proof["state"], proof["reached"]) == ("failed", -1)
     assert "checksum" in proof["reason"]
-
-
-@pytest.mark.parametrize("step", ["Begun on", "Level 0", "Level 1", "Level 2"])
-def test_a_worker_killed_at_any_step_leaves_nothing_and_the_proof_comes_to_its_end(
-    step: str, product: Product, run: dict[str, Any]
-) -> None:
-    product.aws.configure(latency_seconds=SLOW)
-    start = product.folder / f"start_{POLICY}.sh"
-    start.write_text("#!/bin/bash\nsleep 3\n")
-    key = asked(product, run)
-
-    processes.wait_until(
-        lambda: any(text.startswith(step) for text in events(product, key)),
-        seconds=120,
-        what=f"{step} of {key}; {events(product, key)}",
-        pause=0.02,
-    )
-    product.kill("n2wbackup worker work")
-
-    processes.wait_until(
-        lambda: shown(product, key)["state"] not in {"queued", "working"},
-        seconds=200,
-        what=f"the end of {key}",
-        pause=1,
-    )
-    proof = shown(product, key)
-    assert proof["state"] == "passed", (proof["reason"], proof["events"])
-    assert any("Its worker died" in event["text"] for event in proof["events"])
-    keys = [key, *(image_key(UUID(key), number) for number in range(1, 5))]
-    processes.wait_until(
-        lambda: not any(left(product, each) for each in keys),
-        seconds=120,
-        what=f"nothing is left of {keys}",
-        pause=1,
-    )
-    held = product.query("SELECT count(*) FROM policies_hold WHERE released_at IS NULL")
-    assert held == [(0,)]
-    product.aws.configure(latency_seconds={})
-
-
-def asked(product: Product, run: dict[str, Any]) -> str:
-    """Have the server's workers prove the run, as the page does."""
-    code = (
-        "from policies.services.proof import asking; from policies.selectors import labels; "
-        f"run = labels.run('{run['id']}'); wish = asking.Wish(level=3, recipe='files'); "
-        "print('key', asking.ask(run, wish, by='').pk)"
-    )
-    return product.succeed("shell", "--command", code).split("key ")[1].split()[0]
-
-
-def events(product: Product, key: str) -> list[str]:
-    rows = product.query(
-        "SELECT text FROM policies_proofevent WHERE proof_id = ? ORDER BY id", key.replace("-", "")
-    )
-    return [str(text) for (text,) in rows]
-
-
-def shown(product: Product, key: str) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(product.succeed("show_proof", key, "--json"))
-    return found
-
-
-def left(product: Product, key: str) -> list[str]:
-    """Return what is there of the image: processes, loop devices, mounts, folders."""
-    found = [
-        entry.name
-        for entry in Path("/proc").iterdir()
-        if entry.name.isdigit() and key in _arguments(entry)
-    ]
-    for node in Path("/sys/block").glob("loop*/loop/backing_file"):
-        found += [node.parent.parent.name] if key in node.read_text() else []
-    found += [line for line in Path("/proc/self/mountinfo").read_text().splitlines() if key in line]
-    return found + [str(path) for path in product.home.glob(f"images/{key}*")]
-
-
-def _arguments(entry: Path) -> str:
-    try:
-        return (entry / "cmdline").read_bytes().decode("utf-8", "replace")
-    except OSError:
-        return ""

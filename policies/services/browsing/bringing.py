@@ -11,7 +11,7 @@ from uuid import UUID
 
 from django.db import IntegrityError, transaction
 
-from n2wbackup.lib import clock, each, home, outages
+from n2wbackup.lib import claims, clock, each, home, outages
 from n2wbackup.lib.cas import compare_and_set
 from policies.adapters import broker
 from policies.domain.browsing import paths
@@ -131,8 +131,7 @@ def _claim(brought_id: UUID) -> BroughtFiles | None:
         "opened__snapshot",
     )
     found = rows.filter(pk=brought_id, opened__server=home.server_id(), ended_at=None).first()
-    # A time further ahead than any claim was set before the clock was put back.
-    if found is None or now < found.next_at <= now + CLAIM + clock.SKEW:
+    if found is None or not claims.is_due(found, now, CLAIM):
         return None
     if found.state == Bringing.COPYING:
         _end(found, Bringing.FAILED, _LOST)
@@ -140,10 +139,7 @@ def _claim(brought_id: UUID) -> BroughtFiles | None:
     copying_now = BroughtFiles.objects.filter(state=Bringing.COPYING, ended_at=None)
     if copying_now.filter(opened__server=home.server_id()).count() >= AT_ONCE:
         return None  # a tick sends the hint again
-    seen = {"next_at": found.next_at, "state": found.state, "ended_at": None}
-    found.next_at, found.state = now + CLAIM, Bringing.COPYING
-    same = BroughtFiles.objects.filter(pk=found.pk)
-    taken = compare_and_set(same, seen, next_at=found.next_at, state=found.state, started_at=now)
+    taken = claims.take(found, CLAIM, now, state=Bringing.COPYING, started_at=now)
     return found if taken else None
 
 
@@ -240,12 +236,9 @@ class _Into:
 
 def _end(brought: BroughtFiles, state: Bringing, sentence: str, done: Copied | None = None) -> bool:
     """End the row; whoever lost the claim enters nothing."""
-    same = BroughtFiles.objects.filter(pk=brought.pk)
-    seen = {"next_at": brought.next_at, "ended_at": None}
     counts = {"files": done.files, "bytes": done.bytes, "left_out": done.left_out} if done else {}
-    return compare_and_set(
-        same,
-        seen,
+    return claims.kept(
+        brought,
         state=state,
         sentence=sentence,
         ended_at=clock.now(),
@@ -256,8 +249,8 @@ def _end(brought: BroughtFiles, state: Bringing, sentence: str, done: Copied | N
 
 def tick() -> int:
     """Send each server to the copies that are due and have not begun, or whose worker has died."""
-    lost = clock.now() - _PAUSE
-    due = BroughtFiles.objects.filter(ended_at=None, next_at__lte=lost).order_by("next_at")
+    lost = claims.due(clock.now() - _PAUSE, CLAIM + _PAUSE)
+    due = BroughtFiles.objects.filter(lost, ended_at=None).order_by("next_at")
     return each.apart(list(due.values_list("pk", "opened__server")), _send, "copy %s")
 
 

@@ -11,7 +11,7 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import Q, QuerySet
 
-from n2wbackup.lib import clock, each, home, outages
+from n2wbackup.lib import claims, clock, each, home, outages
 from n2wbackup.lib.cas import compare_and_set
 from policies.adapters import broker
 from policies.domain.browsing.states import State
@@ -53,19 +53,15 @@ def _whole() -> QuerySet[OpenedSnapshot]:
 
 def _open(row: OpenedSnapshot) -> None:
     now = clock.now()
-    # A time further ahead than any claim was set before the clock was put back.
-    if now < row.next_at <= now + CLAIM + clock.SKEW:
+    if not claims.is_due(row, now, CLAIM):
         return
-    seen = {"next_at": row.next_at, "tries": row.tries, "ended_at": None}
-    row.next_at, row.tries, row.state = now + CLAIM, row.tries + 1, State.OPENING
-    claimed = {"next_at": row.next_at, "tries": row.tries, "state": row.state}
-    if not compare_and_set(_same(row), seen, **claimed):
+    if not claims.take(row, CLAIM, now, tries=row.tries + 1, state=State.OPENING):
         return
     if row.tries > TRIES:
         fail(row, _GONE)
         return
     try:
-        _opened(row, claimed)
+        _opened(row)
     except outages.AWAY:
         raise
     except BackupError as error:
@@ -76,7 +72,7 @@ def _open(row: OpenedSnapshot) -> None:
         fail(row, said)
 
 
-def _opened(row: OpenedSnapshot, claimed: dict[str, object]) -> None:
+def _opened(row: OpenedSnapshot) -> None:
     why_not = asking.problem(row.snapshot)
     if why_not or row.run.account is None:
         fail(row, why_not)
@@ -85,9 +81,8 @@ def _opened(row: OpenedSnapshot, claimed: dict[str, object]) -> None:
     holds.take(row.run_id, HoldKind.RECOVERY, key=str(row.pk), reason=_HELD, until=None)
     about = reaching.opened(row).about()
     now = clock.now()
-    done = compare_and_set(
-        _same(row),
-        {**claimed, "ended_at": None},
+    done = claims.kept(
+        row,
         state=State.OPEN,
         opened_at=now,
         last_used_at=now,
@@ -162,7 +157,7 @@ def tick() -> int:
     for row in there.filter(server__in=gone.values("pk")):
         end(row, State.FAILED, _SERVER_GONE)
     _close_forgotten()
-    due = there.filter(Q(state=State.OPEN) | Q(next_at__lte=now - PAUSE))
+    due = there.filter(Q(state=State.OPEN) | claims.due(now - PAUSE, CLAIM + PAUSE))
     return each.apart(list(due.values_list("pk", "server")), _send, "opened snapshot %s")
 
 

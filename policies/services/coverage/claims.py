@@ -3,9 +3,7 @@
 from datetime import datetime, timedelta
 from typing import TypeVar
 
-from django.db.models import Q
-
-from n2wbackup.lib import clock
+from n2wbackup.lib import claims, clock
 from policies.models import InventoryPlace, SsmPlace
 
 P = TypeVar("P", InventoryPlace, SsmPlace)
@@ -17,9 +15,7 @@ def take(kind: type[P], *, lasts: timedelta, slowest: timedelta) -> P | None:
     `slowest`: no look is planned further ahead than this.
     """
     now = clock.now()
-    # A time further ahead than any look plans was set before the clock was put back.
-    due = Q(next_at__lte=now) | Q(next_at__gt=now + slowest + clock.SKEW)
-    rows = kind.objects.filter(due).order_by("next_at", "pk")
+    rows = kind.objects.filter(claims.due(now, slowest)).order_by("next_at", "pk")
     place = rows.select_related("account__owner").first()
     if place is None or not settle(place, now + lasts):
         return None

@@ -14,9 +14,7 @@ from policies.domain.errors import (
     BackupError,
     CredentialsError,
     ImageDamagedError,
-    ImageGoneError,
-    ImageNotPossibleError,
-    NotFoundError,
+    ImageError,
     NotPermittedError,
     RegionError,
     ThrottledError,
@@ -33,8 +31,7 @@ _LOOK_SECONDS = 0.2
 _WRONG = re.compile(r"(?i)bad|corrupt|error|fail|would|fix|invalid|wrong|damaged")
 # What says nothing about the snapshot.
 _NOT_POSSIBLE = (
-    ImageNotPossibleError,
-    ImageGoneError,
+    ImageError,  # only ImageDamagedError, which is one of them, does
     CredentialsError,
     NotPermittedError,
     RegionError,
@@ -101,11 +98,12 @@ def prove(
         found.state = State.PASSED
     except _EndedError as end:
         found.state, found.reason = end.state, str(end)
-    except _NOT_POSSIBLE as error:
-        found.state, found.reason = State.NOT_POSSIBLE, str(error)
-    except (ImageDamagedError, NotFoundError, BackupError) as error:
-        at = Level(found.reached + 1)
-        found.reason = f"Level {at.value} ({at.word}) failed: {error}"
+    except BackupError as error:
+        if isinstance(error, _NOT_POSSIBLE) and not isinstance(error, ImageDamagedError):
+            found.state, found.reason = State.NOT_POSSIBLE, str(error)
+        else:
+            at = Level(found.reached + 1)
+            found.reason = f"Level {at.value} ({at.word}) failed: {error}"
     facts = found.facts
     facts["seconds"] = round(time.monotonic() - begun, 3)
     facts["blocks_read"] = facts.get("blocks_read", 0) + counted.read_blocks

@@ -12,9 +12,9 @@ from uuid import UUID, uuid5
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
-from django.db.models import F, Q
+from django.db.models import Q
 
-from n2wbackup.lib import clock, each, home, outages
+from n2wbackup.lib import claims, clock, each, home, outages
 from policies.adapters import broker, session
 from policies.domain.errors import BackupError, RefusedError
 from policies.domain.proofs import Level, State
@@ -127,9 +127,8 @@ def tick() -> int:
         _bury(proof)
     _close_left()
     now = clock.now()
-    lost = Q(state=State.QUEUED, next_at__lte=now - PAUSE) | Q(
-        state=State.WORKING, next_at__lte=now
-    )
+    lost = Q(state=State.QUEUED) & claims.due(now - PAUSE, CLAIM + PAUSE)
+    lost |= Q(state=State.WORKING) & claims.due(now, CLAIM)
     due = Proof.objects.filter(lost, ended_at=None).order_by("next_at")
     return each.apart(list(due.values_list("pk", flat=True)[:_AT_ONCE]), _send, "proof %s")
 
@@ -181,23 +180,21 @@ def _send(proof_id: UUID) -> bool:
 
 def _claim(proof_id: UUID) -> Proof | None:
     now = clock.now()
-    # A time further ahead than any claim was set before the clock was put back.
-    due = Q(next_at__lte=now) | Q(next_at__gt=now + CLAIM + clock.SKEW)
     rows = Proof.objects.select_related("run__account__owner", "run__owner", "policy__folder")
-    proof = rows.filter(due, pk=proof_id, ended_at=None).first()
+    proof = rows.filter(claims.due(now, CLAIM), pk=proof_id, ended_at=None).first()
     if proof is None:
         return None
-    same = Proof.objects.filter(pk=proof.pk, next_at=proof.next_at, ended_at=None)
     try:
         with transaction.atomic():
-            taken = same.update(
+            if not claims.take(
+                proof,
+                CLAIM,
+                now,
                 state=State.WORKING,
                 started_at=now,
-                next_at=now + CLAIM,
-                tries=F("tries") + 1,
+                tries=proof.tries + 1,
                 server_id=home.server_id(),
-            )
-            if not taken:
+            ):
                 return None
             reason = f"proof {proof.pk} reads it"
             holds.take(
@@ -208,12 +205,11 @@ def _claim(proof_id: UUID) -> Proof | None:
                 until=now + 2 * CLAIM,
             )
     except RefusedError as error:
+        proof.refresh_from_db(fields=["next_at", "state", "tries"])
         _refuse(proof, str(error))
         return None
     except IntegrityError:
         return None  # another proof of this owner works; a tick sends the hint again
-    proof.state, proof.started_at, proof.next_at = State.WORKING, now, now + CLAIM
-    proof.tries += 1
     asking.note(proof, f"Begun on {os.uname().nodename}.")
     return proof
 
@@ -227,8 +223,8 @@ def _refuse(proof: Proof, why: str) -> None:
 def _end(proof: Proof, found: Outcome) -> None:
     """Enter the result; whoever lost the claim enters nothing."""
     now = clock.now()
-    same = Proof.objects.filter(pk=proof.pk, next_at=proof.next_at, ended_at=None)
-    changed = same.update(
+    changed = claims.kept(
+        proof,
         state=found.state,
         reason=found.reason,
         reached=found.reached,

@@ -8,12 +8,12 @@ up has lost its claim, and writes nothing.
 import logging
 import time
 import uuid
-from datetime import datetime, timedelta
+from datetime import timedelta
 from uuid import UUID
 
 from django.db import models, transaction
 
-from n2wbackup.lib import clock, each, outages
+from n2wbackup.lib import claims, clock, each, outages
 from policies.adapters import broker, session
 from policies.domain.errors import (
     AnswerLostError,
@@ -30,7 +30,7 @@ from policies.domain.retention.points import HoldKind
 from policies.models import Recovery, RecoveryResource, RecoveryStep
 from policies.services.alarms import raising
 from policies.services.recovery import deeds, history, loading
-from policies.services.recovery.deeds import Bench
+from policies.services.recovery.bench import Bench, may_be_shown_late
 from policies.services.retention import holds
 from policies.services.window import credentials
 
@@ -74,7 +74,7 @@ def execute(recovery_id: UUID) -> None:
 
 def tick() -> int:
     """Send workers to what is due."""
-    due = Recovery.objects.filter(_is_due(clock.now()), ended_at=None).order_by("next_at")
+    due = Recovery.objects.filter(claims.due(clock.now(), CLAIM), ended_at=None).order_by("next_at")
     return each.apart(list(due.values_list("pk", flat=True)[:AT_ONCE]), _send, "recovery %s")
 
 
@@ -83,14 +83,9 @@ def _send(recovery_id: UUID) -> bool:
     return True
 
 
-def _is_due(now: datetime) -> models.Q:
-    """A time further ahead than any claim was set before the clock was put back."""
-    return models.Q(next_at__lte=now) | models.Q(next_at__gt=now + CLAIM + clock.SKEW)
-
-
 def _claim(recovery_id: UUID) -> Recovery | None:
     now, claim = clock.now(), uuid.uuid4()
-    free = Recovery.objects.filter(_is_due(now), pk=recovery_id, ended_at=None)
+    free = Recovery.objects.filter(claims.due(now, CLAIM), pk=recovery_id, ended_at=None)
     if not free.update(claim=claim, next_at=now + CLAIM):
         return None
     found = Recovery.objects.select_related("account__owner", "policy", "run", "owner")
@@ -123,9 +118,10 @@ def _go_on(recovery: Recovery) -> None:
     until = time.monotonic() + TURN_SECONDS
     while recovery.state == State.WORKING:
         recovery.refresh_from_db(fields=["cancelled_by"])
-        if recovery.cancelled_by and not recovery.ending:
+        step = _next(recovery)
+        if recovery.cancelled_by and not recovery.ending and not _cannot_be_stopped(recovery, step):
             _take_back(recovery, State.CANCELLED, f"{recovery.cancelled_by} cancelled it.")
-        step = recovery.steps.filter(state__in=(StepState.PLANNED, StepState.BEGUN)).first()
+            step = _next(recovery)
         if step is None:
             _through(recovery)
         elif not _step(bench, recovery, step):
@@ -135,6 +131,20 @@ def _go_on(recovery: Recovery) -> None:
             return
     if recovery.state == State.INITIALIZING:
         _look(bench, recovery)
+
+
+def _next(recovery: Recovery) -> RecoveryStep | None:
+    return recovery.steps.filter(state__in=(StepState.PLANNED, StepState.BEGUN)).first()
+
+
+def _cannot_be_stopped(recovery: Recovery, step: RecoveryStep | None) -> bool:
+    """Tell whether AWS may be replacing a root volume: taken back before its end, all would be found as it was.
+
+    Trouble without a lost answer is a refusal, after which AWS does nothing.
+    """
+    if step is None or (step.deed, step.state) != (Deed.ROOT, StepState.BEGUN):
+        return False
+    return bool(step.told) or recovery.trouble_since is None
 
 
 def _begin(recovery: Recovery) -> None:
@@ -196,6 +206,7 @@ def _refused(recovery: Recovery, step: RecoveryStep, error: BackupError) -> bool
     code = error.code if isinstance(error, AwsError) else ""
     since = recovery.trouble_since or clock.now()
     may_succeed = isinstance(error, _AGAIN) or code in _NOT_YET or step.takes_back
+    may_succeed = may_succeed or may_be_shown_late(step, code)
     if isinstance(error, NotFoundError) and step.takes_back:
         _close(recovery, step, StepState.DONE, str(error))
         return True

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from django.db import transaction
 
-from n2wbackup.lib import clock, each, outages
+from n2wbackup.lib import claims, clock, each, outages
 from policies.adapters import broker
 from policies.domain.errors import BackupError
 from policies.domain.trials import Kind, State, Verdict
@@ -71,8 +71,9 @@ def _try(trial: Trial, kind: Kind, targets: Sequence[PolicyTarget]) -> list[Foun
 
 def tick() -> int:
     """Send workers to what is due and has not begun, as its hint was lost, it waited or its worker died."""
-    lost = clock.now() - PAUSE
-    due = Trial.objects.filter(ended_at=None, next_at__lte=lost).order_by("next_at")
+    # The claim of a trial of many instances is longer, and such a hint is harmless.
+    lost = claims.due(clock.now() - PAUSE, CLAIM + PAUSE)
+    due = Trial.objects.filter(lost, ended_at=None).order_by("next_at")
     return each.apart(list(due.values_list("pk", flat=True)[:AT_ONCE]), _send, "trial %s")
 
 
@@ -94,16 +95,10 @@ def _claim(trial_id: UUID) -> Trial | None:
     if trial is None:
         return None
     claim = _claim_of(trial.policy)
-    # A time further ahead than its claim was set before the clock was put back.
-    if now < trial.next_at <= now + claim + clock.SKEW:
+    if not claims.is_due(trial, now, claim):
         return None
-    same = Trial.objects.filter(pk=trial.pk, next_at=trial.next_at, ended_at=None)
-    trial.tries += 1
-    trial.next_at = now + claim
-    taken = same.update(
-        state=State.WORKING, started_at=now, next_at=trial.next_at, tries=trial.tries
-    )
-    return trial if taken else None
+    columns = {"state": State.WORKING, "started_at": now, "tries": trial.tries + 1}
+    return trial if claims.take(trial, claim, now, **columns) else None
 
 
 def _claim_of(policy: Policy) -> timedelta:
@@ -114,7 +109,8 @@ def _claim_of(policy: Policy) -> timedelta:
 
 def _put_off(trial: Trial, why: str) -> None:
     """Let the trial wait: it is no try that failed."""
-    Trial.objects.filter(pk=trial.pk, next_at=trial.next_at).update(
+    claims.kept(
+        trial,
         state=State.QUEUED,
         started_at=None,
         next_at=clock.now() + PAUSE,
@@ -127,8 +123,7 @@ def _put_off(trial: Trial, why: str) -> None:
 def _end(trial: Trial, found: Sequence[Found]) -> None:
     """Enter the results; whoever lost the claim enters nothing."""
     now, policy = clock.now(), trial.policy
-    same = Trial.objects.filter(pk=trial.pk, next_at=trial.next_at, ended_at=None)
-    if not same.update(state=State.DONE, ended_at=now, waiting_for=""):
+    if not claims.kept(trial, state=State.DONE, ended_at=now, waiting_for=""):
         return
     TrialResult.objects.bulk_create(
         TrialResult(

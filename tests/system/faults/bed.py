@@ -67,6 +67,7 @@ class Bed:
     always: Mapping[str, Any] = field(default_factory=dict)  # of the policy, for each fault
     helpers: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
     since: float = 0.0
+    point: str = ""  # a run whose snapshots are there to be restored from, or proven
 
     def clean(self) -> None:
         """Make the bed for the next run."""

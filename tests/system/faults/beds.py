@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from n2wbackup.demo.aws import VolumeSpec
+from n2wbackup.demo.aws.options import OptionChanges
 from tests.ground import components, filesystems, launcher, network, processes, sshd
 from tests.ground.launcher import SHARED
 from tests.ground.network import Network
@@ -19,17 +20,24 @@ from tests.system.product import OWNER, Product
 
 ROLE = "arn:aws:iam::123456789012:role/backup"
 OUTSIDE = Path("/var/tmp")  # of /tmp, which is another one for some instances
+WITHOUT_SCRIPTS = {"scripts": {"enabled": False}, "success_requires": "crash"}
+# AWS's own times, so that a bed makes many recoveries.
+QUICK: OptionChanges = {
+    "pending_seconds": 0.2,
+    "initialization_seconds": 0.5,
+}
 FAKETIME = "*/faketime/libfaketimeMT.so.1"  # below /usr/lib, in the folder of the architecture
 
 
 @contextlib.contextmanager
-def _made(
+def made(
     home: Path,
     *,
     database_url: str = "",
     more: Mapping[str, str] | None = None,
     role_arn: str = "",
     prepare: Callable[[Product], None] = lambda _: None,
+    volumes: list[VolumeSpec] | None = None,
 ) -> Iterator[Bed]:
     with (
         memory() as beside,
@@ -41,6 +49,7 @@ def _made(
             more=more,
             role_arn=role_arn,
             prepare=prepare,
+            volumes=volumes,
         ) as product,
     ):
         bed = _bed(product, beside)
@@ -51,7 +60,19 @@ def _made(
 @contextlib.contextmanager
 def plain() -> Iterator[Bed]:
     """Serve with SQLite and the embedded broker."""
-    with processes.folder() as folder, _made(folder / "home") as bed:
+    with processes.folder() as folder, made(folder / "home") as bed:
+        yield bed
+
+
+@contextlib.contextmanager
+def with_a_restore_point() -> Iterator[Bed]:
+    """Serve a policy without scripts that has one restore point, of an instance with two volumes."""
+    with processes.folder() as folder, made(folder / "home") as bed:
+        bed.always = WITHOUT_SCRIPTS
+        bed.product.aws.configure(**QUICK)
+        bed.apply()
+        bed.point = bed.product.start_run()
+        bed.product.wait_for_end(bed.point)
         yield bed
 
 
@@ -61,7 +82,7 @@ def on_postgresql() -> Iterator[Bed]:
     with (
         outside.database() as database,
         processes.folder() as folder,
-        _made(folder / "home", database_url=database.url) as bed,
+        made(folder / "home", database_url=database.url) as bed,
     ):
         bed.database = database
         yield bed
@@ -73,7 +94,7 @@ def with_broker() -> Iterator[Bed]:
     with (
         outside.broker() as broker,
         processes.folder() as folder,
-        _made(folder / "home", more={"REDIS_URL": broker.url}) as bed,
+        made(folder / "home", more={"REDIS_URL": broker.url}) as bed,
     ):
         bed.broker = broker
         yield bed
@@ -83,14 +104,14 @@ def with_broker() -> Iterator[Bed]:
 def with_doubled_messages() -> Iterator[Bed]:
     """Serve with programs that put each message into its queue twice."""
     more = {"PYTHONPATH": str(Path(__file__).parent / "doubling")}
-    with processes.folder() as folder, _made(folder / "home", more=more) as bed:
+    with processes.folder() as folder, made(folder / "home", more=more) as bed:
         yield bed
 
 
 @contextlib.contextmanager
 def with_a_role() -> Iterator[Bed]:
     """Serve an account that is a role, whose credentials end after some seconds."""
-    with processes.folder() as folder, _made(folder / "home", role_arn=ROLE) as bed:
+    with processes.folder() as folder, made(folder / "home", role_arn=ROLE) as bed:
         [(external_id,)] = bed.query("SELECT external_id FROM policies_account")
         bed.product.aws.add_role(ROLE, str(external_id))
         yield bed
@@ -102,7 +123,7 @@ def by_the_launcher() -> Iterator[Bed]:
     with launcher.installed(OWNER, SHARED) as place, processes.folder() as folder:
         folder.chmod(0o755)
         more = {"N2W_RUN_SCRIPTS_AS": "owner", "N2W_SCRIPT_USER": SHARED}
-        with _made(folder / "home", more=more, prepare=launched.settle(place)) as bed:
+        with made(folder / "home", more=more, prepare=launched.settle(place)) as bed:
             bed.gates.chmod(0o777)
             yield bed
 
@@ -123,7 +144,7 @@ def over_ssh() -> Iterator[Bed]:
 @contextlib.contextmanager
 def over_ssm() -> Iterator[Bed]:
     """Serve a policy whose before and after run on an instance that SSM reaches."""
-    with processes.folder() as folder, _made(folder / "home") as bed:
+    with processes.folder() as folder, made(folder / "home") as bed:
         (folder / "instance").mkdir()
         bed.managed = bed.product.aws.add_instance(
             folder=folder / "instance", volumes=[VolumeSpec(), VolumeSpec()]
@@ -200,7 +221,7 @@ def made_over_ssh(
     """Serve somebody who is let in at this sshd; no policy runs scripts there yet."""
     more = {"N2W_SSH_NETWORKS": "127.0.0.0/8"}
     url = database.url if database else ""
-    with _made(folder / "home", more=more, database_url=url) as bed:
+    with made(folder / "home", more=more, database_url=url) as bed:
         server.let_in(bed.product.succeed("add_key", OWNER).strip())
         words = ("--port", str(server.port), "--fingerprint", server.host_key)
         bed.product.succeed("approve_host", OWNER, "127.0.0.1", *words)
@@ -232,7 +253,7 @@ def on_a_small_disk() -> Iterator[Bed]:
     ):
         temporary = volume.mount / "tmp"
         temporary.mkdir()
-        with _made(volume.mount / "home", more={"TMPDIR": str(temporary)}) as bed:
+        with made(volume.mount / "home", more={"TMPDIR": str(temporary)}) as bed:
             bed.mount = volume.mount
             yield bed
 
@@ -253,7 +274,7 @@ def with_a_false_clock() -> Iterator[Bed]:
             "FAKETIME_NO_CACHE": "1",
             "FAKETIME_DONT_FAKE_MONOTONIC": "1",
         }
-        with _made(folder / "home", more=more) as bed:
+        with made(folder / "home", more=more) as bed:
             bed.clock = clock
             yield bed
         for left in Path("/dev/shm").glob("*faketime_s*_*"):  # of those that were killed

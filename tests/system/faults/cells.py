@@ -1,4 +1,4 @@
-"""One cell of the table: a run, a fault that strikes it in a moment, and the judgement."""
+"""One cell of the table: a run or something else, a fault that strikes it in a moment, and the judgement."""
 
 import time
 
@@ -10,10 +10,16 @@ from tests.system.product import ENDS, LABEL
 
 
 def strike(bed: Bed, fault: Fault, name: str) -> Finding:
-    """Take a run through the fault at the moment, and judge its result."""
+    """Take a run, or what the fault takes, through it at the moment, and judge the result."""
     bed.clean()
     if fault.policy:
         bed.apply(**fault.policy)
+    if fault.take:
+        try:
+            return fault.take(bed, fault, name)
+        finally:
+            bed.helpers.close()
+            bed.product.aws.clear_faults()
     fault.prepare(bed, name)
     if fault.by_itself:
         run = bed.product.start_run()

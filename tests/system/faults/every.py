@@ -5,6 +5,7 @@ from contextlib import AbstractContextManager
 
 from tests.system.faults import (
     beds,
+    beds_of_disks,
     table_aws,
     table_cleaning,
     table_clocks,
@@ -13,6 +14,8 @@ from tests.system.faults import (
     table_launcher,
     table_network,
     table_processes,
+    table_proofs,
+    table_recoveries,
     table_scripts,
     table_ssm,
     table_stores,
@@ -34,11 +37,19 @@ SUBJECTS: Mapping[str, tuple[Fault, ...]] = {
     "Broker, database and disk": table_stores.FAULTS,
     "AWS": table_aws.FAULTS,
     "Old restore points that are deleted": table_cleaning.FAULTS,
+    "Recoveries: processes": table_recoveries.PROCESSES,
+    "Recoveries: AWS": table_recoveries.AWS,
+    "Recoveries: what they need": table_recoveries.NEEDS,
+    "Proofs: processes": table_proofs.PROCESSES,
+    "Proofs: AWS and the disk": table_proofs.OTHERS,
     "Clocks, and two of a kind": table_clocks.FAULTS,
 }
 FAULTS: tuple[Fault, ...] = tuple(fault for faults in SUBJECTS.values() for fault in faults)
 BEDS: Mapping[str, Callable[[], AbstractContextManager[Bed]]] = {
     "plain": beds.plain,
+    "restore point": beds.with_a_restore_point,
+    "disk": beds_of_disks.with_a_disk,
+    "disk, little room": beds_of_disks.with_a_disk_and_little_room,
     "postgresql": beds.on_postgresql,
     "broker": beds.with_broker,
     "doubled messages": beds.with_doubled_messages,

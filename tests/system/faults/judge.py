@@ -31,6 +31,11 @@ class Finding:
     before: int = 0
     fired: int = 0
     complete: int = 0
+    # Of what is no run: resources that it made or deleted, those of them that are one too many, what is left of it.
+    stands: int = 0
+    twice: int = 0
+    left: int = 0
+    seconds: float | None = None  # from the strike to the end
     wrong: list[str] = field(default_factory=list)
     left_out: str = ""  # why this machine cannot do it
 

@@ -97,10 +97,5 @@ TITLES = {
     "after": "during after",
     "waiting": "waiting",
     "complete": "during complete",
-    # Of what is deleted later, see table_cleaning.py.
-    "begun": "the intent is written",
-    "marking": "while the tag is set",
-    "deleting": "before AWS deletes",
-    "deleted": "after AWS has deleted",
 }
 __all__ = ["ALL", "BY_NAME", "TITLES", "WORKERS", "Moment"]

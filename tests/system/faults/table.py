@@ -31,6 +31,11 @@ class Expected:
     may_be_frozen: bool = False  # the policy is marked so in the end
 
 
+def ends(state: str, reason: str = "") -> Expected:
+    """Return what is demanded of a recovery, a proof or a deletion. `a|b`: either."""
+    return Expected("", state, "", reason=reason)
+
+
 FINE = Expected("1", "succeeded", "application", "1")
 Strike = Callable[[Bed, str], None]
 
@@ -70,6 +75,8 @@ class Fault:
     policy: Mapping[str, object] = field(default_factory=dict)
     # What looks at the run in place of the judge of one instance.
     judge: "Callable[[Bed, Fault, str, str], Finding] | None" = None
+    # What takes something else than a run through it, and judges that: a recovery, a proof, a deletion.
+    take: "Callable[[Bed, Fault, str], Finding] | None" = None
 
     def leaves_closed(self, moment: str) -> bool:
         """Tell whether what waits in this moment is never let go."""

@@ -1,162 +1,254 @@
 """What happens to old restore points when a process dies, or AWS fails, while they are being deleted.
 
-Two runs are made; the policy keeps one restore point, so the first one goes. Once the fault has struck, it is gone
-from AWS as demanded, nothing else is, and no call that deletes was carried out twice.
+Two restore points are made; the policy keeps one, so the older one goes. Once the fault has struck, its snapshots are
+gone from AWS as demanded, nothing else is, no call that deletes was carried out twice, and the rows say so.
 """
 
-from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
-from typing import Any
+import time
+from collections.abc import Callable, Iterator, Mapping
 from uuid import UUID
 
-from tests.ground import processes
-from tests.system.faults import judge
-from tests.system.faults.bed import WORKERS, Bed
+from tests.system.faults import points
+from tests.system.faults.bed import Bed
 from tests.system.faults.judge import Finding
-from tests.system.faults.table import FINE, Expected, Fault, Strike
+from tests.system.faults.table import Expected, Fault, ends
 
-TURN_SECONDS = 150.0  # until the next tick has come and done it, on a busy machine
 POLICY = {"retention": {"keep_last": 1}}
-# By moment: the call in which the fault strikes, and whether AWS has done it by then.
-CALLS = {
-    "begun": ("DescribeImages", False),
-    "marking": ("CreateTags", False),
-    "deleting": ("DeleteSnapshot", False),
-    "deleted": ("DeleteSnapshot", True),
+# By state of the snapshots' rows.
+ENDS = {
+    frozenset({"deleted"}): "gone",
+    frozenset({"completed"}): "stays",
+    frozenset({"deleted", "completed"}): "partly gone",
 }
+GONE, STAYS = ends("gone"), ends("stays")
+# The intent is written by the first of these, and the tag by the second.
+CALLS = (
+    *("before DescribeImages", "before CreateTags", "after CreateTags"),
+    *("before DeleteSnapshot", "after DeleteSnapshot"),
+)
+HANG_SECONDS = 35.0
+MORE_THAN_THE_SDK = 4
 
 
-def _moment(at: timedelta) -> str:
-    return (datetime.now(tz=UTC) + at).strftime("%Y-%m-%d %H:%M:%S.%f")
+class Deleting:
+    """A restore point that goes, and a newer one that stays."""
 
+    def __init__(self, bed: Bed) -> None:
+        """Make them, and let the notice of the older one be over."""
+        self.bed, product = bed, bed.product
+        self.goes, self.stays = product.start_run(), ""
+        product.wait_for_end(self.goes)
+        self.stays = product.start_run()
+        product.wait_for_end(self.stays)
+        tagged = "SELECT count(*) FROM policies_run WHERE tags_due"
+        bed.wait_until(lambda: bed.query(tagged)[0][0] == 0, "the tags are written")
+        product.aws.forget_calls()
+        self.before = points.standing(bed)
+        self.snapshots = self._of(self.goes)
+        self.struck = 0.0
 
-def _make_one_go(bed: Bed, run: str) -> None:
-    """Make a newer restore point, and let the notice of the first one be over."""
-    bed.product.wait_for_end(run)
-    newer = bed.product.start_run()
-    bed.product.wait_for_end(newer)
-    tagged = "SELECT count(*) FROM policies_run WHERE tags_due"
-    bed.wait_until(lambda: bed.query(tagged)[0][0] == 0, "the tags are written")
-    bed.query(
-        'INSERT INTO policies_removal (run_id, why, "by", announced_at, goes_after, problem)'
-        " VALUES (?, 'older than everything that the rules keep', '', ?, ?, '')",
-        UUID(run).hex,
-        _moment(timedelta(days=-2)),
-        _moment(timedelta(days=-1)),
-    )
+    def _of(self, run: str) -> list[str]:
+        found = self.bed.product.aws.snapshots()
+        return [s.snapshot_id for s in found if s.tags.get("n2wbackup:run") == run]
 
-
-def _kill(moment: str) -> Strike:
-    action, deed = CALLS[moment]
-
-    def strike(bed: Bed, run: str) -> None:
-        bed.product.aws.fault(action, "slow", deed=deed)
-        _make_one_go(bed, run)
-        _wait(bed, lambda: _serving(bed, action), "the call is made")
-        bed.kill(WORKERS)
-        bed.product.aws.clear_faults()
-        _minutes_pass(bed)
-        _wait_for_the_end(bed, run)
-
-    return strike
-
-
-def _serving(bed: Bed, action: str) -> bool:
-    return any(call.outcome == "serving" for call in bed.product.aws.calls(action))
-
-
-def _fail(kind: str, times: int) -> Strike:
-    def strike(bed: Bed, run: str) -> None:
-        bed.product.aws.fault("DeleteSnapshot", kind, times=times)  # type: ignore[arg-type]
-        _make_one_go(bed, run)
-        _wait(bed, lambda: _problem(bed, run) or _ended(bed, run), "it has failed")
-        _minutes_pass(bed)
-        _wait_for_the_end(bed, run)
-
-    return strike
-
-
-def _minutes_pass(bed: Bed) -> None:
-    """Let the lease and the pause after a failure be over."""
-    bed.query("DELETE FROM policies_turn WHERE name LIKE 'clean-%'")
-    bed.query("UPDATE policies_removal SET next_at = NULL")
-
-
-def _problem(bed: Bed, run: str) -> bool:
-    sql = "SELECT problem FROM policies_removal WHERE run_id = ?"
-    return bool(bed.query(sql, UUID(run).hex)[0][0])
-
-
-def _ended(bed: Bed, run: str) -> bool:
-    sql = "SELECT count(*) FROM policies_removal WHERE run_id = ? AND ended_at IS NOT NULL"
-    return bool(bed.query(sql, UUID(run).hex)[0][0])
-
-
-def _wait_for_the_end(bed: Bed, run: str) -> None:
-    _wait(bed, lambda: _ended(bed, run), "the restore point is deleted")
-
-
-def _wait(bed: Bed, condition: Callable[[], bool], what: str) -> None:
-    processes.wait_until(condition, seconds=TURN_SECONDS, what=what, pause=0.2)
-    assert bed.product.process is not None
-
-
-def _judge(bed: Bed, fault: Fault, moment: str, run: str) -> Finding:
-    """Look at the one that goes, at all others, and at what AWS was asked."""
-    shown = bed.product.show(run)
-    finding = Finding(fault.name, moment, state=shown["state"], consistency=shown["consistency"])
-    finding.before, finding.fired, finding.complete = 1, 1, 1
-    finding.wrong += _wrongs(bed, run, shown)
-    return finding
-
-
-def _wrongs(bed: Bed, run: str, shown: dict[str, Any]) -> Iterator[str]:
-    if judge.of(bed, run):
-        yield "AWS still has snapshots of the run"
-    states = {each["state"] for each in shown["snapshots"]}
-    if states != {"deleted"}:
-        yield f"its snapshots are shown as {states}"
-    there = {snapshot.snapshot_id for snapshot in bed.product.aws.snapshots()}
-    kept = "SELECT snapshot_id FROM policies_runsnapshot WHERE state = 'completed'"
-    missing = {row[0] for row in bed.query(kept)} - there
-    if missing:
-        yield f"shown as there, and gone: {missing}"
-    if not there:
-        yield "nothing is left"
-    left = "SELECT count(*) FROM policies_runsnapshot WHERE state = 'deleting'"
-    if bed.query(left)[0][0]:
-        yield "snapshots are left half deleted"
-    done = [call for call in bed.product.aws.calls("DeleteSnapshot") if call.outcome == "ok"]
-    asked = [call.parameters["SnapshotId"] for call in done]
-    if len(asked) != len(set(asked)):
-        yield f"deleted twice: {asked}"
-    if not set(asked) <= {each["id"] for each in shown["snapshots"]}:
-        yield f"something else was deleted: {asked}"
-
-
-def _fault(name: str, moment: str, strike: Strike) -> Fault:
-    at: dict[str, Expected] = {moment: FINE}
-    return Fault(
-        name,
-        at,
-        strike=strike,
-        by_itself=True,
-        policy=POLICY,
-        is_quick=False,
-        lasts=TURN_SECONDS,
-        judge=_judge,
-    )
-
-
-FAULTS = (
-    *(
-        _fault(
-            f"SIGKILL of the workers while old restore points go: {moment}",
-            moment,
-            _kill(moment),
+    def begin(self) -> None:
+        """Let it go now."""
+        self.struck = time.monotonic()
+        self.bed.query(
+            'INSERT INTO policies_removal (run_id, why, "by", announced_at, goes_after, problem)'
+            " VALUES (?, 'older than everything that the rules keep', '', ?, ?, '')",
+            UUID(self.goes).hex,
+            points.earlier(days=2),
+            points.earlier(days=1),
         )
-        for moment in CALLS
+
+    def strike_at(self, moment: str, strike: Callable[[Bed, str], None]) -> None:
+        """Begin, and strike in the moment; the lease of whoever died is over then."""
+        points.hold_up(self.bed, moment)
+        self.begin()
+        self.until(lambda: points.is_held(self.bed, moment), moment)
+        self.struck = time.monotonic()
+        strike(self.bed, moment)
+        self.minutes_pass()
+
+    def minutes_pass(self) -> None:
+        """Let the lease of a dead process, and the pause after a failure, be over."""
+        self.bed.query("DELETE FROM policies_turn WHERE name LIKE 'clean-%'")
+        self.bed.query("UPDATE policies_removal SET next_at = NULL WHERE ended_at IS NULL")
+
+    def until(self, condition: Callable[[], object], what: str) -> None:
+        points.until(self.bed, condition, what, "clean")
+
+    def has_problem(self) -> bool:
+        """Tell whether its row says why it does not go on."""
+        sql = "SELECT count(*) FROM policies_removal WHERE run_id = ? AND problem <> ''"
+        return bool(self.bed.query(sql, UUID(self.goes).hex)[0][0])
+
+    def is_over(self) -> bool:
+        """Tell whether it has ended: it is deleted, or its removal was taken back."""
+        sql = "SELECT count(*) FROM policies_removal WHERE run_id = ? AND ended_at IS NULL"
+        return not self.bed.query(sql, UUID(self.goes).hex)[0][0]
+
+    def judged(self, fault: Fault, moment: str) -> Finding:
+        """Wait for the end, and look at the one that goes, at all others, and at what AWS was asked."""
+        expected, found = fault.at[moment], Finding(fault.name, moment)
+        self.until(self.is_over, "the end of the removal")
+        found.seconds = time.monotonic() - self.struck
+        shown = self.bed.product.show(self.goes)
+        states = frozenset(each["state"] for each in shown["snapshots"])
+        found.state = ENDS.get(states, f"{sorted(states)}")
+        if found.state not in expected.state.split("|"):
+            found.wrong.append(f"it is {found.state} and not {expected.state}")
+        found.wrong += self._untrue(shown["snapshots"], found)
+        found.wrong += self._why(expected, found.state)
+        return found
+
+    def _untrue(self, rows: list[dict[str, str]], found: Finding) -> Iterator[str]:
+        now = points.standing(self.bed)
+        for row in rows:
+            if (row["id"] in now.snapshots) != (row["state"] == "completed"):
+                yield f"{row['id']} is called {row['state']}"
+        lost = self.before.everything - now.everything
+        if not lost <= set(self.snapshots):
+            yield f"something else is gone: {sorted(lost - set(self.snapshots))}"
+        found.stands = len(lost)
+        done = [c for c in self.bed.product.aws.calls("DeleteSnapshot") if c.outcome == "ok"]
+        asked = [call.parameters["SnapshotId"] for call in done]
+        found.twice = len(asked) - len(set(asked))
+        if found.twice:
+            yield f"deleted twice: {asked}"
+        half = "SELECT count(*) FROM policies_runsnapshot WHERE state = 'deleting'"
+        found.left = int(self.bed.query(half)[0][0])
+        if found.left:
+            yield "snapshots are left half deleted"
+        if len(self._of(self.stays)) != len(self.snapshots):
+            yield "the newer restore point is not whole any more"
+
+    def _why(self, expected: Expected, state: str) -> Iterator[str]:
+        """Check that what stays is a restore point, and says why it stays; what is gone is none."""
+        sql = "SELECT restore_point FROM policies_run WHERE id = ?"
+        is_point = bool(self.bed.query(sql, UUID(self.goes).hex)[0][0])
+        if is_point != (state != "gone"):
+            yield f"it is {state}, and {'' if is_point else 'no '}restore point"
+        sql = "SELECT reason FROM policies_hold WHERE run_id = ? AND released_at IS NULL"
+        reasons = [str(reason) for (reason,) in self.bed.query(sql, UUID(self.goes).hex)]
+        if expected.reason and not any(expected.reason in reason for reason in reasons):
+            yield f"nothing says {expected.reason!r}: {reasons}"
+
+
+Way = Callable[[Bed, str], Deleting]
+
+
+def _fault(name: str, at: Mapping[str, Expected], way: Way, lasts: float = 0.0) -> Fault:
+    def take(bed: Bed, fault: Fault, moment: str) -> Finding:
+        return way(bed, moment).judged(fault, moment)
+
+    return Fault(
+        name, at, take=take, bed="restore point", policy=POLICY, is_quick=False, lasts=lasts
+    )
+
+
+def _killed(strike: Callable[[Bed, str], None]) -> Way:
+    def way(bed: Bed, moment: str) -> Deleting:
+        found = Deleting(bed)
+        found.strike_at(moment, strike)
+        return found
+
+    return way
+
+
+def _failing(kind: str, times: int, seconds: float = 3600.0) -> Way:
+    def way(bed: Bed, moment: str) -> Deleting:
+        found = Deleting(bed)
+        action, deed = points.at(moment)
+        bed.product.aws.fault(action, kind, times=times, seconds=seconds, deed=deed)  # type: ignore[arg-type]
+        found.begin()
+        found.until(lambda: found.has_problem() or found.is_over(), "it has failed, or not")
+        found.minutes_pass()
+        return found
+
+    return way
+
+
+def _second_refused(bed: Bed, _: str) -> Deleting:
+    found = Deleting(bed)
+    match = {"SnapshotId": found.snapshots[-1]}
+    bed.product.aws.fault("DeleteSnapshot", "denied", times=None, match=match)
+    found.begin()
+    return found
+
+
+def _image_of_somebody(bed: Bed, _: str) -> Deleting:
+    """Let somebody have registered an image of one of its snapshots."""
+    found = Deleting(bed)
+    bed.product.aws.add_image([found.snapshots[0]])
+    found.before = points.standing(bed)
+    found.begin()
+    return found
+
+
+def _deleted_outside(bed: Bed, moment: str) -> Deleting:
+    found = Deleting(bed)
+
+    def delete(bed: Bed, _: str) -> None:
+        bed.product.aws.delete_snapshot(found.snapshots[0])
+        bed.product.aws.clear_faults()
+
+    found.strike_at(moment, delete)
+    return found
+
+
+_EACH = ("before DescribeImages", "before CreateTags", "before DeleteSnapshot")
+FAULTS = (
+    _fault(
+        "SIGKILL of the worker that deletes",
+        dict.fromkeys(CALLS, GONE),
+        _killed(points.kill_worker),
     ),
-    _fault("AWS throttles the deletion", "deleting", _fail("throttle", 6)),
-    _fault("answers of the deletion are lost", "deleted", _fail("lost_answer", 6)),
+    _fault(
+        "everything killed while it deletes, then a start",
+        dict.fromkeys(("before DeleteSnapshot", "after DeleteSnapshot"), GONE),
+        _killed(points.kill_and_start),
+    ),
+    _fault(
+        "AWS throttles the deletion",
+        dict.fromkeys(_EACH, GONE),
+        _failing("throttle", MORE_THAN_THE_SDK),
+    ),
+    _fault(
+        "AWS answers the deletion with 500",
+        dict.fromkeys(_EACH, GONE),
+        _failing("error_500", MORE_THAN_THE_SDK),
+    ),
+    _fault(
+        "answers to the deletion are lost",
+        {"after DeleteSnapshot": GONE},
+        _failing("lost_answer", MORE_THAN_THE_SDK),
+    ),
+    _fault(
+        "AWS hangs while it deletes",
+        {"after DeleteSnapshot": GONE},
+        _failing("hang", 1, HANG_SECONDS),
+        lasts=HANG_SECONDS,
+    ),
+    _fault(
+        "AWS refuses the deletion",
+        {"before DeleteSnapshot": ends("stays", "DeleteSnapshot")},
+        _failing("denied", 1),
+    ),
+    _fault(
+        "AWS refuses to delete the second snapshot",
+        {"before DeleteSnapshot": ends("partly gone", "DeleteSnapshot")},
+        _second_refused,
+    ),
+    _fault(
+        "an image of somebody's needs a snapshot that goes",
+        {"before DescribeImages": ends("stays", "AMI")},
+        _image_of_somebody,
+    ),
+    _fault(
+        "somebody deletes a snapshot that is being deleted",
+        dict.fromkeys(_EACH, GONE),
+        _deleted_outside,
+    ),
 )

@@ -22,7 +22,7 @@ def findings(request: pytest.FixtureRequest) -> dict[str, Finding]:
 @pytest.mark.parametrize(
     "fault", [f for f in every.FAULTS if f.is_quick], ids=lambda fault: fault.name.replace(" ", "-")
 )
-def test_a_run_comes_through(fault: Fault, findings: dict[str, Finding]) -> None:
+def test_it_comes_through(fault: Fault, findings: dict[str, Finding]) -> None:
     if findings[fault.name].left_out:
         pytest.skip(findings[fault.name].left_out)
     assert findings[fault.name].wrong == []

@@ -14,6 +14,7 @@ from policies.domain.browsing.states import State
 from policies.domain.errors import RefusedError
 from policies.models import Account, OpenedSnapshot, RunSnapshot
 from policies.services.browsing import fetching, opening, reaching, using
+from tests.ground import image_parts
 from tests.ground import images as ground
 from tests.ground.images import Ground
 from tests.ground.processes import wait_until
@@ -83,12 +84,12 @@ def test_files_are_seen_and_taken_as_they_are(snapshot: RunSnapshot, tmp_path: P
 def test_nothing_is_left_when_its_processes_are_killed(snapshot: RunSnapshot) -> None:
     row = open_now(snapshot)
     key = str(row.pk)
-    for line in ground.leftovers(key):
+    for line in image_parts.leftovers(key):
         kind, _, number = line.partition(" ")
         if kind == "process":
             with suppress(ProcessLookupError):
                 os.kill(int(number), signal.SIGKILL)
-    wait_until(lambda: ground.leftovers(key) == [], seconds=20, what="nothing is left")
+    wait_until(lambda: image_parts.leftovers(key) == [], seconds=20, what="nothing is left")
 
     with pytest.raises(RefusedError, match="open it once more"):
         using.folder(row, b"")

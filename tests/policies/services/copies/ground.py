@@ -10,6 +10,7 @@ from n2wbackup.lib import clock
 from policies.adapters import session
 from policies.adapters.memory import MemoryCloud
 from policies.adapters.memory_copies import MemoryCopies, World
+from policies.adapters.memory_removing import MemoryRemoving
 from policies.domain.runs.verdict import Consistency
 from policies.models import Account, Copy, CopyRule, Policy, Run, RunSnapshot, RunTarget
 from policies.ports import Credentials, FireRequest
@@ -35,6 +36,7 @@ class Copying:
     def __post_init__(self) -> None:
         self.cloud, self.far = MemoryCloud(), MemoryCloud(OTHER)
         self.own, self.other = self.world.add(self.cloud), self.world.add(self.far)
+        self.deleting, self.deleting_far = MemoryRemoving(self.cloud), MemoryRemoving(self.far)
 
     def reach(self, known: Credentials) -> MemoryCopies:
         return self.other if known.access_key_id == self.second.access_key_id else self.own
@@ -110,6 +112,11 @@ def copying(db: None, monkeypatch: pytest.MonkeyPatch) -> Copying:
 
     monkeypatch.setattr(session, "copies", copies)
     monkeypatch.setattr(session, "cloud", lambda known: made.reach(known).cloud)
+    monkeypatch.setattr(
+        session,
+        "removing",
+        lambda known: made.deleting if made.reach(known) is made.own else made.deleting_far,
+    )
     return made
 
 

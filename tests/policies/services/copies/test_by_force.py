@@ -75,7 +75,7 @@ ACTS: Mapping[str, Callable[[Copying], object]] = {
     "lose done": lambda copying: copying.own.fail_next("copy", AnswerLostError("L."), done=True),
     "throttle": lambda copying: copying.own.fail_next("copy", ThrottledError("Often.")),
     "deny": lambda copying: copying.own.fail_next("copy", NotPermittedError("Denied.")),
-    "lose delete": lambda copying: copying.own.fail_next(
+    "lose delete": lambda copying: copying.deleting.fail_next(
         "delete", AnswerLostError("L."), done=True
     ),
     "again": again,

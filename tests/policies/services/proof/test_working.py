@@ -9,6 +9,7 @@ from n2wbackup.lib import clock, home
 from policies.adapters.memory import MemoryCloud
 from policies.domain.errors import (
     ImageDamagedError,
+    ImageError,
     ImageNotPossibleError,
     NotPermittedError,
     RefusedError,
@@ -168,6 +169,7 @@ def test_a_snapshot_without_the_data_of_the_recipe_is_not_proven(ready: Provable
     [
         (ImageDamagedError("No file system that is known was found."), State.FAILED),
         (ImageNotPossibleError("Too many are open."), State.NOT_POSSIBLE),
+        (ImageError("The launcher does not answer."), State.NOT_POSSIBLE),
         (NotPermittedError("kms:Decrypt is missing."), State.NOT_POSSIBLE),
     ],
 )

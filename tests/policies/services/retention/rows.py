@@ -3,12 +3,16 @@
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
+from django.db.models import Max
+
 from n2wbackup.lib import clock, home
 from policies.adapters.limits import RUN_TAG, SERVER_TAG
 from policies.adapters.memory import MemoryCloud
+from policies.domain.proofs import Level
+from policies.domain.proofs import State as ProofState
 from policies.domain.runs.sequence import State
 from policies.domain.runs.verdict import Consistency
-from policies.models import Policy, Run, RunSnapshot, RunTarget
+from policies.models import Policy, Proof, Run, RunSnapshot, RunTarget
 from policies.ports import Snapshot
 from tests.factories import RunFactory, RunSnapshotFactory, RunTargetFactory
 
@@ -43,6 +47,23 @@ def point(
     )
     RunSnapshotFactory.create(target=target, state=RunSnapshot.State.COMPLETED, progress=100)
     return run
+
+
+def proven(run: Run, state: ProofState, level: Level) -> Proof:
+    """Return a proof of the run that ended like this, later than all others of it, whatever the clock does."""
+    now = clock.now()
+    earlier = Proof.objects.filter(run=run).aggregate(last=Max("ended_at"))["last"]
+    return Proof.objects.create(
+        run=run,
+        policy=run.policy,
+        region="us-east-1",
+        level=level,
+        reached=level if state == ProofState.PASSED else -1,
+        state=state,
+        asked_at=now,
+        next_at=now,
+        ended_at=max(now, earlier + timedelta(seconds=1)) if earlier else now,
+    )
 
 
 def nightly(policy: Policy, number: int) -> list[Run]:

@@ -34,14 +34,15 @@ from policies.domain.errors import (
     ThrottledError,
     UnreachableError,
 )
+from policies.domain.proofs import Level, State
 from policies.domain.retention.points import HoldKind
 from policies.domain.runs.verdict import Consistency
-from policies.models import Hold, Policy, Removal, Run, RunSnapshot, Turn
+from policies.models import Hold, Policy, Proof, Removal, Run, RunSnapshot, Turn
 from policies.ports import Snapshot
 from policies.services.following import refreshing
 from policies.services.retention import cleaning, deleting, holds, removals, taking_back
 from tests.factories import PolicyFactory, alice
-from tests.policies.services.retention.rows import point
+from tests.policies.services.retention.rows import point, proven
 
 REGION = "us-east-1"
 INSTANCES = ("i-0aaaaaaaaaaaaaaaa", "i-0bbbbbbbbbbbbbbbb")
@@ -56,7 +57,7 @@ ERRORS = (
 
 
 class CrashError(BaseException):
-    """The process dies here: nothing catches it."""
+    """The process dies here."""
 
 
 class Cleaning(RuleBasedStateMachine):
@@ -71,6 +72,7 @@ class Cleaning(RuleBasedStateMachine):
         self.removing = MemoryRemoving(self.cloud)
         self.foreign: set[str] = set()
         self.worth: dict[str, tuple[str, str, datetime, UUID]] = {}  # id → target, worth, at, run
+        self.proven: set[UUID] = set()  # runs whose newest proof has passed
         self.deleted = 0
         self.wrong: list[str] = []
         self._watch()
@@ -96,6 +98,7 @@ class Cleaning(RuleBasedStateMachine):
         Removal.objects.all().delete()
         Turn.objects.all().delete()
         Hold.objects.all().delete()
+        Proof.objects.all().delete()
         Policy.objects.update(last_run=None)
         RunSnapshot.objects.all().delete()
         Run.objects.all().delete()
@@ -127,6 +130,8 @@ class Cleaning(RuleBasedStateMachine):
             yield "it was the last usable one of its target"
         if worth == Consistency.APPLICATION and all(one[1] != worth for one in newer):
             yield "it was the last application-consistent one of its target"
+        if run in self.proven and not any(one[3] in self.proven for one in newer):
+            yield "it was the last proven one of its target"
 
     def _is_usable(self, snapshot_id: str) -> bool:
         """It is in AWS as it was made, and the server intends to keep it."""
@@ -209,6 +214,22 @@ class Cleaning(RuleBasedStateMachine):
         with suppress(BackupError):
             holds.take(run.pk, kind, key="k", reason="used", until=until)
 
+    @rule(
+        which=st.integers(1, 4),
+        state=st.sampled_from((State.PASSED, State.PASSED, State.FAILED, State.NOT_POSSIBLE)),
+        level=st.sampled_from((Level.READABLE, Level.MOUNTS, Level.AGREES)),
+    )
+    def prove(self, which: int, state: State, level: Level) -> None:
+        """One of the oldest is proven. That AWS gives bytes is no proof, and what could not be tried says nothing."""
+        there = self._newest_first()
+        if which <= len(there):
+            run = Run.objects.get(pk=self.worth[there[-which]][3])
+            proven(run, state, level)
+            if state == State.PASSED and level >= Level.MOUNTS:
+                self.proven.add(run.pk)
+            elif state != State.NOT_POSSIBLE:
+                self.proven.discard(run.pk)
+
     @rule(data=st.data())
     def release(self, data: Any) -> None:
         run = self._some_run(data)
@@ -265,7 +286,7 @@ class Cleaning(RuleBasedStateMachine):
         self.real += timedelta(hours=25)
         cleaning.tick()
 
-    @rule(last=st.integers(1, 2), deed=st.sampled_from(("gone", "tag", "hold")))
+    @rule(last=st.integers(1, 2), deed=st.sampled_from(("gone", "tag", "hold", "proof")))
     def calm_days(self, last: int, deed: str) -> None:
         """Nothing is in the way of the rules, but something happened to the newest or to the oldest one."""
         Policy.objects.update(enabled=True, may_be_frozen_since=None)
@@ -277,12 +298,14 @@ class Cleaning(RuleBasedStateMachine):
             self.delete_outside(0)
         elif deed == "tag":
             self.retag(1, FOREIGN)
+        elif deed == "proof":
+            self.prove(1, State.PASSED, Level.MOUNTS)
         else:
             self.hold(1, HoldKind.PROOF, 0)
         self.two_days()
 
     @precondition(lambda self: not hasattr(self, "calm"))
-    @rule(deed=st.sampled_from(("gone", "tag", "hold")))
+    @rule(deed=st.sampled_from(("gone", "tag", "hold", "proof")))
     def calm_begin(self, deed: str) -> None:
         """The same, once, before everything else has come in its way."""
         self.calm = True
