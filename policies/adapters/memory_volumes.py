@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from n2wbackup.lib import clock
 from policies.adapters import limits, translate
 from policies.adapters.memory import ACCOUNT, MemoryCloud, PortCall
 from policies.adapters.memory_methods import Method
@@ -78,6 +79,7 @@ class MemoryVolumes(MemoryCloud):
             State="available",
             AvailabilityZone=order.zone,
             SnapshotId=order.snapshot_id,
+            CreateTime=str(clock.now()),
             Tags=tags(order.tags),
             **({"Iops": order.iops} if order.iops else {}),
             **({"Throughput": order.throughput} if order.throughput else {}),

@@ -164,11 +164,16 @@ def cost_usd(blocks: int, listed: int) -> float:
     return round(blocks * PRICE_PER_BLOCK + listings * PRICE_PER_LISTING, 7)
 
 
+def dollars(cost: float) -> str:
+    """Return "$0.0003"; what is less than such numbers show is not called nothing."""
+    return "under $0.0001" if 0 < cost < 0.00005 else f"${cost:.4f}"  # noqa: PLR2004 - rounds to 0.0001
+
+
 def in_words(level: int, seconds: float | None, cost: float | None) -> str:
     """Return "level 3, 2.0 s, $0.0003"."""
     parts = [f"level {level}"]
     parts += [] if seconds is None else [f"{seconds:.1f} s"]
-    parts += [] if cost is None else [f"${cost:.4f}"]
+    parts += [] if cost is None else [dollars(cost)]
     return ", ".join(parts)
 
 

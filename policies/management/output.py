@@ -9,6 +9,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from n2wbackup.lib import terminal
 from policies.api.as_json import Json
+from policies.domain import proofs
 from policies.domain.errors import BackupError
 from policies.domain.runs import left_behind
 from scripts_admin import linux_accounts
@@ -300,7 +301,7 @@ def proof(report: Json) -> str:
         f"read         {read}",
     ]
     if report["cost_usd"] is not None:
-        lines.append(f"cost         about ${report['cost_usd']:.4f}")
+        lines.append(f"cost         {proofs.dollars(report['cost_usd'])}, as an estimate")
     if report["seconds"] is not None:
         lines.append(f"seconds      {report['seconds']:.1f}")
     lines += [f"{name:12} {report[name]}" for name in ("server", "mark") if report[name]]

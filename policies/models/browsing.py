@@ -5,6 +5,7 @@ import uuid
 from django.db import models
 
 from n2wbackup.lib.sentences import SentenceField
+from policies.domain import proofs
 from policies.domain.browsing import states
 from policies.domain.browsing.states import Bringing, State
 from policies.models.account import Account
@@ -107,6 +108,10 @@ class OpenedSnapshot(models.Model):
     def cost(self) -> float:
         """Return about what AWS takes for the blocks that were read, in US dollars."""
         return states.cost(self.blocks_read)
+
+    @property
+    def cost_in_words(self) -> str:
+        return proofs.dollars(self.cost)
 
 
 class BroughtFiles(models.Model):

@@ -119,6 +119,11 @@ class Proof(models.Model):
         account = self.account
         return account if account and account.owner_id == self.run.owner_id else None
 
+    @property
+    def cost_in_words(self) -> str:
+        """Return what AWS takes for it, as an estimate; "" while that is not known."""
+        return "" if self.cost_usd is None else proofs.dollars(self.cost_usd)
+
 
 class ProofEvent(models.Model):
     """A line of a proof's history; nothing is ever changed in it."""

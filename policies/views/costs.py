@@ -38,6 +38,7 @@ def overview(request: HttpRequest) -> HttpResponse:
     lines.sort(key=lambda line: -(line[1].month if line[1] else -1.0))
     context = {
         "lines": lines,
+        "is_estimated": any(cost for _, cost in lines),
         "more": len(found) > MOST,
         "month": sum(cost.month for _, cost in lines if cost),
         "idle": sum(cost.month for policy, cost in lines if cost and not policy.enabled),

@@ -110,7 +110,9 @@ def session_of(page: Page) -> dict[str, str]:
 def wait_for_the_states(page: Page, demo: Demo) -> str:
     """Return the address of a run of the ledger, once another run waits and another may be frozen."""
     processes.wait_until(partial(_is_frozen, page, demo), seconds=60, what="a banner", pause=1)
-    page.goto(f"{demo.url}/policies/alice/ledger/")
+    page.goto(
+        f"{demo.url}/runs/?policy=alice/ledger"
+    )  # the page of the policy has older ones first
     link = page.locator("main table a[href^='/runs/']").first.get_attribute("href")
     assert link
     return link

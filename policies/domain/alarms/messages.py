@@ -292,15 +292,6 @@ def copy_failed(label: str, run: str, where: str, reason: str) -> Message:
     )
 
 
-def copy_gone(label: str, run: str, where: str, copy: str) -> Message:
-    """Report a copy that AWS no longer has, although this server did not delete it."""
-    return Message(
-        f"{label}: a copy in {where} is gone",
-        f"AWS no longer has {copy}, a copy of run {run} of {label} in {where}, and this server did not delete it.\n"
-        "Find out who may delete snapshots there. Newer restore points are copied as before.",
-    )
-
-
 def copy_late(label: str, run: str, where: str, minutes: int) -> Message:
     """Report a copy for whose speed AWS is paid, and which AWS did not complete in that time."""
     return Message(

@@ -68,12 +68,6 @@ def copy_failed(run: Run, where: str, reason: str, now: datetime) -> None:
     _raise(run, AlarmKind.COPY_FAILED, message, now)
 
 
-def copy_gone(run: Run, where: str, copy: str, now: datetime) -> None:
-    """Report a copy of the run's snapshots that somebody else deleted."""
-    message = messages.copy_gone(run.label, str(run.pk), where, copy)
-    _raise(run, AlarmKind.COPY_FAILED, message, now)
-
-
 def copy_late(run: Run, where: str, minutes: int, now: datetime) -> None:
     """Report a copy that AWS did not complete in the time that was paid for."""
     message = messages.copy_late(run.label, str(run.pk), where, minutes)

@@ -77,16 +77,6 @@ def fail(copy: Copy, reason: str, now: datetime) -> bool:
     return True
 
 
-def lose(copy: Copy, now: datetime) -> bool:
-    """Enter that AWS no longer has the copy, tell the run's history, and raise an alarm."""
-    with transaction.atomic():
-        if not move(copy, CopyState.GONE, next_at=None):
-            return False
-        runs.record(copy.run, f"no longer in AWS: the copy {copy} in {where(copy)}")
-        raising.copy_gone(copy.run, where(copy), copy.snapshot_id, now)
-    return True
-
-
 def again(copy: Copy) -> None:
     """Have a copy that failed made again. RefusedError: it did not fail, or its source is going or gone."""
     now = clock.now()

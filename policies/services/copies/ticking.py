@@ -1,9 +1,9 @@
 """The turns of copies: each step is short, durable, and may be taken by any server."""
 
 from n2wbackup.lib import each
-from policies.services.copies import asking, following, looking, planning
+from policies.services.copies import asking, following, planning
 
 
 def tick(round_number: int) -> None:
-    """Plan, ask, follow, and look at what is there."""
-    each.turn(planning.tick, asking.tick, lambda: following.tick(round_number), looking.tick)
+    """Plan, ask and follow."""
+    each.turn(planning.tick, asking.tick, lambda: following.tick(round_number))

@@ -35,7 +35,9 @@ def tick() -> int:
 
 
 def _is_due(policy: Policy, now: datetime) -> bool:
-    last = Proof.objects.filter(policy=policy).aggregate(at=Max("asked_at"))["at"]
+    # One of the future was asked for before the clock was put back.
+    asked = Proof.objects.filter(policy=policy, asked_at__lte=now + clock.SKEW)
+    last = asked.aggregate(at=Max("asked_at"))["at"]
     return last is None or last < proofs.slot(policy.pk, policy.proof_days, now)
 
 
@@ -84,7 +86,7 @@ def _copied(policy: Policy) -> list[UUID]:
 
 
 def _report(policy: Policy, now: datetime) -> None:
-    passed = Proof.objects.filter(policy=policy, state=State.PASSED)
+    passed = Proof.objects.filter(policy=policy, state=State.PASSED, ended_at__lte=now + clock.SKEW)
     last = passed.aggregate(at=Max("ended_at"))["at"]
     first = Run.objects.filter(policy=policy, restore_point=True).order_by("created_at").first()
     if first is None or not proofs.is_overdue(last, first.created_at, policy.proof_days, now):

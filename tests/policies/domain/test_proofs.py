@@ -61,6 +61,8 @@ def test_a_proof_costs_a_fraction_of_a_cent_and_a_full_reading_of_100_gib_61_cen
     assert proofs.cost_usd(48, 2 * 2249) < 0.001
     assert proofs.cost_usd(204_800, 204_800) == pytest.approx(0.7373, abs=0.13)
     assert proofs.in_words(3, 2.04, 0.00031) == "level 3, 2.0 s, $0.0003"
+    assert proofs.in_words(0, None, 0.00004) == "level 0, under $0.0001"
+    assert [proofs.dollars(cost) for cost in (0, 0.00005, 1.5)] == ["$0.0000", "$0.0001", "$1.5000"]
 
 
 @pytest.mark.parametrize(

@@ -2,15 +2,13 @@
 
 import pytest
 
-from n2wbackup.lib import clock
 from policies.adapters import session
 from policies.adapters.memory import MemoryCloud
 from policies.domain.errors import RefusedError
 from policies.domain.proofs import State
-from policies.models import Alarm, Copy, CopyRule, Hold, Policy, Proof, Turn
+from policies.models import Alarm, Copy, Hold, Policy, Proof, Turn
 from policies.ports import Credentials
 from policies.ports.blocks import Blocks
-from policies.services.copies import keeping
 from policies.services.proof import asking, due, working
 from policies.services.proof.asking import Wish
 from tests import factories
@@ -76,29 +74,23 @@ def test_one_copy_is_chosen_by_its_id_and_an_unknown_place_is_refused(ready: Pro
     assert Proof.objects.count() == number
 
 
-def test_a_copy_that_a_proof_reads_is_not_deleted_by_its_rule(
+def test_the_restore_point_of_a_copy_is_held_while_it_is_read(
     ready: Provable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    copy = copied(ready)
-    now = clock.now()
-    rule = CopyRule.objects.create(
-        policy=ready.policy, region=THERE, keep_last=1, created_at=now, seen_until=now
-    )
-    Copy.objects.update(rule=rule)
-    seen: list[int] = []
+    copied(ready)
+    lose(ready)
+    seen: list[str] = []
     opened = ready.images.opened
 
     def look(order: object) -> object:
-        seen.append(keeping._intend(rule, ready.run.pk))
+        seen.extend(Hold.objects.filter(released_at=None).values_list("kind", flat=True))
         return opened(order)  # type: ignore[arg-type]
 
     monkeypatch.setattr(ready.images, "opened", look)
-    assert made(ready, Wish(level=1, source=PLACE)).state == State.PASSED
+    assert made(ready, Wish(level=1)).state == State.PASSED
 
-    copy.refresh_from_db()
-    assert (seen, copy.state) == ([0], "completed")
+    assert seen == ["proof"]
     assert not Hold.objects.filter(released_at=None).exists()
-    assert keeping._intend(rule, ready.run.pk) == 1  # nothing else held it
 
 
 def test_a_copy_that_goes_before_it_is_tried_is_not_possible(ready: Provable) -> None:
