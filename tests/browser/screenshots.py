@@ -137,7 +137,7 @@ def _shoot_documents(browser: Browser, demo: Demo) -> None:
         run = wait_for_the_states(window.page, demo)
         for name, entered in _WAYS:
             _shoot_way(window.page, f"{demo.url}{run}restore/", name, entered)
-        _shoot_recovery(window.page, demo)
+        _shoot_recovery(window.page, demo, run)
         _shoot_files(window.page, f"{demo.url}{run}")
         _shoot_proof(window.page, demo)
 
@@ -162,11 +162,12 @@ def _shoot_way(page: Page, address: str, name: str, entered: dict[str, str]) -> 
     page.screenshot(path=DOCS / f"{name}.png")
 
 
-def _shoot_recovery(page: Page, demo: Demo) -> None:
-    """Begin what was shown last, and show how far it is."""
+def _shoot_recovery(page: Page, demo: Demo, run: str) -> None:
+    """Begin the first of the ways, and show how far it is."""
+    _shoot_way(page, f"{demo.url}{run}restore/", *_WAYS[0])
     page.click("button[value=restore]")
     page.wait_for_url(f"{demo.url}/recoveries/*/")
-    page.locator("main .badge", has_text=_FAR).first.wait_for()
+    page.locator("main .state", has_text=_FAR).first.wait_for()
     page.screenshot(path=DOCS / "recovery.png")
 
 
@@ -197,7 +198,7 @@ def _shoot_proof(page: Page, demo: Demo) -> None:
 
 def _is_proven(page: Page, demo: Demo) -> bool:
     page.goto(f"{demo.url}/proofs/")
-    return page.locator("main .badge", has_text="passed").count() > 0
+    return page.locator("main .state", has_text="passed").count() > 0
 
 
 def _shoot_all(browser: Browser, demo: Demo) -> None:
