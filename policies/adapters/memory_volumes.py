@@ -7,7 +7,7 @@ from typing import Any
 
 from n2wbackup.lib import clock
 from policies.adapters import limits, translate
-from policies.adapters.memory import MemoryCloud, PortCall
+from policies.adapters.memory import ACCOUNT, MemoryCloud, PortCall
 from policies.adapters.memory_methods import Method
 from policies.adapters.translate import Call
 from policies.domain.errors import AwsError
@@ -25,9 +25,9 @@ _ROOT = "/dev/sda"
 class MemoryVolumes(MemoryCloud):
     """A `MemoryCloud` whose volumes can be made and moved. Each method can fail as `fail_next` says."""
 
-    def __init__(self) -> None:
+    def __init__(self, aws_account_id: str = ACCOUNT) -> None:
         """Start empty."""
-        super().__init__()
+        super().__init__(aws_account_id)
         self.progress: dict[str, Initialization | None] = {}  # by volume; without an entry:
         self.usual_progress: Initialization | None = Initialization(100)
         self._images: dict[str, tuple[str, ImageOrder]] = {}
