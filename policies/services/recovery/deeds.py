@@ -112,6 +112,14 @@ def _attachment(volume: Volume) -> Mapping[str, Any]:
     return rows[0] if rows else {}
 
 
+def _refuse_a_gone_instance(bench: Bench, instance_id: str) -> Instance:
+    """AWS says of one that has ended what it says of one that is busy, so it would be asked again and again."""
+    found = bench.instance(instance_id)
+    if found is None:
+        raise NotFoundError(f"The instance {instance_id} {_NO_LONGER}.")
+    return found
+
+
 def _attach(bench: Bench, step: RecoveryStep) -> bool:
     volume_id, wanted = bench.made_by(step), step.params["instance"]
     found = bench.volume(volume_id)
@@ -123,6 +131,7 @@ def _attach(bench: Bench, step: RecoveryStep) -> bool:
         raise RejectedError(message)
     if now:
         return bool(now.get("State", "attached") == "attached")
+    _refuse_a_gone_instance(bench, wanted)
     try:
         bench.making.attach(bench.region, volume_id, wanted, step.params["device"])
     except RejectedError as error:
@@ -218,9 +227,7 @@ def _turned(
     bench: Bench, step: RecoveryStep, wanted: str, way: set[str], turn: Callable[[str, str], None]
 ) -> bool:
     instance_id = step.params["instance"]
-    found = bench.instance(instance_id)
-    if found is None:
-        raise NotFoundError(f"The instance {instance_id} {_NO_LONGER}.")
+    found = _refuse_a_gone_instance(bench, instance_id)
     if found.state == wanted:
         return True
     if found.state in aws_words.TURNING or found.state in way:
@@ -240,6 +247,7 @@ def _end(bench: Bench, step: RecoveryStep) -> bool:
 
 def _replace_root(bench: Bench, step: RecoveryStep) -> bool:
     params = step.params
+    _refuse_a_gone_instance(bench, params["instance"])
     if not step.told.get("task"):
         _refuse_an_old_token(step)
         order = RootOrder(
