@@ -22,7 +22,6 @@ UNSEEN = timedelta(minutes=5)
 # AWS remembers tokens for a day. Later the same order would make another thing.
 TOKEN = timedelta(hours=20)
 _GONE_STATES = frozenset({"deleting", "deleted", "terminated", "shutting-down"})
-_IN_USE = "VolumeInUse"
 _NO_LONGER = "no longer exists"
 
 
