@@ -134,9 +134,8 @@ def _attach(bench: Bench, step: RecoveryStep) -> bool:
     try:
         bench.making.attach(bench.region, volume_id, wanted, step.params["device"])
     except RejectedError as error:
-        if (
-            error.code != _IN_USE
-        ):  # an answer was lost, and the SDK has asked again: the next look tells
+        # An answer was lost, and the SDK has asked again: the next look tells.
+        if error.code != "VolumeInUse":
             raise
     return False
 
