@@ -164,6 +164,7 @@ def _detach(bench: Bench, step: RecoveryStep) -> bool:
 
 def _set_deletion(bench: Bench, step: RecoveryStep) -> bool:
     params = step.params
+    _refuse_a_gone_instance(bench, params["instance"])
     bench.making.set_deletion(
         bench.region, params["instance"], params["device"], deletes=params["deletes"]
     )
