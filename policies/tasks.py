@@ -9,6 +9,7 @@ from n2wbackup.lib import each
 from n2wbackup.processes.draining import draining
 from policies.adapters import broker
 from policies.services.browsing import bringing, opening
+from policies.services.copies import existence as copies_there
 from policies.services.copies import keeping as copies_kept
 from policies.services.copies import ticking as copying
 from policies.services.costs import measuring
@@ -122,7 +123,7 @@ def replan() -> None:
 def reconcile() -> None:
     """Compare AWS with the rows, and log the differences."""
     if turns.take("reconcile", RECONCILE_SECONDS):
-        reconciling.reconcile()
+        each.turn(reconciling.reconcile, copies_there.compare)
 
 
 @shared_task(name="policies.tasks.refresh")

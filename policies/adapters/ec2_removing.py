@@ -31,13 +31,14 @@ class Ec2Removing:
             client.delete_snapshot(SnapshotId=snapshot_id)
 
     def images_of(self, region: str, snapshot_ids: Sequence[str]) -> list[Image]:
-        """Return the account's AMIs that need one of these snapshots."""
+        """Return the account's AMIs that need one of these snapshots, also disabled ones."""
         once, found = list(dict.fromkeys(snapshot_ids)), dict[str, Image]()
         for start in range(0, len(once), _BATCH):
             wanted = once[start : start + _BATCH]
             with self._calling("DescribeImages", region, "") as client:
                 pages = client.get_paginator("describe_images").paginate(
                     Owners=["self"],
+                    IncludeDisabled=True,
                     Filters=[{"Name": "block-device-mapping.snapshot-id", "Values": wanted}],
                 )
                 rows = [row for page in pages for row in page.get("Images", [])]

@@ -21,6 +21,11 @@ def tags(given: Mapping[str, str]) -> dict[str, str]:
     return {key[:_KEY_CHARACTERS]: _cut(given[key], _VALUE_CHARACTERS) for key in kept}
 
 
+def image_name(recovery: str) -> str:
+    """Return the name of the image that a recovery registers; nobody can change an image's name."""
+    return f"n2wbackup-{recovery}"
+
+
 def rows(given: Mapping[str, str]) -> "list[TagTypeDef]":
     """Return the tags, cut to EC2's limits, as the SDK takes them."""
     return [{"Key": key, "Value": value} for key, value in tags(given).items()]

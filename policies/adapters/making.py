@@ -199,13 +199,15 @@ class Ec2Making:
         return str(answer["Instances"][0]["InstanceId"]) if answer else ""
 
     def made(self, region: str, recovery: str) -> Made:
-        """Return everything that bears the recovery's tag and exists."""
+        """Return everything that bears the recovery's tag and exists; images only of its name, too."""
         tag = {"Name": f"tag:{limits.RECOVERY_TAG}", "Values": [recovery]}
         live = {"Name": "instance-state-name", "Values": _LIVE}
         with self._asked("DescribeVolumes", f"recovery {recovery}", region) as ec2:
             volumes = ec2.describe_volumes(Filters=[tag]).get("Volumes", [])
+        named = {"Name": "name", "Values": [limits.image_name(recovery)]}
         with self._asked("DescribeImages", f"recovery {recovery}", region) as ec2:
-            images = ec2.describe_images(Owners=["self"], Filters=[tag]).get("Images", [])
+            answer = ec2.describe_images(Owners=["self"], Filters=[tag, named])
+            images = answer.get("Images", [])
         with self._asked("DescribeInstances", f"recovery {recovery}", region) as ec2:
             answer = ec2.describe_instances(Filters=[tag, live]).get("Reservations", [])
         instances = [row for of in answer for row in of.get("Instances", [])]

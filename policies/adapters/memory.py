@@ -18,7 +18,7 @@ from policies.adapters.translate import Call
 from policies.domain.errors import AwsError, RejectedError, UnreachableError
 from policies.ports import Caller, FireRequest, Instance, Snapshot, Volume
 
-_ACCOUNT = "123456789012"
+ACCOUNT = "123456789012"
 _NUMBERS = itertools.count(1)  # one for all accounts: no two have a snapshot of the same id
 _EXCLUDED_VOLUMES = 40
 COULD_NOT = "The snapshot could not be completed."
@@ -41,7 +41,7 @@ class MemoryCloud:
     `calls` has every call in order, refused ones included. A snapshot is pending until `advance`.
     """
 
-    def __init__(self, aws_account_id: str = _ACCOUNT) -> None:
+    def __init__(self, aws_account_id: str = ACCOUNT) -> None:
         """Start empty."""
         self.aws_account_id = aws_account_id
         self.calls: list[PortCall] = []
@@ -67,7 +67,7 @@ class MemoryCloud:
             for n, volume_id in enumerate(ids)
         ]
         answer = {"InstanceId": instance_id, "BlockDeviceMappings": devices}
-        made = Instance(instance_id, region, _ACCOUNT, "running", ids[0], ids, answer)
+        made = Instance(instance_id, region, ACCOUNT, "running", ids[0], ids, answer)
         self._instances[instance_id] = made
         return made
 

@@ -6,6 +6,7 @@ volumes, which `progress` tells.
 
 from dataclasses import replace
 
+from n2wbackup.lib import clock
 from policies.adapters import limits, translate
 from policies.adapters.memory_volumes import MemoryVolumes, devices, lose, mapping, tags, zone
 from policies.adapters.translate import Call
@@ -120,7 +121,11 @@ class MemoryMaker(MemoryVolumes):
             devices.append(mapping(each["DeviceName"], volume_id, deletes=deletes))
             snapshot = each["Ebs"]["SnapshotId"]
             self._change(
-                volume_id, AvailabilityZone=zone, SnapshotId=snapshot, Tags=tags(order.ours)
+                volume_id,
+                AvailabilityZone=zone,
+                SnapshotId=snapshot,
+                CreateTime=str(clock.now()),
+                Tags=tags(order.ours),
             )
             self._hang(volume_id, made.instance_id, each["DeviceName"])
         answer = {
@@ -130,6 +135,7 @@ class MemoryMaker(MemoryVolumes):
             "InstanceType": given.get("InstanceType", ""),
             "Placement": {"AvailabilityZone": zone},
             "Tags": tags({**order.tags, **order.ours}),
+            "ClientToken": order.token,
             "BlockDeviceMappings": devices,
         }
         self._instances[made.instance_id] = replace(made, answer=answer)
@@ -151,7 +157,9 @@ class MemoryMaker(MemoryVolumes):
         images = [
             key
             for key, (of, order) in self._images.items()
-            if of == region and order.tags.get(limits.RECOVERY_TAG) == recovery
+            if of == region
+            and order.tags.get(limits.RECOVERY_TAG) == recovery
+            and order.name == limits.image_name(recovery)
         ]
         return Made(
             tuple(row.volume_id for row in ours if isinstance(row, Volume)),

@@ -5,8 +5,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from n2wbackup.lib import clock
 from policies.adapters import limits, translate
-from policies.adapters.memory import MemoryCloud, PortCall
+from policies.adapters.memory import ACCOUNT, MemoryCloud, PortCall
 from policies.adapters.memory_methods import Method
 from policies.adapters.translate import Call
 from policies.domain.errors import AwsError
@@ -24,9 +25,9 @@ _ROOT = "/dev/sda"
 class MemoryVolumes(MemoryCloud):
     """A `MemoryCloud` whose volumes can be made and moved. Each method can fail as `fail_next` says."""
 
-    def __init__(self) -> None:
+    def __init__(self, aws_account_id: str = ACCOUNT) -> None:
         """Start empty."""
-        super().__init__()
+        super().__init__(aws_account_id)
         self.progress: dict[str, Initialization | None] = {}  # by volume; without an entry:
         self.usual_progress: Initialization | None = Initialization(100)
         self._images: dict[str, tuple[str, ImageOrder]] = {}
@@ -78,6 +79,7 @@ class MemoryVolumes(MemoryCloud):
             State="available",
             AvailabilityZone=order.zone,
             SnapshotId=order.snapshot_id,
+            CreateTime=str(clock.now()),
             Tags=tags(order.tags),
             **({"Iops": order.iops} if order.iops else {}),
             **({"Throughput": order.throughput} if order.throughput else {}),

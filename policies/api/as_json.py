@@ -13,7 +13,7 @@ from n2wbackup.lib import clock, terminal
 from policies.domain.document import fields
 from policies.domain.retention.points import Verdict
 from policies.models import Policy, Proof, Run, Schedule, Trial
-from policies.selectors import removals, runs
+from policies.selectors import removals, runs, sources
 from policies.selectors.runs import PhaseRow, SnapshotRow, TargetRow
 from policies.selectors.servers import ServerRow
 from policies.services.due import outlook, pauses
@@ -83,6 +83,7 @@ def _proof(row: Proof) -> Json:
     return {
         "id": str(row.pk),
         "snapshot": row.snapshot_id,
+        "source": sources.in_words(row.place) or None,
         "level": row.level,
         "state": row.state,
         "reason": row.reason,

@@ -4,6 +4,7 @@ from typing import Any
 
 from policies.api.as_json import Json, moment
 from policies.models import Recovery
+from policies.selectors import sources
 from policies.services.recovery.planning import Plan
 from policies.services.recovery.rehearsing import Answer
 
@@ -54,6 +55,7 @@ def short(row: Recovery) -> Json:
         "of": row.subject,
         "region": row.region,
         "account": row.account_name,
+        "source": sources.in_words(row.source) or None,
         "state": row.state,
         "reason": row.reason,
         "waiting_for": row.waiting_for,
@@ -73,6 +75,7 @@ def rehearsal(plan: Plan, answers: list[Answer]) -> dict[str, Any]:
         "of": plan.subject,
         "region": plan.region,
         "account": plan.account.name,
+        "source": sources.in_words(plan.choices.source) or None,
         "confirm_with": plan.touches or None,
         "steps": [
             {

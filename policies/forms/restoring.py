@@ -6,7 +6,7 @@ from django import forms
 
 from policies.domain.recovery.states import Kind
 from policies.models import Account, Run
-from policies.services.recovery import planning
+from policies.selectors import sources
 from policies.services.recovery.planning import KEEP_DAYS, Choices
 from scripts_admin.forms import looks
 
@@ -20,9 +20,10 @@ _KINDS = [
 ]
 _TYPES = ["gp3", "gp2", "io2", "io1", "st1", "sc1", "standard"]
 _AS_IT_WAS = "as it was"
+_THEMSELVES = "the snapshots themselves; a copy, if they are gone"
 # Beside each other on the page, under these heads.
 GROUPS: dict[str, tuple[str, ...]] = {
-    "What comes back": ("kind", "volume_id", "instance_id"),
+    "What comes back": ("kind", "volume_id", "instance_id", "source"),
     "A new volume": ("attach_to", "device", "zone", "volume_type", "iops", "throughput"),
     "How AWS makes it": ("kms_key_id", "rate", "account"),
     "In its place": ("stops", "unmounted", "keep_days"),
@@ -36,6 +37,11 @@ class RestoreForm(forms.Form):
     kind = forms.ChoiceField(label="Restore", choices=_KINDS, initial=Kind.VOLUME.value)
     volume_id = forms.ChoiceField(label="Volume", required=False)
     instance_id = forms.ChoiceField(label="Instance", required=False)
+    source = forms.ChoiceField(
+        label="From",
+        required=False,
+        help_text="A copy is restored in its own region and account.",
+    )
     attach_to = forms.CharField(
         label="Attach to the instance",
         required=False,
@@ -97,11 +103,19 @@ class RestoreForm(forms.Form):
     def __init__(self, run: Run, *args: Any, owns: bool, **kwargs: Any) -> None:  # noqa: ANN401 - as Django's
         """Offer what the run has; `owns`: the person may use the owner's other accounts, too."""
         super().__init__(*args, **kwargs)
-        volumes = planning.snapshots(run)
-        instances = [each.instance_id for each in planning.targets(run) if each.instance_id]
+        pieces = sources.of_run(run)
+        instances = [each.target.instance_id for each in pieces if each.target.instance_id]
         accounts = Account.objects.filter(owner=run.owner_id).order_by("name") if owns else []
-        self._offer("volume_id", [each.volume_id for each in volumes])
+        self.has_points = bool(pieces)
+        self.only_copies = bool(pieces) and all(each.copy for each in pieces)
+        self._offer("volume_id", [each.volume_id for each in pieces])
         self._offer("instance_id", instances)
+        source = self.fields["source"]
+        assert isinstance(source, forms.ChoiceField)  # noqa: S101 - as declared above
+        source.choices = [
+            ("", "the copy that is there" if self.only_copies else _THEMSELVES),
+            *((name, f"the {sources.in_words(name)}") for name in sources.places(pieces)),
+        ]
         self._offer("account", [each.name for each in accounts], "the policy's own")
         looks.dress(self)
 

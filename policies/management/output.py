@@ -284,6 +284,10 @@ def trial(report: Json) -> str:
     return "\n".join(lines)
 
 
+def _source(source: str | None) -> str:
+    return f", a {source}" if source else ""
+
+
 def proof(report: Json) -> str:
     """Return a proof as text for people."""
     read = "-"
@@ -293,7 +297,7 @@ def proof(report: Json) -> str:
         f"proof        {report['id']} of run {report['run']} ({report['policy']})",
         f"state        {report['state'].replace('_', ' ')}",
         f"level        {report['level']}, reached {report['reached'] if report['reached'] >= 0 else 'none'}",
-        f"snapshot     {report['snapshot']} in {report['region']}",
+        f"snapshot     {report['snapshot']} in {report['region']}{_source(report['source'])}",
         f"read         {read}",
     ]
     if report["cost_usd"] is not None:

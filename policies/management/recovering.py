@@ -3,13 +3,14 @@
 from typing import Any
 
 from policies.models import Recovery
+from policies.selectors import sources
 
 
 def report(row: Recovery) -> str:
     """Return a recovery in a few lines."""
     lines = [
         f"Recovery {row.pk}: {row.kind.replace('_', ' ')} of {row.subject}",
-        f"From: run {row.run_id_copied} of {row.label}",
+        f"From: run {row.run_id_copied} of {row.label}{_from(sources.in_words(row.source))}",
         f"State: {row.state}",
     ]
     if row.reason:
@@ -28,9 +29,13 @@ def report(row: Recovery) -> str:
     return "\n".join(lines)
 
 
+def _from(source: str | None) -> str:
+    return f", from the {source}" if source else ""
+
+
 def rehearsed(found: dict[str, Any]) -> str:
     """Return what would be made, and what AWS says of it, in lines."""
-    where = f"in {found['region']}, with the account {found['account']}"
+    where = f"in {found['region']}, with the account {found['account']}{_from(found['source'])}"
     lines = [f"{found['kind'].replace('_', ' ').capitalize()} of {found['of']}, {where}:"]
     for number, step in enumerate(found["steps"], start=1):
         said = step["refusal"] or (

@@ -8,6 +8,8 @@ from n2wbackup.lib.sentences import SentenceField
 from policies.domain import proofs
 from policies.domain.browsing import states
 from policies.domain.browsing.states import Bringing, State
+from policies.models.account import Account
+from policies.models.copy import Copy
 from policies.models.querysets import OwnedQuerySet
 from policies.models.run import Run, RunSnapshot
 
@@ -26,6 +28,10 @@ class OpenedSnapshot(models.Model):
     run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="opened", db_index=False)
     snapshot = models.ForeignKey(
         RunSnapshot, on_delete=models.CASCADE, related_name="opened", db_index=False
+    )
+    # The copy of it that is opened in its place; None: the snapshot itself.
+    copy = models.ForeignKey(
+        Copy, on_delete=models.CASCADE, null=True, related_name="opened", db_index=False
     )
     part = models.SmallIntegerField(default=-1)  # of the disk; -1: the largest that can be read
     server = models.CharField(max_length=36)  # only there it can be read
@@ -53,13 +59,19 @@ class OpenedSnapshot(models.Model):
         constraints = [
             models.UniqueConstraint(
                 fields=["snapshot", "part", "server"],
-                condition=models.Q(ended_at=None),
+                condition=models.Q(ended_at=None, copy=None),
                 name="one_opening_of_a_snapshot",
+            ),
+            models.UniqueConstraint(
+                fields=["copy", "part", "server"],
+                condition=models.Q(ended_at=None, copy__isnull=False),
+                name="one_opening_of_a_copy",
             ),
         ]
         indexes = [
             models.Index(fields=["run", "-asked_at"], name="opened_of_run"),
             models.Index(fields=["snapshot", "-asked_at"], name="opened_of_snapshot"),
+            models.Index(fields=["copy"], name="opened_of_copy"),
             models.Index(
                 fields=["server", "last_used_at"],
                 condition=models.Q(ended_at=None),
@@ -68,7 +80,20 @@ class OpenedSnapshot(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.snapshot} opened for {self.asked_by}"
+        return f"{self.image} opened for {self.asked_by}"
+
+    @property
+    def image(self) -> RunSnapshot | Copy:
+        """Return what is opened: the copy, or the snapshot itself. Its `snapshot_id` is AWS's."""
+        return self.copy or self.snapshot
+
+    @property
+    def account(self) -> Account | None:
+        """Return the account that reads it; None: it was deleted, or is no longer the owner's."""
+        if self.copy is None:
+            return self.run.account
+        account = self.copy.account
+        return account if account and account.owner_id == self.run.owner_id else None
 
     @property
     def is_open(self) -> bool:

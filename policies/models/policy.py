@@ -69,6 +69,7 @@ class Policy(models.Model):
     proof_recipe = models.CharField(
         max_length=16, choices=CHOICES["proof_recipe"], default=DEFAULTS["proof_recipe"]
     )
+    proof_copies = models.BooleanField(default=DEFAULTS["proof_copies"])
 
     rpo_hours = models.PositiveIntegerField(
         "recovery point objective", default=DEFAULTS["rpo_hours"]

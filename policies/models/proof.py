@@ -8,6 +8,7 @@ from django.db import models
 from n2wbackup.lib.sentences import LinesField, SentenceField
 from policies.domain import proofs
 from policies.domain.proofs import State
+from policies.models.account import Account
 from policies.models.policy import Policy
 from policies.models.querysets import OwnedQuerySet
 from policies.models.run import Run
@@ -35,6 +36,11 @@ class Proof(models.Model):
     snapshot_ids = models.JSONField(default=list)
     snapshot_id = models.CharField(max_length=32, blank=True)  # the one that was tried
     region = models.CharField(max_length=32)
+    # Of copies: the name of their place, see selectors/sources.py, and the account that reaches it.
+    place = models.CharField(max_length=100, blank=True)
+    account = models.ForeignKey(
+        Account, on_delete=models.SET_NULL, null=True, related_name="+", db_index=False
+    )
     level = models.PositiveSmallIntegerField(choices=proofs.LEVELS)  # asked for
     reached = models.SmallIntegerField(default=-1)  # the highest one that passed; -1: none
     recipe = models.CharField(max_length=16, default=proofs.Recipe.NONE.value)
@@ -104,6 +110,14 @@ class Proof(models.Model):
 
     def __str__(self) -> str:
         return str(self.pk)
+
+    @property
+    def reader(self) -> Account | None:
+        """Return the account that reads the snapshots: of copies, the one that holds them. None: it was deleted."""
+        if not self.place:
+            return self.run.account
+        account = self.account
+        return account if account and account.owner_id == self.run.owner_id else None
 
     @property
     def cost_in_words(self) -> str:

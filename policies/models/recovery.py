@@ -110,6 +110,11 @@ class Recovery(models.Model):
         """Return "owner/policy" as they were called when it was asked for."""
         return f"{self.owner_name}/{self.policy_name}"
 
+    @property
+    def source(self) -> str:
+        """Return the place of the copy that it is made from; "" for the snapshots themselves."""
+        return str(self.choices.get("source", ""))
+
 
 class RecoveryStep(models.Model):
     """One step: entered before anything is said to AWS, so that whoever comes later knows where to look."""

@@ -149,4 +149,4 @@ class Making(Protocol):
         """Start an instance; return its id."""
 
     def made(self, region: str, recovery: str) -> Made:
-        """Return everything that bears the recovery's tag and exists."""
+        """Return everything that bears the recovery's tag and exists; images only of its name, too."""

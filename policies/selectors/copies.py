@@ -1,14 +1,15 @@
 """Copies of snapshots, as pages, recoveries and proofs read them."""
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
-from django.db.models import QuerySet
+from django.db.models import Exists, OuterRef, QuerySet
 
 from policies.domain.copies.states import CopyState
-from policies.models import Account, Copy, CopyRule, Run
+from policies.models import Account, Copy, CopyRule, Run, RunSnapshot
 from scripts_admin import permissions
 from scripts_admin.models import User
 
@@ -23,6 +24,8 @@ class Usable(NamedTuple):
     source_id: str
     instance_id: str
     consistency: str
+    key: UUID
+    source: RunSnapshot
 
 
 class Shown(NamedTuple):
@@ -43,13 +46,18 @@ class Shown(NamedTuple):
     completion_minutes: int
     is_late: bool
     key: UUID
+    place: str  # as `sources.place` names it; "" if its account was deleted
+
+    @property
+    def is_usable(self) -> bool:
+        return self.state == CopyState.COMPLETED and bool(self.account)
 
 
 def usable(run: Run) -> list[Usable]:
-    """Return the run's completed copies, in the order of their places."""
+    """Return the run's completed copies in accounts of its owner, in the order of their places."""
     found = (
-        Copy.objects.filter(run=run, state=CopyState.COMPLETED, account__isnull=False)
-        .select_related("account__owner", "source__target")
+        Copy.objects.filter(run=run, state=CopyState.COMPLETED, account__owner=run.owner_id)
+        .select_related("account__owner", "source__target__description")
         .order_by("region", "account", "pk")
     )
     return [
@@ -61,10 +69,17 @@ def usable(run: Run) -> list[Usable]:
             copy.source.snapshot_id,
             copy.source.target.instance_id,
             copy.source.target.consistency,
+            copy.pk,
+            copy.source,
         )
         for copy in found
         if copy.account is not None
     ]
+
+
+def place(own: int | None, account: Account, region: str) -> str:
+    """Return the name of a place: its region, and its account if that is not the run's own."""
+    return region if account.pk == own else f"{account.name}/{region}"
 
 
 def of_run(run: Run) -> list[Shown]:
@@ -72,9 +87,27 @@ def of_run(run: Run) -> list[Shown]:
     return [_shown(copy) for copy in _read(Copy.objects.filter(run=run))]
 
 
-def has_failed(run: Run) -> bool:
-    """Tell whether a copy of the run's snapshots was given up."""
-    return Copy.objects.filter(run=run, state=CopyState.FAILED).exists()
+def of_snapshots(rows: Collection[RunSnapshot]) -> dict[int, list[Shown]]:
+    """Return the copies of these snapshots by the key of their source; in one query, and in no order of its own."""
+    found: defaultdict[int, list[Shown]] = defaultdict(list)
+    # By their runs: copies are found by an index of these.
+    runs = {row.target.run_id for row in rows}
+    keys = {row.pk for row in rows}
+    for copy in _read(Copy.objects.filter(run__in=runs)) if runs else ():
+        if copy.source_id in keys:
+            found[copy.source_id].append(_shown(copy))
+    return dict(found)
+
+
+def named(key: UUID | None) -> Copy | None:
+    """Return the copy; None if none is named."""
+    return Copy.objects.select_related("account__owner").get(pk=key) if key else None
+
+
+def with_copies(rows: QuerySet[Run]) -> QuerySet[Run]:
+    """Return those of the runs that have a completed copy."""
+    there = Copy.objects.filter(run=OuterRef("pk"), state=CopyState.COMPLETED)
+    return rows.filter(Exists(there))
 
 
 def newest(rule: CopyRule, most: int = 50) -> list[Shown]:
@@ -88,7 +121,7 @@ def visible_to(user: User) -> QuerySet[Copy]:
 
 
 def _read(rows: QuerySet[Copy]) -> QuerySet[Copy]:
-    read = rows.select_related("account", "source").defer("account__secret_access_key")
+    read = rows.select_related("account", "source", "run").defer("account__secret_access_key")
     return read.order_by("-created_at", "pk")
 
 
@@ -109,6 +142,7 @@ def _shown(copy: Copy) -> Shown:
         completion_minutes=copy.completion_minutes,
         is_late=copy.late_told_at is not None,
         key=copy.pk,
+        place=place(copy.run.account_id, copy.account, copy.region) if copy.account else "",
     )
 
 

@@ -15,6 +15,7 @@ from django.db.models import QuerySet
 
 from policies.domain.runs.verdict import Consistency
 from policies.models import Proof, Recovery, Run
+from policies.selectors import sources
 from scripts_admin import permissions
 from scripts_admin.models import User
 
@@ -173,7 +174,7 @@ def of_proof(proof: Proof) -> Row:
         at=proof.asked_at,
         kind=PROOF,
         policy=proof.run.label,
-        what=f"{proof.snapshot_id or 'snapshot'} in {proof.region}",
+        what=f"{proof.snapshot_id or 'snapshot'} in {proof.region}{_of(proof.place)}",
         level=f"{reached} of {proof.level}",
         result=proof.state,
         seconds=proof.seconds,
@@ -183,6 +184,10 @@ def of_proof(proof: Proof) -> Row:
     )
 
 
+def _of(place: str) -> str:
+    return f" ({sources.in_words(place)})" if place else ""
+
+
 def of_recovery(recovery: Recovery) -> Row:
     """Return a recovery as a line. Its time is the measured one: until what was made could be used."""
     usable = recovery.made_at
@@ -190,7 +195,7 @@ def of_recovery(recovery: Recovery) -> Row:
         at=recovery.asked_at,
         kind=RECOVERY,
         policy=f"{recovery.owner_name}/{recovery.policy_name}",
-        what=f"{recovery.subject} in {recovery.region}",
+        what=f"{recovery.subject} in {recovery.region}{_of(recovery.source)}",
         level=recovery.kind,
         result=recovery.state,
         seconds=(usable - recovery.asked_at).total_seconds() if usable else None,

@@ -8,9 +8,10 @@ from typing import NamedTuple
 from django.db.models import QuerySet
 
 from policies.domain.browsing import paths
-from policies.models import OpenedSnapshot, RunSnapshot
+from policies.models import Copy, OpenedSnapshot, RunSnapshot
 from policies.ports.images import Entry
 
+_OF_SNAPSHOT = ("target__run__policy", "target__run__account__owner", "target__run__owner")
 _KINDS = {"file": stat.S_IFREG, "folder": stat.S_IFDIR, "link": stat.S_IFLNK}
 
 
@@ -37,19 +38,23 @@ def whole() -> QuerySet[OpenedSnapshot]:
         "run__account",
         "run__owner",
         "snapshot__target",
+        "copy__account__owner",
     )
 
 
 def snapshots() -> QuerySet[RunSnapshot]:
     """Return all snapshots, with what is needed to open one."""
-    return RunSnapshot.objects.select_related(
-        "target__run__policy", "target__run__account__owner", "target__run__owner"
-    )
+    return RunSnapshot.objects.select_related(*_OF_SNAPSHOT)
 
 
-def of_snapshot(snapshot: RunSnapshot, server: str) -> OpenedSnapshot | None:
-    """Return the snapshot as it is open on this server, or on the way there."""
-    rows = OpenedSnapshot.objects.filter(snapshot=snapshot, server=server, ended_at=None)
+def copies() -> QuerySet[Copy]:
+    """Return all copies, with what is needed to open one beside its source."""
+    return Copy.objects.select_related("account__owner")
+
+
+def of_snapshot(snapshot: RunSnapshot, copy: Copy | None, server: str) -> OpenedSnapshot | None:
+    """Return the snapshot, or that copy of it, as it is open on this server, or on the way there."""
+    rows = OpenedSnapshot.objects.filter(snapshot=snapshot, copy=copy, server=server, ended_at=None)
     return rows.order_by("-asked_at").first()
 
 

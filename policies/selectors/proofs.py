@@ -10,6 +10,7 @@ from django.db.models import QuerySet
 from policies.domain import proofs
 from policies.domain.proofs import State
 from policies.models import Policy, Proof
+from policies.selectors import sources
 from scripts_admin.models import User
 
 NEWEST: Sequence[str] = ("-asked_at", "-pk")  # as keyset takes it
@@ -22,6 +23,7 @@ class ProofRow(NamedTuple):
     id: UUID
     run_id: UUID
     snapshot_id: str
+    source: str  # "copy in eu-west-1"; "" for the snapshot itself
     level: int
     reached: int
     state: str
@@ -62,6 +64,7 @@ def row(found: Proof) -> ProofRow:
         id=found.pk,
         run_id=found.run_id,
         snapshot_id=found.snapshot_id,
+        source=sources.in_words(found.place),
         level=found.level,
         reached=found.reached,
         state=found.state,

@@ -83,20 +83,21 @@ def remove(request: HttpRequest, owner: str, name: str, key: int) -> HttpRespons
 @require_http_methods(["GET", "HEAD", "POST"])
 @login_required
 def again(request: HttpRequest, run_id: UUID) -> HttpResponse:
-    """Have the run's failed copies made again."""
+    """Have the run's failed copies made again; with a place, have the run copied to it."""
     person = visitor.person(request)
     run = Run.objects.visible_to(person).filter(pk=run_id).first()
     if run is None or not permissions.may_run(person, run):
         raise Http404
     if request.method != "POST":
         return redirect("run", run.pk)
+    place = request.POST.get("place", "")
     try:
-        number = repeating.again(run)
+        number = repeating.copy(run, place) if place else repeating.again(run)
     except RefusedError as error:
         messages.error(request, str(error))
     else:
         made = "1 copy is" if number == 1 else f"{number} copies are"
-        messages.success(request, f"{made} made again.")
+        messages.success(request, f"{made} made{'' if place else ' again'}.")
     return redirect("run", run.pk)
 
 

@@ -24,7 +24,7 @@ from n2wbackup.lib import home
 from policies.domain.browsing import paths
 from policies.domain.browsing.paths import NotAPathError
 from policies.domain.errors import ImageError, NoSuchPathError, RefusedError
-from policies.models import OpenedSnapshot, RunSnapshot
+from policies.models import Copy, OpenedSnapshot, RunSnapshot
 from policies.selectors import opened as rows
 from policies.services.browsing import asking, opening, using
 from policies.services.browsing.using import Download
@@ -42,35 +42,43 @@ LONGEST_WORDS = 200
 @login_required
 def of_snapshot(request: HttpRequest, snapshot_id: str) -> HttpResponse:
     """Say what opening a snapshot means, and have it opened when the form is sent."""
-    snapshot = _snapshot(request, snapshot_id)
+    snapshot, copy = _snapshot(request, snapshot_id)
     if request.method == "POST":
-        return _asked(request, snapshot)
+        return _asked(request, snapshot, copy)
     context = {
-        "snapshot": snapshot,
+        "snapshot": copy or snapshot,
+        "copy": copy,
+        "volume_id": snapshot.volume_id,
         "run": snapshot.target.run,
-        "problem": asking.problem(snapshot),
-        "present": rows.of_snapshot(snapshot, home.server_id()),
+        "problem": asking.problem(snapshot, copy),
+        "present": rows.of_snapshot(snapshot, copy, home.server_id()),
     }
     return render(request, "policies/files/ask.html", context)
 
 
-def _asked(request: HttpRequest, snapshot: RunSnapshot) -> HttpResponse:
+def _asked(request: HttpRequest, snapshot: RunSnapshot, copy: Copy | None) -> HttpResponse:
     part = request.POST.get("part", "")
     number = int(part) if part.isascii() and part.isdigit() and len(part) <= 3 else asking.LARGEST  # noqa: PLR2004
     try:
-        row = asking.ask(snapshot, by=visitor.person(request).username, part=number)
+        row = asking.ask(snapshot, by=visitor.person(request).username, part=number, copy=copy)
     except RefusedError as error:
         messages.error(request, str(error))
-        return redirect("snapshot-files", snapshot.snapshot_id)
+        return redirect("snapshot-files", (copy or snapshot).snapshot_id)
     return redirect("files", row.pk)
 
 
-def _snapshot(request: HttpRequest, snapshot_id: str) -> RunSnapshot:
+def _snapshot(request: HttpRequest, snapshot_id: str) -> tuple[RunSnapshot, Copy | None]:
+    """Return the snapshot with this id, or the copy and its source; 404 for who may not restore from their run."""
     person = visitor.person(request)
-    found = permissions.visible(rows.snapshots(), person).filter(snapshot_id=snapshot_id).first()
-    if found is None or not permissions.may_restore(person, found):
+    seen = permissions.visible(rows.snapshots(), person)
+    source = seen.filter(snapshot_id=snapshot_id).first()
+    copy = None
+    if source is None:
+        copy = rows.copies().filter(snapshot_id=snapshot_id).first()
+        source = seen.filter(pk=copy.source_id).first() if copy else None
+    if source is None or not permissions.may_restore(person, source):
         raise Http404
-    return found
+    return source, copy
 
 
 def found(request: HttpRequest, opened_id: UUID) -> OpenedSnapshot:
@@ -127,7 +135,7 @@ def _about(row: OpenedSnapshot) -> dict[str, object]:
     return {
         "opened": row,
         "run": row.run,
-        "snapshot": row.snapshot,
+        "snapshot": row.image,
         "about": row.about,
         "idle_at": opening.idle_at(row),
         "is_elsewhere": row.server != home.server_id(),
@@ -201,5 +209,5 @@ def close(request: HttpRequest, opened_id: UUID) -> HttpResponse:
     if row.server != home.server_id():
         messages.error(request, "Another server has it open: it closes it by itself.")
     elif opening.close(row, f"{visitor.person(request)} closed it."):
-        messages.success(request, f"{row.snapshot} is closed.")
+        messages.success(request, f"{row.image} is closed.")
     return redirect("run", row.run_id)

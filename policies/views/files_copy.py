@@ -41,7 +41,7 @@ def copy(request: HttpRequest, opened_id: UUID) -> HttpResponse:
     context = _copies(row, path) | {
         "form": form,
         "run": row.run,
-        "snapshot": row.snapshot,
+        "snapshot": row.image,
         "shown": paths.shown_path(path),
         "places": bringing.places(row),
         "signature": drafts.signature(visitor.person(request), request.path),

@@ -60,7 +60,8 @@ def prove(request: HttpRequest, run_id: UUID) -> HttpResponse:
     run = Run.objects.visible_to(person).select_related("policy", "owner").filter(pk=run_id).first()
     if run is None or not permissions.may_run(person, run):
         raise Http404
-    form = ProofForm(run, drafts.sent(request))
+    first = {key: request.GET[key] for key in ("source", "snapshot") if key in request.GET}
+    form = ProofForm(run, drafts.sent(request), first=first)
     if request.method == "POST" and form.is_valid():
         try:
             proof = asking.ask(run, Wish(**form.cleaned_data), by=person.username, person=person)

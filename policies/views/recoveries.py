@@ -16,7 +16,7 @@ from policies.domain.recovery.states import State
 from policies.domain.recovery.steps import Deed, Step
 from policies.forms.restoring import RestoreForm
 from policies.models import Recovery, RecoveryStep, Run
-from policies.selectors import recoveries
+from policies.selectors import recoveries, sources
 from policies.services.recovery import asking, planning, rehearsing
 from policies.services.recovery.planning import Choices
 from policies.views import drafts, visitor
@@ -48,6 +48,7 @@ def detail(request: HttpRequest, recovery_id: UUID) -> HttpResponse:
     rows = list(row.steps.all())
     context = {
         "recovery": row,
+        "source": sources.in_words(row.source),
         "steps": [
             (step, _sentence(step.deed, step.params, _made(step.params, rows))) for step in rows
         ],
@@ -90,9 +91,9 @@ def _restore(request: HttpRequest, run: Run) -> HttpResponse:
     person = visitor.person(request)
     owns = person.is_superuser or person.pk == run.owner_id
     is_sent = request.method == "POST"
-    first = {key: request.GET[key] for key in ("volume_id", "kind") if key in request.GET}
+    first = {key: request.GET[key] for key in ("volume_id", "kind", "source") if key in request.GET}
     form = RestoreForm(run, drafts.sent(request), initial=first, owns=owns)
-    context: dict[str, object] = {"run": run, "form": form, "has_points": planning.snapshots(run)}
+    context: dict[str, object] = {"run": run, "form": form, "has_points": form.has_points}
     if is_sent and form.is_valid():
         try:
             if request.POST.get("do") == "restore":

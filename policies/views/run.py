@@ -16,12 +16,14 @@ from django.views.decorators.http import require_safe
 from django_htmx.http import trigger_client_event
 
 from n2wbackup.lib import clock
+from policies.domain.copies.states import CopyState
 from policies.domain.runs import sequence
 from policies.domain.runs.sequence import State
 from policies.models import Policy, Run
 from policies.selectors import copies, health, proofs, run_page, runs
 from policies.selectors.run_page import RunPage
 from policies.services import operations
+from policies.services.copies import repeating
 from policies.services.operations import Actor, Result
 from policies.views import first_use, frozen, kept, visitor
 from policies.views.first_use import Step
@@ -36,6 +38,8 @@ def detail(request: HttpRequest, run_id: UUID) -> HttpResponse:
     found = _found(request, run_id)
     page = run_page.of(found, clock.now())
     said = hashlib.sha256(page.said.encode()).hexdigest()[:12]
+    copied = copies.of_run(found)
+    has_copies = any(each.is_usable for each in copied)
     context = {
         "page": page,
         "run": page.detail.run,
@@ -50,15 +54,17 @@ def detail(request: HttpRequest, run_id: UUID) -> HttpResponse:
         "waits_for": found.waiting_for,
         "proofs": [proofs.row(each) for each in found.proofs.all()],
         "may_prove": permissions.may_run(visitor.person(request), found),
-        "copies": copies.of_run(found),
-        "may_repeat_copies": copies.has_failed(found)
+        "copies": copied,
+        "copy_places": _copy_places(found, visitor.person(request)),
+        "may_repeat_copies": any(each.state == CopyState.FAILED for each in copied)
         and permissions.may_run(visitor.person(request), found),
         "kept": kept.of(found, visitor.person(request)),
         "first_use": _first_use(found, visitor.person(request)),
         "is_news": request.GET.get("said", said) != said,
     }
     context["sees_files"] = permissions.may_restore(visitor.person(request), found)
-    context["may_restore"] = bool(context["sees_files"]) and found.restore_point
+    context["may_restore"] = bool(context["sees_files"]) and (found.restore_point or has_copies)
+    context["can_be_proven"] = bool(context["kept"]) or has_copies
     context["sees_texts"] = _sees_texts(visitor.person(request), page)
     part = visitor.wants_a_part(request)
     context["is_part"] = part
@@ -66,6 +72,12 @@ def detail(request: HttpRequest, run_id: UUID) -> HttpResponse:
     if part and (page.may_be_frozen or not page.goes_on):
         trigger_client_event(answer, frozen.CHANGED)  # the banner is as new as what is below it
     return answer
+
+
+def _copy_places(run: Run, person: User) -> list[str]:
+    """Return the places to which the person may have the restore point copied."""
+    may = run.restore_point and run.policy is not None and permissions.may_run(person, run)
+    return repeating.places(run) if may else []
 
 
 def _first_use(run: Run, person: User) -> Sequence[Step]:

@@ -1,6 +1,6 @@
 """The list of snapshots. It shows only those of runs that the person may see."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
@@ -9,11 +9,10 @@ from django.views.decorators.http import require_safe
 
 from policies.forms.snapshots import SnapshotFilter
 from policies.models import RunSnapshot
-from policies.selectors import removals, snapshots
+from policies.selectors import copies, removals, snapshots
 from policies.services.retention import planning
 from policies.views import visitor
 from scripts_admin import permissions
-from scripts_admin.models import User
 
 ON_A_PAGE = 50
 
@@ -29,7 +28,12 @@ def listing(request: HttpRequest) -> HttpResponse:
     runs = {each.target.run_id: each.target.run for each in page.rows}
     kept = planning.of_runs(runs.values(), planning.MANY_ON_A_LIST)
     gone = removals.of_runs(key for key in runs if key not in kept or not kept[key].keep)
-    readable = _readable(person, page.rows)
+    readable = _those(page.rows, lambda each: permissions.may_restore(person, each))
+    copied = copies.of_snapshots(page.rows)
+    provable = _those(
+        [each for each in page.rows if each.pk in copied],
+        lambda each: permissions.may_run(person, each.target.run),
+    )
     context = {
         "filter": asked,
         "page": page,
@@ -39,6 +43,8 @@ def listing(request: HttpRequest) -> HttpResponse:
                 kept.get(each.target.run_id),
                 gone.get(each.target.run_id),
                 each.pk in readable,
+                each.pk in provable,
+                copied.get(each.pk, ()),
             )
             for each in page.rows
         ],
@@ -46,12 +52,14 @@ def listing(request: HttpRequest) -> HttpResponse:
     return render(request, "policies/snapshots.html", context)
 
 
-def _readable(person: User, rows: Sequence[RunSnapshot]) -> set[int]:
-    """Return those whose files the person may see; whoever owns them is not asked about, others once a policy."""
-    may: dict[tuple[int | None, int | None], bool] = {}
+def _those(rows: Sequence[RunSnapshot], may: Callable[[RunSnapshot], bool]) -> set[int]:
+    """Return those with which the person may do something; it is asked once for each policy."""
+    known: dict[tuple[int | None, int | None], bool] = {}
     for each in rows:
         run = each.target.run
         key = (run.policy_id, run.owner_id)
-        if key not in may:
-            may[key] = permissions.may_restore(person, each)
-    return {each.pk for each in rows if may[(each.target.run.policy_id, each.target.run.owner_id)]}
+        if key not in known:
+            known[key] = may(each)
+    return {
+        each.pk for each in rows if known[(each.target.run.policy_id, each.target.run.owner_id)]
+    }

@@ -1,10 +1,12 @@
 """What recoveries make, as every `Making` does it: one suite for the memory and for EC2 before the simulated AWS."""
 
 from dataclasses import replace
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from n2wbackup.lib import clock
 from policies.domain.errors import NotFoundError, RejectedError
 from policies.ports.making import ImageOrder, LaunchOrder, Made, RootOrder, VolumeOrder
 from tests.contract.clouds import REGION, SECONDS, enter, wanted
@@ -258,8 +260,11 @@ def test_an_instance_starts_from_an_image_of_snapshots(shop: Workshop) -> None:
 
     said = instance(shop, new)
     assert {tag["Key"]: tag["Value"] for tag in said["Tags"]} == {"Name": "again", **OURS}
+    assert said["ClientToken"] == "a-token"
     volumes = [row["Ebs"]["VolumeId"] for row in said["BlockDeviceMappings"]]
     assert {volume(shop, each)["SnapshotId"] for each in volumes} == set(of.values())
+    made_at = [datetime.fromisoformat(volume(shop, each)["CreateTime"]) for each in volumes]
+    assert min(made_at) > clock.now() - timedelta(minutes=5)
     assert set(shop.making.made(REGION, "a-recovery").volumes) == set(volumes)
     assert shop.making.image_state(REGION, image_id) == ""
     with pytest.raises(NotFoundError):
@@ -267,6 +272,13 @@ def test_an_instance_starts_from_an_image_of_snapshots(shop: Workshop) -> None:
     shop.making.end(REGION, new)
     until(lambda: shop.making.made(REGION, "a-recovery") == Made())
     assert all(volume(shop, each) == {} for each in volumes)
+
+
+def test_an_image_of_another_name_is_nobody_s(shop: Workshop) -> None:
+    instance_id, *_ = shop.add_instance()
+    asked = replace(image(shop, instance_id, snapshots(shop, instance_id)), name="another")
+    shop.making.register(asked)
+    assert shop.making.made(REGION, "a-recovery").images == ()
 
 
 def test_nothing_starts_from_an_image_that_does_not_exist(shop: Workshop) -> None:

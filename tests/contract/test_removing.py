@@ -178,6 +178,16 @@ def test_aws_does_not_protect_the_data_volumes_of_an_ami(
     assert there(cloud) == {snapshots[0]}
 
 
+def test_an_ami_that_is_disabled_needs_its_snapshots_as_well(aws: SimulatedAws) -> None:
+    ground = Simulated(aws)
+    instance_id, *_ = ground.ground.add_instance(volumes=2)
+    made = [each.snapshot_id for each in ground.ground.cloud.fire(wanted(instance_id), SECONDS)]
+    ground.ground.settle("completed")
+    image_id = aws.add_image(made, {}, REGION, disabled=True)
+    (image,) = ground.removing.images_of(REGION, made[1:])
+    assert (image.image_id, image.snapshot_ids) == (image_id, tuple(made))
+
+
 def test_what_is_in_the_recycle_bin_comes_back_with_its_tags(
     of: RemovingGround, cloud: Cloud, snapshots: list[str]
 ) -> None:

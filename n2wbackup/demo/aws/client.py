@@ -242,10 +242,12 @@ class SimulatedAws:
         snapshot_ids: Sequence[str],
         tags: Mapping[str, str] | None = None,
         region: str = "us-east-1",
+        *,
+        disabled: bool = False,
     ) -> str:
         """Register an AMI of these snapshots, the root device's first; return its id."""
         given = {"snapshot_ids": list(snapshot_ids), "tags": dict(tags or {})}
-        return str(self._ask("add_image", region=region, **given))
+        return str(self._ask("add_image", region=region, disabled=disabled, **given))
 
     def settle_snapshots(self, state: str = "completed", snapshot_ids: Sequence[str] = ()) -> None:
         """End pending snapshots (without ids: all) in this state now."""

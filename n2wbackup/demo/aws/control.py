@@ -96,7 +96,15 @@ def _add_image(simulator: Simulator, given: Given) -> str:
     image_id = f"ami-{secrets.token_hex(9)[:17]}"
     fields = {"rootDeviceName": devices[0]}
     simulator.makings.images[image_id] = Image(
-        image_id, given["region"], image_id, 0.0, 0.0, fields, mappings, dict(given["tags"])
+        image_id,
+        given["region"],
+        image_id,
+        0.0,
+        0.0,
+        fields,
+        mappings,
+        dict(given["tags"]),
+        given["disabled"],
     )
     return image_id
 

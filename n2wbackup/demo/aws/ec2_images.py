@@ -98,7 +98,7 @@ def image(simulator: Simulator, region: str, image_id: str) -> Image:
 
 
 def describe_images(simulator: Simulator, call: ApiCall) -> dict[str, object]:
-    """Return the account's own images; there are no others."""
+    """Return the account's own images; there are no others. Disabled ones are shown to who asks for them."""
     wanted = filters.parse(call)
     ids = call.values("ImageId")
     for each in ids:
@@ -107,7 +107,9 @@ def describe_images(simulator: Simulator, call: ApiCall) -> dict[str, object]:
     found = [
         each
         for each in list(simulator.makings.images.values())
-        if each.region == call.region and (not ids or each.image_id in ids)
+        if each.region == call.region
+        and (not ids or each.image_id in ids)
+        and (not each.is_disabled or call.flag("IncludeDisabled"))
     ]
     return {"imagesSet": [_shown(each) for each in filters.select(found, wanted, _values)]}
 

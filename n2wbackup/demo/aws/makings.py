@@ -66,8 +66,11 @@ class Image:
     fields: dict[str, Any]
     mappings: list[dict[str, Any]]
     tags: dict[str, str]
+    is_disabled: bool = False
 
     def state(self) -> str:
+        if self.is_disabled:
+            return "disabled"
         return "available" if time.monotonic() - self.since >= self.seconds else "pending"
 
     def snapshot_ids(self) -> list[str]:

@@ -67,6 +67,21 @@ class Setting(Field):
 _PERIODS = {"daily": "days", "weekly": "weeks", "monthly": "months", "yearly": "years"}
 
 
+def _timeout(phase: str) -> Setting:
+    return Setting(
+        key=f"scripts.timeout_seconds.{phase}",
+        column=f"{phase}_timeout_seconds",
+        kind=Kind.NUMBER,
+        low=1,
+        high=DAY_SECONDS,
+        default=30,
+        label=f"Timeout of {phase}",
+        help="The script fails if it runs longer.",
+        group=Group.SCRIPTS,
+        unit="s",
+    )
+
+
 def _kept(word: str, column: str, label: str, high: int, what: str = "") -> Setting:
     """Return how many restore points a rule keeps; 0 switches the rule off."""
     per = what or f"So many {_PERIODS[word]} keep their newest restore point"
@@ -224,30 +239,8 @@ POLICY = (
         group=Group.SCRIPTS,
         unit="s",
     ),
-    Setting(
-        key="scripts.timeout_seconds.after",
-        column="after_timeout_seconds",
-        kind=Kind.NUMBER,
-        low=1,
-        high=DAY_SECONDS,
-        default=30,
-        label="Timeout of after",
-        help="The script fails if it runs longer.",
-        group=Group.SCRIPTS,
-        unit="s",
-    ),
-    Setting(
-        key="scripts.timeout_seconds.complete",
-        column="complete_timeout_seconds",
-        kind=Kind.NUMBER,
-        low=1,
-        high=DAY_SECONDS,
-        default=30,
-        label="Timeout of complete",
-        help="The script fails if it runs longer.",
-        group=Group.SCRIPTS,
-        unit="s",
-    ),
+    _timeout("after"),
+    _timeout("complete"),
     Setting(
         key="scripts.skip_snapshots_when_before_fails",
         column="skip_snapshots_when_before_fails",
@@ -309,6 +302,15 @@ POLICY = (
         default=proofs.Recipe.NONE.value,
         label="Started by proofs",
         help="The application whose data the snapshots have. Levels 2 and 3 need to know it.",
+        group=Group.PROOF,
+    ),
+    Setting(
+        key="proof.copies",
+        column="proof_copies",
+        kind=Kind.TRUTH,
+        default=False,
+        label="Prove copies, too",
+        help="Each time the snapshots or one of the places with copies is tried, at random.",
         group=Group.PROOF,
     ),
 )

@@ -71,6 +71,41 @@ class Difference(NamedTuple):
     now: str
 
 
+class Elsewhere(NamedTuple):
+    """What was said of an instance, without what exists only where it was; and what that means."""
+
+    said: Mapping[str, Any]
+    notes: tuple[str, ...] = ()
+
+
+def elsewhere(said: Mapping[str, Any], *, region: str, account: str) -> Elsewhere:
+    """Return what can be said to AWS in another region or account; empty names: it is the same one.
+
+    Networks, groups and key pairs belong to a region of an account, roles to an account.
+    """
+    if not region and not account:
+        return Elsewhere(said)
+    where = " of ".join(each for each in (region, account) if each)
+    left = dict(said)
+    notes = []
+    for key, words in _OF_A_PLACE.items():
+        if left.pop(key, None):
+            notes.append(words.format(where))
+    if account and left.pop("IamInstanceProfile", None):
+        notes.append(f"It has no role: the one of the backup does not exist in {where}.")
+    placed = dict(left.get("Placement") or {})
+    for key in ("GroupName", "HostId", "AvailabilityZone"):
+        placed.pop(key, None)
+    return Elsewhere({**left, "Placement": placed}, tuple(notes))
+
+
+_OF_A_PLACE: Mapping[str, str] = {
+    "SubnetId": "Its subnet does not exist in {}: without another one, AWS takes the default network there.",
+    "SecurityGroups": "Its security groups do not exist in {}: it gets the default group of its network.",
+    "KeyName": "Its key pair is not given in {}: the keys that are on its disk still log in.",
+}
+
+
 def blueprint(
     said: Mapping[str, Any],
     volumes: Mapping[str, Mapping[str, Any]],

@@ -1,4 +1,4 @@
-"""Show the copies of a run's snapshots, and have failed ones made again."""
+"""Show the copies of a run's snapshots, have failed ones made again, or one made by hand."""
 
 from typing import Any
 
@@ -18,12 +18,19 @@ class Command(output.Command):
         parser.add_argument(
             "--again", action="store_true", help="have those that failed made again"
         )
+        parser.add_argument(
+            "--to",
+            metavar="PLACE",
+            default="",
+            help="copy it now to this place of its policy, such as eu-west-1 or vault/eu-west-1",
+        )
         parser.add_argument("--json", action="store_true", help="print them as JSON")
 
     def handle(self, **options: Any) -> None:
         with output.complaints():
             run = labels.run(options["run"])
             number = repeating.again(run) if options["again"] else 0
+            planned = repeating.copy(run, options["to"]) if options["to"] else 0
         found = copies.of_run(run)
         if options["json"]:
             self.stdout.write(
@@ -32,6 +39,8 @@ class Command(output.Command):
             return
         if number:
             self.stdout.write(f"{number} made again.")
+        if planned:
+            self.stdout.write(f"{planned} to be made in {options['to']}.")
         for copy in found:
             place = f"{copy.account}, {copy.region}"
             why = f": {copy.message}" if copy.message else ""

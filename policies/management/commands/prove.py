@@ -11,7 +11,7 @@ from policies.domain.errors import InputError
 from policies.domain.proofs import State
 from policies.management import output
 from policies.models import Run
-from policies.selectors import labels
+from policies.selectors import copies, labels
 from policies.services import operations
 from policies.services.proof import asking, working
 from policies.services.proof.asking import Wish
@@ -34,12 +34,27 @@ class Command(output.Command):
         parser.add_argument(
             "--recipe", default="", metavar="NAME", help=f"one of {', '.join(proofs.WORDS)}"
         )
-        parser.add_argument("--snapshot", default="", metavar="ID", help="only this snapshot")
+        parser.add_argument(
+            "--snapshot", default="", metavar="ID", help="only this snapshot, or this copy"
+        )
+        parser.add_argument(
+            "--from",
+            dest="source",
+            default="",
+            metavar="PLACE",
+            help="the copies of this place, such as eu-west-1 or vault/eu-west-1",
+        )
         parser.add_argument("--all", action="store_true", help="read every block, not a sample")
         parser.add_argument("--json", action="store_true", help="print the proof as JSON")
 
     def handle(self, **options: Any) -> None:
-        wish = Wish(options["level"], options["recipe"], options["snapshot"], options["all"])
+        wish = Wish(
+            options["level"],
+            options["recipe"],
+            options["snapshot"],
+            options["all"],
+            options["source"],
+        )
         with output.complaints():
             run = _run(options["what"])
             with broker.silenced({broker.PROOF}):
@@ -58,8 +73,8 @@ def _run(what: str) -> Run:
     if "/" not in what:
         return labels.run(what)
     policy = labels.policy(what)
-    points = Run.objects.filter(policy=policy, restore_point=True, ended_at__isnull=False)
-    newest = points.order_by("-created_at").first()
+    ended = Run.objects.filter(policy=policy, ended_at__isnull=False).order_by("-created_at")
+    newest = ended.filter(restore_point=True).first() or copies.with_copies(ended).first()
     if newest is None:
         message = f"{what} has no restore point yet: back it up first."
         raise InputError(message)

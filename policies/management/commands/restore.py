@@ -9,9 +9,9 @@ from django.core.management.base import CommandError, CommandParser
 from policies.api import recoveries_as_json
 from policies.domain.recovery.states import Kind
 from policies.management import output, recovering
-from policies.selectors import labels
+from policies.selectors import copies, labels
 from policies.services.browsing import fetching
-from policies.services.recovery import asking, planning, rehearsing
+from policies.services.recovery import asking, choosing, planning, rehearsing
 from policies.services.recovery.planning import KEEP_DAYS, Choices
 
 _TEXTS = {
@@ -28,7 +28,7 @@ _NUMBERS = {
     "--throughput": "MiB/s, of a new gp3 volume",
     "--rate": "MiB/s at which AWS loads the new volume, 100 to 300, which costs money",
 }
-_OF_VOLUMES = ("volume", "volume_type", "iops", "throughput", "kms_key", "rate", "account")
+_OF_VOLUMES = ("volume", "volume_type", "iops", "throughput", "kms_key", "rate", "account", "from")
 # What each way takes beside --confirm, --dry-run and --json. What somebody asks for is never left out in silence.
 _TAKES = {
     Kind.VOLUME: ("--volume", (*_OF_VOLUMES, "attach", "zone")),
@@ -38,9 +38,9 @@ _TAKES = {
     ),
     Kind.INSTANCE: (
         "--instance",
-        ("instance", "zone", "subnet", "instance_type", "name", "account"),
+        ("instance", "zone", "subnet", "instance_type", "name", "account", "from"),
     ),
-    Kind.FILES: ("--file", ("volume", "file", "to")),
+    Kind.FILES: ("--file", ("volume", "file", "to", "from")),
 }
 _OPTIONS = frozenset(name for _, names in _TAKES.values() for name in names)
 
@@ -75,6 +75,12 @@ class Command(output.Command):
         parser.add_argument("--to", metavar="FOLDER", default="", help="where it is copied to")
         for name, words in _TEXTS.items():
             parser.add_argument(name, default="", help=words)
+        parser.add_argument(
+            "--from",
+            default="",
+            metavar="PLACE",
+            help="the place of a copy, such as eu-west-1 or vault/eu-west-1, or a copy's id",
+        )
         for name, words in _NUMBERS.items():
             parser.add_argument(name, type=_number, default=0, help=words)
         parser.add_argument(
@@ -127,13 +133,18 @@ def _fetched(options: dict[str, Any]) -> str:
             "--file PATH needs --to FOLDER: a folder of yours, into which it is copied."
         )
     run = labels.run(options["run"])
-    choices = Choices(Kind.FILES, volume_id=options["volume"])
-    found = planning.snapshot(run, choices)
+    (found,) = choosing.volume(run, options["volume"], options["from"]).pieces
     if options["dry_run"]:
         said = {"snapshot": found.snapshot_id, "path": options["file"], "to": options["to"]}
         words = "Copy {path} out of {snapshot} into {to}. Nothing was done."
         return output.as_json(said) if options["json"] else words.format(**said)
-    copied = fetching.fetch(found, options["file"], Path(options["to"]), by=asking.COMMAND_LINE)
+    copied = fetching.fetch(
+        found.made,
+        options["file"],
+        Path(options["to"]),
+        by=asking.COMMAND_LINE,
+        copy=copies.named(found.copy),
+    )
     if options["json"]:
         return output.as_json({"files": copied.files, "bytes": copied.bytes, "to": options["to"]})
     many = "1 file" if copied.files == 1 else f"{copied.files} files"
@@ -188,4 +199,5 @@ def _choices(options: dict[str, Any]) -> Choices:
         unmounted=options["unmounted"],
         keep_days=options["keep_days"],
         account=options["account"],
+        source=options["from"],
     )

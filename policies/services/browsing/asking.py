@@ -6,7 +6,7 @@ from django.db import transaction
 from n2wbackup.lib import clock, home
 from policies.adapters import broker
 from policies.domain.errors import RefusedError
-from policies.models import OpenedSnapshot, RunSnapshot, Server
+from policies.models import Copy, OpenedSnapshot, RunSnapshot, Server
 from policies.services.servers import heart
 from scripts_admin import permissions
 from scripts_admin.domain.audit import Action, Change, Kind
@@ -19,25 +19,32 @@ NOT_ALLOWED = (
 )
 
 
-def problem(snapshot: RunSnapshot) -> str:
-    """Return why nobody can open the snapshot; "" if somebody may try. It must be read with its target and run."""
-    run = snapshot.target.run
-    if snapshot.state != RunSnapshot.State.COMPLETED:
-        return (
-            f"{snapshot} is {snapshot.state}: only the files of a completed snapshot can be seen."
-        )
+def problem(snapshot: RunSnapshot, copy: Copy | None = None) -> str:
+    """Return why nobody can open the snapshot, or its copy; "" if somebody may try.
+
+    The snapshot must be read with its target and run.
+    """
+    run, image = snapshot.target.run, copy or snapshot
+    if image.state != RunSnapshot.State.COMPLETED:
+        return f"{image} is {image.state}: only the files of a completed snapshot can be seen."
     if run.ended_at is None:
         return f"Run {run.pk} has not ended: its files can be seen when it has."
-    if run.account is None:
-        return f"The account with which {snapshot} was made is deleted: nothing leads to it from here any more."
+    account = copy.account if copy else run.account
+    if account is None or (copy and account.owner_id != run.owner_id):
+        return f"The account with which {image} was made is deleted: nothing leads to it from here any more."
     if run.owner is None or not permissions.may_open_snapshots(run.owner):
         return NOT_ALLOWED.format(run.owner_name)
     return ""
 
 
-def ask(snapshot: RunSnapshot, *, by: str, part: int = LARGEST) -> OpenedSnapshot:
-    """Have the snapshot opened, or return the one that is open already; RefusedError if that cannot be done now."""
-    why_not = problem(snapshot)
+def ask(
+    snapshot: RunSnapshot, *, by: str, part: int = LARGEST, copy: Copy | None = None
+) -> OpenedSnapshot:
+    """Have the snapshot opened, or return the one that is open already; RefusedError if that cannot be done now.
+
+    `copy`: of this snapshot; it is opened in its place.
+    """
+    why_not = problem(snapshot, copy)
     if why_not:
         raise RefusedError(why_not)
     server = home.server_id()
@@ -46,7 +53,7 @@ def ask(snapshot: RunSnapshot, *, by: str, part: int = LARGEST) -> OpenedSnapsho
         # Two people who ask at the same time stand in line here: so the limits below hold.
         Server.objects.select_for_update().get(pk=server)
         open_here = OpenedSnapshot.objects.filter(server=server, ended_at=None)
-        found = open_here.filter(snapshot=snapshot, part=part).first()
+        found = open_here.filter(snapshot=snapshot, copy=copy, part=part).first()
         if found is not None:
             return found
         _refuse_too_many(snapshot, server)
@@ -54,6 +61,7 @@ def ask(snapshot: RunSnapshot, *, by: str, part: int = LARGEST) -> OpenedSnapsho
         opened = OpenedSnapshot.objects.create(
             run=run,
             snapshot=snapshot,
+            copy=copy,
             part=part,
             server=server,
             asked_by=by,
@@ -83,5 +91,5 @@ def _refuse_too_many(snapshot: RunSnapshot, server: str) -> None:
 
 def record(action: Action, opened: OpenedSnapshot, *changes: Change) -> None:
     """Enter in the audit what a person does with the files of a snapshot."""
-    run, snapshot = opened.run, Change("snapshot", "", str(opened.snapshot))
+    run, snapshot = opened.run, Change("snapshot", "", str(opened.image))
     audit.record(action, audit.subject(Kind.RUN, run, run.label), [snapshot, *changes])

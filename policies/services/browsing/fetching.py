@@ -14,7 +14,7 @@ from policies.adapters import broker
 from policies.domain.browsing import paths
 from policies.domain.browsing.states import State
 from policies.domain.errors import ImageError, RefusedError
-from policies.models import OpenedSnapshot, RunSnapshot
+from policies.models import Copy, OpenedSnapshot, RunSnapshot
 from policies.ports.images import Entry
 from policies.services.browsing import asking, copying, opening, using
 from policies.services.browsing.copying import Copied
@@ -31,9 +31,10 @@ def fetch(
     to: Path,
     *,
     by: str,
+    copy: Copy | None = None,
     heard: Callable[[Copied], None] = lambda _: None,
 ) -> Copied:
-    """Copy the file or folder at the path into `to`, and return how much that was.
+    """Copy the file or folder at the path into `to`, and return how much that was. `copy`: it is read instead.
 
     RefusedError: the folder is not the caller's own, something of that name is in it, or the snapshot cannot be
     opened; its sentence says what to do. What was copied before an error stays there.
@@ -42,7 +43,7 @@ def fetch(
     into = _Folder(to)
     try:
         with broker.silenced({broker.OPEN_SNAPSHOT}):  # no worker opens it: this process does
-            row, is_ours = _opened(snapshot, by)
+            row, is_ours = _opened(snapshot, copy, by)
     except BaseException:
         into.close()
         raise
@@ -62,16 +63,16 @@ def _path(wanted: str) -> bytes:
         raise RefusedError(message) from None
 
 
-def _opened(snapshot: RunSnapshot, by: str) -> tuple[OpenedSnapshot, bool]:
+def _opened(snapshot: RunSnapshot, copy: Copy | None, by: str) -> tuple[OpenedSnapshot, bool]:
     """Return the snapshot, open, and whether it was opened for us."""
-    row = asking.ask(snapshot, by=by)
+    row = asking.ask(snapshot, by=by, copy=copy)
     is_ours = row.state == State.ASKED
     if is_ours:
         opening.work(row.pk)
         row.refresh_from_db()
     if row.state != State.OPEN:
         said = row.sentence or "Somebody else opens it right now: try again in a minute."
-        message = f"{snapshot} could not be opened: {said}"
+        message = f"{row.image} could not be opened: {said}"
         raise RefusedError(message)
     return row, is_ours
 

@@ -47,7 +47,11 @@ def work(opened_id: UUID) -> None:
 
 def _whole() -> QuerySet[OpenedSnapshot]:
     return OpenedSnapshot.objects.select_related(
-        "run__account__owner", "run__policy__owner", "run__owner", "snapshot__target"
+        "run__account__owner",
+        "run__policy__owner",
+        "run__owner",
+        "snapshot__target",
+        "copy__account__owner",
     )
 
 
@@ -67,18 +71,20 @@ def _open(row: OpenedSnapshot) -> None:
     except BackupError as error:
         fail(row, str(error))
     except Exception as error:
-        log.exception("%s could not be opened", row.snapshot)
+        log.exception("%s could not be opened", row.image)
         said = f"This met an error that nobody foresaw ({outages.named(error)}): look at the server's log."
         fail(row, said)
 
 
 def _opened(row: OpenedSnapshot) -> None:
-    why_not = asking.problem(row.snapshot)
-    if why_not or row.run.account is None:
+    why_not = asking.problem(row.snapshot, row.copy)
+    if why_not or row.account is None:
         fail(row, why_not)
         return
-    credentials.refuse_withdrawn(row.run.account)
-    holds.take(row.run_id, HoldKind.RECOVERY, key=str(row.pk), reason=_HELD, until=None)
+    credentials.refuse_withdrawn(row.account)
+    copies = [row.copy.pk] if row.copy else []
+    key = str(row.pk)
+    holds.take(row.run_id, HoldKind.RECOVERY, key=key, reason=_HELD, until=None, copies=copies)
     about = reaching.opened(row).about()
     now = clock.now()
     done = claims.kept(
@@ -107,7 +113,7 @@ def look_after(row: OpenedSnapshot) -> None:
         lost(row)
         return
     except BackupError as error:  # it is slow: whoever looks at it next sees whether it lives
-        log.warning("%s did not say how it stands: %s", row.snapshot, error)
+        log.warning("%s did not say how it stands: %s", row.image, error)
         return
     _same(row).filter(ended_at=None).update(blocks_read=about.blocks_read)
 

@@ -36,13 +36,13 @@ def opened(row: OpenedSnapshot) -> Tree:
 
 def order(row: OpenedSnapshot) -> Order:
     """Return how the snapshot of the row is opened."""
-    account = row.run.account
+    account = row.account
     if account is None:
         raise ImageError("The account is deleted: nothing leads to the snapshot any more.")
     return Order(
         key=str(row.pk),
-        region=row.snapshot.target.region,
-        snapshot_id=row.snapshot.snapshot_id,
+        region=row.copy.region if row.copy else row.snapshot.target.region,
+        snapshot_id=row.image.snapshot_id,
         credentials=credentials.of(account),
         seconds=LONGEST_SECONDS,
         overlay_bytes=OVERLAY_BYTES,

@@ -96,7 +96,7 @@ def as_zip(row: OpenedSnapshot, path: bytes) -> Download:
     entry(row, path)
     pieces = _alive(row, tree(row).zipped, [path])
     _record(row, path, None)
-    name = names.of_bytes(paths.name(path)) if path else str(row.snapshot)
+    name = names.of_bytes(paths.name(path)) if path else str(row.image)
     return Download(f"{name}.zip", None, _kept_open(row, pieces))
 
 

@@ -106,24 +106,16 @@ def _share(copy: Copy) -> None:
     """Let the copy's account see the source, if it belongs to another AWS account."""
     if copy.account_id == copy.run.account_id:
         return
-    number = _number(copy.account, copy.region)
     source, region = copy.run.account, copy.source.target.region
-    if number == _number(source, region):
+    if copy.account is None or source is None:
+        raise CredentialsError("The account was deleted.")
+    number = credentials.number(copy.account, copy.region)
+    if number == credentials.number(source, region):
         return
     # Before the deed: whoever finds the row knows that it may be shared.
     Copy.objects.filter(pk=copy.pk).update(shared_with=number)
     copy.shared_with = number
     session.copies(_credentials(source)).share(region, copy.source.snapshot_id, number)
-
-
-def _number(account: Account | None, region: str) -> str:
-    """Return the number of the AWS account; asked for once, if nobody has learned it yet."""
-    if account is None:
-        raise CredentialsError("The account was deleted.")
-    if not account.aws_account_id:
-        caller = session.cloud(_credentials(account)).caller(region)
-        credentials.bucket(account, caller.aws_account_id)
-    return account.aws_account_id
 
 
 def _request(copy: Copy) -> CopyRequest:

@@ -1,16 +1,18 @@
 """The copies' own retention: what the rules of a place let go is deleted in AWS, intent first.
 
 The same plan decides as for restore points. Of each target, the last usable and the last application-consistent copy
-in a place never goes. Only a snapshot with the tags of this very copy and of this server is deleted.
+in a place never goes, and others go only as long as AWS has these. Only a snapshot with the tags of this very copy
+and of this server is deleted.
 """
 
 import logging
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from django.conf import settings
 from django.db import transaction
 from django.db.models import Q
 
@@ -22,9 +24,10 @@ from policies.domain.retention import plan as deciding
 from policies.domain.retention.points import Hold as Holding
 from policies.domain.retention.points import HoldKind, Point, Verdict
 from policies.domain.runs.verdict import Consistency
-from policies.models import Account, Copy, CopyRule, Hold, Run
+from policies.models import Account, Copy, CopyRule, Hold, Policy, Run, Server
 from policies.services import runs
-from policies.services.copies import rows
+from policies.services.copies import existence, rows
+from policies.services.retention import planning
 from policies.services.window import credentials
 
 log = logging.getLogger(__name__)
@@ -40,6 +43,8 @@ NO_ZONE = "the policy's time zone is not known here, so nothing goes"
 
 def tick() -> int:
     """Begin what the rules let go, and go on with what was begun; return how many copies were deleted."""
+    if settings.N2W_KEEP_ALL_SNAPSHOTS:
+        return 0
     rules = CopyRule.objects.select_related("policy__owner").order_by("?")
     asked = Q(keep_last__gt=0) | Q(keep_daily__gt=0) | Q(keep_weekly__gt=0)
     asked |= Q(keep_monthly__gt=0) | Q(keep_yearly__gt=0) | Q(keep_generations__gt=0)
@@ -105,24 +110,49 @@ def _whole(copies: Sequence[Copy]) -> Mapping[str, Consistency]:
 
 
 def _begin(rule: CopyRule) -> int:
-    """Enter the intent to delete what goes by the rule; nothing in AWS is touched yet."""
+    """Enter the intent to delete what goes by the rule; nothing in AWS is deleted yet.
+
+    Nothing begins unless AWS has what stays in its place, or while a run of the policy is under way or in trouble.
+    """
+    gone = _going(rule)
+    if not gone or planning.waits(rule.policy):
+        return 0
+    exist = _lasts(rule)
+    if existence.missing(Copy.objects.filter(rule=rule, run__in=exist, state=CopyState.COMPLETED)):
+        return 0
+    return _intend(rule, gone, exist)
+
+
+def _going(rule: CopyRule) -> list[UUID]:
+    """Return the restore points whose copies go, the oldest first: what dies half way leaves the newer ones."""
     gone = [UUID(verdict.point.key) for verdict in of_rule(rule) if not verdict.keep]
-    # The oldest first: what dies half way leaves the newer ones.
-    return sum(_intend(rule, key) for key in reversed(gone[-BEGUN_AT_ONCE:]))
+    return gone[-BEGUN_AT_ONCE:][::-1]
 
 
-def _intend(rule: CopyRule, key: UUID) -> int:
-    """Whoever holds the run has locked its row first, so a hold comes before or after, and not between."""
+def _lasts(rule: CopyRule) -> set[UUID]:
+    points, _ = _points(rule)
+    return {UUID(key) for key in deciding.lasts(points, clock.now())}
+
+
+def _intend(rule: CopyRule, gone: Sequence[UUID], exist: Collection[UUID]) -> int:
+    """Decide anew under the locks: a hold, or a change of the rule, comes before or after, and not between."""
+    done = 0
     with transaction.atomic():
-        run = Run.objects.select_for_update(of=("self",)).filter(pk=key).first()
-        held = Hold.objects.filter(run=key, released_at=None).exclude(kind=HoldKind.COPY)
-        now = clock.now()
-        if run is None or held.filter(Q(until=None) | Q(until__gt=now)).exists():
+        locked = Run.objects.select_for_update(of=("self",)).filter(pk__in=gone).order_by("pk")
+        by_key = {run.pk: run for run in locked}
+        Policy.objects.select_for_update(of=("self",)).only("pk").get(pk=rule.policy_id)
+        now_it_is = CopyRule.objects.select_related("policy__owner").filter(pk=rule.pk).first()
+        if now_it_is is None or planning.waits(now_it_is.policy):
             return 0
-        copies = list(Copy.objects.filter(run=run, rule=rule, state=CopyState.COMPLETED))
-        done = sum(rows.move(copy, CopyState.DELETING, next_at=now) for copy in copies)
-        if done:
-            runs.record(run, f"its copies to {rule} go by the rules: {done}")
+        if not _lasts(now_it_is) <= set(exist):
+            return 0
+        still, now = set(_going(now_it_is)), clock.now()
+        for run in (by_key[key] for key in gone if key in still and key in by_key):
+            copies = list(Copy.objects.filter(run=run, rule=rule, state=CopyState.COMPLETED))
+            begun = sum(rows.move(copy, CopyState.DELETING, next_at=now) for copy in copies)
+            if begun:
+                runs.record(run, f"its copies to {rule} go by the rules: {begun}")
+            done += begun
     return done
 
 
@@ -160,12 +190,14 @@ def _delete_in_aws(account: Account | None, copy: Copy) -> bool:
     if account is None:
         message = f"The account of the copy {copy} was deleted: delete it in AWS's console."
         raise RefusedError(message)
+    credentials.refuse_withdrawn(account)
     known = credentials.of(account)
     found = session.cloud(known).describe(copy.region, [copy.snapshot_id]).get(copy.snapshot_id)
     if found is None:
         return _deleted(copy, "")
-    ours = {limits.COPY_TAG: str(copy.pk), limits.SERVER_TAG: home.server_id()}
-    if not ours.items() <= found.tags.items():
+    servers = {home.server_id(), *Server.objects.values_list("pk", flat=True)}
+    is_ours = found.tags.get(limits.SERVER_TAG) in servers
+    if not is_ours or found.tags.get(limits.COPY_TAG) != str(copy.pk):
         message = f"The snapshot {copy} does not bear the tags of this copy and server, so it stays: look at it in AWS."
         raise RefusedError(message)
     session.removing(known).delete(copy.region, copy.snapshot_id)

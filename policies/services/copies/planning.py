@@ -38,8 +38,15 @@ def _follow(rule: CopyRule) -> bool:
 
 
 def _plan(run: Run, rule: CopyRule) -> None:
-    """Plan the copies of what is usable and has none by this rule: a turn may have died after some of them."""
-    wanted = (
+    try:
+        rows.plan(run, rule, wanted(run, rule))
+    except RefusedError:
+        return  # it is being deleted: there is nothing to copy any more
+
+
+def wanted(run: Run, rule: CopyRule) -> list[RunSnapshot]:
+    """Return what is usable and has no copy by this rule: a turn may have died after some of them."""
+    found = (
         RunSnapshot.objects.filter(
             target__run=run,
             target__state=RunTarget.State.USABLE,
@@ -48,11 +55,7 @@ def _plan(run: Run, rule: CopyRule) -> None:
         .exclude(copies__rule=rule)
         .select_related("target")
     )
-    sources = [one for one in wanted if not _is_there(one, run, rule)]
-    try:
-        rows.plan(run, rule, sources)
-    except RefusedError:
-        return  # it is being deleted: there is nothing to copy any more
+    return [one for one in found if not _is_there(one, run, rule)]
 
 
 def _is_there(source: RunSnapshot, run: Run, rule: CopyRule) -> bool:

@@ -4,6 +4,7 @@ Adopting is repeatable at each step: first the rows, with the lost server's id, 
 this server's tag on the snapshots; last this server's id on the row. A second call goes on where the first one died.
 """
 
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -29,6 +30,7 @@ from scripts_admin.services import audit
 
 ALIVE_FOR = timedelta(minutes=5)
 _THERE = "completed"
+_ADOPTED = "Adopted from server"
 
 
 class Place(NamedTuple):
@@ -49,7 +51,8 @@ class Found:
 
 def look(places: Iterable[Place], server: str = "") -> Found:
     """Return the restore points in these places that another server has made; asks AWS, and changes nothing."""
-    found, pieces = Found(), list[Piece]()
+    found, pieces = Found(), dict[tuple[str, str], Piece]()
+    reached: defaultdict[tuple[str, str], list[Account]] = defaultdict(list)
     own = home.server_id()
     for account, region in places:
         try:
@@ -61,15 +64,36 @@ def look(places: Iterable[Place], server: str = "") -> Found:
         for row in rows:
             if row.tags.get(limits.SERVER_TAG) == own and _is_known(row):
                 continue
-            if (region, row.snapshot_id) not in found.accounts:
-                found.accounts[region, row.snapshot_id] = account
-                pieces.append(_piece(region, row))
-    found.points, unread = lost.points(pieces)
+            reached[region, row.snapshot_id].append(account)
+            pieces[region, row.snapshot_id] = _piece(region, row)
+    for place, accounts in reached.items():
+        theirs = _whose(accounts, pieces[place])
+        if theirs is None:
+            names = " and ".join(sorted({f"{one.owner}/{one}" for one in accounts}))
+            found.problems.append(
+                f"{place[1]} in {place[0]} is reached by {names}, and its tags name none of these owners: it is left "
+                "out. Name the right account with --account."
+            )
+            del pieces[place]
+        else:
+            found.accounts[place] = theirs
+    found.points, unread = lost.points(pieces.values())
     found.problems += [
         f"{one.snapshot_id} in {one.region} has a server's tag, but no run that can be read: it is left out."
         for one in unread
     ]
     return found
+
+
+def _whose(accounts: Sequence[Account], piece: Piece) -> Account | None:
+    """Return the account that the snapshot belongs to.
+
+    Accounts of several owners may lead to one AWS account. There, and only there, the tag decides between these owners.
+    """
+    if len({account.owner_id for account in accounts}) == 1:
+        return accounts[0]
+    said = piece.tags.get("n2wbackup:owner", "")
+    return next((one for one in accounts if one.owner.username == said), None)
 
 
 def _is_known(row: Snapshot) -> bool:
@@ -180,7 +204,7 @@ def _run(point: Point, account: Account) -> Run:
         trigger=Trigger.MANUAL,
         state=State.PARTIAL,
         consistency=point.consistency,
-        reason=f"Adopted from server {point.server}: only what its tags say is known.",
+        reason=f"{_ADOPTED} {point.server}: only what its tags say is known.",
         server=point.server,
         created_at=point.at,
         fired_at=point.at,
@@ -189,10 +213,20 @@ def _run(point: Point, account: Account) -> Run:
 
 
 def _targets(run: Run, point: Point, found: Found) -> dict[str, RunSnapshot]:
-    """Enter the snapshots below their instance or volume; return them by the id of the snapshot."""
+    """Enter the snapshots below their instance or volume; return them by the id of the snapshot.
+
+    A run of this server's own knows its volumes: a tag adds none to it.
+    """
     entered = {}
+    known = set[str]()
+    if run.server in {home.server_id(), ""} and not run.reason.startswith(_ADOPTED):
+        known = {each for target in run.targets.all() for each in target.expected_volume_ids}
     for piece in point.originals:
-        if found.accounts[piece.region, piece.snapshot_id].owner_id == run.owner_id:
+        if known and piece.volume_id not in known:
+            found.problems.append(
+                f"{piece.snapshot_id} names run {run.pk}, which had no target with {piece.volume_id}: it is left out."
+            )
+        elif found.accounts[piece.region, piece.snapshot_id].owner_id == run.owner_id:
             state = (
                 RunSnapshot.State.COMPLETED if piece.state == _THERE else RunSnapshot.State.ERROR
             )
@@ -279,7 +313,7 @@ def _take(run: Run, point: Point, found: Found) -> bool:
     own = home.server_id()
     changed = run.server != own
     for account, region, ids in _by_place((*point.originals, *point.copies), found):
-        if point.server != own:
+        if point.server != own and account.owner_id == run.owner_id:
             try:
                 cloud = session.cloud(credentials.of(account))
                 cloud.tag(

@@ -5,7 +5,9 @@ problem in words, is tried again after some days, and is left out of the estimat
 """
 
 import logging
+from collections.abc import Iterable
 from datetime import datetime, timedelta
+from itertools import islice
 
 from django.conf import settings
 from django.db.models import Q, QuerySet
@@ -44,8 +46,10 @@ def measure(requests: int) -> int:
         if account is None or account.pk in silent:
             continue
         try:
-            left -= _count(session.blocks(credentials.of(account)), snapshot)
-            counted += 1
+            credentials.refuse_withdrawn(account)
+            asked = _count(session.blocks(credentials.of(account)), snapshot, left, requests)
+            left -= asked or left
+            counted += bool(asked)
         except BackupError as error:
             log.info("the size of %s is not known: %s", snapshot, error)
             _enter(snapshot, problem=str(error))
@@ -64,15 +68,33 @@ def _uncounted(now: datetime) -> QuerySet[RunSnapshot]:
     return read.defer("target__run__account__secret_access_key").order_by("-pk")
 
 
-def _count(blocks: Blocks, snapshot: RunSnapshot) -> int:
-    """Count the blocks of a snapshot; return about how many requests that took."""
+def _count(blocks: Blocks, snapshot: RunSnapshot, left: int, night: int) -> int:
+    """Count the blocks of a snapshot; return about how many requests that took, or 0 if they are more than are left.
+
+    A snapshot that a whole night is not enough for has a problem that says so.
+    """
     region, before = snapshot.target.region, _before(snapshot)
-    written = sum(1 for _ in blocks.listed(region, snapshot.snapshot_id).blocks)
+    most = left * PAGE
+    written = _counted(blocks.listed(region, snapshot.snapshot_id).blocks, most)
     changed = written
-    if before is not None:
-        changed = sum(1 for _ in blocks.changed(region, before.snapshot_id, snapshot.snapshot_id))
+    if before is not None and written <= most:
+        listed = blocks.changed(region, before.snapshot_id, snapshot.snapshot_id)
+        changed = _counted(listed, most)
+    if max(written, changed) > most:
+        if left == night:
+            _enter(snapshot, problem=_TOO_LARGE.format(night))
+        return 0
     _enter(snapshot, blocks=written, changed=changed)
     return 2 + written // PAGE + changed // PAGE
+
+
+_TOO_LARGE = (
+    "It has more blocks than {} list requests name: raise N2W_SIZE_REQUESTS to have it counted."
+)
+
+
+def _counted(blocks: Iterable[object], most: int) -> int:
+    return sum(1 for _ in islice(blocks, most + 1))
 
 
 def _before(snapshot: RunSnapshot) -> RunSnapshot | None:

@@ -34,6 +34,11 @@ LOST_ANSWER = timedelta(
 SLOWER = ((timedelta(minutes=10), 12), (timedelta(minutes=2), 3))
 _HOURS_WITHOUT_POLICY = DEFAULTS["snapshot_timeout_hours"]  # where the policy is deleted meanwhile
 _QUOTED_CHARACTERS = 300
+# Of each pending snapshot, in each poll: a run has many columns, and a policy more.
+_OF_A_POLL = (
+    *("snapshot_id", "state", "progress", "message", "created_at", "absent_since", "absent_polls"),
+    *("target__region", "target__run__account", "target__run__policy__snapshot_timeout_hours"),
+)
 _FAILED = frozenset({"error", "recoverable"})
 # In the words of the indexes that have only these.
 _PENDING = Literal(RunSnapshot.State.PENDING)
@@ -46,16 +51,18 @@ def poll(round_number: int = 0) -> None:
     settle_lost_answers(now)
     pending = (
         RunSnapshot.objects.filter(state=_PENDING)
-        .select_related("target__run__account", "target__run__policy")
-        .defer("target__run__account__secret_access_key")
+        .select_related("target__run__policy")
+        .only(*_OF_A_POLL)
         .order_by()  # in the order of the keys, SQLite reads all snapshots
     )
-    groups: dict[tuple[Account | None, str], list[RunSnapshot]] = defaultdict(list)
+    groups: dict[tuple[int | None, str], list[RunSnapshot]] = defaultdict(list)
     for snapshot in pending:
-        run = snapshot.target.run
         if _is_due(snapshot, now, round_number):
-            groups[run.account, snapshot.target.region].append(snapshot)
-    for (account, region), ones in groups.items():
+            groups[snapshot.target.run.account_id, snapshot.target.region].append(snapshot)
+    keys = {key for key, _ in groups if key is not None}
+    accounts = Account.objects.defer("secret_access_key").in_bulk(keys) if keys else {}
+    for (key, region), ones in groups.items():
+        account = accounts.get(key or 0)
         try:
             _poll_group(account, region, ones, now)
         except Exception:

@@ -15,11 +15,12 @@ from uuid import UUID
 from django.db import transaction
 
 from n2wbackup.lib import home, keyset
+from n2wbackup.lib.portions import portions
 from policies.adapters import session
-from policies.adapters.limits import RUN_TAG
+from policies.adapters.limits import COPY_TAG, RUN_TAG
 from policies.domain.errors import BackupError
 from policies.domain.runs import sequence, verdict
-from policies.models import Account, PolicyTarget, Run, RunSnapshot, RunTarget, Server
+from policies.models import Account, Copy, PolicyTarget, Run, RunSnapshot, RunTarget, Server
 from policies.ports import Snapshot
 from policies.selectors.runs import facts
 from policies.services import runs
@@ -126,7 +127,27 @@ def _known(found: list[Snapshot]) -> set[str]:
     for start in range(0, len(ids), _TOGETHER):
         rows = RunSnapshot.objects.filter(snapshot_id__in=ids[start : start + _TOGETHER])
         known |= set(rows.values_list("snapshot_id", flat=True))
-    return known
+    return known | _known_copies(found)
+
+
+def _known_copies(found: list[Snapshot]) -> set[str]:
+    """Return those of the snapshots that are copies, or bear the tag of a copy that is still asked for."""
+    tagged = {
+        one.snapshot_id: key
+        for one in found
+        if (key := _uuid(one.tags.get(COPY_TAG, ""))) is not None
+    }
+    rows = dict[UUID, str]()
+    for some in portions(tagged.values(), _TOGETHER):
+        rows |= dict(Copy.objects.filter(pk__in=some).values_list("pk", "snapshot_id"))
+    return {each for each, key in tagged.items() if key in rows and rows[key] in {each, ""}}
+
+
+def _uuid(text: str) -> UUID | None:
+    try:
+        return UUID(text)
+    except ValueError:
+        return None
 
 
 def _strays(place: _Place, found: list[Snapshot]) -> Iterator[Finding]:
@@ -143,9 +164,8 @@ def _strays(place: _Place, found: list[Snapshot]) -> Iterator[Finding]:
 
 
 def _run(snapshot: Snapshot) -> Run | None:
-    try:
-        key = UUID(snapshot.tags.get(RUN_TAG, ""))
-    except ValueError:
+    key = _uuid(snapshot.tags.get(RUN_TAG, ""))
+    if key is None:
         return None
     return Run.objects.select_related("account").filter(pk=key).first()
 

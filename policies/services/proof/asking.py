@@ -11,6 +11,8 @@ from policies.domain import proofs
 from policies.domain.errors import RefusedError
 from policies.domain.proofs import Level, Recipe
 from policies.models import Proof, ProofEvent, Run, RunSnapshot, RunTarget
+from policies.selectors import sources
+from policies.selectors.sources import Piece
 from scripts_admin import permissions
 from scripts_admin.domain.audit import Action, Change, Kind
 from scripts_admin.models import User
@@ -18,12 +20,16 @@ from scripts_admin.services import audit
 
 
 class Wish(NamedTuple):
-    """What is to be proven of a run. None and "": as its policy says. `snapshot`: that one only."""
+    """What is to be proven of a run. None and "": as its policy says. `snapshot`: that one only, or that copy.
+
+    `source`: the copies of this place; without, the snapshots themselves, or copies if nothing else is left.
+    """
 
     level: int | None = None
     recipe: str = ""
     snapshot: str = ""
     full: bool = False
+    source: str = ""
 
 
 def ask(run: Run, wish: Wish, *, by: str, person: User | None = None) -> Proof:
@@ -35,7 +41,8 @@ def ask(run: Run, wish: Wish, *, by: str, person: User | None = None) -> Proof:
         message = f"{by} is not allowed to prove {run.label}: ask its owner or a superuser."
         raise RefusedError(message)
     level, recipe = _wanted(run, wish)
-    region, snapshots = _snapshots(run, wish.snapshot)
+    pieces = _pieces(run, wish)
+    first, snapshots = pieces[0], [piece.snapshot_id for piece in pieces]
     now = clock.now()
     try:
         with transaction.atomic(), audit.done_by(person):
@@ -45,7 +52,9 @@ def ask(run: Run, wish: Wish, *, by: str, person: User | None = None) -> Proof:
                 owner=run.owner,
                 snapshot_ids=snapshots,
                 snapshot_id=snapshots[0],
-                region=region,
+                region=first.region,
+                place=first.place,
+                account=first.account if first.copy else None,
                 level=level,
                 recipe=recipe,
                 full=wish.full,
@@ -54,7 +63,8 @@ def ask(run: Run, wish: Wish, *, by: str, person: User | None = None) -> Proof:
                 next_at=now,
             )
             whose = f"by {by}" if by else "by the policy's schedule"
-            note(proof, f"Asked for level {level.value} ({level.word}) {whose}.")
+            what = f" of the {sources.in_words(first.place)}" if first.copy else ""
+            note(proof, f"Asked for level {level.value} ({level.word}){what} {whose}.")
             if by:
                 of = audit.subject(Kind.RUN, run, run.label)
                 audit.record(Action.PROVED, of, [Change("proof", "", str(proof.pk))])
@@ -95,22 +105,30 @@ def _wanted(run: Run, wish: Wish) -> tuple[Level, str]:
     return Level(wanted), recipe
 
 
-def _snapshots(run: Run, wanted: str) -> tuple[str, list[str]]:
-    """Return the region and the snapshots to try, those of data volumes first."""
-    there = RunSnapshot.objects.select_related("target__description").filter(target__run=run)
-    if wanted:
-        row = there.filter(snapshot_id=wanted).first()
-        if row is None:
-            message = f"Run {run.pk} has no snapshot {wanted}: show_run lists those that it has."
-            raise RefusedError(message)
-        return row.target.region, [wanted]
-    usable = there.filter(state=RunSnapshot.State.COMPLETED).order_by("target", "pk")
-    rows = sorted(usable, key=_is_boot)
-    if not rows:
+def _pieces(run: Run, wish: Wish) -> list[Piece]:
+    """Return the snapshots or copies to try, all in one place, those of data volumes first."""
+    found = sources.within(run, sources.of_run(run), wish.source)
+    if wish.snapshot:
+        return [_named(run, wish.snapshot, found)]
+    if not found:
         message = f"Run {run.pk} is no restore point: it has no completed snapshot to prove."
         raise RefusedError(message)
-    region = rows[0].target.region
-    return region, [row.snapshot_id for row in rows if row.target.region == region]
+    first = found[0]
+    together = [each for each in found if (each.place, each.region) == (first.place, first.region)]
+    return sorted(together, key=lambda piece: _is_boot(piece.made))
+
+
+def _named(run: Run, wanted: str, pieces: Sequence[Piece]) -> Piece:
+    """Return the snapshot or copy with this id; a snapshot also if it cannot be proven now."""
+    for piece in pieces:
+        if piece.snapshot_id == wanted:
+            return piece
+    row = RunSnapshot.objects.select_related("target__description").filter(target__run=run)
+    found = row.filter(snapshot_id=wanted).first()
+    if found is None:
+        message = f"Run {run.pk} has no snapshot {wanted}: show_run lists those that it has."
+        raise RefusedError(message)
+    return Piece(wanted, found.volume_id, found.target.region, run.account, found)
 
 
 def _is_boot(row: RunSnapshot) -> bool:

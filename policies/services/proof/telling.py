@@ -17,11 +17,11 @@ _AT_ONCE = 50
 
 def tag(proof_id: UUID) -> bool:
     """Write the tag if it is due; False if AWS refused, and it is tried again."""
-    rows = Proof.objects.select_related("run__account__owner")
+    rows = Proof.objects.select_related("run__account__owner", "account__owner")
     proof = rows.filter(pk=proof_id, tag_due=True, state__in=ENDS).first()
     if proof is None:
         return True
-    account = proof.run.account
+    account = proof.reader
     try:
         if account is not None:
             cloud = session.cloud(credentials.of(account))

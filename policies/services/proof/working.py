@@ -19,7 +19,8 @@ from policies.adapters import broker, session
 from policies.domain.errors import BackupError, RefusedError
 from policies.domain.proofs import Level, State
 from policies.domain.retention.points import HoldKind
-from policies.models import Policy, Proof, ProofEvent
+from policies.models import Copy, Policy, Proof, ProofEvent
+from policies.selectors import sources
 from policies.services.alarms import raising
 from policies.services.proof import asking, levels, living, owners_scripts, telling
 from policies.services.proof.levels import Asked, Outcome
@@ -74,12 +75,12 @@ def _make(proof: Proof) -> None:
 def _try(proof: Proof) -> Outcome:
     if proof.tries > TRIES:
         return Outcome(State.NOT_POSSIBLE, _GONE.format(TRIES))
-    account = proof.run.account
+    account, owner = proof.reader, proof.run.owner
     if account is None:
+        what = "copy" if proof.place else "run"
         return Outcome(
-            State.NOT_POSSIBLE, "The account of its run was deleted, so AWS cannot be asked."
+            State.NOT_POSSIBLE, f"The account of its {what} was deleted, so AWS cannot be asked."
         )
-    owner = proof.run.owner
     allowed = owner is not None and permissions.may_open_snapshots(owner)
     if proof.level >= Level.MOUNTS and not allowed:
         return Outcome(State.NOT_POSSIBLE, _NOT_ALLOWED.format(proof.run.owner_name))
@@ -180,7 +181,9 @@ def _send(proof_id: UUID) -> bool:
 
 def _claim(proof_id: UUID) -> Proof | None:
     now = clock.now()
-    rows = Proof.objects.select_related("run__account__owner", "run__owner", "policy__folder")
+    rows = Proof.objects.select_related(
+        "run__account__owner", "run__owner", "policy__folder", "account__owner"
+    )
     proof = rows.filter(claims.due(now, CLAIM), pk=proof_id, ended_at=None).first()
     if proof is None:
         return None
@@ -203,6 +206,7 @@ def _claim(proof_id: UUID) -> Proof | None:
                 key=str(proof.pk),
                 reason=reason,
                 until=now + 2 * CLAIM,
+                copies=_copies(proof),
             )
     except RefusedError as error:
         proof.refresh_from_db(fields=["next_at", "state", "tries"])
@@ -212,6 +216,16 @@ def _claim(proof_id: UUID) -> Proof | None:
         return None  # another proof of this owner works; a tick sends the hint again
     asking.note(proof, f"Begun on {os.uname().nodename}.")
     return proof
+
+
+def _copies(proof: Proof) -> list[UUID]:
+    """Return the copies that it reads; none if it reads the snapshots themselves."""
+    if not proof.place:
+        return []
+    rows = Copy.objects.filter(run=proof.run_id, snapshot_id__in=proof.snapshot_ids)
+    found = list(rows.values_list("pk", flat=True))
+    # Without any of them, a copy that nobody has: so that nobody takes the hold for one of the snapshots.
+    return found or [proof.pk]
 
 
 def _refuse(proof: Proof, why: str) -> None:
@@ -241,4 +255,5 @@ def _end(proof: Proof, found: Outcome) -> None:
     ProofEvent.objects.create(proof=proof, at=now, state=found.state, text=text)
     if found.state == State.FAILED and proof.policy is not None:
         tried = found.facts.get("snapshot_id", proof.snapshot_id)
+        tried += f" ({sources.in_words(proof.place)})" if proof.place else ""
         raising.proof_failed(proof.policy, str(proof.pk), tried, found.reason, now)

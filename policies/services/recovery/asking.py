@@ -11,6 +11,7 @@ from policies.domain.recovery import states
 from policies.domain.recovery.states import State
 from policies.domain.retention.points import HoldKind
 from policies.models import Recovery, RecoveryStep, Run
+from policies.selectors import sources
 from policies.services.recovery import history, planning, working
 from policies.services.recovery.planning import Choices, Plan
 from policies.services.retention import holds
@@ -45,12 +46,14 @@ def ask(
             key=str(recovery.pk),
             reason=_HELD.format(recovery.pk),
             until=None,
+            copies=plan.copies,
         )
         subject = audit.subject(Kind.RUN, run, run.label)
         changes = [
             Change("recovery", "", str(recovery.pk)),
             Change("kind", "", recovery.kind),
             Change("of", "", recovery.subject),
+            Change("source", "", sources.in_words(recovery.source) or "its snapshots"),
         ]
         audit.record(Action.RESTORED, subject, changes)
         broker.on_commit(broker.RECOVERY, recovery.pk)

@@ -5,63 +5,28 @@ A deed returns True once it is done, and False while AWS is still at it. It rais
 
 from collections.abc import Callable, Mapping
 from datetime import timedelta
-from typing import Any
 
-from n2wbackup.lib import clock, home
-from policies.adapters.limits import RECOVERY_TAG, SERVER_TAG
+from n2wbackup.lib import clock
+from policies.adapters.limits import image_name
 from policies.domain.errors import NotFoundError, RejectedError
 from policies.domain.recovery import aws_words
-from policies.domain.recovery.steps import REPLACED_BY, Deed, StepState
-from policies.models import Recovery, RecoveryStep
-from policies.ports import Cloud, Instance, Volume
-from policies.ports.making import ImageOrder, LaunchOrder, Making, RootOrder, VolumeOrder
-from policies.services.recovery import history
+from policies.domain.recovery.steps import REPLACED_BY, Deed
+from policies.models import RecoveryStep
+from policies.ports import Instance
+from policies.ports.making import ImageOrder, LaunchOrder, RootOrder, VolumeOrder
+from policies.services.recovery import history, sweeping
+from policies.services.recovery.bench import (
+    Bench,
+    attachment,
+    is_fresh,
+    may_be_unseen,
+    refuse_an_attached_one,
+)
 
-# AWS may not show for so long what it has just made.
-UNSEEN = timedelta(minutes=5)
 # AWS remembers tokens for a day. Later the same order would make another thing.
 TOKEN = timedelta(hours=20)
-_GONE_STATES = frozenset({"deleting", "deleted", "terminated", "shutting-down"})
+_IN_USE = "VolumeInUse"
 _NO_LONGER = "no longer exists"
-
-
-class Bench:
-    """One recovery at work: its row, its AWS, and what its earlier steps have made."""
-
-    def __init__(self, recovery: Recovery, cloud: Cloud, making: Making) -> None:
-        """Keep them; AWS is not called yet."""
-        self.recovery = recovery
-        self.cloud = cloud
-        self.making = making
-        self.region = recovery.region
-
-    @property
-    def ours(self) -> dict[str, str]:
-        """Return the tags of everything that this recovery makes."""
-        return {SERVER_TAG: home.server_id(), RECOVERY_TAG: str(self.recovery.pk)}
-
-    def token(self, step: RecoveryStep) -> str:
-        """Return the step's own token."""
-        return f"{self.recovery.pk}-{step.position}"
-
-    def made_by(self, step: RecoveryStep) -> str:
-        """Return what the step names: its own volume, or what an earlier step has made. Empty: nothing was made."""
-        if "of" not in step.params:
-            return str(step.params.get("volume", ""))
-        return self.recovery.steps.get(position=step.params["of"]).resource
-
-    def volume(self, volume_id: str) -> Volume | None:
-        """Return the volume as it is now; None: AWS does not have it."""
-        found = self.cloud.volumes(self.region, [volume_id]).get(volume_id) if volume_id else None
-        return None if found and found.answer.get("State") in _GONE_STATES else found
-
-    def instance(self, instance_id: str) -> Instance | None:
-        found = self.cloud.instances(self.region, [instance_id]).get(instance_id)
-        return None if found and found.state in _GONE_STATES else found
-
-
-def _is_fresh(step: RecoveryStep) -> bool:
-    return step.begun_at is None or clock.now() - step.begun_at < UNSEEN
 
 
 def _refuse_an_old_token(step: RecoveryStep) -> None:
@@ -101,14 +66,9 @@ def _create(bench: Bench, step: RecoveryStep) -> bool:
 
 
 def _wait_or_gone(step: RecoveryStep, resource: str) -> bool:
-    if _is_fresh(step):
+    if is_fresh(step):
         return False
     raise NotFoundError(f"{resource}, which this recovery made, {_NO_LONGER}: somebody deleted it.")
-
-
-def _attachment(volume: Volume) -> Mapping[str, Any]:
-    rows = [row for row in volume.answer.get("Attachments", []) if row.get("State") != "detached"]
-    return rows[0] if rows else {}
 
 
 def _refuse_a_gone_instance(bench: Bench, instance_id: str) -> Instance:
@@ -122,9 +82,11 @@ def _refuse_a_gone_instance(bench: Bench, instance_id: str) -> Instance:
 def _attach(bench: Bench, step: RecoveryStep) -> bool:
     volume_id, wanted = bench.made_by(step), step.params["instance"]
     found = bench.volume(volume_id)
+    if found is None and "of" in step.params and is_fresh(step):
+        return False
     if found is None:
         raise NotFoundError(f"{volume_id or 'The volume'} {_NO_LONGER}, so it is not attached.")
-    now = _attachment(found)
+    now = attachment(found)
     if now and now.get("InstanceId") != wanted:
         message = f"{volume_id} is attached to {now.get('InstanceId')} now: detach it there first."
         raise RejectedError(message)
@@ -134,8 +96,9 @@ def _attach(bench: Bench, step: RecoveryStep) -> bool:
     try:
         bench.making.attach(bench.region, volume_id, wanted, step.params["device"])
     except RejectedError as error:
-        # An answer was lost, and the SDK has asked again: the next look tells.
-        if error.code != "VolumeInUse":
+        if (
+            error.code != _IN_USE
+        ):  # an answer was lost, and the SDK has asked again: the next look tells
             raise
     return False
 
@@ -147,7 +110,7 @@ def _detach(bench: Bench, step: RecoveryStep) -> bool:
         if step.takes_back:
             return True
         raise NotFoundError(f"{volume_id} {_NO_LONGER}, so nothing is put in its place.")
-    now = _attachment(found)
+    now = attachment(found)
     if not now:
         return bool(found.answer.get("State", "available") == "available")
     if now.get("InstanceId") != wanted:
@@ -197,21 +160,15 @@ def _delete(bench: Bench, step: RecoveryStep) -> bool:
     volume_id = bench.made_by(step)
     found = bench.volume(volume_id)
     if found is None:
+        if may_be_unseen(bench, step):
+            return False
         history.fate(bench.recovery, volume_id)
         return True
-    _refuse_an_attached_one(volume_id, found)
+    refuse_an_attached_one(volume_id, found)
+    history.told(step, seen="yes")  # as in `_end`
     bench.making.delete_volume(bench.region, volume_id)
     history.fate(bench.recovery, volume_id)
     return True
-
-
-def _refuse_an_attached_one(volume_id: str, volume: Volume) -> None:
-    if _attachment(volume):
-        message = (
-            f"{volume_id}, which this recovery made, is attached to {_attachment(volume).get('InstanceId')}: detach "
-            "and delete it by hand if nobody needs it."
-        )
-        raise RejectedError(message)
 
 
 def _stop(bench: Bench, step: RecoveryStep) -> bool:
@@ -238,8 +195,11 @@ def _turned(
 def _end(bench: Bench, step: RecoveryStep) -> bool:
     instance_id = bench.made_by(step)
     if not instance_id or bench.instance(instance_id) is None:
+        if instance_id and may_be_unseen(bench, step):
+            return False
         history.fate(bench.recovery, instance_id)
         return True
+    history.told(step, seen="yes")  # from now on, what is not there is gone
     bench.making.end(bench.region, instance_id)
     return False
 
@@ -276,7 +236,7 @@ def _replace_root(bench: Bench, step: RecoveryStep) -> bool:
 def _register(bench: Bench, step: RecoveryStep) -> bool:
     if not step.resource:
         order = ImageOrder(
-            bench.region, f"n2wbackup-{bench.recovery.pk}", bench.ours, step.params["parameters"]
+            bench.region, image_name(str(bench.recovery.pk)), bench.ours, step.params["parameters"]
         )
         try:
             image_id = bench.making.register(order)
@@ -324,63 +284,23 @@ def _launch(bench: Bench, step: RecoveryStep) -> bool:
 
 def _deregister(bench: Bench, step: RecoveryStep) -> bool:
     image_id = bench.made_by(step)
-    if image_id:
-        try:
-            bench.making.deregister(bench.region, image_id)
-        except NotFoundError:
-            pass  # somebody, or this server before it died, has done it
-        except RejectedError as error:
-            if error.code != "InvalidAMIID.Unavailable":
-                raise
-        history.fate(bench.recovery, image_id)
+    if not image_id:
+        return True
+    if step.takes_back and may_be_unseen(bench, step):
+        if not bench.making.image_state(bench.region, image_id):
+            return False
+        history.told(step, seen="yes")  # as in `_end`
+    try:
+        bench.making.deregister(bench.region, image_id)
+    except NotFoundError:
+        pass  # somebody, or this server before it died, has done it
+    except RejectedError as error:
+        if error.code != "InvalidAMIID.Unavailable":
+            raise
+    history.fate(bench.recovery, image_id)
     return True
 
 
-def _sweep(bench: Bench, step: RecoveryStep) -> bool:
-    """Take away what bears the recovery's tag and no step knows: an answer was lost, and the recovery taken back."""
-    found = bench.making.made(bench.region, str(bench.recovery.pk))
-    for image_id in found.images:
-        bench.making.deregister(bench.region, image_id)
-        history.fate(bench.recovery, image_id)
-    for instance_id in found.instances:
-        bench.making.end(bench.region, instance_id)
-        history.fate(bench.recovery, instance_id)
-    known = {each: bench.volume(each) for each in found.volumes}
-    left = {each: volume for each, volume in known.items() if volume is not None}
-    for volume_id, volume in left.items():
-        if not _attachment(volume):
-            bench.making.delete_volume(bench.region, volume_id)
-            history.fate(bench.recovery, volume_id)
-    if not left and not found.images and not found.instances:
-        _enter_what_went_along(bench)
-        # What AWS has made without an answer may be shown late.
-        return bool(step.told.get("found")) or not _is_unsure(bench)
-    history.told(step, found=", ".join((*found.images, *found.instances, *left)))
-    if not found.instances:  # those of an instance that ends are detached soon
-        for volume_id, volume in left.items():
-            _refuse_an_attached_one(volume_id, volume)
-    return False
-
-
-def _enter_what_went_along(bench: Bench) -> None:
-    """Volumes that an instance has taken along at its end are no more."""
-    rows = bench.recovery.resources.filter(fate="made", resource_id__startswith="vol-")
-    ids = list(rows.values_list("resource_id", flat=True))
-    there = bench.cloud.volumes(bench.region, ids) if ids else {}
-    for each in ids:
-        if each not in there:
-            history.fate(bench.recovery, each)
-
-
-def _is_unsure(bench: Bench) -> bool:
-    """Tell whether AWS may still show something that a step has begun to make and never got the answer of."""
-    silent = bench.recovery.steps.filter(
-        takes_back=False, resource="", begun_at__gt=clock.now() - UNSEEN, deed__in=_MAKES
-    )
-    return any(row.state == StepState.SKIPPED or row.told.get("lost") for row in silent)
-
-
-_MAKES = [Deed.CREATE, Deed.REGISTER, Deed.LAUNCH]
 DEEDS: Mapping[Deed, Callable[[Bench, RecoveryStep], bool]] = {
     Deed.CREATE: _create,
     Deed.ATTACH: _attach,
@@ -396,5 +316,5 @@ DEEDS: Mapping[Deed, Callable[[Bench, RecoveryStep], bool]] = {
     Deed.REGISTER: _register,
     Deed.LAUNCH: _launch,
     Deed.DEREGISTER: _deregister,
-    Deed.SWEEP: _sweep,
+    Deed.SWEEP: sweeping.sweep,
 }

@@ -7,7 +7,7 @@ from n2wbackup.lib import clock
 from policies.domain.recovery import warmth
 from policies.models import RecoveryResource
 from policies.services.recovery import history
-from policies.services.recovery.deeds import Bench
+from policies.services.recovery.bench import Bench
 
 # AWS says nothing of volumes that were never loaded from a snapshot, and in some regions of none.
 SILENT = timedelta(hours=1)

@@ -1,19 +1,23 @@
 """What a recovery would do: its steps, from the restore point, the person's choices, and AWS as it is now."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 from n2wbackup.lib import clock
-from policies.adapters import session
-from policies.domain.errors import NotFoundError, RefusedError
+from policies.domain.errors import BackupError, NotFoundError, RefusedError
 from policies.domain.recovery import aws_words, described, steps
 from policies.domain.recovery.described import Change, Difference
 from policies.domain.recovery.states import Kind
 from policies.domain.recovery.steps import Place, Step
-from policies.models import Account, Run, RunSnapshot, RunTarget
+from policies.models import Account, Run, RunTarget
 from policies.ports import Cloud, Instance
+from policies.selectors import sources
+from policies.selectors.sources import Piece
+from policies.services.recovery import choosing, undescribed
+from policies.services.recovery.choosing import Chosen
 from policies.services.window import credentials
 from scripts_admin.models import User
 
@@ -46,6 +50,7 @@ class Choices:
     unmounted: bool = False
     keep_days: int = KEEP_DAYS
     account: str = ""
+    source: str = ""  # a place, see selectors/sources.py; empty: the snapshots themselves
     path: str = ""
     folder: str = ""
 
@@ -67,22 +72,11 @@ class Plan:
     notes: tuple[str, ...] = ()
     differences: tuple[Difference, ...] = field(default=())
     touches: str = ""  # the instance that is changed: its id is to be typed
+    copies: tuple[UUID, ...] = ()  # from which it is made; none: the run's own snapshots
 
     def sentences(self) -> list[str]:
         """Return what will be done, in order."""
         return [steps.sentence(each) for each in self.steps]
-
-
-def targets(run: Run) -> list[RunTarget]:
-    """Return the targets of the run that have a usable snapshot."""
-    found = run.targets.filter(snapshots__state=RunSnapshot.State.COMPLETED)
-    return list(found.select_related("description").distinct().order_by("pk"))
-
-
-def snapshots(run: Run) -> list[RunSnapshot]:
-    """Return the snapshots of the run that can be restored from."""
-    found = RunSnapshot.objects.filter(target__run=run, state=RunSnapshot.State.COMPLETED)
-    return list(found.select_related("target__description").order_by("pk"))
 
 
 def plan(run: Run, choices: Choices, *, by: User | None = None) -> Plan:
@@ -90,68 +84,37 @@ def plan(run: Run, choices: Choices, *, by: User | None = None) -> Plan:
 
     `by`: who asks; without, this machine's command line.
     """
-    account = _account(run, choices, by)
     if choices.kind == Kind.INSTANCE:
-        return _whole(run, account, choices)
-    found = snapshot(run, choices)
-    region = found.target.region
-    cloud = session.cloud(credentials.of(account))
+        return _whole(run, choices, by)
+    chosen = choosing.volume(run, choices.volume_id, choices.source, choices.account)
+    (found,) = chosen.pieces
+    account = choosing.account(run, found, choices.account, by)
+    choices = replace(choices, source=chosen.place)
     if choices.kind == Kind.VOLUME:
-        return _volume(run, account, choices, found, cloud, by)
-    if choices.kind in {Kind.VOLUME_IN_PLACE, Kind.ROOT_IN_PLACE}:
-        return _in_place(run, account, choices, found, cloud)
-    message = (
-        f"Run {run.pk}: files of {found.volume_id} in {region} are restored from their own page."
-    )
-    raise RefusedError(message)
-
-
-def _account(run: Run, choices: Choices, by: User | None) -> Account:
-    """Return the account of the run, or another of the same owner's, which only the owner may name."""
-    own = run.account or (run.policy.account if run.policy else None)
-    if choices.account and (own is None or choices.account != own.name):
-        may_choose = by is None or by.is_superuser or by.pk == run.owner_id
-        rows = Account.objects.filter(owner=run.owner_id) if may_choose else Account.objects.none()
-        own = rows.filter(name=choices.account).first()
-        if own is None:
-            message = f"{run.owner_name} has no account {choices.account}: choose one of the owner's accounts."
-            raise RefusedError(message)
-    if own is None:
-        message = (
-            f"The account of run {run.pk} was deleted: name another account of {run.owner_name}."
-        )
+        made = _volume(run, account, choices, found, by)
+    elif choices.kind in {Kind.VOLUME_IN_PLACE, Kind.ROOT_IN_PLACE}:
+        _refuse_far(chosen)
+        made = _in_place(run, account, choices, found)
+    else:
+        message = f"Run {run.pk}: files of {found.volume_id} in {found.region} are restored from their own page."
         raise RefusedError(message)
-    credentials.refuse_withdrawn(own)
-    return own
+    return replace(made, notes=(*chosen.notes, *made.notes), copies=_copies(chosen))
 
 
-def snapshot(run: Run, choices: Choices) -> RunSnapshot:
-    """Return the snapshot that the choices name; RefusedError if there is none, or several."""
-    found = snapshots(run)
-    if choices.volume_id:
-        found = [each for each in found if each.volume_id == choices.volume_id]
-    if len(found) == 1:
-        return found[0]
-    if not found:
-        what = f"of {choices.volume_id}" if choices.volume_id else "at all"
-        message = (
-            f"Run {run.pk} has no snapshot {what} to restore from: choose another restore point."
-        )
-        raise RefusedError(message)
-    names = ", ".join(each.volume_id for each in found)
-    raise RefusedError(f"Run {run.pk} has several volumes ({names}): name one of them.")
+def _copies(chosen: Chosen) -> tuple[UUID, ...]:
+    return tuple(piece.copy for piece in chosen.pieces if piece.copy)
 
 
 def _document(target: RunTarget) -> Mapping[str, Any]:
     return target.description.document if target.description else {}
 
 
-def _described_volume(found: RunSnapshot) -> Mapping[str, Any]:
+def _described_volume(found: Piece) -> Mapping[str, Any]:
     said: Mapping[str, Any] = _document(found.target).get("volumes", {}).get(found.volume_id, {})
     return said
 
 
-def _wanted(found: RunSnapshot, choices: Choices, zone: str) -> dict[str, Any]:
+def _wanted(found: Piece, choices: Choices, zone: str) -> dict[str, Any]:
     """Return the new volume: as the old one was, unless the person wants it otherwise."""
     then = _described_volume(found)
     kind = choices.volume_type or str(then.get("VolumeType", ""))
@@ -175,12 +138,12 @@ def _volume(
     run: Run,
     account: Account,
     choices: Choices,
-    found: RunSnapshot,
-    cloud: Cloud,
+    found: Piece,
     by: User | None,
 ) -> Plan:
-    region = found.target.region
-    zone = choices.zone or str(_described_volume(found).get("AvailabilityZone", ""))
+    region, cloud = found.region, choosing.cloud(account)
+    then = str(_described_volume(found).get("AvailabilityZone", ""))
+    zone = choices.zone or (then if region == found.target.region else "")
     if choices.attach_to:
         _refuse_strangers(run, choices, by)
         instance = _instance(cloud, region, choices.attach_to)
@@ -232,10 +195,8 @@ def _instance(cloud: Cloud, region: str, instance_id: str) -> Instance:
     return found
 
 
-def _in_place(
-    run: Run, account: Account, choices: Choices, found: RunSnapshot, cloud: Cloud
-) -> Plan:
-    region = found.target.region
+def _in_place(run: Run, account: Account, choices: Choices, found: Piece) -> Plan:
+    region, cloud = found.region, choosing.cloud(account)
     instance, place = _place(run, found, cloud, choices)
     is_root = place.device == instance.answer.get("RootDeviceName")
     runs = instance.state in aws_words.UP
@@ -274,9 +235,20 @@ def _in_place(
     )
 
 
-def _place(run: Run, found: RunSnapshot, cloud: Cloud, choices: Choices) -> tuple[Instance, Place]:
+def _refuse_far(chosen: Chosen) -> None:
+    """Raise RefusedError for a copy: AWS attaches no volume of another region or account to the instance."""
+    (found,) = chosen.pieces
+    if found.copy:
+        message = (
+            f"{found.volume_id} cannot be put in its place from the {sources.in_words(found.place)}: AWS attaches no "
+            "volume across regions and accounts. Restore it as a new volume, or the whole instance, there."
+        )
+        raise RefusedError(" ".join((*chosen.notes, message)))
+
+
+def _place(run: Run, found: Piece, cloud: Cloud, choices: Choices) -> tuple[Instance, Place]:
     """Return the instance and the device at which the volume of the restore point was attached, and what is there."""
-    region = found.target.region
+    region = found.region
     then = (_described_volume(found).get("Attachments") or [{}])[0]
     instance_id = choices.instance_id or found.target.instance_id or str(then.get("InstanceId", ""))
     if instance_id != found.target.instance_id and instance_id != then.get("InstanceId"):
@@ -302,7 +274,7 @@ def _place(run: Run, found: RunSnapshot, cloud: Cloud, choices: Choices) -> tupl
     raise RefusedError(message)
 
 
-def _device_then(found: RunSnapshot) -> str:
+def _device_then(found: Piece) -> str:
     rows = (_document(found.target).get("instance") or {}).get("BlockDeviceMappings", [])
     return next(
         (str(r["DeviceName"]) for r in rows if r.get("Ebs", {}).get("VolumeId") == found.volume_id),
@@ -310,50 +282,65 @@ def _device_then(found: RunSnapshot) -> str:
     )
 
 
-def _whole(run: Run, account: Account, choices: Choices) -> Plan:
-    found = [
-        each
-        for each in targets(run)
-        if each.instance_id and choices.instance_id in {"", each.instance_id}
-    ]
-    if len(found) != 1:
-        names = ", ".join(each.instance_id for each in found)
-        message = (
-            f"Run {run.pk} has several instances ({names}): name one."
-            if found
-            else (
-                f"Run {run.pk} has no backup of {choices.instance_id or 'an instance'}: restore a volume instead."
-            )
-        )
-        raise RefusedError(message)
-    (target,) = found
-    document = _document(target)
-    said = document.get("instance")
-    if not said:
-        message = f"What AWS said of {target.instance_id} was not kept with run {run.pk}: restore its volumes instead."
-        raise RefusedError(message)
-    own = {
-        row.volume_id: row.snapshot_id
-        for row in target.snapshots.filter(state=RunSnapshot.State.COMPLETED)
-    }
+def _whole(run: Run, choices: Choices, by: User | None) -> Plan:
+    chosen = choosing.instance(run, choices.instance_id, choices.source, choices.account)
+    first = chosen.pieces[0]
+    account, target = choosing.account(run, first, choices.account, by), first.target
+    document, notes = _document(target), chosen.notes
+    if not document.get("instance"):
+        document = undescribed.document(_where_it_was(first), chosen.pieces)
+        notes = (*notes, undescribed.note(first))
+    said = document["instance"]
+    own = {piece.volume_id: piece.snapshot_id for piece in chosen.pieces}
     change = Change(choices.zone, choices.subnet_id, choices.instance_type, choices.name)
+    there = described.elsewhere(
+        said,
+        region=chosen.region if chosen.region != target.region else "",
+        account=account.name if _is_elsewhere(run, account, chosen.region) else "",
+    )
     hashed = document.get("user_data_sha256", "")
     try:
-        made = described.blueprint(said, document.get("volumes", {}), own, change, hashed)
+        made = described.blueprint(there.said, document.get("volumes", {}), own, change, hashed)
     except ValueError as error:
         message = f"{target.instance_id} cannot be started from run {run.pk}: {error}. Restore its volumes instead."
         raise RefusedError(message) from error
-    cloud = session.cloud(credentials.of(account))
-    today = cloud.instances(target.region, [target.instance_id]).get(target.instance_id)
-    differences = described.differences(said, today.answer if today else None)
+    differences, unknown = _today(first, said)
     all_steps = steps.instance(made.image, made.launch, made.tags, made.volume_tags)
     return Plan(
         run,
         account,
-        target.region,
+        chosen.region,
         target.instance_id,
-        choices,
+        replace(choices, source=chosen.place),
         tuple(all_steps),
-        made.notes,
+        (*notes, *there.notes, *made.notes, *unknown),
         tuple(differences),
+        copies=_copies(chosen),
     )
+
+
+def _is_elsewhere(run: Run, account: Account, region: str) -> bool:
+    """Tell whether it is another AWS account; one that was deleted and entered anew is taken for the same."""
+    return run.account is not None and not credentials.same_aws(account, run.account, region)
+
+
+def _where_it_was(piece: Piece) -> Account | None:
+    """Return the account of the instance itself."""
+    return piece.made.target.run.account if piece.copy else piece.account
+
+
+def _today(piece: Piece, said: Mapping[str, Any]) -> tuple[list[Difference], tuple[str, ...]]:
+    """Return how the instance differs today. Where it was may be lost: a copy is restored all the same."""
+    target, own = piece.target, _where_it_was(piece)
+    try:
+        if own is None:
+            raise RefusedError("its account was deleted")
+        found = choosing.cloud(own).instances(target.region, [target.instance_id])
+    except BackupError as error:
+        if not piece.copy:
+            raise
+        why = str(error).rstrip(".")
+        note = f"How {target.instance_id} is today in {target.region} is not known ({why})."
+        return [], (note,)
+    today = found.get(target.instance_id)
+    return described.differences(said, today.answer if today else None), ()

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from n2wbackup.lib import home
 from policies.adapters import session
-from policies.adapters.limits import RECOVERY_TAG, SERVER_TAG
+from policies.adapters.limits import RECOVERY_TAG, SERVER_TAG, image_name
 from policies.domain.errors import AwsError
 from policies.domain.recovery import steps
 from policies.domain.recovery.steps import Deed, Step
@@ -52,7 +52,7 @@ def _asked(making: Making, plan: Plan, step: Step) -> str:
             RootOrder(region, params["instance"], params["snapshot"], _NOBODY, ours), dry_run=True
         ),
         Deed.REGISTER: lambda: making.register(
-            ImageOrder(region, f"n2wbackup-{_NOBODY}", ours, params["parameters"]), dry_run=True
+            ImageOrder(region, image_name(_NOBODY), ours, params["parameters"]), dry_run=True
         ),
         Deed.STOP: lambda: making.stop(region, params["instance"], dry_run=True),
     }

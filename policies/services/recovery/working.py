@@ -30,7 +30,7 @@ from policies.domain.retention.points import HoldKind
 from policies.models import Recovery, RecoveryResource, RecoveryStep
 from policies.services.alarms import raising
 from policies.services.recovery import deeds, history, loading
-from policies.services.recovery.deeds import Bench
+from policies.services.recovery.bench import Bench, may_be_shown_late
 from policies.services.retention import holds
 from policies.services.window import credentials
 
@@ -118,9 +118,10 @@ def _go_on(recovery: Recovery) -> None:
     until = time.monotonic() + TURN_SECONDS
     while recovery.state == State.WORKING:
         recovery.refresh_from_db(fields=["cancelled_by"])
-        if recovery.cancelled_by and not recovery.ending:
+        step = _next(recovery)
+        if recovery.cancelled_by and not recovery.ending and not _cannot_be_stopped(recovery, step):
             _take_back(recovery, State.CANCELLED, f"{recovery.cancelled_by} cancelled it.")
-        step = recovery.steps.filter(state__in=(StepState.PLANNED, StepState.BEGUN)).first()
+            step = _next(recovery)
         if step is None:
             _through(recovery)
         elif not _step(bench, recovery, step):
@@ -130,6 +131,20 @@ def _go_on(recovery: Recovery) -> None:
             return
     if recovery.state == State.INITIALIZING:
         _look(bench, recovery)
+
+
+def _next(recovery: Recovery) -> RecoveryStep | None:
+    return recovery.steps.filter(state__in=(StepState.PLANNED, StepState.BEGUN)).first()
+
+
+def _cannot_be_stopped(recovery: Recovery, step: RecoveryStep | None) -> bool:
+    """Tell whether AWS may be replacing a root volume: taken back before its end, all would be found as it was.
+
+    Trouble without a lost answer is a refusal, after which AWS does nothing.
+    """
+    if step is None or (step.deed, step.state) != (Deed.ROOT, StepState.BEGUN):
+        return False
+    return bool(step.told) or recovery.trouble_since is None
 
 
 def _begin(recovery: Recovery) -> None:
@@ -191,6 +206,7 @@ def _refused(recovery: Recovery, step: RecoveryStep, error: BackupError) -> bool
     code = error.code if isinstance(error, AwsError) else ""
     since = recovery.trouble_since or clock.now()
     may_succeed = isinstance(error, _AGAIN) or code in _NOT_YET or step.takes_back
+    may_succeed = may_succeed or may_be_shown_late(step, code)
     if isinstance(error, NotFoundError) and step.takes_back:
         _close(recovery, step, StepState.DONE, str(error))
         return True

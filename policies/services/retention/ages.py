@@ -29,6 +29,7 @@ from policies.models import (
     OutputChunk,
     PhaseResult,
     Policy,
+    Removal,
     Run,
     RunEvent,
     RunSnapshot,
@@ -95,11 +96,19 @@ def _events(before: datetime) -> int:
 
 
 def _runs(before: datetime) -> int:
+    """Delete old runs. One whose snapshots went lately stays: it says why, and may be taken back."""
     existing = RunSnapshot.objects.filter(target__run=OuterRef("pk"), state__in=_EXISTING)
     shown = Policy.objects.filter(last_run=OuterRef("pk"))
     copied = Copy.objects.filter(run=OuterRef("pk"), state__in=sorted(THERE))
+    in_bin = RunSnapshot.objects.filter(target__run=OuterRef("pk"), bin_until__gt=clock.now())
+    removed = Removal.objects.filter(run=OuterRef("pk"))
+    lately = removed.filter(Q(ended_at=None) | Q(ended_at__gte=before))
     old = Run.objects.filter(ended_at__lt=before, restore_point=False)
-    gone = _first(old.exclude(Exists(existing)).exclude(Exists(shown)).exclude(Exists(copied)))
+    old = old.exclude(gone_at__gte=before)
+    reasons: list[QuerySet[Any]] = [existing, shown, copied, in_bin, lately]
+    for reason in reasons:
+        old = old.exclude(Exists(reason))
+    gone = _first(old)
     Run.objects.filter(pk__in=gone).delete()
     return len(gone)
 

@@ -7,7 +7,8 @@ any step leaves an intent; the next turn takes all steps again, and repeats noth
 
 import logging
 import time
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from uuid import UUID
 
@@ -36,6 +37,7 @@ RUNS = 25  # of one policy and turn
 SECONDS = 40.0  # of one turn: its lease is longer
 LEASE_SECONDS = 180.0
 RETRY, RETRY_REFUSED = timedelta(minutes=2), timedelta(hours=1)
+_NOT_FOUND = "The newest restore points were not found in AWS"
 KEEPS_ALL = "N2W_KEEP_ALL_SNAPSHOTS is set, so this server deletes no snapshot: unset it and start the server again."
 
 
@@ -120,7 +122,7 @@ def _clean_policy(policy_id: int, budget: Budget) -> int:
     doubt = existing.why_not_all(exist)
     if doubt:
         due = Removal.objects.filter(run__policy=policy_id)
-        removals.fail(due, f"The newest restore points were not found in AWS: {doubt}", RETRY)
+        removals.fail(due, f"{_NOT_FOUND}: {doubt}", RETRY)
         return 0
     begun = removals.begin(policy_id, RUNS, exist)
     for key, why in begun.staying.items():
@@ -129,12 +131,29 @@ def _clean_policy(policy_id: int, budget: Budget) -> int:
 
 
 def _clean_without_policy(budget: Budget) -> int:
+    """Take each deleted policy's for itself: one that waits for AWS keeps none of the others back."""
     rows = Removal.objects.filter(run__policy=None, ended_at=None).order_by("goes_after")
+    rows = rows.filter(removals.is_due(clock.now()))
     nobody = rows.filter(begun_at__isnull=False, by="")
     for key in list(nobody.values_list("run", flat=True)[:RUNS]):
         _take_back(key, "its policy was deleted, so no rule lets it go")
-    asked = list(rows.exclude(by="").values_list("run", flat=True)[:RUNS])
-    return _delete(removals.begin_asked(asked), budget)
+    asked = rows.exclude(by="").values_list("run", "run__owner", "run__policy_name")
+    groups: defaultdict[tuple[int | None, str], list[UUID]] = defaultdict(list)
+    for key, owner, name in asked[:RUNS]:
+        groups[owner, name].append(key)
+    return sum(_clean_deleted(keys, budget) for keys in groups.values())
+
+
+def _clean_deleted(asked: Sequence[UUID], budget: Budget) -> int:
+    exist = removals.lasts_asked(asked)
+    doubt = existing.why_not_all(exist)
+    if doubt:
+        removals.fail(removals.by_rules(asked), f"{_NOT_FOUND}: {doubt}", RETRY)
+        exist = frozenset()
+    begun = removals.begin_asked(asked, exist)
+    for key, why in begun.staying.items():
+        _take_back(key, why)
+    return _delete(begun.going, budget)
 
 
 def _take_back(key: UUID, why: str) -> None:

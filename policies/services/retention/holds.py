@@ -4,6 +4,7 @@ A hold and the intent to delete exclude each other: both lock the row of the run
 the order of all locks). Whoever has taken a hold may rely on the snapshots until they drop it.
 """
 
+from collections.abc import Collection
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -11,9 +12,10 @@ from django.core.exceptions import ValidationError
 from django.db import transaction
 
 from n2wbackup.lib import clock
+from policies.domain.copies.states import CopyState
 from policies.domain.errors import RefusedError
 from policies.domain.retention.points import HoldKind
-from policies.models import Hold, Removal, Run
+from policies.models import Copy, Hold, Removal, Run
 from scripts_admin.domain.audit import Action, Change, Kind
 from scripts_admin.services import audit
 
@@ -77,14 +79,23 @@ def release(run: Run, *, by: str) -> None:
         audit.record(Action.RELEASED, _subject(row), [change], reason=found.reason)
 
 
-def take(run_id: UUID, kind: HoldKind, *, key: str, reason: str, until: datetime | None) -> None:
+def take(
+    run_id: UUID,
+    kind: HoldKind,
+    *,
+    key: str,
+    reason: str,
+    until: datetime | None,
+    copies: Collection[UUID] = (),
+) -> None:
     """Hold the run's restore point for the server's own work; taken again, it is renewed.
 
     RefusedError, and nothing changed: its snapshots are being deleted, or do not exist. `key` says which recovery,
-    proof or copy it is for.
+    proof or copy it is for. `copies`: these are what is used, and what must be there; a hold keeps copies as it keeps
+    snapshots.
     """
     with transaction.atomic():
-        row = _standing(run_id)
+        row = _with_copies(run_id, copies) if copies else _standing(run_id)
         same = Hold.objects.filter(run=row, kind=kind, released_at=None)
         found = same.first() if kind == HoldKind.FREEZER else same.filter(key=key).first()
         found = found or Hold(run=row, kind=kind, key=key, created_at=clock.now())
@@ -111,6 +122,16 @@ def _standing(run_id: UUID) -> Run:
         raise RefusedError(message)
     if not row.restore_point:
         message = f"Run {run_id} is no restore point: it has no usable snapshot to hold."
+        raise RefusedError(message)
+    return row
+
+
+def _with_copies(run_id: UUID, wanted: Collection[UUID]) -> Run:
+    """Return the run, locked, if nobody is deleting these copies; whoever would locks the run, too."""
+    row = Run.objects.select_for_update(of=("self",)).filter(pk=run_id).first()
+    there = Copy.objects.filter(run=run_id, pk__in=wanted, state=CopyState.COMPLETED)
+    if row is None or there.count() != len(wanted):
+        message = f"A copy of run {run_id} is being deleted, or is gone: choose another source."
         raise RefusedError(message)
     return row
 

@@ -1,7 +1,8 @@
 """Locks of snapshots in AWS: nobody can delete a locked one, whatever their rights, until the lock ends.
 
 A lock ends no later than the rules let the restore point go. It is a hold as well, so the plan knows it. A lock that
-AWS refuses is told in the run's history; the backup is as good without it.
+AWS refuses is told in the run's history; the backup is as good without it. Until AWS has locked all of a restore
+point, its hold says `ASKED`: a process that dies half way leaves that, and the next turn asks again.
 """
 
 import logging
@@ -9,7 +10,8 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 from django.conf import settings
-from django.db.models import Exists, OuterRef
+from django.db import transaction
+from django.db.models import Exists, OuterRef, Q
 
 from n2wbackup.lib import clock, each
 from policies.adapters import session
@@ -29,6 +31,8 @@ SHORTEST = timedelta(days=1, hours=1)  # AWS wants a day at least
 LONGEST = timedelta(days=36_500)
 YOUNG = timedelta(days=2)  # older ones were made before locking was switched on
 AT_ONCE = 50
+ASKED, LOCKED = "asked", ""  # the keys of the holds
+LOST = timedelta(minutes=15)  # nobody asks for so long: whoever has was killed
 GOVERNANCE, COMPLIANCE = "governance", "compliance"
 COOL_OFF_HOURS = range(1, 73)
 
@@ -37,7 +41,8 @@ def tick() -> int:
     """Lock the young restore points whose end by the rules is known, if this server locks; return how many."""
     if not settings.N2W_LOCK_SNAPSHOTS:
         return 0
-    locked = Hold.objects.filter(run=OuterRef("pk"), kind=HoldKind.LOCK)
+    lost = Q(key=ASKED, released_at=None) & ~_asked_now()
+    locked = Hold.objects.filter(run=OuterRef("pk"), kind=HoldKind.LOCK).exclude(lost)
     rows = Run.objects.filter(created_at__gte=clock.now() - YOUNG, restore_point=True)
     young = rows.exclude(Exists(locked)).select_related("policy", "account").order_by("-created_at")
     found = list(young[:AT_ONCE])
@@ -58,7 +63,7 @@ def _by_the_rules(run: Run, until: datetime) -> bool:
         _lock(run, GOVERNANCE, until, 0)
     except (ThrottledError, UnreachableError) as error:
         log.info("run %s is locked later: %s", run.pk, error)
-        Hold.objects.filter(run=run, kind=HoldKind.LOCK).delete()  # it is tried again
+        Hold.objects.filter(run=run, kind=HoldKind.LOCK, key=ASKED).delete()  # it is tried again
         return False
     except BackupError as error:
         runs.record(run, f"its snapshots could not be locked: {error}")
@@ -79,17 +84,27 @@ def lock(run: Run, *, mode: str, until: datetime, cool_off_hours: int, by: str) 
     _audit(Action.LOCKED, run, until, f"{mode}, by {by}")
 
 
+def _asked_now() -> Q:
+    """A time of the future was written before the clock was put back."""
+    now = clock.now()
+    return Q(created_at__gt=now - LOST, created_at__lte=now + clock.SKEW)
+
+
 def _lock(run: Run, mode: str, until: datetime, cool_off_hours: int) -> None:
-    reason = f"locked in AWS ({mode}) until {until:%Y-%m-%d %H:%M} UTC"
-    removing = _removing(run)
-    holds.take(run.pk, HoldKind.LOCK, key="", reason=reason, until=until)
+    end = f"in AWS ({mode}) until {until:%Y-%m-%d %H:%M} UTC"
+    Hold.objects.filter(run=run, kind=HoldKind.LOCK, key=ASKED).delete()
+    holds.take(run.pk, HoldKind.LOCK, key=ASKED, reason=f"being locked {end}", until=until)
     try:
+        removing = _removing(run)
         for region, snapshot_id in _snapshots(run):
             removing.lock(region, snapshot_id, mode, until, cool_off_hours)
     except BackupError:
-        holds.drop(run.pk, HoldKind.LOCK, key="")
+        holds.drop(run.pk, HoldKind.LOCK, key=ASKED)
         raise
-    runs.record(run, f"its snapshots are {reason}")
+    with transaction.atomic():
+        holds.take(run.pk, HoldKind.LOCK, key=LOCKED, reason=f"locked {end}", until=until)
+        Hold.objects.filter(run=run, kind=HoldKind.LOCK, key=ASKED).delete()
+        runs.record(run, f"its snapshots are locked {end}")
 
 
 def unlock(run: Run, *, by: str) -> None:
@@ -101,7 +116,8 @@ def unlock(run: Run, *, by: str) -> None:
     removing = _removing(run)
     for region, snapshot_id in _snapshots(run):
         removing.unlock(region, snapshot_id)
-    holds.drop(run.pk, HoldKind.LOCK, key="")
+    for key in (ASKED, LOCKED):
+        holds.drop(run.pk, HoldKind.LOCK, key=key)
     runs.record(run, f"its snapshots were unlocked by {by}")
     _audit(Action.UNLOCKED, run, held.until, f"by {by}")
 
@@ -110,6 +126,7 @@ def _removing(run: Run) -> Removing:
     if run.account is None:
         message = f"Run {run.pk} has no account any more, so AWS cannot be asked."
         raise RefusedError(message)
+    credentials.refuse_withdrawn(run.account)
     return session.removing(credentials.of(run.account))
 
 

@@ -178,27 +178,44 @@ def _points_of(keys: Collection[int]) -> QuerySet[Run]:
 
 def _points(keys: Collection[int], begun: Collection[UUID] = ()) -> Mapping[int, list[Point]]:
     """Return the restore points of the policies, by the key of their policy."""
+    found: defaultdict[int, list[Point]] = defaultdict(list)
+    for policy, point in _seen(_points_of(keys), begun):
+        found[policy or 0].append(point)
+    return found
+
+
+def without_policy(
+    owner: int | None, policy_name: str, begun: Collection[UUID] = ()
+) -> list[Point]:
+    """Return the restore points of a policy that was deleted; `begun` as in `of_policy`."""
+    rows = Run.objects.filter(policy=None, owner=owner, policy_name=policy_name)
+    there = rows.filter(restore_point=True, ended_at__isnull=False).order_by()
+    return [point for _, point in _seen(there, begun)]
+
+
+def _seen(rows: QuerySet[Run], begun: Collection[UUID]) -> Iterator[tuple[int | None, Point]]:
+    """Yield the runs as retention sees them, with the key of their policy."""
     ours = {"", home.server_id(), *Server.objects.values_list("pk", flat=True)}
     of_run = ("pk", "policy", "fired_at", "created_at", "consistency", "server", "account")
-    runs = list(_points_of(keys).values_list(*of_run))
+    runs = list(rows.values_list(*of_run))
     known = {key for key, *_ in runs}
     for some in _by_the_thousand([key for key in begun if key not in known]):
         runs += Run.objects.filter(pk__in=some).order_by().values_list(*of_run)
     targets = _targets([key for key, *_ in runs], begun)
     proven = _proven([key for key, *_ in runs])
-    found: defaultdict[int, list[Point]] = defaultdict(list)
     for key, policy, fired, created, worth, server, account in runs:
-        point = Point(
-            key=str(key),
-            at=fired or created,
-            consistency=Consistency(worth),
-            targets=targets.get(key, {}),
-            proven=key in proven,
-            ours=server in ours,
-            kept_by="" if account else NO_ACCOUNT,
+        yield (
+            policy,
+            Point(
+                key=str(key),
+                at=fired or created,
+                consistency=Consistency(worth),
+                targets=targets.get(key, {}),
+                proven=key in proven,
+                ours=server in ours,
+                kept_by="" if account else NO_ACCOUNT,
+            ),
         )
-        found[policy or 0].append(point)
-    return found
 
 
 def _proven(keys: Sequence[UUID]) -> set[UUID]:

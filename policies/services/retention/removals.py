@@ -31,6 +31,7 @@ STANDING = (
     RunSnapshot.State.TIMED_OUT,
 )
 LOOK_AGAIN = timedelta(hours=6)  # at what something in AWS keeps
+LAST = "it is the last one of its target that is left"
 _ROWS = 500
 
 
@@ -145,7 +146,7 @@ def begin(policy_id: int, most: int, exist: Collection[UUID]) -> Begun:
     now = clock.now()
     of_policy = Removal.objects.filter(run__policy=policy_id, ended_at=None).order_by("goes_after")
     with transaction.atomic():
-        due = list(of_policy.filter(_due(now)).values_list("run", flat=True)[:most])
+        due = list(of_policy.filter(is_due(now)).values_list("run", flat=True)[:most])
         _lock(due)  # before the plan is made: it sees every hold that somebody got
         policy = _locked(policy_id)
         if policy is None or planning.waits(policy):
@@ -166,20 +167,49 @@ def begin(policy_id: int, most: int, exist: Collection[UUID]) -> Begun:
         return Begun(_begin(chosen, now), {})
 
 
-def begin_asked(run_ids: Collection[UUID]) -> Sequence[Run]:
-    """Let removals begin that a person asked for when they deleted the policy; what is held stays."""
+def by_rules(run_ids: Collection[UUID]) -> QuerySet[Removal]:
+    """Return the removals of these that go by the rules of a policy that was deleted."""
+    return Removal.objects.filter(run__in=run_ids, why=_WHY[Fate.RULES], ended_at=None)
+
+
+def lasts_asked(run_ids: Collection[UUID]) -> frozenset[UUID]:
+    """Return the restore points because of which these may go: each goes by the rules of a policy that was deleted."""
+    rows = by_rules(run_ids)
+    begun = set(rows.filter(begun_at__isnull=False).values_list("run", flat=True))
+    of = rows.order_by().values_list("run__owner", "run__policy_name").distinct()
+    found = set[UUID]()
+    for owner, name in of:
+        points = planning.without_policy(owner, name, begun)
+        found |= {UUID(key) for key in deciding.lasts(points, clock.now())}
+    return frozenset(found)
+
+
+def begin_asked(run_ids: Collection[UUID], exist: Collection[UUID]) -> Begun:
+    """Let removals begin that a person asked for when they deleted the policy; what is held stays.
+
+    `exist`: the restore points that AWS has, as it said just now. Only because of these may others go by the rules.
+    """
     now = clock.now()
     with transaction.atomic():
         _lock(run_ids)
         rows = Removal.objects.filter(run__in=run_ids, run__policy=None, ended_at=None)
-        asked = rows.filter(_due(now)).exclude(by="").values_list("run", flat=True)
+        rows = rows.exclude(by="")
+        needed = lasts_asked(run_ids)
+        stays = by_rules(needed & set(run_ids))
+        begun = stays.filter(begun_at__isnull=False).values_list("run", flat=True)
+        staying = dict.fromkeys(begun, LAST)
+        stays.filter(begun_at=None).delete()
+        if staying or not needed <= set(exist):
+            rows = rows.exclude(why=_WHY[Fate.RULES])
+        asked = rows.filter(is_due(now)).values_list("run", flat=True)
         held = Hold.objects.filter(run__in=run_ids, released_at=None)
         held = held.filter(Q(until=None) | Q(until__gt=now))
         stay = set(held.values_list("run", flat=True))
-        return _begin([key for key in asked if key not in stay], now)
+        return Begun(_begin([key for key in asked if key not in stay], now), staying)
 
 
-def _due(now: datetime) -> Q:
+def is_due(now: datetime) -> Q:
+    """Return which removals are to be gone on with now."""
     waited = Q(next_at=None) | Q(next_at__lte=now) | Q(next_at__gt=now + LOOK_AGAIN)
     return Q(goes_after__lte=now) & waited
 

@@ -50,6 +50,7 @@ def take_back(run: Run, *, by: str) -> None:
             f"Run {run.pk} has no account any more: take the snapshots back in the AWS console."
         )
         raise RefusedError(message)
+    credentials.refuse_withdrawn(run.account)
     given = credentials.of(run.account)
     removing, cloud = session.removing(given), session.cloud(given)
     for region, some in _by_region(rows).items():

@@ -11,12 +11,12 @@ from policies.models import Turn
 def take(name: str, seconds: float) -> bool:
     """Take the tick unless it was taken in the last seconds; of several processes, one takes it."""
     now = clock.now()
-    _, is_new = Turn.objects.get_or_create(pk=name, defaults={"taken_at": now})
-    if is_new:
-        return True
     # A turn of the future was taken before the clock was set back.
     free = Q(taken_at__lte=now - timedelta(seconds=seconds)) | Q(taken_at__gt=now + clock.SKEW)
-    return bool(Turn.objects.filter(free, pk=name).update(taken_at=now))
+    if Turn.objects.filter(free, pk=name).update(taken_at=now):
+        return True
+    _, is_new = Turn.objects.get_or_create(pk=name, defaults={"taken_at": now})
+    return is_new
 
 
 def give_back(name: str) -> None:

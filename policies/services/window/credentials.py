@@ -1,6 +1,7 @@
 """An account's access to AWS: permission to use it, its credentials, and the rate limits it counts for."""
 
 from n2wbackup.lib import encrypted
+from policies.adapters import session
 from policies.domain.errors import CredentialsError, RefusedError
 from policies.models import Account
 from policies.ports import Credentials
@@ -39,3 +40,15 @@ def bucket(account: Account, aws_account_id: str) -> str:
 def row_bucket(account: Account) -> str:
     """Return the key that permits are counted by while the AWS account is not known."""
     return f"row-{account.pk}"
+
+
+def number(account: Account, region: str) -> str:
+    """Return the number of the AWS account; AWS is asked once, if nobody has learned it yet."""
+    if not account.aws_account_id:
+        bucket(account, session.cloud(of(account)).caller(region).aws_account_id)
+    return account.aws_account_id
+
+
+def same_aws(one: Account, other: Account, region: str) -> bool:
+    """Tell whether both reach the same AWS account; AWS is asked in that region, if it is not known."""
+    return one.pk == other.pk or number(one, region) == number(other, region)

@@ -12,6 +12,7 @@ from policies.adapters import session
 from policies.adapters.memory import MemoryCloud
 from policies.models import Proof
 from tests import factories
+from tests.policies.services.proof.copied import COPY, PLACE, THERE, copied, lose
 from tests.policies.services.proof.prepared import Provable, provable
 
 pytestmark = pytest.mark.django_db
@@ -52,6 +53,30 @@ def test_a_proof_that_does_not_pass_is_a_failure_of_the_command(ready: Provable)
         said("prove", str(ready.run.pk), "--level", "3", "--recipe", "files")
 
     assert Proof.objects.get().state == "failed"
+
+
+def test_a_copy_is_proven_by_the_name_of_its_place(ready: Provable) -> None:
+    copied(ready)
+
+    report = json.loads(
+        said("prove", ready.policy.label, "--level", "0", "--from", PLACE, "--json")
+    )
+
+    assert (report["state"], report["snapshot"], report["region"]) == ("passed", COPY, THERE)
+    assert report["source"] == f"copy in vault, {THERE}"
+    shown = said("show_proof", report["id"])
+    assert f"snapshot     {COPY} in {THERE}, a copy in vault, {THERE}" in shown
+    (of_run,) = json.loads(said("show_run", str(ready.run.pk), "--json"))["proofs"]
+    assert (of_run["snapshot"], of_run["source"]) == (COPY, report["source"])
+
+
+def test_the_newest_of_a_policy_may_be_a_copy_alone(ready: Provable) -> None:
+    copied(ready)
+    lose(ready)
+
+    report = json.loads(said("prove", ready.policy.label, "--level", "0", "--json"))
+
+    assert (report["state"], report["snapshot"]) == ("passed", COPY)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from policies.domain.recovery.states import State
-from policies.models import Recovery, RunSnapshot
+from policies.models import Copy, Recovery, RunSnapshot
 from policies.services.browsing import fetching
 from policies.services.browsing.copying import Copied
 from scripts_admin.models import AuditEntry
@@ -126,7 +126,10 @@ def test_files_are_copied_out_of_the_volume_that_was_named(
 ) -> None:
     asked = []
 
-    def fetch(snapshot: RunSnapshot, wanted: str, to: Path, *, by: str) -> Copied:
+    def fetch(
+        snapshot: RunSnapshot, wanted: str, to: Path, *, by: str, copy: Copy | None
+    ) -> Copied:
+        assert copy is None
         asked.append((snapshot.snapshot_id, wanted, to, by))
         return Copied(files=2, bytes=70)
 

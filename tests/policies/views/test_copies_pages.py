@@ -1,9 +1,12 @@
 """The pages of copies: places are entered and removed, and a run says what became of its copies."""
 
+from datetime import timedelta
+
 import pytest
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 from django.test import Client
 
+from n2wbackup.lib import clock
 from policies.domain.errors import NotPermittedError
 from policies.models import CopyRule, Run
 from tests import factories
@@ -152,3 +155,28 @@ def test_the_command_shows_and_repeats(
     assert run.copies.get().snapshot_id in capsys.readouterr().out
     assert OTHER
     assert Run.objects.count() == 1
+
+
+def test_an_older_restore_point_is_copied_by_hand(
+    client: Client, copying: Copying, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = copying.backed_up(clock.now() - timedelta(hours=1))
+    copying.rules({"region": "eu-central-1", "account": copying.second}, {"region": "eu-west-1"})
+    copying.turn()
+    assert not run.copies.exists()
+    path, place = f"/runs/{run.pk}/", "vault/eu-central-1"
+    assert f"Copy it to {place}" in seen(client, path)
+    stranger = page.client_of(factories.charlie())
+    assert stranger.post(f"{path}copies/again/", {"place": place}).status_code == 404
+    client.post(f"{path}copies/again/", {"place": "mars"})
+    assert not run.copies.exists()
+
+    client.post(f"{path}copies/again/", {"place": place})
+    call_command("copies", str(run.pk), "--to", "eu-west-1")
+
+    assert "1 to be made in eu-west-1." in capsys.readouterr().out
+    copying.copied(run)
+    assert {copy.region for copy in run.copies.all()} == {"eu-central-1", "eu-west-1"}
+    assert "Copy it to" not in seen(client, path)
+    with pytest.raises(CommandError, match="never copied"):
+        call_command("copies", str(run.pk), "--to", place)

@@ -10,7 +10,8 @@ from policies.models import Policy, Proof
 from policies.services.proof import asking
 from policies.services.proof.asking import Wish
 from tests import factories
-from tests.policies.services.proof.prepared import Provable, provable
+from tests.policies.services.proof.copied import COPY, PLACE, THERE, copied
+from tests.policies.services.proof.prepared import Provable, provable, restore_point
 
 pytestmark = pytest.mark.django_db
 
@@ -103,4 +104,39 @@ def test_what_cannot_be_proven_is_said_and_nothing_is_queued(ready: Provable) ->
     )
 
     assert "none is named" in answer.content.decode()
+    assert not Proof.objects.exists()
+
+
+def test_a_copy_is_chosen_on_the_page_and_named_with_its_result(ready: Provable) -> None:
+    copied(ready)
+    alice = logged_in(ready.policy.owner.username)
+    address = f"/runs/{ready.run.pk}/prove/"
+    form = alice.get(f"{address}?source={PLACE}").content.decode()
+    assert f"{COPY} of " in form
+    assert f'value="{PLACE}" selected' in form
+    signature = form.split('name="form_of" value="')[1].split('"')[0]
+
+    alice.post(address, {"level": "0", "recipe": "none", "source": PLACE, "form_of": signature})
+
+    made = Proof.objects.get()
+    assert (made.snapshot_id, made.region) == (COPY, THERE)
+    for shown in (f"/proofs/{made.pk}/", "/proofs/", f"/runs/{ready.run.pk}/"):
+        assert f"(copy in vault, {THERE})" in " ".join(alice.get(shown).content.decode().split()), (
+            shown
+        )
+
+
+def test_a_copy_of_a_place_that_the_run_has_not_is_no_choice(ready: Provable) -> None:
+    copied(ready)
+    other, _ = restore_point(ready.policy)
+    alice = logged_in(ready.policy.owner.username)
+    address = f"/runs/{other.pk}/prove/"
+    form = alice.get(address).content.decode()
+    assert COPY not in form
+    signature = form.split('name="form_of" value="')[1].split('"')[0]
+
+    wanted = {"level": "0", "recipe": "none", "source": PLACE, "form_of": signature}
+    assert alice.post(address, wanted).status_code == 200
+    assert alice.post(address, {**wanted, "source": "", "snapshot": COPY}).status_code == 200
+
     assert not Proof.objects.exists()

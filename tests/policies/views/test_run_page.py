@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.django_db, pytest.mark.one_database]
 SVG = '"><svg onload=alert(1)>'
 # Session, person, what is shared, run, targets, snapshots, phases there and here, events, ends of outputs, its removal,
 # copies and proofs, banner.
-QUERIES = 15
+QUERIES = 14
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.django_db
 
 NIGHT = datetime(2026, 3, 1, 2, 30, 15, 123456, tzinfo=UTC)
 QUERIES_OF_A_LIST = 5  # session, person, what is shared, runs, banner
-QUERIES_OF_A_RUN = 15  # as the page of a run
+QUERIES_OF_A_RUN = 14  # as the page of a run
 
 
 @pytest.fixture

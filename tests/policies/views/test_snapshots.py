@@ -18,7 +18,7 @@ from tests.policies.views import page
 pytestmark = pytest.mark.django_db
 
 SVG = '"><svg onload=alert(1)>'
-QUERIES = 7  # session, person, what is shared, keys, snapshots, what goes, banner
+QUERIES = 8  # session, person, what is shared, keys, snapshots, what goes, copies, banner
 
 
 def made(policy: Policy, number: int, days: float = 0, state: str = "completed") -> RunSnapshot:

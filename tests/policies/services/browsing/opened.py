@@ -10,7 +10,7 @@ import pytest
 from n2wbackup.lib import clock
 from policies.adapters.folder_images import FolderImages
 from policies.domain.runs.sequence import State as RunState
-from policies.models import OpenedSnapshot, RunSnapshot
+from policies.models import Copy, OpenedSnapshot, RunSnapshot
 from policies.services.browsing import asking, opening, reaching
 from scripts_admin import permissions
 from tests import factories
@@ -31,6 +31,23 @@ def snapshot(owner: object = None, **columns: object) -> RunSnapshot:
         target=target, **{"state": RunSnapshot.State.COMPLETED, **columns}
     )
     return made
+
+
+def copy_of(made: RunSnapshot) -> Copy:
+    """Return a completed copy of it, in eu-west-1 and a second account of its owner."""
+    run = made.target.run
+    vault = factories.AccountFactory.create(
+        owner=run.owner, name="vault", access_key_id="AKIASECONDACCOUNT001"
+    )
+    return Copy.objects.create(
+        run=run,
+        source=made,
+        account=vault,
+        region="eu-west-1",
+        state="completed",
+        snapshot_id=f"snap-0copy{made.pk:09x}",
+        created_at=clock.now(),
+    )
 
 
 def disk(folder: Path) -> Path:

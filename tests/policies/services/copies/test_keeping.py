@@ -3,13 +3,16 @@
 from datetime import timedelta
 
 import pytest
+from pytest_django import Settings
 
 from n2wbackup.lib import clock
-from policies.domain.errors import NotPermittedError
+from policies.domain.errors import NotPermittedError, ThrottledError
 from policies.domain.runs.verdict import Consistency
-from policies.models import Run
-from policies.services.copies import keeping
+from policies.models import Policy, Run
+from policies.services.copies import existence, keeping
+from policies.services.following import reconciling
 from policies.services.retention import ages, holds
+from tests.factories import RunFactory
 from tests.policies.services.copies.ground import THERE, Copying, later, state
 
 pytestmark = [pytest.mark.django_db, pytest.mark.one_database]
@@ -175,3 +178,78 @@ def test_the_page_s_plan_is_the_plan(copying: Copying) -> None:
     new, old = nights(copying, 2)
     kept = {verdict.point.key: verdict.keep for verdict in keeping.of_rule(rule)}
     assert kept == {str(new.pk): True, str(old.pk): False}
+
+
+def test_a_server_that_keeps_all_snapshots_deletes_no_copy(
+    copying: Copying, settings: Settings
+) -> None:
+    copying.rule(keep_last=1)
+    _, old = nights(copying, 2)
+    settings.N2W_KEEP_ALL_SNAPSHOTS = True
+    copying.clean()
+    assert (state(old), len(copying.in_aws())) == (["completed"], 2)
+
+
+def test_nothing_goes_because_of_a_copy_that_somebody_deleted(copying: Copying) -> None:
+    copying.rule(keep_last=1)
+    new, old = nights(copying, 2)
+    copying.cloud.delete_snapshot(new.copies.get().snapshot_id)
+    copying.clean()
+    copying.clean()
+    assert (state(new), state(old)) == (["gone"], ["completed"])
+    assert copying.in_aws() == [old.copies.get().snapshot_id]
+    assert new.events.filter(text__startswith="no longer in AWS: the copy").count() == 1
+
+
+def test_nothing_begins_while_aws_does_not_answer(copying: Copying) -> None:
+    copying.rule(keep_last=1)
+    _, old = nights(copying, 2)
+    copying.cloud.fail_next("describe", ThrottledError("Request limit exceeded."))
+    copying.clean()
+    assert state(old) == ["completed"]
+    copying.clean()
+    assert state(old) == ["deleted"]
+
+
+@pytest.mark.parametrize("trouble", ["frozen", "under way"])
+def test_nothing_goes_while_the_policy_is_in_trouble(copying: Copying, trouble: str) -> None:
+    copying.rule(keep_last=1)
+    _, old = nights(copying, 2)
+    if trouble == "frozen":
+        Policy.objects.update(may_be_frozen_since=clock.now())
+    else:
+        RunFactory.create(policy=copying.policy, state="queued")
+    copying.clean()
+    assert state(old) == ["completed"]
+
+
+def test_a_rule_that_changes_while_aws_is_asked_is_minded(
+    copying: Copying, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rule = copying.rule(keep_last=1)
+    _, old = nights(copying, 2)
+    real = copying.cloud.describe
+
+    def changes(*asked: object) -> object:
+        type(rule).objects.update(keep_last=9)
+        return real(*asked)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(copying.cloud, "describe", changes)
+    copying.clean()
+    assert state(old) == ["completed"]
+
+
+def test_a_copy_that_is_gone_is_found_once_a_day(copying: Copying) -> None:
+    copying.rule()
+    new, old = nights(copying, 2)
+    copying.cloud.delete_snapshot(new.copies.get().snapshot_id)
+    assert existence.compare() == 1
+    assert (state(new), state(old)) == (["gone"], ["completed"])
+    assert existence.compare() == 0
+
+
+def test_a_copy_is_no_stray(copying: Copying) -> None:
+    copying.rule()
+    nights(copying, 2)
+    type(copying.policy.account).objects.update(region=THERE)
+    assert not [one for one in reconciling.reconcile().findings if one.kind == "stray"]

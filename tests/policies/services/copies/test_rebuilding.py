@@ -209,6 +209,50 @@ def test_the_owner_is_the_accounts_and_not_what_a_tag_says(copying: Copying, los
     assert not Run.objects.visible_to(charlie()).exists()
 
 
+def shared(copying: Copying) -> Account:
+    """Let Charlie, too, have an account here that leads to the AWS account of Alice's policy."""
+    from tests.factories import AccountFactory  # noqa: PLC0415
+
+    return AccountFactory.create(
+        owner=charlie(), name="a-first", access_key_id="AKIASHARED0000000001"
+    )
+
+
+def test_in_a_shared_aws_account_each_gets_what_was_theirs(copying: Copying, lost: str) -> None:
+    theirs = shared(copying)
+    first = [Place(theirs, HERE), *places(copying)]
+    (run,) = rebuilding.adopt(rebuilding.look(first))
+    assert (run.owner_name, run.account) == ("alice", copying.policy.account)
+    assert not Run.objects.visible_to(charlie()).exists()
+
+
+def test_in_a_shared_aws_account_nobody_gets_what_names_neither(
+    copying: Copying, lost: str
+) -> None:
+    for one in copying.cloud.in_region(HERE):
+        copying.cloud.tag(HERE, [one.snapshot_id], {"n2wbackup:owner": "somebody"})
+    found = rebuilding.look([Place(shared(copying), HERE), *places(copying)])
+    assert rebuilding.adopt(found) == []
+    assert "is reached by alice/lab and charlie/a-first" in found.problems[0]
+    assert not Run.objects.exists()
+    tags = [one.tags for one in copying.cloud.in_region(HERE)]
+    assert {one["n2wbackup:server"] for one in tags} == {LOST}
+
+
+def test_a_tag_adds_no_volume_to_a_run_of_this_server(copying: Copying) -> None:
+    run = copying.backed_up()
+    volume = copying.cloud.add_volume(HERE).volume_id
+    forged = {"n2wbackup:server": home.server_id(), "n2wbackup:run": str(run.pk)}
+    copying.cloud.fire(FireRequest(HERE, forged, "x", volume_id=volume), 10)
+    copying.cloud.advance()
+    with later(LONG_AGO):
+        found = rebuilding.look(places(copying))
+        rebuilding.adopt(found)
+    assert f"had no target with {volume}" in found.problems[0]
+    assert RunSnapshot.objects.count() == 1
+    assert run.targets.get().expected_volume_ids != [volume]
+
+
 def test_a_run_of_another_owner_is_left_alone(copying: Copying, lost: str) -> None:
     from tests.factories import PolicyFactory, RunFactory  # noqa: PLC0415
 

@@ -88,3 +88,12 @@ def test_a_policy_that_was_proven_lately_raises_none(wanting: Provable) -> None:
     tick()
 
     assert not Alarm.objects.exists()
+
+
+def test_a_proof_of_a_clock_that_was_ahead_counts_for_none(wanting: Provable) -> None:
+    tick()
+    ahead = clock.now() + timedelta(days=900)
+    Proof.objects.update(state="passed", asked_at=ahead, ended_at=ahead)
+    Run.objects.update(created_at=clock.now() - timedelta(days=12))
+    assert tick() == 1
+    assert Alarm.objects.get().kind == "proof_overdue"

@@ -22,6 +22,7 @@ from policies.models import (
     OutputChunk,
     PhaseResult,
     Policy,
+    Removal,
     Run,
     RunSnapshot,
 )
@@ -136,6 +137,33 @@ def test_a_run_whose_snapshots_came_to_nothing_goes(state: RunSnapshot.State) ->
     factories.RunSnapshotFactory.create(target=run.targets.get(), state=state, created_at=ago(401))
     ages.tick()
     assert not Run.objects.filter(pk=run.pk).exists()
+
+
+@pytest.mark.parametrize("days", [1, 401])
+def test_an_old_run_whose_snapshots_were_deleted_lately_says_so(days: float) -> None:
+    run = ended(5000, State.SUCCEEDED)
+    target = run.targets.get()
+    factories.RunSnapshotFactory.create(target=target, state=RunSnapshot.State.DELETED)
+    at = ago(days)
+    Removal.objects.create(run=run, why="too old", announced_at=at, goes_after=at, ended_at=at)
+    ages.tick()
+    assert Run.objects.filter(pk=run.pk).exists() == (days < 400)
+
+
+@pytest.mark.parametrize("days", [1, -1])
+def test_an_old_run_stays_while_the_recycle_bin_has_its_snapshots(days: float) -> None:
+    run = ended(5000, State.SUCCEEDED)
+    factories.RunSnapshotFactory.create(
+        target=run.targets.get(), state=RunSnapshot.State.DELETED, bin_until=ago(-days)
+    )
+    ages.tick()
+    assert Run.objects.filter(pk=run.pk).exists() == (days > 0)
+
+
+def test_an_old_run_whose_snapshots_are_gone_lately_says_so() -> None:
+    lately, long_ago = ended(5000, gone_at=ago(1)), ended(5000, gone_at=ago(401))
+    ages.tick()
+    assert list(Run.objects.filter(pk__in=[lately.pk, long_ago.pk])) == [lately]
 
 
 def test_the_last_run_of_a_policy_stays() -> None:

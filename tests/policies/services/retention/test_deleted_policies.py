@@ -98,6 +98,59 @@ def test_by_the_rules_each_goes_at_its_end_and_the_last_stays(
     assert cloud.snapshot_ids == ids(made[:1])
 
 
+def test_by_the_rules_the_last_that_is_left_stays_whatever_is_deleted_outside(
+    made: list[Run], cloud: MemoryCloud, later: Callable[[timedelta], None]
+) -> None:
+    delete(Fate.RULES)
+    for gone in made[:2]:
+        cloud.delete_snapshot(snapshot_of(gone).snapshot_id)
+    for _ in range(3):
+        later(30 * DAY)
+        cleaning.tick()
+    assert cloud.snapshot_ids == ids(made[2:3])
+    assert not Removal.objects.filter(run=made[2]).exists()
+    assert snapshot_of(made[2]).state == RunSnapshot.State.COMPLETED
+
+
+def test_by_the_rules_nothing_goes_while_aws_does_not_answer(
+    made: list[Run], cloud: MemoryCloud, later: Callable[[timedelta], None]
+) -> None:
+    delete(Fate.RULES)
+    later(30 * DAY)
+    cloud.fail_next("describe", UnreachableError("Away."))
+    cleaning.tick()
+    assert cloud.snapshot_ids == ids(made)
+    assert "not found in AWS: Away." in Removal.objects.filter(ended_at=None)[0].problem
+    later(cleaning.RETRY)
+    cleaning.tick()
+    assert cloud.snapshot_ids == ids(made[:1])
+
+
+def test_what_waits_keeps_nothing_of_another_deleted_policy_back(
+    made: list[Run],
+    cloud: MemoryCloud,
+    removing: MemoryRemoving,
+    later: Callable[[timedelta], None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(cleaning, "RUNS", 2)
+    delete(Fate.NOW)
+    others = nightly(PolicyFactory.create(owner=alice(), name="another"), 2)
+    in_cloud(cloud, others)
+    for _ in range(2):
+        removing.fail_next("images_of", UnreachableError("Away."))
+    cleaning.tick()  # the first two of the five wait now
+    assert cloud.snapshot_ids == ids(made) | ids(others)
+    later(timedelta(seconds=1))
+    delete(Fate.NOW)
+    for _ in range(3):
+        cleaning.tick()
+    waiting = [row.run for row in Removal.objects.filter(ended_at=None)]
+    assert len(waiting) == 2
+    assert cloud.snapshot_ids == ids(waiting)
+    assert not ids(others) & cloud.snapshot_ids
+
+
 def test_at_once_all_go_but_what_is_held(made: list[Run], cloud: MemoryCloud) -> None:
     holds.take(made[2].pk, HoldKind.COPY, key="c", reason="being copied", until=None)
     delete(Fate.NOW)

@@ -12,7 +12,7 @@ from policies.adapters.memory import MemoryCloud
 from policies.adapters.memory_removing import MemoryRemoving
 from policies.domain.errors import AwsError, NotPermittedError, RefusedError, ThrottledError
 from policies.domain.retention.points import HoldKind
-from policies.models import Hold, Policy, Run
+from policies.models import Account, Hold, Policy, Run
 from policies.services.retention import cleaning, locking, planning
 from tests.factories import PolicyFactory, alice
 from tests.policies.services.retention.rows import in_cloud, nightly, snapshot_of
@@ -142,3 +142,70 @@ def test_what_cannot_be_locked_is_refused(
         )
     assert removing.locks == {}
     assert not Hold.objects.exists()
+
+
+class KilledError(BaseException):
+    pass
+
+
+def test_a_process_that_dies_while_locking_says_nothing_untrue_and_is_followed_by_another(
+    made: list[Run], removing: MemoryRemoving, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def dies(*_: object) -> None:
+        raise KilledError
+
+    with monkeypatch.context() as killed:
+        killed.setattr(removing, "lock", dies)
+        with pytest.raises(KilledError):
+            locking.tick()
+    (half,) = Hold.objects.filter(kind=HoldKind.LOCK)
+    assert half.reason.startswith("being locked in AWS")
+    assert half.run_id not in {
+        run.pk for run in made if snapshot_of(run).snapshot_id in removing.locks
+    }
+
+    locking.tick()  # whoever asked may still be at it
+    assert snapshot_of(half.run).snapshot_id not in removing.locks
+    Hold.objects.filter(pk=half.pk).update(created_at=clock.now() - locking.LOST)
+    locking.tick()
+    assert snapshot_of(half.run).snapshot_id in removing.locks
+    (hold,) = Hold.objects.filter(run=half.run, kind=HoldKind.LOCK)
+    assert hold.reason.startswith("locked in AWS")
+
+
+def test_a_lock_that_cannot_be_made_longer_is_still_known(
+    made: list[Run], removing: MemoryRemoving
+) -> None:
+    locking.tick()
+    before = Hold.objects.get(run=made[0], released_at=None)
+    removing.fail_next("lock", NotPermittedError("No."))
+    with pytest.raises(NotPermittedError):
+        locking.lock(
+            made[0],
+            mode=locking.GOVERNANCE,
+            until=clock.now() + 30 * DAY,
+            cool_off_hours=0,
+            by="alice",
+        )
+    left = Hold.objects.get(run=made[0], released_at=None)
+    assert (left.pk, left.until) == (before.pk, before.until)
+
+
+def test_the_server_s_own_role_locks_for_nobody_who_may_not_use_it(
+    made: list[Run], removing: MemoryRemoving
+) -> None:
+    Account.objects.update(auth=Account.Auth.INSTANCE, access_key_id="", secret_access_key="")
+    locking.tick()
+    assert locking.tick() == 0
+    assert made[0].events.filter(text__contains="allowed to use it").count() == 1
+    until = clock.now() + 3 * DAY
+    with pytest.raises(RefusedError, match="allowed to use it"):
+        locking.lock(
+            Run.objects.get(pk=made[1].pk),
+            mode=locking.GOVERNANCE,
+            until=until,
+            cool_off_hours=0,
+            by="alice",
+        )
+    assert removing.calls == []
+    assert not Hold.objects.filter(released_at=None).exists()
