@@ -146,7 +146,7 @@ def test_a_server_is_rebuilt_from_its_tags_alone(
 
     call_command(*words)
     out = capsys.readouterr().out
-    assert f"server {LOST}: alice/policy1: 1 restore points, 1 copies" in out
+    assert f"server {LOST}: alice/policy1: 1 restore point, 1 copy" in out
     call_command(*words, "--adopt", "--claim", LOST)
     assert "1 adopted." in capsys.readouterr().out
 

@@ -25,7 +25,7 @@ MOST_LISTED, LIST_SECONDS = 5_000, 60.0
 _LOOK_EACH = 1_000  # names: then the time is looked at
 MOST_SEARCHED, SEARCH_SECONDS = 10_000_000, 20.0
 # Of each file and folder in it, a zip remembers a kilobyte until its end.
-MOST_ZIPPED, MOST_LEFT_OUT = 200_000, 1_000
+MOST_ZIPPED, MOST_LEFT_OUT = 100_000, 1_000
 DEEPEST = 200
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NONBLOCK
 _FILE = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY

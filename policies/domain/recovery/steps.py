@@ -181,8 +181,8 @@ def sentence(step: Step, made: str = "") -> str:
         Deed.ATTACH: f"Attach {thing} to {where}.",
         Deed.DETACH: f"Detach {thing} from {params.get('instance')}.",
         Deed.SET_DELETION: (
-            f"Let the end of {params.get('instance')} {'delete' if params.get('deletes') else 'leave'} the volume "
-            f"at {params.get('device')}, as before."
+            f"Set that the volume at {params.get('device')} is {'deleted' if params.get('deletes') else 'kept'} when "
+            f"{params.get('instance')} is terminated, as before."
         ),
         Deed.TAG: f"Tag {thing}.",
         Deed.TAG_VOLUMES: "Give the new volumes the tags of the old ones.",

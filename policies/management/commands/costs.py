@@ -50,6 +50,9 @@ class Command(output.Command):
         if options["json"]:
             self.stdout.write(output.as_json(said))
             return
+        if not rows:
+            self.stdout.write("There are no policies, so nothing costs anything.")
+            return
         for row in rows:
             self.stdout.write(_line(row, table.currency))
         self.stdout.write(f"Estimates, by the price list of {table.as_of}.")
