@@ -11,12 +11,20 @@ from n2wbackup.lib import clock, home
 from policies.adapters import limits
 from policies.adapters.clients import Clients
 from policies.adapters.ec2 import Ec2Cloud
+from policies.domain.recovery.states import Kind
 from policies.domain.runs.verdict import Consistency
-from policies.models import Account, Copy, CopyRule, Policy, Run, RunSnapshot, RunTarget
+from policies.models import Account, Copy, CopyRule, Policy, Recovery, Run, RunSnapshot, RunTarget
 from policies.ports import Credentials, FireRequest
 from policies.selectors import copies as copies_selector
 from policies.services.copies import keeping, ticking
 from policies.services.entry import copy_rules
+from policies.services.proof import asking as proving
+from policies.services.proof import working as proving_works
+from policies.services.proof.asking import Wish
+from policies.services.recovery import asking as recovering
+from policies.services.recovery import working
+from policies.services.recovery.planning import Choices
+from tests.contract.aws_clients import ec2
 from tests.factories import AccountFactory, PolicyFactory, alice
 from tests.policies.services.retention.rows import point
 
@@ -138,7 +146,7 @@ def test_a_server_is_rebuilt_from_its_tags_alone(
 
     call_command(*words)
     out = capsys.readouterr().out
-    assert f"server {LOST}: alice/policy1: 1 restore points, 1 copies" in out
+    assert f"server {LOST}: alice/policy1: 1 restore point, 1 copy" in out
     call_command(*words, "--adopt", "--claim", LOST)
     assert "1 adopted." in capsys.readouterr().out
 
@@ -150,3 +158,43 @@ def test_a_server_is_rebuilt_from_its_tags_alone(
     assert tags == [home.server_id()] * 2
     call_command(*words)
     assert "No snapshot of another server" in capsys.readouterr().out
+
+
+def worked(recovery: Recovery) -> Recovery:
+    for _ in range(60):
+        working.execute(recovery.pk)
+        recovery.refresh_from_db()
+        if recovery.ended_at or recovery.state == "initializing":
+            return recovery
+        Recovery.objects.filter(pk=recovery.pk).update(next_at=clock.now())
+    pytest.fail(f"{recovery.state}: {recovery.waiting_for}")
+
+
+def test_what_is_lost_comes_back_from_its_copy_in_another_region_and_account(
+    aws: SimulatedAws, policy: Policy
+) -> None:
+    vault = Account.objects.get(name="vault")
+    copy_rules.replace(policy, [CopyRule(region=THERE, account=vault, kms_key="alias/backups")])
+    run = backed_up(aws, policy)
+    copied(run)
+    (usable,) = copies_selector.usable(run)
+    for each in aws.snapshots(HERE):
+        ec2(aws).delete_snapshot(SnapshotId=each.snapshot_id)
+
+    recovery = worked(recovering.ask(run, Choices(Kind.VOLUME), by="alice"))
+
+    assert recovery.state in {"initializing", "done"}, recovery.reason
+    assert (recovery.account, recovery.region, recovery.source) == (vault, THERE, f"vault/{THERE}")
+    (made,) = recovery.resources.all()
+    assert made.from_snapshot == usable.snapshot_id
+    volumes = Ec2Cloud(Clients(Credentials(KEY, SECRET))).volumes(THERE, [made.resource_id])
+    assert volumes[made.resource_id].answer["SnapshotId"] == usable.snapshot_id
+    tags = {tag["Key"]: tag["Value"] for tag in volumes[made.resource_id].answer["Tags"]}
+    assert tags["n2wbackup:recovery"] == str(recovery.pk)
+
+    proof = proving.ask(run, Wish(level=0, source=f"vault/{THERE}"), by="alice")
+    proving_works.execute(proof.pk)
+    proof.refresh_from_db()
+    assert (proof.state, proof.snapshot_id) == ("passed", usable.snapshot_id), proof.reason
+    told = {each.snapshot_id: each.tags for each in aws.snapshots(THERE)}
+    assert told[usable.snapshot_id]["n2wbackup:proof"].startswith("passed level 0")

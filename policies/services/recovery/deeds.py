@@ -12,6 +12,7 @@ from policies.domain.errors import NotFoundError, RejectedError
 from policies.domain.recovery import aws_words
 from policies.domain.recovery.steps import REPLACED_BY, Deed
 from policies.models import RecoveryStep
+from policies.ports import Instance
 from policies.ports.making import ImageOrder, LaunchOrder, RootOrder, VolumeOrder
 from policies.services.recovery import history, sweeping
 from policies.services.recovery.bench import (
@@ -70,6 +71,14 @@ def _wait_or_gone(step: RecoveryStep, resource: str) -> bool:
     raise NotFoundError(f"{resource}, which this recovery made, {_NO_LONGER}: somebody deleted it.")
 
 
+def _refuse_a_gone_instance(bench: Bench, instance_id: str) -> Instance:
+    """AWS says of one that has ended what it says of one that is busy, so it would be asked again and again."""
+    found = bench.instance(instance_id)
+    if found is None:
+        raise NotFoundError(f"The instance {instance_id} {_NO_LONGER}.")
+    return found
+
+
 def _attach(bench: Bench, step: RecoveryStep) -> bool:
     volume_id, wanted = bench.made_by(step), step.params["instance"]
     found = bench.volume(volume_id)
@@ -83,6 +92,7 @@ def _attach(bench: Bench, step: RecoveryStep) -> bool:
         raise RejectedError(message)
     if now:
         return bool(now.get("State", "attached") == "attached")
+    _refuse_a_gone_instance(bench, wanted)
     try:
         bench.making.attach(bench.region, volume_id, wanted, step.params["device"])
     except RejectedError as error:
@@ -117,6 +127,7 @@ def _detach(bench: Bench, step: RecoveryStep) -> bool:
 
 def _set_deletion(bench: Bench, step: RecoveryStep) -> bool:
     params = step.params
+    _refuse_a_gone_instance(bench, params["instance"])
     bench.making.set_deletion(
         bench.region, params["instance"], params["device"], deletes=params["deletes"]
     )
@@ -172,9 +183,7 @@ def _turned(
     bench: Bench, step: RecoveryStep, wanted: str, way: set[str], turn: Callable[[str, str], None]
 ) -> bool:
     instance_id = step.params["instance"]
-    found = bench.instance(instance_id)
-    if found is None:
-        raise NotFoundError(f"The instance {instance_id} {_NO_LONGER}.")
+    found = _refuse_a_gone_instance(bench, instance_id)
     if found.state == wanted:
         return True
     if found.state in aws_words.TURNING or found.state in way:
@@ -197,6 +206,7 @@ def _end(bench: Bench, step: RecoveryStep) -> bool:
 
 def _replace_root(bench: Bench, step: RecoveryStep) -> bool:
     params = step.params
+    _refuse_a_gone_instance(bench, params["instance"])
     if not step.told.get("task"):
         _refuse_an_old_token(step)
         order = RootOrder(

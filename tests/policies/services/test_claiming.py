@@ -33,6 +33,7 @@ def test_a_run_that_changed_since_it_was_read_is_not_taken(
     backup: Backup, meanwhile: Callable[[Run], None]
 ) -> None:
     run = backup.start()
+    taken_and_lost(run)  # so it is in this server's hands already
     read = claiming.queued(run.pk)
     assert read is not None
     meanwhile(run)

@@ -371,7 +371,7 @@ NEEDS = (
     ),
     _fault(
         "the instance is terminated while its root is replaced",
-        _each(("CreateReplaceRootVolumeTask",), FAILED, "before", "after"),
+        _each(("CreateReplaceRootVolumeTask",), FAILED, "before"),
         _instance_gone(ROOT),
         spares_server=False,
     ),

@@ -56,3 +56,20 @@ def test_a_new_volume_that_somebody_attached_elsewhere_is_told_and_not_called_de
     restored.work(recovery)
     made.refresh_from_db()
     assert (recovery.state, made.fate) == (State.UNDONE, "deleted")
+
+
+@pytest.mark.parametrize("kind", [Kind.VOLUME, Kind.VOLUME_IN_PLACE])
+def test_an_instance_that_has_ended_fails_it_at_once(restored: Restored, kind: Kind) -> None:
+    """AWS calls its state incorrect, as it does of one that is still starting."""
+    own = restored.instance.instance_id
+    place = {"attach_to": own, "device": "/dev/sdh"} if kind == Kind.VOLUME else {}
+    volume = restored.root if kind == Kind.VOLUME_IN_PLACE else restored.data
+    recovery = restored.ask(kind, own, volume_id=volume, **place)
+    restored.memory.terminate(own)
+
+    restored.work(recovery)
+
+    assert recovery.state == State.FAILED
+    assert f"The instance {own} no longer exists" in recovery.reason
+    assert restored.memory.made(REGION, str(recovery.pk)).volumes == ()
+    assert not recovery.trouble_since
