@@ -176,7 +176,7 @@ def _shoot_files(page: Page, run: str) -> None:
     page.goto(run)
     for address in _files_of(page):
         page.goto(address)
-        page.click("main form button[type=submit]")
+        page.click("main .deed form button[type=submit]")
         with contextlib.suppress(LateError):
             page.locator("nav.crumbs").wait_for(timeout=20_000)
             page.screenshot(path=DOCS / "files.png")

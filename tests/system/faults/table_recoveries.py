@@ -330,22 +330,6 @@ def _instance_gone(kind: Kind) -> Way:
     return way
 
 
-def _new_volume(bed: Bed, found: Recovering) -> str:
-    """Return the volume that the recovery has made."""
-    return next(iter(points.standing(bed).volumes - found.before.volumes))
-
-
-def _new_volume_gone(bed: Bed, moment: str) -> Recovering:
-    found = Recovering(bed, VOLUME)
-
-    def delete(bed: Bed, _: str) -> None:
-        ec2(bed.product.aws).delete_volume(VolumeId=_new_volume(bed, found))
-        bed.product.aws.clear_faults()
-
-    found.strike_at(moment, delete)
-    return found
-
-
 NEEDS = (
     _fault(
         "the snapshot is deleted while a volume is restored",
@@ -374,11 +358,6 @@ NEEDS = (
         _each(("CreateReplaceRootVolumeTask",), FAILED, "before"),
         _instance_gone(ROOT),
         spares_server=False,
-    ),
-    _fault(
-        "somebody deletes the new volume before it is attached",
-        {"before AttachVolume": FAILED},
-        _new_volume_gone,
     ),
 )
 FAULTS = (*PROCESSES, *AWS, *NEEDS)
