@@ -233,6 +233,8 @@ def test_a_result_is_never_there_without_what_was_printed(
     monkeypatch.setattr(kept, "keep", fail)
     record = Mock(spec=Record, command=Mock(return_value=None))
     with pytest.raises(InterruptedError):
-        entering.complete_result(run, record, Attempt("complete", 1), Outcome.SUCCEEDED)
+        entering.complete_result(
+            run, record, Attempt("complete", 1, stdout="printed"), Outcome.SUCCEEDED
+        )
 
     assert not run.phases.exists()

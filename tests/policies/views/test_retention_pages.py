@@ -20,7 +20,7 @@ from tests.policies.views.page_forms import filled
 
 pytestmark = [pytest.mark.django_db, pytest.mark.one_database]
 SVG = '"><svg onload=alert(1)>'
-QUERIES = 14  # those of the list, and eight for what becomes of its restore points
+QUERIES = 15  # those of the list, one for copies, and eight for what becomes of its restore points
 EDIT = "/policies/alice/policy1/edit/"
 
 
