@@ -117,7 +117,7 @@ def test_a_folder_of_many_files_comes_in_pages(tree: Tree) -> None:
 def test_a_name_among_many_is_found_and_links_that_lead_round_end(tree: Tree) -> None:
     found = tree.found("01999")
     assert sorted(each.path for each in found.entries) == [
-        b"many/%06d" % n for n in range(19990, 20000)
+        b"many/%06d" % n for n in (1999, *range(19990, 20000))
     ]
     assert found.complete
     assert [each.path for each in tree.found("SELF").entries] == [b"self"]
