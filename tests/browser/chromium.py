@@ -86,17 +86,17 @@ class Window:
         return found
 
     def wrong(self, widths: Iterable[int] = BARRIERS_AT) -> list[str]:
-        """Return the page's barriers, and whether it scrolls sideways, in each theme and at each width.
+        """Return the page's barriers in each theme, and at which widths it scrolls sideways.
 
         Between the themes only colours differ, so only these are looked for in the second.
         """
         found = []
         for theme in THEMES:
             self.page.emulate_media(color_scheme=theme)
-            for width in widths:
+            for width in widths if theme == THEMES[0] else BARRIERS_AT:
                 self.widen(width)
-                if self.sideways():
-                    found.append(f"{theme} at {width}: {self.sideways()} px too wide")
+                if theme == THEMES[0] and self.sideways():
+                    found.append(f"{width}: {self.sideways()} px too wide")
                 if width in BARRIERS_AT:
                     barriers = self.barriers(in_colours=theme != THEMES[0])
                     found += [f"{theme} at {width}: {each}" for each in barriers]

@@ -12,7 +12,7 @@ from tests.policies.views import matrix, script_files
 
 pytestmark = [
     *(pytest.mark.django_db(transaction=True), pytest.mark.real),
-    *(pytest.mark.lasts(60), pytest.mark.timeout(900)),  # it is one test, and grows with each page
+    *(pytest.mark.lasts(60), pytest.mark.timeout(1800)),  # it is one test, and grows with each page
 ]
 EDIT = "/policies/alice/policy1/edit/"
 # Files, answers for machines, and addresses that only take a form.
