@@ -5,11 +5,13 @@ A moment is "before CreateVolume" or "after CreateVolume": AWS holds the call up
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from celery import Celery
+from kombu.exceptions import OperationalError
 
 from tests.contract.aws_clients import ec2
 from tests.system.faults.bed import Bed
@@ -96,8 +98,11 @@ def until(
 
 
 def hint(bed: Bed, task: str) -> None:
-    """Send a tick now; what beat sends comes too, and is harmless."""
-    with Celery(broker=f"redis+socket://{bed.memory()}/broker.sock") as app:
+    """Send a tick now, if the broker is there already; what beat sends comes too, and is harmless."""
+    with (
+        suppress(OperationalError),
+        Celery(broker=f"redis+socket://{bed.memory()}/broker.sock") as app,
+    ):
         app.send_task(f"policies.tasks.{task}", queue=_QUEUES.get(task, "work"), expires=10)
 
 
