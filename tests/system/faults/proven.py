@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid5
 
-from tests.ground import image_parts
+from tests.ground import image_parts, processes
 from tests.system.faults import points
 from tests.system.faults.bed import Bed
 from tests.system.faults.judge import Finding
@@ -78,8 +78,9 @@ class Proving:
         return image_parts.family(self.images, self._keys()[0])
 
     def database(self) -> int:
-        """Return the pid of the database program that was started for it."""
-        return next(pid for pid in self.bed.of_run(self.bed.point) if _is_redis(pid))
+        """Return the pid of the database program that was started for it; it writes over its environment."""
+        below = processes.descendants(self.family()["hands"])
+        return next(pid for pid in below if _is_redis(pid))
 
     def _keys(self) -> list[str]:
         return [str(uuid5(UUID(self.id), str(number))) for number in range(1, TRIES + 1)]
