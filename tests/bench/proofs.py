@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from django.conf import settings
+
 from tests.ground import filesystems, ledger, mariadb, postgresql, processes
 from tests.system.product import Product
 from tests.system.proof_runs import backed_up, install_recipe, proven, served
@@ -38,6 +40,7 @@ def main() -> int:
     parser.add_argument("--gib", type=float, default=3.0, help="of each database (default: 3)")
     parser.add_argument("--only", choices=("mariadb", "postgresql"), help="one of them")
     given = parser.parse_args()
+    settings.configure(BASE_DIR=Path(__file__).resolve().parents[2])  # where recipes are
     for recipe, measure in (("mariadb", _mariadb), ("postgresql", _postgresql)):
         if given.only in (None, recipe):
             with _place(int(given.gib * 1024)) as place:
