@@ -7,7 +7,7 @@ import logging
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from n2wbackup.lib import clock, home
@@ -124,9 +124,12 @@ def _why_kept(run: Run, place: _Place) -> str:
 def _delete(
     place: _Place, account: Account, cloud: Cloud, removing: Removing, budget: Budget
 ) -> str:
-    if place.found:
-        mark = {DELETING_TAG: f"{clock.now():%Y-%m-%dT%H:%M:%SZ}"}
-        cloud.tag(place.region, list(place.found), mark)
+    try:
+        _mark(cloud, place)
+    except NotFoundError:  # somebody has deleted one of them since the look
+        found = cloud.describe(place.region, list(place.found))
+        place = replace(place, found={key: place.found[key] for key in found})
+        _mark(cloud, place)
     for image in place.images:
         _deregister(removing, place.region, image)
     for row in place.rows:
@@ -144,6 +147,13 @@ def _delete(
             return str(error)
         removals.enter_deleted(row, _in_bin(removing, place.region, row.snapshot_id))
     return ""
+
+
+def _mark(cloud: Cloud, place: _Place) -> None:
+    """Write on each snapshot that it is being deleted."""
+    if place.found:
+        mark = {DELETING_TAG: f"{clock.now():%Y-%m-%dT%H:%M:%SZ}"}
+        cloud.tag(place.region, list(place.found), mark)
 
 
 def _deregister(removing: Removing, region: str, image: Image) -> None:

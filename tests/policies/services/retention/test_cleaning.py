@@ -1,6 +1,6 @@
 """Restore points that the rules let go are announced, then deleted; nothing else is."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -97,6 +97,23 @@ def test_a_snapshot_bears_a_mark_before_it_goes(
     (left,) = cloud.snapshot_ids - ids(made[:2])
     tags = cloud.describe(REGION, [left])[left].tags
     assert tags[deleting.DELETING_TAG].startswith("20")
+
+
+def test_one_that_somebody_deletes_meanwhile_is_entered_at_once(
+    made: list[Run], cloud: MemoryCloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tag, policy = cloud.tag, made[0].policy
+    assert policy is not None
+
+    def after_somebody(region: str, snapshot_ids: Sequence[str], tags: Mapping[str, str]) -> None:
+        for each in set(snapshot_ids) & {snapshot_of(made[4]).snapshot_id} & cloud.snapshot_ids:
+            cloud.delete_snapshot(each)
+        tag(region, snapshot_ids, tags)
+
+    monkeypatch.setattr(cloud, "tag", after_somebody)
+    cleaning.prune(policy, by="alice")
+    assert {snapshot_of(run).state for run in made[2:]} == {RunSnapshot.State.DELETED}
+    assert cloud.snapshot_ids == ids(made[:2])
 
 
 def test_an_edit_withdraws_what_was_announced(
