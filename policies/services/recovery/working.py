@@ -216,9 +216,11 @@ def _refused(recovery: Recovery, step: RecoveryStep, error: BackupError) -> bool
         _save(recovery, tries=recovery.tries + 1, trouble_since=since, waiting_for=str(error))
         _release(recovery, min(PAUSE * 2 ** min(recovery.tries, 10), LONGEST_PAUSE))
         return False
-    _close(recovery, step, StepState.FAILED, str(error))
-    if not recovery.ending:
-        _take_back(recovery, State.FAILED, str(error))
+    # Together: after a failed step whose way back is not planned, the next step would be done.
+    with transaction.atomic():
+        _close(recovery, step, StepState.FAILED, str(error))
+        if not recovery.ending:
+            _take_back(recovery, State.FAILED, str(error))
     return True
 
 
