@@ -2,7 +2,7 @@
 
 import pytest
 
-from policies.domain.errors import RejectedError
+from policies.domain.errors import NotPermittedError, RejectedError
 from policies.domain.recovery.states import Kind, State
 from policies.models import Alarm
 from policies.services.recovery import asking, working
@@ -73,3 +73,30 @@ def test_an_instance_that_has_ended_fails_it_at_once(restored: Restored, kind: K
     assert f"The instance {own} no longer exists" in recovery.reason
     assert restored.memory.made(REGION, str(recovery.pk)).volumes == ()
     assert not recovery.trouble_since
+
+
+class KilledError(BaseException):
+    """As SIGKILL: nothing in the worker's way catches it."""
+
+
+def test_a_worker_that_dies_before_the_way_back_is_planned_lets_no_next_step_begin(
+    restored: Restored, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    volumes, planned = restored.volumes(), working._take_back
+    recovery = restored.ask(Kind.INSTANCE)
+    restored.memory.fail_next("register", NotPermittedError("Denied.", "Denied", "x"))
+
+    def dying(*_: object) -> None:
+        raise KilledError
+
+    monkeypatch.setattr(working, "_take_back", dying)
+    with pytest.raises(KilledError):
+        working.execute(recovery.pk)
+    monkeypatch.setattr(working, "_take_back", planned)
+    restored.memory.fail_next("register", NotPermittedError("Denied.", "Denied", "x"))
+    hurry(recovery)
+    restored.work(recovery)
+
+    assert (recovery.state, restored.volumes()) == (State.FAILED, volumes)
+    assert "Denied" in recovery.reason
+    assert not recovery.steps.filter(deed="launch", begun_at__isnull=False).exists()

@@ -217,29 +217,6 @@ class KilledError(BaseException):
     """As SIGKILL: nothing in the worker's way catches it."""
 
 
-def test_a_worker_that_dies_before_the_way_back_is_planned_lets_no_next_step_begin(
-    restored: Restored, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    volumes, planned = restored.volumes(), working._take_back
-    recovery = restored.ask(Kind.INSTANCE)
-    restored.memory.fail_next("register", NotPermittedError("Denied.", "Denied", "x"))
-
-    def dying(*_: object) -> None:
-        raise KilledError
-
-    monkeypatch.setattr(working, "_take_back", dying)
-    with pytest.raises(KilledError):
-        working.execute(recovery.pk)
-    monkeypatch.setattr(working, "_take_back", planned)
-    restored.memory.fail_next("register", NotPermittedError("Denied.", "Denied", "x"))
-    hurry(recovery)
-    restored.work(recovery)
-
-    assert (recovery.state, restored.volumes()) == (State.FAILED, volumes)
-    assert "Denied" in recovery.reason
-    assert not recovery.steps.filter(deed="launch", begun_at__isnull=False).exists()
-
-
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_a_worker_that_dies_at_any_step_is_followed_by_one_that_goes_on(
