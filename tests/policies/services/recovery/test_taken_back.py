@@ -6,7 +6,14 @@ from policies.domain.errors import NotPermittedError, RejectedError
 from policies.domain.recovery.states import Kind, State
 from policies.models import Alarm
 from policies.services.recovery import asking, working
-from tests.policies.services.recovery.restored import REGION, Restored, hurry, make, minutes_pass
+from tests.policies.services.recovery.restored import (
+    REGION,
+    KilledError,
+    Restored,
+    hurry,
+    make,
+    minutes_pass,
+)
 
 pytestmark = pytest.mark.django_db
 
@@ -73,10 +80,6 @@ def test_an_instance_that_has_ended_fails_it_at_once(restored: Restored, kind: K
     assert f"The instance {own} no longer exists" in recovery.reason
     assert restored.memory.made(REGION, str(recovery.pk)).volumes == ()
     assert not recovery.trouble_since
-
-
-class KilledError(BaseException):
-    """As SIGKILL: nothing in the worker's way catches it."""
 
 
 def test_a_worker_that_dies_before_the_way_back_is_planned_lets_no_next_step_begin(

@@ -18,7 +18,14 @@ from policies.domain.recovery.steps import KEPT, REPLACED_BY
 from policies.models import Alarm, Hold, Recovery, RecoveryStep
 from policies.ports.making import Initialization
 from policies.services.recovery import asking, deeds, working
-from tests.policies.services.recovery.restored import REGION, Restored, hurry, make, minutes_pass
+from tests.policies.services.recovery.restored import (
+    REGION,
+    KilledError,
+    Restored,
+    hurry,
+    make,
+    minutes_pass,
+)
 
 pytestmark = pytest.mark.django_db
 
@@ -211,10 +218,6 @@ def test_a_call_without_an_answer_is_made_again_and_nothing_is_made_twice(
     assert len(new) == (2 if kind == Kind.INSTANCE else 1)
     made = set(recovery.resources.filter(fate="made").values_list("resource_id", flat=True))
     assert new <= made
-
-
-class KilledError(BaseException):
-    """As SIGKILL: nothing in the worker's way catches it."""
 
 
 @pytest.mark.parametrize("kind", KINDS)
