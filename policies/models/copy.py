@@ -101,6 +101,9 @@ class Copy(models.Model):
     asked_at = models.DateTimeField(null=True)
     completed_at = models.DateTimeField(null=True)
     deleted_at = models.DateTimeField(null=True)
+    # Announced: its rule lets it go, not before then; of a completed one.
+    goes_after = models.DateTimeField(null=True)
+    goes_why = SentenceField(blank=True)
     absent_since = models.DateTimeField(null=True)  # AWS did not list it
     # The number of the AWS account with which the source is shared for this copy.
     shared_with = models.CharField(max_length=12, blank=True)
@@ -138,6 +141,11 @@ class Copy(models.Model):
             ),
             models.Index(
                 fields=["next_at"], condition=models.Q(state="deleting"), name="copy_deleting"
+            ),
+            models.Index(
+                fields=["rule"],
+                condition=models.Q(goes_after__isnull=False),
+                name="copy_announced",
             ),
             models.Index(
                 fields=["shared_with"],
