@@ -280,6 +280,40 @@ def test_an_account_of_somebody_else_is_no_place_to_restore_from(copied: Copied)
     assert not Recovery.objects.exists()
 
 
+def test_an_account_that_changes_hands_is_used_no_more(copied: Copied) -> None:
+    copied.copy(copied.vault)
+    recovery = copied.restored.ask(Kind.VOLUME, volume_id=copied.restored.data, source=VAULT)
+    copied.vault.owner = factories.charlie()
+    copied.vault.save()
+
+    copied.restored.work(recovery)
+
+    assert recovery.state == State.FAILED
+    assert recovery.reason == (
+        "The account vault no longer belongs to alice, so nothing more is done with it."
+    )
+    assert copied.far.all_volumes(THERE) == []
+    assert Hold.objects.get(run=copied.run).released_at is not None
+
+
+def test_what_was_made_in_an_account_that_changes_hands_stays_and_is_named(
+    copied: Copied,
+) -> None:
+    copied.copy(copied.vault)
+    recovery = copied.restored.ask(Kind.VOLUME, volume_id=copied.restored.data, source=VAULT)
+    copied.restored.work(recovery)
+    (made,) = copied.far.all_volumes(THERE)
+    asking.undo(recovery, by="alice", confirmation=str(recovery.pk))
+    copied.vault.owner = factories.charlie()
+    copied.vault.save()
+
+    copied.restored.work(recovery)
+
+    assert recovery.state == State.FAILED
+    assert recovery.reason.endswith(f"What it made stays there: {made.volume_id}.")
+    assert [each.volume_id for each in copied.far.all_volumes(THERE)] == [made.volume_id]
+
+
 def test_another_account_gets_the_copy_that_it_has(copied: Copied) -> None:
     copied.copy(copied.vault)
 
