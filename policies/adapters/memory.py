@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from n2wbackup.lib import clock
 from policies.adapters import limits, translate
 from policies.adapters.memory_methods import Method
 from policies.adapters.translate import Call
@@ -175,7 +176,13 @@ class MemoryCloud:
             lost = self._begin(PortCall("fire", request.region, request))
             tags = limits.tags(request.tags)
             made = [
-                Snapshot(self._new_id("snap"), volume_id, "pending", tags=dict(tags))
+                Snapshot(
+                    self._new_id("snap"),
+                    volume_id,
+                    "pending",
+                    tags=dict(tags),
+                    started_at=clock.now(),
+                )
                 for volume_id in self._chosen(request)
             ]
             for snapshot in made:

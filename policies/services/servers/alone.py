@@ -124,11 +124,14 @@ def _why_not_moved(row: Server) -> str:
 
 def _enter(row: Server, doubt: str) -> None:
     changes: dict[str, object] = {"doubt": doubt}
+    now = clock.now()
+    # Of the future: the clock was ahead then.
+    is_wrong = row.confirmed_at is None or row.confirmed_at > now + clock.SKEW
     if not doubt:
         known = {name: sign for name, sign in row.place.items() if name != _HOST}
         changes |= {
             "place": {**known, **whereabouts.signs()},
-            "confirmed_at": row.confirmed_at or clock.now(),
+            "confirmed_at": now if is_wrong else row.confirmed_at,
         }
     if all(getattr(row, name) == value for name, value in changes.items()):
         return

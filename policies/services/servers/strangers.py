@@ -59,7 +59,7 @@ def forget() -> None:
 def _unknown(row: Server, region: str, removing: Removing) -> list[str]:
     """Return the new snapshots of runs that the database does not know."""
     now = clock.now()
-    since = max(row.confirmed_at or now, now - LOOKS_BACK)
+    since = min(now, max(row.confirmed_at or now, now - LOOKS_BACK))
     days = [
         (since + timedelta(days=each)).date()
         for each in range((now.date() - since.date()).days + 1)

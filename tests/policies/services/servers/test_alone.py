@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -149,6 +150,15 @@ def test_rows_from_before_know_only_the_host(monkeypatch: pytest.MonkeyPatch) ->
     assert mine().place == whereabouts.signs()
     monkeypatch.setattr(heart, "host", lambda: "another-container")
     assert alone.why_kept() == ""
+
+
+def test_a_clock_that_was_ahead_makes_no_stranger_unseen() -> None:
+    alone.refuse()
+    Server.objects.update(confirmed_at=clock.now() + timedelta(days=400))
+    alone.refuse()
+    confirmed_at = mine().confirmed_at
+    assert confirmed_at
+    assert confirmed_at <= clock.now()
 
 
 def test_nothing_is_confirmed_where_nothing_is_in_doubt() -> None:
