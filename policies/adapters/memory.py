@@ -12,12 +12,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from n2wbackup.lib import clock
 from policies.adapters import limits, translate
 from policies.adapters.memory_methods import Method
 from policies.adapters.translate import Call
 from policies.domain.errors import AwsError, RejectedError, UnreachableError
-from policies.ports import Caller, FireRequest, Instance, Snapshot, Volume
+from policies.ports import Aimed, Answer, Caller, FireRequest, Instance, Snapshot, Volume
 
 ACCOUNT = "123456789012"
 _NUMBERS = itertools.count(1)  # one for all accounts: no two have a snapshot of the same id
@@ -168,6 +167,15 @@ class MemoryCloud:
             self._permit(call, "CreateTags")
         self._chosen(request)
 
+    def aim(self, request: FireRequest) -> Aimed:
+        """Return what fires: there is nothing to sign."""
+
+        def send(timeout_seconds: float) -> Answer:
+            made = self.fire(request, timeout_seconds)
+            return lambda: made
+
+        return send
+
     def fire(self, request: FireRequest, timeout_seconds: float) -> list[Snapshot]:
         """Create pending snapshots."""
         if timeout_seconds <= 0:
@@ -176,13 +184,7 @@ class MemoryCloud:
             lost = self._begin(PortCall("fire", request.region, request))
             tags = limits.tags(request.tags)
             made = [
-                Snapshot(
-                    self._new_id("snap"),
-                    volume_id,
-                    "pending",
-                    tags=dict(tags),
-                    started_at=clock.now(),
-                )
+                Snapshot(self._new_id("snap"), volume_id, "pending", tags=dict(tags))
                 for volume_id in self._chosen(request)
             ]
             for snapshot in made:

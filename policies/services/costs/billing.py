@@ -108,9 +108,9 @@ def together(policies: QuerySet[Policy]) -> Together:
     """Return the sums over all of the policies: they are made by the database."""
     rows = by_cost(policies).order_by()
     found = rows.aggregate(
-        known=Count("month"), month=Sum("month"), idle=Sum("month", filter=Q(enabled=False))
+        known=Count("month"), all=Sum("month"), idle=Sum("month", filter=Q(enabled=False))
     )
-    return Together(found["known"], found["month"] or 0.0, found["idle"] or 0.0)
+    return Together(found["known"], found["all"] or 0.0, found["idle"] or 0.0)
 
 
 def _sized(policy: Policy) -> list[Sized]:

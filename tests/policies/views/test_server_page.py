@@ -13,6 +13,7 @@ from policies.models import Policy, Server
 from policies.services.servers import alone, heart
 from scripts_admin.models import AuditEntry, User
 from tests.factories import PolicyFactory
+from tests.policies.fixtures import elsewhere, own_home  # noqa: F401 - fixtures
 from tests.policies.services.elsewhere import Elsewhere
 from tests.policies.views import logins
 from tests.policies.views.page import client_of, read

@@ -237,6 +237,7 @@ def test_apply_takes_the_right_away_and_leaves_it_where_nothing_is_said() -> Non
 
 
 def test_apply_lets_snapshots_be_opened_and_takes_it_back() -> None:
+    applying.apply("users: [{name: alice}]", {})
     first = applying.apply("users: [{name: alice, open_snapshots: true}]", {})
     assert first[0].fields["open_snapshots"] == "true"
     assert permissions.may_open_snapshots(User.objects.get())

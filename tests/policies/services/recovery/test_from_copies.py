@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from pytest_django import Settings
 
 from n2wbackup.lib import clock
 from policies.domain.errors import RefusedError, UnreachableError
@@ -172,8 +173,9 @@ def test_a_copy_is_not_put_in_the_place_of_a_volume_that_is_elsewhere(copied: Co
 
 
 def test_a_copy_that_a_recovery_uses_does_not_go_by_its_rule(
-    copied: Copied, monkeypatch: pytest.MonkeyPatch
+    copied: Copied, monkeypatch: pytest.MonkeyPatch, settings: Settings
 ) -> None:
+    settings.N2W_DELETE_AFTER_HOURS = 0
     monkeypatch.setattr(keeping, "go_on", lambda: 0)  # nothing is deleted in AWS here
     copied.copy(copied.vault)
     _let_go(copied)
