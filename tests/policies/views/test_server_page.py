@@ -13,7 +13,8 @@ from policies.models import Policy, Server
 from policies.services.servers import alone, heart
 from scripts_admin.models import AuditEntry, User
 from tests.factories import PolicyFactory
-from tests.policies.fixtures import elsewhere, own_home  # noqa: F401 - fixtures
+from tests.policies.fixtures import elsewhere as elsewhere  # noqa: PLC0414 - a fixture
+from tests.policies.fixtures import own_home as own_home  # noqa: PLC0414 - a fixture
 from tests.policies.services.elsewhere import Elsewhere
 from tests.policies.views import logins
 from tests.policies.views.page import client_of, read
