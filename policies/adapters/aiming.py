@@ -11,15 +11,17 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.awsrequest import AWSResponse
 from botocore.endpoint import convert_to_response_dict
-from botocore.parsers import create_parser
+from botocore.parsers import ResponseParserFactory
 
-from policies.adapters import firing
+from policies.adapters import firing, loading
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client
 
 # AWS takes a signature for five minutes, and this server's clock may be off by some of them.
 SIGNED_FOR_SECONDS = 60.0
+_parsers = ResponseParserFactory()
+_parsers.set_parser_defaults(timestamp_parser=loading.moment)  # as all our clients do
 
 
 class Aimed:
@@ -56,7 +58,7 @@ class Aimed:
 
     def _read(self, answer: AWSResponse) -> Any:  # noqa: ANN401 - as the SDK's own
         """Return what the client would return, or raise what it would raise."""
-        parser = create_parser(self._model.service_model.resolved_protocol)
+        parser = _parsers.create_parser(self._model.service_model.resolved_protocol)
         said = convert_to_response_dict(answer, self._model)
         parsed = parser.parse(said, self._model.output_shape)
         if answer.status_code < HTTPStatus.MULTIPLE_CHOICES:
