@@ -30,13 +30,13 @@ class Aimed:
     def __init__(self, client: "EC2Client", action: str, ask: Callable[[], object]) -> None:
         """Build and sign what `ask`, which calls the client once, would send; nothing is sent."""
         self._client: Any = client
-        self._model = client.meta.service_model.operation_model(action)
+        self._model: Any = client.meta.service_model.operation_model(action)
         self._ask = ask
         self._sign()
 
     def _sign(self) -> None:
         self._signed = _clocks()
-        self._request = firing.caught(self._ask)
+        self._request: Any = firing.caught(self._ask)  # the stubs do not know its context
 
     @property
     def _is_fresh(self) -> bool:

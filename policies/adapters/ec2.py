@@ -5,6 +5,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from datetime import datetime
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
@@ -313,10 +314,11 @@ def _ask(client: "EC2Client", request: FireRequest, *, dry_run: bool) -> object:
 def _created(call: Call, request: FireRequest, read: Callable[[], Any]) -> list[Snapshot]:
     with told(call):
         answer = read()
-        if not request.instance_id:
-            return [snapshot({**answer, "VolumeId": request.volume_id})]
+        rows: list[Any] = answer["Snapshots"] if request.instance_id else [answer]
         # A row without its volume cannot be told from the others: as without an answer, its tag has to tell.
-        return [snapshot({**row, "VolumeId": row["VolumeId"]}) for row in answer["Snapshots"]]
+        volumes = [request.volume_id or row["VolumeId"] for row in rows]
+        made = zip(rows, volumes, strict=True)
+        return [replace(snapshot(row), volume_id=volume) for row, volume in made]
 
 
 def _specification(request: FireRequest) -> "InstanceSpecificationTypeDef":
