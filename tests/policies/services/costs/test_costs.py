@@ -177,6 +177,12 @@ def test_the_dearest_come_first_and_the_sum_is_of_all(
     assert "not estimated yet" in texts[1]
 
 
+def test_what_nobody_has_counted_does_not_cost_nothing(policy: Policy) -> None:
+    shown = page.read(page.client_of(policy.owner), "/policies/alice/policy1/costs/").text
+    assert "about USD" not in shown
+    assert "not estimated yet" in shown
+
+
 def test_a_stranger_sees_no_costs(points: list[Run], policy: Policy) -> None:
     measuring.enter()
     stranger: Client = page.client_of(factories.charlie())
