@@ -35,7 +35,7 @@ from tests.bench.office import desk  # noqa: E402
 from tests.bench.tables import table  # noqa: E402
 from tests.ground import costs  # noqa: E402
 
-STEPS = ("queue", "freeze", "tag", "poll", "complete")
+STEPS = ("queue", "freeze", "poll", "complete")
 WARM_UP = 3
 SCRIPT = "#!/bin/bash\n:\n"
 POLLS = 100
@@ -114,7 +114,6 @@ def _one(policy: Policy, profile: cProfile.Profile, wanted: str) -> Found:
         step("queue", lambda: runs.start(policy=policy, trigger=Trigger.SCHEDULE))
         run = Run.objects.unfinished().get()
         step("freeze", lambda: tasks.freeze(str(run.pk)))
-        step("tag", lambda: tasks.tag(str(run.pk)))
         for _ in range(POLLS):
             Turn.objects.update(taken_at=run.created_at - AN_HOUR)
             step("poll", tasks.poll)

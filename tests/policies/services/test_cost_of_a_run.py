@@ -19,7 +19,6 @@ pytestmark = pytest.mark.django_db(transaction=True)
 MOST = {
     "queue": (3, 1),
     "freeze": (47, 6),
-    "tag": (6, 1),
     "poll": (13, 3),
     "complete": (28, 4),
 }
@@ -62,7 +61,6 @@ def whole(backup: Backup) -> dict[str, costs.Costs]:
     meter.step("queue", lambda: started.append(backup.start()))
     run = started[0]
     meter.step("freeze", lambda: tasks.freeze(str(run.pk)))
-    meter.step("tag", lambda: tasks.tag(str(run.pk)))
     backup.cloud.advance()
     an_hour_ago = {"taken_at": run.created_at - timedelta(hours=1)}
     Turn.objects.update_or_create(pk="poll", defaults=an_hour_ago)
