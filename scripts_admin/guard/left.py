@@ -109,7 +109,7 @@ def _found(sought: Mapping[str, Sought]) -> Iterator[tuple[str, Left]]:
             own_run = _run_of(int(name)) if led or uid in uids else None
             if led is not None and (linux.is_alive(led[1]) or own_run in (None, led[0])):
                 run = led[0]
-            elif own_run in sought and sought[own_run].uid == uid:
+            elif own_run and own_run in sought and sought[own_run].uid == uid:
                 run = own_run
             else:
                 continue

@@ -21,6 +21,7 @@ from scripts_admin.guard.spool import ScriptCommand
 
 log = logging.getLogger(__name__)
 
+_LOST = "the guard of complete of run %s was lost"
 ANSWER_SECONDS = 15.0
 LOCK_SECONDS = 3.0
 # What ends at nearly the same time is entered with one commit.
@@ -70,7 +71,7 @@ class Flight:
                 self.folder, runtime, lock, self._secrets, single, as_itself=itself
             )
         except (GuardLostError, OSError):
-            self._log()
+            log.exception(_LOST, self.run.pk)
 
     def land(self) -> None:
         """Hear that complete has ended, or give up hearing it, and free the scripts' lock."""
@@ -78,7 +79,7 @@ class Flight:
             if self.guard is not None:
                 self.guard.wait_until_done(max(0.0, self.until - linux.boottime()))
         except (GuardLostError, OSError):
-            self._log()
+            log.exception(_LOST, self.run.pk)
         finally:
             self._release()
 
@@ -96,9 +97,6 @@ class Flight:
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
-
-    def _log(self) -> None:
-        log.error("the guard of complete of run %s was lost", self.run.pk, exc_info=True)
 
 
 def landed(flying: Sequence[Flight], seconds: float | None) -> list[Flight]:

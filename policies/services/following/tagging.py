@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from uuid import UUID
 
-from n2wbackup.lib import each, outages
+from n2wbackup.lib import outages
 from n2wbackup.lib.cas import compare_and_set
 from n2wbackup.lib.portions import portions
 from policies.adapters import session
@@ -58,8 +58,15 @@ def tag_ended(ended: Sequence[Ended]) -> None:
     for run, judged in ended:
         if run.account is not None:
             of[run.account][run] = judged
-    trouble = "tags of runs of %s could not be written at their end; the next turn tries again"
-    each.apart(of, lambda account: _write(account, of[account]), trouble)
+    for account, known in of.items():
+        try:
+            _write(account, known)
+        except outages.AWAY:
+            raise
+        except BackupError as error:
+            log.warning("the tags of %s runs of %s are tried again: %s", len(known), account, error)
+        except Exception:
+            log.exception("the tags of %s runs of %s are tried again", len(known), account)
 
 
 def tag_due() -> None:

@@ -378,7 +378,7 @@ def _span(
 
 def _judge_targets(run: Run) -> None:
     """Set the consistency that each target's snapshots will have once they are completed, for the tags."""
-    known, targets, _ = worth(run)
+    known, targets, *_ = worth(run)
     for target, its in zip(targets, known.targets, strict=True):
         if target.state == RunTarget.State.FIRED:
             consistency = window_consistency(known, its)

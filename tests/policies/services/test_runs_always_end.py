@@ -18,7 +18,7 @@ from policies.domain.runs import sequence
 from policies.domain.runs.sequence import State
 from policies.models import Policy, Run, RunSnapshot
 from policies.ports import FireRequest, Snapshot
-from policies.services import claiming, closing, runs, together
+from policies.services import claiming, closing, together
 from policies.services.alarms import raising, sealed_urls
 from policies.services.following import completing, in_flight, polling, settling, tagging
 from policies.services.window import (

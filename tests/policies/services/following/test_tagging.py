@@ -224,7 +224,7 @@ def test_a_run_whose_tags_are_refused_keeps_no_other_of_its_account_from_its_tag
     run = backup.window()
     assert run.account is not None
     _waiting_for_tags(run.account, 3)
-    _refusing(backup, monkeypatch, NotPermittedError("AWS does not permit it."))
+    _refusing(backup, monkeypatch, NotPermittedError)
 
     for _ in range(200):  # by chance: each turn begins with another run
         tagging.tag_due()
@@ -235,7 +235,7 @@ def test_a_run_whose_tags_are_refused_keeps_no_other_of_its_account_from_its_tag
 def _refusing(
     backup: Backup,
     monkeypatch: pytest.MonkeyPatch,
-    error: AwsError = CredentialsError("AWS does not accept the keys."),
+    kind: type[AwsError] = CredentialsError,
 ) -> list[str]:
     """Let AWS refuse the tags of the factory's snapshots; return which were refused."""
     tag, refused = backup.cloud.tag, list[str]()
@@ -243,7 +243,7 @@ def _refusing(
     def refuse(region: str, ids: Sequence[str], tags: Mapping[str, str]) -> None:
         if any(each.startswith("snap-f") for each in ids):
             refused.append(ids[0])
-            raise error
+            raise kind("AWS does not take the tags.")
         tag(region, ids, tags)
 
     monkeypatch.setattr(backup.cloud, "tag", refuse)
