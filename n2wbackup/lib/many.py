@@ -19,9 +19,9 @@ def update_each(
     if not values:
         return
     connection = connections[router.db_for_write(model)]
-    fields = [model._meta.get_field(name) for name in names]
+    fields = [_field(model, name) for name in names]
     quoted = connection.ops.quote_name
-    key = model._meta.pk
+    key = _field(model, "pk")
     assigned = ", ".join(f"{quoted(field.column)} = %s" for field in fields)
     table = quoted(model._meta.db_table)
     sql = f"UPDATE {table} SET {assigned} WHERE {quoted(key.column)} = %s"  # noqa: S608 - names of the models alone
@@ -37,6 +37,10 @@ def update_each(
         cursor.executemany(sql, rows)
 
 
+def _field(model: type[models.Model], name: str) -> Any:  # noqa: ANN401 - Django's types do not say that it has a column
+    return model._meta.pk if name == "pk" else model._meta.get_field(name)
+
+
 def values_of(row: models.Model, names: Sequence[str]) -> Sequence[Any]:
     """Return a row's values of these columns, as `update_each` takes them; makes no query."""
-    return [getattr(row, row._meta.get_field(name).attname) for name in names]
+    return [getattr(row, _field(type(row), name).attname) for name in names]

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from operator import attrgetter
 from typing import NamedTuple
 from uuid import UUID
 
@@ -50,7 +51,9 @@ def worths(runs: Sequence[Run]) -> dict[UUID, Worth]:
         return {}
     by_key = {run.pk: run for run in runs}
     targets: dict[UUID, list[RunTarget]] = defaultdict(list)
-    for target in RunTarget.objects.filter(run__in=by_key).order_by("pk"):
+    # Put in order here: in the order of their keys, SQLite may read all targets ever made.
+    its = RunTarget.objects.filter(run__in=by_key).order_by()
+    for target in sorted(its, key=attrgetter("pk")):
         target.run = by_key[target.run_id]
         targets[target.run_id].append(target)
     firsts, made = _firsts(by_key), _made(by_key)
@@ -102,8 +105,8 @@ def _firsts(runs: Mapping[UUID, Run]) -> Mapping[UUID, _Firsts]:
 def _made(runs: Mapping[UUID, Run]) -> Mapping[UUID, Mapping[int, Sequence[Made]]]:
     """Return the snapshots of each run, by target."""
     found: dict[UUID, dict[int, list[Made]]] = defaultdict(lambda: defaultdict(list))
-    rows = RunSnapshot.objects.filter(target__run__in=runs).order_by("pk")
-    for run, *one in rows.values_list("target__run", *Made._fields):
+    rows = RunSnapshot.objects.filter(target__run__in=runs).order_by()
+    for _, run, *one in sorted(rows.values_list("pk", "target__run", *Made._fields)):
         found[run][one[0]].append(Made(*one))
     return found
 

@@ -1,7 +1,8 @@
 """What belongs to the end of a run: its policy's standing, protection, retries, alarms and counts. For many at once."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.db import transaction
 from django.db.models import F, OuterRef
@@ -34,36 +35,40 @@ def close(ended: Sequence[Run], now: datetime) -> None:
 
 
 def _close(ended: Sequence[Run], now: datetime) -> None:
-    policies = _policies(ended)
-    there = [(run, policies[run.policy_id]) for run in ended if run.policy_id in policies]
-    protection.note([protection.Ended(*each) for each in there], now)
-    for run, policy in there:
+    there = _with_policies(ended)
+    protection.note([one for one, _ in there], now)
+    for (run, policy), _ in there:
         _ask_for_retry(run, policy, now)
-    for run, policy in there:
-        raising.ended(run, now, raising.Known(policy.is_pinged, policy.was_in_trouble))
+    for (run, _), known in there:
+        raising.ended(run, now, known)
     _count(ended, now)
 
 
-def _policies(ended: Sequence[Run]) -> Mapping[int | None, Policy]:
-    """Return the runs' policies, locked, with what alarms ask of each."""
+def _with_policies(ended: Sequence[Run]) -> list[tuple[protection.Ended, raising.Known]]:
+    """Return the runs whose policies still exist, with these, locked, and with what is known of their alarms."""
     rows = Policy.objects.filter(pk__in={run.policy_id for run in ended}).only(*_OF_A_POLICY)
-    asked = rows.annotate(**raising.known(OuterRef("pk")))
-    return {each.pk: each for each in asked.select_for_update(of=("self",)).order_by("pk")}
+    asked = rows.annotate(**raising.known(OuterRef("pk"))).order_by("pk")
+    locked: list[Any] = list(asked.select_for_update(of=("self",)))
+    known = {
+        policy.pk: (policy, raising.Known(policy.is_pinged, policy.was_in_trouble))
+        for policy in locked
+    }
+    return [
+        (protection.Ended(run, known[run.policy_id][0]), known[run.policy_id][1])
+        for run in ended
+        if run.policy_id in known
+    ]
 
 
 def _apart(run: Run, now: datetime) -> None:
     """Do each thing by itself, so that one that fails keeps back none of the others."""
 
-    def of_policy(act: Callable[[Run, Policy], object]) -> Callable[[], object]:
-        def locked() -> None:
-            for policy in _policies([run]).values():
-                act(run, policy)
-
-        return locked
+    def of_policy(act: Callable[[protection.Ended], object]) -> Callable[[], object]:
+        return lambda: [act(one) for one, _ in _with_policies([run])]
 
     acts = {
-        "the protection": of_policy(lambda *one: protection.note([protection.Ended(*one)], now)),
-        "the retry": of_policy(lambda run, policy: _ask_for_retry(run, policy, now)),
+        "the protection": of_policy(lambda one: protection.note([one], now)),
+        "the retry": of_policy(lambda one: _ask_for_retry(*one, now)),
         "the alarm": lambda: raising.ended(run, now),
         "the count": lambda: _count([run], now),
     }
@@ -93,7 +98,10 @@ def _count_one(run: Run, now: datetime) -> None:
     if same.update(runs=F("runs") + run.due_count):
         return
     _, made = DailyCount.objects.get_or_create(
-        policy_id=run.policy_id, day=now.date(), state=run.state, defaults={"runs": run.due_count}
+        policy_id=run.policy_id or 0,
+        day=now.date(),
+        state=run.state,
+        defaults={"runs": run.due_count},
     )
     if not made:  # another process was faster
         same.update(runs=F("runs") + run.due_count)

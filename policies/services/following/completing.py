@@ -2,8 +2,9 @@
 
 import logging
 from collections import defaultdict, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
+from functools import partial
 from typing import NamedTuple
 from uuid import UUID
 
@@ -21,7 +22,7 @@ from policies.services import runs, together
 from policies.services.following import in_flight
 from policies.services.following.in_flight import Flight
 from policies.services.together import LostError
-from policies.services.window import defects, ending
+from policies.services.window import credentials, defects, ending
 from policies.services.window.ending import Over
 
 log = logging.getLogger(__name__)
@@ -78,18 +79,27 @@ def _due(run_ids: Sequence[UUID]) -> QuerySet[Run]:
     """Return the runs whose complete has not started, if this server is the one to run it."""
     rows = Run.objects.filter(pk__in=run_ids, state=State.COMPLETING, complete_started_at=None)
     here = rows.filter(server__in=("", home.server_id())).order_by("created_at")
-    return here.select_related("policy__folder", "account").defer("account__secret_access_key")
+    return here.select_related("policy__folder")
+
+
+def _with_accounts(due: Iterable[Run]) -> list[Run]:
+    """Give each run its account, with the secret read once for all runs of the account."""
+    found = list(due)
+    accounts = credentials.accounts({run.account_id for run in found if run.account_id})
+    for run in found:
+        run.account = accounts.get(run.account_id or 0)
+    return found
 
 
 def _started(run_ids: Sequence[UUID]) -> list[Flight]:
     """Claim those of the runs that are due, and start their scripts."""
-    taken = [Flight(run) for run in _due(run_ids)] if run_ids else []
+    taken = [Flight(run) for run in _with_accounts(_due(run_ids))] if run_ids else []
     flying = list[Flight]()
     try:
         flying = [one for one in taken if _in_any_case(one, one.prepare)]
         for act in (_judge, _claim):
             flying = _all_or_each(flying, act)
-        flying = [one for one in flying if _in_any_case(one, lambda one=one: _start(one))]
+        flying = [one for one in flying if _in_any_case(one, partial(_start, one))]
     except BaseException:
         flying = []
         raise
@@ -112,7 +122,7 @@ def _ended(over: Sequence[Flight]) -> list[Ended]:
         ended.extend(Ended(*each) for each in judged.items())
 
     try:
-        heard = [one for one in over if _in_any_case(one, lambda one=one: _land(one))]
+        heard = [one for one in over if _in_any_case(one, partial(_land, one))]
         _all_or_each(heard, finish)
     finally:
         _close(over)
@@ -145,7 +155,7 @@ def _all_or_each(some: Sequence[Flight], act: Callable[[Sequence[Flight]], objec
         act([one])
         return True
 
-    return [one for one in some if _in_any_case(one, lambda one=one: alone(one))]
+    return [one for one in some if _in_any_case(one, partial(alone, one))]
 
 
 def _in_any_case(one: Flight, act: Callable[[], bool]) -> bool:

@@ -25,8 +25,8 @@ _LOST = "the guard of complete of run %s was lost"
 ANSWER_SECONDS = 15.0
 LOCK_SECONDS = 3.0
 # What ends at nearly the same time is entered with one commit.
-LINGER_SECONDS = 0.02
-AT_MOST_SECONDS = 0.1
+LINGER_SECONDS = 0.05
+AT_MOST_SECONDS = 0.25
 
 
 @dataclass(slots=True, eq=False)
@@ -105,14 +105,18 @@ def landed(flying: Sequence[Flight], seconds: float | None) -> list[Flight]:
     Those that may be waited for no longer are among them.
     """
     over = [one for one in flying if one.guard is None]
-    until = linux.boottime() + AT_MOST_SECONDS
     patience = 0.0 if over else _patience(flying, seconds)
+    until: float | None = None
     while len(over) < len(flying):
-        there = {one.guard: one for one in flying if one not in over and one.guard is not None}
-        ready = [there[guard] for guard in wait(list(there), patience)]
-        ready += [one for one in there.values() if one not in ready and _is_late(one)]
+        there = {
+            one.guard.fileno(): one for one in flying if one not in over and one.guard is not None
+        }
+        heard = set(wait([*there], patience))
+        ready = [one for number, one in there.items() if number in heard or _is_late(one)]
         over += ready
-        if not ready or linux.boottime() >= until + (seconds or 0.0):
+        now = linux.boottime()
+        until = until or now + AT_MOST_SECONDS
+        if not ready or now >= until:
             break
         patience = LINGER_SECONDS
     return over

@@ -76,7 +76,7 @@ def poll(round_number: int = 0) -> None:
         if _is_due(snapshot, now, round_number):
             groups[snapshot.account, snapshot.region].append(snapshot)
     keys = {key for key, _ in groups if key is not None}
-    accounts = Account.objects.defer("secret_access_key").in_bulk(keys) if keys else {}
+    accounts = credentials.accounts(keys)
     for (key, region), ones in groups.items():
         account = accounts.get(key or 0)
         try:

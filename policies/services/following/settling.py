@@ -3,9 +3,11 @@
 import logging
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from operator import attrgetter
+from uuid import UUID
 
 from django.db import transaction
-from django.db.models import Q, QuerySet
+from django.db.models import Prefetch, Q, QuerySet
 
 from n2wbackup.lib import clock, each, outages
 from n2wbackup.lib.literal import Literal
@@ -78,8 +80,10 @@ def settle(run: Run) -> bool:
 
 def _settle(some: Sequence[Run]) -> bool:
     """Send those of the runs to complete that are decided; LostError, and nothing is changed, if one has moved on."""
-    targets: dict[object, list[RunTarget]] = {run.pk: [] for run in some}
-    for target in RunTarget.objects.filter(run__in=targets).prefetch_related("snapshots"):
+    targets: dict[UUID, list[RunTarget]] = {run.pk: [] for run in some}
+    # In the order of their keys, SQLite may read all rows ever made.
+    made = Prefetch("snapshots", RunSnapshot.objects.order_by())
+    for target in RunTarget.objects.filter(run__in=targets).order_by().prefetch_related(made):
         targets[target.run_id].append(target)
     ready = [
         run
@@ -120,8 +124,9 @@ def _decide(fired: Sequence[RunTarget]) -> None:
     states = RunSnapshot.State
     usable = list[int]()
     for target in fired:
-        bad = [one for one in target.snapshots.all() if one.state != states.COMPLETED]
-        made = {one.volume_id for one in target.snapshots.all()}
+        its = sorted(target.snapshots.all(), key=attrgetter("pk"))
+        bad = [one for one in its if one.state != states.COMPLETED]
+        made = {one.volume_id for one in its}
         if not bad and made == set(target.expected_volume_ids):
             usable.append(target.pk)
             continue

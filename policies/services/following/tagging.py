@@ -79,8 +79,7 @@ def tag_due() -> None:
     of: dict[int, list[Run]] = defaultdict(list)
     for run in due:
         of[run.account_id or 0].append(run)
-    accounts = Account.objects.defer("secret_access_key").in_bulk(of) if of else {}
-    for key, account in accounts.items():
+    for key, account in credentials.accounts(of).items():
         taken = (_tag_some(account, some) for some in portions(of[key], TOGETHER))
         all(taken)  # until AWS refuses some
 

@@ -36,7 +36,7 @@ from tests.bench.tables import table  # noqa: E402
 from tests.ground import costs  # noqa: E402
 
 STEPS = ("queue", "freeze", "poll", "complete")
-WARM_UP = 3
+WARM_UP = 2
 SCRIPT = "#!/bin/bash\n:\n"
 POLLS = 100
 PAUSE_SECONDS = 0.1

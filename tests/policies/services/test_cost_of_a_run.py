@@ -8,7 +8,7 @@ import pytest
 from policies import tasks
 from policies.domain.runs.sequence import State
 from policies.models import Run, Turn, VolumeFire
-from policies.services.following import tagging
+from policies.services.following import in_flight, tagging
 from tests.ground import costs
 from tests.policies.services.backup import Backup
 
@@ -19,9 +19,12 @@ pytestmark = pytest.mark.django_db(transaction=True)
 MOST = {
     "queue": (3, 1),
     "freeze": (47, 6),
-    "poll": (13, 3),
-    "complete": (28, 4),
+    "poll": (18, 4),
+    "complete": (23, 3),
 }
+# Of eight runs together, all of them: what follows the thaw costs hardly more than for one.
+TOGETHER = 8
+MOST_TOGETHER = {"poll": (18, 4), "complete": (26, 3)}
 # What AWS is asked; to renew credentials asks nobody where an account has keys.
 CALLS = ["instances", "volumes", "renew", "warm", "fire", "tag", "describe", "tag"]
 
@@ -53,6 +56,30 @@ def test_a_run_costs_no_more_statements_and_commits_than_it_did(backup: Backup) 
 
     assert not dear, counts
     assert [call.method for call in backup.cloud.calls] == CALLS
+
+
+def test_eight_runs_together_cost_hardly_more_than_one(
+    backup: Backup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("LINGER_SECONDS", "AT_MOST_SECONDS"):
+        monkeypatch.setattr(in_flight, name, 60.0)
+    many = backup.others(TOGETHER)
+    for _ in range(2):  # the first makes the rows of the day
+        begun = [(each, each.window()) for each in many]
+        backup.cloud.advance()
+        Turn.objects.all().delete()
+        VolumeFire.objects.all().delete()
+        backup.cloud.calls.clear()
+        meter = Meter()
+        meter.step("poll", tasks.poll)
+        meter.step("complete", lambda: tasks.complete(*(str(run.pk) for _, run in begun)))  # noqa: B023
+
+    counts = {name: (cost.statements, cost.commits) for name, cost in meter.found.items()}
+    dear = [name for name, at in counts.items() if any(map(int.__gt__, at, MOST_TOGETHER[name]))]
+
+    assert not dear, counts
+    assert [call.method for call in backup.cloud.calls] == ["tag", "describe", "tag"]
+    assert {Run.objects.get(pk=run.pk).state for _, run in begun} == {State.SUCCEEDED}
 
 
 def whole(backup: Backup) -> dict[str, costs.Costs]:
