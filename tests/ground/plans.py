@@ -35,17 +35,6 @@ GROWING = frozenset(
         "policies_policy",
         "policies_policytarget",
         "policies_policy_schedules",
-        "policies_copy",
-        "policies_removal",
-        "policies_proof",
-        "policies_proofevent",
-        "policies_recovery",
-        "policies_recoverystep",
-        "policies_recoveryresource",
-        "policies_recoveryevent",
-        "policies_openedsnapshot",
-        "policies_broughtfiles",
-        "policies_snapshotsize",
     }
 )
 # Indexes with rows that are under way only: the work on these is never more than what is to be done.
