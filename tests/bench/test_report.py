@@ -46,7 +46,7 @@ def results(
         ),
         followed=quiet.Following(250, rounds=720, made=Polls([(1000, calls)] * 106)),
         weighed=memory.Measured(
-            [5_000_000] * 2, [4_000_000] * 2, 7e6, {"web": 120_000_000}, [230_000_000, idle]
+            [5_000_000] * 2, [4_000_000] * 2, 5.5e6, {"web": 120_000_000}, [230_000_000, idle]
         ),
         ticked=HISTORY, scaled=HISTORY,
         held_there=remote_holds.Measured(
