@@ -12,7 +12,9 @@ from celery.concurrency import thread
 
 __all__ = ["Pool", "is_full"]
 
-_busy = 0  # tasks of this process that have been given to its threads; only the worker's loop counts up
+_busy = (
+    0  # tasks of this process that have been given to its threads; only the worker's loop counts up
+)
 _threads = 0
 
 

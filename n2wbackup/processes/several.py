@@ -73,7 +73,9 @@ class _Several:
 
     def hear(self) -> None:
         """Wait for a signal, for a moment at most; one that ends us is passed on."""
-        heard = signal.sigtimedwait(_TAKEN, _LOOK_SECONDS if all(self._pids) else _LOOK_SECONDS / 20)
+        heard = signal.sigtimedwait(
+            _TAKEN, _LOOK_SECONDS if all(self._pids) else _LOOK_SECONDS / 20
+        )
         if heard is None or heard.si_signo not in _ENDING:
             return
         self._ending = True

@@ -21,8 +21,12 @@ class Measured:
 
     policies: int
     late: dict[int, list[float]] = field(default_factory=dict)
-    memory: dict[int, int] = field(default_factory=dict)  # of all freeze processes and what they need, idle
-    cpu: dict[int, float] = field(default_factory=dict)  # CPU seconds of the whole server until the last has begun
+    memory: dict[int, int] = field(
+        default_factory=dict
+    )  # of all freeze processes and what they need, idle
+    cpu: dict[int, float] = field(
+        default_factory=dict
+    )  # CPU seconds of the whole server until the last has begun
     load: dict[int, float] = field(default_factory=dict)
 
 

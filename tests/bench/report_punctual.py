@@ -23,7 +23,15 @@ def goal_row(measured: punctual.Measured) -> tuple[str, ...]:
 
 def section(measured: punctual.Measured) -> tuple[str, ...]:
     """Return the table and the method."""
-    head = ("freeze processes", "median, s", "p95, s", "the last, s", "CPU, s", "memory, MB", "load")
+    head = (
+        "freeze processes",
+        "median, s",
+        "p95, s",
+        "the last, s",
+        "CPU, s",
+        "memory, MB",
+        "load",
+    )
     rows = [_row(measured, number) for number in sorted(measured.late)]
     text = f"""\
 The policies belong to several owners and have scripts that do nothing, as in (d), and are due in one and the same
