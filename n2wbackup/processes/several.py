@@ -16,11 +16,12 @@ from typing import NoReturn
 
 from n2wbackup.processes import parents, titles
 
-__all__ = ["AGAIN_SECONDS", "LEAST_EACH", "keep", "share"]
+__all__ = ["TITLE", "keep", "share"]
 
 log = logging.getLogger(__name__)
 AGAIN_SECONDS = 1.0  # between two starts of the same one
 LEAST_EACH = 4
+TITLE = "workers "  # of the parent; behind it stand the queue and how many there are
 _LOOK_SECONDS = 1.0
 _ENDING = frozenset({signal.SIGTERM, signal.SIGINT})
 _TAKEN = _ENDING | {signal.SIGCHLD}
@@ -37,7 +38,7 @@ def keep(number: int, queue: str, work: Callable[[], int]) -> int:
     A process that ends before that is started again at once, unless it has just been started. If this process is
     killed, each of the others is told to stop in order. Only for a process without threads and connections.
     """
-    titles.show(f"workers {queue} {number}")
+    titles.show(f"{TITLE}{queue} {number}")
     # From now on they wait to be fetched: none can come between a look and a wait.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _TAKEN)
     gc.collect()
