@@ -16,7 +16,7 @@ from policies.services.copies import ticking as copying
 from policies.services.costs import measuring
 from policies.services.coverage import agents as ssm_agents
 from policies.services.coverage import refreshing as inventory
-from policies.services.due import hints, line, objectives, replanning, retrying, ticking
+from policies.services.due import hints, lateness, line, objectives, replanning, retrying, ticking
 from policies.services.entry import hosts as entry_hosts
 from policies.services.following import completing as complete_service
 from policies.services.following import polling, reconciling, refreshing, tagging
@@ -68,8 +68,8 @@ def tag(run_id: str) -> None:
 
 @shared_task(name="policies.tasks.tick")
 def tick() -> None:
-    """Send unclaimed hints again, and start the retries and runs that are due; this may take long."""
-    each.turn(hints.resend, retrying.tick, ticking.tick)
+    """Send unclaimed hints again, start the retries and runs that are due, and tell of late ones; it may take long."""
+    each.turn(hints.resend, retrying.tick, ticking.tick, lateness.tick)
 
 
 @shared_task(name="policies.tasks.host_key")
