@@ -23,7 +23,7 @@ def is_full() -> bool:
     return 0 < _threads <= _busy
 
 
-class Pool(thread.TaskPool):  # type: ignore[misc] # celery has no annotations
+class Pool(thread.TaskPool):
     """Celery's threads, which wake the worker's loop when one of them is free."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - passed on
@@ -34,7 +34,7 @@ class Pool(thread.TaskPool):  # type: ignore[misc] # celery has no annotations
         """Have the loop wake when a thread is free; called again after each loss of the broker."""
         hub.add_reader(self._free, self._noted)
 
-    def on_apply(self, *args: Any, **kwargs: Any) -> thread.ApplyResult:  # noqa: ANN401 - passed on
+    def on_apply(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - passed on
         global _busy, _threads  # noqa: PLW0603 - of this process
         _busy, _threads = _busy + 1, self.limit  # first: the task itself may ask
         try:

@@ -11,7 +11,7 @@ import os
 import signal
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import NoReturn
 
 from n2wbackup.processes import parents, titles
@@ -55,7 +55,7 @@ def keep(number: int, queue: str, work: Callable[[], int]) -> int:
 class _Several:
     """The children by their places; a place has 0 while its child does not run."""
 
-    def __init__(self, number: int, work: Callable[[], int], mask: set[signal.Signals]) -> None:
+    def __init__(self, number: int, work: Callable[[], int], mask: Collection[int]) -> None:
         self._work, self._mask = work, mask
         self._pids, self._next_at = [0] * number, [0.0] * number
         self._parent, self._ending = os.getpid(), False

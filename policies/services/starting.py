@@ -35,7 +35,7 @@ def standing_in_the_way(wanted: Sequence[Wanted]) -> set[int]:
     found.update(
         key for key, at in same.values_list("policy_id", "scheduled_for") if (key, at) in times
     )
-    return {key for key in found if key is not None}
+    return found
 
 
 def queue(wanted: Sequence[Wanted]) -> None:

@@ -92,7 +92,7 @@ def begun(owners: Sequence[str]) -> dict[str, Any]:
         run__policy__owner__username__in=owners, phase="before", attempt=1, target=None
     )
     starts = rows.exclude(started_at=None).values_list("started_at", flat=True)
-    return {"at": [at.timestamp() for at in starts]}
+    return {"at": [at.timestamp() for at in starts if at is not None]}
 
 
 def crowd(names: Sequence[str], waiting: int, moving: int) -> dict[str, Any]:

@@ -36,7 +36,7 @@ def two(monkeypatch: pytest.MonkeyPatch) -> Iterator[Pool]:
     monkeypatch.setattr(pool, "_threads", 0)
     made = Pool(2)
     yield made
-    made.executor.shutdown()
+    made.on_stop()
 
 
 def test_a_worker_is_full_while_every_thread_has_a_task_and_wakes_when_one_is_free(
@@ -63,7 +63,7 @@ def test_a_worker_is_full_while_every_thread_has_a_task_and_wakes_when_one_is_fr
 
 
 def test_a_task_that_could_not_be_given_to_a_thread_takes_no_place(two: Pool) -> None:
-    two.executor.shutdown()
+    two.on_stop()
 
     for _ in range(3):
         with pytest.raises(RuntimeError):

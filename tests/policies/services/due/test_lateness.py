@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 import time_machine
-from pytest_django.fixtures import SettingsWrapper
+from pytest_django import Settings
 
 from policies.domain.runs.sequence import State
 from policies.domain.runs.trigger import Trigger
@@ -19,7 +19,7 @@ NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
 
 
 @pytest.fixture
-def clock(db: None, settings: SettingsWrapper) -> Iterator[time_machine.Traveller]:
+def clock(db: None, settings: Settings) -> Iterator[time_machine.Traveller]:
     settings.N2W_LATE_MINUTES = 10
     with time_machine.travel(NOON, tick=False) as traveller:
         yield traveller
@@ -96,6 +96,7 @@ def test_what_is_not_late_because_of_the_server_is_not_told(
         mine.update(trigger=Trigger.RETRY, attempt=2)
     else:
         until = NOON + timedelta(days=1)
+        assert run.policy is not None
         AlarmMute.objects.create(policy=run.policy, begun_at=NOON, until=until, reason="r", by="b")
 
     assert lateness.tick() == 0

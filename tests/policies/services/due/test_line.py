@@ -4,13 +4,16 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from n2wbackup.lib import clock
+from n2wbackup.processes import pool
 from policies import tasks
 from policies.domain.runs.sequence import State
 from policies.domain.runs.trigger import Trigger
 from policies.models import Run
-from policies.services import runs
+from policies.services import claiming, runs
 from policies.services.due import line
 from policies.services.due.line import Line
+from policies.services.window import keeping
 from scripts_admin.models import User
 from tests import factories
 
@@ -81,7 +84,7 @@ def test_a_run_that_has_to_wait_is_nobodys_turn(fair: Line) -> None:
     many = queued(factories.alice(), 2)
     opens(many[0])
     (one,) = queued(factories.bob(), 1)
-    soon = line.clock.now() + line.claiming.LONGEST_DEFERRAL / 2
+    soon = clock.now() + claiming.LONGEST_DEFERRAL / 2
     Run.objects.filter(pk=one).update(not_before=soon)
 
     assert fair.next_for(many[1]) == many[1]
@@ -94,9 +97,14 @@ def test_only_a_worker_that_is_full_looks_whose_turn_it_is(
 ) -> None:
     hint, other = uuid4(), uuid4()
     taken: list[UUID] = []
-    monkeypatch.setattr(tasks.pool, "is_full", lambda: is_full)
+
+    def execute(run: UUID, **_: object) -> bool:
+        taken.append(run)
+        return True
+
+    monkeypatch.setattr(pool, "is_full", lambda: is_full)
     monkeypatch.setattr(line, "next_for", lambda _: other)
-    monkeypatch.setattr(tasks.keeping, "execute", lambda run, **_: taken.append(run) or True)
+    monkeypatch.setattr(keeping, "execute", execute)
 
     tasks.freeze(str(hint))
 
@@ -111,7 +119,7 @@ def test_a_hint_whose_run_is_gone_is_for_another_one_unless_the_worker_stops(
     taken: list[UUID] = []
     monkeypatch.setattr(line, "another_than", lambda _: other)
     monkeypatch.setattr(tasks, "draining", lambda: draining)
-    monkeypatch.setattr(tasks.keeping, "execute", lambda run, **_: taken.append(run))
+    monkeypatch.setattr(keeping, "execute", lambda run, **_: taken.append(run))
 
     tasks.freeze(str(hint))
 

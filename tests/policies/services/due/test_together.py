@@ -8,13 +8,16 @@ import pytest
 import time_machine
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
+from kombu.exceptions import OperationalError
 
+from n2wbackup import celery
 from policies.adapters import broker, queues
 from policies.domain.runs.trigger import Trigger
 from policies.models import Policy, Run, RunEvent, Schedule
 from policies.services import runs
 from policies.services.due import ticking, together
 from policies.services.entry import schedules
+from policies.services.starting import Wanted
 from tests import factories
 
 NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
@@ -137,7 +140,7 @@ def test_of_two_ticks_at_once_one_makes_the_runs(
     clock.move_to(DUE)
     advance = together._advance
 
-    def after_the_other(free: list[tuple[together.Wanted, datetime | None]], now: datetime) -> None:
+    def after_the_other(free: list[tuple[Wanted, datetime | None]], now: datetime) -> None:
         monkeypatch.setattr(together, "_advance", advance)
         Policy.objects.filter(pk=made[1].pk).update(next_run_at=DUE + timedelta(hours=1))
         advance(free, now)
@@ -161,11 +164,11 @@ def test_a_broker_that_is_away_is_asked_once_and_no_run_is_lost(
     class Away:
         def __enter__(self) -> object:
             asked.append(1)
-            raise queues.OperationalError("away")
+            raise OperationalError("away")
 
         def __exit__(self, *_: object) -> None: ...
 
-    monkeypatch.setattr(queues.app, "producer_or_acquire", Away)
+    monkeypatch.setattr(celery.app, "producer_or_acquire", Away)
 
     broker.send_all(broker.FREEZE, [UUID(int=number) for number in range(5)])
 
