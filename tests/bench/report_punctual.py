@@ -2,20 +2,22 @@
 
 from tests.bench import punctual
 from tests.bench.figures import spread
+from tests.bench.goals import Goal, once
 from tests.bench.tables import MEGABYTE, goal, table
 
 GOAL_SECONDS = 5.0
 
 
-def goal_row(measured: punctual.Measured) -> tuple[str, ...]:
+def goal_row(measured: punctual.Measured) -> Goal:
     """Return the row on the punctuality of as many processes as there are cores on a small machine."""
     most = max(measured.late)
     late = spread(measured.late[most])
     alone = spread(measured.late[min(measured.late)])
-    return (
+    return Goal(
         "n",
         f"From due to before's start of {measured.policies} due at once, {most} freeze processes, p95",
-        f"**{late.p95:.1f} s**",
+        once(late.p95, "s"),
+        f"{late.p95:.1f} s",
         f"median {late.median:.1f} s; one process: median {alone.median:.1f} s, p95 {alone.p95:.1f} s",
         goal(late.p95, GOAL_SECONDS, f"{GOAL_SECONDS:g} s"),
     )
