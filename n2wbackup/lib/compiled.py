@@ -23,7 +23,7 @@ from n2wbackup.lib.encrypted import EncryptedTextField
 Given = ParamSpec("Given")
 Row = TypeVar("Row")
 
-_MANY = 8  # a statement for more rows at once is rare, and is not kept
+_MANY = 64  # rows of one statement: each number of rows has its own
 _BY_TYPE: Mapping[type, Any] = {
     UUID: models.UUIDField(),
     datetime: models.DateTimeField(),
@@ -38,7 +38,7 @@ class Mark(models.Expression):
         super().__init__(output_field=models.Field())
         self.number = number
 
-    def as_sql(self, compiler: Any, connection: Any) -> tuple[str, list[Any]]:  # noqa: ANN401, ARG002 - Django's signature
+    def as_sql(self, compiler: Any, connection: Any) -> Any:  # noqa: ANN401, ARG002 - Django's signature
         return "%s", [self]
 
 
@@ -73,6 +73,18 @@ class Reading(Generic[Given, Row]):
     def first(self, *args: Given.args, **kwargs: Given.kwargs) -> Row | None:
         """Return the first of the rows; None if there is none."""
         return next(iter(self(*args, **kwargs)), None)
+
+
+def keep(row: models.Model, name: str, rows: Sequence[models.Model]) -> None:
+    """Let `row.name.all()` be these rows, as if they had been prefetched. They refer to `row` by a foreign key."""
+    manager: Any = getattr(row, name)
+    for each in rows:
+        setattr(each, manager.field.name, row)
+    prefetched: Any = manager.all()
+    prefetched._result_cache = list(rows)  # noqa: SLF001 - no public name
+    prefetched._prefetch_done = True  # noqa: SLF001
+    kept: dict[str, Any] = row.__dict__.setdefault("_prefetched_objects_cache", {})
+    kept[name] = prefetched
 
 
 class _Built:
@@ -233,47 +245,44 @@ def _update(
     numbers = count()
     changes = {name: Mark(next(numbers)) for name in names}
     wheres = {name: Mark(next(numbers)) if fixed is _VARIES else fixed for name, fixed in where}
-    query = models.QuerySet[Any](model).filter(**wheres).query.chain(klass=sql.UpdateQuery)
+    rows = models.QuerySet[Any](model).filter(**wheres)
+    query: Any = rows.query.chain(klass=sql.UpdateQuery)
     query.add_update_values(changes)
     text, given = query.get_compiler(DEFAULT_DB_ALIAS).as_sql()
     return str(text), [one.number for one in given]
 
 
-def enter(rows: Sequence[models.Model], *, ignore_conflicts: bool = False) -> None:
+def enter(rows: Sequence[models.Model], *, ignore_conflicts: bool = False) -> int:
     """Insert rows of one model, as `bulk_create` does: one `INSERT`; the keys that the database gives are set.
 
-    What they refer to stands in the database. Expressions, and very many rows, are left to the ORM.
+    Return how many there are now that were not there before. What they refer to stands in the database, and their
+    values are plain ones.
     """
+    if len(rows) > _MANY:
+        parts = [rows[start : start + _MANY] for start in range(0, len(rows), _MANY)]
+        with transaction.atomic(savepoint=False):
+            return sum(enter(part, ignore_conflicts=ignore_conflicts) for part in parts)
     if not rows:
-        return
+        return 0
     model, is_new = type(rows[0]), rows[0].pk is None
     connection = connections[DEFAULT_DB_ALIAS]
+    kept = _insert(model, connection.vendor, len(rows), is_new, ignore_conflicts)
     fields = _entered(model, is_new)
-    values = [[field.pre_save(row, add=True) for field in fields] for row in rows]
-    is_alike = all(type(row) is model and (row.pk is None) == is_new for row in rows)
-    is_plain = not any(hasattr(value, "as_sql") for each in values for value in each)
-    kept = None
-    if is_alike and is_plain and len(rows) <= _MANY:
-        kept = _insert(model, connection.vendor, len(rows), is_new, ignore_conflicts)
-    if kept is None:
-        models.QuerySet[Any](model).bulk_create(rows, ignore_conflicts=ignore_conflicts)
-        return
     saved = [
-        [
-            field.get_db_prep_save(value, connection)
-            for field, value in zip(fields, each, strict=True)
-        ]
-        for each in values
+        [field.get_db_prep_save(field.pre_save(row, add=True), connection) for field in fields]
+        for row in rows
     ]
     given = list(map(list, zip(*saved, strict=True))) if kept.by_column else list(chain(*saved))
     with transaction.mark_for_rollback_on_error(DEFAULT_DB_ALIAS), connection.cursor() as cursor:
         cursor.execute(kept.text, given)
         keys = cursor.fetchall() if kept.gives_keys else []
+        made = cursor.rowcount if ignore_conflicts else len(rows)
     for row, found in zip(rows, keys, strict=False):
         row.pk = found[0]
     for row in rows:
         state = row._state  # noqa: SLF001 - Django documents it
         state.adding, state.db = False, DEFAULT_DB_ALIAS
+    return made
 
 
 class _Insert(NamedTuple):
@@ -296,8 +305,8 @@ def _insert(
     number: int,
     is_new: bool,  # noqa: FBT001 - a cache takes no names
     ignore_conflicts: bool,  # noqa: FBT001
-) -> _Insert | None:
-    """Return the statement for so many rows; None if it is not the same for all values."""
+) -> _Insert:
+    """Return the statement for so many rows."""
     connection = connections[DEFAULT_DB_ALIAS]
     fields = _entered(model, is_new)
     conflict = OnConflict.IGNORE if ignore_conflicts else None
@@ -309,5 +318,5 @@ def _insert(
     [(text, given)] = compiler.as_sql()
     counts = {number * len(fields): False, len(fields): True}
     if len(given) not in counts or text.count("%s") != len(given):
-        return None
+        raise TypeError(f"Rows of {model._meta.label} have no statement that fits all values.")
     return _Insert(text, number > 1 and counts[len(given)], gives_keys)

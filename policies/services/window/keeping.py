@@ -241,7 +241,8 @@ def _start_guard(plan: Plan, folder: Path, runtime: Path, there: Reached) -> Gua
             spool.remove(runtime)
             home.runtime()  # a window needs its journal in memory; only a thaw takes another
             journal.create(runtime)
-            sealed_urls.write(folder, plan.policy)
+            has_receivers = run.around.get("has_receivers", True)
+            sealed_urls.write(folder, plan.policy, has_receivers=has_receivers)
             if there.visits:
                 spool.keep_json(folder, spool.VISITS, there.visits)
             spool.write(folder, record)

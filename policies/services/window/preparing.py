@@ -86,7 +86,7 @@ def prepare(run: Run) -> Plan | Deferred:
         raise BackupError(message)
     credentials.refuse_withdrawn(account)
     found = scripts.resolve(run, policy)
-    strange = copies.problem(policy)
+    strange = copies.problem(policy) if run.around.get("has_other_servers", True) else ""
     if strange and copies.may_still_come(run):
         return Deferred(clock.now() + copies.PAUSE, strange)
     if strange:
