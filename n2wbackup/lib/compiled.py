@@ -252,21 +252,26 @@ def _update(
     return str(text), [one.number for one in given]
 
 
-def enter(rows: Sequence[models.Model], *, ignore_conflicts: bool = False) -> int:
+def enter(
+    rows: Sequence[models.Model], *, ignore_conflicts: bool = False, replaces: bool = False
+) -> int:
     """Insert rows of one model, as `bulk_create` does: one `INSERT`; the keys that the database gives are set.
 
-    Return how many there are now that were not there before. What they refer to stands in the database, and their
-    values are plain ones.
+    Return how many there are now that were not there before; with `replaces`, rows with these keys give way to them.
+    What they refer to stands in the database, and their values are plain ones.
     """
+    conflict = OnConflict.IGNORE if ignore_conflicts else OnConflict.UPDATE if replaces else None
     if len(rows) > _MANY:
         parts = [rows[start : start + _MANY] for start in range(0, len(rows), _MANY)]
         with transaction.atomic(savepoint=False):
-            return sum(enter(part, ignore_conflicts=ignore_conflicts) for part in parts)
+            return sum(
+                enter(part, ignore_conflicts=ignore_conflicts, replaces=replaces) for part in parts
+            )
     if not rows:
         return 0
     model, is_new = type(rows[0]), rows[0].pk is None
     connection = connections[DEFAULT_DB_ALIAS]
-    kept = _insert(model, connection.vendor, len(rows), is_new, ignore_conflicts)
+    kept = _insert(model, connection.vendor, len(rows), is_new, conflict)
     fields = _entered(model, is_new)
     saved = [
         [field.get_db_prep_save(field.pre_save(row, add=True), connection) for field in fields]
@@ -304,13 +309,15 @@ def _insert(
     vendor: str,  # noqa: ARG001 - each kind of database has its own text
     number: int,
     is_new: bool,  # noqa: FBT001 - a cache takes no names
-    ignore_conflicts: bool,  # noqa: FBT001
+    conflict: OnConflict | None,
 ) -> _Insert:
     """Return the statement for so many rows."""
     connection = connections[DEFAULT_DB_ALIAS]
     fields = _entered(model, is_new)
-    conflict = OnConflict.IGNORE if ignore_conflicts else None
-    query = sql.InsertQuery(model, on_conflict=conflict)
+    others = [field for field in fields if not field.primary_key]
+    replaced = {"update_fields": others, "unique_fields": [model._meta.pk]}
+    is_replaced = conflict == OnConflict.UPDATE
+    query = sql.InsertQuery(model, on_conflict=conflict, **(replaced if is_replaced else {}))
     query.insert_values(fields, [model() for _ in range(number)])
     compiler = query.get_compiler(connection=connection)
     gives_keys = is_new and conflict is None

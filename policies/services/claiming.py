@@ -111,6 +111,7 @@ def claim(run: Run) -> bool:
             not_before=None,
             mark=run.mark or runs.new_mark(),
         )
+        run.around["was_prepared"] = not is_first
         if taken and pings:
             aside.do("the ping", lambda: raising.started(run, now), run)
     return taken

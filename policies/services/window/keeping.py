@@ -228,7 +228,7 @@ def _insist(enter: Callable[[], object]) -> None:
 def _start_guard(plan: Plan, folder: Path, runtime: Path, there: Reached) -> Guard | None:
     """Return a guard whose scripts wait at their gates; None, and the run ended, if that failed."""
     run = plan.run
-    if not runs.note_spool(run):
+    if run.spooled_at is None and not runs.note_spool(run):
         return None
     lock = spool.lock_within(folder, LOCK_SECONDS)
     guard: Guard | None = None
