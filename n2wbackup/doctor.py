@@ -25,6 +25,7 @@ from n2wbackup.processes import serve_lock
 from policies.adapters import price_table, session
 from policies.domain.costs.prices import OLD_DAYS
 from policies.selectors import linux_people, servers
+from scripts_admin.apps import SCRIPTS, TRUSTED
 from scripts_admin.domain.linux_register import Kind
 from scripts_admin.folders.provisioning import machine, state
 from scripts_admin.guard import launching
@@ -85,7 +86,9 @@ def _account() -> tuple[bool, str]:
             f"We are the user {_name(os.geteuid())}, but the home belongs to {_name(owner)}: run every command "
             f"as {_name(owner)}."
         )
-    wrong = [each for each in checks.run_checks() if each.level >= checks.ERROR]
+    wrong = [
+        each for each in checks.run_checks(tags=[SCRIPTS, TRUSTED]) if each.level >= checks.ERROR
+    ]
     if wrong:
         return True, " ".join(f"{each.msg} ({each.id})" for each in wrong)
     problem = _launcher_problem()

@@ -20,7 +20,7 @@ class Results:
     flooded: flood.Measured | None = None
     followed: quiet.Following | None = None
     weighed: memory.Measured | None = None
-    ticked: quiet.Ticking | None = None
+    ticked: scale.Measured | None = None
     scaled: scale.Measured | None = None
     held_there: remote_holds.Measured | None = None
     stepped: steps.Measured | None = None
@@ -36,7 +36,6 @@ class Sizes:
     flood: flood.Size
     following_runs: int
     windows: int
-    tick_policies: int
     ticks: int
     history: HistorySize
     looks: int
@@ -52,7 +51,6 @@ FULL = Sizes(
     flood=flood.Size(policies=1000, scripts=6, pending_seconds=5),
     following_runs=250,
     windows=10,
-    tick_policies=10_000,
     ticks=200,
     history=WHOLE_HISTORY,
     looks=40,
@@ -67,7 +65,6 @@ QUICK = Sizes(
     flood=flood.Size(policies=20, scripts=2, pending_seconds=0.1),
     following_runs=50,
     windows=3,
-    tick_policies=1000,
     ticks=10,
     history=SMALL_HISTORY,
     looks=3,
@@ -88,8 +85,7 @@ def measure(letters: Collection[str], sizes: Sizes) -> Results:
         "d": lambda: setattr(results, "flooded", flood.measure(sizes.flood)),
         "e": lambda: setattr(results, "followed", quiet.follow(sizes.following_runs)),
         "f": lambda: setattr(results, "weighed", memory.measure(sizes.windows)),
-        "g": lambda: setattr(results, "ticked", quiet.tick(sizes.tick_policies, sizes.ticks)),
-        "h": lambda: setattr(results, "scaled", scale.measure(sizes.history, sizes.looks)),
+        "gh": lambda: _scale(results, letters, sizes),
         "i": lambda: setattr(results, "held_there", remote_holds.measure(sizes.holds_there)),
         "j": lambda: setattr(results, "stepped", steps.measure(sizes.steps)),
         "k": lambda: setattr(results, "lost", losses.measure(sizes.losses)),
@@ -100,3 +96,11 @@ def measure(letters: Collection[str], sizes: Sizes) -> Results:
         if set(needed_by) & set(letters):
             part()
     return results
+
+
+def _scale(results: Results, letters: Collection[str], sizes: Sizes) -> None:
+    """Measure (g), (h) or both in one history."""
+    ticks = sizes.ticks if "g" in letters else 0
+    found = scale.measure(sizes.history, ticks, sizes.looks if "h" in letters else 0)
+    results.ticked = found if "g" in letters else None
+    results.scaled = found if "h" in letters else None

@@ -4,23 +4,31 @@ from collections.abc import Mapping
 from datetime import date
 
 from tests.bench import report_costs, report_hold, report_load, report_remote, report_scale
+from tests.bench.goals import Goal
 from tests.bench.parts import Results
 from tests.bench.tables import table
 
 INTRODUCTION = "Written by `make bench`; run it on your own machine to write this page anew."
+HEAD = ("", "what", "measured", "interval or spread", "goal")
 
 
 def page(results: Results, machine: Mapping[str, str], day: date) -> str:
     """Return the present results as Markdown; the whole page if all are present."""
-    parts = ["# Benchmarks", INTRODUCTION, "## Goals", _goals(results)]
+    parts = [
+        "# Benchmarks",
+        INTRODUCTION,
+        "## Goals",
+        table(HEAD, [each.row for each in goals(results)]),
+    ]
     parts += [part for each in _sections(results) for part in each]
     facts = [*machine.items(), ("Date", day.isoformat())]
     parts += ["## Machine", table(("", ""), facts)]
     return "\n\n".join(parts) + "\n"
 
 
-def _goals(results: Results) -> str:
-    rows: list[tuple[str, ...]] = []
+def goals(results: Results) -> list[Goal]:
+    """Return a row for each goal of the parts that were measured."""
+    rows: list[Goal] = []
     if results.holds:
         rows += report_hold.goals(results.holds)
     if results.crowded and results.holds:
@@ -31,13 +39,12 @@ def _goals(results: Results) -> str:
     if results.followed:
         rows.append(report_costs.following_goal(results.followed))
     if results.weighed:
-        rows.append(report_costs.memory_goal(results.weighed))
+        rows += report_costs.memory_goals(results.weighed)
     if results.ticked:
-        rows.append(report_costs.ticking_goal(results.ticked))
+        rows += report_costs.ticking_goals(results.ticked)
     if results.scaled:
         rows += report_scale.goals(results.scaled)
-    rows += report_remote.goals(results)
-    return table(("", "what", "measured", "interval or spread", "goal"), rows)
+    return [*rows, *report_remote.goals(results)]
 
 
 def _sections(results: Results) -> list[tuple[str, ...]]:

@@ -15,7 +15,7 @@ django.setup()
 # Models can be imported only now.
 from django.core.management import call_command  # noqa: E402
 
-from tests.bench.office import desk, following, ticking  # noqa: E402
+from tests.bench.office import desk, following  # noqa: E402
 
 ORDERS: Mapping[str, Callable[..., dict[str, Any]]] = {
     "enter": desk.enter,
@@ -25,7 +25,6 @@ ORDERS: Mapping[str, Callable[..., dict[str, Any]]] = {
     "crowd": desk.crowd,
     "outcome": desk.outcome,
     "follow": following.follow,
-    "tick": ticking.tick,
 }
 
 
