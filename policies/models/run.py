@@ -206,6 +206,11 @@ class Run(models.Model):
         """Columns that this process has set, and that are written with the run's next change."""
         return {}
 
+    @cached_property
+    def around(self) -> dict[str, bool]:
+        """What stood around the run when this process read it, see services/claiming.py; empty: nobody has looked."""
+        return {}
+
     @property
     def label(self) -> str:
         """Return "owner/policy" as they were called when the run was created."""

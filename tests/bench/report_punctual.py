@@ -36,7 +36,7 @@ def section(measured: punctual.Measured) -> tuple[str, ...]:
     )
     rows = [_row(measured, number) for number in sorted(measured.late)]
     text = f"""\
-The policies belong to several owners and have scripts that do nothing, as in (d), and are due in one and the same
+The policies belong to several owners and have scripts that do nothing, and are due in one and the same
 moment on a whole server on SQLite. Counted is from the moment from which the server can see that they are due to the
 start of before, as the guards enter it: the wait for the one-second tick is in it. The rows differ in
 `N2W_FREEZE_PROCESSES` alone. All processes together open as many windows at a time. CPU is that of the whole server

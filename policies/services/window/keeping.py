@@ -239,7 +239,7 @@ def _insist(enter: Callable[[], object]) -> None:
 def _start_guard(plan: Plan, folder: Path, runtime: Path, there: Reached) -> Guard | None:
     """Return a guard whose scripts wait at their gates; None, and the run ended, if that failed."""
     run = plan.run
-    if not runs.note_spool(run):
+    if run.spooled_at is None and not runs.note_spool(run):
         return None
     lock = spool.lock_within(folder, LOCK_SECONDS)
     guard: Guard | None = None
@@ -252,7 +252,8 @@ def _start_guard(plan: Plan, folder: Path, runtime: Path, there: Reached) -> Gua
             spool.remove(runtime)
             home.runtime()  # a window needs its journal in memory; only a thaw takes another
             journal.create(runtime)
-            sealed_urls.write(folder, plan.policy)
+            has_receivers = run.around.get("has_receivers", True)
+            sealed_urls.write(folder, plan.policy, has_receivers=has_receivers)
             if there.visits:
                 spool.keep_json(folder, spool.VISITS, there.visits)
             spool.write(folder, record)
