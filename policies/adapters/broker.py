@@ -38,6 +38,11 @@ def on_commit(task: str, run_id: UUID, server: str = "", *, more: Sequence[UUID]
     transaction.on_commit(partial(send, task, run_id, server, more=more))
 
 
+def on_commit_all(task: str, run_ids: Sequence[UUID]) -> None:
+    """Send a hint for each together, after the transaction has committed."""
+    transaction.on_commit(partial(send_all, task, run_ids))
+
+
 def send(task: str, run_id: UUID, server: str = "", *, more: Sequence[UUID] = ()) -> None:
     """Send the hint now: to the server that alone can use it, or to whichever takes it first.
 
@@ -48,6 +53,14 @@ def send(task: str, run_id: UUID, server: str = "", *, more: Sequence[UUID] = ()
         from policies.adapters import queues  # noqa: PLC0415 - most commands send nothing
 
         queues.put(task, run_id, server, more=more)
+
+
+def send_all(task: str, run_ids: Sequence[UUID]) -> None:
+    """Send a hint for each now, in this order; as `send`."""
+    if task not in _silent.get():
+        from policies.adapters import queues  # noqa: PLC0415 - as above
+
+        queues.put_all(task, run_ids)
 
 
 def is_behind(task: str, server: str = "") -> bool:
