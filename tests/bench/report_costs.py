@@ -5,7 +5,7 @@ from tests.bench.figures import p95, spread
 from tests.bench.goals import Goal, drawn, exact, latest, once
 from tests.bench.tables import MEGABYTE, goal, spreads, table
 
-GOAL_WINDOW_BYTES = 10 * MEGABYTE
+GOAL_WINDOW_BYTES = 6 * MEGABYTE
 GOAL_IDLE_BYTES = 280 * MEGABYTE
 GOAL_TICK_SECONDS = 0.020
 
@@ -56,7 +56,7 @@ def memory_goals(measured: memory.Measured) -> list[Goal]:
             once(most, "MB"),
             f"{most:.1f} MB",
             f"private {min(measured.gates) / MEGABYTE:.1f} to {max(measured.gates) / MEGABYTE:.1f} MB",
-            goal(most * MEGABYTE, GOAL_WINDOW_BYTES, "10 MB"),
+            goal(most * MEGABYTE, GOAL_WINDOW_BYTES, "6 MB"),
         ),
         Goal(
             "f",
