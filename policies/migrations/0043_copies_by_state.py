@@ -4,22 +4,21 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('policies', '0042_sources_of_files'),
+        ("policies", "0042_sources_of_files"),
     ]
 
     operations = [
         migrations.RemoveIndex(
-            model_name='copy',
-            name='copy_under_way',
+            model_name="copy",
+            name="copy_under_way",
         ),
         migrations.RemoveIndex(
-            model_name='copy',
-            name='copy_deleting',
+            model_name="copy",
+            name="copy_deleting",
         ),
         migrations.AddIndex(
-            model_name='copy',
-            index=models.Index(fields=['state', 'next_at'], name='copy_in_state'),
+            model_name="copy",
+            index=models.Index(fields=["state", "next_at"], name="copy_in_state"),
         ),
     ]

@@ -27,8 +27,14 @@ WHOLE = {
     "reconcile": _ENTERED,
     "replan": _ENTERED,
     "trials": _ENTERED,
-    # Twice a day, from the newest snapshot on, until the requests of the night are used up.
-    "measure": _ENTERED | {"policies_runsnapshot": ""},
+    # Twice a day, for each policy, about all of its restore points and copies that there are.
+    "measure": _ENTERED
+    | {
+        "policies_run": "",
+        "policies_runsnapshot": "",
+        "policies_snapshotsize": "",
+        "policies_copy": "",
+    },
 }
 
 
