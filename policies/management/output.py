@@ -125,6 +125,8 @@ def report(run: Json, *, timeline: bool = True) -> str:
         several = f", {run['due_count']} times until {run['due_until']}"
         more = several if run["due_count"] > 1 else ""
         lines.append(f"due          {run['scheduled_for']}{more}")
+    if run["late_seconds"] is not None:
+        lines.append(f"late         {run['late_seconds']:.1f} s, from due to the start of before")
     if run["retry_at"]:
         lines.append(f"retry at     {run['retry_at']}")
     lines += [

@@ -10,10 +10,9 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import IntegrityError, transaction
-from django.db.models import Exists, F
+from django.db.models import Exists, F, QuerySet
 
-from n2wbackup.lib import clock, home
-from n2wbackup.lib.cas import compare_and_set
+from n2wbackup.lib import clock, compiled, home
 from policies.adapters import broker
 from policies.domain.alarms import messages
 from policies.domain.errors import RefusedError
@@ -46,7 +45,7 @@ def start(
     Only people are refused: if a due time meets an unfinished run, it becomes a run in state `skipped`.
     """
     now = clock.now()
-    run = _new(
+    run = new(
         policy,
         trigger=trigger,
         scheduled_for=scheduled_for,
@@ -59,7 +58,7 @@ def start(
     )
     try:
         with transaction.atomic():
-            run.save(force_insert=True)
+            compiled.enter([run])
             record(run, f"queued ({trigger})", at=now)
             deeds.wanted(run, policy)
             broker.on_commit(broker.FREEZE, run.pk)
@@ -73,7 +72,7 @@ def enter_due(policy: Policy, state: State, span: Span, reason: str) -> None:
 
     Nothing is entered if the first due time already has a row.
     """
-    run = _new(
+    run = new(
         policy,
         trigger=Trigger.SCHEDULE,
         scheduled_for=span.first,
@@ -85,7 +84,7 @@ def enter_due(policy: Policy, state: State, span: Span, reason: str) -> None:
         _enter_ended(run, state, reason)
 
 
-def _new(policy: Policy, **columns: Any) -> Run:  # noqa: ANN401 - values of columns
+def new(policy: Policy, **columns: Any) -> Run:  # noqa: ANN401 - values of columns
     """Return a run with copies of the policy's names and owner, as a run outlives its policy."""
     return Run(
         policy=policy,
@@ -174,8 +173,8 @@ def apply(
     # With the server: a run that another one has taken over is in other hands, whatever its state.
     comparison = {"state": run.state, "server": run.server} | dict(expected or {})
     with transaction.atomic(savepoint=False):
-        row = Run.objects.filter(pk=run.pk)
-        if not compare_and_set(row, comparison, state=state, **changes, **_judged(run, step)):
+        changed = {"state": state} | changes | _judged(run, step)
+        if not compiled.change(Run, {"pk": run.pk} | comparison, changed):
             return False
         run.noted.clear()
         for name, value in {"state": state, **changes}.items():
@@ -211,8 +210,8 @@ def hold(run: Run, **columns: Any) -> bool:  # noqa: ANN401 - values of columns
     Within a transaction, the row stays locked until its end: for what belongs to the run and is written with it.
     """
     changes = run.noted | columns or {"server": run.server}
-    same = Run.objects.filter(pk=run.pk)
-    if not compare_and_set(same, {"state": run.state, "server": run.server}, **changes):
+    same = {"pk": run.pk, "state": run.state, "server": run.server}
+    if not compiled.change(Run, same, changes):
         return False
     for name, value in columns.items():
         setattr(run, name, value)
@@ -249,14 +248,14 @@ def lose(run: Run, why: str) -> None:
 
 def record(run: Run, text: str, *, at: datetime | None = None, state: str = "") -> None:
     """Add a line to the run's history; `at` is when it happened."""
-    RunEvent.objects.create(run=run, at=at or clock.now(), state=state or run.state, text=text)
+    compiled.enter([RunEvent(run=run, at=at or clock.now(), state=state or run.state, text=text)])
 
 
 def record_all(run: Run, lines: Iterable[tuple[str, datetime | None, str]]) -> None:
     """Add lines to the run's history at once: each a text, when it happened, and in which state."""
     now = clock.now()
-    RunEvent.objects.bulk_create(
-        RunEvent(run=run, at=at or now, state=state, text=text) for text, at, state in lines
+    compiled.enter(
+        [RunEvent(run=run, at=at or now, state=state, text=text) for text, at, state in lines]
     )
 
 
@@ -329,8 +328,13 @@ def _unmark_if_thawed(run: Run, now: datetime) -> None:
 
 
 def _is_marked(run: Run) -> bool:
-    rows = Policy.objects.filter(pk=run.policy_id or 0, may_be_frozen_since__isnull=False)
-    return rows.exists()
+    return bool(_marked(run.policy_id or 0))
+
+
+@compiled.Reading
+def _marked(policy: int) -> QuerySet[Policy, int]:
+    rows = Policy.objects.filter(pk=policy, may_be_frozen_since__isnull=False)
+    return rows.order_by().values_list("pk", flat=True)
 
 
 def _tag(run: Run, _: datetime) -> None:

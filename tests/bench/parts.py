@@ -3,7 +3,7 @@
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
-from tests.bench import crowd, flood, memory, quiet, rounds, scale
+from tests.bench import crowd, flood, memory, punctual, quiet, rounds, scale
 from tests.bench.history.sizes import FULL as WHOLE_HISTORY
 from tests.bench.history.sizes import SMALL as SMALL_HISTORY
 from tests.bench.history.sizes import Size as HistorySize
@@ -27,6 +27,7 @@ class Results:
     lost: losses.Measured | None = None
     sent: over_ssm.Measured | None = None
     stood: gates.Measured | None = None
+    begun: punctual.Measured | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,7 @@ class Sizes:
     steps: steps.Size
     losses: losses.Size
     ssm_windows: int
+    punctual_policies: int
 
 
 FULL = Sizes(
@@ -58,6 +60,7 @@ FULL = Sizes(
     steps=steps.Size(turns=40, cold=10, ten=20, hundred=3),
     losses=losses.Size(kills=40, alone=20),
     ssm_windows=20,
+    punctual_policies=200,
 )
 QUICK = Sizes(
     rounds=rounds.Size(turns=6, aws_cli=2, many=2),
@@ -72,8 +75,9 @@ QUICK = Sizes(
     steps=steps.Size(turns=4, cold=2, ten=2, hundred=2),
     losses=losses.Size(kills=3, alone=4),
     ssm_windows=3,
+    punctual_policies=20,
 )
-LETTERS = "abcdefghijklm"
+LETTERS = "abcdefghijklmn"
 
 
 def measure(letters: Collection[str], sizes: Sizes) -> Results:
@@ -91,6 +95,7 @@ def measure(letters: Collection[str], sizes: Sizes) -> Results:
         "k": lambda: setattr(results, "lost", losses.measure(sizes.losses)),
         "l": lambda: setattr(results, "sent", over_ssm.measure(sizes.ssm_windows)),
         "m": lambda: setattr(results, "stood", gates.measure()),
+        "n": lambda: setattr(results, "begun", punctual.measure(sizes.punctual_policies)),
     }
     for needed_by, part in parts.items():
         if set(needed_by) & set(letters):

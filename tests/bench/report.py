@@ -3,7 +3,14 @@
 from collections.abc import Mapping
 from datetime import date
 
-from tests.bench import report_costs, report_hold, report_load, report_remote, report_scale
+from tests.bench import (
+    report_costs,
+    report_hold,
+    report_load,
+    report_punctual,
+    report_remote,
+    report_scale,
+)
 from tests.bench.goals import Goal
 from tests.bench.parts import Results
 from tests.bench.tables import table
@@ -44,7 +51,10 @@ def goals(results: Results) -> list[Goal]:
         rows += report_costs.ticking_goals(results.ticked)
     if results.scaled:
         rows += report_scale.goals(results.scaled)
-    return [*rows, *report_remote.goals(results)]
+    rows += report_remote.goals(results)
+    if results.begun:
+        rows.append(report_punctual.goal_row(results.begun))
+    return rows
 
 
 def _sections(results: Results) -> list[tuple[str, ...]]:
@@ -63,4 +73,7 @@ def _sections(results: Results) -> list[tuple[str, ...]]:
         found.append(report_costs.ticking_section(results.ticked))
     if results.scaled:
         found.append(report_scale.section(results.scaled))
-    return [*found, *report_remote.sections(results)]
+    found += report_remote.sections(results)
+    if results.begun:
+        found.append(report_punctual.section(results.begun))
+    return found

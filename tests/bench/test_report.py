@@ -4,7 +4,7 @@ from datetime import date
 
 import pytest
 
-from tests.bench import crowd, flood, memory, quiet, report, rounds, scale
+from tests.bench import crowd, flood, memory, punctual, quiet, report, rounds, scale
 from tests.bench.figures import Polls
 from tests.bench.history.sizes import Size
 from tests.bench.parts import Results
@@ -56,7 +56,15 @@ def results(
         stepped=stepped(), lost=lost(),
         sent=over_ssm.Measured(*({each: [0.2] * 3 for each in over_ssm.PHASES} for _ in "12")),
         stood=gates.Measured({"dash": gates.Gate(9, 1_500_000, 100_000)}),
+        begun=begun(),
     )  # fmt: skip
+
+
+def begun(late: float = 4.0) -> punctual.Measured:
+    """Two processes halve how late one is."""
+    times = {1: [2 * late] * 3, 2: [late] * 3}
+    each = {1: 60_000_000, 2: 90_000_000}
+    return punctual.Measured(200, times, each, {1: 20.0, 2: 20.0}, {1: 0.5, 2: 0.5})
 
 
 def stepped(ours: float = 0.002) -> steps.Measured:
@@ -84,7 +92,7 @@ def goal(text: str, letter: str) -> str:
 def test_every_part_has_its_goal_and_its_section() -> None:
     text = page(results())
 
-    for letter in "abcdefghijklm":
+    for letter in "abcdefghijklmn":
         assert "met" in goal(text, letter)
     for title in (
         "(a) One",
@@ -100,6 +108,7 @@ def test_every_part_has_its_goal_and_its_section() -> None:
         "(k) Thaws",
         "(l) A",
         "(m) A",
+        "(n) The",
     ):
         assert f"\n## {title}" in text
     assert "missed" not in text
@@ -141,6 +150,16 @@ def test_what_was_not_measured_is_not_on_the_page() -> None:
     assert "(d)" not in text
     assert "(c)" not in text  # there is nothing to compare it with
     assert "(g)" in text
+
+
+def test_begins_that_are_late_are_told_with_what_a_run_costs() -> None:
+    made = results()
+    made.begun = begun(late=5.1)
+
+    text = page(made)
+
+    assert "| **5.1 s** | median 5.1 s; one process: median 10.2 s, p95 10.2 s |" in goal(text, "n")
+    assert "A run costs 100 ms of CPU until its before begins" in " ".join(text.split())
 
 
 def test_what_one_run_asks_of_the_database_has_a_goal() -> None:

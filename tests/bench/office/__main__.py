@@ -22,6 +22,7 @@ ORDERS: Mapping[str, Callable[..., dict[str, Any]]] = {
     "start": desk.start,
     "make_due": desk.make_due,
     "standing": desk.standing,
+    "begun": desk.begun,
     "crowd": desk.crowd,
     "outcome": desk.outcome,
     "follow": following.follow,

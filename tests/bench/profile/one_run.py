@@ -79,7 +79,7 @@ def tell(policy: Policy, number: int) -> None:
 
 def show(policy: Policy, number: int, *, texts: bool, functions: str) -> None:
     """Take runs of the policy to their ends and print what they cost, by step and by place."""
-    profile = cProfile.Profile()
+    profile = cProfile.Profile(time.thread_time)
     found = [_one(policy, profile, functions) for _ in range(number)]
     print(_steps(found), _places(found[-1]), sep="\n\n")
     if texts:
