@@ -57,7 +57,7 @@ def execute_all(run_ids: Sequence[UUID], then: Callable[[Sequence[Ended]], objec
         while left or flying:
             some = [left.popleft() for _ in range(min(len(left), AT_ONCE - len(flying)))]
             flying += _started(some)
-            over = in_flight.landed(flying, STUCK_SECONDS if left else None)
+            over = _landed(flying, STUCK_SECONDS if left else None)
             if flying and left and not over:
                 _leave(left)
             flying = [one for one in flying if one not in over]
@@ -66,6 +66,15 @@ def execute_all(run_ids: Sequence[UUID], then: Callable[[Sequence[Ended]], objec
                 then(ended)
     finally:
         _close(flying)
+
+
+def _landed(flying: Sequence[Flight], seconds: float | None) -> Sequence[Flight]:
+    """Return those whose complete has ended; all, to be heard one after the other, if they cannot be waited for."""
+    try:
+        return in_flight.landed(flying, seconds)
+    except Exception:
+        log.exception("the completes of %s runs could not be waited for together", len(flying))
+        return flying
 
 
 def _leave(left: deque[UUID]) -> None:
