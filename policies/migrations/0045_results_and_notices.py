@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("policies", "0043_alone"),
+        ("policies", "0044_alone"),
     ]
 
     operations = [

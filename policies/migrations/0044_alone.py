@@ -14,7 +14,7 @@ def trust(apps: Any, _: Any) -> None:  # noqa: ANN401 - historical models have n
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("policies", "0042_sources_of_files"),
+        ("policies", "0043_copies_by_state"),
     ]
 
     operations = [
