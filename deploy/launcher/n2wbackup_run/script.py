@@ -125,8 +125,7 @@ def stand(script: Script) -> NoReturn:
         os.setsid()
         _close_all_but(script)
         _ignore_nothing()
-        if script.phase != "complete":  # nothing is frozen then, and its gate opens at once
-            _rehearse(script)
+        _rehearse(script)
         order = _wait_at(script.gate)
         if order is None:
             os._exit(0)
