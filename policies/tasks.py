@@ -6,8 +6,8 @@ from uuid import UUID
 from celery import shared_task
 
 from n2wbackup.lib import each
+from n2wbackup.processes import pool
 from n2wbackup.processes.draining import draining
-from policies.adapters import broker
 from policies.services.browsing import bringing, opening
 from policies.services.copies import existence as copies_there
 from policies.services.copies import keeping as copies_kept
@@ -15,7 +15,7 @@ from policies.services.copies import ticking as copying
 from policies.services.costs import measuring
 from policies.services.coverage import agents as ssm_agents
 from policies.services.coverage import refreshing as inventory
-from policies.services.due import hints, objectives, replanning, retrying, ticking
+from policies.services.due import hints, lateness, line, objectives, replanning, retrying, ticking
 from policies.services.entry import hosts as entry_hosts
 from policies.services.following import completing as complete_service
 from policies.services.following import polling, reconciling, refreshing, tagging
@@ -41,28 +41,26 @@ CLEAN_SECONDS = 60
 
 @shared_task(name="policies.tasks.freeze")
 def freeze(run_id: str) -> None:
-    """Take a run through its window."""
-    keeping.execute(UUID(run_id), draining=draining)
+    """Take a run through its window: this one, or while many wait, the one whose owner's turn it is."""
+    hint = UUID(run_id)
+    if keeping.execute(line.next_for(hint) if pool.is_full() else hint, draining=draining):
+        return
+    # It was taken in another one's turn; that one still waits.
+    another = None if draining() else line.another_than(hint)
+    if another is not None:
+        keeping.execute(another, draining=draining)
 
 
 @shared_task(name="policies.tasks.complete")
-def complete(run_id: str) -> None:
-    """Run a run's complete, end the run, and write its tags here, without another message."""
-    with broker.silenced({broker.TAG}):
-        ended = complete_service.execute(UUID(run_id))
-    tagging.tag(UUID(run_id), ended)
-
-
-@shared_task(name="policies.tasks.tag")
-def tag(run_id: str) -> None:
-    """Write a run's tags."""
-    tagging.tag(UUID(run_id))
+def complete(*run_ids: str) -> None:
+    """Run the runs' completes, end the runs, and write their tags."""
+    complete_service.execute_all([UUID(each) for each in run_ids], tagging.tag_ended)
 
 
 @shared_task(name="policies.tasks.tick")
 def tick() -> None:
-    """Send unclaimed hints again, and start the retries and runs that are due; this may take long."""
-    each.turn(hints.resend, retrying.tick, ticking.tick)
+    """Send unclaimed hints again, start the retries and runs that are due, and tell of late ones; it may take long."""
+    each.turn(hints.resend, retrying.tick, ticking.tick, lateness.tick)
 
 
 @shared_task(name="policies.tasks.host_key")
@@ -182,10 +180,11 @@ def measure() -> None:
 
 @shared_task(name="policies.tasks.poll")
 def poll() -> None:
-    """Follow pending snapshots, and write the tags that are due."""
+    """Write the tags that are due, and follow pending snapshots."""
     if turns.take("poll", POLL_SECONDS - 1):  # beat may be a little early
         round_number = int(time.time()) // POLL_SECONDS
-        each.turn(lambda: polling.poll(round_number), tagging.tag_due)
+        # The tags first: what the thaw made of a run's snapshots is told before complete may end it.
+        each.turn(tagging.tag_due, lambda: polling.poll(round_number))
 
 
 @shared_task(name="policies.tasks.open_snapshot")

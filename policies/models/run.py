@@ -8,7 +8,7 @@ from django.db import models
 from django.utils.functional import cached_property
 
 from n2wbackup.lib.sentences import SentenceField
-from policies.domain.runs import sequence
+from policies.domain.runs import lateness, sequence
 from policies.domain.runs.trigger import Trigger
 from policies.domain.runs.verdict import Consistency
 from policies.models.account import Account
@@ -206,10 +206,20 @@ class Run(models.Model):
         """Columns that this process has set, and that are written with the run's next change."""
         return {}
 
+    @cached_property
+    def around(self) -> dict[str, bool]:
+        """What stood around the run when this process read it, see services/claiming.py; empty: nobody has looked."""
+        return {}
+
     @property
     def label(self) -> str:
         """Return "owner/policy" as they were called when the run was created."""
         return f"{self.owner_name}/{self.policy_name}"
+
+    @property
+    def late_seconds(self) -> float | None:
+        """From due to the start of before; None for what was not due, and for what has not begun."""
+        return lateness.seconds(self.trigger, self.attempt, self.scheduled_for, self.ordered_at)
 
     @property
     def is_test(self) -> bool:

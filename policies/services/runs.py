@@ -6,14 +6,13 @@ run's history, then the effects that the state machine names. All in one transac
 
 import secrets
 from collections.abc import Callable, Iterable, Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from django.db import IntegrityError, transaction
-from django.db.models import Exists, F
+from django.db.models import Exists, QuerySet
 
-from n2wbackup.lib import clock, home
-from n2wbackup.lib.cas import compare_and_set
+from n2wbackup.lib import clock, compiled, home
 from policies.adapters import broker
 from policies.domain.alarms import messages
 from policies.domain.errors import RefusedError
@@ -22,9 +21,9 @@ from policies.domain.runs.sequence import Effect, Event, State
 from policies.domain.runs.trigger import Trigger
 from policies.domain.runs.verdict import Consistency
 from policies.domain.schedules.reckoning import Span
-from policies.models import DailyCount, Policy, Run, RunEvent, RunSnapshot, WindowLease
+from policies.models import Policy, Run, RunEvent, RunSnapshot, WindowLease
 from policies.selectors.runs import has_thawed
-from policies.services import aside, deeds, protection
+from policies.services import aside, closing, deeds
 from policies.services.alarms import raising
 
 MAX_LOSSES = 5
@@ -46,7 +45,7 @@ def start(
     Only people are refused: if a due time meets an unfinished run, it becomes a run in state `skipped`.
     """
     now = clock.now()
-    run = _new(
+    run = new(
         policy,
         trigger=trigger,
         scheduled_for=scheduled_for,
@@ -59,7 +58,7 @@ def start(
     )
     try:
         with transaction.atomic():
-            run.save(force_insert=True)
+            compiled.enter([run])
             record(run, f"queued ({trigger})", at=now)
             deeds.wanted(run, policy)
             broker.on_commit(broker.FREEZE, run.pk)
@@ -73,7 +72,7 @@ def enter_due(policy: Policy, state: State, span: Span, reason: str) -> None:
 
     Nothing is entered if the first due time already has a row.
     """
-    run = _new(
+    run = new(
         policy,
         trigger=Trigger.SCHEDULE,
         scheduled_for=span.first,
@@ -85,7 +84,7 @@ def enter_due(policy: Policy, state: State, span: Span, reason: str) -> None:
         _enter_ended(run, state, reason)
 
 
-def _new(policy: Policy, **columns: Any) -> Run:  # noqa: ANN401 - values of columns
+def new(policy: Policy, **columns: Any) -> Run:  # noqa: ANN401 - values of columns
     """Return a run with copies of the policy's names and owner, as a run outlives its policy."""
     return Run(
         policy=policy,
@@ -174,8 +173,8 @@ def apply(
     # With the server: a run that another one has taken over is in other hands, whatever its state.
     comparison = {"state": run.state, "server": run.server} | dict(expected or {})
     with transaction.atomic(savepoint=False):
-        row = Run.objects.filter(pk=run.pk)
-        if not compare_and_set(row, comparison, state=state, **changes, **_judged(run, step)):
+        changed = {"state": state} | changes | _judged(run, step)
+        if not compiled.change(Run, {"pk": run.pk} | comparison, changed):
             return False
         run.noted.clear()
         for name, value in {"state": state, **changes}.items():
@@ -183,7 +182,8 @@ def apply(
         if text:
             record(run, text, at=at or now)
         for effect in step.effects:
-            _EFFECTS[effect](run, now)
+            if effect in _EFFECTS:
+                _EFFECTS[effect](run, now)
     return True
 
 
@@ -211,8 +211,8 @@ def hold(run: Run, **columns: Any) -> bool:  # noqa: ANN401 - values of columns
     Within a transaction, the row stays locked until its end: for what belongs to the run and is written with it.
     """
     changes = run.noted | columns or {"server": run.server}
-    same = Run.objects.filter(pk=run.pk)
-    if not compare_and_set(same, {"state": run.state, "server": run.server}, **changes):
+    same = {"pk": run.pk, "state": run.state, "server": run.server}
+    if not compiled.change(Run, same, changes):
         return False
     for name, value in columns.items():
         setattr(run, name, value)
@@ -249,14 +249,14 @@ def lose(run: Run, why: str) -> None:
 
 def record(run: Run, text: str, *, at: datetime | None = None, state: str = "") -> None:
     """Add a line to the run's history; `at` is when it happened."""
-    RunEvent.objects.create(run=run, at=at or clock.now(), state=state or run.state, text=text)
+    compiled.enter([RunEvent(run=run, at=at or clock.now(), state=state or run.state, text=text)])
 
 
 def record_all(run: Run, lines: Iterable[tuple[str, datetime | None, str]]) -> None:
     """Add lines to the run's history at once: each a text, when it happened, and in which state."""
     now = clock.now()
-    RunEvent.objects.bulk_create(
-        RunEvent(run=run, at=at or now, state=state, text=text) for text, at, state in lines
+    compiled.enter(
+        [RunEvent(run=run, at=at or now, state=state, text=text) for text, at, state in lines]
     )
 
 
@@ -329,12 +329,13 @@ def _unmark_if_thawed(run: Run, now: datetime) -> None:
 
 
 def _is_marked(run: Run) -> bool:
-    rows = Policy.objects.filter(pk=run.policy_id or 0, may_be_frozen_since__isnull=False)
-    return rows.exists()
+    return bool(_marked(run.policy_id or 0))
 
 
-def _tag(run: Run, _: datetime) -> None:
-    broker.on_commit(broker.TAG, run.pk)
+@compiled.Reading
+def _marked(policy: int) -> QuerySet[Policy, int]:
+    rows = Policy.objects.filter(pk=policy, may_be_frozen_since__isnull=False)
+    return rows.order_by().values_list("pk", flat=True)
 
 
 def _complete(run: Run, _: datetime) -> None:
@@ -342,45 +343,7 @@ def _complete(run: Run, _: datetime) -> None:
 
 
 def _close(run: Run, now: datetime) -> None:
-    """Update the roll-ups, so that no page has to count a million runs."""
-    _release(run, now)
-    if run.policy_id is None or run.is_test:
-        return
-    same = Policy.objects.filter(pk=run.policy_id)
-    same.update(last_run=run, **protection.standing(run, now))
-    aside.do_all(
-        run,
-        {
-            "the protection": lambda: protection.enter(run, now),
-            "the retry": lambda: _ask_for_retry(run, now),
-            "the alarm": lambda: raising.ended(run, now),
-            "the count": lambda: _count(run, now),
-        },
-    )
-
-
-def _count(run: Run, now: datetime) -> None:
-    same = DailyCount.objects.filter(policy=run.policy, day=now.date(), state=run.state)
-    if same.update(runs=F("runs") + run.due_count):
-        return
-    _, made = DailyCount.objects.get_or_create(
-        policy=run.policy, day=now.date(), state=run.state, defaults={"runs": run.due_count}
-    )
-    if not made:  # another process was faster
-        same.update(runs=F("runs") + run.due_count)
-
-
-def _ask_for_retry(run: Run, now: datetime) -> None:
-    """Note when a failed run is to be retried; services/due/retrying.py starts the retry."""
-    if run.state not in sequence.RETRIED or run.policy_id is None:
-        return
-    policy = Policy.objects.only("retry_count", "retry_minutes").filter(pk=run.policy_id).first()
-    if policy is None or run.attempt > policy.retry_count:
-        return
-    run.retry_at = now + timedelta(minutes=policy.retry_minutes)
-    Run.objects.filter(pk=run.pk).update(retry_at=run.retry_at)
-    text = f"retry {run.attempt} of {policy.retry_count} is due {policy.retry_minutes} minutes from now"
-    record(run, text, at=now)
+    closing.close([run], now)
 
 
 _EFFECTS: Mapping[Effect, Callable[[Run, datetime], None]] = {
@@ -388,7 +351,6 @@ _EFFECTS: Mapping[Effect, Callable[[Run, datetime], None]] = {
     Effect.MARK: _mark,
     Effect.UNMARK: _unmark,
     Effect.UNMARK_IF_THAWED: _unmark_if_thawed,
-    Effect.TAG: _tag,
     Effect.COMPLETE: _complete,
     Effect.CLOSE: _close,
 }

@@ -74,10 +74,13 @@ def path_of_scripts(folder: Folder) -> str:
     return f"{Path(settings.N2W_HOME) / 'ssh' / _BIN}:{storage.SCRIPT_PATH}"
 
 
-def follow(folder: Folder) -> None:
-    """Write what the rows say. OSError or AccountError if that is not possible: then old files may be there."""
+def follow(folder: Folder, *, has_keys: bool = True) -> None:
+    """Write what the rows say. OSError or AccountError if that is not possible: then old files may be there.
+
+    `has_keys`: the folder may have some.
+    """
     account = linux_accounts.script_account(folder)
-    keys = list(SshKey.objects.filter(folder=folder, slot__isnull=False))
+    keys = list(SshKey.objects.filter(folder=folder, slot__isnull=False)) if has_keys else []
     hosts = [(host.name, host.port, host.key) for host in folder.ssh_hosts.all() if host.key]
     known = ssh.known_hosts(hosts)
     if has_own_account(folder):

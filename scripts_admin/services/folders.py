@@ -74,9 +74,13 @@ def on_disk(folder: Folder) -> Path:
     return storage.create(folder, group)
 
 
-def ready(folder: Folder, group: int | None) -> None:
-    """Give the folder its mode and group before its scripts are used; OSError if it is not safe to use."""
-    _set_aside_former(folder)
+def ready(folder: Folder, group: int | None, *, has_former: bool = True) -> None:
+    """Give the folder its mode and group before its scripts are used; OSError if it is not safe to use.
+
+    `has_former`: there may be files of a deleted user of this name.
+    """
+    if has_former:
+        _set_aside_former(folder)
     storage.mend(folder, group)
 
 

@@ -20,12 +20,15 @@ NAME = "alarms"
 _NOT_FROM_HERE = "%s/%s: alarms cannot be sent from the spool: %s"
 
 
-def write(folder: Path, policy: Policy) -> None:
-    """Write the encrypted URLs beside the record, before the window. If that fails, the window opens anyway."""
+def write(folder: Path, policy: Policy, *, has_receivers: bool = True) -> None:
+    """Write the encrypted URLs beside the record, before the window. If that fails, the window opens anyway.
+
+    `has_receivers`: there may be some.
+    """
     path = folder / NAME
     try:
         path.unlink(missing_ok=True)
-        groups, lost = receivers.groups(policy)
+        groups, lost = receivers.groups(policy) if has_receivers else ([], [])
         for sentence in lost:
             log.warning(_NOT_FROM_HERE, policy.owner, policy, sentence)
         if groups:

@@ -10,7 +10,9 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
-from n2wbackup.lib import clock
+from django.db.models import QuerySet
+
+from n2wbackup.lib import clock, compiled
 from policies.domain.errors import BackupError
 from policies.models import Description
 from policies.ports import Cloud, Instance, Volume
@@ -31,7 +33,7 @@ def enter(
     }
     digest = _digest(document)
     now = clock.now()
-    known = Description.objects.filter(pk=digest).first()
+    known = _known.first(digest)
     if known is not None:
         if known.last_seen_at < now - _A_DAY:
             Description.objects.filter(pk=digest).update(last_seen_at=now)
@@ -39,6 +41,11 @@ def enter(
     document |= _user_data(cloud, region, instance)
     columns = {"resource_id": resource, "document": document, "last_seen_at": now}
     return Description.objects.get_or_create(digest=digest, defaults=columns)[0]
+
+
+@compiled.Reading
+def _known(digest: str) -> QuerySet[Description]:
+    return Description.objects.filter(pk=digest).defer("document")
 
 
 def _digest(document: Mapping[str, Any]) -> str:

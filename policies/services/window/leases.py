@@ -2,13 +2,14 @@
 
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple
+from uuid import UUID
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
-from django.db.models import Exists, Q
+from django.db.models import Exists, Q, QuerySet
 
-from n2wbackup.lib import clock
+from n2wbackup.lib import clock, compiled
 from policies.domain.document.fields import DEFAULTS
 from policies.domain.runs import sequence
 from policies.domain.runs.sequence import State
@@ -46,7 +47,7 @@ def take(run: Run, resources: Collection[str]) -> Taken:
     One transaction and a sorted order ensure that two runs cannot wait for each other.
     """
     wanted, now = set(resources), clock.now()
-    if not _is_asked_for(run, wanted) and _enter(run, sorted(wanted), now):
+    if not _is_asked_for(run, wanted) and _enter_if_free(run, sorted(wanted), now):
         return Taken()  # as nearly always
     WindowLease.objects.filter(_is_left(now)).delete()
     held = _held(run, wanted)
@@ -54,17 +55,30 @@ def take(run: Run, resources: Collection[str]) -> Taken:
     if waits_for is not None:
         return Taken(waits_for)
     free = sorted(wanted - {one.resource for one in held})
-    if not _enter(run, free, now, anew=True):
+    if not _enter(run, free, now):
         return Taken(next(iter(_held(run, set(free))), Held(free[0], run)))
     return Taken(beside=held[0] if held else None)
 
 
-def _enter(run: Run, free: Sequence[str], now: datetime, *, anew: bool = False) -> bool:
-    """Enter the leases, `anew` in place of those that the run has; False, and nothing changed, if a run was faster."""
+def _enter_if_free(run: Run, free: Sequence[str], now: datetime) -> bool:
+    """Enter the leases of a run that has none; False, and nothing changed, if a run was faster."""
+    rows = [WindowLease(resource=name, run=run, taken_at=now) for name in free]
+    with transaction.atomic(savepoint=False):
+        if compiled.enter(rows, ignore_conflicts=True) == len(rows):
+            return True
+        WindowLease.objects.filter(run=run).delete()
+    return False
+
+
+def _enter(
+    run: Run,
+    free: Sequence[str],
+    now: datetime,
+) -> bool:
+    """Enter the leases in place of those that the run has; False, and nothing changed, if a run was faster."""
     try:
         with transaction.atomic():
-            if anew:
-                WindowLease.objects.filter(run=run).delete()
+            WindowLease.objects.filter(run=run).delete()
             WindowLease.objects.bulk_create(
                 [WindowLease(resource=name, run=run, taken_at=now) for name in free]
             )
@@ -104,10 +118,16 @@ def _is_asked_for(run: Run, wanted: Collection[str]) -> bool:
 
     A run may wait for something else: that is told by `_first_in_line`, which is asked then.
     """
+    if not run.around.get("has_competitors", True):
+        return False  # a moment ago; who has taken a lease since then keeps it
+    return any(_asked_for.first(run.pk, sorted(wanted)) or (True,))
+
+
+@compiled.Reading
+def _asked_for(run: UUID, wanted: list[str]) -> QuerySet[Run, Any]:
     leases = WindowLease.objects.filter(Q(resource__in=wanted) | Q(run=run))
     waiting = Run.objects.unfinished(State.QUEUED, State.PREPARING).exclude(waiting_for="")
-    asked = Run.objects.filter(pk=run.pk).order_by().values_list(Exists(leases), Exists(waiting))
-    return any(next(iter(asked), (True,)))
+    return Run.objects.filter(pk=run).order_by().values_list(Exists(leases), Exists(waiting))
 
 
 def _first_in_line(run: Run, wanted: Collection[str], now: datetime) -> Held | None:

@@ -6,12 +6,12 @@ users of the account.
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.db import transaction
-from django.db.models import Count
+from django.db.models import Count, QuerySet, Subquery
 
-from n2wbackup.lib import clock
-from n2wbackup.lib.cas import compare_and_set
+from n2wbackup.lib import clock, compiled
 from n2wbackup.lib.literal import Literal
 from policies.models import FirePermits, RunSnapshot, VolumeFire
 
@@ -32,15 +32,11 @@ def take(bucket: str, calls: int, volumes: Sequence[str]) -> datetime | None:
     """
     now = clock.now()
     with transaction.atomic(savepoint=False):  # nothing is written where it has to wait
-        wait = _volumes_free_at(volumes, now) or _take_tokens(bucket, float(calls), now)
+        wait = _take_tokens(bucket, float(calls), sorted(set(volumes)), now)
         if wait is not None:
             return wait
-        VolumeFire.objects.bulk_create(
-            [VolumeFire(volume=volume, fired_at=now) for volume in sorted(set(volumes))],
-            update_conflicts=True,
-            unique_fields=["volume"],
-            update_fields=["fired_at"],
-        )
+        fires = [VolumeFire(volume=volume, fired_at=now) for volume in sorted(set(volumes))]
+        compiled.enter(fires, replaces=True)
     return None
 
 
@@ -49,19 +45,21 @@ def pending_limit_reached(volume_types: Mapping[str, str]) -> dict[str, int]:
 
     `volume_types` gives the type of each volume id.
     """
-    rows = (
-        RunSnapshot.objects.filter(
-            state=Literal(RunSnapshot.State.PENDING), volume_id__in=list(volume_types)
-        )
-        .values("volume_id")
-        .annotate(pending=Count("pk"))
-    )
     full = {}
-    for row in rows:
-        slow = volume_types[row["volume_id"]] in SLOW_TYPES
-        if row["pending"] >= (SLOW_PENDING_LIMIT if slow else PENDING_LIMIT):
-            full[row["volume_id"]] = row["pending"]
+    for volume, pending in _pending(sorted(volume_types)):
+        slow = volume_types[volume] in SLOW_TYPES
+        if pending >= (SLOW_PENDING_LIMIT if slow else PENDING_LIMIT):
+            full[volume] = pending
     return full
+
+
+@compiled.Reading
+def _pending(volumes: list[str]) -> QuerySet[RunSnapshot, Any]:
+    pending = Literal(RunSnapshot.State.PENDING)
+    rows = RunSnapshot.objects.filter(state=pending, volume_id__in=volumes).order_by()
+    return (
+        rows.values("volume_id").annotate(pending=Count("pk")).values_list("volume_id", "pending")
+    )
 
 
 def pending_in_words(volume_types: Mapping[str, str]) -> str:
@@ -73,32 +71,42 @@ def pending_in_words(volume_types: Mapping[str, str]) -> str:
     return f"waits for pending snapshots of {volume}: {count} is the most that AWS allows"
 
 
-def _volumes_free_at(volumes: Sequence[str], now: datetime) -> datetime | None:
-    # A fire in the future was entered before the clock was set back: its age is unknown.
-    lately = (now - VOLUME_PAUSE + timedelta(microseconds=1), now + clock.SKEW)
-    fires = VolumeFire.objects.filter(volume__in=volumes, fired_at__range=lately)
-    last = fires.order_by("-fired_at").first()
-    return last.fired_at + VOLUME_PAUSE if last else None
-
-
-def _take_tokens(bucket: str, calls: float, now: datetime) -> datetime | None:
+def _take_tokens(bucket: str, calls: float, volumes: list[str], now: datetime) -> datetime | None:
     # A policy with more targets than the bucket has tokens still gets its turn, when the bucket is full.
     wanted = min(calls, BURST)
+    # A fire in the future was entered before the clock was set back: its age is unknown.
+    lately = (now - VOLUME_PAUSE + timedelta(microseconds=1), now + clock.SKEW)
     for _ in range(_TRIES):
-        row, _made = FirePermits.objects.get_or_create(
-            bucket=bucket, defaults={"tokens": BURST, "filled_at": now}
-        )
-        passed = max(0.0, (now - row.filled_at).total_seconds())
+        found = _standing.first(bucket, volumes, *lately)
+        if found is None:
+            FirePermits.objects.get_or_create(
+                bucket=bucket, defaults={"tokens": BURST, "filled_at": now}
+            )
+            continue
+        tokens_then, filled_at, last_fire = found
+        if last_fire is not None:
+            free_at: datetime = last_fire + VOLUME_PAUSE
+            return free_at
+        passed = max(0.0, (now - filled_at).total_seconds())
         # As with a fire in the future: how long the bucket has been filling is unknown.
-        put_back = row.filled_at > now + clock.SKEW
-        tokens = BURST if put_back else min(BURST, row.tokens + passed * PER_SECOND)
+        put_back = filled_at > now + clock.SKEW
+        tokens = BURST if put_back else min(BURST, tokens_then + passed * PER_SECOND)
         if tokens < wanted:
             return now + timedelta(seconds=(wanted - tokens) / PER_SECOND)
-        same = FirePermits.objects.filter(pk=bucket)
-        expected = {"tokens": row.tokens, "filled_at": row.filled_at}
-        if compare_and_set(same, expected, tokens=tokens - calls, filled_at=now):
+        same = {"pk": bucket, "tokens": tokens_then, "filled_at": filled_at}
+        if compiled.change(FirePermits, same, {"tokens": tokens - calls, "filled_at": now}):
             return None
     return now + timedelta(seconds=1)
+
+
+@compiled.Reading
+def _standing(
+    bucket: str, volumes: list[str], since: datetime, until: datetime
+) -> QuerySet[FirePermits, Any]:
+    """Return what is in the bucket, when it was filled, and the last fire of these volumes."""
+    fires = VolumeFire.objects.filter(volume__in=volumes, fired_at__gte=since, fired_at__lte=until)
+    last = Subquery(fires.order_by("-fired_at").values("fired_at")[:1])
+    return FirePermits.objects.filter(pk=bucket).values_list("tokens", "filled_at", last)
 
 
 def places() -> Iterator[tuple[str, str]]:

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 
 from django.db import transaction
 
-from n2wbackup.lib import clock, home
+from n2wbackup.lib import clock, compiled, home
 from policies.adapters import session
 from policies.domain.errors import BackupError, ThrottledError
 from policies.domain.runs import verdict
@@ -86,7 +86,7 @@ def prepare(run: Run) -> Plan | Deferred:
         raise BackupError(message)
     credentials.refuse_withdrawn(account)
     found = scripts.resolve(run, policy)
-    strange = copies.problem(policy)
+    strange = copies.problem(policy) if run.around.get("has_other_servers", True) else ""
     if strange and copies.may_still_come(run):
         return Deferred(clock.now() + copies.PAUSE, strange)
     if strange:
@@ -255,19 +255,21 @@ def _by_region(good: Sequence[Resolved]) -> Mapping[str, list[Resolved]]:
     return found
 
 
-def _enter_targets(run: Run, resolved: Iterable[Resolved]) -> tuple[list[Shot], list[RunTarget]]:
+def _enter_targets(run: Run, resolved: Sequence[Resolved]) -> tuple[list[Shot], list[RunTarget]]:
     """Enter the intended calls, before any call is made; in a test, the instances whose scripts are to run there.
 
     The caller has opened a transaction.
     """
-    if not runs.hold(run):
+    fires = not run.is_test and any(one.volumes and not one.problem for one in resolved)
+    if not (runs.note_spool(run) if fires else runs.hold(run)):
         message = "The run was cancelled or taken over while it was prepared."
         raise TakenOverError(message)
-    run.targets.all().delete()
+    if run.around.get("was_prepared", True):
+        run.targets.all().delete()
     has_scripts = run.policy is not None and run.policy.scripts_enabled
     entered = [(one, _target(run, one, has_scripts=has_scripts)) for one in resolved]
     found = [(one, target) for one, target in entered if target is not None]
-    RunTarget.objects.bulk_create([target for _, target in found])
+    compiled.enter([target for _, target in found])
     tested = [target for _, target in found if target.state == RunTarget.State.TESTED]
     planned = RunTarget.State.PLANNED
     shots = [Shot(row, _request(run, one)) for one, row in found if row.state == planned]

@@ -90,8 +90,8 @@ def resolve(run: Run, policy: Policy) -> Scripts:
     try:
         scripts.account = linux_accounts.script_account(policy.folder)
         scripts.identity = linux_accounts.to_become(scripts.account)
-        _make_ready(scripts)
-        _write_ssh(policy.folder)
+        _make_ready(scripts, run.around)
+        _write_ssh(policy.folder, run.around)
     except AccountError as error:
         return _none(scripts, str(error))
     except OSError as error:
@@ -138,15 +138,16 @@ def _had_before(policy: Policy) -> bool:
     return last.exclude(outcome=Outcome.MISSING).exists()
 
 
-def _make_ready(scripts: Scripts) -> None:
+def _make_ready(scripts: Scripts, around: Mapping[str, bool]) -> None:
     folder, identity = scripts.folder, scripts.identity
-    folders.ready(folder, linux_accounts.own_group(folder, identity) if identity else None)
+    group = linux_accounts.own_group(folder, identity) if identity else None
+    folders.ready(folder, group, has_former=around.get("has_former", True))
 
 
-def _write_ssh(folder: Folder) -> None:
+def _write_ssh(folder: Folder, around: Mapping[str, bool]) -> None:
     """Write the SSH files anew where they are not as the rows say; AccountError if that fails."""
     try:
-        files.follow(folder)
+        files.follow(folder, has_keys=around.get("has_ssh_keys", True))
     except (OSError, DecryptionError) as error:
         raise AccountError(
             f"The SSH keys and hosts of {folder} could not be written ({error}), so no script is run: correct that."

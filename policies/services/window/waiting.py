@@ -18,7 +18,7 @@ SHORTEST, LONGEST = timedelta(seconds=1), timedelta(seconds=10)
 
 def holds_back(run: Run) -> bool:
     """Tell whether a queued run still has to wait for other runs, and let it wait; AWS is not asked."""
-    if run.policy is None:
+    if run.policy is None or not (run.around.get("has_competitors", True) or run.waits_on):
         return False
     now = clock.now()
     resources = _resources(run, run.policy)
