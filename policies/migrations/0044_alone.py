@@ -5,11 +5,12 @@ from typing import Any
 from django.db import migrations, models
 
 
-def trust(apps: Any, _: Any) -> None:  # noqa: ANN401 - historical models have no types
+def trust(apps: Any, editor: Any) -> None:  # noqa: ANN401 - historical models have no types
     server = apps.get_model("policies", "Server")
-    for row in server.objects.all():
+    using = editor.connection.alias
+    for row in server.objects.using(using).all():
         row.confirmed_at, row.place = row.first_seen_at, {"host": row.host}
-        row.save(update_fields=["confirmed_at", "place"])
+        row.save(using=using, update_fields=["confirmed_at", "place"])
 
 
 class Migration(migrations.Migration):
