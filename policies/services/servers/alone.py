@@ -116,7 +116,7 @@ def _lives_here(other: Server) -> bool:
 
 def _why_not_moved(row: Server) -> str:
     if set(row.place) == {_HOST}:
-        return "" if row.place[_HOST] in {"", heart.host()} else _MOVED.format(CONFIRM)
+        return "" if row.place[_HOST] in {"", "unknown", heart.host()} else _MOVED.format(CONFIRM)
     found = whereabouts.signs()
     changed = [name for name in found if row.place.get(name, found[name]) != found[name]]
     return _MOVED.format(CONFIRM) if changed else ""
