@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import Enum, auto
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.db import transaction
 
@@ -18,7 +18,7 @@ from policies.domain.runs.sequence import Event, State
 from policies.domain.runs.verdict import window_consistency
 from policies.models import PhaseResult, Run, RunSnapshot, RunTarget
 from policies.ports import Snapshot
-from policies.selectors.runs import worth
+from policies.selectors.worth import worth
 from policies.services import runs
 from policies.services.window import heard, late, moments, outputs, ran
 from policies.services.window.volley import Fired
@@ -320,17 +320,30 @@ def _result(
     return _Result(row, {"stdout": attempt.stdout, "stderr": attempt.stderr})
 
 
+class Completed(NamedTuple):
+    """What became of a run's complete; without a record nothing is entered."""
+
+    run: Run
+    record: spool.Record | None
+    attempt: Attempt | None
+    outcome: Outcome
+
+
 @transaction.atomic
-def complete_result(
-    run: Run, record: spool.Record, attempt: Attempt | None, outcome: Outcome
-) -> None:
-    """Enter the result of complete, and what it printed: who follows it sees both or nothing."""
-    one = _result(run, record, Phase.COMPLETE, attempt, outcome, ran.Kept(run))
-    PhaseResult.objects.bulk_create([one.row], ignore_conflicts=True)
-    if not any(one.said.values()):
-        return
-    entered = PhaseResult.objects.filter(run=run, phase=Phase.COMPLETE, attempt=one.row.attempt)
-    outputs.keep(entered.get(), **one.said)
+def complete_results(completed: Sequence[Completed]) -> None:
+    """Enter the results of complete, and what it printed: who follows it sees both or nothing."""
+    kept = ran.Kept(*(run for run, *_ in completed))
+    results = [
+        _result(run, record, Phase.COMPLETE, attempt, outcome, kept)
+        for run, record, attempt, outcome in completed
+        if record is not None
+    ]
+    PhaseResult.objects.bulk_create([one.row for one in results], ignore_conflicts=True)
+    for one in results:
+        if any(one.said.values()):
+            row = one.row
+            entered = PhaseResult.objects.get(run=row.run, phase=row.phase, attempt=row.attempt)
+            outputs.keep(entered, **one.said)
 
 
 def _spans(journal: Journal) -> dict[str, Any]:
@@ -365,7 +378,7 @@ def _span(
 
 def _judge_targets(run: Run) -> None:
     """Set the consistency that each target's snapshots will have once they are completed, for the tags."""
-    known, targets, _ = worth(run)
+    known, targets, *_ = worth(run)
     for target, its in zip(targets, known.targets, strict=True):
         if target.state == RunTarget.State.FIRED:
             consistency = window_consistency(known, its)

@@ -60,10 +60,10 @@ def note(run: Run, texts: Mapping[Phase, Mapping[str, Any]]) -> None:
 
 
 class Kept:
-    """The texts that were kept for a run before its window, read once, when the first is asked for."""
+    """The texts that were kept for runs before their windows, read once, when the first is asked for."""
 
-    def __init__(self, run: Run) -> None:
-        self._prepared = run.prepared_scripts
+    def __init__(self, *of: Run) -> None:
+        self._of = of
 
     def get(self, key: int) -> ScriptVersion | None:
         """Return the version; None if it is not kept any more."""
@@ -71,8 +71,8 @@ class Kept:
 
     @cached_property
     def _versions(self) -> Mapping[int, ScriptVersion]:
-        keys = [each["version"] for each in self._prepared.values()]
-        return ScriptVersion.objects.in_bulk([key for key in keys if key is not None])
+        keys = {each["version"] for run in self._of for each in run.prepared_scripts.values()}
+        return ScriptVersion.objects.only("pk").in_bulk(keys - {None})
 
 
 def text(
