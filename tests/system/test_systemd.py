@@ -110,8 +110,10 @@ class Installed:
 def _units(folder: Path, product: Product) -> Path:
     """Install the units in a folder, with the environment of this test and a limit of memory."""
     file = folder / "n2wbackup.env"
-    # One: these tests kill a unit's main process as the worker that has the window.
-    given = {**product.environment, "N2W_FREEZE_PROCESSES": "1"}
+    given = {
+        **product.environment,
+        "N2W_FREEZE_PROCESSES": "1",
+    }  # then the main process is the worker
     file.write_text("".join(f"{name}={value}\n" for name, value in given.items()))
     units = folder / "units"
     shutil.copytree(UNITS, units)
