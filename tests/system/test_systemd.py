@@ -38,6 +38,7 @@ KILLED = 137
 ONLY_HERE = """[Service]
 EnvironmentFile=
 EnvironmentFile={environment}
+Environment=N2W_FREEZE_PROCESSES=1
 StandardOutput=append:{log}
 StandardError=append:{log}
 """
@@ -110,11 +111,7 @@ class Installed:
 def _units(folder: Path, product: Product) -> Path:
     """Install the units in a folder, with the environment of this test and a limit of memory."""
     file = folder / "n2wbackup.env"
-    given = {
-        **product.environment,
-        "N2W_FREEZE_PROCESSES": "1",
-    }  # then the main process is the worker
-    file.write_text("".join(f"{name}={value}\n" for name, value in given.items()))
+    file.write_text("".join(f"{name}={value}\n" for name, value in product.environment.items()))
     units = folder / "units"
     shutil.copytree(UNITS, units)
     for unit in units.glob("n2wbackup*.service"):
