@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from django.db import transaction
 
-from n2wbackup.lib import clock, outages, storable
+from n2wbackup.lib import clock, compiled, outages, storable
 from policies.domain.runs.sequence import Event, State
 from policies.domain.runs.verdict import window_consistency
 from policies.models import PhaseResult, Run, RunSnapshot, RunTarget
@@ -338,7 +338,7 @@ def complete_results(completed: Sequence[Completed]) -> None:
         for run, record, attempt, outcome in completed
         if record is not None
     ]
-    PhaseResult.objects.bulk_create([one.row for one in results], ignore_conflicts=True)
+    compiled.enter([one.row for one in results], ignore_conflicts=True)
     for one in results:
         if any(one.said.values()):
             row = one.row
