@@ -52,7 +52,7 @@ THAW_RESERVE_SECONDS = 2.0  # the calls stop so long before the guard's own dead
 
 
 def execute(run_id: UUID, *, draining: Callable[[], bool] = lambda: False) -> bool:
-    """Take a queued run through its window; False if it is no longer queued, or if this process opens none now.
+    """Take a queued run through its window; False if another process has it, or if this one opens none now.
 
     An error that no step foresaw ends the run; if the window is open by then, it is thawed first.
     """
@@ -67,8 +67,9 @@ def execute(run_id: UUID, *, draining: Callable[[], bool] = lambda: False) -> bo
         # The lock first: the clerk must not take a run that was claimed a moment ago for one without a keeper.
         # If another server wins the claim, the clerk removes what was made here.
         folder, held = spool.keep(home.spool(), str(run_id))
-        if held is not None and claiming.claim(run):
-            _keep(run, folder, draining)
+        if held is None or not claiming.claim(run):
+            return False
+        _keep(run, folder, draining)
     except outages.AWAY:
         raise
     except UntrustedError as error:
