@@ -10,6 +10,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from django.db.models import QuerySet
+
+from n2wbackup.lib import compiled
 from policies.models import PhaseResult, Run
 from policies.services import runs
 from scripts_admin.domain.phases import Phase
@@ -72,7 +75,13 @@ class Kept:
     @cached_property
     def _versions(self) -> Mapping[int, ScriptVersion]:
         keys = [each["version"] for each in self._prepared.values()]
-        return ScriptVersion.objects.in_bulk([key for key in keys if key is not None])
+        kept = _kept(sorted({key for key in keys if key is not None}))
+        return {each.pk: each for each in kept}
+
+
+@compiled.Reading
+def _kept(keys: list[int]) -> QuerySet[ScriptVersion]:
+    return ScriptVersion.objects.filter(pk__in=keys).order_by()
 
 
 def text(
