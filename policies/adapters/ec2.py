@@ -5,16 +5,17 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from datetime import datetime
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
-from policies.adapters import firing, limits
+from policies.adapters import aiming, firing, limits
 from policies.adapters.clients import CONNECTIONS, Clients
 from policies.adapters.telling import told
 from policies.adapters.translate import Call
 from policies.domain.errors import RejectedError, ThrottledError, UnreachableError
-from policies.ports import Caller, FireRequest, Instance, Snapshot, Volume
+from policies.ports import Aimed, Answer, Caller, FireRequest, Instance, Snapshot, Volume
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client
@@ -59,25 +60,37 @@ class Ec2Cloud:
         with told(call):
             client = self._clients.firing(call)
         if connections > 0:
-            firing.open_connections(min(connections, CONNECTIONS), lambda: _ask(client, call))
+            firing.open_connections(min(connections, CONNECTIONS), lambda: _knock(client, call))
 
     def prove(self, request: FireRequest) -> None:
         """Return if the request would be permitted (DryRun); if not, raise AWS's answer."""
         call = _call(request, creates=False)
         with _dry(call):
-            _create(self._clients.reading(call), request, dry_run=True)
+            _ask(self._clients.reading(call), request, dry_run=True)
 
-    def fire(self, request: FireRequest, timeout_seconds: float) -> list[Snapshot]:
-        """Create the snapshots, in one attempt. AnswerLostError: AWS may have created them.
+    def aim(self, request: FireRequest) -> Aimed:
+        """Prepare and sign the call, without sending anything; sent much later, it is signed once more.
 
         The timeout is for each wait on the connection, not for the whole answer. If no warm connection
         is left, add up to 2 s for each address of AWS's endpoint.
         """
         call = _call(request, creates=True)
-        if timeout_seconds <= 0:
-            raise UnreachableError(f"{call} was not sent: no time was left for it; try again.")
-        with told(call), firing.within(timeout_seconds):
-            return _create(self._clients.firing(call), request, dry_run=False)
+        with told(call):
+            client = self._clients.firing(call)
+            aimed = aiming.Aimed(client, call.action, lambda: _ask(client, request, dry_run=False))
+
+        def send(timeout_seconds: float) -> Answer:
+            if timeout_seconds <= 0:
+                raise UnreachableError(f"{call} was not sent: no time was left for it; try again.")
+            with told(call):
+                read = aimed.send(timeout_seconds)
+            return lambda: _created(call, request, read)
+
+        return send
+
+    def fire(self, request: FireRequest, timeout_seconds: float) -> list[Snapshot]:
+        """Create the snapshots, in one attempt. AnswerLostError: AWS may have created them."""
+        return self.aim(request)(timeout_seconds)()
 
     def describe(self, region: str, snapshot_ids: Sequence[str]) -> dict[str, Snapshot]:
         """Return the snapshots that exist in this account, by id; at most 200 per call."""
@@ -270,7 +283,7 @@ def _several(ids: Sequence[str], kind: str) -> str:
     return ids[0] if len(ids) == 1 else f"{len(ids)} {kind}"
 
 
-def _ask(client: "EC2Client", call: Call) -> None:
+def _knock(client: "EC2Client", call: Call) -> None:
     """Ask for one snapshot that does not exist."""
     with suppress(ThrottledError), told(call):
         client.describe_snapshots(
@@ -278,27 +291,34 @@ def _ask(client: "EC2Client", call: Call) -> None:
         )
 
 
-def _create(client: "EC2Client", request: FireRequest, *, dry_run: bool) -> list[Snapshot]:
+def _ask(client: "EC2Client", request: FireRequest, *, dry_run: bool) -> object:
     tags: list[TagSpecificationTypeDef] = [
         {"ResourceType": "snapshot", "Tags": limits.rows(request.tags)}
     ]
     description = limits.description(request.description)
     if not request.instance_id:
-        made = client.create_snapshot(
+        return client.create_snapshot(
             VolumeId=request.volume_id,
             Description=description,
             TagSpecifications=tags,
             DryRun=dry_run,
         )
-        return [snapshot({**made, "VolumeId": request.volume_id})]
-    answer = client.create_snapshots(
+    return client.create_snapshots(
         InstanceSpecification=_specification(request),
         Description=description,
         TagSpecifications=tags,
         DryRun=dry_run,
     )
-    # A row without its volume cannot be told from the others: as without an answer, its tag has to tell.
-    return [snapshot({**row, "VolumeId": row["VolumeId"]}) for row in answer["Snapshots"]]
+
+
+def _created(call: Call, request: FireRequest, read: Callable[[], Any]) -> list[Snapshot]:
+    with told(call):
+        answer = read()
+        rows: list[Any] = answer["Snapshots"] if request.instance_id else [answer]
+        # A row without its volume cannot be told from the others: as without an answer, its tag has to tell.
+        volumes = [request.volume_id or row["VolumeId"] for row in rows]
+        made = zip(rows, volumes, strict=True)
+        return [replace(snapshot(row), volume_id=volume) for row, volume in made]
 
 
 def _specification(request: FireRequest) -> "InstanceSpecificationTypeDef":

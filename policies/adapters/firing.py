@@ -1,4 +1,4 @@
-"""Additions to botocore's client for the window: a timeout for each call, a warm-up, a rehearsal.
+"""Additions to botocore's client for the window: requests to send later, a warm-up, a rehearsal.
 
 All use botocore's events, and affect only the thread that asks for them.
 """
@@ -7,7 +7,7 @@ import io
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, cast
 
 from botocore.awsrequest import AWSPreparedRequest, AWSResponse
@@ -22,7 +22,7 @@ _GATE_SECONDS = 5.0  # longer than a connection may take to open
 class _Wishes(threading.local):
     """The settings of this thread's next call."""
 
-    read_timeout_seconds: float | None = None
+    caught: bool = False
     gate: threading.Barrier | None = None
     rehearsed: bool = False
 
@@ -32,20 +32,30 @@ _wishes = _Wishes()
 
 def fit(client: "EC2Client") -> None:
     """Add this module's handlers to the client, and rehearse both calls once."""
-    client.meta.events.register("before-call.ec2", _limit)
     # The stubs know no handler that returns an answer; if one for before-send does, botocore sends nothing.
     client.meta.events.register("before-send.ec2", cast("Callable[..., None]", _hold_or_answer))
     _rehearse(client)
 
 
-@contextmanager
-def within(seconds: float) -> Iterator[None]:
-    """Set the read timeout of this thread's calls, for each read from the socket."""
-    _wishes.read_timeout_seconds = seconds
+class _CaughtError(Exception):
+    """Takes a request out of botocore, right before it would be sent."""
+
+    def __init__(self, request: AWSPreparedRequest) -> None:
+        super().__init__("The request was caught.")
+        self.request = request
+
+
+def caught(ask: Callable[[], object]) -> AWSPreparedRequest:
+    """Return the request that `ask`, one call of a fitted client, would send; it is signed, and not sent."""
+    _wishes.caught = True
     try:
-        yield
+        ask()
+    except _CaughtError as error:
+        return error.request
     finally:
-        _wishes.read_timeout_seconds = None
+        _wishes.caught = False
+    message = "The client sent the request."
+    raise AssertionError(message)
 
 
 def open_connections(count: int, ask: Callable[[], object]) -> None:
@@ -90,13 +100,10 @@ class _HeldBody(io.BytesIO):
         return super().read(size)
 
 
-def _limit(context: dict[str, Any], **_others: object) -> None:
-    if _wishes.read_timeout_seconds is not None:
-        context["read_timeout"] = _wishes.read_timeout_seconds
-
-
 def _hold_or_answer(request: AWSPreparedRequest, **_others: object) -> AWSResponse | None:
-    """Return the rehearsal's answer; for the warm-up, hold the body; else do nothing."""
+    """Return the rehearsal's answer; for the warm-up, hold the body; catch the request; else do nothing."""
+    if _wishes.caught:
+        raise _CaughtError(request)
     if _wishes.rehearsed:
         return AWSResponse(request.url, 200, HTTPHeaders(), _Rehearsal())
     if _wishes.gate is not None:

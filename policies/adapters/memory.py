@@ -16,7 +16,7 @@ from policies.adapters import limits, translate
 from policies.adapters.memory_methods import Method
 from policies.adapters.translate import Call
 from policies.domain.errors import AwsError, RejectedError, UnreachableError
-from policies.ports import Caller, FireRequest, Instance, Snapshot, Volume
+from policies.ports import Aimed, Answer, Caller, FireRequest, Instance, Snapshot, Volume
 
 ACCOUNT = "123456789012"
 _NUMBERS = itertools.count(1)  # one for all accounts: no two have a snapshot of the same id
@@ -166,6 +166,15 @@ class MemoryCloud:
         if request.tags:
             self._permit(call, "CreateTags")
         self._chosen(request)
+
+    def aim(self, request: FireRequest) -> Aimed:
+        """Return what fires: there is nothing to sign."""
+
+        def send(timeout_seconds: float) -> Answer:
+            made = self.fire(request, timeout_seconds)
+            return lambda: made
+
+        return send
 
     def fire(self, request: FireRequest, timeout_seconds: float) -> list[Snapshot]:
         """Create pending snapshots."""

@@ -4,7 +4,7 @@ Regions are AWS region names, ids AWS ids, spans seconds. Every method may raise
 `policies.domain.errors`; none retries by itself.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
@@ -88,6 +88,12 @@ class Snapshot:
     size_gib: int = field(default=0, compare=False)
 
 
+# Reads an answer that is here. AnswerLostError: it cannot be read, and AWS may have created snapshots.
+Answer = Callable[[], list[Snapshot]]
+# Sends a prepared call within so many seconds, in one attempt, and returns once its answer is here and is no refusal.
+Aimed = Callable[[float], Answer]
+
+
 class Snapshots(Protocol):
     """EBS snapshots of one account."""
 
@@ -102,6 +108,9 @@ class Snapshots(Protocol):
 
     def prove(self, request: FireRequest) -> None:
         """Return if the request would be permitted (DryRun); if not, raise AWS's answer."""
+
+    def aim(self, request: FireRequest) -> Aimed:
+        """Prepare and sign the call, without sending anything."""
 
     def fire(self, request: FireRequest, timeout_seconds: float) -> list[Snapshot]:
         """Create the snapshots, in one attempt. AnswerLostError: AWS may have created them."""

@@ -12,7 +12,7 @@ from policies.selectors import evidence
 from policies.views import visitor
 
 # A page is read at once; a longer one is for printing, and takes its time.
-SHOWN, PRINTED = 200, 2_000
+SHOWN, PRINTED = 100, 2_000
 
 
 @require_safe

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _PROC = Path("/proc")
+_LONGEST = 4096  # a stat line has some 50 numbers
 _STATE, _GROUP, _START = 0, 2, 19  # fields of /proc/<pid>/stat, counted after the command's ")"
 
 
@@ -31,10 +32,16 @@ class Process:
 
 def _stat(pid: int | str) -> list[str] | None:
     try:
-        text = (_PROC / str(pid) / "stat").read_text(encoding="utf-8", errors="replace")
+        found = os.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
     except OSError:  # it ended between the listing and the reading
         return None
-    return text.rpartition(")")[2].split()
+    try:
+        text = os.read(found, _LONGEST)
+    except OSError:
+        return None
+    finally:
+        os.close(found)
+    return text.rpartition(b")")[2].decode("ascii").split()
 
 
 def identify(pid: int) -> Process:

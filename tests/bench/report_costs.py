@@ -4,7 +4,7 @@ from tests.bench import memory, quiet
 from tests.bench.figures import spread
 from tests.bench.tables import MEGABYTE, goal, spreads, table
 
-GOAL_WINDOW_BYTES = 10 * MEGABYTE
+GOAL_WINDOW_BYTES = 6 * MEGABYTE
 GOAL_TICK_SECONDS = 0.020
 
 
@@ -49,7 +49,7 @@ def memory_goal(measured: memory.Measured) -> tuple[str, ...]:
         "Memory of a window: private, the largest, or growth of all memory",
         f"**{most / MEGABYTE:.1f} MB**",
         f"private {min(measured.gates) / MEGABYTE:.1f} to {max(measured.gates) / MEGABYTE:.1f} MB",
-        goal(most, GOAL_WINDOW_BYTES, "10 MB"),
+        goal(most, GOAL_WINDOW_BYTES, "6 MB"),
     )
 
 

@@ -110,9 +110,12 @@ def session_of(page: Page) -> dict[str, str]:
 def wait_for_the_states(page: Page, demo: Demo) -> str:
     """Return the address of a run of the ledger, once another run waits and another may be frozen."""
     processes.wait_until(partial(_is_frozen, page, demo), seconds=60, what="a banner", pause=1)
-    page.goto(
-        f"{demo.url}/runs/?policy=alice/ledger"
-    )  # the page of the policy has older ones first
+    return newest_run(page, demo)
+
+
+def newest_run(page: Page, demo: Demo) -> str:
+    """Return the address of the ledger's newest run; the page of the policy has older ones first."""
+    page.goto(f"{demo.url}/runs/?policy=alice/ledger")
     link = page.locator("main table a[href^='/runs/']").first.get_attribute("href")
     assert link
     return link
@@ -133,8 +136,8 @@ def _shoot_documents(browser: Browser, demo: Demo) -> None:
             window.page.screenshot(path=DOCS / f"{name}.png")  # the part that a window shows
     with chromium.window(browser, width=_SMALL[0]) as window:
         window.page.set_viewport_size({"width": _SMALL[0], "height": _SMALL[1]})
-        log_in(window.page, demo, "admin")
-        run = wait_for_the_states(window.page, demo)
+        log_in(window.page, demo, "alice")  # of whom nothing may be frozen: no banner
+        run = newest_run(window.page, demo)
         for name, entered in _WAYS:
             _shoot_way(window.page, f"{demo.url}{run}restore/", name, entered)
         _shoot_recovery(window.page, demo, run)

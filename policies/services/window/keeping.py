@@ -158,15 +158,16 @@ def _open(plan: Plan, folder: Path) -> None:
         guard = _start_guard(plan, folder, runtime, there)
         if guard is None:
             return
+        _aim(volley, guard)
         if not _order(run, guard):
             guard.release()  # cancelled meanwhile; before has not started
             spool.settle(folder)
             return
         lost, error = _held(plan, folder, runtime, volley, guard)
+        fired = volley.read()
     if error is not None:
         _insist(lambda: entering.lost_shots(run, entering.broken(error)))
     why_not = entering.GUARD_LOST if lost else entering.NOT_FIRED
-    fired = volley.fired or []
     are_all = len(fired) == len(plan.shots)
     if (
         are_all
@@ -200,6 +201,15 @@ def _held(
     finally:
         guard.release()
     return lost, None
+
+
+def _aim(volley: Volley, guard: Guard) -> None:
+    """Prepare the calls as late as possible: what is signed grows old."""
+    try:
+        volley.aim()
+    except BaseException:
+        guard.release()  # as below
+        raise
 
 
 def _order(run: Run, guard: Guard) -> bool:

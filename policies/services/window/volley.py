@@ -1,18 +1,19 @@
 """The volley: every CreateSnapshots call of a run, all at once, with nothing left to prepare.
 
-Inside the window it uses no row, no log line, no file and no lock that others hold. The results stay
-in memory.
+Inside the window it uses no row, no log line, no file and no lock that others hold. The calls are built and signed
+before it; the answers stay in memory, and are read after it.
 """
 
 import time
 from collections.abc import Collection, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import suppress
 from dataclasses import dataclass, field
 from threading import Barrier
 from typing import Self
 
 from policies.domain.errors import AnswerLostError, BackupError, ThrottledError, UnreachableError
-from policies.ports import Cloud, Snapshot
+from policies.ports import Aimed, Answer, Cloud, Snapshot
 from policies.services.window.preparing import Shot
 from scripts_admin.guard import linux
 
@@ -28,15 +29,32 @@ MAX_RETRIES = 2  # of calls that AWS did not accept: the application stays froze
 class Fired:
     """The result of one call. Times are seconds since boot and UNIX seconds.
 
-    `lost`: no answer came, and AWS may have created the snapshots.
+    `lost`: no answer came, and AWS may have created the snapshots. `answer`: it came, and is not read yet.
     """
 
     shot: Shot
+    answer: Answer | None = None
     snapshots: list[Snapshot] = field(default_factory=list)
     problem: str = ""
     lost: bool = False
     returned_boot: float = 0.0
     returned_at: float = 0.0
+
+    def read(self) -> None:
+        """Read the answer. Where that fails, AWS has acted all the same: the snapshots' tags have to tell."""
+        answer, self.answer = self.answer, None
+        if answer is None:
+            return
+        try:
+            self.snapshots = answer()
+        except BackupError as error:
+            self.problem, self.lost = str(error), True
+        except Exception as error:  # noqa: BLE001 - what the other calls made must be entered
+            self.problem, self.lost = _failed(error), True
+
+
+def _failed(error: Exception) -> str:
+    return f"The call failed: {type(error).__name__}."
 
 
 class Volley:
@@ -45,6 +63,7 @@ class Volley:
     def __init__(self, cloud: Cloud, shots: Sequence[Shot]) -> None:
         """Start a waiting thread for each call but the first, which needs none."""
         self._cloud, self._shots = cloud, list(shots)
+        self._aimed: list[Aimed | None] = [None] * len(self._shots)
         self.fired: list[Fired] | None = None
         extra = max(0, len(self._shots) - 1)
         self._pool = ThreadPoolExecutor(extra, "fire") if extra else None
@@ -63,6 +82,12 @@ class Volley:
         if self._pool:
             self._pool.shutdown(wait=False)
 
+    def aim(self) -> None:
+        """Build and sign the calls, right before the window. What fails now is told by the call itself."""
+        for number, shot in enumerate(self._shots):
+            with suppress(BackupError):
+                self._aimed[number] = self._cloud.aim(shot.request)
+
     def fire(self, until: float, without: Collection[str] = ()) -> list[Fired]:
         """Make all calls; return when each has its answer, or at `until` (seconds since boot).
 
@@ -70,15 +95,19 @@ class Volley:
         """
         if self.fired is not None:
             return self.fired
-        shots = [shot for shot in self._shots if shot.request.instance_id not in without]
-        first, rest = shots[:1], shots[1:]
+        ready = [
+            (shot, aimed)
+            for shot, aimed in zip(self._shots, self._aimed, strict=True)
+            if shot.request.instance_id not in without
+        ]
+        first, rest = ready[:1], ready[1:]
         results = [
-            Fired(shot, problem="The call got no answer in time.", lost=True) for shot in rest
+            Fired(shot, problem="The call got no answer in time.", lost=True) for shot, _ in rest
         ]
         futures: list[Future[Fired]] = [
-            self._pool.submit(self._call, shot, until) for shot in rest if self._pool
+            self._pool.submit(self._call, *each, until) for each in rest if self._pool
         ]
-        self.fired = [self._call(shot, until) for shot in first]
+        self.fired = [self._call(*each, until) for each in first]
         wait(futures, timeout=max(0.0, until - linux.boottime()))
         for number, future in enumerate(futures):
             if future.done():
@@ -86,7 +115,13 @@ class Volley:
         self.fired += results
         return self.fired
 
-    def _call(self, shot: Shot, until: float) -> Fired:
+    def read(self) -> list[Fired]:
+        """Return what was fired, with all answers read; after the thaw."""
+        for each in self.fired or []:
+            each.read()
+        return self.fired or []
+
+    def _call(self, shot: Shot, aimed: Aimed | None, until: float) -> Fired:
         fired = Fired(shot)
         retries = 0
         while True:
@@ -95,7 +130,8 @@ class Volley:
                 fired.problem = fired.problem or "No time was left in the window for the call."
                 return fired
             try:
-                fired.snapshots = self._cloud.fire(shot.request, min(CALL_SECONDS, left))
+                send = aimed or self._cloud.aim(shot.request)
+                fired.answer = send(min(CALL_SECONDS, left))
                 fired.problem = ""
             except AnswerLostError as error:
                 fired.problem, fired.lost = str(error), True
@@ -110,6 +146,6 @@ class Volley:
             except BackupError as error:
                 fired.problem = str(error)
             except Exception as error:  # noqa: BLE001 - no error may prevent the thaw
-                fired.problem, fired.lost = f"The call failed: {type(error).__name__}.", True
+                fired.problem, fired.lost = _failed(error), True
             fired.returned_boot, fired.returned_at = linux.boottime(), time.time()
             return fired

@@ -156,6 +156,12 @@ def test_a_list_that_is_cut_says_so(
     assert "Only the first" not in page.read(client, "/costs/").text
 
 
+def test_what_nobody_has_counted_does_not_cost_nothing(policy: Policy) -> None:
+    shown = page.read(page.client_of(policy.owner), "/policies/alice/policy1/costs/").text
+    assert "about USD" not in shown
+    assert "not estimated yet" in shown
+
+
 def test_a_stranger_sees_no_costs(points: list[Run], policy: Policy) -> None:
     measuring.enter()
     stranger: Client = page.client_of(factories.charlie())
