@@ -28,19 +28,20 @@ def queued(run_id: UUID) -> Run | None:
     `run.around` says what else there is, so that nobody asks for what is not.
     """
     now = clock.now()
-    run: Any = _queued.first(run_id, now, now + LONGEST_DEFERRAL, home.server_id())
+    run = _queued.first(run_id, now, now + LONGEST_DEFERRAL, home.server_id())
     if run is None:
         return None
+    found: Any = run  # with the columns that the query adds
     run.around.update({name: getattr(run, name) for name in _AROUND})
     policy = run.policy
     if policy is not None:
         compiled.keep(policy, "targets", _targets(policy.pk))
-        if not run.has_ssh_hosts:
+        if not run.around["has_ssh_hosts"]:
             compiled.keep(policy.folder, "ssh_hosts", [])
-    if run.account is not None and run.sealed is not None:
+    if run.account is not None and found.sealed is not None:
         # With a lost key it stays unread, and says so where it is asked for.
         with suppress(encrypted.DecryptionError):
-            run.account.secret_access_key = encrypted.unseal(run.sealed)
+            run.account.secret_access_key = encrypted.unseal(found.sealed)
     return run
 
 
@@ -70,7 +71,7 @@ _AROUND = (
 )
 
 
-def _around(server: str) -> dict[str, Exists]:
+def _around(server: str) -> dict[str, Exists | Q]:
     """Return questions whose answer is nearly always no, or yes for the server itself: asked with the run."""
     folder, policy = OuterRef("policy__folder"), OuterRef("policy")
     owner = Q(policy=policy) | Q(user=OuterRef("policy__owner")) | Q(user__is_superuser=True)
@@ -97,8 +98,8 @@ def claim(run: Run) -> bool:
     as_read = {name: getattr(run, name) for name in ("started_at", "not_before", "losses")}
     if not run.around.get("has_server"):
         heart.enter()
-    pings = is_first and run.around.get("has_ping", True)
-    pings = pings and each.apart([run], raising.has_ping, _NO_PING)
+    may_ping = is_first and run.around.get("has_ping", True)
+    pings = may_ping and each.apart([run], raising.has_ping, _NO_PING)
     with transaction.atomic():
         taken = runs.apply(
             run,

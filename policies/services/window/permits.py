@@ -85,7 +85,8 @@ def _take_tokens(bucket: str, calls: float, volumes: list[str], now: datetime) -
             continue
         tokens_then, filled_at, last_fire = found
         if last_fire is not None:
-            return last_fire + VOLUME_PAUSE
+            free_at: datetime = last_fire + VOLUME_PAUSE
+            return free_at
         passed = max(0.0, (now - filled_at).total_seconds())
         # As with a fire in the future: how long the bucket has been filling is unknown.
         put_back = filled_at > now + clock.SKEW
