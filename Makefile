@@ -26,7 +26,9 @@ SHELL_SCRIPTS = $(shell { find $(WITH_SCRIPTS) -name '*.sh'; grep -rlE \
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-setup: .venv/.installed ## Make .venv with the pinned packages of the server; nothing else is touched
+# The server's processes keep nothing that they compile, as its place may be on a frozen disk.
+setup: .venv/.installed ## Make .venv with the pinned packages of the server, and compile the server
+	@$(PYTHON_OF_VENV) -m compileall -q n2wbackup policies scripts_admin manage.py
 
 # The stamps lie inside .venv: without .venv they are gone too, and nothing is done twice.
 .venv/.installed: requirements.txt tools/setup.sh

@@ -31,16 +31,36 @@ def beat() -> int:
 
 
 def worker(queue: str, threads: str) -> int:
-    """Do the tasks of one queue, in threads; the worker of `work` also does what needs this server's spool."""
+    """Do the tasks of one queue, in threads; those of `freeze` in as many processes as are set.
+
+    The worker of `work` also does what needs this server's spool.
+    """
     from django.conf import settings  # noqa: PLC0415
 
     from n2wbackup.celery import app  # noqa: PLC0415
+    from n2wbackup.processes import several  # noqa: PLC0415
 
+    processes = settings.N2W_FREEZE_PROCESSES if queue == "freeze" else 1
+    each = several.share(int(threads), processes)
+    if processes == 1:
+        return work(queue, each)
+    app.loader.import_default_modules()  # before the forks, so that they share it
+    return several.keep(processes, queue, lambda: work(queue, each))
+
+
+def work(queue: str, threads: int) -> int:
+    """Be a worker of the queue until told to stop; return the exit code."""
+    from django.conf import settings  # noqa: PLC0415
+
+    from n2wbackup.celery import app  # noqa: PLC0415
+    from n2wbackup.processes.pool import Pool  # noqa: PLC0415
+
+    app.conf.worker_disable_prefetch = True
     made = app.Worker(
         hostname=f"{queue}@{platform.node()}",
         queues=[queue, settings.N2W_OWN_QUEUE] if queue == "work" else [queue],
-        pool_cls="threads",
-        concurrency=int(threads),
+        pool_cls=Pool,
+        concurrency=threads,
         loglevel=logging.INFO,
         quiet=True,
         without_gossip=True,

@@ -8,6 +8,8 @@ keep their traceback.
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
+from pkgutil import iter_modules
 
 from django.core.checks import Tags
 from django.core.exceptions import ImproperlyConfigured
@@ -27,12 +29,18 @@ NEEDED = {
     "changepassword": "Give a user another password.",
 }
 _APPS = ("policies", "scripts_admin")
-# They neither serve pages nor change users, and start the faster for it.
-WITHOUT_PAGES = {
-    *("cancel_run", "confirm_thaw", "list_policies", "list_runs", "list_servers"),
-    *("recover", "run_policy", "show_policy", "show_run", "test_scripts", "thaw_abandoned"),
-    "watchdog",
+# They serve pages, change users, or look at every table. All others start the faster without the login.
+WITH_PAGES = {
+    "apply",
+    "completion",
+    "demo",
+    "doctor",
+    "move_database",
+    "provision_user",
+    "rekey",
+    "serve",
 }
+_COMMANDS = Path(__file__).resolve().parents[1] / "policies" / "management" / "commands"
 
 
 class _Utility(ManagementUtility):
@@ -56,6 +64,11 @@ def ours() -> list[str]:
     return sorted(name for name, app in get_commands().items() if app in _APPS)
 
 
+def without_pages() -> set[str]:
+    """Return the names of the product's commands that load nothing of the login; no setting is read for it."""
+    return {module.name for module in iter_modules([str(_COMMANDS)])} - WITH_PAGES
+
+
 def load(name: str) -> BaseCommand:
     """Return one of the product's commands or of `NEEDED`."""
     app = get_commands()[name]
@@ -70,7 +83,7 @@ def main(words: Sequence[str]) -> None:
     if list(words[1:]) in (["--version"], ["version"]):
         sys.stdout.write(f"{VERSION}\n")  # before any setting is read
         return
-    if words[1:] and words[1] in WITHOUT_PAGES:
+    if words[1:] and words[1] in without_pages():
         programs.without_pages()
     try:
         _Utility(list(words)).execute()

@@ -9,7 +9,8 @@ import pwd
 import shutil
 import sqlite3
 import stat
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,10 +22,11 @@ from django.db import connection
 
 from n2wbackup import VERSION, health
 from n2wbackup.lib import clock, home, trouble
-from n2wbackup.processes import serve_lock
+from n2wbackup.processes import serve_lock, several
 from policies.adapters import price_table, session
 from policies.domain.costs.prices import OLD_DAYS
 from policies.selectors import linux_people, servers
+from scripts_admin.apps import SCRIPTS, TRUSTED
 from scripts_admin.domain.linux_register import Kind
 from scripts_admin.folders.provisioning import machine, state
 from scripts_admin.guard import launching
@@ -85,7 +87,9 @@ def _account() -> tuple[bool, str]:
             f"We are the user {_name(os.geteuid())}, but the home belongs to {_name(owner)}: run every command "
             f"as {_name(owner)}."
         )
-    wrong = [each for each in checks.run_checks() if each.level >= checks.ERROR]
+    wrong = [
+        each for each in checks.run_checks(tags=[SCRIPTS, TRUSTED]) if each.level >= checks.ERROR
+    ]
     if wrong:
         return True, " ".join(f"{each.msg} ({each.id})" for each in wrong)
     problem = _launcher_problem()
@@ -133,11 +137,23 @@ def _broker() -> tuple[bool, str]:
 def _processes() -> tuple[bool, str]:
     if not _serves():
         return True, f"No server runs on {settings.N2W_HOME}: start it with `manage.py serve`."
-    shown = set(_titles())
+    shown = Counter(_titles())
     missing = [role for role in ROLES if role not in shown]
+    missing += _of_several(shown)
     if missing:
         return True, f"Not running: {', '.join(missing)}. Look at the logs in {home.logs()}."
     return False, ", ".join(ROLES)
+
+
+def _of_several(shown: Mapping[str, int]) -> list[str]:
+    """Return which workers of several processes lack some, as their parents' titles tell how many there should be."""
+    found = []
+    for title in shown:
+        role, _, wanted = title.removeprefix(several.TITLE).rpartition(" ")
+        running = shown.get(f"worker {role}", 0)
+        if title.startswith(several.TITLE) and wanted.isdecimal() and 0 < running < int(wanted):
+            found.append(f"{int(wanted) - running} of the {wanted} processes of worker {role}")
+    return found
 
 
 def _release() -> tuple[bool, str]:

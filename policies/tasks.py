@@ -6,6 +6,7 @@ from uuid import UUID
 from celery import shared_task
 
 from n2wbackup.lib import each
+from n2wbackup.processes import pool
 from n2wbackup.processes.draining import draining
 from policies.adapters import broker
 from policies.services.browsing import bringing, opening
@@ -15,7 +16,7 @@ from policies.services.copies import ticking as copying
 from policies.services.costs import measuring
 from policies.services.coverage import agents as ssm_agents
 from policies.services.coverage import refreshing as inventory
-from policies.services.due import hints, objectives, replanning, retrying, ticking
+from policies.services.due import hints, lateness, line, objectives, replanning, retrying, ticking
 from policies.services.entry import hosts as entry_hosts
 from policies.services.following import completing as complete_service
 from policies.services.following import polling, reconciling, refreshing, tagging
@@ -41,8 +42,14 @@ CLEAN_SECONDS = 60
 
 @shared_task(name="policies.tasks.freeze")
 def freeze(run_id: str) -> None:
-    """Take a run through its window."""
-    keeping.execute(UUID(run_id), draining=draining)
+    """Take a run through its window: this one, or while many wait, the one whose owner's turn it is."""
+    hint = UUID(run_id)
+    if keeping.execute(line.next_for(hint) if pool.is_full() else hint, draining=draining):
+        return
+    # It was taken in another one's turn; that one still waits.
+    another = None if draining() else line.another_than(hint)
+    if another is not None:
+        keeping.execute(another, draining=draining)
 
 
 @shared_task(name="policies.tasks.complete")
@@ -61,8 +68,8 @@ def tag(run_id: str) -> None:
 
 @shared_task(name="policies.tasks.tick")
 def tick() -> None:
-    """Send unclaimed hints again, and start the retries and runs that are due; this may take long."""
-    each.turn(hints.resend, retrying.tick, ticking.tick)
+    """Send unclaimed hints again, start the retries and runs that are due, and tell of late ones; it may take long."""
+    each.turn(hints.resend, retrying.tick, ticking.tick, lateness.tick)
 
 
 @shared_task(name="policies.tasks.host_key")

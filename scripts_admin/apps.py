@@ -5,6 +5,9 @@ from importlib import import_module
 from django.apps import AppConfig
 from django.core.checks import Tags, register
 
+# The tags of our checks: whether scripts can run here, and whether nobody else can have changed the server.
+SCRIPTS, TRUSTED = "scripts", "trusted"
+
 
 class ScriptsAdminConfig(AppConfig):
     """The application with users, script folders and the guard that runs scripts."""
@@ -15,6 +18,6 @@ class ScriptsAdminConfig(AppConfig):
     def ready(self) -> None:
         """Register the system checks; their modules need the models to be loaded."""
         checks = import_module("scripts_admin.checks")
-        register(checks.script_account)
-        register(checks.scripts_root)
-        register(checks.trusted, Tags.models)  # the tag that `apply` and `export` ask for, too
+        register(checks.script_account, SCRIPTS)
+        register(checks.scripts_root, SCRIPTS)
+        register(checks.trusted, TRUSTED, Tags.models)

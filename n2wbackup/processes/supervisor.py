@@ -278,7 +278,7 @@ def _environment(extra: Mapping[str, str] | None) -> dict[str, str]:
         # Writing a .pyc to a frozen disk would block the process that has to thaw it.
         "PYTHONDONTWRITEBYTECODE": "1",
         "PYTHONUNBUFFERED": "1",
-        # `serve` itself has checked the settings: otherwise each worker would load all pages to do so, too.
+        # `serve` itself has made our checks: otherwise each worker would load all pages to make Django's.
         "CELERY_SKIP_CHECKS": "1",
         **(extra or {}),
     }

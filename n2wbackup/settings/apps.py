@@ -36,7 +36,7 @@ __all__ = [
 INSTALLED_APPS = [
     "scripts_admin.apps.ScriptsAdminConfig",
     "policies.apps.PoliciesConfig",
-    "n2wbackup.apps.AdministrationConfig",  # Django's admin
+    *(["n2wbackup.apps.AdministrationConfig"] if programs.has_pages else []),  # Django's admin
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",

@@ -1,7 +1,10 @@
 """The queue. It carries hints only: each task claims its row, and a lost message is sent again."""
 
+import os
 import sys
 from urllib.parse import quote
+
+from django.core.exceptions import ImproperlyConfigured
 
 from n2wbackup.settings import addresses
 from n2wbackup.settings.env import own_queue, read, runtime_folder
@@ -29,6 +32,7 @@ __all__ = [
     "CELERY_WORKER_PREFETCH_MULTIPLIER",
     "CELERY_WORKER_REDIRECT_STDOUTS",
     "N2W_BROKER_SOCKET",
+    "N2W_FREEZE_PROCESSES",
     "N2W_OWN_QUEUE",
     "N2W_REDIS_URL",
 ]
@@ -86,3 +90,19 @@ CELERY_TASK_ROUTES = {
 
 # Beat's schedule is kept in memory: there is no file to write, to lock or to break.
 CELERY_BEAT_SCHEDULER = "n2wbackup.processes.beat:Scheduler"
+
+_MOST_BY_DEFAULT, _MOST_PROCESSES = 8, 16
+
+
+def _freeze_processes() -> int:
+    cores = min(len(os.sched_getaffinity(0)), _MOST_BY_DEFAULT)
+    text = read("N2W_FREEZE_PROCESSES", str(cores))
+    if not (text.isascii() and text.isdecimal()) or not 1 <= int(text) <= _MOST_PROCESSES:
+        raise ImproperlyConfigured(
+            f"N2W_FREEZE_PROCESSES is {text[:40]!r}: set it to a number of processes from 1 to {_MOST_PROCESSES}."
+        )
+    return int(text)
+
+
+# Python's lock lets one process take one step at a time; all of them together open as many windows as one would.
+N2W_FREEZE_PROCESSES = _freeze_processes()

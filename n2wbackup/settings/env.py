@@ -26,6 +26,7 @@ __all__ = [
     "N2W_ALARM_NETWORKS",
     "N2W_ENCRYPTION_KEYS",
     "N2W_HOME",
+    "N2W_LATE_MINUTES",
     "N2W_LINUX_PLACES",
     "N2W_OTHERS_WAIT_MINUTES",
     "N2W_PORT",
@@ -241,20 +242,11 @@ def _networks(name: str) -> list[IPv4Network | IPv6Network]:
     return found
 
 
-def _idle_minutes() -> int:
-    text = read("N2W_SESSION_IDLE_MINUTES", "60")
+def _minutes(name: str, default: int) -> int:
+    text = read(name, str(default))
     if not text.isdecimal() or not 1 <= int(text) <= _DAY_MINUTES:
         raise ImproperlyConfigured(
-            f"N2W_SESSION_IDLE_MINUTES is {text!r}: set it to a number of minutes from 1 to {_DAY_MINUTES}."
-        )
-    return int(text)
-
-
-def _others_wait_minutes() -> int:
-    text = read("N2W_OTHERS_WAIT_MINUTES", "10")
-    if not text.isdecimal() or not 1 <= int(text) <= _DAY_MINUTES:
-        raise ImproperlyConfigured(
-            f"N2W_OTHERS_WAIT_MINUTES is {text!r}: set it to a number of minutes from 1 to {_DAY_MINUTES}."
+            f"{name} is {text!r}: set it to a number of minutes from 1 to {_DAY_MINUTES}."
         )
     return int(text)
 
@@ -276,9 +268,11 @@ N2W_ALARM_NETWORKS = _networks("N2W_ALARM_NETWORKS")
 N2W_SSH_NETWORKS = _networks("N2W_SSH_NETWORKS")
 # Proxies whose X-Forwarded-For and X-Forwarded-Proto are believed.
 N2W_TRUSTED_PROXIES = _networks("N2W_TRUSTED_PROXIES")
-N2W_SESSION_IDLE_MINUTES = _idle_minutes()
+N2W_SESSION_IDLE_MINUTES = _minutes("N2W_SESSION_IDLE_MINUTES", 60)
 # How long an owner's failed thaw makes the runs of other owners wait.
-N2W_OTHERS_WAIT_MINUTES = _others_wait_minutes()
+N2W_OTHERS_WAIT_MINUTES = _minutes("N2W_OTHERS_WAIT_MINUTES", 10)
+# A run that is due for longer and has not begun is late: its owner is told.
+N2W_LATE_MINUTES = _minutes("N2W_LATE_MINUTES", 10)
 SECRET_KEY = _secret("SECRET_KEY", get_random_secret_key)
 # The first key encrypts, all keys decrypt; `manage.py rekey` encrypts old values with the first key.
 N2W_ENCRYPTION_KEYS = _encryption_keys()

@@ -10,10 +10,11 @@ from collections.abc import MutableMapping
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-import structlog
-
-from n2wbackup.lib import redaction, terminal
+from n2wbackup.lib import redaction, terminal, unasked
 from n2wbackup.settings.env import DEBUG, N2W_ENCRYPTION_KEYS, SECRET_KEY, read
+
+with unasked.left_out("rich"):  # for colours, which no log of ours has
+    import structlog
 
 __all__ = ["LOGGING", "LOGGING_CONFIG"]
 

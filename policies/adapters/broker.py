@@ -1,6 +1,6 @@
 """Hints to the workers: sent on commit, ids only. A hint may be lost or doubled; the row decides."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -41,6 +41,11 @@ def on_commit(task: str, run_id: UUID, server: str = "") -> None:
     transaction.on_commit(partial(send, task, run_id, server))
 
 
+def on_commit_all(task: str, run_ids: Sequence[UUID]) -> None:
+    """Send a hint for each together, after the transaction has committed."""
+    transaction.on_commit(partial(send_all, task, run_ids))
+
+
 def send(task: str, run_id: UUID, server: str = "") -> None:
     """Send the hint now: to the server that alone can use it, or to whichever takes it first.
 
@@ -50,6 +55,14 @@ def send(task: str, run_id: UUID, server: str = "") -> None:
         from policies.adapters import queues  # noqa: PLC0415 - most commands send nothing
 
         queues.put(task, run_id, server)
+
+
+def send_all(task: str, run_ids: Sequence[UUID]) -> None:
+    """Send a hint for each now, in this order; as `send`."""
+    if task not in _silent.get():
+        from policies.adapters import queues  # noqa: PLC0415 - as above
+
+        queues.put_all(task, run_ids)
 
 
 def is_behind(task: str, server: str = "") -> bool:

@@ -59,6 +59,7 @@ def run(found: Run, *, planned: Mapping[UUID, Verdict] | None = None) -> Json:
         "fired_at": moment(own.fired_at),
         "ended_at": moment(own.ended_at),
         "retry_at": moment(own.retry_at),
+        "late_seconds": own.late_seconds,
         "freeze_seconds": own.freeze_seconds,
         "hold_seconds": own.hold_seconds,
         "outputs_deleted_at": moment(own.outputs_deleted_at),

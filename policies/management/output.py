@@ -13,6 +13,7 @@ from policies.domain import proofs
 from policies.domain.errors import BackupError
 from policies.domain.runs import left_behind
 from scripts_admin import linux_accounts
+from scripts_admin.apps import SCRIPTS, TRUSTED
 from scripts_admin.domain import ssh
 from scripts_admin.domain.audit import Source
 from scripts_admin.domain.remote import Remote
@@ -44,6 +45,8 @@ class Command(BaseCommand):
     """
 
     paths: tuple[str, ...] = ()
+    # Django's own checks are of our code, and would load every page: `manage.py check` makes them, and so does CI.
+    requires_system_checks = [SCRIPTS, TRUSTED]
 
     def __setattr__(self, name: str, value: object) -> None:
         """Wrap whatever Django sets as the command's output."""
@@ -122,6 +125,8 @@ def report(run: Json, *, timeline: bool = True) -> str:
         several = f", {run['due_count']} times until {run['due_until']}"
         more = several if run["due_count"] > 1 else ""
         lines.append(f"due          {run['scheduled_for']}{more}")
+    if run["late_seconds"] is not None:
+        lines.append(f"late         {run['late_seconds']:.1f} s, from due to the start of before")
     if run["retry_at"]:
         lines.append(f"retry at     {run['retry_at']}")
     lines += [

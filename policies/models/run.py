@@ -8,7 +8,7 @@ from django.db import models
 from django.utils.functional import cached_property
 
 from n2wbackup.lib.sentences import SentenceField
-from policies.domain.runs import sequence
+from policies.domain.runs import lateness, sequence
 from policies.domain.runs.trigger import Trigger
 from policies.domain.runs.verdict import Consistency
 from policies.models.account import Account
@@ -215,6 +215,11 @@ class Run(models.Model):
     def label(self) -> str:
         """Return "owner/policy" as they were called when the run was created."""
         return f"{self.owner_name}/{self.policy_name}"
+
+    @property
+    def late_seconds(self) -> float | None:
+        """From due to the start of before; None for what was not due, and for what has not begun."""
+        return lateness.seconds(self.trigger, self.attempt, self.scheduled_for, self.ordered_at)
 
     @property
     def is_test(self) -> bool:

@@ -14,12 +14,18 @@ from django.db import connection
 
 from n2wbackup import health
 from n2wbackup.lib import clock, home, patience
+from policies.domain.runs import lateness
 from policies.models import Run, Server, Turn
 
 OK, WARNING, ERROR = "ok", "warning", "error"
 _LOW_BYTES = 500_000_000
 _LATE = timedelta(seconds=30)
 _QUEUED_FOR = timedelta(minutes=1)
+_LATELY, _NEWEST, _SEVERAL = (
+    timedelta(minutes=15),
+    500,
+    5,
+)  # fewer late runs are no trouble of the server
 
 
 class Part(NamedTuple):
@@ -38,6 +44,7 @@ def parts() -> Sequence[Part]:
         _broker(),
         _beat_and_workers(now),
         _freeze_workers(now),
+        _punctuality(now),
         _watchdog(now),
         _disk(),
         _clock(now),
@@ -96,6 +103,25 @@ def _freeze_workers(now: datetime) -> Part:
         return Part(name, OK, "no run waits for a worker")
     text = f"a run waits {_since(oldest, now)} for a worker: look at `manage.py doctor`"
     return Part(name, ERROR, text)
+
+
+def _punctuality(now: datetime) -> Part:
+    """Say how late runs begin because the server is busy; one that waited for something else says nothing of that."""
+    name = "Punctuality"
+    rows = Run.objects.filter(created_at__gt=now - _LATELY).order_by("-created_at")
+    columns = ("trigger", "attempt", "scheduled_for", "ordered_at", "ended_at", "waits_on")
+    late = [
+        seconds
+        for trigger, attempt, due, ordered, ended, waits_on in rows.values_list(*columns)[:_NEWEST]
+        if not waits_on and (ordered or not ended)
+        if (seconds := lateness.seconds(trigger, attempt, due, ordered or now)) is not None
+    ]
+    most = lateness.most(late)
+    text = f"of {len(late)} runs of the last 15 min, 95 % began within {most:.0f} s"
+    if len(late) < _SEVERAL or most <= _LATE.total_seconds():
+        return Part(name, OK, text if late else "no run was due in the last 15 min")
+    state = ERROR if most > settings.N2W_LATE_MINUTES * 60 else WARNING
+    return Part(name, state, f"{text}: more cores, or another server, would begin them sooner")
 
 
 def _watchdog(now: datetime) -> Part:

@@ -224,6 +224,7 @@ class RunRow(NamedTuple):
     fired_at: datetime | None
     ended_at: datetime | None
     retry_at: datetime | None
+    late_seconds: float | None  # from due to the start of before
     freeze_seconds: float | None
     hold_seconds: float | None
     outputs_deleted_at: datetime | None

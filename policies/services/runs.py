@@ -45,7 +45,7 @@ def start(
     Only people are refused: if a due time meets an unfinished run, it becomes a run in state `skipped`.
     """
     now = clock.now()
-    run = _new(
+    run = new(
         policy,
         trigger=trigger,
         scheduled_for=scheduled_for,
@@ -72,7 +72,7 @@ def enter_due(policy: Policy, state: State, span: Span, reason: str) -> None:
 
     Nothing is entered if the first due time already has a row.
     """
-    run = _new(
+    run = new(
         policy,
         trigger=Trigger.SCHEDULE,
         scheduled_for=span.first,
@@ -84,7 +84,7 @@ def enter_due(policy: Policy, state: State, span: Span, reason: str) -> None:
         _enter_ended(run, state, reason)
 
 
-def _new(policy: Policy, **columns: Any) -> Run:  # noqa: ANN401 - values of columns
+def new(policy: Policy, **columns: Any) -> Run:  # noqa: ANN401 - values of columns
     """Return a run with copies of the policy's names and owner, as a run outlives its policy."""
     return Run(
         policy=policy,

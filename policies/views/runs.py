@@ -18,7 +18,7 @@ READ_TOGETHER = 1_000
 _COLUMNS = (
     *("id", "owner_name", "policy_name", "trigger", "attempt", "requested_by", "state"),
     *("consistency", "reason", "scheduled_for", "created_at", "started_at", "fired_at"),
-    *("ended_at", "freeze_seconds", "hold_seconds", "thaw_by"),
+    *("ended_at", "late_seconds", "freeze_seconds", "hold_seconds", "thaw_by"),
 )
 
 

@@ -3,11 +3,13 @@
 from collections.abc import Iterator
 from contextlib import suppress
 
-from paramiko import SFTPClient, SFTPError
-
+from n2wbackup.lib import unasked
 from scripts_admin.runners.handshake import BROKEN
 from scripts_admin.runners.refusals import RefusedError
 from scripts_admin.runners.ssh import Session
+
+with unasked.left_out("invoke"):  # as in handshake
+    from paramiko import SFTPClient, SFTPError
 
 SECONDS = 30.0  # for each answer
 _MADE_TRIES = 20

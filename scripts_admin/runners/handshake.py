@@ -12,24 +12,26 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from io import StringIO
 
-from paramiko import (
-    AuthenticationException,
-    BadAuthenticationType,
-    Channel,
-    ECDSAKey,
-    Ed25519Key,
-    PKey,
-    RSAKey,
-    SSHException,
-    Transport,
-)
-from paramiko.ssh_exception import IncompatiblePeer
-
+from n2wbackup.lib import unasked
 from scripts_admin.domain import ssh
 from scripts_admin.domain.ssh import NotAKeyError, PublicKey
 from scripts_admin.runners import refusals
 from scripts_admin.runners.addresses import Address, Key
 from scripts_admin.runners.refusals import HostKeyError, RefusedError, Why
+
+with unasked.left_out("invoke"):  # paramiko would run commands of configuration files with it
+    from paramiko import (
+        AuthenticationException,
+        BadAuthenticationType,
+        Channel,
+        ECDSAKey,
+        Ed25519Key,
+        PKey,
+        RSAKey,
+        SSHException,
+        Transport,
+    )
+    from paramiko.ssh_exception import IncompatiblePeer
 
 USER_TIMEOUT_MS = 5000  # what we sent and nobody acknowledged for so long ends the connection
 CONNECT_SECONDS = 5.0  # enough for two more tries of the kernel

@@ -11,12 +11,14 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
-from paramiko import Channel, ChannelException, Transport
-
+from n2wbackup.lib import unasked
 from scripts_admin.runners import handshake, refusals
 from scripts_admin.runners.addresses import Address, Key
 from scripts_admin.runners.handshake import BROKEN, Line
 from scripts_admin.runners.refusals import HostKeyError, RefusedError, Why
+
+with unasked.left_out("invoke"):  # as in handshake
+    from paramiko import Channel, ChannelException, Transport
 
 __all__ = [
     "Address",

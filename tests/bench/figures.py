@@ -3,7 +3,7 @@
 import math
 import random
 import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 DRAWS = 2000
@@ -36,16 +36,41 @@ class Ratio:
     high: float
 
 
-def ratio(above: Sequence[float], below: Sequence[float]) -> Ratio:
-    """Compare two rows by their medians; the interval is bootstrapped, the same for the same rows."""
+def median(values: Sequence[float]) -> float:
+    return statistics.median(values)
+
+
+def p95(values: Sequence[float]) -> float:
+    return spread(values).p95
+
+
+def interval(
+    values: Sequence[float], of: Callable[[Sequence[float]], float] = median
+) -> tuple[float, float]:
+    """Return the 95 % interval of a figure of the row; it is bootstrapped, the same for the same row."""
     chance = random.Random(0)
-    drawn = sorted(
-        statistics.median(chance.choices(above, k=len(above)))
-        / statistics.median(chance.choices(below, k=len(below)))
-        for _ in range(DRAWS)
+    return _middle([of(chance.choices(values, k=len(values))) for _ in range(DRAWS)])
+
+
+def ratio(
+    above: Sequence[float],
+    below: Sequence[float],
+    of: Callable[[Sequence[float]], float] = median,
+) -> Ratio:
+    """Compare two rows by their medians or another figure; the interval is as that of `interval`."""
+    chance = random.Random(0)
+    low, high = _middle(
+        [
+            of(chance.choices(above, k=len(above))) / of(chance.choices(below, k=len(below)))
+            for _ in range(DRAWS)
+        ]
     )
-    value = statistics.median(above) / statistics.median(below)
-    return Ratio(value, drawn[DRAWS * 25 // 1000], drawn[DRAWS * 975 // 1000])
+    return Ratio(of(above) / of(below), low, high)
+
+
+def _middle(drawn: Sequence[float]) -> tuple[float, float]:
+    ordered = sorted(drawn)
+    return ordered[DRAWS * 25 // 1000], ordered[DRAWS * 975 // 1000]
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,9 +63,9 @@ def measure(size: Size) -> Measured:
     """Make all policies due at once, follow their runs to the end, then run the script."""
     measured = Measured(size)
     with serving(pending_seconds=size.pending_seconds) as served:
-        owners = _enter(served, size)
+        owners = enter(served, size)
         served.start()
-        _warm_up(served)
+        warm_up(served)
         with _accounted(served, measured):
             due_at = served.order("make_due", owners=owners)["at"]
             wait_until(
@@ -93,7 +93,8 @@ def _one_run() -> dict[str, float]:
     return found
 
 
-def _enter(served: Served, size: Size) -> list[str]:
+def enter(served: Served, size: Size) -> list[str]:
+    """Enter the policies of several owners, with scripts that do nothing; return the owners."""
     owners = [f"owner{number}" for number in range(min(OWNERS, size.policies))]
     for number, owner in enumerate(owners):
         names = [f"p{policy}" for policy in range(number, size.policies, len(owners))]
@@ -104,7 +105,7 @@ def _enter(served: Served, size: Size) -> list[str]:
     return owners
 
 
-def _warm_up(served: Served) -> None:
+def warm_up(served: Served) -> None:
     """Make a few runs that do not count: a server that has been up for a minute has loaded its code."""
     names = [f"warm{number}" for number in range(WARM_UP_RUNS)]
     served.enter(WARM_UP_OWNER, names, VOLUMES)

@@ -18,7 +18,6 @@ def facts() -> dict[str, str]:
         "Kernel": f"{platform.system()} {platform.release()}",
         "Python": platform.python_version(),
         "Packages": versions,
-        "Load when it began": f"{os.getloadavg()[0]:.2f} (average of the last minute)",
     }
 
 

@@ -57,3 +57,8 @@ def memory_bytes(pid: int) -> dict[str, int]:
             name, _, value = line.partition(":")
             found[name] = int(value.split()[0]) * 1024
     return found
+
+
+def load() -> float:
+    """Return the machine's load over the last minute: the processes that run or want to."""
+    return os.getloadavg()[0]

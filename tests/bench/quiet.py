@@ -1,4 +1,4 @@
-"""(e) and (g): the work of the server while nothing is due, in a separate database and without AWS."""
+"""(e) The calls that follow pending snapshots for an hour, in a separate database and without AWS."""
 
 from dataclasses import dataclass, field
 
@@ -27,14 +27,6 @@ class Following:
         return self.rounds * self.runs
 
 
-@dataclass(slots=True)
-class Ticking:
-    """The durations of ticks, in seconds, with this many policies."""
-
-    policies: int
-    seconds: list[float] = field(default_factory=list)
-
-
 def follow(runs: int) -> Following:
     """Follow the pending snapshots of this many runs for an hour, on a clock that the bench sets."""
     measured = Following(runs)
@@ -44,11 +36,3 @@ def follow(runs: int) -> Following:
     measured.rounds = told["rounds"]
     measured.made = Polls([(asked, calls) for asked, calls in told["polls"]])
     return measured
-
-
-def tick(policies: int, turns: int) -> Ticking:
-    """Measure ticks that find nothing due."""
-    with serving(pending_seconds=1) as served:
-        served.enter(OWNER, [POLICY], 1)
-        told = served.order("tick", policy=POLICY, policies=policies, turns=turns)
-    return Ticking(policies, told["seconds"])

@@ -3,24 +3,39 @@
 from collections.abc import Mapping
 from datetime import date
 
-from tests.bench import report_costs, report_hold, report_load, report_remote, report_scale
+from tests.bench import (
+    report_costs,
+    report_hold,
+    report_load,
+    report_punctual,
+    report_remote,
+    report_scale,
+)
+from tests.bench.goals import Goal
 from tests.bench.parts import Results
 from tests.bench.tables import table
 
 INTRODUCTION = "Written by `make bench`; run it on your own machine to write this page anew."
+HEAD = ("", "what", "measured", "interval or spread", "goal")
 
 
 def page(results: Results, machine: Mapping[str, str], day: date) -> str:
     """Return the present results as Markdown; the whole page if all are present."""
-    parts = ["# Benchmarks", INTRODUCTION, "## Goals", _goals(results)]
+    parts = [
+        "# Benchmarks",
+        INTRODUCTION,
+        "## Goals",
+        table(HEAD, [each.row for each in goals(results)]),
+    ]
     parts += [part for each in _sections(results) for part in each]
     facts = [*machine.items(), ("Date", day.isoformat())]
     parts += ["## Machine", table(("", ""), facts)]
     return "\n\n".join(parts) + "\n"
 
 
-def _goals(results: Results) -> str:
-    rows: list[tuple[str, ...]] = []
+def goals(results: Results) -> list[Goal]:
+    """Return a row for each goal of the parts that were measured."""
+    rows: list[Goal] = []
     if results.holds:
         rows += report_hold.goals(results.holds)
     if results.crowded and results.holds:
@@ -31,13 +46,15 @@ def _goals(results: Results) -> str:
     if results.followed:
         rows.append(report_costs.following_goal(results.followed))
     if results.weighed:
-        rows.append(report_costs.memory_goal(results.weighed))
+        rows += report_costs.memory_goals(results.weighed)
     if results.ticked:
-        rows.append(report_costs.ticking_goal(results.ticked))
+        rows += report_costs.ticking_goals(results.ticked)
     if results.scaled:
         rows += report_scale.goals(results.scaled)
     rows += report_remote.goals(results)
-    return table(("", "what", "measured", "interval or spread", "goal"), rows)
+    if results.begun:
+        rows.append(report_punctual.goal_row(results.begun))
+    return rows
 
 
 def _sections(results: Results) -> list[tuple[str, ...]]:
@@ -56,4 +73,7 @@ def _sections(results: Results) -> list[tuple[str, ...]]:
         found.append(report_costs.ticking_section(results.ticked))
     if results.scaled:
         found.append(report_scale.section(results.scaled))
-    return [*found, *report_remote.sections(results)]
+    found += report_remote.sections(results)
+    if results.begun:
+        found.append(report_punctual.section(results.begun))
+    return found

@@ -3,6 +3,7 @@
 import statistics
 
 from tests.bench.figures import ratio, spread
+from tests.bench.goals import Goal, drawn, quotient
 from tests.bench.rounds import (
     BARE,
     INSTANCES,
@@ -51,32 +52,36 @@ A ratio is one of medians; its interval (95 %) is bootstrapped from the rounds; 
 """
 
 
-def goals(measured: Measured) -> list[tuple[str, ...]]:
+def goals(measured: Measured) -> list[Goal]:
     """Return the rows on the hold; the second one has no goal."""
     ours, bare, shell = (measured.holds[name] for name in (OURS, BARE, SHELL))
     to_bare, to_shell = ratio(ours, bare), ratio(ours, shell)
     shares = many_shares(measured)
+    many = statistics.median(shares)
     return [
-        (
+        Goal(
             "a",
             f"Hold, {OURS} / {BARE}",
-            f"**{to_bare.value:.2f}**",
+            quotient(to_bare),
+            f"{to_bare.value:.2f}",
             f"{to_bare.low:.2f} to {to_bare.high:.2f}",
             goal(to_bare.value, GOAL_ONE),
         ),
-        (
+        Goal(
             "a",
             f"Hold, {OURS} / {SHELL}",
-            f"**{to_shell.value:.4f}**",
+            quotient(to_shell),
+            f"{to_shell.value:.4f}",
             f"{to_shell.low:.4f} to {to_shell.high:.4f}",
             "",
         ),
-        (
+        Goal(
             "b",
             f"Hold of {INSTANCES} instances / slowest single call",
-            f"**{statistics.median(shares):.2f}**",
+            drawn(shares),
+            f"{many:.2f}",
             f"{min(shares):.2f} to {max(shares):.2f} (all rounds)",
-            goal(statistics.median(shares), GOAL_MANY),
+            goal(many, GOAL_MANY),
         ),
     ]
 

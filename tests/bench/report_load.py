@@ -3,7 +3,8 @@
 import statistics
 
 from tests.bench import crowd, flood, rounds
-from tests.bench.figures import spread
+from tests.bench.figures import p95, ratio, spread
+from tests.bench.goals import Goal, exact, once, quotient
 from tests.bench.tables import goal, spreads, table
 
 GOAL_CROWD = 3.0
@@ -13,16 +14,17 @@ GOALS_OF_ONE = {"statements": 45, "commits": 6, "calls": 4}
 _WORDS = {"statements": "SQL statements", "commits": "commits", "calls": "calls to AWS"}
 
 
-def crowd_goal(measured: crowd.Measured, alone: rounds.Measured) -> tuple[str, ...]:
+def crowd_goal(measured: crowd.Measured, alone: rounds.Measured) -> Goal:
     """Return the row on the hold in a crowd."""
-    above, below = spread(measured.net), spread(alone.net)
-    ratio = above.p95 / below.p95
-    return (
+    above, below = p95(measured.net), p95(alone.net)
+    found = ratio(measured.net, alone.net, p95)
+    return Goal(
         "c",
         f"p95 of the hold less AWS's service time, amid {_others(measured)} other runs / the same in (a)",
-        f"**{ratio:.2f}**",
-        f"{above.p95 * 1000:.1f} ms / {below.p95 * 1000:.1f} ms",
-        goal(ratio, GOAL_CROWD),
+        quotient(found),
+        f"{found.value:.2f}",
+        f"{above * 1000:.1f} ms / {below * 1000:.1f} ms",
+        goal(found.value, GOAL_CROWD),
     )
 
 
@@ -66,26 +68,28 @@ def _why_crowded(measured: crowd.Measured, alone: rounds.Measured) -> str:
 for a core and for Python, while other runs are prepared, entered and polled."""
 
 
-def flood_goal(measured: flood.Measured) -> tuple[str, ...]:
+def flood_goal(measured: flood.Measured) -> Goal:
     """Return the row on what a run costs."""
     by_hand = statistics.median(measured.script_cpu)
     share = measured.cpu_a_run / by_hand
-    return (
+    return Goal(
         "d",
         f"CPU for a run, of {measured.size.policies:,} due at once / of the shell script",
-        f"**1/{1 / share:.1f}**",
+        once(share),
+        f"1/{1 / share:.1f}",
         f"{measured.cpu_a_run * 1000:.0f} ms / {by_hand * 1000:.0f} ms",
         goal(share, GOAL_SHARE, "1/40"),
     )
 
 
-def one_goals(measured: flood.Measured) -> list[tuple[str, ...]]:
+def one_goals(measured: flood.Measured) -> list[Goal]:
     """Return the rows on what one run asks of database and AWS."""
     return [
-        (
+        Goal(
             "d",
             f"{_WORDS[name]} of one run",
-            f"**{measured.one[name]:g}**",
+            exact(measured.one[name]),
+            f"{measured.one[name]:g}",
             "",
             goal(measured.one[name], most),
         )

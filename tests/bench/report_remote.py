@@ -4,7 +4,8 @@ import statistics
 from collections.abc import Iterator, Sequence
 
 from tests.bench import remote_texts
-from tests.bench.figures import Ratio, ratio, spread
+from tests.bench.figures import Ratio, p95, ratio, spread
+from tests.bench.goals import Goal, drawn, exact, latest, once, quotient
 from tests.bench.parts import Results
 from tests.bench.remote import gates, holds, losses, over_ssm, steps
 from tests.bench.tables import goal, spreads, table
@@ -21,7 +22,7 @@ MIB = 1024 * 1024
 Row = tuple[str, ...]
 
 
-def goals(results: Results) -> list[Row]:
+def goals(results: Results) -> list[Goal]:
     """Return the rows of the parts that were measured."""
     return [
         *(_of_holds(results.held_there) if results.held_there else ()),
@@ -61,56 +62,62 @@ def _range(values: Sequence[float]) -> str:
     return f"{min(values) * MS:.1f} to {max(values) * MS:.1f} ms (all)"
 
 
-def _of_holds(measured: holds.Measured) -> Iterator[Row]:
+def _of_holds(measured: holds.Measured) -> Iterator[Goal]:
     ours = measured.holds[holds.BY_SSH]
     to_floor = ratio(ours, measured.floors)
-    yield (
+    yield Goal(
         "i",
         "Hold, scripts by SSH / (round trip + CreateSnapshots + round trip)",
-        f"**{to_floor.value:.2f}**",
+        quotient(to_floor),
+        f"{to_floor.value:.2f}",
         f"{to_floor.low:.2f} to {to_floor.high:.2f}",
         goal(to_floor.value, GOAL_OF_HOLD),
     )
     start = statistics.median(measured.starts)
     without = ratio([hold - start for hold in ours], measured.floors)
-    yield (
+    yield Goal(
         "i",
         "The same without the start of after's interpreter",
-        f"**{without.value:.2f}**",
+        quotient(without),
+        f"{without.value:.2f}",
         f"{without.low:.2f} to {without.high:.2f}",
         "",
     )
     above = _median(ours) - _median(measured.floors)
     most = 2 * _median(measured.starts) + SPARE_MS
-    yield (
+    yield Goal(
         "i",
         "That hold above that floor",
-        f"**{above:.2f} ms**",
+        once(above, "ms"),
+        f"{above:.2f} ms",
         f"hold {_median(ours):.2f} ms, floor {_median(measured.floors):.2f} ms",
         goal(above, most, f"two starts of a local script + {SPARE_MS:g} ms = {most:.2f} ms"),
     )
     for name in (holds.HERE, holds.CALLS_SSH, holds.SHARES):
         found = ratio(ours, measured.holds[name])
         shown = f"{found.low:.3f} to {found.high:.3f}"
-        yield ("i", f"Hold, scripts by SSH / {name}", f"**{found.value:.3f}**", shown, "")
+        what = f"Hold, scripts by SSH / {name}"
+        yield Goal("i", what, quotient(found), f"{found.value:.3f}", shown, "")
 
 
-def _of_steps(measured: steps.Measured) -> Iterator[Row]:
+def _of_steps(measured: steps.Measured) -> Iterator[Goal]:
     yield _of_step("before, until its end is heard", way(measured, "before"), GOAL_OF_BEFORE)
     yield _of_step("after, until its first statement", way(measured, "after"), GOAL_OF_AFTER)
     ten = measured.first_to_last
-    yield (
+    yield Goal(
         "j",
         f"Last thaw heard of {steps.TEN} instances, behind the first",
-        f"**{_median(ten):.1f} ms**",
+        drawn(ten, unit="ms", factor=MS),
+        f"{_median(ten):.1f} ms",
         _range(ten),
         goal(_median(ten), GOAL_TEN_MS, f"{GOAL_TEN_MS:g} ms"),
     )
     words = measured.cpu_per_word
-    yield (
+    yield Goal(
         "j",
         f"The carriers' CPU for a word, {steps.HUNDRED} instances",
-        f"**{_median(words):.2f} ms**",
+        drawn(words, unit="ms", factor=MS),
+        f"{_median(words):.2f} ms",
         f"{min(words) * MS:.2f} to {max(words) * MS:.2f} ms (all)",
         goal(_median(words), GOAL_WORD_MS, f"{GOAL_WORD_MS:g} ms"),
     )
@@ -124,41 +131,46 @@ def way(measured: steps.Measured, phase: str) -> Ratio:
     return ratio(ours, theirs)
 
 
-def _of_step(what: str, found: Ratio, most: float) -> Row:
-    return (
+def _of_step(what: str, found: Ratio, most: float) -> Goal:
+    return Goal(
         "j",
         f"A step beyond the script's own time, n2wbackup / exec: {what}",
-        f"**1/{1 / found.value:.1f}**",
+        quotient(found),
+        f"1/{1 / found.value:.1f}",
         f"1/{1 / found.low:.1f} to 1/{1 / found.high:.1f}",
         goal(found.value, most, f"1/{1 / most:g}"),
     )
 
 
-def _of_losses(measured: losses.Measured) -> Iterator[Row]:
+def _of_losses(measured: losses.Measured) -> Iterator[Goal]:
     for what, values in (("carrier", measured.carrier), ("guard", measured.guard)):
-        p95 = spread(values).p95 * MS
-        yield (
+        found = drawn(values, p95, unit="ms", factor=MS)
+        yield Goal(
             "k",
             f"Thaw after SIGKILL of the {what}, p95",
-            f"**{p95:.1f} ms**",
+            found,
+            f"{found.value:.1f} ms",
             _range(values),
-            goal(p95, GOAL_KILL_MS, f"{GOAL_KILL_MS:g} ms"),
+            goal(found.value, GOAL_KILL_MS, f"{GOAL_KILL_MS:g} ms"),
         )
     for what, values in (
         (f"{losses.SILENCE_SECONDS:g} s of silence", measured.silence),
         (f"a deadline of {losses.DEADLINE_SECONDS:g} s", measured.deadline),
     ):
-        yield (
+        yield Goal(
             "k",
             f"Thaw beyond {what}, the latest",
-            f"**{max(values) * MS:.1f} ms**",
+            latest(values, unit="ms", factor=MS),
+            f"{max(values) * MS:.1f} ms",
             _range(values),
             _within(values),
         )
-    yield (
+    thawed = sum(each <= GOAL_ALONE_MS / MS for each in measured.server)
+    yield Goal(
         "k",
         f"Instances of {measured.gone} that thaw by their own deadline when the server is gone for good",
-        f"**{sum(each <= GOAL_ALONE_MS / MS for each in measured.server)}**",
+        exact(thawed),
+        f"{thawed}",
         _range(measured.server),
         f"all: {'met' if _is_within(measured.server) else 'missed'}",
     )
@@ -173,24 +185,26 @@ def _within(values: Sequence[float]) -> str:
     return f"at most {shown}: {'met' if _is_within(values) else 'missed'}"
 
 
-def _of_ssm(measured: over_ssm.Measured) -> Iterator[Row]:
+def _of_ssm(measured: over_ssm.Measured) -> Iterator[Goal]:
     for phase, values in measured.heard.items():
-        yield (
+        yield Goal(
             "l",
             f"A step over SSM beyond the delivery: {phase}",
-            f"**{_median(values):.0f} ms**",
+            drawn(values, unit="ms", factor=MS),
+            f"{_median(values):.0f} ms",
             _spread(values),
             goal(_median(values), GOAL_SSM_MS, f"{GOAL_SSM_MS:g} ms"),
         )
 
 
-def _of_gates(measured: gates.Measured) -> Iterator[Row]:
+def _of_gates(measured: gates.Measured) -> Iterator[Goal]:
     for shell, gate in measured.gates.items():
         is_met = gate.processes <= MOST_PROCESSES and gate.memory / MIB <= MOST_MIB
-        yield (
+        yield Goal(
             "m",
             f"A far side at its gates, `sh` is {shell}",
-            f"**{gate.memory / MIB:.1f} MiB**",
+            once(gate.memory / MIB, "MiB"),
+            f"{gate.memory / MIB:.1f} MiB",
             f"{gate.processes} processes",
             f"at most {MOST_MIB:g} MiB, {MOST_PROCESSES} processes: {'met' if is_met else 'missed'}",
         )

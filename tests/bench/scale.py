@@ -1,4 +1,4 @@
-"""(h) What turns and pages cost when there have been a million runs, on both databases."""
+"""(g) and (h): what ticks, turns and pages cost when there have been a million runs; one history serves both."""
 
 import json
 import os
@@ -11,14 +11,16 @@ from dataclasses import dataclass
 from tests.bench.contestants import PROJECT
 from tests.bench.history.sizes import Size
 
-DATABASES = {"SQLite": (), "PostgreSQL": ("tools/with-postgresql.sh",)}
+SQLITE = "SQLite"
+DATABASES = {SQLITE: (), "PostgreSQL": ("tools/with-postgresql.sh",)}
 Seconds = Mapping[str, list[float]]  # by the name of a turn or page
 
 
 @dataclass(frozen=True, slots=True)
 class Looked:
-    """How long each turn and each page took, and the making of the history, on one database."""
+    """How long each whole tick, each turn and each page took on one database, in seconds."""
 
+    ticks: list[float]
     turns: Seconds
     pages: Seconds
 
@@ -29,14 +31,19 @@ class Measured:
     by_database: Mapping[str, Looked]
 
 
-def measure(size: Size, times: int) -> Measured:
-    """Make a history in an empty database of each kind, and look at everything some times."""
-    return Measured(size, {name: _look(tool, size, times) for name, tool in DATABASES.items()})
+def measure(size: Size, ticks: int, looks: int) -> Measured:
+    """Make a history in an empty database of each kind; let it tick, and look at everything so often.
+
+    Without looks SQLite alone is measured: a history takes minutes.
+    """
+    wanted = DATABASES if looks else {SQLITE: DATABASES[SQLITE]}
+    times = (f"--ticks={ticks}", f"--look={looks}")
+    return Measured(size, {name: _look(tool, size, times) for name, tool in wanted.items()})
 
 
-def _look(tool: tuple[str, ...], size: Size, times: int) -> Looked:
+def _look(tool: tuple[str, ...], size: Size, times: tuple[str, ...]) -> Looked:
     options = [f"--{name}={value}" for name, value in size._asdict().items()]
-    command = [*tool, sys.executable, "-m", "tests.bench.history", *options, f"--look={times}"]
+    command = [*tool, sys.executable, "-m", "tests.bench.history", *options, *times]
     with tempfile.TemporaryDirectory(prefix="n2wbackup-bench-") as home:
         kept = {k: v for k, v in os.environ.items() if k not in {"DATABASE_URL", "REDIS_URL"}}
         own = {"N2W_HOME": home, "N2W_RUN_SCRIPTS_AS": "self", "ALLOWED_HOSTS": "localhost"}

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.bench.figures import Polls, ratio, spread
+from tests.bench.figures import Polls, interval, p95, ratio, spread
 
 
 def test_a_spread_names_the_median_the_quartiles_and_what_95_percent_stay_below() -> None:
@@ -18,6 +18,13 @@ def test_a_ratio_is_of_medians_and_lies_in_its_interval() -> None:
     assert found.value == 2
     assert found.low <= found.value <= found.high
     assert ratio([2.0, 4.0, 400.0], [2.0, 2.0, 2.0]) == found  # the same for the same rows
+
+
+def test_an_interval_is_narrow_where_the_values_agree() -> None:
+    assert interval([3.0] * 5) == (3, 3)
+    low, high = interval([1.0, 2.0, 3.0, 4.0, 5.0])
+    assert 1 <= low < 3 < high <= 5
+    assert interval([1.0, 2.0, 3.0, 4.0, 5.0], p95)[1] > high - 1
 
 
 @pytest.mark.parametrize(

@@ -54,6 +54,20 @@ def test_a_server_without_its_processes_names_them(
     assert found.text.startswith("Not running: worker freeze, worker tick, worker work. Look at")
 
 
+@pytest.mark.parametrize("running", [1, 2])
+def test_a_worker_that_lacks_one_of_its_processes_is_named(
+    db: None, monkeypatch: pytest.MonkeyPatch, running: int
+) -> None:
+    shown = [*doctor.ROLES, *["worker freeze"] * (running - 1), "workers freeze 2"]
+    monkeypatch.setattr(serve_lock, "held", lambda _: True)
+    monkeypatch.setattr(doctor, "_titles", lambda: iter(shown))
+
+    found = line("processes")
+
+    assert found.ok == (running == 2)
+    assert found.ok or found.text.startswith("Not running: 1 of the 2 processes of worker freeze.")
+
+
 @pytest.mark.parametrize("runs", [VERSION, "0.1"])
 def test_a_server_that_goes_on_with_an_older_release_is_named(
     db: None, monkeypatch: pytest.MonkeyPatch, runs: str

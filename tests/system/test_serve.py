@@ -69,6 +69,7 @@ def _environment(home: Path, port: int) -> dict[str, str]:
         "DJANGO_SETTINGS_MODULE": "n2wbackup.settings",
         "N2W_HOME": str(home),
         "N2W_PORT": str(port),
+        "N2W_FREEZE_PROCESSES": "2",
         "N2W_RUN_SCRIPTS_AS": "self",
     }
 
@@ -164,17 +165,22 @@ def test_a_second_server_on_the_same_home_is_refused(server: Server) -> None:
 
 
 @pytest.mark.parametrize(
-    "title", ["n2wbackup worker freeze", "n2wbackup watchdog", "n2wbackup beat", "n2wbackup web"]
+    "title",
+    [
+        *("n2wbackup worker freeze", "n2wbackup workers freeze 2"),
+        *("n2wbackup watchdog", "n2wbackup beat", "n2wbackup web"),
+    ],
 )
 def test_what_is_killed_is_started_again_at_once(server: Server, title: str) -> None:
     victim = server.pid_of(title)
     assert victim is not None
-    siblings = set(processes.descendants(server.process.pid))
+    parent = _parent(victim)
+    siblings = _children(parent)
 
     began = time.monotonic()
     os.kill(victim, signal.SIGKILL)
     processes.wait_until(
-        lambda: bool(_children(server) - siblings), seconds=60, what=f"a new {title}"
+        lambda: bool(_children(parent) - siblings), seconds=60, what=f"a new {title}"
     )
     seconds = time.monotonic() - began
 
@@ -202,9 +208,13 @@ def test_pages_that_do_not_answer_are_started_again(server: Server) -> None:
     assert "The web process has not answered /health/live for 60 s" in log
 
 
-def _children(server: Server) -> set[int]:
-    """Return the direct children of the supervisor."""
-    children = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children")
+def _parent(pid: int) -> int:
+    """Return the supervisor's pid, or that of the parent of several workers."""
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+
+def _children(pid: int) -> set[int]:
+    children = Path(f"/proc/{pid}/task/{pid}/children")
     return {int(pid) for pid in children.read_text().split()}
 
 

@@ -292,6 +292,18 @@ def copy_failed(label: str, run: str, where: str, reason: str) -> Message:
     )
 
 
+def late(owner: str, count: int, longest: str, due: datetime) -> Message:
+    """Report backups of an owner that are due and do not begin; nothing but the server keeps them."""
+    several = "1 backup is" if count == 1 else f"{count} backups are"
+    return Message(
+        f"{owner}: {several} late",
+        f"{several.capitalize()} due and not begun. {longest} has waited longest: it was due at {_words(due)}.\n"
+        "Nothing is frozen. The backups begin when the server gets to them; one that is an hour late is missed.\n"
+        "The server has more to do than it can, or its workers do not run: look at the dashboard, and at "
+        "manage.py doctor. This is told once, until 15 minutes have passed without a late backup.",
+    )
+
+
 def copy_late(label: str, run: str, where: str, minutes: int) -> Message:
     """Report a copy for whose speed AWS is paid, and which AWS did not complete in that time."""
     return Message(

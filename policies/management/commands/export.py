@@ -2,10 +2,9 @@
 
 from typing import Any
 
-from django.core.checks import Tags
-
 from policies.management import output
 from policies.services.document import exporting
+from scripts_admin.apps import TRUSTED
 
 
 class Command(output.Command):
@@ -13,7 +12,7 @@ class Command(output.Command):
         "Print users, accounts, schedules and policies as the YAML that apply reads. Passwords, secret access keys, "
         "alarm URLs and ping URLs are left out. Applied to the same server, it changes nothing."
     )
-    requires_system_checks = [Tags.models]
+    requires_system_checks = [TRUSTED]
 
     def handle(self, **_: Any) -> None:
         self.stdout.write(exporting.export(), ending="")

@@ -10,6 +10,7 @@ from policies.selectors import labels, recoveries
 
 
 class Command(output.Command):
+    requires_system_checks = []  # a wrong setting must not stop anybody from looking
     help = "List the newest recoveries, newest first."
 
     def add_arguments(self, parser: CommandParser) -> None:

@@ -4,8 +4,9 @@ from pathlib import Path
 from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
+from django.db import connection
 
-from n2wbackup import health
+from n2wbackup.lib import trouble
 from policies.management import output
 from policies.selectors import windows
 from scripts_admin.folders.provisioning.commands import ProvisionError
@@ -49,7 +50,7 @@ class Command(output.Command):
             raise CommandError(
                 "--ssh-key opens an account and --remove locks it: choose one of them."
             )
-        has_rows = bool(name) or not health.unapplied_migrations()
+        has_rows = bool(name) or not trouble.unapplied_migrations(connection)
         work = Work(self.stdout.write, dry_run=options["dry_run"], has_rows=has_rows)
         try:
             if options["all"]:

@@ -3,17 +3,17 @@
 from dataclasses import asdict
 from typing import Any
 
-from django.core.checks import Tags
 from django.core.management.base import CommandError, CommandParser
 
 from policies.management import output
 from policies.services.following import reconciling
 from policies.services.following.reconciling import Reconciliation
+from scripts_admin.apps import TRUSTED
 
 
 class Command(output.Command):
     # It runs no script: whether scripts can run here is the business of the programs that do.
-    requires_system_checks = [Tags.models]
+    requires_system_checks = [TRUSTED]
     help = (
         "Compare the snapshots in AWS that bear this server's tag with the runs. A snapshot that a run made but "
         "does not know is entered into the run; the others are listed. In AWS only the tags of entered snapshots "

@@ -3,12 +3,12 @@
 import json
 from typing import Any
 
-from django.core.checks import Tags
 from django.core.management.base import CommandError, CommandParser
 from django.db import transaction
 
 from n2wbackup.lib import encrypted
 from policies.management import output
+from scripts_admin.apps import TRUSTED
 from scripts_admin.domain.audit import Action, Change, Kind
 from scripts_admin.services import audit, second_factors
 from scripts_admin.services.audit import Subject
@@ -16,7 +16,7 @@ from scripts_admin.services.audit import Subject
 
 class Command(output.Command):
     # It runs no script: whether scripts can run here is the business of the programs that do.
-    requires_system_checks = [Tags.models]
+    requires_system_checks = [TRUSTED]
     help = (
         "Encrypt every stored secret again with the first key of N2W_ENCRYPTION_KEYS. After that "
         "you can remove the other keys. All or nothing. Prints the number of secrets, never a secret."

@@ -4,17 +4,17 @@ import logging
 from typing import Any
 
 from django.conf import settings
-from django.core.checks import Tags
 from django.core.management.base import CommandError, CommandParser
 from django.db import DatabaseError, connection
 
-from n2wbackup import VERSION, health
+from n2wbackup import VERSION
 from n2wbackup.lib import home, trouble
 from n2wbackup.lib.home import RuntimeFolderError
 from n2wbackup.processes import supervisor
 from policies.management import output
 from policies.services.servers import joining
 from policies.services.watch import abandoned
+from scripts_admin.apps import TRUSTED
 from scripts_admin.services import entering
 
 log = logging.getLogger(__name__)
@@ -45,7 +45,7 @@ class Command(output.Command):
             _thaw_first()
         elif options["only"] not in _RUN_SCRIPTS:
             # It neither becomes another account nor needs the script folders, which its sandbox may hide.
-            self.requires_system_checks = [Tags.models]
+            self.requires_system_checks = [TRUSTED]
         return super().execute(*args, **options)
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -80,7 +80,7 @@ class Command(output.Command):
 
     def _refuse_unmigrated(self) -> None:
         try:
-            missing = health.unapplied_migrations()
+            missing = trouble.unapplied_migrations(connection)
         except DatabaseError as error:
             # Thawing needs no database, so this error must not prevent the watchdog.
             self.stderr.write(

@@ -10,6 +10,7 @@ from policies.selectors import recoveries
 
 
 class Command(output.Command):
+    requires_system_checks = []  # a wrong setting must not stop anybody from looking
     help = "Show a recovery: its state, what it made, when that is fast, and its history."
 
     def add_arguments(self, parser: CommandParser) -> None:

@@ -2,18 +2,18 @@
 
 from typing import Any
 
-from django.core.checks import Tags
 from django.core.management.base import CommandError, CommandParser
 
 from policies.api import as_json
 from policies.management import output
 from policies.selectors import labels
 from policies.services.entry import probing
+from scripts_admin.apps import TRUSTED
 
 
 class Command(output.Command):
     # It runs no script: whether scripts can run here is the business of the programs that do.
-    requires_system_checks = [Tags.models]
+    requires_system_checks = [TRUSTED]
     help = (
         "Ask AWS for each permission that an account needs, with DryRun. In its region and in the regions of "
         "its policies' targets. Creates and changes nothing. Exit 0 only when no permission is missing and no "

@@ -2,16 +2,16 @@
 
 from typing import Any
 
-from django.core.checks import Tags
 from django.core.management.base import CommandError, CommandParser
 
 from policies.management import output
 from policies.services.alarms import receivers
+from scripts_admin.apps import TRUSTED
 
 
 class Command(output.Command):
     # It runs no script: whether scripts can run here is the business of the programs that do.
-    requires_system_checks = [Tags.models]
+    requires_system_checks = [TRUSTED]
     help = (
         "Send one test message now to each alarm URL of a user, or of a policy and its owner. Reports the result "
         "of each. Nothing is sent to ping URLs. Exit 0 only when every URL accepted the message."

@@ -4,6 +4,7 @@ import logging
 import signal
 import threading
 from collections.abc import Callable
+from importlib import import_module
 from typing import Any
 
 from django.db import DatabaseError, OperationalError, close_old_connections
@@ -11,7 +12,6 @@ from django.db import DatabaseError, OperationalError, close_old_connections
 from n2wbackup.lib import clock, home
 from n2wbackup.processes import titles
 from n2wbackup.processes.beside import Beside
-from policies.adapters import queues  # noqa: F401 - an upgrade may remove it while this process runs
 from policies.management import output
 from policies.services.servers import copies, heart
 from policies.services.watch import abandoned, adopting, images_left, post_office
@@ -36,6 +36,9 @@ class Command(output.Command):
         """Loop until SIGTERM."""
         titles.show("watchdog")
         home.keep_temporary_files_in_memory()
+        import_module(
+            "policies.adapters.queues"
+        )  # an upgrade may remove it while this process runs
         # Before the forkserver, as the child needs nothing of it.
         clerk = Beside("watchdog's clerk", _keep_the_rows)
         clerk.keep()

@@ -97,6 +97,21 @@ def waits_too_long(run: Run, since: datetime, now: datetime) -> None:
     _raise(run, AlarmKind.WAITS_TOO_LONG, message, now)
 
 
+def late(longest: Run, count: int, now: datetime) -> None:
+    """Report to an owner that so many of their runs are due and do not begin; of no policy, as it is the server's."""
+    due = longest.scheduled_for or now
+    message = messages.late(longest.owner_name, count, longest.label, due)
+    Alarm.objects.create(
+        kind=AlarmKind.WAITS_TOO_LONG,
+        owner_id=longest.owner_id,
+        label=longest.owner_name,
+        title=message.title,
+        text=message.text,
+        created_at=now,
+        not_before=now,
+    )
+
+
 def skipped(run: Run, running: Run, count: int, now: datetime) -> None:
     """Report that a policy has skipped several due times in a row, because one of its runs has not ended."""
     message = messages.skipped(run.label, str(running.pk), running.state, count)

@@ -22,13 +22,13 @@ from policies.domain.schedules import reckoning
 from policies.domain.schedules.reckoning import Reckoning, Span
 from policies.models import Policy
 from policies.services import runs
-from policies.services.due import objectives, pauses, rules
+from policies.services.due import objectives, pauses, rules, together
 
 log = logging.getLogger(__name__)
 
 TICK_SECONDS = 2.0
 # Per commit: enough policies to be cheap, few enough not to delay other writers.
-TOGETHER, COMMIT_SECONDS = 50, 0.3
+TOGETHER, COMMIT_SECONDS = 100, 0.3
 
 
 def tick() -> int:
@@ -59,18 +59,26 @@ def _in_turn(now: datetime) -> list[int]:
 
 @transaction.atomic
 def _settle_some(keys: deque[int], now: datetime) -> int:
-    """Settle some policies with one commit, which is the expensive part; one failure leaves the others alone."""
+    """Settle some policies with one commit, which is the expensive part; one failure leaves the others alone.
+
+    Most are settled together. What takes longer than a commit may is put back.
+    """
     trouble = "the due times of policy %s could not be settled"
     until = clock.boottime() + COMMIT_SECONDS
+    some = [keys.popleft() for _ in range(min(TOGETHER, len(keys)))]
+    settled = together.settle(some, now)
+    rest = deque(key for key in some if key not in settled)
 
-    def some() -> Iterator[int]:
-        for _ in range(TOGETHER):
-            yield keys.popleft()
-            if not keys or clock.boottime() >= until:
+    def each_by_itself() -> Iterator[int]:
+        while rest:
+            yield rest.popleft()
+            if clock.boottime() >= until:
                 return
 
     # A policy that is being changed is left to the next tick: the tick waits for no lock.
-    return each.apart(some(), lambda key: settle(key, now, wait=False), trouble)
+    alone = each.apart(each_by_itself(), lambda key: settle(key, now, wait=False), trouble)
+    keys.extendleft(reversed(rest))
+    return len(settled) + alone
 
 
 @transaction.atomic

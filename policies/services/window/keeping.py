@@ -52,18 +52,18 @@ ANSWER_SECONDS = 5.0  # a guard answers in microseconds; after this it is stuck 
 THAW_RESERVE_SECONDS = 2.0  # the calls stop so long before the guard's own deadline
 
 
-def execute(run_id: UUID, *, draining: Callable[[], bool] = lambda: False) -> None:
-    """Take a queued run through its window, if it is still queued and no other process has it.
+def execute(run_id: UUID, *, draining: Callable[[], bool] = lambda: False) -> bool:
+    """Take a queued run through its window; False if it is no longer queued, or if this process opens none now.
 
     An error that no step foresaw ends the run; if the window is open by then, it is thawed first.
     """
     held: int | None = None
     run = None if draining() else claiming.queued(run_id)
     if run is None:
-        return  # without this, each lost race would leave a folder behind
+        return False  # without this, each lost race would leave a folder behind
     try:
         if waiting.holds_back(run):
-            return
+            return True
         home.verify()
         # The lock first: the clerk must not take a run that was claimed a moment ago for one without a keeper.
         # If another server wins the claim, the clerk removes what was made here.
@@ -79,6 +79,7 @@ def execute(run_id: UUID, *, draining: Callable[[], bool] = lambda: False) -> No
     finally:
         if held is not None:
             os.close(held)
+    return True
 
 
 def runtime_folder(run_id: object) -> Path:

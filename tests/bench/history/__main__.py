@@ -18,31 +18,32 @@ from tests.bench.history.sizes import FULL, Size  # noqa: E402
 
 def main() -> None:
     """Set the database up, fill it, and say how long each table took."""
-    size, times = _arguments()
+    size, ticks, looks = _arguments()
     call_command("migrate", verbosity=0)
     try:
         for made in making.make(size):
             print(f"{made.seconds:7.1f} s  {made.what}", flush=True)
-        if times:
-            print(looking.everything(times))
+        if ticks or looks:
+            print(looking.everything(ticks, looks))
     except making.NotEmptyError as error:
         sys.exit(str(error))
 
 
-def _arguments() -> tuple[Size, int]:
+def _arguments() -> tuple[Size, int, int]:
     parser = argparse.ArgumentParser(prog="python -m tests.bench.history", description=__doc__)
     for name, default in FULL._asdict().items():
         parser.add_argument(f"--{name}", type=int, default=default, help=f"default: {default:,}")
-    parser.add_argument(
-        "--look",
-        type=int,
-        default=0,
-        metavar="TIMES",
-        help="then call every turn and page so often, and print the seconds as JSON",
-    )
+    for name, what in (("ticks", "the whole tick"), ("look", "every turn and page")):
+        parser.add_argument(
+            f"--{name}",
+            type=int,
+            default=0,
+            metavar="TIMES",
+            help=f"then call {what} so often, and print the seconds as JSON",
+        )
     given = vars(parser.parse_args())
-    times = given.pop("look")
-    return Size(**given), times
+    ticks, looks = given.pop("ticks"), given.pop("look")
+    return Size(**given), ticks, looks
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from django.test import Client
 from django.urls import reverse
 
 from n2wbackup.lib import clock
+from policies import tasks
 from policies.domain.retention.plan import plan
 from policies.domain.retention.points import Point
 from policies.domain.retention.rules import Rules
@@ -154,19 +155,33 @@ def measured(act: Act, times: int) -> list[float]:
     return found
 
 
-def everything(times: int) -> str:
-    """Return all measurements as JSON: seconds by kind and name. Nothing is due, and AWS answers at once."""
+def ticks(times: int) -> list[float]:
+    """Return how long the whole task that beat sends each second took, each time; nothing may be due."""
+    before = Run.objects.count()
+    found = []
+    for _ in range(times):
+        began = time.perf_counter()
+        tasks.tick()
+        found.append(time.perf_counter() - began)
+    if Run.objects.count() != before:
+        raise RuntimeError("A tick of the bench found policies that were due.")
+    return found
+
+
+def everything(tick_times: int, times: int) -> str:
+    """Return all measurements as JSON: ticks, then seconds by kind and name; nothing is due, AWS answers at once."""
     logging.disable(logging.CRITICAL)
     later = clock.now() + timedelta(minutes=14)
     Run.objects.unfinished().filter(not_before__isnull=False).update(not_before=later)
-    kinds = {"turns": turns(), "pages": pages()}
+    found: dict[str, object] = {"ticks": ticks(tick_times)}
+    kinds = {"turns": turns(), "pages": pages()} if times else {"turns": {}, "pages": {}}
     with (
         patch("policies.adapters.session.cloud", return_value=_Cloud()),
         patch("policies.services.watch.abandoned.close_old_connections"),
     ):
-        return json.dumps(
-            {kind: {n: measured(a, times) for n, a in acts.items()} for kind, acts in kinds.items()}
-        )
+        for kind, acts in kinds.items():
+            found[kind] = {name: measured(act, times) for name, act in acts.items()}
+    return json.dumps(found)
 
 
 class _Cloud:

@@ -15,17 +15,17 @@ django.setup()
 # Models can be imported only now.
 from django.core.management import call_command  # noqa: E402
 
-from tests.bench.office import desk, following, ticking  # noqa: E402
+from tests.bench.office import desk, following  # noqa: E402
 
 ORDERS: Mapping[str, Callable[..., dict[str, Any]]] = {
     "enter": desk.enter,
     "start": desk.start,
     "make_due": desk.make_due,
     "standing": desk.standing,
+    "begun": desk.begun,
     "crowd": desk.crowd,
     "outcome": desk.outcome,
     "follow": following.follow,
-    "tick": ticking.tick,
 }
 
 

@@ -86,6 +86,15 @@ def outcome(owners: Sequence[str]) -> dict[str, Any]:
     }
 
 
+def begun(owners: Sequence[str]) -> dict[str, Any]:
+    """Return when before was started, in UNIX seconds, of each run that got so far."""
+    rows = PhaseResult.objects.filter(
+        run__policy__owner__username__in=owners, phase="before", attempt=1, target=None
+    )
+    starts = rows.exclude(started_at=None).values_list("started_at", flat=True)
+    return {"at": [at.timestamp() for at in starts if at is not None]}
+
+
 def crowd(names: Sequence[str], waiting: int, moving: int) -> dict[str, Any]:
     """Keep this many runs of these policies going.
 

@@ -26,7 +26,7 @@ def test_commands_without_pages_load_no_login() -> None:
         "import sys, contextlib\n"
         "from n2wbackup import command_line\n"
         "from django.core.management import load_command_class\n"
-        "for name in sorted(command_line.WITHOUT_PAGES):\n"
+        "for name in sorted(command_line.without_pages()):\n"
         "    with contextlib.suppress(SystemExit): command_line.main(['manage.py', name, '--help'])\n"
         "    command = load_command_class('policies', name)\n"
         "    if command.requires_system_checks == '__all__': command.check()\n"

@@ -12,7 +12,7 @@ from django.core.management.base import SystemCheckError
 from django.db import OperationalError
 from django.test import override_settings
 
-from n2wbackup import health
+from n2wbackup.lib import trouble
 from n2wbackup.processes import supervisor
 from policies.services.watch import abandoned
 
@@ -43,7 +43,7 @@ def serve(*words: str) -> str:
 def test_missing_migrations_are_refused_by_the_whole_server_and_by_each_part(
     started: list[str], monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
 ) -> None:
-    monkeypatch.setattr(health, "unapplied_migrations", lambda: ["policies.0009_new"])
+    monkeypatch.setattr(trouble, "unapplied_migrations", lambda _: ["policies.0009_new"])
 
     with pytest.raises(
         CommandError,
@@ -55,7 +55,7 @@ def test_missing_migrations_are_refused_by_the_whole_server_and_by_each_part(
 
 
 def test_the_broker_needs_no_database(started: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(health, "unapplied_migrations", lambda: pytest.fail("it was asked"))
+    monkeypatch.setattr(trouble, "unapplied_migrations", lambda _: pytest.fail("it was asked"))
 
     assert serve("--only", "valkey") == ""
     assert started == ["valkey"]
@@ -65,10 +65,10 @@ def test_the_broker_needs_no_database(started: list[str], monkeypatch: pytest.Mo
 def test_a_database_that_is_away_is_told_and_does_not_keep_the_server_from_thawing(
     started: list[str], monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], name: str
 ) -> None:
-    def away() -> list[str]:
+    def away(_: object) -> list[str]:
         raise OperationalError("refused")
 
-    monkeypatch.setattr(health, "unapplied_migrations", away)
+    monkeypatch.setattr(trouble, "unapplied_migrations", away)
 
     said = serve(*words)
 

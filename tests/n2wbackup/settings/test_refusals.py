@@ -1,5 +1,6 @@
 """Settings that cannot be meant are one sentence without a secret, in a process of their own."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -111,3 +112,23 @@ def test_a_home_that_is_a_file_is_refused(tmp_path: Path) -> None:
     said = test_settings._refusal(N2W_HOME=str(tmp_path / "home"))
 
     assert f"N2W_HOME is {tmp_path}/home, which is not a folder: set it to one." in said
+
+
+@pytest.mark.parametrize("text", ["0", "17", "two", "-1", "²"])
+def test_a_number_of_freeze_processes_that_cannot_be_meant_is_one_sentence(
+    tmp_path: Path, text: str
+) -> None:
+    refusal = test_settings._refusal(N2W_HOME=str(tmp_path), N2W_FREEZE_PROCESSES=text)
+
+    assert "N2W_FREEZE_PROCESSES is" in refusal
+    assert "set it to a number of processes from 1 to 16" in refusal
+    assert refusal.count("\n") == 1
+
+
+def test_there_are_as_many_freeze_processes_as_cores_unless_a_number_is_set(tmp_path: Path) -> None:
+    home, cores = str(tmp_path), min(8, len(os.sched_getaffinity(0)))
+
+    assert test_settings._read("N2W_FREEZE_PROCESSES", N2W_HOME=home) == [cores]
+    assert test_settings._read("N2W_FREEZE_PROCESSES", N2W_HOME=home, N2W_FREEZE_PROCESSES="3") == [
+        3
+    ]

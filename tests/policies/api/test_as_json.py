@@ -19,8 +19,8 @@ TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}\+00:00")
 RUN = [
     "id", "policy", "trigger", "attempt", "state", "consistency", "success_requires",
     "reason", "scheduled_for", "due_count", "due_until", "started_at", "fired_at", "ended_at",
-    "retry_at", "freeze_seconds", "hold_seconds", "outputs_deleted_at", "events_deleted_at",
-    "thaw_by", "phases", "left_behind", "targets", "snapshots", "retention", "proofs", "events",
+    "retry_at", "late_seconds", "freeze_seconds", "hold_seconds", "outputs_deleted_at",
+    "events_deleted_at", "thaw_by", "phases", "left_behind", "targets", "snapshots", "retention", "proofs", "events",
 ]  # fmt: skip
 PHASE = [
     "outcome", "exit_code", "argument", "script", "script_sha256", "script_doubt",

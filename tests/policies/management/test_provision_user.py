@@ -4,7 +4,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from pytest_django import Settings
 
-from n2wbackup import health
+from n2wbackup.lib import trouble
 from policies.domain.runs.sequence import State
 from policies.selectors import windows
 from tests.factories import PolicyFactory, RunFactory, UserFactory
@@ -41,7 +41,7 @@ def test_without_a_database_what_all_accounts_need_is_made(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     UserFactory.create(username="n2wt-nobody-has-it")
-    monkeypatch.setattr(health, "unapplied_migrations", lambda: ["policies.0001_initial"])
+    monkeypatch.setattr(trouble, "unapplied_migrations", lambda _: ["policies.0001_initial"])
 
     call_command("provision_user", "--all", "--dry-run")
 

@@ -17,7 +17,7 @@ from tests.policies.views import page
 
 pytestmark = pytest.mark.django_db
 HOUR = timedelta(hours=1)
-QUERIES = 27
+QUERIES = 28
 
 
 @pytest.fixture(autouse=True)
@@ -204,6 +204,31 @@ def test_a_server_without_a_heartbeat_is_told(policy: Policy) -> None:
     now = clock.now() - HOUR
     Server.objects.create(id=home.server_id(), host="one", first_seen_at=now, heartbeat_at=now)
     assert "no heartbeat for 60 min" in index(policy.owner).text
+
+
+@pytest.mark.parametrize(
+    ("late_seconds", "state"), [(4, health.OK), (90, health.WARNING), (900, health.ERROR)]
+)
+def test_runs_that_begin_late_are_told_if_the_server_is_why(
+    policy: Policy, late_seconds: int, state: str
+) -> None:
+    now = clock.now()
+    for number in range(5):
+        due = now - timedelta(seconds=late_seconds + number)
+        factories.RunFactory.create(
+            policy=policy, trigger="schedule", scheduled_for=due, created_at=now,
+            ordered_at=due + timedelta(seconds=late_seconds), ended_at=now, state=State.SUCCEEDED,
+        )  # fmt: skip
+
+    def told() -> health.Part:
+        return next(part for part in health.parts() if part.name == "Punctuality")
+
+    assert told().state == state
+    assert told().text.startswith(
+        f"of 5 runs of the last 15 min, 95 % began within {late_seconds} s"
+    )
+    Run.objects.update(waits_on={"resources": ["us-east-1:i-0"]})
+    assert told() == health.Part("Punctuality", health.OK, "no run was due in the last 15 min")
 
 
 def test_a_row_from_the_future_is_told_as_a_clock(policy: Policy) -> None:

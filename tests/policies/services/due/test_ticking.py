@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 import time_machine
@@ -13,8 +14,8 @@ from policies.domain.errors import RefusedError
 from policies.domain.runs.sequence import State
 from policies.domain.runs.trigger import Trigger
 from policies.models import DailyCount, Policy, Run, RunEvent, Schedule
-from policies.services import runs
-from policies.services.due import outlook, ticking
+from policies.services import runs, starting
+from policies.services.due import outlook, ticking, together
 from policies.services.entry import policies, schedules
 from tests import factories
 
@@ -247,14 +248,14 @@ def test_one_policy_s_trouble_does_not_hold_up_the_others(
 ) -> None:
     other = factories.PolicyFactory.create(owner=policy.owner, name="other")
     follow(other, "broken", cron="0 * * * *")
-    real = ticking.settle
+    real = runs.new
 
-    def settle(key: int, now: datetime, *, wait: bool = True) -> bool:
-        if key == other.pk:
+    def new(of: Policy, **columns: Any) -> Run:
+        if of.pk == other.pk:
             raise RuntimeError("broken")
-        return real(key, now, wait=wait)
+        return real(of, **columns)
 
-    monkeypatch.setattr(ticking, "settle", settle)
+    monkeypatch.setattr(runs, "new", new)
     clock.move_to(clock_time(13))
 
     assert ticking.tick() == 1
@@ -299,13 +300,16 @@ def test_each_owner_has_their_turn_though_one_has_more_than_a_tick_can_do(
     assert owners == {"alice", "charlie"}
 
 
+@pytest.mark.parametrize("alone", [False, True])
 def test_a_database_that_is_away_is_raised_and_nothing_is_entered(
-    policy: Policy, clock: time_machine.Traveller, monkeypatch: pytest.MonkeyPatch
+    policy: Policy, clock: time_machine.Traveller, monkeypatch: pytest.MonkeyPatch, *, alone: bool
 ) -> None:
     def away(*_: object, **__: object) -> None:
         raise OperationalError("gone")
 
-    monkeypatch.setattr(runs, "start", away)
+    monkeypatch.setattr(runs if alone else starting, "start" if alone else "queue", away)
+    if alone:
+        monkeypatch.setattr(together, "settle", lambda *_: set())
     clock.move_to(clock_time(13))
 
     with pytest.raises(OperationalError):
