@@ -31,8 +31,18 @@ log = logging.getLogger(__name__)
 def enter(run: Run, folder: Path, runtime: Path, fired: Sequence[Fired]) -> bool:
     """Enter the calls, the scripts and the thaw together; False, and nothing entered, where that is not possible.
 
-    Then each is entered by itself, and what failed fails there again.
+    Then each is entered by itself, and what failed fails there again. Only a database that is away is an error.
     """
+    try:
+        return _enter(run, folder, runtime, fired)
+    except outages.AWAY:
+        raise
+    except Exception:
+        log.exception("the window of run %s is entered step by step", run.pk)
+        return False
+
+
+def _enter(run: Run, folder: Path, runtime: Path, fired: Sequence[Fired]) -> bool:
     if spool.is_held(folder) or any(one.shot.target.remote for one in fired):
         return False
     record, standing = thaws.look(folder, runtime)
@@ -40,31 +50,25 @@ def enter(run: Run, folder: Path, runtime: Path, fired: Sequence[Fired]) -> bool
     if event != Event.THAWED or record.instances or run.state != State.FROZEN:
         return False
     journal = journals.read(runtime)
-    try:
-        new = entering.new_results(run, record, journal, standing.before)
-        with _as_it_was(run), transaction.atomic():
-            lines = [*_shots(fired), *entering.enter_results(new)]
-            entered = runs.apply(
-                run,
-                event,
-                "",
-                expected={"thaw_attempts": run.thaw_attempts},
-                thaw_attempts=max((each.row.attempt for each in new), default=run.thaw_attempts),
-                thaw_by=entering.thaw_by(journal, standing),
-                thaw_next_at=None,
-                fired_at=entering.last_answer(fired) or run.fired_at,
-                **entering.spans(journal),
-            )
-            if not entered:
-                transaction.set_rollback(True)
-                return False
-            _targets(run, fired, journal, new)
-            runs.record_all(run, [*lines, (text, clock.now(), run.state)])
-    except outages.AWAY:
-        raise
-    except Exception:
-        log.exception("the window of run %s is entered step by step", run.pk)
-        return False
+    new = entering.new_results(run, record, journal, standing.before)
+    with _as_it_was(run), transaction.atomic():
+        lines = [*_shots(fired), *entering.enter_results(new)]
+        entered = runs.apply(
+            run,
+            event,
+            "",
+            expected={"thaw_attempts": run.thaw_attempts},
+            thaw_attempts=max((each.row.attempt for each in new), default=run.thaw_attempts),
+            thaw_by=entering.thaw_by(journal, standing),
+            thaw_next_at=None,
+            fired_at=entering.last_answer(fired) or run.fired_at,
+            **entering.spans(journal),
+        )
+        if not entered:
+            transaction.set_rollback(True)
+            return False
+        _targets(run, fired, journal, new)
+        runs.record_all(run, [*lines, (text, clock.now(), run.state)])
     entering.close(folder, standing)
     return True
 

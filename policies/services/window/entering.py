@@ -200,7 +200,9 @@ def thaw(run: Run, folder: Path, runtime: Path, *, without: Without = Without.NO
             thaw_next_at=_next_at(standing),
             **spans(journal),
         )
-        if entered and without != Without.RESULTS:
+        if not entered:
+            transaction.set_rollback(True)  # whoever has the run now enters what there is
+        elif without != Without.RESULTS:
             _judge_targets(run)
     if entered:
         close(folder, standing)
