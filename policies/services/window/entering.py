@@ -200,10 +200,9 @@ def thaw(run: Run, folder: Path, runtime: Path, *, without: Without = Without.NO
             thaw_next_at=_next_at(standing),
             **spans(journal),
         )
-        if not entered:
-            transaction.set_rollback(True)  # whoever has the run now enters what there is
-        elif without != Without.RESULTS:
+        if entered and without != Without.RESULTS:
             _judge_targets(run)
+        transaction.set_rollback(not entered)  # whoever has the run now enters what there is
     if entered:
         close(folder, standing)
     return entered
