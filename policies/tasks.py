@@ -8,7 +8,6 @@ from celery import shared_task
 from n2wbackup.lib import each
 from n2wbackup.processes import pool
 from n2wbackup.processes.draining import draining
-from policies.adapters import broker
 from policies.services.browsing import bringing, opening
 from policies.services.copies import existence as copies_there
 from policies.services.copies import keeping as copies_kept
@@ -53,17 +52,9 @@ def freeze(run_id: str) -> None:
 
 
 @shared_task(name="policies.tasks.complete")
-def complete(run_id: str) -> None:
-    """Run a run's complete, end the run, and write its tags here, without another message."""
-    with broker.silenced({broker.TAG}):
-        ended = complete_service.execute(UUID(run_id))
-    tagging.tag(UUID(run_id), ended)
-
-
-@shared_task(name="policies.tasks.tag")
-def tag(run_id: str) -> None:
-    """Write a run's tags."""
-    tagging.tag(UUID(run_id))
+def complete(*run_ids: str) -> None:
+    """Run the runs' completes, end the runs, and write their tags."""
+    complete_service.execute_all([UUID(each) for each in run_ids], tagging.tag_ended)
 
 
 @shared_task(name="policies.tasks.tick")
@@ -189,10 +180,11 @@ def measure() -> None:
 
 @shared_task(name="policies.tasks.poll")
 def poll() -> None:
-    """Follow pending snapshots, and write the tags that are due."""
+    """Write the tags that are due, and follow pending snapshots."""
     if turns.take("poll", POLL_SECONDS - 1):  # beat may be a little early
         round_number = int(time.time()) // POLL_SECONDS
-        each.turn(lambda: polling.poll(round_number), tagging.tag_due)
+        # The tags first: what the thaw made of a run's snapshots is told before complete may end it.
+        each.turn(tagging.tag_due, lambda: polling.poll(round_number))
 
 
 @shared_task(name="policies.tasks.open_snapshot")

@@ -11,7 +11,6 @@ from django.db import transaction
 
 FREEZE = "policies.tasks.freeze"
 COMPLETE = "policies.tasks.complete"
-TAG = "policies.tasks.tag"
 HOST_KEY = "policies.tasks.host_key"  # its id is a host's
 TRIAL = "policies.tasks.trial"  # its id is a trial's
 PROOF = "policies.tasks.proof"  # its id is a proof's
@@ -20,9 +19,7 @@ RECOVERY = "policies.tasks.recovery"  # its id is a recovery's
 OPEN_SNAPSHOT = "policies.tasks.open_snapshot"  # its id is an opened snapshot's
 BRING_FILES = "policies.tasks.bring_files"  # its id is a copy's
 
-EVERY = frozenset(
-    {FREEZE, COMPLETE, TAG, HOST_KEY, TRIAL, OPEN_SNAPSHOT, BRING_FILES, PROOF, RECOVERY}
-)
+EVERY = frozenset({FREEZE, COMPLETE, HOST_KEY, TRIAL, OPEN_SNAPSHOT, BRING_FILES, PROOF, RECOVERY})
 _silent: ContextVar[AbstractSet[str]] = ContextVar("silent", default=frozenset())
 
 
@@ -36,9 +33,9 @@ def silenced(tasks: AbstractSet[str] = EVERY) -> Iterator[None]:
         _silent.reset(token)
 
 
-def on_commit(task: str, run_id: UUID, server: str = "") -> None:
+def on_commit(task: str, run_id: UUID, server: str = "", *, more: Sequence[UUID] = ()) -> None:
     """Send the hint after the transaction has committed."""
-    transaction.on_commit(partial(send, task, run_id, server))
+    transaction.on_commit(partial(send, task, run_id, server, more=more))
 
 
 def on_commit_all(task: str, run_ids: Sequence[UUID]) -> None:
@@ -46,15 +43,16 @@ def on_commit_all(task: str, run_ids: Sequence[UUID]) -> None:
     transaction.on_commit(partial(send_all, task, run_ids))
 
 
-def send(task: str, run_id: UUID, server: str = "") -> None:
+def send(task: str, run_id: UUID, server: str = "", *, more: Sequence[UUID] = ()) -> None:
     """Send the hint now: to the server that alone can use it, or to whichever takes it first.
 
-    No failure is raised, as a tick sends the hint again; by then its row has changed already.
+    `more`: further runs of the same hint, for a task that takes many. No failure is raised, as a tick sends the
+    hint again; by then its row has changed already.
     """
     if task not in _silent.get():
         from policies.adapters import queues  # noqa: PLC0415 - most commands send nothing
 
-        queues.put(task, run_id, server)
+        queues.put(task, run_id, server, more=more)
 
 
 def send_all(task: str, run_ids: Sequence[UUID]) -> None:

@@ -19,10 +19,10 @@ from n2wbackup.lib import home
 log = logging.getLogger(__name__)
 
 
-def put(task: str, run_id: UUID, server: str = "") -> None:
+def put(task: str, run_id: UUID, server: str = "", *, more: Sequence[UUID] = ()) -> None:
     """Put the hint into its queue, or the server's own. No failure is raised, only logged: the row has changed."""
     try:
-        app.send_task(task, args=[str(run_id)], retry=False, **_where(server))
+        app.send_task(task, args=[str(run_id), *map(str, more)], retry=False, **_where(server))
     except OperationalError:
         log.warning("the broker is away; the next tick sends %s of %s again", task, run_id)
     except Exception:

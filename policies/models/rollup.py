@@ -11,7 +11,7 @@ class DailyCount(models.Model):
 
     `state` is an end state of `sequence.State`. A missed or skipped run counts all due times that it covers. Tests
     are not counted. A day on which nothing ended has no row. The row of a day is written until the day is
-    over (by services/runs.py), and deleted with its policy, or by age (N2W_KEEP_COUNTS_DAYS).
+    over (by services/closing.py), and deleted with its policy, or by age (N2W_KEEP_COUNTS_DAYS).
 
     Read it with selectors/calendars.py: it has the days of some policies, and of all that a person may see.
     """

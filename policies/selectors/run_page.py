@@ -12,7 +12,7 @@ from policies.domain.runs.sequence import State
 from policies.domain.runs.timeline import Course, Timeline
 from policies.domain.runs.trigger import Trigger
 from policies.models import Policy, Run, RunSnapshot
-from policies.selectors import attempts, outputs, runs
+from policies.selectors import attempts, outputs, runs, worth
 from policies.selectors.attempts import AttemptRow, OnInstance
 from policies.selectors.runs import RunDetail
 from scripts_admin.domain.phases import Outcome
@@ -74,7 +74,7 @@ def _why(run: Run) -> Explained | None:
         return None
     story = Story(
         state=State(run.state),
-        facts=runs.facts_of(run),
+        facts=worth.facts_of(run),
         reason=run.reason,
         thaw_by=run.thaw_by,
         cancelled_by=run.cancelled_by,

@@ -1,6 +1,5 @@
-"""Runs: what pages show of them, and the facts that decide their result."""
+"""Runs: what pages show of them, and whether they have thawed."""
 
-from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -10,84 +9,14 @@ from django.db.models import Exists, OuterRef, Prefetch, QuerySet
 
 from policies.domain.runs import described
 from policies.domain.runs.left_behind import Leftover
-from policies.domain.runs.verdict import Consistency, Facts, Target
-from policies.models import PhaseResult, Policy, Run, RunSnapshot, RunTarget
+from policies.models import PhaseResult, Policy, Run, RunTarget
 from policies.models.querysets import RunQuerySet
 from policies.selectors import outputs
 from scripts_admin.domain import remote
-from scripts_admin.domain.phases import Outcome, Phase, ThawBy
+from scripts_admin.domain.phases import Outcome, Phase
 from scripts_admin.models import User
 
-# An instance that thawed by itself takes the consistency from its own target, and from no other.
-_ON_REQUEST = (ThawBy.WORKER, ThawBy.INSTANCE)
 _MAY_FREEZE = (Outcome.SUCCEEDED, Outcome.FAILED, Outcome.TIMED_OUT, Outcome.INTERRUPTED)
-
-
-def facts(run: Run) -> Facts:
-    """Return the facts that decide the run's result, from its rows. Outputs may be long and are not read."""
-    return worth(run).facts
-
-
-class Worth(NamedTuple):
-    """The facts of a run, and the rows that they are of: targets in the facts' order, snapshots by target."""
-
-    facts: Facts
-    targets: Sequence[RunTarget]
-    made: Mapping[int, Sequence["Made"]]
-
-
-class Made(NamedTuple):
-    """A snapshot of a run, as far as the run is judged by it."""
-
-    target: int
-    snapshot_id: str
-    volume_id: str
-    state: str
-
-
-def worth(run: Run) -> Worth:
-    """Return the facts with the rows that they are of: who needs both reads them once."""
-    results = PhaseResult.objects.filter(run=run, attempt=1).order_by()
-    first = dict(results.values_list("phase", "outcome"))
-    snapshots = RunSnapshot.objects.filter(target__run=run).order_by("pk")
-    made: dict[int, list[Made]] = defaultdict(list)
-    for row in snapshots.values_list(*Made._fields):
-        made[row[0]].append(Made(*row))
-    targets = list(run.targets.all())
-    there = _firsts_there(run, targets)
-    known = Facts(
-        before=_outcome(first, Phase.BEFORE),
-        after=_outcome(first, Phase.AFTER),
-        complete=_outcome(first, Phase.COMPLETE),
-        thawed_on_request=run.thaw_by in _ON_REQUEST,
-        cancelled=run.cancel_requested_at is not None,
-        required=Consistency(run.success_requires or Consistency.CRASH),
-        is_test=run.is_test,
-        test_phase=run.test_phase,
-        targets=tuple(
-            _target_facts(
-                target, [(one.volume_id, one.state) for one in made[target.pk]], there[target.pk]
-            )
-            for target in targets
-        ),
-    )
-    return Worth(known, targets, made)
-
-
-def _firsts_there(run: Run, targets: Iterable[RunTarget]) -> Mapping[int, Mapping[str, str]]:
-    """Return the first outcomes on each target."""
-    first: dict[int, dict[str, str]] = defaultdict(dict)
-    if any(target.remote for target in targets):
-        rows = PhaseResult.remote.filter(run=run, attempt=1).order_by()
-        for pk, phase, outcome in rows.values_list("target", "phase", "outcome"):
-            first[pk or 0][phase] = outcome
-    return first
-
-
-def _first_there(target: RunTarget) -> Mapping[str, str]:
-    """Return the first outcomes on an instance, from prefetched rows."""
-    results = target.results.all() if target.remote else ()
-    return {each.phase: each.outcome for each in results if each.attempt == 1}
 
 
 def has_thawed(run: Run) -> bool:
@@ -123,62 +52,6 @@ def _left_frozen(run: Run) -> QuerySet[RunTarget]:
     later = thawed.filter(run__created_at__gte=OuterRef("run__created_at"))
     left = since.filter(Exists(ran), thawed_at=None)
     return left.exclude(run=run).exclude(Exists(later))
-
-
-def _was_held(target: RunTarget, first: Mapping[str, str]) -> bool | None:
-    if not target.remote:
-        return None
-    ran = all(first.get(phase) == Outcome.SUCCEEDED for phase in remote.PHASES)
-    return ran and target.thaw_by == remote.ThawnBy.WORKER
-
-
-def facts_of(run: Run) -> Facts:
-    """Return the facts as `facts` does, from rows that are prefetched as by `whole`; makes no query."""
-    first = {result.phase: result.outcome for result in run.phases.all() if result.attempt == 1}
-    return Facts(
-        before=_outcome(first, Phase.BEFORE),
-        after=_outcome(first, Phase.AFTER),
-        complete=_outcome(first, Phase.COMPLETE),
-        thawed_on_request=run.thaw_by in _ON_REQUEST,
-        cancelled=run.cancel_requested_at is not None,
-        required=Consistency(run.success_requires or Consistency.CRASH),
-        is_test=run.is_test,
-        test_phase=run.test_phase,
-        targets=tuple(
-            _target_facts(
-                target,
-                [(made.volume_id, made.state) for made in target.snapshots.all()],
-                _first_there(target),
-            )
-            for target in run.targets.all()
-        ),
-    )
-
-
-def _outcome(first: Mapping[str, str], phase: Phase) -> Outcome:
-    return Outcome.of(first[phase]) if phase in first else Outcome.NOT_RUN
-
-
-def _tried(target: RunTarget, first: Mapping[str, str]) -> Mapping[Phase, Outcome] | None:
-    if target.state != RunTarget.State.TESTED:
-        return None
-    return {phase: _outcome(first, phase) for phase in remote.PHASES}
-
-
-def _target_facts(
-    target: RunTarget, made: Sequence[tuple[str, str]], first: Mapping[str, str]
-) -> Target:
-    completed = {volume for volume, state in made if state == RunSnapshot.State.COMPLETED}
-    return Target(
-        returned_before_thaw=target.returned_before_thaw,
-        usable=len(completed),
-        whole=bool(completed)
-        and completed == set(target.expected_volume_ids)
-        and len(made) == len(completed),
-        held=_was_held(target, first),
-        tried=_tried(target, first),
-        by_itself=target.thaw_by not in {"", remote.ThawnBy.WORKER},
-    )
 
 
 def whole() -> RunQuerySet[Run]:

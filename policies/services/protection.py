@@ -4,14 +4,15 @@ A restore point is a target of a run that has ended, whose snapshots are whole a
 ends, when a policy changes, and when snapshots are found to be gone; so no page reads what was.
 """
 
-from collections.abc import Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
+from uuid import UUID
 
-from django.db.models import Exists, OuterRef, QuerySet, Value
-from django.db.models.functions import Coalesce
+from django.db.models import Exists, OuterRef, QuerySet
 
-from n2wbackup.lib import clock
+from n2wbackup.lib import clock, many
 from n2wbackup.lib.portions import portions
 from policies.domain import protection
 from policies.domain.protection import Points
@@ -22,39 +23,73 @@ from policies.models import Policy, PolicyTarget, Run, RunSnapshot, RunTarget
 
 _GONE = (RunSnapshot.State.GONE, RunSnapshot.State.DELETING, RunSnapshot.State.DELETED)
 _WORTH_SOMETHING = (Consistency.APPLICATION, Consistency.CRASH)
+_Resource = tuple[str, str, str]
+_OF_A_POINT = ("run", "region", "instance_id", "volume_id", "consistency", "fired_at")
 _COLUMNS = (
     *("application_point", "application_at", "crash_point", "crash_at"),
     *("lost_at", "checked_at"),
+)
+_OF_A_TARGET = ("policy", "region", "instance_id", "volume_id", *_COLUMNS)
+# What a policy that is handed to `note` has loaded.
+OF_A_POLICY = (
+    *("success_requires", "requires", "enabled", "paused_until", "paused_since", "paused_at"),
+    *("objective_seconds", "last_success_at", "failed_since"),
 )
 # What is left is looked for in so many runs at once, and in so many runs at all.
 RUNS_AT_ONCE, RUNS_AT_MOST = 100, 5_000
 RUNS_FOR_APPLICATION = 500  # whatever is older protects nobody any more
 
 
-def standing(run: Run, now: datetime) -> dict[str, Any]:
+class Ended(NamedTuple):
+    """A run that has just ended, and its policy, locked."""
+
+    run: Run
+    policy: Policy
+
+
+def note(ended: Sequence[Ended], now: datetime) -> None:
+    """Note the ends of the runs on their policies, which are different ones, and count what they have made."""
+    made = _made([run for run, _ in ended])
+    targets: dict[int, list[PolicyTarget]] = defaultdict(list)
+    of = [policy.pk for _, policy in ended]
+    for target in PolicyTarget.objects.filter(policy__in=of).only(*_OF_A_TARGET).order_by("pk"):
+        targets[target.policy_id].append(target)
+    counted: dict[int, Sequence[Any]] = {}
+    for run, policy in ended:
+        if run.success_requires and policy.success_requires == Required.AUTO:
+            policy.requires = run.success_requires
+        for target in targets[policy.pk]:
+            point = made.get((run.pk, _resource(target)))
+            if point is not None and _is_newer(point, target):
+                _count(target, point, now)
+                counted[target.pk] = many.values_of(target, _COLUMNS)
+    many.update_each(PolicyTarget, _COLUMNS, counted)
+    reckoned = {
+        policy.pk: {
+            **standing(run, policy, now),
+            **_reckoned(policy, targets[policy.pk], now),
+        }
+        for run, policy in ended
+    }
+    rows = {key: list(columns.values()) for key, columns in reckoned.items()}
+    many.update_each(Policy, [*next(iter(reckoned.values()), {})], rows)
+
+
+def standing(run: Run, policy: Policy, now: datetime) -> dict[str, Any]:
     """Return what the end of the run says about its policy: when it succeeded, or since when it fails."""
+    last_success_at, failed_since = policy.last_success_at, policy.failed_since
     if run.state == State.SUCCEEDED:
-        return {"last_success_at": now, "failed_since": None}
-    if run.state in sequence.FAILING:
-        return {"failed_since": Coalesce("failed_since", Value(now))}
-    return {}
+        last_success_at, failed_since = now, None
+    elif run.state in sequence.FAILING:
+        failed_since = failed_since or now
+    return {"last_run": run.pk, "last_success_at": last_success_at, "failed_since": failed_since}
 
 
-def enter(run: Run, now: datetime) -> None:
-    """Count what the run has made; the run has just ended."""
-    found = _existing(RunTarget.objects.filter(run=run, state=RunTarget.State.USABLE))
-    made = {_resource(one): one for one in found.filter(consistency__in=_WORTH_SOMETHING)}
-    policy = _locked([run.policy_id]).first()
-    if policy is None:
-        return
-    if run.success_requires and policy.success_requires == Required.AUTO:
-        policy.requires = run.success_requires
-    targets = _targets(policy)
-    for target in targets:
-        point = made.get(_resource(target))
-        if point is not None and _is_newer(point, target):
-            _count(target, point, now)
-    _reckon(policy, targets, now)
+def _made(ended: Sequence[Run]) -> Mapping[tuple[UUID, _Resource], RunTarget]:
+    """Return the restore points that the runs have made, by run and resource."""
+    usable = RunTarget.objects.filter(run__in=ended, state=RunTarget.State.USABLE)
+    found = _existing(usable).filter(consistency__in=_WORTH_SOMETHING).order_by()
+    return {(one.run_id, _resource(one)): one for one in found.only(*_OF_A_POINT)}
 
 
 def renew(keys: Iterable[int]) -> None:
@@ -105,7 +140,7 @@ def _targets(policy: Policy) -> Sequence[PolicyTarget]:
     return list(policy.targets.order_by("pk"))
 
 
-def _resource(row: PolicyTarget | RunTarget) -> tuple[str, str, str]:
+def _resource(row: PolicyTarget | RunTarget) -> _Resource:
     return row.region, row.instance_id, row.volume_id
 
 
@@ -121,7 +156,6 @@ def _count(target: PolicyTarget, point: RunTarget, now: datetime) -> None:
     if point.consistency == Consistency.APPLICATION:
         target.application_point, target.application_at = point, point.fired_at
     target.checked_at = now
-    target.save(update_fields=_COLUMNS)
 
 
 def _look_again(policy: Policy, target: PolicyTarget, now: datetime) -> None:
@@ -168,6 +202,10 @@ def _existing(rows: QuerySet[RunTarget]) -> QuerySet[RunTarget]:
 
 def _reckon(policy: Policy, targets: Iterable[PolicyTarget], now: datetime) -> None:
     """Write until when the policy is protected, and since when it is paused."""
+    Policy.objects.filter(pk=policy.pk).update(**_reckoned(policy, targets, now))
+
+
+def _reckoned(policy: Policy, targets: Iterable[PolicyTarget], now: datetime) -> dict[str, Any]:
     allowed = policy.objective_seconds
     by_hand = policy.paused_until is not None and policy.paused_until > now
     is_paused = by_hand or not policy.enabled or allowed is None
@@ -181,10 +219,10 @@ def _reckon(policy: Policy, targets: Iterable[PolicyTarget], now: datetime) -> N
         )
         for target in targets
     )
-    Policy.objects.filter(pk=policy.pk).update(
-        requires=policy.requires,
-        protected_until=found.until,
-        unprotected_from=found.unprotected_from,
-        paused_since=(policy.paused_since or policy.paused_at or now) if is_paused else None,
-        reckoned_at=now,
-    )
+    return {
+        "requires": policy.requires,
+        "protected_until": found.until,
+        "unprotected_from": found.unprotected_from,
+        "paused_since": (policy.paused_since or policy.paused_at or now) if is_paused else None,
+        "reckoned_at": now,
+    }

@@ -6,11 +6,11 @@ run's history, then the effects that the state machine names. All in one transac
 
 import secrets
 from collections.abc import Callable, Iterable, Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from django.db import IntegrityError, transaction
-from django.db.models import Exists, F, QuerySet
+from django.db.models import Exists, QuerySet
 
 from n2wbackup.lib import clock, compiled, home
 from policies.adapters import broker
@@ -21,9 +21,9 @@ from policies.domain.runs.sequence import Effect, Event, State
 from policies.domain.runs.trigger import Trigger
 from policies.domain.runs.verdict import Consistency
 from policies.domain.schedules.reckoning import Span
-from policies.models import DailyCount, Policy, Run, RunEvent, RunSnapshot, WindowLease
+from policies.models import Policy, Run, RunEvent, RunSnapshot, WindowLease
 from policies.selectors.runs import has_thawed
-from policies.services import aside, deeds, protection
+from policies.services import aside, closing, deeds
 from policies.services.alarms import raising
 
 MAX_LOSSES = 5
@@ -182,7 +182,8 @@ def apply(
         if text:
             record(run, text, at=at or now)
         for effect in step.effects:
-            _EFFECTS[effect](run, now)
+            if effect in _EFFECTS:
+                _EFFECTS[effect](run, now)
     return True
 
 
@@ -337,54 +338,12 @@ def _marked(policy: int) -> QuerySet[Policy, int]:
     return rows.order_by().values_list("pk", flat=True)
 
 
-def _tag(run: Run, _: datetime) -> None:
-    broker.on_commit(broker.TAG, run.pk)
-
-
 def _complete(run: Run, _: datetime) -> None:
     broker.on_commit(broker.COMPLETE, run.pk, run.server)
 
 
 def _close(run: Run, now: datetime) -> None:
-    """Update the roll-ups, so that no page has to count a million runs."""
-    _release(run, now)
-    if run.policy_id is None or run.is_test:
-        return
-    same = Policy.objects.filter(pk=run.policy_id)
-    same.update(last_run=run, **protection.standing(run, now))
-    aside.do_all(
-        run,
-        {
-            "the protection": lambda: protection.enter(run, now),
-            "the retry": lambda: _ask_for_retry(run, now),
-            "the alarm": lambda: raising.ended(run, now),
-            "the count": lambda: _count(run, now),
-        },
-    )
-
-
-def _count(run: Run, now: datetime) -> None:
-    same = DailyCount.objects.filter(policy=run.policy, day=now.date(), state=run.state)
-    if same.update(runs=F("runs") + run.due_count):
-        return
-    _, made = DailyCount.objects.get_or_create(
-        policy=run.policy, day=now.date(), state=run.state, defaults={"runs": run.due_count}
-    )
-    if not made:  # another process was faster
-        same.update(runs=F("runs") + run.due_count)
-
-
-def _ask_for_retry(run: Run, now: datetime) -> None:
-    """Note when a failed run is to be retried; services/due/retrying.py starts the retry."""
-    if run.state not in sequence.RETRIED or run.policy_id is None:
-        return
-    policy = Policy.objects.only("retry_count", "retry_minutes").filter(pk=run.policy_id).first()
-    if policy is None or run.attempt > policy.retry_count:
-        return
-    run.retry_at = now + timedelta(minutes=policy.retry_minutes)
-    Run.objects.filter(pk=run.pk).update(retry_at=run.retry_at)
-    text = f"retry {run.attempt} of {policy.retry_count} is due {policy.retry_minutes} minutes from now"
-    record(run, text, at=now)
+    closing.close([run], now)
 
 
 _EFFECTS: Mapping[Effect, Callable[[Run, datetime], None]] = {
@@ -392,7 +351,6 @@ _EFFECTS: Mapping[Effect, Callable[[Run, datetime], None]] = {
     Effect.MARK: _mark,
     Effect.UNMARK: _unmark,
     Effect.UNMARK_IF_THAWED: _unmark_if_thawed,
-    Effect.TAG: _tag,
     Effect.COMPLETE: _complete,
     Effect.CLOSE: _close,
 }

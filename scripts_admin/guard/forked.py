@@ -14,6 +14,7 @@ from typing import NoReturn, TypedDict
 
 from n2wbackup.lib import trust
 from n2wbackup.lib.trust import UntrustedError
+from scripts_admin.domain.phases import Phase
 from scripts_admin.guard import linux, mark
 from scripts_admin.guard.spool import NO_ACCOUNT, Record, RunAs, ScriptCommand
 
@@ -123,7 +124,8 @@ def _become_script(record: Record, command: ScriptCommand, gate: int, ends: Ends
         os.setsid()
         _keep_only(gate, ends)
         _ignore_nothing()
-        _rehearse(record, command)
+        if command.phase != Phase.COMPLETE:  # nothing is frozen then, and its gate opens at once
+            _rehearse(record, command)
         order = _wait_at(gate)
         if order is None:
             os._exit(0)

@@ -108,6 +108,10 @@ class Guard:
     def pid(self) -> int:
         return self._process.pid or 0
 
+    def fileno(self) -> int:
+        """Return what becomes readable when the guard has something to tell, or is gone."""
+        return self._pipe.fileno()
+
     def wait_until_ready(self) -> bool:
         """Return once both scripts wait at their gates; True if the preload worked."""
         return bool(self._hear("ready", START_SECONDS))

@@ -7,7 +7,7 @@ the run is over and no script of it is running.
 import os
 import signal
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,27 +41,43 @@ def named(process: Process, name: str) -> Left:
     return Left(process, name, max(0.0, linux.boottime() - started) if started else 0.0)
 
 
-def find(run: str, leaders: Iterable[Process], uid: int) -> list[Left]:
-    """Return the living processes of the run's scripts, oldest first. `leaders` led the scripts' sessions.
+@dataclass(frozen=True, slots=True)
+class Sought:
+    """A run whose processes are looked for: what led its scripts' sessions, and the account that they ran as."""
 
-    What only has the run's id in its environment must belong to the scripts' account, `uid`: anybody can copy an id.
+    leaders: Collection[Process]
+    uid: int
+
+
+def find(run: str, leaders: Iterable[Process], uid: int) -> list[Left]:
+    """Return what `find_all` finds of one run."""
+    return find_all({run: Sought(tuple(leaders), uid)})[run]
+
+
+def find_all(sought: Mapping[str, Sought]) -> dict[str, list[Left]]:
+    """Return the living processes of each run's scripts, oldest first; one look is enough for many runs.
+
+    What only has the run's id in its environment must belong to the scripts' account: anybody can copy an id.
     An environment that this process may not read tells nothing; the session is known of every process. Once its
     leader is gone and all of it with him, its number may be another session's: a process of another run is left out.
     """
-    sessions = {leader.pid: leader for leader in leaders if _is_still(leader)}
-    run_id = run.encode()
-    found = list(_found(sessions, run_id, uid))
-    return sorted(found, key=lambda left: -left.seconds)[:AT_MOST]
+    found: dict[str, list[Left]] = {run: [] for run in sought}
+    for run, one in _found(sought):
+        found[run].append(one)
+    return {
+        run: sorted(ones, key=lambda left: -left.seconds)[:AT_MOST] for run, ones in found.items()
+    }
 
 
-def find_settled(run: str, leaders: Iterable[Process], uid: int) -> list[Left]:
-    """Return what `find` returns; a process that is about to end gets SETTLE_SECONDS for it."""
-    known = list(leaders)
+def find_settled(sought: Mapping[str, Sought]) -> dict[str, list[Left]]:
+    """Return what `find_all` returns; a process that is about to end gets SETTLE_SECONDS for it."""
     until = linux.boottime() + SETTLE_SECONDS
-    found = find(run, known, uid)
-    while found and linux.boottime() < until:
+    found = find_all(sought)
+    while (some := {run: sought[run] for run, ones in found.items() if ones}) and (
+        linux.boottime() < until
+    ):
         time.sleep(_LOOK_SECONDS)
-        found = find(run, known, uid)
+        found |= find_all(some)
     return found
 
 
@@ -71,7 +87,14 @@ def _is_still(leader: Process) -> bool:
     return leader.pid > 1 and now.start_ticks in (0, leader.start_ticks)
 
 
-def _found(sessions: Mapping[int, Process], run: bytes, uid: int) -> Iterator[Left]:
+def _found(sought: Mapping[str, Sought]) -> Iterator[tuple[str, Left]]:
+    sessions = {
+        leader.pid: (run, leader)
+        for run, one in sought.items()
+        for leader in one.leaders
+        if _is_still(leader)
+    }
+    uids = {one.uid for one in sought.values()}
     tick, now, own = os.sysconf("SC_CLK_TCK"), linux.boottime(), os.getpid()
     for name in os.listdir(_PROC):  # noqa: PTH208 - one call; iterdir would make a Path of each
         if not name.isdigit() or int(name) == own:
@@ -81,23 +104,27 @@ def _found(sessions: Mapping[int, Process], run: bytes, uid: int) -> Iterator[Le
             fields = rest.split(None, _START + 1)
             if fields[_STATE] in b"ZX":
                 continue
-            leader = sessions.get(int(fields[_SESSION])) or sessions.get(int(fields[_GROUP]))
-            is_ours = os.stat(f"{_PROC}/{name}").st_uid == uid  # noqa: PTH116 - a Path of each costs more than the call
-            own_run = _run_of(int(name)) if leader or is_ours else None
-            in_session = leader is not None and (linux.is_alive(leader) or own_run in (None, run))
-            if in_session or (is_ours and own_run == run):
-                start = int(fields[_START])
-                called = head.partition(b"(")[2].decode(errors="replace")
-                yield Left(Process(int(name), start), called, max(0.0, now - start / tick))
+            led = sessions.get(int(fields[_SESSION])) or sessions.get(int(fields[_GROUP]))
+            uid = os.stat(f"{_PROC}/{name}").st_uid  # noqa: PTH116 - a Path of each costs more than the call
+            own_run = _run_of(int(name)) if led or uid in uids else None
+            if led is not None and (linux.is_alive(led[1]) or own_run in (None, led[0])):
+                run = led[0]
+            elif own_run and own_run in sought and sought[own_run].uid == uid:
+                run = own_run
+            else:
+                continue
+            start = int(fields[_START])
+            called = head.partition(b"(")[2].decode(errors="replace")
+            yield run, Left(Process(int(name), start), called, max(0.0, now - start / tick))
 
 
-def _run_of(pid: int) -> bytes | None:
+def _run_of(pid: int) -> str | None:
     """Return the run that the process's environment names; None if it names none, or cannot be read."""
     with suppress(OSError):
         # Nearly every process of a machine has no such word: it is looked for before the words are told apart.
         found = b"\0" + _read(f"{_PROC}/{pid}/environ", _LONGEST_ENVIRONMENT)
         if b"\0" + _MARK in found:
-            return found.partition(b"\0" + _MARK)[2].partition(b"\0")[0]
+            return found.partition(b"\0" + _MARK)[2].partition(b"\0")[0].decode(errors="replace")
     return None
 
 

@@ -35,6 +35,17 @@ GROWING = frozenset(
         "policies_policy",
         "policies_policytarget",
         "policies_policy_schedules",
+        "policies_copy",
+        "policies_removal",
+        "policies_proof",
+        "policies_proofevent",
+        "policies_recovery",
+        "policies_recoverystep",
+        "policies_recoveryresource",
+        "policies_recoveryevent",
+        "policies_openedsnapshot",
+        "policies_broughtfiles",
+        "policies_snapshotsize",
     }
 )
 # Indexes with rows that are under way only: the work on these is never more than what is to be done.
@@ -57,6 +68,13 @@ UNDER_WAY = frozenset(
         "run_with_gone_snapshots",
         "run_newest_gone",
         "run_newest_gone_of_owner",
+        "removal_not_ended",
+        "recovery_due",
+        "copy_shares_its_source",
+        "proof_due",
+        "proof_tag_due",
+        "opened_now",
+        "brought_due",
     }
 )
 _MANY = 200_000  # of a million

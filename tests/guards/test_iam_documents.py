@@ -8,7 +8,7 @@ import pytest
 from policies.adapters import limits
 from policies.domain.runs import sequence
 from policies.models import Run
-from policies.selectors import runs
+from policies.selectors.worth import worth
 from policies.services.following import tagging
 from policies.services.retention import deleting
 from scripts_admin.domain import remote
@@ -74,11 +74,11 @@ def test_the_tags_that_may_be_set_later_are_those_that_are() -> None:
         factories.result(run, phase, target=target)
     condition = statements("server.json")["TagItsOwnLater"]["Condition"]
 
-    known = runs.worth(run)
+    known = worth(run)
     ((_, own),) = tagging._groups(run, known)
     assert snapshot.snapshot_id in tagging._groups(run, known)[target.region, own]
     assert condition["ForAllValues:StringEquals"]["aws:TagKeys"] == sorted(
-        {**tagging._tags(run, known.facts), **dict(own), deleting.DELETING_TAG: ""}
+        {**dict(own), deleting.DELETING_TAG: ""}
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import contextlib
 import ctypes
 import errno
@@ -12,7 +13,6 @@ import pwd
 import re
 import resource
 import signal
-import threading
 from collections.abc import Iterator, Mapping
 from typing import Any, NoReturn
 
@@ -114,7 +114,7 @@ def environment(asked: Mapping[str, Any], entry: pwd.struct_passwd) -> dict[str,
 
 def _ignore_nothing() -> None:
     """Let each signal do what it does by default: we ignore some, and so may whoever started us (`nohup`, `&`)."""
-    for number in signal.valid_signals():
+    for number in range(1, signal.NSIG):  # the set of all would touch, and so copy, much memory
         if signal.getsignal(number) == signal.SIG_IGN:
             signal.signal(number, signal.SIG_DFL)
 
@@ -144,19 +144,20 @@ def stand(script: Script) -> NoReturn:
 
 def _answers(*paths: str) -> bool:
     """Tell whether the paths can be looked at, or fail, in time. A thread that hangs ends with the exec."""
+    looking = _thread.allocate_lock()
 
     def look() -> None:
         for path in paths:
             with contextlib.suppress(OSError):
                 os.stat(path)  # noqa: PTH116 - as short as it gets
+        looking.release()
 
-    thread = threading.Thread(target=look, daemon=True)
+    looking.acquire()
     try:
-        thread.start()
+        _thread.start_new_thread(look, ())  # a fraction of the time and the memory of a Thread's
     except RuntimeError:  # the account may start no thread more
         return True
-    thread.join(ANSWER_SECONDS)
-    return not thread.is_alive()
+    return looking.acquire(timeout=ANSWER_SECONDS)
 
 
 def _sealed(source: int) -> int:

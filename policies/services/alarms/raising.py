@@ -6,8 +6,9 @@ uses the network. `services.alarms.delivering` sends.
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
-from django.db.models import F, Q, QuerySet
+from django.db.models import Exists, F, OuterRef, Q, QuerySet
 
 from n2wbackup.lib.cas import compare_and_set
 from policies.domain.alarms import messages
@@ -118,13 +119,28 @@ def skipped(run: Run, running: Run, count: int, now: datetime) -> None:
     _raise(run, AlarmKind.SKIPPED, message, now)
 
 
-def ended(run: Run, now: datetime) -> None:
-    """Report the end of a run; not for tests."""
+class Known(NamedTuple):
+    """What is known of a policy's alarms: whether its ends are pinged, and whether it was ever in trouble."""
+
+    is_pinged: bool
+    was_in_trouble: bool
+
+
+def known(policy: OuterRef) -> dict[str, Exists]:
+    """Return what makes a policy's `Known`, to be asked with its row."""
+    pinged = AlarmReceivers.objects.filter(policy=policy, has_ping=True)
+    trouble = Alarm.objects.filter(policy=policy, kind__in=sorted(messages.TROUBLE)).order_by()
+    return {"is_pinged": Exists(pinged), "was_in_trouble": Exists(trouble)}
+
+
+def ended(run: Run, now: datetime, policy: Known | None = None) -> None:
+    """Report the end of a run; not for tests. Nothing is asked that is known of its policy."""
     state = State(run.state)
-    if state in _PINGS:
+    if state in _PINGS and (policy is None or policy.is_pinged):
         _ping(run, _PINGS[state], now)
     if state == State.SUCCEEDED:
-        _recovered(run, now)
+        if policy is None or policy.was_in_trouble:
+            _recovered(run, now)
     elif state == State.MISSED:
         message = messages.missed(run.label, str(run.pk), run.reason)
         _raise(run, AlarmKind.MISSED, message, now)

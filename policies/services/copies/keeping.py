@@ -32,6 +32,7 @@ from policies.services.window import credentials
 
 log = logging.getLogger(__name__)
 
+_TO_DELETE = (CopyState.DELETING, CopyState.FAILED)
 RULES_AT_ONCE = 50
 BEGUN_AT_ONCE = 20  # restore points whose copies begin to go, of one rule in one turn
 DELETED_AT_ONCE = 20
@@ -159,9 +160,9 @@ def _intend(rule: CopyRule, gone: Sequence[UUID], exist: Collection[UUID]) -> in
 def go_on() -> int:
     """Delete what is on its way out, also what AWS left of failed copies; return how many were deleted."""
     now = clock.now()
-    failed = Q(state=CopyState.FAILED) & ~Q(snapshot_id="")
     due = (
-        Copy.objects.filter(Q(state=CopyState.DELETING) | failed, next_at__lte=now)
+        Copy.objects.filter(state__in=_TO_DELETE, next_at__lte=now)
+        .exclude(snapshot_id="")
         .select_related("account__owner", "run")
         .defer("account__secret_access_key")
         .order_by("next_at", "pk")

@@ -10,12 +10,12 @@ from datetime import datetime, timedelta
 from itertools import islice
 
 from django.conf import settings
-from django.db.models import Q, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from n2wbackup.lib import clock, outages
 from policies.adapters import session
 from policies.domain.errors import AwsError, BackupError, NotFoundError
-from policies.models import Policy, PolicyCost, RunSnapshot, SnapshotSize
+from policies.models import Policy, PolicyCost, Run, RunSnapshot, SnapshotSize
 from policies.ports.blocks import Blocks
 from policies.services.costs import billing
 from policies.services.window import credentials
@@ -131,7 +131,8 @@ def enter() -> int:
     today = clock.now().date()
     prices = billing.prices()
     number = 0
-    for policy in Policy.objects.filter(runs__restore_point=True).distinct().order_by("pk"):
+    points = Run.objects.filter(policy=OuterRef("pk"), restore_point=True)
+    for policy in Policy.objects.filter(Exists(points)).order_by("pk"):
         costs = billing.of_policy(policy, prices).total
         PolicyCost.objects.update_or_create(
             policy=policy,

@@ -2,24 +2,25 @@
 
 import logging
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import starmap
 from typing import NamedTuple
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import Q, QuerySet
 
 from n2wbackup.lib import clock, each, home, outages
 from n2wbackup.lib.literal import Literal
 from policies.adapters import session
 from policies.domain.document.fields import DEFAULTS
 from policies.domain.errors import BackupError
-from policies.domain.runs.sequence import Event, State
 from policies.domain.runs.verdict import Consistency
 from policies.models import Account, Run, RunSnapshot, RunTarget
 from policies.ports import Snapshot
 from policies.services import runs
+from policies.services.following import settling
 from policies.services.window import credentials, defects, entering
 
 log = logging.getLogger(__name__)
@@ -34,10 +35,11 @@ LOST_ANSWER = timedelta(
 SLOWER = ((timedelta(minutes=10), 12), (timedelta(minutes=2), 3))
 _HOURS_WITHOUT_POLICY = DEFAULTS["snapshot_timeout_hours"]  # where the policy is deleted meanwhile
 _QUOTED_CHARACTERS = 300
-# Of each pending snapshot, in each poll: a run has many columns, and a policy more.
+# Of each pending snapshot, in each poll, in the order of `Pending`: thousands may be pending.
 _OF_A_POLL = (
-    *("snapshot_id", "state", "progress", "message", "created_at", "absent_since", "absent_polls"),
-    *("target__region", "target__run__account", "target__run__policy__snapshot_timeout_hours"),
+    *("pk", "snapshot_id", "state", "progress", "message", "created_at"),
+    *("absent_since", "absent_polls", "target__run", "target__run__account", "target__region"),
+    "target__run__policy__snapshot_timeout_hours",
 )
 _FAILED = frozenset({"error", "recoverable"})
 # In the words of the indexes that have only these.
@@ -45,64 +47,60 @@ _PENDING = Literal(RunSnapshot.State.PENDING)
 _UNKNOWN = Literal(RunTarget.State.UNKNOWN)
 
 
+@dataclass(slots=True)
+class Pending:
+    """A pending snapshot, as far as a poll reads and changes it; `hours` is None where the policy is deleted."""
+
+    pk: int
+    snapshot_id: str
+    state: str
+    progress: int
+    message: str
+    created_at: datetime
+    absent_since: datetime | None
+    absent_polls: int
+    run_id: UUID
+    account: int | None
+    region: str
+    hours: int | None
+
+
 def poll(round_number: int = 0) -> None:
     """Check every pending snapshot that is due in this round, and settle the runs that are done."""
     now = clock.now()
     settle_lost_answers(now)
-    pending = (
-        RunSnapshot.objects.filter(state=_PENDING)
-        .select_related("target__run__policy")
-        .only(*_OF_A_POLL)
-        .order_by()  # in the order of the keys, SQLite reads all snapshots
-    )
-    groups: dict[tuple[int | None, str], list[RunSnapshot]] = defaultdict(list)
-    for snapshot in pending:
+    # In the order of the keys, SQLite reads all snapshots.
+    pending = RunSnapshot.objects.filter(state=_PENDING).order_by().values_list(*_OF_A_POLL)
+    groups: dict[tuple[int | None, str], list[Pending]] = defaultdict(list)
+    for snapshot in starmap(Pending, pending):
         if _is_due(snapshot, now, round_number):
-            groups[snapshot.target.run.account_id, snapshot.target.region].append(snapshot)
+            groups[snapshot.account, snapshot.region].append(snapshot)
     keys = {key for key, _ in groups if key is not None}
-    accounts = Account.objects.defer("secret_access_key").in_bulk(keys) if keys else {}
+    accounts = credentials.accounts(keys)
     for (key, region), ones in groups.items():
         account = accounts.get(key or 0)
         try:
             _poll_group(account, region, ones, now)
         except Exception:
             log.exception("the snapshots of %s in %s could not be followed", account, region)
-    each.apart(_decided(), _settle_in_any_case, "run %s could not be settled")
+    settling.settle_decided()
 
 
-def _decided() -> QuerySet[Run]:
-    """Return the waiting runs with nothing left to wait for, in one query: thousands may wait."""
-    # From what is open to its runs. Asked for each run, PostgreSQL reads the targets of all runs ever made.
-    unknown = RunTarget.objects.filter(state=_UNKNOWN).values("run")
-    pending = RunSnapshot.objects.filter(state=_PENDING).values("target__run")
-    nothing_left = ~Q(pk__in=unknown) & ~Q(pk__in=pending)
-    return Run.objects.unfinished(State.WAITING).filter(
-        nothing_left | Q(cancel_requested_at__isnull=False)
-    )
-
-
-def _is_open(target: RunTarget) -> bool:
-    """Tell whether the target is not decided yet; its snapshots are read already."""
-    pending = RunSnapshot.State.PENDING
-    is_pending = any(snapshot.state == pending for snapshot in target.snapshots.all())
-    return is_pending or target.state == RunTarget.State.UNKNOWN
-
-
-def _is_due(snapshot: RunSnapshot, now: datetime, round_number: int) -> bool:
+def _is_due(snapshot: Pending, now: datetime, round_number: int) -> bool:
     age = now - snapshot.created_at
     every = next((n for since, n in SLOWER if age >= since), 1)
     return round_number % every == 0
 
 
 def _poll_group(
-    account: Account | None, region: str, ones: Sequence[RunSnapshot], now: datetime
+    account: Account | None, region: str, ones: Sequence[Pending], now: datetime
 ) -> None:
     for start in range(0, len(ones), BATCH):
         _poll_batch(account, region, ones[start : start + BATCH], now)
 
 
 def _poll_batch(
-    account: Account | None, region: str, batch: Sequence[RunSnapshot], now: datetime
+    account: Account | None, region: str, batch: Sequence[Pending], now: datetime
 ) -> None:
     """Ask AWS and enter its answer. If that fails by an error of ours, ask for each run alone: it may be one run's."""
     try:
@@ -111,9 +109,9 @@ def _poll_batch(
         raise
     except Exception as error:
         log.exception("%s snapshots in %s could not be followed", len(batch), region)
-        of_run: dict[UUID, list[RunSnapshot]] = defaultdict(list)
+        of_run: dict[UUID, list[Pending]] = defaultdict(list)
         for one in batch:
-            of_run[one.target.run_id].append(one)
+            of_run[one.run_id].append(one)
         if len(of_run) == 1:
             _enter_as_absent(batch, error, now)
             return
@@ -121,7 +119,7 @@ def _poll_batch(
             _poll_batch(account, region, ones, now)
 
 
-def _enter_as_absent(batch: Sequence[RunSnapshot], error: Exception, now: datetime) -> None:
+def _enter_as_absent(batch: Sequence[Pending], error: Exception, now: datetime) -> None:
     """Count a poll of one run that failed by an error of ours; after some of them its snapshots have failed."""
     why = f"the server could not follow it ({outages.named(error)}): look at the server's log"
     try:
@@ -129,11 +127,11 @@ def _enter_as_absent(batch: Sequence[RunSnapshot], error: Exception, now: dateti
     except outages.AWAY:
         raise
     except Exception as again:  # noqa: BLE001 - a run always ends
-        defects.end(batch[0].target.run_id, again, "followed")
+        defects.end(batch[0].run_id, again, "followed")
 
 
 def _described(
-    account: Account | None, region: str, batch: Sequence[RunSnapshot]
+    account: Account | None, region: str, batch: Sequence[Pending]
 ) -> Mapping[str, Snapshot] | None:
     """Return AWS's answer; None if there is none."""
     if account is None:
@@ -147,7 +145,7 @@ def _described(
 
 
 def _enter(
-    batch: Sequence[RunSnapshot],
+    batch: Sequence[Pending],
     found: Mapping[str, Snapshot] | None,
     now: datetime,
     *,
@@ -180,17 +178,14 @@ class _Seen(NamedTuple):
     message: str
 
 
-def _seen(one: RunSnapshot) -> _Seen:
+def _seen(one: Pending) -> _Seen:
     return _Seen(one.state, one.progress, one.absent_polls, one.absent_since, one.message)
 
 
-def _look(
-    one: RunSnapshot, found: Snapshot | RunSnapshot | None, now: datetime, problem: str = ""
-) -> None:
-    """Change the snapshot according to AWS's answer; `found` is a RunSnapshot if there was no answer."""
+def _look(one: Pending, found: Snapshot | Pending | None, now: datetime, problem: str = "") -> None:
+    """Change the snapshot according to AWS's answer; `found` is the snapshot itself if there was no answer."""
     states = RunSnapshot.State
-    policy = one.target.run.policy
-    limit = timedelta(hours=policy.snapshot_timeout_hours if policy else _HOURS_WITHOUT_POLICY)
+    limit = timedelta(hours=_HOURS_WITHOUT_POLICY if one.hours is None else one.hours)
     if isinstance(found, Snapshot):
         one.progress = min(100, max(0, found.progress))
         one.absent_polls, one.absent_since = 0, None
@@ -297,60 +292,6 @@ def _asked_at(run: Run, now: datetime) -> datetime:
     return now
 
 
-def _settle_in_any_case(run: Run) -> bool:
-    try:
-        return settle(run)
-    except outages.AWAY:
-        raise
-    except Exception as error:  # noqa: BLE001 - a run always ends
-        defects.end(run.pk, error, "judged by its snapshots")
-        return True
-
-
-def settle(run: Run) -> bool:
-    """Send a waiting run to complete if every target is decided; True if it was sent."""
-    targets = list(run.targets.prefetch_related("snapshots"))
-    cancelled = run.cancel_requested_at is not None
-    if not cancelled and any(map(_is_open, targets)):
-        return False
-    fired = [target for target in targets if target.state == RunTarget.State.FIRED]
-    text = (
-        "cancelled: the run does not wait for its snapshots"
-        if cancelled
-        else "every snapshot is completed or failed"
-    )
-    with transaction.atomic():
-        for target in fired:
-            _decide(target)
-        return runs.apply(run, Event.SETTLED, text, dispatched_at=clock.now())
-
-
-def _ended_badly(one: RunSnapshot) -> str:
-    """Return the snapshot with its state and the reason that AWS gave for it."""
-    why = f": {one.message}" if one.message else ""
-    return f"{one.snapshot_id} ({one.state}{why})"
-
-
-def _advice(bad: Iterable[RunSnapshot]) -> str:
-    """Return what to do about an error of which AWS tells the cause."""
-    if any("key" in one.message.lower() for one in bad if one.state == RunSnapshot.State.ERROR):
-        return "Allow the account to use the volumes' KMS keys, then run the policy again."
-    return ""
-
-
 def _one_line(message: str) -> str:
     words = " ".join(message.split()).rstrip(".")
     return words if len(words) <= _QUOTED_CHARACTERS else f"{words[: _QUOTED_CHARACTERS - 3]}..."
-
-
-def _decide(target: RunTarget) -> None:
-    states = RunSnapshot.State
-    bad = [s for s in target.snapshots.all() if s.state != states.COMPLETED]
-    made = {s.volume_id for s in target.snapshots.all()}
-    whole = not bad and made == set(target.expected_volume_ids)
-    target.state = RunTarget.State.USABLE if whole else RunTarget.State.FAILED
-    if bad:
-        listed = ", ".join(_ended_badly(snapshot) for snapshot in bad)
-        reason = f"{target.reason} Not every snapshot was completed: {listed}."
-        target.reason = f"{reason} {_advice(bad)}".strip()
-    target.save(update_fields=["state", "reason"])

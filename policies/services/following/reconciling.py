@@ -22,7 +22,7 @@ from policies.domain.errors import BackupError
 from policies.domain.runs import sequence, verdict
 from policies.models import Account, Copy, PolicyTarget, Run, RunSnapshot, RunTarget, Server
 from policies.ports import Snapshot
-from policies.selectors.runs import facts
+from policies.selectors.worth import facts
 from policies.services import runs
 from policies.services.following import refreshing
 from policies.services.window import credentials, permits

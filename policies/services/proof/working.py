@@ -124,7 +124,8 @@ def _files(proof: Proof, level: Level) -> dict[str, bytes]:
 
 def tick() -> int:
     """Begin again what died here, and send workers to what is due and has not begun."""
-    for proof in Proof.objects.filter(state=State.WORKING, server_id=home.server_id()):
+    working = Proof.objects.filter(state=State.WORKING, ended_at=None).order_by("next_at")
+    for proof in working.filter(server_id=home.server_id()):
         _bury(proof)
     _close_left()
     now = clock.now()

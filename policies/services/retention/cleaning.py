@@ -84,7 +84,7 @@ def _to_look_at() -> list[Policy]:
     rules = Q(keep_generations__gt=0)
     for name in ("keep_last", "keep_daily", "keep_weekly", "keep_monthly", "keep_yearly"):
         rules |= Q(**{f"{name}__gt": 0})
-    open_ones = Removal.objects.filter(begun_at=None).values("run__policy")
+    open_ones = Removal.objects.filter(begun_at=None, ended_at=None).values("run__policy")
     rows = Policy.objects.filter(due).filter(rules | Q(pk__in=open_ones))
     return list(rows.order_by("cleaned_at", "pk")[:POLICIES])
 

@@ -59,7 +59,7 @@ def announce(policy: Policy, *, by: str = "", at_once: bool = False) -> int:
         now = clock.now()
         goes_after = now if at_once else now + notice()
         gone = {UUID(v.point.key): v for v in planning.of_policy(locked) if not v.keep}
-        rows = Removal.objects.filter(run__policy=locked, begun_at=None)
+        rows = Removal.objects.filter(run__policy=locked, begun_at=None, ended_at=None)
         known = {row.run_id: row for row in rows}
         stay = [row.pk for key, row in known.items() if key not in gone]
         # Announced in the future: the clock was wrong then, and the notice begins anew.

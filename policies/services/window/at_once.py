@@ -16,7 +16,7 @@ from policies.domain.runs.sequence import Event, State
 from policies.domain.runs.verdict import Consistency, Facts, Target, window_consistency
 from policies.models import Run, RunTarget
 from policies.services import runs
-from policies.services.window import entering, moments
+from policies.services.window import answers, entering, moments
 from policies.services.window.entering import Line, Result
 from policies.services.window.volley import Fired
 from scripts_admin.domain.phases import Outcome, Phase, ThawBy
@@ -61,7 +61,7 @@ def _enter(run: Run, folder: Path, runtime: Path, fired: Sequence[Fired]) -> boo
             thaw_attempts=max((each.row.attempt for each in new), default=run.thaw_attempts),
             thaw_by=entering.thaw_by(journal, standing),
             thaw_next_at=None,
-            fired_at=entering.last_answer(fired) or run.fired_at,
+            fired_at=answers.last(fired) or run.fired_at,
             **entering.spans(journal),
         )
         if not entered:
@@ -88,10 +88,7 @@ def _as_it_was(run: Run) -> Iterator[None]:
 
 
 def _shots(fired: Sequence[Fired]) -> list[Line]:
-    return [
-        (entering.shot_text(one), moments.of(one.returned_at or None), State.FROZEN)
-        for one in fired
-    ]
+    return [(answers.text(one), moments.of(one.returned_at or None), State.FROZEN) for one in fired]
 
 
 def _targets(run: Run, fired: Sequence[Fired], journal: Journal, new: Sequence[Result]) -> None:
@@ -110,13 +107,13 @@ def _targets(run: Run, fired: Sequence[Fired], journal: Journal, new: Sequence[R
     )
     made = []
     for one in fired:
-        target = entering.judge(one, journal)
-        target.reason = entering.lacks(target, one.snapshots) or target.reason
+        target = answers.judge(one, journal)
+        target.reason = answers.lacks(target, one.snapshots) or target.reason
         if target.state == RunTarget.State.FIRED:
             target.consistency = window_consistency(facts, _judged(target))
-        columns = entering.of_a_shot(target) | {"consistency": target.consistency}
+        columns = answers.columns(target) | {"consistency": target.consistency}
         compiled.change(RunTarget, {"pk": target.pk}, columns)
-        made += entering.rows_of(target, one.snapshots)
+        made += answers.snapshots(target, one.snapshots)
     compiled.enter(made, ignore_conflicts=True)
 
 

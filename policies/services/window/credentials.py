@@ -1,5 +1,7 @@
 """An account's access to AWS: permission to use it, its credentials, and the rate limits it counts for."""
 
+from collections.abc import Collection, Mapping
+
 from n2wbackup.lib import encrypted
 from policies.adapters import session
 from policies.domain.errors import CredentialsError, RefusedError
@@ -15,6 +17,16 @@ def refuse_withdrawn(account: Account) -> None:
             f"The account {account.name} uses the server's own role, but {account.owner} is not (or no longer) "
             "allowed to use it: ask a superuser for the permission, or give the account keys or a role."
         )
+
+
+def accounts(keys: Collection[int]) -> Mapping[int, Account]:
+    """Return the accounts, with their secrets at once; one that cannot be decrypted fails where it is used."""
+    if not keys:
+        return {}
+    try:
+        return Account.objects.in_bulk(keys)
+    except encrypted.DecryptionError:
+        return Account.objects.defer("secret_access_key").in_bulk(keys)
 
 
 def of(account: Account) -> Credentials:

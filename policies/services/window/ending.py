@@ -1,7 +1,9 @@
 """A run's end, decided from its rows. Nothing is executed here."""
 
 import logging
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from django.db import transaction
@@ -12,8 +14,9 @@ from policies.domain.runs import verdict
 from policies.domain.runs.sequence import Event, State
 from policies.domain.runs.verdict import Consistency
 from policies.models import PhaseResult, Run, RunEvent, RunSnapshot, RunTarget
-from policies.selectors.runs import Worth, worth
-from policies.services import runs
+from policies.selectors.worth import Worth, again, worths
+from policies.services import runs, together
+from policies.services.together import Change, LostError
 from policies.services.window import entering, late, leftovers
 from policies.services.window.keeping import runtime_folder
 from scripts_admin.domain.phases import FINE, Outcome, Phase, ThawBy
@@ -74,43 +77,86 @@ def _end_unjudged(run: Run, problem: str) -> None:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Over:
+    """A run whose complete has ended, or will never be known to have.
+
+    `known`: what it was worth before complete started, if this process knows it.
+    """
+
+    run: Run
+    folder: Path
+    problem: str = ""
+    known: Worth | None = None
+
+
 def finish(run: Run, folder: Path, problem: str = "") -> Worth | None:
     """End a run after its complete has ended, or if it can never be known whether complete ended.
 
     Returns what it was judged by, for its tags; None if another process was faster.
     """
-    found = record(folder)
+    try:
+        return finish_all([Over(run, folder, problem)])[run]
+    except LostError:
+        return None
+
+
+def finish_all(overs: Sequence[Over]) -> Mapping[Run, Worth]:
+    """End the runs with one commit; LostError, and none has ended, if another process was faster with one of them."""
+    results = [_result(over) for over in overs]
+    leftovers.enter(
+        [(over.run, result.record) for over, result in zip(overs, results, strict=True)]
+    )
+    unknown = worths([over.run for over in overs if over.known is None])
+    judged = again(
+        {over.run: over.known or unknown[over.run.pk] for over in overs},
+        {result.run: result.outcome for result in results if result.record is not None},
+    )
+    with transaction.atomic():
+        entering.complete_results(results)
+        changed = _enter_consistencies(judged.values())
+        together.apply_all([_end(over, judged[over.run]) for over in overs])
+    for target, consistency in changed:
+        target.consistency = consistency
+    for over in overs:
+        late.forget(over.folder, runtime_folder(over.run.pk))
+    return judged
+
+
+def _result(over: Over) -> entering.Completed:
+    run, found = over.run, record(over.folder)
     attempt = journal.read(runtime_folder(run.pk)).attempts.get((Phase.COMPLETE, 1))
     if found is not None and found.complete is not None:
         outcome = attempt.settled if attempt and attempt.was_ordered else Outcome.INTERRUPTED
-    else:
-        # A run whose spool was lost has no script left to run; that is not a success.
-        known = found.outcome_of(Phase.COMPLETE, Outcome.NOT_RUN) if found else Outcome.NOT_RUN
-        outcome, attempt = known, None
-    if found is not None:
-        entering.complete_result(run, found, attempt, outcome)
-    leftovers.enter(run, found)
-    judged = worth(run)
-    known_facts, targets, _ = judged
-    end = verdict.end_state(known_facts)
-    with transaction.atomic():
-        for target, its in zip(targets, known_facts.targets, strict=True):
-            consistency = verdict.target_consistency(known_facts, its)
-            if consistency != target.consistency:  # most are known from the thaw on
-                RunTarget.objects.filter(pk=target.pk).update(consistency=consistency)
-                target.consistency = consistency
-        ended = runs.apply(
-            run,
-            Event.COMPLETED,
-            f"ended: {end}",
-            end=end,
-            consistency=verdict.run_consistency(known_facts),
-            reason=_joined(run.reason or _reason(run, known_facts, targets), problem),
-        )
-    if not ended:
-        return None
-    late.forget(folder, runtime_folder(run.pk))
-    return judged
+        return entering.Completed(run, found, attempt, outcome)
+    # A run whose spool was lost has no script left to run; that is not a success.
+    known = found.outcome_of(Phase.COMPLETE, Outcome.NOT_RUN) if found else Outcome.NOT_RUN
+    return entering.Completed(run, found, None, known)
+
+
+def _enter_consistencies(judged: Iterable[Worth]) -> list[tuple[RunTarget, Consistency]]:
+    """Write those that have changed, and return them; most are known from the thaw on."""
+    changed = list[tuple[RunTarget, Consistency]]()
+    keys: dict[Consistency, list[int]] = defaultdict(list)
+    for facts, targets, *_ in judged:
+        for target, its in zip(targets, facts.targets, strict=True):
+            consistency = verdict.target_consistency(facts, its)
+            if consistency != target.consistency:
+                changed.append((target, consistency))
+                keys[consistency].append(target.pk)
+    for consistency, some in keys.items():
+        RunTarget.objects.filter(pk__in=some).update(consistency=consistency)
+    return changed
+
+
+def _end(over: Over, judged: Worth) -> Change:
+    facts, targets, *_ = judged
+    run, end = over.run, verdict.end_state(facts)
+    columns = {
+        "consistency": verdict.run_consistency(facts),
+        "reason": _joined(run.reason or _reason(run, facts, targets), over.problem),
+    }
+    return Change(run, Event.COMPLETED, f"ended: {end}", end=end, columns=columns)
 
 
 def enter_interrupted(run: Run) -> bool:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import Enum, auto
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.db import transaction
@@ -18,11 +18,11 @@ from django.db.models import QuerySet
 from n2wbackup.lib import clock, compiled, outages, storable
 from policies.domain.runs.sequence import Event, State
 from policies.domain.runs.verdict import window_consistency
-from policies.models import PhaseResult, Run, RunSnapshot, RunTarget
+from policies.models import PhaseResult, Run, RunTarget
 from policies.ports import Snapshot
-from policies.selectors.runs import worth
+from policies.selectors.worth import worth
 from policies.services import runs
-from policies.services.window import heard, late, moments, outputs, ran
+from policies.services.window import answers, heard, late, moments, outputs, ran
 from policies.services.window.volley import Fired
 from scripts_admin.domain.phases import Outcome, Phase, ThawBy
 from scripts_admin.guard import journal as journals
@@ -76,75 +76,26 @@ def shots(
     """
     journal = journals.read(runtime)
     with transaction.atomic():
-        if not runs.hold(run, fired_at=last_answer(fired) or run.fired_at):
+        if not runs.hold(run, fired_at=answers.last(fired) or run.fired_at):
             return  # whoever has the run now looks for its snapshots by tag
         for one in fired:
-            target = judge(one, journal)
-            compiled.change(RunTarget, {"pk": target.pk}, of_a_shot(target))
+            target = answers.judge(one, journal)
+            compiled.change(RunTarget, {"pk": target.pk}, answers.columns(target))
             adopt(target, one.snapshots)
         if not are_all:
             left = run.targets.filter(state=RunTarget.State.PLANNED)
             left.update(state=RunTarget.State.REFUSED, reason=why_not)
-        told = [(shot_text(one), moments.of(one.returned_at or None)) for one in fired]
+        told = [(answers.text(one), moments.of(one.returned_at or None)) for one in fired]
         runs.record_all(run, [(text, at, State.FROZEN) for text, at in told])
-
-
-def last_answer(fired: Sequence[Fired]) -> datetime | None:
-    """Return when the last of the calls had its answer."""
-    return moments.of(max((one.returned_at for one in fired), default=0.0) or None)
-
-
-def judge(one: Fired, journal: Journal) -> RunTarget:
-    """Return the target of a call with what the call has come to."""
-    on_request = journal.thaw_by == ThawBy.WORKER and journal.thaw_boot is not None
-    in_time = on_request and one.returned_boot <= (journal.thaw_boot or 0.0)
-    target = one.shot.target
-    target.state = RunTarget.State.FIRED if one.snapshots else RunTarget.State.REFUSED
-    if one.lost:
-        target.state = RunTarget.State.UNKNOWN
-    target.reason = one.problem
-    target.fired_at = moments.of(one.returned_at) if one.snapshots else None
-    target.returned_before_thaw = in_time and bool(one.snapshots)
-    return target
-
-
-def of_a_shot(target: RunTarget) -> dict[str, Any]:
-    """Return the columns of a target that its call decides."""
-    names = ("state", "reason", "fired_at", "returned_before_thaw")
-    return {name: getattr(target, name) for name in names}
 
 
 def adopt(target: RunTarget, snapshots: Sequence[Snapshot]) -> None:
     """Enter snapshots as the target's own, and compare them with the expected volumes."""
-    compiled.enter(rows_of(target, snapshots), ignore_conflicts=True)
-    reason = lacks(target, snapshots)
+    compiled.enter(answers.snapshots(target, snapshots), ignore_conflicts=True)
+    reason = answers.lacks(target, snapshots)
     if reason:
         target.reason = reason
         target.save(update_fields=["reason"])
-
-
-def rows_of(target: RunTarget, snapshots: Sequence[Snapshot]) -> list[RunSnapshot]:
-    now = clock.now()
-    return [
-        RunSnapshot(
-            target=target, snapshot_id=each.snapshot_id, volume_id=each.volume_id, created_at=now
-        )
-        for each in snapshots
-    ]
-
-
-def lacks(target: RunTarget, snapshots: Sequence[Snapshot]) -> str:
-    """Return a sentence if AWS made snapshots of some expected volumes and not of others, else ""."""
-    missing = sorted(set(target.expected_volume_ids) - {each.volume_id for each in snapshots})
-    if not (missing and snapshots):
-        return ""
-    return f"AWS created no snapshot of {', '.join(missing)}: the set is not whole."
-
-
-def shot_text(one: Fired) -> str:
-    if one.problem:
-        return f"{one.shot.target}: {one.problem}"
-    return f"{one.shot.target}: {len(one.snapshots)} snapshots fired"
 
 
 def broken(error: Exception) -> str:
@@ -353,17 +304,30 @@ def _result(
     return Result(row, {"stdout": attempt.stdout, "stderr": attempt.stderr})
 
 
+class Completed(NamedTuple):
+    """What became of a run's complete; without a record nothing is entered."""
+
+    run: Run
+    record: spool.Record | None
+    attempt: Attempt | None
+    outcome: Outcome
+
+
 @transaction.atomic
-def complete_result(
-    run: Run, record: spool.Record, attempt: Attempt | None, outcome: Outcome
-) -> None:
-    """Enter the result of complete, and what it printed: who follows it sees both or nothing."""
-    one = _result(run, record, Phase.COMPLETE, attempt, outcome, ran.Kept(run))
-    PhaseResult.objects.bulk_create([one.row], ignore_conflicts=True)
-    if not any(one.said.values()):
-        return
-    entered = PhaseResult.objects.filter(run=run, phase=Phase.COMPLETE, attempt=one.row.attempt)
-    outputs.keep(entered.get(), **one.said)
+def complete_results(completed: Sequence[Completed]) -> None:
+    """Enter the results of complete, and what it printed: who follows it sees both or nothing."""
+    kept = ran.Kept(*(run for run, *_ in completed))
+    results = [
+        _result(run, record, Phase.COMPLETE, attempt, outcome, kept)
+        for run, record, attempt, outcome in completed
+        if record is not None
+    ]
+    PhaseResult.objects.bulk_create([one.row for one in results], ignore_conflicts=True)
+    for one in results:
+        if any(one.said.values()):
+            row = one.row
+            entered = PhaseResult.objects.get(run=row.run, phase=row.phase, attempt=row.attempt)
+            outputs.keep(entered, **one.said)
 
 
 def spans(journal: Journal) -> dict[str, Any]:
@@ -398,7 +362,7 @@ def _span(
 
 def _judge_targets(run: Run) -> None:
     """Set the consistency that each target's snapshots will have once they are completed, for the tags."""
-    known, targets, _ = worth(run)
+    known, targets, *_ = worth(run)
     for target, its in zip(targets, known.targets, strict=True):
         if target.state == RunTarget.State.FIRED:
             consistency = window_consistency(known, its)

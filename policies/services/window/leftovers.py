@@ -12,38 +12,53 @@ from policies.services import runs
 from policies.services.window.keeping import runtime_folder
 from scripts_admin.domain.shown import shown
 from scripts_admin.guard import journal, launching, left, linux
-from scripts_admin.guard.left import Left
+from scripts_admin.guard.left import Left, Sought
 from scripts_admin.guard.linux import Process
 from scripts_admin.guard.spool import Record
 
 log = logging.getLogger(__name__)
 
 _LOOK_SECONDS = 0.1
+_TROUBLE = "the processes that run %s left behind could not be looked for"
 Ended = set[Process]
 
 
-def enter(run: Run, record: Record | None) -> None:
-    """Look for processes of the run's scripts, end them if its policy says so, and enter both.
+def enter(over: Sequence[tuple[Run, Record | None]]) -> None:
+    """Look for processes of the runs' scripts, end them where the policy says so, and enter both.
 
     Nothing is entered for a run that started no script here. An error is no reason for a run not to end.
     """
+    sought = dict[str, Sought]()
+    here = dict[str, Run]()
+    for run, record in over:
+        try:
+            leaders = _leaders(run)
+            identity = record.identity if record else None
+            if leaders and launching.is_needed(identity):
+                _enter(run, *_launched(str(run.pk)))
+            elif leaders:
+                uid = os.geteuid() if identity is None else identity.uid
+                sought[str(run.pk)], here[str(run.pk)] = Sought(leaders, uid), run
+        except OSError:
+            log.exception(_TROUBLE, run.pk)
     try:
-        _enter(run, record)
+        found = left.find_settled(sought) if sought else {}
     except OSError:
-        log.exception("the processes that run %s left behind could not be looked for", run.pk)
-
-
-def _enter(run: Run, record: Record | None) -> None:
-    known = journal.read(runtime_folder(run.pk)).attempts.values()
-    leaders = [each.process for each in known if each.process and each.was_ordered]
-    if not leaders:
+        log.exception(_TROUBLE, ", ".join(sought))
         return
-    identity = record.identity if record else None
-    if launching.is_needed(identity):
-        found, end = _launched(str(run.pk))
-    else:
-        uid = os.geteuid() if identity is None else identity.uid
-        found, end = left.find_settled(str(run.pk), leaders, uid), left.end
+    for key, run in here.items():
+        try:
+            _enter(run, found[key], left.end)
+        except OSError:
+            log.exception(_TROUBLE, run.pk)
+
+
+def _leaders(run: Run) -> list[Process]:
+    known = journal.read(runtime_folder(run.pk)).attempts.values()
+    return [each.process for each in known if each.process and each.was_ordered]
+
+
+def _enter(run: Run, found: Sequence[Left], end: Callable[[Sequence[Left]], Ended]) -> None:
     gone = end(found) if found and run.policy and run.policy.end_leftovers else set()
     rows = [_row(each, ended=each.process in gone) for each in found]
     runs.note(run, left_behind=rows)

@@ -63,10 +63,10 @@ def note(run: Run, texts: Mapping[Phase, Mapping[str, Any]]) -> None:
 
 
 class Kept:
-    """The texts that were kept for a run before its window, read once, when the first is asked for."""
+    """The texts that were kept for runs before their windows, read once, when the first is asked for."""
 
-    def __init__(self, run: Run) -> None:
-        self._prepared = run.prepared_scripts
+    def __init__(self, *of: Run) -> None:
+        self._of = of
 
     def get(self, key: int) -> ScriptVersion | None:
         """Return the version; None if it is not kept any more."""
@@ -74,14 +74,13 @@ class Kept:
 
     @cached_property
     def _versions(self) -> Mapping[int, ScriptVersion]:
-        keys = [each["version"] for each in self._prepared.values()]
-        kept = _kept(sorted({key for key in keys if key is not None}))
-        return {each.pk: each for each in kept}
+        keys = {each["version"] for run in self._of for each in run.prepared_scripts.values()}
+        return {each.pk: each for each in _kept(sorted(keys - {None}))}
 
 
 @compiled.Reading
 def _kept(keys: list[int]) -> QuerySet[ScriptVersion]:
-    return ScriptVersion.objects.filter(pk__in=keys).order_by()
+    return ScriptVersion.objects.only("pk").filter(pk__in=keys).order_by()
 
 
 def text(

@@ -234,6 +234,7 @@ def removals(world: World) -> None:
         why="'another one of its day is kept'",
         announced_at=world.ago("86400"),
         goes_after=world.ago("3600"),
+        begun_at=f"CASE WHEN i % {_GOES * 2} = 7 THEN {world.ago('700')} END",
         ended_at=f"CASE WHEN i % {_GOES * 2} = 7 THEN {world.ago('600')} END",
     )
 

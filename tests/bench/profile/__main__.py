@@ -1,6 +1,6 @@
-"""What one run costs, by step and by place: `python -m tests.bench.profile [--runs N] [--texts] [--functions STEP]`.
+"""What a run costs, by step and by place: `python -m tests.bench.profile [--runs N] [--together N] [--texts]`.
 
-A policy of one instance with four volumes and three scripts, taken from due to its end in this process, step by step,
+Policies of one instance with four volumes and three scripts, taken from due to its end in this process, step by step,
 as beat and the workers do it; the statements, commits, calls and CPU seconds of each step. Celery is not in it.
 """
 
@@ -19,6 +19,9 @@ def main() -> None:
     """Prepare an account and a home of its own, measure in it, and print."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench.profile", description=__doc__)
     parser.add_argument("--runs", type=int, default=20, help="so many runs are measured")
+    parser.add_argument(
+        "--together", type=int, default=1, metavar="N", help="so many policies run at the same time"
+    )
     parser.add_argument("--json", action="store_true", help="print the totals alone, as JSON")
     parser.add_argument("--texts", action="store_true", help="show each statement of one run")
     parser.add_argument(
@@ -38,15 +41,16 @@ def main() -> None:
             os.environ.update(environment_of(aws, home))
             if database:
                 os.environ["DATABASE_URL"] = database
-            instance = aws.add_instance(volumes=[VolumeSpec() for _ in range(VOLUMES)]).instance_id
+            specs = [VolumeSpec() for _ in range(VOLUMES)]
+            instances = [aws.add_instance(volumes=specs).instance_id for _ in range(given.together)]
             # Django reads its settings at the import.
             from tests.bench.profile import one_run  # noqa: PLC0415
 
-            policy = one_run.prepare(instance)
+            policies = one_run.prepare(instances)
             if given.json:
-                one_run.tell(policy, given.runs)
+                one_run.tell(policies, given.runs)
             else:
-                one_run.show(policy, given.runs, texts=given.texts, functions=given.functions)
+                one_run.show(policies, given.runs, texts=given.texts, functions=given.functions)
 
 
 if __name__ == "__main__":

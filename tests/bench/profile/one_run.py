@@ -35,8 +35,8 @@ from tests.bench.office import desk  # noqa: E402
 from tests.bench.tables import table  # noqa: E402
 from tests.ground import costs  # noqa: E402
 
-STEPS = ("queue", "freeze", "tag", "poll", "complete")
-WARM_UP = 3
+STEPS = ("queue", "freeze", "poll", "complete")
+WARM_UP = 2
 SCRIPT = "#!/bin/bash\n:\n"
 POLLS = 100
 PAUSE_SECONDS = 0.1
@@ -56,18 +56,18 @@ class Step:
 Found = dict[str, Step]
 
 
-def prepare(instance: str) -> Policy:
-    """Make the policy, and a few runs that do not count: they load code, and prove the permission."""
+def prepare(instances: Sequence[str]) -> list[Policy]:
+    """Make policies, and a few runs that do not count: they load code, and prove the permission."""
     call_command("migrate", verbosity=0)
-    policy = _policy(instance)
+    policies = _policies(instances)
     for _ in range(WARM_UP):
-        _one(policy, cProfile.Profile(), "")
-    return policy
+        _take(policies, cProfile.Profile(), "")
+    return policies
 
 
-def tell(policy: Policy, number: int) -> None:
+def tell(policies: Sequence[Policy], number: int) -> None:
     """Print the medians of all steps together, as JSON."""
-    found = [_one(policy, cProfile.Profile(), "") for _ in range(number)]
+    found = [_take(policies, cProfile.Profile(), "") for _ in range(number)]
     told: dict[str, list[float]] = {
         "statements": [sum(step.cost.statements for step in one.values()) for one in found],
         "commits": [sum(step.cost.commits for step in one.values()) for one in found],
@@ -77,11 +77,11 @@ def tell(policy: Policy, number: int) -> None:
     print(json.dumps({name: statistics.median(values) for name, values in told.items()}))
 
 
-def show(policy: Policy, number: int, *, texts: bool, functions: str) -> None:
-    """Take runs of the policy to their ends and print what they cost, by step and by place."""
+def show(policies: Sequence[Policy], number: int, *, texts: bool, functions: str) -> None:
+    """Take runs of the policies to their ends and print what one costs, by step, and all of them by place."""
     profile = cProfile.Profile(time.thread_time)
-    found = [_one(policy, profile, functions) for _ in range(number)]
-    print(_steps(found), _places(found[-1]), sep="\n\n")
+    found = [_take(policies, profile, functions) for _ in range(number)]
+    print(_steps(found, len(policies)), _places(found[-1]), sep="\n\n")
     if texts:
         for name, step in found[-1].items():
             print(*(f"{name} | {place} | {sql}" for place, sql in step.cost.texts), sep="\n")
@@ -91,41 +91,50 @@ def show(policy: Policy, number: int, *, texts: bool, functions: str) -> None:
         print(out.getvalue())
 
 
-def _policy(instance: str) -> Policy:
-    desk.enter("bench", {"one": instance})
+def _policies(instances: Sequence[str]) -> list[Policy]:
+    names = [f"one{number}" for number, _ in enumerate(instances)]
+    desk.enter("bench", dict(zip(names, instances, strict=True)))
     place = Path(settings.N2W_SCRIPTS_ROOT) / "bench"
     place.mkdir(parents=True, exist_ok=True)
-    for phase in ("before", "after", "complete"):
-        script = place / f"{phase}_one.sh"
-        script.write_text(SCRIPT, encoding="utf-8")
-        script.chmod(0o755)
-    return Policy.objects.select_related("owner", "account").get(name="one")
+    for name in names:
+        for phase in ("before", "after", "complete"):
+            script = place / f"{phase}_{name}.sh"
+            script.write_text(SCRIPT, encoding="utf-8")
+            script.chmod(0o755)
+    return list(Policy.objects.select_related("owner", "account").filter(name__in=names))
 
 
-def _one(policy: Policy, profile: cProfile.Profile, wanted: str) -> Found:
-    """Take one run to its end."""
+def _take(policies: Sequence[Policy], profile: cProfile.Profile, wanted: str) -> Found:
+    """Take one run of each policy to its end; they settle and complete together."""
     VolumeFire.objects.all().delete()  # a person's runs are further apart
     found: Found = {}
 
     def step(name: str, act: Callable[[], object]) -> None:
         found[name] = _step(act, profile if name == wanted else None)
 
+    def each(act: Callable[[Run], object]) -> Callable[[], object]:
+        return lambda: [act(run) for run in begun]
+
+    begun = list[Run]()
     with broker.silenced():
-        step("queue", lambda: runs.start(policy=policy, trigger=Trigger.SCHEDULE))
-        run = Run.objects.unfinished().get()
-        step("freeze", lambda: tasks.freeze(str(run.pk)))
-        step("tag", lambda: tasks.tag(str(run.pk)))
+        step(
+            "queue",
+            lambda: begun.extend(
+                runs.start(policy=policy, trigger=Trigger.SCHEDULE) for policy in policies
+            ),
+        )
+        step("freeze", each(lambda run: tasks.freeze(str(run.pk))))
         for _ in range(POLLS):
-            Turn.objects.update(taken_at=run.created_at - AN_HOUR)
+            Turn.objects.update(taken_at=begun[0].created_at - AN_HOUR)
             step("poll", tasks.poll)
-            run.refresh_from_db()
-            if run.state != State.WAITING:
+            if not Run.objects.unfinished(State.WAITING).exists():
                 break
             time.sleep(PAUSE_SECONDS)
-        step("complete", lambda: tasks.complete(str(run.pk)))
-    run.refresh_from_db()
-    if (run.state, run.consistency) != ("succeeded", "application"):
-        raise RuntimeError(f"The run is {run.state}, {run.consistency}: {run.reason}")
+        step("complete", lambda: tasks.complete(*(str(run.pk) for run in begun)))
+    for run in begun:
+        run.refresh_from_db()
+        if (run.state, run.consistency) != ("succeeded", "application"):
+            raise RuntimeError(f"The run is {run.state}, {run.consistency}: {run.reason}")
     return found
 
 
@@ -164,14 +173,15 @@ def _calls() -> Iterator[Counter[str]]:
         clients._make_api_call = ask
 
 
-def _steps(found: Sequence[Found]) -> str:
+def _steps(found: Sequence[Found], number: int) -> str:
+    """Return what one run of so many costs."""
     head = ("step", "statements", "of these savepoints", "commits", "calls", "CPU ms", "guards, ms")
-    rows = [_row(name, [one[name] for one in found]) for name in STEPS]
+    rows = [_row(name, [one[name] for one in found], number) for name in STEPS]
     whole = [list(one.values()) for one in found]
     total = (
         "**a run**",
         *(
-            f"**{statistics.median(values):g}**"
+            f"**{statistics.median(values) / number:.3g}**"
             for values in (
                 [sum(step.cost.statements for step in one) for one in whole],
                 [sum(step.cost.savepoints for step in one) for one in whole],
@@ -179,13 +189,13 @@ def _steps(found: Sequence[Found]) -> str:
                 [sum(step.calls.total() for step in one) for one in whole],
             )
         ),
-        f"**{_spread([sum(step.cpu for step in one) for one in whole])}**",
-        f"**{1000 * statistics.mean(sum(step.others for step in one) for one in whole):.1f}**",
+        f"**{_spread([sum(step.cpu for step in one) / number for one in whole])}**",
+        f"**{1000 * statistics.mean(sum(step.others for step in one) for one in whole) / number:.1f}**",
     )
     return table(head, [*rows, total])
 
 
-def _row(name: str, steps: Sequence[Step]) -> tuple[str, ...]:
+def _row(name: str, steps: Sequence[Step], number: int) -> tuple[str, ...]:
     counts = (
         [step.cost.statements for step in steps],
         [step.cost.savepoints for step in steps],
@@ -193,10 +203,10 @@ def _row(name: str, steps: Sequence[Step]) -> tuple[str, ...]:
     )
     return (
         name,
-        *(f"{statistics.median(values):g}" for values in counts),
+        *(f"{statistics.median(values) / number:.3g}" for values in counts),
         ", ".join(sorted(steps[-1].calls)) or "-",
-        _spread([step.cpu for step in steps]),
-        f"{1000 * statistics.mean(step.others for step in steps):.1f}",
+        _spread([step.cpu / number for step in steps]),
+        f"{1000 * statistics.mean(step.others for step in steps) / number:.1f}",
     )
 
 

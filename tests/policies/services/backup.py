@@ -18,7 +18,7 @@ from policies.services.watch import abandoned
 from policies.services.window import keeping
 from scripts_admin.domain.phases import Phase
 from scripts_admin.guard import spool
-from tests.factories import PolicyTargetFactory
+from tests.factories import PolicyFactory, PolicyTargetFactory
 from tests.scripts_admin.guard.stage import until
 
 
@@ -54,6 +54,21 @@ class Backup:
         made = self.cloud.add_instance(volumes=volumes)
         PolicyTargetFactory.create(policy=self.policy, instance_id=made.instance_id)
         return made
+
+    def others(self, number: int) -> "list[Backup]":
+        """Return this and other policies of its owner, so many in all; each script leaves marks of its own."""
+        self.scripts()
+        found = [self]
+        for each in range(1, number):
+            policy = PolicyFactory.create(
+                owner=self.policy.owner, account=self.policy.account, name=f"other{each}"
+            )
+            other = Backup(policy, self.cloud, self.cloud.add_instance(), self.folder)
+            PolicyTargetFactory.create(policy=policy, instance_id=other.instance.instance_id)
+            for phase in Phase:
+                other.script(phase, f'echo "{policy.name} {phase}${{1:+ $1}}" >> marks')
+            found.append(other)
+        return found
 
     def start(
         self,

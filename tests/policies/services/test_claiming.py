@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 from cryptography.fernet import Fernet
-from pytest_django.plugin import SettingsWrapper
+from pytest_django import Settings
 
 from n2wbackup.lib import clock, encrypted
 from policies.domain.runs.sequence import State
@@ -178,7 +178,7 @@ def test_what_stands_around_a_run_is_read_with_it(
 
 
 def test_a_secret_is_read_with_the_run_and_one_whose_key_is_lost_does_not_hide_the_run(
-    backup: Backup, settings: SettingsWrapper
+    backup: Backup, settings: Settings
 ) -> None:
     run = backup.start()
     read = claiming.queued(run.pk)

@@ -18,9 +18,9 @@ from policies.domain.runs import sequence
 from policies.domain.runs.sequence import State
 from policies.models import Policy, Run, RunSnapshot
 from policies.ports import FireRequest, Snapshot
-from policies.services import claiming, runs
+from policies.services import claiming, closing, together
 from policies.services.alarms import raising, sealed_urls
-from policies.services.following import completing, polling, tagging
+from policies.services.following import completing, in_flight, polling, settling, tagging
 from policies.services.window import (
     at_once,
     ending,
@@ -87,21 +87,30 @@ STEPS: list[tuple[object, str]] = [
     (entering, "_judge_targets"),
     (entering, "spans"),
     (thaw, "look"),
-    (polling, "_decided"),
-    (polling, "_decide"),
+    (settling, "_decided"),
+    (settling, "_decide"),
     (polling, "_look"),
+    (completing, "worths"),
     (completing, "_argument"),
-    (completing, "_make_record"),
-    (completing, "_run_script"),
+    (completing, "_claim"),
+    (completing, "_land"),
+    (in_flight, "_made_record"),
+    (in_flight, "landed"),
+    (in_flight.Flight, "start"),
+    (in_flight.Flight, "land"),
     (ending, "record"),
-    (ending, "worth"),
+    (ending, "again"),
     (ending, "finish"),
+    (ending, "finish_all"),
+    (together, "_update"),
+    (together, "record_all"),
+    (closing, "_close"),
     (ending, "_reason"),
-    (entering, "complete_result"),
+    (entering, "complete_results"),
     (raising, "ended"),
     (raising, "thawed_late"),
-    (runs, "_ask_for_retry"),
-    (runs, "_count"),
+    (closing, "_ask_for_retry"),
+    (closing, "_count"),
     (tagging, "worth"),
     (app, "send_task"),
 ]

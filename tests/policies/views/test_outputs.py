@@ -232,9 +232,8 @@ def test_a_result_is_never_there_without_what_was_printed(
 
     monkeypatch.setattr(kept, "keep", fail)
     record = Mock(spec=Record, command=Mock(return_value=None))
+    attempt = Attempt("complete", 1, stdout="printed")
     with pytest.raises(InterruptedError):
-        entering.complete_result(
-            run, record, Attempt("complete", 1, stdout="printed"), Outcome.SUCCEEDED
-        )
+        entering.complete_results([entering.Completed(run, record, attempt, Outcome.SUCCEEDED)])
 
     assert not run.phases.exists()

@@ -11,6 +11,7 @@ from policies.api import as_json
 from policies.management import output
 from policies.models import PhaseResult, Run, RunTarget
 from policies.selectors import labels, runs
+from policies.selectors import worth as worths
 from policies.services.retention import ages
 from scripts_admin.domain.remote import Remote
 from scripts_admin.models import ScriptVersion, User
@@ -65,10 +66,10 @@ def _ran(target: RunTarget, phase: str, **columns: object) -> PhaseResult:
 
 
 def test_what_ran_on_instances_counts_for_nothing_that_ran_here(run: Run) -> None:
-    facts = runs.facts(run)
+    facts = worths.facts(run)
 
     assert (facts.before, facts.after) == ("missing", "missing")
-    assert runs.facts_of(runs.whole().get(pk=run.pk)) == facts
+    assert worths.facts_of(runs.whole().get(pk=run.pk)) == facts
     assert run.phases.count() == PhaseResult.objects.filter(run=run).count() == 3
     assert PhaseResult.remote.filter(run=run).count() == 5
 

@@ -82,6 +82,27 @@ def test_processes_of_another_run_are_no_leftovers() -> None:
         left.end(left.find(f"{RUN[:-1]}2", [], OWN))
 
 
+def test_one_look_finds_what_each_of_several_runs_left() -> None:
+    other = f"{RUN[:-1]}2"
+    with leader("sleep 600 >/dev/null & echo") as process:
+        known = linux.identify(process.pid)
+        process.wait()
+        until(lambda: names(known) == ["sleep"])
+        with leader("setsid sleep 601 >/dev/null & sleep 0.1; echo", other) as second:
+            second.wait()
+            sought = {RUN: left.Sought([known], OWN), other: left.Sought([], OWN)}
+            until(lambda: [each.name for each in left.find_all(sought)[other]] == ["sleep"])
+
+            found = left.find_all(sought)
+            left.end(found[other])
+
+    assert {run: [each.name for each in its] for run, its in found.items()} == {
+        RUN: ["sleep"],
+        other: ["sleep"],
+    }
+    assert not {each.process for each in found[RUN]} & {each.process for each in found[other]}
+
+
 def test_a_session_whose_number_another_process_has_got_is_not_believed() -> None:
     with leader("sleep 600") as process:
         real = linux.identify(process.pid)

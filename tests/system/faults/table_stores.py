@@ -25,7 +25,7 @@ BROKER = "n2wbackup broker"
 AWAY_SECONDS = 20.0
 LOCKED_SECONDS = 25.0  # longer than a writer waits for its turn
 FULL_SECONDS = 8.0
-TASKS = ("freeze", "complete", "tag", "poll")
+TASKS = ("freeze", "complete", "poll")
 AGAIN_SECONDS = 0.3
 EVERY = {moment.name: FINE for moment in moments.ALL}
 

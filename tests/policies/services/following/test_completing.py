@@ -8,6 +8,7 @@ import pytest
 from n2wbackup.lib import clock
 from policies.domain.runs.sequence import State
 from policies.models import Policy, Run
+from policies.selectors.worth import Worth
 from policies.services import runs
 from policies.services.following import completing
 from scripts_admin.guard import spool
@@ -131,8 +132,8 @@ def test_a_run_cancelled_in_the_last_moment_is_not_completed_with_1(
     backup.settle(run)
     judge = completing._argument
 
-    def cancel_meanwhile(one: Run) -> str:
-        argument = judge(one)
+    def cancel_meanwhile(one: Run, known: Worth) -> str:
+        argument = judge(one, known)
         runs.cancel(Run.objects.get(pk=run.pk), by="alice")
         return argument
 

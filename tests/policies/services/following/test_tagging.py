@@ -10,9 +10,16 @@ import time_machine
 from n2wbackup.celery import app
 from n2wbackup.lib import clock
 from policies import tasks
-from policies.domain.errors import CredentialsError, NotFoundError, ThrottledError
+from policies.domain.errors import (
+    AwsError,
+    CredentialsError,
+    NotFoundError,
+    NotPermittedError,
+    ThrottledError,
+)
 from policies.domain.runs.sequence import Event, State
 from policies.models import Account, Run
+from policies.selectors.worth import Worth
 from policies.services import runs
 from policies.services.following import tagging
 from tests import factories
@@ -161,23 +168,26 @@ def test_a_run_whose_tags_cannot_be_written_keeps_no_other_waiting(
     backup: Backup, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     broken = factories.RunFactory.create(
-        policy=factories.PolicyFactory.create(name="earlier"), tags_due=True
+        policy=factories.PolicyFactory.create(name="earlier"),
+        account=backup.policy.account,
+        tags_due=True,
     )
     backup.scripts()
     run = backup.window()
-    tag = tagging.tag
+    groups = tagging._groups
 
-    def write(run_id: UUID) -> None:
-        if run_id == broken.pk:
+    def fail(one: Run, known: Worth) -> object:
+        if one == broken:
             raise ValueError("broken")
-        tag(run_id)
+        return groups(one, known)
 
-    monkeypatch.setattr(tagging, "tag", write)
+    monkeypatch.setattr(tagging, "_groups", fail)
 
     tagging.tag_due()
 
     assert [each["before"] for each in tags(backup, run)] == ["succeeded"] * 2
-    assert list(Run.objects.filter(tags_due=True)) == [broken]
+    assert not Run.objects.filter(tags_due=True).exists()
+    assert "could not be written (ValueError)" in broken.events.get().text
 
 
 def _waiting_for_tags(account: Account, count: int) -> None:
@@ -214,7 +224,7 @@ def test_a_run_whose_tags_are_refused_keeps_no_other_of_its_account_from_its_tag
     run = backup.window()
     assert run.account is not None
     _waiting_for_tags(run.account, 3)
-    _refusing(backup, monkeypatch)
+    _refusing(backup, monkeypatch, NotPermittedError)
 
     for _ in range(200):  # by chance: each turn begins with another run
         tagging.tag_due()
@@ -222,14 +232,18 @@ def test_a_run_whose_tags_are_refused_keeps_no_other_of_its_account_from_its_tag
     assert not Run.objects.get(pk=run.pk).tags_due
 
 
-def _refusing(backup: Backup, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+def _refusing(
+    backup: Backup,
+    monkeypatch: pytest.MonkeyPatch,
+    kind: type[AwsError] = CredentialsError,
+) -> list[str]:
     """Let AWS refuse the tags of the factory's snapshots; return which were refused."""
     tag, refused = backup.cloud.tag, list[str]()
 
     def refuse(region: str, ids: Sequence[str], tags: Mapping[str, str]) -> None:
-        if ids[0].startswith("snap-f"):
+        if any(each.startswith("snap-f") for each in ids):
             refused.append(ids[0])
-            raise CredentialsError("AWS does not accept the keys.")
+            raise kind("AWS does not take the tags.")
         tag(region, ids, tags)
 
     monkeypatch.setattr(backup.cloud, "tag", refuse)

@@ -8,7 +8,7 @@ from django.db import OperationalError
 
 from policies.domain.runs.sequence import State
 from policies.models import PhaseResult, Run, RunSnapshot, RunTarget, VolumeFire, WindowLease
-from policies.services.window import at_once, entering, keeping
+from policies.services.window import answers, at_once, keeping
 from tests.ground import costs
 from tests.policies.services.backup import Backup, outcomes, snapshots_of, story, target
 
@@ -126,4 +126,4 @@ def test_a_volume_without_a_snapshot_is_told(
 
     assert len(snapshots_of(run)) == 1
     assert "the set is not whole" in target(run).reason
-    assert entering.lacks(target(run), []) == ""
+    assert answers.lacks(target(run), []) == ""

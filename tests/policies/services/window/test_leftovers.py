@@ -118,7 +118,7 @@ def test_where_the_launcher_runs_the_scripts_it_is_asked_for_the_run_and_ends_it
     monkeypatch.setattr(launching, "ask", answer)
     monkeypatch.setattr(launching, "end", ended.append)
 
-    leftovers.enter(run, None)
+    leftovers.enter([(run, None)])
 
     assert ended == [linux.Process(7, 70)]
     assert run.left_behind == [{"pid": 4000001, "name": "mysql", "seconds": 0, "ended": True}]
@@ -136,6 +136,6 @@ def test_a_launcher_that_cannot_be_asked_is_no_reason_for_a_run_not_to_end(
     monkeypatch.setattr(launching, "is_needed", lambda identity: True)
     monkeypatch.setattr(launching, "leftovers", fail)
 
-    leftovers.enter(run, None)
+    leftovers.enter([(run, None)])
 
     assert Run.objects.get(pk=run.pk).left_behind is None
