@@ -20,7 +20,7 @@ _DIFFERENT |= {"created_at", "policy_id"}
 
 def rows(run: Run) -> list[dict[str, Any]]:
     """Return what was entered for a run, without what no two runs share."""
-    found = [
+    found: list[Any] = [
         *RunTarget.objects.filter(run=run).values(),
         *RunSnapshot.objects.filter(target__run=run).order_by("volume_id").values(),
         *PhaseResult.objects.filter(run=run).order_by("phase").values(),
