@@ -130,7 +130,8 @@ def a_key(run: Run) -> None:
 
 def a_host(run: Run) -> None:
     assert run.policy is not None
-    SshHost.objects.create(folder=run.policy.folder, name="db", port=22)
+    folder = run.policy.folder
+    SshHost.objects.create(folder=folder, name="db", added_at=clock.now())
 
 
 def a_deleted_user_of_this_name(run: Run) -> None:
