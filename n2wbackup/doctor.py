@@ -25,6 +25,7 @@ from n2wbackup.lib import clock, home, trouble
 from n2wbackup.processes import serve_lock, several
 from policies.adapters import price_table, session
 from policies.domain.costs.prices import OLD_DAYS
+from policies.selectors import health as parts
 from policies.selectors import linux_people, servers
 from scripts_admin.apps import SCRIPTS, TRUSTED
 from scripts_admin.domain.linux_register import Kind
@@ -267,6 +268,11 @@ def _prices() -> tuple[bool, str]:
     return False, f"{said}: newer prices may be set by N2W_PRICES"
 
 
+def _deleting() -> tuple[bool, str]:
+    part = parts.deleting(parts.own_row())
+    return part.state != parts.OK, part.text
+
+
 _CHECKS: tuple[tuple[str, Callable[[], tuple[bool, str]]], ...] = (
     ("versions", _versions),
     ("home", _home),
@@ -279,5 +285,6 @@ _CHECKS: tuple[tuple[str, Callable[[], tuple[bool, str]]], ...] = (
     ("permissions", _permissions),
     ("accounts", _linux_accounts),
     ("snapshots", _images),
+    ("deleting", _deleting),
     ("prices", _prices),
 )

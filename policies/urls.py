@@ -31,6 +31,7 @@ from policies.views import (
     schedule_forms,
     schedules,
     script_forms,
+    server,
     sharing,
     snapshots,
     ssh_hosts,
@@ -175,6 +176,7 @@ urlpatterns = [
     path("audit/", audit.listing, name="audit"),
     path("audit/csv/", audit.export, name="audit_csv"),
     # People, for superusers.
+    path("server/", server.detail, name="server"),
     path("people/", people.listing, name="people"),
     path("people/invite/", people.invite, name="invite"),
     path("people/linux/accounts/", linux_accounts.listing, name="linux-accounts"),

@@ -359,29 +359,40 @@ def may_open_snapshots(person: AbstractUser) -> bool:
 
 def let_open_snapshots(person: AbstractUser, *, on: bool = True) -> None:
     """Give the user that permission, or take it away; a group may give it all the same."""
-    rows = Permission.objects.filter(content_type__app_label=_SERVER_ROLE_APP)
     change = person.user_permissions.add if on else person.user_permissions.remove
-    change(rows.get(codename=_OPENING))
+    change(_permission(_OPENING))
+
+
+def has_opening(person: AbstractUser) -> bool:
+    """Tell whether the user has that permission directly, not through a group or as a superuser."""
+    return _has_directly(person, _OPENING)
+
+
+def with_opening() -> set[int]:
+    """Return the keys of all users who have the permission as `has_opening` says."""
+    return set(_permission(_OPENING).user_set.values_list("pk", flat=True))
 
 
 def has_server_role(person: AbstractUser) -> bool:
     """Tell whether the user has the permission directly, not through a group or as a superuser."""
-    return bool(person.pk) and person.user_permissions.filter(pk=_server_role().pk).exists()
+    return _has_directly(person, _SERVER_ROLE)
 
 
 def with_server_role() -> set[int]:
     """Return the keys of all users who have the permission as `has_server_role` says."""
-    return set(_server_role().user_set.values_list("pk", flat=True))
+    return set(_permission(_SERVER_ROLE).user_set.values_list("pk", flat=True))
 
 
 def set_server_role(person: AbstractUser, *, given: bool) -> None:
     """Give the user the permission directly, or remove it; permissions through groups stay."""
-    if given:
-        person.user_permissions.add(_server_role())
-    else:
-        person.user_permissions.remove(_server_role())
+    change = person.user_permissions.add if given else person.user_permissions.remove
+    change(_permission(_SERVER_ROLE))
 
 
-def _server_role() -> Permission:
+def _has_directly(person: AbstractUser, codename: str) -> bool:
+    return bool(person.pk) and person.user_permissions.filter(pk=_permission(codename).pk).exists()
+
+
+def _permission(codename: str) -> Permission:
     rows = Permission.objects.filter(content_type__app_label=_SERVER_ROLE_APP)
-    return rows.get(codename=_SERVER_ROLE)
+    return rows.get(codename=codename)

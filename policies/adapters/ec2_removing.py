@@ -2,20 +2,23 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
 from policies.adapters.clients import Clients
+from policies.adapters.ec2 import snapshot
 from policies.adapters.telling import told
 from policies.adapters.translate import Call
 from policies.domain.errors import NotFoundError
+from policies.ports import Snapshot
 from policies.ports.removing import Image
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client
-    from mypy_boto3_ec2.type_defs import ImageTypeDef
+    from mypy_boto3_ec2.type_defs import FilterTypeDef, ImageTypeDef
 
 _BATCH = 200  # the most values that AWS takes in the filters of one call
+_PAGE = 1000
 
 
 class Ec2Removing:
@@ -79,6 +82,25 @@ class Ec2Removing:
         """Take the lock away."""
         with self._calling("UnlockSnapshot", region, snapshot_id) as client:
             client.unlock_snapshot(SnapshotId=snapshot_id)
+
+    def made_on(
+        self, region: str, key: str, values: Sequence[str], days: Sequence[date]
+    ) -> list[Snapshot]:
+        """Return the account's snapshots of these days with one of these values of the tag."""
+        made: FilterTypeDef = {"Name": "start-time", "Values": [f"{day:%Y-%m-%d}*" for day in days]}
+        found = list[Snapshot]()
+        most = _BATCH - len(days)
+        for start in range(0, len(values), most):
+            tagged: FilterTypeDef = {
+                "Name": f"tag:{key}",
+                "Values": list(values[start : start + most]),
+            }
+            with self._calling("DescribeSnapshots", region, key) as client:
+                pages = client.get_paginator("describe_snapshots").paginate(
+                    OwnerIds=["self"], Filters=[tagged, made], PaginationConfig={"PageSize": _PAGE}
+                )
+                found += [snapshot(row) for page in pages for row in page.get("Snapshots", [])]
+        return found
 
     @contextmanager
     def _calling(self, action: str, region: str, subject: str) -> Iterator["EC2Client"]:

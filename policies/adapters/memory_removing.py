@@ -5,7 +5,7 @@ tests/contract/test_removing.py checks that it answers as EC2 does.
 
 from collections import defaultdict, deque
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Literal
 
 from n2wbackup.lib import clock
@@ -16,7 +16,9 @@ from policies.domain.errors import AwsError, RejectedError
 from policies.ports import Snapshot
 from policies.ports.removing import Image
 
-Deed = Literal["delete", "images_of", "deregister", "in_bin_until", "take_back", "lock", "unlock"]
+Deed = Literal[
+    "delete", "images_of", "deregister", "in_bin_until", "take_back", "lock", "unlock", "made_on"
+]
 _SHORTEST_LOCK = timedelta(days=1, minutes=-1)
 
 
@@ -125,6 +127,14 @@ class MemoryRemoving:
             raise RejectedError(f"{call} failed: there is no lock that can be taken away.")
         del self.locks[snapshot_id]
         _lose(lost)
+
+    def made_on(
+        self, region: str, key: str, values: Sequence[str], days: Sequence[date]
+    ) -> list[Snapshot]:
+        """Return the snapshots of these days with one of these values of the tag."""
+        _lose(self._begin("made_on", key))
+        rows = [each for each in self._cloud.in_region(region) if each.tags.get(key) in values]
+        return [each for each in rows if each.started_at and each.started_at.date() in days]
 
     # Its own parts
 

@@ -23,6 +23,7 @@ class ServerAdmin(ReadOnly, _Admin):
     fields = (
         *("id", "host", "version", "state"),
         *("first_seen_at", "heartbeat_at", "stopped_at", "gone_at", "removed_at"),
+        *("confirmed_at", "doubt"),
     )
 
     def has_view_permission(self, request: HttpRequest, obj: object = None) -> bool:  # noqa: ARG002 - Django passes it by name

@@ -90,6 +90,12 @@ class CopyRuleForm(forms.Form):
             return [*rows, entered]
         return [entered if row.pk == self._present.pk else row for row in rows]
 
+    def entered(self, present: CopyRule) -> CopyRule:
+        """Return the rule as it would be, with the copies of the present one if the place stays."""
+        made = CopyRule(policy=present.policy, **self.cleaned_data)
+        made.pk = present.pk
+        return made
+
     def _rows(self) -> list[CopyRule]:
         return list(self._policy.copy_rules.select_related("account").order_by("pk"))
 

@@ -100,6 +100,9 @@ class Copy(models.Model):
     asked_at = models.DateTimeField(null=True)
     completed_at = models.DateTimeField(null=True)
     deleted_at = models.DateTimeField(null=True)
+    # Announced: its rule lets it go, not before then; of a completed one.
+    goes_after = models.DateTimeField(null=True)
+    goes_why = SentenceField(blank=True)
     absent_since = models.DateTimeField(null=True)  # AWS did not list it
     # The number of the AWS account with which the source is shared for this copy.
     shared_with = models.CharField(max_length=12, blank=True)
@@ -132,6 +135,11 @@ class Copy(models.Model):
             models.Index(fields=["account"], name="copy_of_account"),
             # Whole: SQLite proves no condition on a list of states, and would read all copies.
             models.Index(fields=["state", "next_at"], name="copy_in_state"),
+            models.Index(
+                fields=["rule"],
+                condition=models.Q(goes_after__isnull=False),
+                name="copy_announced",
+            ),
             models.Index(
                 fields=["shared_with"],
                 condition=~models.Q(shared_with=""),

@@ -68,6 +68,8 @@ class Proof(models.Model):
     mark = models.CharField(max_length=16, blank=True)
     output = LinesField(blank=True)
     tag_due = models.BooleanField(default=False)
+    # Which result of its run this is, from 1: clocks jump, and the last result counts. 0: of before, in their order.
+    number = models.PositiveIntegerField(default=0)
 
     objects = OwnedQuerySet["Proof"].as_manager()
 

@@ -2,6 +2,7 @@
 
 from django.db import models
 
+from n2wbackup.lib.sentences import SentenceField
 from scripts_admin.models import Folder
 
 
@@ -18,6 +19,13 @@ class Server(models.Model):
     stopped_at = models.DateTimeField(null=True)  # in order: its windows are closed
     gone_at = models.DateTimeField(null=True)  # when another server missed its heartbeat
     removed_at = models.DateTimeField(null=True)  # a person said that it does not come back
+    # Whether it may delete snapshots: services/servers/alone.py.
+    confirmed_at = models.DateTimeField(
+        null=True
+    )  # since when it is known to work with the only copy of the rows
+    place = models.JSONField(default=dict)  # signs of where its data was then
+    doubt = SentenceField(blank=True)  # why it deletes nothing
+    strangers = models.JSONField(default=dict)  # account and region: why it deletes nothing there
 
     class Meta:
         ordering = ["host", "id"]

@@ -2,8 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from typing import Protocol
+
+from policies.ports import Snapshot
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,11 @@ class Removing(Protocol):
 
         `cool_off_hours`: for so long a compliance lock may still be taken away; afterwards nobody can.
         """
+
+    def made_on(
+        self, region: str, key: str, values: Sequence[str], days: Sequence[date]
+    ) -> list[Snapshot]:
+        """Return the account's snapshots that were begun on these days (UTC) with one of these values of the tag."""
 
     def unlock(self, region: str, snapshot_id: str) -> None:
         """Take the lock away. RejectedError: it has none, or it is compliance's."""

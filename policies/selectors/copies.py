@@ -46,6 +46,8 @@ class Shown(NamedTuple):
     completion_minutes: int
     is_late: bool
     key: UUID
+    goes_after: datetime | None  # announced
+    goes_why: str
     place: str  # as `sources.place` names it; "" if its account was deleted
 
     @property
@@ -121,7 +123,9 @@ def visible_to(user: User) -> QuerySet[Copy]:
 
 
 def _read(rows: QuerySet[Copy]) -> QuerySet[Copy]:
-    read = rows.select_related("account", "source", "run").defer("account__secret_access_key")
+    read = rows.select_related("account", "source", "run", "rule__policy").defer(
+        "account__secret_access_key"
+    )
     return read.order_by("-created_at", "pk")
 
 
@@ -142,7 +146,18 @@ def _shown(copy: Copy) -> Shown:
         completion_minutes=copy.completion_minutes,
         is_late=copy.late_told_at is not None,
         key=copy.pk,
+        goes_after=copy.goes_after if _is_announced(copy) else None,
+        goes_why=copy.goes_why if _is_announced(copy) else "",
         place=place(copy.run.account_id, copy.account, copy.region) if copy.account else "",
+    )
+
+
+def _is_announced(copy: Copy) -> bool:
+    """Copies of a rule that was removed, or keeps all by now, stay whatever was announced."""
+    return (
+        copy.state == CopyState.COMPLETED
+        and copy.rule is not None
+        and not copy.rule.rules.keeps_all
     )
 
 

@@ -18,6 +18,7 @@ from policies.domain.runs import lateness
 from policies.models import Run, Server, Turn
 
 OK, WARNING, ERROR = "ok", "warning", "error"
+DELETING = "Old snapshots"
 _LOW_BYTES = 500_000_000
 _LATE = timedelta(seconds=30)
 _QUEUED_FOR = timedelta(minutes=1)
@@ -45,7 +46,7 @@ def parts() -> Sequence[Part]:
         _beat_and_workers(now),
         _freeze_workers(now),
         _punctuality(now),
-        _watchdog(now),
+        *_of_row(now),
         _disk(),
         _clock(now),
     ]
@@ -124,8 +125,33 @@ def _punctuality(now: datetime) -> Part:
     return Part(name, state, f"{text}: more cores, or another server, would begin them sooner")
 
 
-def _watchdog(now: datetime) -> Part:
-    row = Server.objects.filter(pk=home.server_id()).first()
+def _of_row(now: datetime) -> list[Part]:
+    row = own_row()
+    return [_watchdog(row, now), deleting(row)]
+
+
+def own_row() -> Server | None:
+    """Return this server's row, if it has entered one."""
+    return Server.objects.filter(pk=home.server_id()).first()
+
+
+def deleting(row: Server | None) -> Part:
+    """Say what keeps this server from deleting what the rules let go; of one account's, the server's page tells."""
+    if settings.N2W_KEEP_ALL_SNAPSHOTS:
+        return Part(DELETING, OK, "nothing: N2W_KEEP_ALL_SNAPSHOTS says so")
+    if row is not None and row.doubt:
+        return Part(DELETING, WARNING, row.doubt)
+    if row is not None and row.strangers:
+        return Part(DELETING, WARNING, next(iter(row.strangers.values())))
+    return Part(DELETING, OK, "what the rules let go is deleted")
+
+
+def why_kept(found: Sequence[Part]) -> str:
+    """Return what keeps this server from deleting and a superuser can end; "" if nothing does."""
+    return next((part.text for part in found if part.name == DELETING and part.state != OK), "")
+
+
+def _watchdog(row: Server | None, now: datetime) -> Part:
     if row is None:
         return Part("Watchdog", WARNING, "has not entered this server yet")
     limit = timedelta(seconds=settings.N2W_SERVER_GONE_SECONDS)

@@ -66,7 +66,7 @@ def _row(
 ) -> ServerRow:
     mine = home.server_id()
     is_here, now = server.pk == mine, state(server)
-    problems: list[str] = []
+    problems = [*filter(None, [server.doubt]), *server.strangers.values()]
     if is_here and now == "alive" and server.version != VERSION:
         problems.append(
             f"It runs {server.version}, and {VERSION} is installed: drain it, and start it again."

@@ -18,6 +18,7 @@ from policies.models import CopyRule, Policy, Run
 from policies.selectors import copies
 from policies.services.copies import keeping, repeating
 from policies.services.entry import copy_rules
+from policies.services.retention.planning import Edited
 from policies.views import drafts, visitor
 from policies.views.entering import allowed, changeable
 from scripts_admin import permissions
@@ -49,7 +50,8 @@ def rule(request: HttpRequest, owner: str, name: str, key: int | None = None) ->
     policy = changeable(request, owner, name)
     present = _rule(policy, key) if key is not None else None
     form = CopyRuleForm(policy, drafts.sent(request), present=present)
-    if request.method == "POST" and form.is_valid():
+    lets_go = _lets_go(request, form, present)
+    if request.method == "POST" and form.is_valid() and not lets_go:
         try:
             copy_rules.replace(policy, form.wanted())
         except ValidationError as error:  # somebody else changed the rules meanwhile
@@ -61,9 +63,19 @@ def rule(request: HttpRequest, owner: str, name: str, key: int | None = None) ->
         "policy": policy,
         "form": form,
         "present": present,
+        "lets_go": lets_go,
         "signature": drafts.signature(visitor.person(request), request.path),
     }
     return render(request, "policies/copies/rule.html", context)
+
+
+def _lets_go(request: HttpRequest, form: CopyRuleForm, present: CopyRule | None) -> Edited | None:
+    """Return what the changed rules let go as well, unless the person has agreed to exactly that many."""
+    if present is None or request.method != "POST" or not form.is_valid():
+        return None
+    change = keeping.edited(present, form.entered(present).rules)
+    more = len(change.more)
+    return change if more and request.POST.get("let_go") != str(more) else None
 
 
 @require_http_methods(["GET", "HEAD", "POST"])

@@ -18,30 +18,22 @@ from policies.views import visitor
 from policies.views.entering import allowed
 from scripts_admin import permissions
 
-MOST = 500
+ON_A_PAGE = 100
 
 
 @require_safe
 @login_required
 def overview(request: HttpRequest) -> HttpResponse:
-    """Show the newest estimate of each policy, the dearest first."""
+    """Show the newest estimate of each policy, the dearest first, and the sum of all."""
     person = visitor.person(request)
-    rows = (
-        Policy.objects.visible_to(person)
-        .select_related("owner")
-        .order_by("owner__username", "name")
-    )
-    found = list(rows[: MOST + 1])
-    policies = found[:MOST]
-    known = billing.newest([policy.pk for policy in policies])
-    lines = [(policy, known.get(policy.pk)) for policy in policies]
-    lines.sort(key=lambda line: -(line[1].month if line[1] else -1.0))
+    visible = Policy.objects.visible_to(person)
+    rows = billing.by_cost(visible).select_related("owner")
+    page = visitor.page(request, rows.only("name", "enabled", "owner__username"), ON_A_PAGE)
+    known = billing.newest([policy.pk for policy in page])
     context = {
-        "lines": lines,
-        "is_estimated": any(cost for _, cost in lines),
-        "more": len(found) > MOST,
-        "month": sum(cost.month for _, cost in lines if cost),
-        "idle": sum(cost.month for policy, cost in lines if cost and not policy.enabled),
+        "page": page,
+        "lines": [(policy, known.get(policy.pk)) for policy in page],
+        "together": billing.together(visible),
         **_table(),
     }
     return render(request, "policies/costs/overview.html", context)

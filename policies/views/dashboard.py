@@ -51,6 +51,7 @@ def index(request: HttpRequest) -> HttpResponse:
     shown = attention or list(worst[:CALENDARS])
     today = clock.now().date()
     found = calendars.of_policies([row.key for row in shown])
+    parts = health.parts()
     context: dict[str, object] = {
         **_shown(standing),
         "first_use": _first_use(person, counts, worst),
@@ -65,7 +66,8 @@ def index(request: HttpRequest) -> HttpResponse:
         "all_days": calendars.drawn(calendars.of_visible(person)),
         "needs_attention": bool(attention),
         "today": today,
-        "health": health.parts(),
+        "health": parts,
+        "keeps_all": health.why_kept(parts),
     }
     return render(request, "policies/dashboard/index.html", context)
 

@@ -15,7 +15,7 @@ from django.views.decorators.http import require_safe
 
 from policies.forms.holding import HoldForm
 from policies.models import Run
-from policies.selectors import removals, runs, snapshots
+from policies.selectors import health, removals, runs, snapshots
 from policies.services import operations
 from policies.services.operations import Result
 from policies.services.retention import holds, planning, taking_back
@@ -46,6 +46,7 @@ def plan(request: HttpRequest, owner: str, name: str) -> HttpResponse:
         "page_rows": [(each, announced.get(UUID(each.point.key))) for each in page],
         "hours": settings.N2W_DELETE_AFTER_HOURS,
         "keeps_all": settings.N2W_KEEP_ALL_SNAPSHOTS,
+        "doubt": health.why_kept([health.deleting(health.own_row())]),
         "cost": 0 if policy.enabled else snapshots.gib_of(policy),
         "is_narrowed": is_narrowed,
         "may_change": permissions.may_change(visitor.person(request), policy),

@@ -57,6 +57,7 @@ class Action(StrEnum):
     OPENED = "opened files"
     SEARCHED = "searched files"
     DOWNLOADED = "downloaded files"
+    CONFIRMED_ALONE = "said that it goes on alone"
     BROUGHT_BACK = "copied files back"
 
 

@@ -4,7 +4,9 @@ import time
 from uuid import uuid4
 
 import pytest
+from django.core.exceptions import ValidationError
 from django.core.management import call_command
+from pytest_django import Settings
 
 from n2wbackup.demo.aws import SimulatedAws, VolumeSpec
 from n2wbackup.lib import clock, home
@@ -16,7 +18,7 @@ from policies.domain.runs.verdict import Consistency
 from policies.models import Account, Copy, CopyRule, Policy, Recovery, Run, RunSnapshot, RunTarget
 from policies.ports import Credentials, FireRequest
 from policies.selectors import copies as copies_selector
-from policies.services.copies import keeping, ticking
+from policies.services.copies import keeping, repeating, ticking
 from policies.services.entry import copy_rules
 from policies.services.proof import asking as proving
 from policies.services.proof import working as proving_works
@@ -36,8 +38,9 @@ SOURCE_KEY = "arn:aws:kms:us-east-1:123456789012:key/11111111-2222-3333-4444-555
 
 
 @pytest.fixture
-def policy(aws: SimulatedAws) -> Policy:
-    """Alice's policy, and her second account in another AWS account."""
+def policy(aws: SimulatedAws, settings: Settings) -> Policy:
+    """Alice's policy, and her second account in another AWS account; what goes is not announced before."""
+    settings.N2W_DELETE_AFTER_HOURS = 0
     aws.configure(copy_seconds=0, pending_seconds=0)
     aws.add_account("AKIAOWNACCOUNT000001", "b-secret")
     aws.add_account(KEY, SECRET, number=OTHER)
@@ -128,6 +131,76 @@ def test_a_key_that_is_denied_fails_the_copy_with_awss_words(
     assert "Given key ID is not accessible" in copy.message
     keeping.tick()
     assert aws.snapshots(THERE) == []
+
+
+def _worked(run: Run) -> Copy:
+    """Let the turns work until the copy ends; return it."""
+    for _ in range(40):
+        ticking.tick(0)
+        ended = run.copies.filter(state__in=["completed", "failed"]).first()
+        if ended is not None:
+            return ended
+        time.sleep(0.05)
+    pytest.fail(f"{list(run.copies.values_list('state', 'message'))}")
+
+
+KEY_THERE = f"arn:aws:kms:{THERE}:123456789012:key/66666666-7777-8888-9999-000000000000"
+KEY_ELSEWHERE = KEY_THERE.replace(THERE, "eu-west-3")
+
+
+@pytest.mark.parametrize(
+    ("key", "denied"),
+    [
+        ("alias/backups", "alias/backups"),  # there is none, or it is disabled
+        (KEY_THERE, KEY_THERE),
+        (KEY_THERE, SOURCE_KEY),  # the copy's own key is right, its source cannot be read
+        (KEY_ELSEWHERE, ""),
+    ],
+)
+def test_a_wrong_key_fails_the_copy_once_with_a_sentence_and_a_right_one_mends_it(
+    aws: SimulatedAws, policy: Policy, key: str, denied: str
+) -> None:
+    aws.configure(keys_denied=[denied] if denied else [])
+    copy_rules.replace(policy, [CopyRule(region=THERE, kms_key=KEY_THERE)])
+    CopyRule.objects.update(kms_key=key)  # as an older version let it in
+    run = backed_up(aws, policy)
+    copy = _worked(run)
+
+    assert copy.state == "failed"
+    assert "Given key ID is not accessible" in copy.message
+    assert "Allow the account to use the key" in copy.message
+    assert run.events.filter(text__contains="failed: AWS says").count() == 1
+    assert [call.outcome for call in aws.calls("CopySnapshot")] == ["ok"]
+    keeping.tick()
+    assert aws.snapshots(THERE) == []
+    assert [each.state for each in aws.snapshots(HERE)] == ["completed"]
+    run.refresh_from_db()
+    assert run.restore_point
+
+    aws.configure(keys_denied=[])
+    Copy.objects.update(kms_key=KEY_THERE)
+    repeating.again(run)
+    again = _worked(run)
+    assert (again.pk, again.state) == (copy.pk, "completed")
+    (made,) = aws.snapshots(THERE)
+    assert (made.snapshot_id, made.kms_key_id) == (again.snapshot_id, KEY_THERE)
+    answer = ec2(aws, THERE).describe_snapshots(SnapshotIds=[made.snapshot_id])["Snapshots"][0]
+    assert (answer["Encrypted"], answer["KmsKeyId"]) == (True, KEY_THERE)
+
+
+def test_a_key_of_another_region_is_refused_when_it_is_entered(policy: Policy) -> None:
+    with pytest.raises(ValidationError, match="The key is in eu-west-3, but the copies are to be"):
+        copy_rules.replace(policy, [CopyRule(region=THERE, kms_key=KEY_ELSEWHERE)])
+    assert not CopyRule.objects.exists()
+
+
+@pytest.mark.parametrize("key", ["", "alias/backups"])
+def test_an_encrypted_snapshot_stays_encrypted(aws: SimulatedAws, policy: Policy, key: str) -> None:
+    copy_rules.replace(policy, [CopyRule(region=THERE, kms_key=key)])
+    assert _worked(backed_up(aws, policy)).state == "completed"
+    (made,) = aws.snapshots(THERE)
+    assert made.encrypted
+    assert made.kms_key_id == (key or "arn:aws:kms:eu-central-1:123456789012:alias/aws/ebs")
 
 
 def test_a_server_is_rebuilt_from_its_tags_alone(

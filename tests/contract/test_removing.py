@@ -1,7 +1,8 @@
 """One suite for every `Removing`: the one in memory, and EC2's against a simulated AWS."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from dataclasses import replace
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Protocol
 
@@ -11,6 +12,7 @@ from n2wbackup.demo.aws import SimulatedAws
 from n2wbackup.lib import clock
 from policies.adapters.clients import Clients
 from policies.adapters.ec2_removing import Ec2Removing
+from policies.adapters.limits import SERVER_TAG
 from policies.adapters.memory_removing import MemoryRemoving
 from policies.domain.errors import (
     InUseError,
@@ -47,13 +49,14 @@ class RemovingGround(Protocol):
     def keep_in_bin(self) -> None: ...
     def lose_answer_of_delete(self) -> None: ...
     def throttle_delete(self) -> None: ...
+    def date(self, snapshot_ids: Sequence[str]) -> None: ...
 
 
 class InMemory:
     def __init__(self) -> None:
-        memory = MemoryGround()
-        self.ground: Ground = memory
-        self.fake = MemoryRemoving(memory.memory)
+        self.memory = MemoryGround()
+        self.ground: Ground = self.memory
+        self.fake = MemoryRemoving(self.memory.memory)
         self.removing: Removing = self.fake
 
     def add_image(self, snapshot_ids: Sequence[str], tags: Mapping[str, str]) -> str:
@@ -67,6 +70,12 @@ class InMemory:
 
     def throttle_delete(self) -> None:
         self.fake.fail_next("delete", ThrottledError("Too often."))
+
+    def date(self, snapshot_ids: Sequence[str]) -> None:
+        """Let them have been begun now: in memory, nobody says when a snapshot was."""
+        cloud = self.memory.memory
+        for made in cloud.describe(REGION, snapshot_ids).values():
+            cloud.keep(REGION, replace(made, started_at=clock.now()))
 
 
 class Simulated:
@@ -86,6 +95,9 @@ class Simulated:
 
     def throttle_delete(self) -> None:
         self.aws.fault("DeleteSnapshot", "throttle", times=3)
+
+    def date(self, snapshot_ids: Sequence[str]) -> None:
+        """The simulated AWS knows."""
 
 
 @pytest.fixture(params=["memory", "ec2"])
@@ -142,6 +154,26 @@ def test_what_does_not_exist_is_not_found(of: RemovingGround, wrong: str) -> Non
             deed()
     assert removing.in_bin_until(REGION, wrong) is None
     assert removing.images_of(REGION, [wrong]) == []
+
+
+def test_snapshots_are_found_by_their_day_and_one_of_several_servers(
+    of: RemovingGround, cloud: Cloud, snapshots: list[str]
+) -> None:
+    of.date(snapshots)
+    row = cloud.describe(REGION, snapshots[:1])[snapshots[0]]
+    assert row.started_at is not None
+    day, others = row.started_at.date(), [str(number) for number in range(250)]
+
+    def made(values: Sequence[str], days: Sequence[date]) -> set[str]:
+        found = of.removing.made_on(REGION, SERVER_TAG, values, days)
+        assert all(each.started_at and each.tags for each in found)
+        return {each.snapshot_id for each in found}
+
+    assert made([SERVER], [day]) == set(snapshots)
+    assert made([*others, SERVER], [day - DAY, day]) == set(snapshots)
+    assert made(others, [day]) == set()
+    assert made([SERVER], [day - DAY, day + DAY]) == set()
+    assert of.removing.made_on("eu-west-1", SERVER_TAG, [SERVER], [day]) == []
 
 
 def test_a_snapshot_is_deleted_only_in_its_region(

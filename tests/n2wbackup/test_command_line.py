@@ -25,6 +25,7 @@ CALLS: dict[str, str] = {
     "approve_host": "approve_host alice db1.invalid --fingerprint x",
     "cancel_recovery": f"cancel_recovery {RUN}",
     "cancel_run": f"cancel_run {RUN}",
+    "confirm_server": "confirm_server",
     "confirm_thaw": "confirm_thaw alice/shop",
     "copies": f"copies {RUN}",
     "costs": "costs",

@@ -34,6 +34,7 @@ def test_a_healthy_home_without_a_server_needs_only_that(db: None) -> None:
             "permissions",
             "accounts",
             "snapshots",
+            "deleting",
             "prices",
         ),
     ]

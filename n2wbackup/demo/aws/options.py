@@ -68,7 +68,8 @@ class Options:
     - `ssm_restart_seconds`: from an agent's restart until it takes commands again and reports, in such seconds.
     - `kms_denied`: snapshots of encrypted volumes turn to `error`, with their sets. AWS asks KMS only after the
       call has been answered.
-    - `keys_denied`: KMS keys that a copy may not use: it turns to `error` after the call was answered.
+    - `keys_denied`: KMS keys that a copy may not use, for itself or to read its source: it turns to `error`
+      after the call was answered, as does a copy with a key of another region.
     - `copy_seconds`: how long a copy of a snapshot is pending; fixed when it is asked for.
     - `copies_at_once`: maximum of pending copies of one account in one region; 0: no limit.
     - `left_out_fields`: fields of EC2's answers that are left out wherever they appear, by their names in the XML.

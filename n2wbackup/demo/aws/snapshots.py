@@ -192,7 +192,7 @@ class Snapshots:
             source = replace(
                 source, encrypted=True, kms_key_id=how.key, default_key=how.is_default_key
             )
-        key_denied = how.key in options.keys_denied
+        key_denied = _is_denied(origin, how.key, request.region, options)
         with self._lock:
             self._refuse_copies_beyond_limit(request, options)
             of = SnapshotSet(
@@ -305,3 +305,10 @@ class Snapshots:
             self._snapshots.clear()
             self._of_volume.clear()
             self._last_started.clear()
+
+
+def _is_denied(origin: Snapshot, key: str, region: str, options: Options) -> bool:
+    """Tell whether KMS refuses a copy: of its own key, one of another region, or that of its source, to be read."""
+    asked = {key, origin.source.kms_key_id or ""} - {""}
+    of_region = key.split(":")[3] if key.startswith("arn:") else region
+    return of_region != region or bool(asked & set(options.keys_denied))

@@ -59,6 +59,7 @@ USER = marked.shape(
         "superuser": Key(marked.truth),
         "active": Key(marked.truth),
         "server_role": Key(marked.truth),
+        "open_snapshots": Key(marked.truth),
         "folder_shared_with": Key(marked.list_of(SHARE)),
         "alarm_urls_env": Key(marked.text),
         **QUIET,

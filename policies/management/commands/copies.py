@@ -44,6 +44,8 @@ class Command(output.Command):
         for copy in found:
             place = f"{copy.account}, {copy.region}"
             why = f": {copy.message}" if copy.message else ""
+            if copy.goes_after:
+                why += f"; goes after {copy.goes_after:%Y-%m-%d %H:%M} UTC: {copy.goes_why}"
             made = copy.snapshot_id or "not made yet"
             self.stdout.write(f"{copy.source_id} → {made} in {place}: {copy.state}{why}")
         if not found:
@@ -54,6 +56,6 @@ def _json(copy: copies.Shown) -> dict[str, object]:
     said = copy._asdict()
     moments = {
         key: at.isoformat() if (at := said[key]) else None
-        for key in ("created_at", "completed_at", "deleted_at")
+        for key in ("created_at", "completed_at", "deleted_at", "goes_after")
     }
     return said | moments | {"key": str(copy.key), "run_id": str(copy.run_id)}

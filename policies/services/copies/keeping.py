@@ -12,7 +12,6 @@ from datetime import datetime, timedelta
 from uuid import UUID
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from django.conf import settings
 from django.db import transaction
 from django.db.models import Q
 
@@ -23,11 +22,13 @@ from policies.domain.errors import BackupError, NotFoundError, RefusedError
 from policies.domain.retention import plan as deciding
 from policies.domain.retention.points import Hold as Holding
 from policies.domain.retention.points import HoldKind, Point, Verdict
+from policies.domain.retention.rules import Rules
 from policies.domain.runs.verdict import Consistency
 from policies.models import Account, Copy, CopyRule, Hold, Policy, Run, Server
 from policies.services import runs
-from policies.services.copies import existence, rows
+from policies.services.copies import announcing, existence, rows
 from policies.services.retention import planning
+from policies.services.servers import alone, strangers
 from policies.services.window import credentials
 
 log = logging.getLogger(__name__)
@@ -44,11 +45,12 @@ NO_ZONE = "the policy's time zone is not known here, so nothing goes"
 
 def tick() -> int:
     """Begin what the rules let go, and go on with what was begun; return how many copies were deleted."""
-    if settings.N2W_KEEP_ALL_SNAPSHOTS:
+    if alone.why_kept():
         return 0
     rules = CopyRule.objects.select_related("policy__owner").order_by("?")
     asked = Q(keep_last__gt=0) | Q(keep_daily__gt=0) | Q(keep_weekly__gt=0)
     asked |= Q(keep_monthly__gt=0) | Q(keep_yearly__gt=0) | Q(keep_generations__gt=0)
+    announcing.forget(CopyRule.objects.exclude(asked))
     trouble = "the copies by rule %s could not be judged"
     each.apart(list(rules.filter(asked)[:RULES_AT_ONCE]), _begin, trouble)
     return go_on()
@@ -56,9 +58,21 @@ def tick() -> int:
 
 def of_rule(rule: CopyRule) -> list[Verdict]:
     """Return what becomes of the copies in the rule's place, by their restore point, newest first."""
+    return _decide(rule, rule.rules)
+
+
+def edited(rule: CopyRule, wanted: Rules) -> planning.Edited:
+    """Return what changed rules would do to the copies in the place."""
+    went = {verdict.point.key for verdict in of_rule(rule) if not verdict.keep}
+    verdicts = _decide(rule, wanted)
+    going = [verdict for verdict in verdicts if not verdict.keep]
+    more = tuple(verdict for verdict in going if verdict.point.key not in went)
+    return planning.Edited(len(verdicts) - len(going), len(going), more)
+
+
+def _decide(rule: CopyRule, kept: Rules) -> list[Verdict]:
     points, busy = _points(rule)
-    kept_by = "" if rule.policy.enabled or rule.rules.keeps_all else DISABLED
-    kept = rule.rules
+    kept_by = "" if rule.policy.enabled or kept.keeps_all else DISABLED
     try:
         ZoneInfo(kept.timezone)
     except (ZoneInfoNotFoundError, ValueError, OSError):
@@ -111,12 +125,15 @@ def _whole(copies: Sequence[Copy]) -> Mapping[str, Consistency]:
 
 
 def _begin(rule: CopyRule) -> int:
-    """Enter the intent to delete what goes by the rule; nothing in AWS is deleted yet.
+    """Announce what goes by the rule, and enter the intent to delete what was announced long enough ago.
 
     Nothing begins unless AWS has what stays in its place, or while a run of the policy is under way or in trouble.
     """
+    if planning.waits(rule.policy):
+        return 0
+    announcing.announce(rule, of_rule(rule))
     gone = _going(rule)
-    if not gone or planning.waits(rule.policy):
+    if not gone:
         return 0
     exist = _lasts(rule)
     if existence.missing(Copy.objects.filter(rule=rule, run__in=exist, state=CopyState.COMPLETED)):
@@ -125,8 +142,10 @@ def _begin(rule: CopyRule) -> int:
 
 
 def _going(rule: CopyRule) -> list[UUID]:
-    """Return the restore points whose copies go, the oldest first: what dies half way leaves the newer ones."""
+    """Return the restore points whose copies go now, the oldest first: what dies half way leaves the newer ones."""
+    waiting = announcing.not_due(rule)
     gone = [UUID(verdict.point.key) for verdict in of_rule(rule) if not verdict.keep]
+    gone = [key for key in gone if key not in waiting]
     return gone[-BEGUN_AT_ONCE:][::-1]
 
 
@@ -201,7 +220,9 @@ def _delete_in_aws(account: Account | None, copy: Copy) -> bool:
     if not is_ours or found.tags.get(limits.COPY_TAG) != str(copy.pk):
         message = f"The snapshot {copy} does not bear the tags of this copy and server, so it stays: look at it in AWS."
         raise RefusedError(message)
-    session.removing(known).delete(copy.region, copy.snapshot_id)
+    removing = session.removing(known)
+    strangers.refuse(account, copy.region, removing)
+    removing.delete(copy.region, copy.snapshot_id)
     return _deleted(copy, "")
 
 

@@ -4,6 +4,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import date, timedelta
 from typing import NamedTuple
 
+from django.db.models import Count, F, OuterRef, Q, QuerySet, Subquery, Sum
+
 from n2wbackup.lib import clock
 from policies.adapters import price_table
 from policies.domain.copies.states import CopyState
@@ -14,6 +16,7 @@ from policies.models import Copy, Policy, PolicyCost, RunSnapshot
 from policies.services.retention import planning
 
 TREND_DAYS = 90
+NEWEST = timedelta(days=7)  # an estimate that is older counts no more
 NUMBERS: tuple[str, ...] = (
     "keep_last",
     "keep_daily",
@@ -48,6 +51,14 @@ class WhatIf(NamedTuple):
         return self.now.points.month - self.then.month
 
 
+class Together(NamedTuple):
+    """The newest estimates of several policies: how many have one, a month of all, and of disabled ones."""
+
+    known: int
+    month: float
+    idle: float
+
+
 def prices() -> Prices:
     """Return the price table in force."""
     return price_table.load()
@@ -80,9 +91,26 @@ def trend(policy: Policy, days: int = TREND_DAYS) -> Mapping[date, float]:
 
 def newest(policies: Collection[int]) -> Mapping[int, PolicyCost]:
     """Return the newest estimate of each of the policies."""
-    since = clock.now().date() - timedelta(days=7)
+    since = clock.now().date() - NEWEST
     rows = PolicyCost.objects.filter(policy__in=policies, day__gte=since).order_by("day")
     return {row.policy_id: row for row in rows}
+
+
+def by_cost(policies: QuerySet[Policy]) -> QuerySet[Policy]:
+    """Return the policies with their newest estimate as `month`, the dearest first, those without one last."""
+    since = clock.now().date() - NEWEST
+    known = PolicyCost.objects.filter(policy=OuterRef("pk"), day__gte=since).order_by("-day")
+    rows = policies.annotate(month=Subquery(known.values("month")[:1]))
+    return rows.order_by(F("month").desc(nulls_last=True), "owner__username", "name")
+
+
+def together(policies: QuerySet[Policy]) -> Together:
+    """Return the sums over all of the policies: they are made by the database."""
+    rows = by_cost(policies).order_by()
+    found = rows.aggregate(
+        known=Count("month"), all=Sum("month"), idle=Sum("month", filter=Q(enabled=False))
+    )
+    return Together(found["known"], found["all"] or 0.0, found["idle"] or 0.0)
 
 
 def _sized(policy: Policy) -> list[Sized]:

@@ -20,7 +20,7 @@ from policies.domain.schedules import disabled
 from policies.domain.schedules.schedule import Unit
 from policies.models import Account, AlarmReceivers, Policy, PolicyTarget, Schedule
 from policies.services.alarms import receivers
-from policies.services.document import columns, copies, enrolments, sharings, telling
+from policies.services.document import columns, copies, enrolments, grants, sharings, telling
 from policies.services.document.references import (
     ACCOUNT,
     POLICY,
@@ -30,7 +30,6 @@ from policies.services.document.references import (
 )
 from policies.services.entry import accounts, keeping, policies, reach, schedules
 from policies.services.window import on_instances
-from scripts_admin import permissions
 from scripts_admin.models import Folder, User
 from scripts_admin.services import audit, folders, users
 
@@ -202,8 +201,7 @@ class _Application:
         folder = folders.of(row) if action == UNCHANGED else users.enter(row)
         self.folders.append(folder)
         more = self._receivers(entry, receivers.of(user=row))
-        if self._server_role(entry, row):
-            more["server_role"] = columns.shown(None, entry.values["server_role"])
+        more |= grants.enter(entry, row)
         return _change(USER, name, action, said, more)
 
     def _password(self, entry: Entry, row: User) -> dict[str, str]:
@@ -216,15 +214,6 @@ class _Application:
         if not row.password:
             row.set_unusable_password()
         return {}
-
-    @staticmethod
-    def _server_role(entry: Entry, row: User) -> bool:
-        """Give or withdraw the permission as the entry says; return whether that changed anything."""
-        given = entry.values.get("server_role")
-        if given is None or given == permissions.has_server_role(row):
-            return False
-        users.give_server_role(row, given=given)
-        return True
 
     def _account(self, entry: Entry) -> Change | None:
         owner, name = self._references.owner(entry), _name(entry)

@@ -4,13 +4,13 @@ It has no secrets, and no values that the server itself made (external ids, lear
 """
 
 from collections import defaultdict
-from collections.abc import Container, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 from policies.domain.document import fields
 from policies.domain.schedules import disabled
 from policies.models import Account, AlarmReceivers, EnrolRule, Policy, PolicyTarget, Schedule
-from policies.services.document import copies, layout, sharings
+from policies.services.document import copies, grants, layout, sharings
 from scripts_admin import permissions
 from scripts_admin.models import Folder, User
 from scripts_admin.permissions import Share
@@ -26,7 +26,8 @@ Mapping = dict[str, Any]
 
 def export() -> str:
     """Return the document as YAML; rows are sorted by owner and name."""
-    with_role = permissions.with_server_role()
+    people = list(User.objects.order_by("username"))
+    granted = grants.exported(people)
     of_users, of_policies = _quiet("user"), _quiet("policy")
     owners = dict(Folder.objects.exclude(owner=None).values_list("pk", "owner"))
     folders = {
@@ -34,9 +35,9 @@ def export() -> str:
     }
     document: Mapping = {
         "users": [
-            _user(row, with_role, of_users.get(row.pk, {}))
+            _user(row, granted[row.pk], of_users.get(row.pk, {}))
             | _shared("folder_shared_with", folders, row.pk)
-            for row in User.objects.order_by("username")
+            for row in people
         ],
         "accounts": [
             _account(row)
@@ -65,12 +66,12 @@ def _quiet(column: str) -> dict[int, Mapping]:
     }
 
 
-def _user(row: User, with_role: Container[int], quiet: Mapping) -> Mapping:
+def _user(row: User, granted: Mapping, quiet: Mapping) -> Mapping:
     said = {"name": row.username, "email": row.email}
     return _without_empty(said) | {
         "superuser": row.is_superuser,
         "active": row.is_active,
-        "server_role": row.pk in with_role,
+        **granted,
         **quiet,
     }
 

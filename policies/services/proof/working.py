@@ -12,7 +12,7 @@ from uuid import UUID, uuid5
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
-from django.db.models import Q
+from django.db.models import Max, Q
 
 from n2wbackup.lib import claims, clock, each, home, outages
 from policies.adapters import broker, session
@@ -68,7 +68,7 @@ def _make(proof: Proof) -> None:
             State.NOT_POSSIBLE,
             f"This met an error that nobody foresaw ({outages.named(error)}): look at the server's log.",
         )
-    _end(proof, found)
+    enter(proof, found)
     telling.tag(proof.pk)
 
 
@@ -231,11 +231,17 @@ def _copies(proof: Proof) -> list[UUID]:
 
 def _refuse(proof: Proof, why: str) -> None:
     """End a proof whose restore point goes, or is gone."""
-    _end(proof, Outcome(State.NOT_POSSIBLE, why))
+    enter(proof, Outcome(State.NOT_POSSIBLE, why))
+
+
+def _next_number(proof: Proof) -> int:
+    """Return the number of the run's next result. A run has one unfinished proof at a time, so nobody else takes it."""
+    last: int | None = Proof.objects.filter(run=proof.run_id).aggregate(last=Max("number"))["last"]
+    return 1 + (last or 0)
 
 
 @transaction.atomic
-def _end(proof: Proof, found: Outcome) -> None:
+def enter(proof: Proof, found: Outcome) -> None:
     """Enter the result; whoever lost the claim enters nothing."""
     now = clock.now()
     changed = claims.kept(
@@ -245,6 +251,7 @@ def _end(proof: Proof, found: Outcome) -> None:
         reached=found.reached,
         ended_at=now,
         tag_due=True,
+        number=_next_number(proof),
         **found.facts,
     )
     if not changed:

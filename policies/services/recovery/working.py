@@ -27,7 +27,7 @@ from policies.domain.recovery import states, steps
 from policies.domain.recovery.states import Event, State
 from policies.domain.recovery.steps import Deed, Step, StepState
 from policies.domain.retention.points import HoldKind
-from policies.models import Recovery, RecoveryResource, RecoveryStep
+from policies.models import Account, Recovery, RecoveryResource, RecoveryStep
 from policies.services.alarms import raising
 from policies.services.recovery import deeds, history, loading
 from policies.services.recovery.bench import Bench, may_be_shown_late
@@ -111,6 +111,9 @@ def _go_on(recovery: Recovery) -> None:
     if recovery.account is None:
         _end(recovery, Event.FAIL, "The account was deleted, so AWS cannot be asked any more.")
         return
+    if recovery.account.owner_id != recovery.owner_id:
+        _end(recovery, Event.FAIL, _whose(recovery, recovery.account))
+        return
     given = credentials.of(recovery.account)
     bench = Bench(recovery, session.cloud(given), session.making(given))
     if recovery.state == State.QUEUED:
@@ -131,6 +134,16 @@ def _go_on(recovery: Recovery) -> None:
             return
     if recovery.state == State.INITIALIZING:
         _look(bench, recovery)
+
+
+def _whose(recovery: Recovery, account: Account) -> str:
+    """Say that the account is somebody else's by now: nobody goes on in it, nor takes back what was made there."""
+    stays = left(recovery)
+    there = f" What it made stays there: {', '.join(stays)}." if stays else ""
+    return (
+        f"The account {account.name} no longer belongs to {recovery.owner_name}, so nothing more is done "
+        f"with it.{there}"
+    )
 
 
 def _next(recovery: Recovery) -> RecoveryStep | None:

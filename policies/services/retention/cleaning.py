@@ -12,7 +12,6 @@ from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from uuid import UUID
 
-from django.conf import settings
 from django.db.models import Q
 
 from n2wbackup.lib import clock, each
@@ -27,7 +26,7 @@ from policies.models import Policy, Removal, Run
 from policies.services import existing
 from policies.services.retention import deleting, removals
 from policies.services.retention.deleting import Budget
-from policies.services.servers import turns
+from policies.services.servers import alone, turns
 
 log = logging.getLogger(__name__)
 
@@ -38,12 +37,11 @@ SECONDS = 40.0  # of one turn: its lease is longer
 LEASE_SECONDS = 180.0
 RETRY, RETRY_REFUSED = timedelta(minutes=2), timedelta(hours=1)
 _NOT_FOUND = "The newest restore points were not found in AWS"
-KEEPS_ALL = "N2W_KEEP_ALL_SNAPSHOTS is set, so this server deletes no snapshot: unset it and start the server again."
 
 
 def tick() -> int:
     """Apply the rules that are due, and go on with what has begun; return how many restore points are deleted."""
-    if settings.N2W_KEEP_ALL_SNAPSHOTS:
+    if alone.why_kept():
         return 0
     each.apart(_to_look_at(), _look, "the rules of policy %s could not be applied")
     budget, done = Budget(time.monotonic() + SECONDS), list[int]()
@@ -58,10 +56,9 @@ def tick() -> int:
 def prune(policy: Policy, *, by: str) -> int:
     """Delete what the rules of the policy let go now, without a notice; return how many are deleted.
 
-    RefusedError: the server keeps all, or another process is at it.
+    RefusedError: the server deletes nothing (servers/alone.py), or another process is at it.
     """
-    if settings.N2W_KEEP_ALL_SNAPSHOTS:
-        raise RefusedError(KEEPS_ALL)
+    alone.refuse()
     removals.announce(policy, by=by, at_once=True)
     done = 0
     while True:

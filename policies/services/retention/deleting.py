@@ -25,6 +25,7 @@ from policies.models import Account, Run, RunSnapshot, Server
 from policies.ports import Cloud, Snapshot
 from policies.ports.removing import Image, Removing
 from policies.services.retention import removals
+from policies.services.servers import strangers
 from policies.services.window import credentials
 
 log = logging.getLogger(__name__)
@@ -86,6 +87,8 @@ def delete(run: Run, budget: Budget) -> str:
     cloud, removing = session.cloud(given), session.removing(given)
     regions = {region: rows for region, rows in _rows(run).items() if budget.may(account, region)}
     try:
+        for region in regions:
+            strangers.refuse(account, region, removing)
         places = [_look(cloud, removing, region, rows) for region, rows in regions.items()]
         kept = next(filter(None, (_why_kept(run, place) for place in places)), "")
         if kept:
@@ -96,7 +99,7 @@ def delete(run: Run, budget: Budget) -> str:
         for region in regions:
             budget.close(account, region)
         raise
-    except (NotPermittedError, RejectedError) as error:
+    except (NotPermittedError, RefusedError, RejectedError) as error:
         return str(error)
     return kept
 

@@ -221,7 +221,8 @@ def _seen(rows: QuerySet[Run], begun: Collection[UUID]) -> Iterator[tuple[int | 
 def _proven(keys: Sequence[UUID]) -> set[UUID]:
     """Return those of the runs whose newest result of a proof says that a file system, at least, came back."""
     newest: dict[UUID, bool] = {}
-    results = Proof.objects.filter(state__in=(State.PASSED, State.FAILED)).order_by("ended_at")
+    results = Proof.objects.filter(state__in=(State.PASSED, State.FAILED))
+    results = results.order_by("number", "ended_at")  # by what came last, whatever the clock said
     for some in _by_the_thousand(keys):
         rows = results.filter(run__in=some).values_list("run", "state", "reached")
         for run, state, reached in rows:

@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 from django.core.management import CommandError, call_command
 from django.test import Client
+from pytest_django import Settings
 
 from n2wbackup.lib import clock
 from policies.domain.errors import NotPermittedError
@@ -54,6 +55,38 @@ def test_a_place_is_entered_changed_and_removed(client: Client, copying: Copying
     assert (rule.keep_daily, rule.kms_key) == (9, "alias/backups")
     client.post(f"{edit}remove/")
     assert not CopyRule.objects.exists()
+
+
+def test_rules_that_let_more_copies_go_are_saved_once_the_person_agrees(
+    client: Client, copying: Copying, settings: Settings
+) -> None:
+    settings.N2W_DELETE_AFTER_HOURS = 24
+    rule = copying.rule(keep_last=3)
+    runs = [copying.backed_up(clock.now() - timedelta(days=days)) for days in (2, 1, 0)]
+    CopyRule.objects.update(seen_until=clock.now() - timedelta(days=9))
+    for run in runs:
+        copying.copied(run)
+    edit = f"{PLACES}{rule.pk}/"
+    form = filled(client, edit) | {"keep_last": "1"}
+
+    answer = client.post(edit, form)
+    text = " ".join(answer.content.decode().split())
+    assert "Nothing was saved yet" in text
+    assert "I agree that the copies of 2 more restore points go" in text
+    assert all(f"/runs/{run.pk}/" in text for run in runs[:2])
+    client.post(edit, form | {"let_go": "1"})
+    rule.refresh_from_db()
+    assert rule.keep_last == 3
+
+    assert client.post(edit, form | {"let_go": "2"}).status_code == 302
+    rule.refresh_from_db()
+    assert rule.keep_last == 1
+    copying.clean()
+    shown = seen(client, PLACES)
+    assert shown.count("goes after") == 2
+    assert "older than everything that the rules keep" in shown
+    assert "goes after" in seen(client, f"/runs/{runs[0].pk}/")
+    assert len(copying.in_aws()) == 3
 
 
 @pytest.mark.parametrize(

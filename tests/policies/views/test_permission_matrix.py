@@ -241,6 +241,7 @@ scripts/<str:owner>/recipes/                              L     R     N     N   
 scripts/<str:owner>/recipes/<slug:slug>/                  L     W     N     N     N     W     W
 scripts/<str:owner>/undo/                                 L     W     N     N     N     W     W
 scripts/<str:owner>/upload/                               L     W     N     N     N     W     W
+server/                                                   L     N     N     N     N     N     W
 snapshots/                                                L     R     R     R     R     R     R
 snapshots/<slug:snapshot_id>/files/                       L     W     N     N     N     W     W
 theme/                                                    R     R     R     R     R     R     R

@@ -13,17 +13,19 @@ from tests.ground.launcher import SHARED
 from tests.ground.network import Network
 from tests.system import launched
 from tests.system import product as products
-from tests.system.faults import outside
+from tests.system.faults import outside, points
 from tests.system.faults.bed import POLICY, Bed
 from tests.system.faults.outside import Outside
 from tests.system.product import OWNER, Product
 
 ROLE = "arn:aws:iam::123456789012:role/backup"
+FAR = "eu-west-1"
 OUTSIDE = Path("/var/tmp")  # of /tmp, which is another one for some instances
 WITHOUT_SCRIPTS = {"scripts": {"enabled": False}, "success_requires": "crash"}
 # AWS's own times, so that a bed makes many recoveries.
 QUICK: OptionChanges = {
     "pending_seconds": 0.2,
+    "copy_seconds": 0.2,
     "initialization_seconds": 0.5,
 }
 FAKETIME = "*/faketime/libfaketimeMT.so.1"  # below /usr/lib, in the folder of the architecture
@@ -73,6 +75,18 @@ def with_a_restore_point() -> Iterator[Bed]:
         bed.apply()
         bed.point = bed.product.start_run()
         bed.product.wait_for_end(bed.point)
+        yield bed
+
+
+@contextlib.contextmanager
+def with_copies() -> Iterator[Bed]:
+    """Serve the same with a copy of each snapshot in another region."""
+    with with_a_restore_point() as bed:
+        bed.always = {**WITHOUT_SCRIPTS, "copies": [{"region": FAR}]}
+        bed.apply()
+        bed.product.succeed("copies", bed.point, "--to", FAR)
+        sql = "SELECT count(*) FROM policies_copy WHERE state <> 'completed'"
+        points.until(bed, lambda: bed.query(sql)[0][0] == 0, "its copies", "copies")
         yield bed
 
 

@@ -9,6 +9,7 @@ from tests.system.faults import (
     table_aws,
     table_cleaning,
     table_clocks,
+    table_copies,
     table_disks,
     table_instances,
     table_launcher,
@@ -40,6 +41,7 @@ SUBJECTS: Mapping[str, tuple[Fault, ...]] = {
     "Recoveries: processes": table_recoveries.PROCESSES,
     "Recoveries: AWS": table_recoveries.AWS,
     "Recoveries: what they need": table_recoveries.NEEDS,
+    "Recoveries from copies": table_copies.FAULTS,
     "Proofs: processes": table_proofs.PROCESSES,
     "Proofs: AWS and the disk": table_proofs.OTHERS,
     "Clocks, and two of a kind": table_clocks.FAULTS,
@@ -48,6 +50,7 @@ FAULTS: tuple[Fault, ...] = tuple(fault for faults in SUBJECTS.values() for faul
 BEDS: Mapping[str, Callable[[], AbstractContextManager[Bed]]] = {
     "plain": beds.plain,
     "restore point": beds.with_a_restore_point,
+    "copies": beds.with_copies,
     "disk": beds_of_disks.with_a_disk,
     "disk, little room": beds_of_disks.with_a_disk_and_little_room,
     "postgresql": beds.on_postgresql,

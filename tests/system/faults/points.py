@@ -42,9 +42,9 @@ class Standing:
         return self.volumes | self.instances | self.images | self.snapshots
 
 
-def standing(bed: Bed) -> Standing:
-    """Ask the simulated AWS what it has."""
-    client = ec2(bed.product.aws)
+def standing(bed: Bed, region: str = "us-east-1") -> Standing:
+    """Ask the simulated AWS what it has in the region; its snapshots of all regions are looked at."""
+    client = ec2(bed.product.aws, region)
     rows = [row for of in client.describe_instances()["Reservations"] for row in of["Instances"]]
     live = [row["InstanceId"] for row in rows if row["State"]["Name"] not in _ENDING]
     images = client.describe_images(Owners=["self"])["Images"]

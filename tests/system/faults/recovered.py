@@ -25,6 +25,7 @@ class Kind:
     words: tuple[str, ...]
     volumes: int = 1
     instances: int = 0
+    region: str = "us-east-1"  # where it is made
     device: str = ""  # where the new volume is: "root" or "data", in the place of that one, or a device's name
 
 
@@ -35,7 +36,7 @@ class Recovering:
         """Look what is there; nothing is asked for yet. `instance`: which one is changed, else that of the bed."""
         self.bed, self.kind = bed, kind
         self.instance = instance or bed.product.instance
-        self.before = points.standing(bed)
+        self.before = points.standing(bed, kind.region)
         self.attached = points.volumes_of(bed, self.instance)
         self.id = ""
         self.struck = 0.0
@@ -106,7 +107,7 @@ class Recovering:
         found.seconds = self.wait()
         shown = self.show()
         found.state, found.reason = shown["state"], shown["reason"]
-        found.stands = len(points.standing(self.bed).beyond(self.before))
+        found.stands = len(points.standing(self.bed, self.kind.region).beyond(self.before))
         if found.state not in expected.state.split("|"):
             found.wrong.append(f"it is {found.state} and not {expected.state}: {found.reason!r}")
         if expected.reason not in found.reason:
@@ -125,7 +126,7 @@ class Recovering:
         return found
 
     def _untrue(self, shown: dict[str, Any], found: Finding) -> Iterator[str]:
-        now = points.standing(self.bed)
+        now = points.standing(self.bed, self.kind.region)
         more, made = now.beyond(self.before), _made(shown)
         yield from self._rows(shown, now.everything)
         if set(more) != made:

@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Protocol
 
 from tests.system.faults.bed import Bed
 
@@ -86,3 +87,38 @@ class Fault:
     def quick_moment(self) -> str:
         """Return the moment that `make test` strikes at."""
         return self.quick or next(iter(self.at))
+
+
+class Judged(Protocol):
+    """What was struck, and judges itself: a recovery, a proof, a deletion."""
+
+    def judged(self, fault: Fault, moment: str) -> "Finding": ...
+
+
+def struck(
+    name: str,
+    at: Mapping[str, Expected],
+    way: Callable[[Bed, str], Judged],
+    *,
+    bed: str,
+    quick: str = "",
+    lasts: float = 0.0,
+    spares_server: bool = True,
+    policy: Mapping[str, object] = MappingProxyType({}),
+) -> Fault:
+    """Return a fault of something else than a run; `way` strikes it in the moment."""
+
+    def take(bed: Bed, fault: Fault, moment: str) -> "Finding":
+        return way(bed, moment).judged(fault, moment)
+
+    return Fault(
+        name,
+        at,
+        take=take,
+        bed=bed,
+        is_quick=bool(quick),
+        quick=quick,
+        lasts=lasts,
+        spares_server=spares_server,
+        policy=policy,
+    )

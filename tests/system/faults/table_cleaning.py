@@ -5,13 +5,14 @@ gone from AWS as demanded, nothing else is, no call that deletes was carried out
 """
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
+from functools import partial
 from uuid import UUID
 
 from tests.system.faults import points
 from tests.system.faults.bed import Bed
 from tests.system.faults.judge import Finding
-from tests.system.faults.table import Expected, Fault, ends
+from tests.system.faults.table import Expected, Fault, ends, struck
 
 POLICY = {"retention": {"keep_last": 1}}
 # By state of the snapshots' rows.
@@ -139,13 +140,7 @@ class Deleting:
 Way = Callable[[Bed, str], Deleting]
 
 
-def _fault(name: str, at: Mapping[str, Expected], way: Way, lasts: float = 0.0) -> Fault:
-    def take(bed: Bed, fault: Fault, moment: str) -> Finding:
-        return way(bed, moment).judged(fault, moment)
-
-    return Fault(
-        name, at, take=take, bed="restore point", policy=POLICY, is_quick=False, lasts=lasts
-    )
+_fault = partial(struck, bed="restore point", policy=POLICY)
 
 
 def _killed(strike: Callable[[Bed, str], None]) -> Way:

@@ -6,14 +6,14 @@ passes. Whatever else dies, the proof says that it was not possible: never that 
 
 import os
 import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from functools import partial
 
 from tests.ground import image_parts
 from tests.system.faults import points
 from tests.system.faults.bed import Bed
-from tests.system.faults.judge import Finding
 from tests.system.faults.proven import OPENING, VERIFYING, Proving
-from tests.system.faults.table import Expected, Fault, ends
+from tests.system.faults.table import ends, struck
 
 PASSED, NOT_POSSIBLE = ends("passed"), ends("not_possible")
 LISTING, READING = "before ListSnapshotBlocks", "before GetSnapshotBlock"
@@ -22,29 +22,7 @@ HANG_SECONDS = 15.0
 Way = Callable[[Bed, str], Proving]
 
 
-def _fault(
-    name: str,
-    at: Mapping[str, Expected],
-    way: Way,
-    *,
-    bed: str = "disk",
-    quick: str = "",
-    lasts: float = 0.0,
-    spares_server: bool = True,
-) -> Fault:
-    def take(bed: Bed, fault: Fault, moment: str) -> Finding:
-        return way(bed, moment).judged(fault, moment)
-
-    return Fault(
-        name,
-        at,
-        take=take,
-        bed=bed,
-        is_quick=bool(quick),
-        quick=quick,
-        lasts=lasts,
-        spares_server=spares_server,
-    )
+_fault = partial(struck, bed="disk")
 
 
 # Processes

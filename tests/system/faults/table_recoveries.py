@@ -5,13 +5,13 @@ each cell also shows that a recovery struck like this can be taken back to the l
 """
 
 from collections.abc import Callable, Mapping
+from functools import partial
 
 from tests.contract.aws_clients import ec2
 from tests.system.faults import points
 from tests.system.faults.bed import Bed
-from tests.system.faults.judge import Finding
 from tests.system.faults.recovered import Kind, Recovering
-from tests.system.faults.table import Expected, Fault, ends
+from tests.system.faults.table import Expected, ends, struck
 
 VOLUME = Kind(
     "a volume",
@@ -80,28 +80,7 @@ DONE, FAILED = ends("done"), ends("failed")
 Way = Callable[[Bed, str], Recovering]
 
 
-def _fault(
-    name: str,
-    at: Mapping[str, Expected],
-    way: Way,
-    *,
-    quick: str = "",
-    lasts: float = 0.0,
-    spares_server: bool = True,
-) -> Fault:
-    def take(bed: Bed, fault: Fault, moment: str) -> Finding:
-        return way(bed, moment).judged(fault, moment)
-
-    return Fault(
-        name,
-        at,
-        take=take,
-        bed="restore point",
-        is_quick=bool(quick),
-        quick=quick,
-        lasts=lasts,
-        spares_server=spares_server,
-    )
+_fault = partial(struck, bed="restore point")
 
 
 # Processes

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 
 import pytest
 import time_machine
+from pytest_django import Settings
 
 from n2wbackup.lib import clock
 from policies.adapters import session
@@ -100,7 +101,9 @@ def later(minutes: float) -> time_machine.travel:
 
 
 @pytest.fixture
-def copying(db: None, monkeypatch: pytest.MonkeyPatch) -> Copying:
+def copying(db: None, monkeypatch: pytest.MonkeyPatch, settings: Settings) -> Copying:
+    """Give the policy; what goes is announced and goes in the same turn."""
+    settings.N2W_DELETE_AFTER_HOURS = 0
     policy = PolicyFactory.create(owner=alice(), name="policy1")
     second = AccountFactory.create(
         owner=policy.owner, name="vault", access_key_id="AKIASECONDACCOUNT001"

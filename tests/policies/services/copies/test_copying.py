@@ -18,6 +18,7 @@ from policies.models import Alarm, Copy, CopyRule, Hold, Run
 from policies.selectors import copies as copies_selector
 from policies.services.copies import asking, following, rows
 from tests.policies.services.copies.ground import OTHER, THERE, Copying, later, state
+from tests.policies.services.killed import KilledError
 
 pytestmark = [pytest.mark.django_db, pytest.mark.one_database]
 LOST = AnswerLostError("No answer came from CopySnapshot.")
@@ -121,10 +122,6 @@ def test_a_lost_answer_is_settled_by_the_tag_and_never_asked_twice_blindly(
         with later(6):
             copying.turn()
     assert (state(run), len(copying.in_aws())) == (["pending"], 1)
-
-
-class KilledError(BaseException):
-    """The process is gone: nothing after it runs."""
 
 
 @pytest.mark.parametrize("step", ["before the call", "after the call", "while sharing"])

@@ -9,11 +9,13 @@ from n2wbackup.lib import clock
 from policies.domain.errors import NotPermittedError, ThrottledError
 from policies.domain.runs.verdict import Consistency
 from policies.models import Policy, Run
+from policies.selectors import copies
 from policies.services.copies import existence, keeping
 from policies.services.following import reconciling
 from policies.services.retention import ages, holds
 from tests.factories import RunFactory
 from tests.policies.services.copies.ground import THERE, Copying, later, state
+from tests.policies.services.killed import KilledError
 
 pytestmark = [pytest.mark.django_db, pytest.mark.one_database]
 DAY = timedelta(days=1)
@@ -43,6 +45,63 @@ def test_what_the_rules_let_go_is_deleted_and_the_source_stays(copying: Copying)
     assert len(copying.in_aws()) == 2
     assert len(copying.cloud.in_region("us-east-1")) == 4
     assert all(run.targets.get().snapshots.get().state == "completed" for run in runs)
+
+
+def test_what_goes_is_announced_and_deleted_a_day_later(
+    copying: Copying, settings: Settings
+) -> None:
+    settings.N2W_DELETE_AFTER_HOURS = 24
+    copying.rule(keep_daily=2)
+    runs = nights(copying, 4)
+    copying.clean()
+    shown = [copies.of_run(run)[0] for run in runs]
+    assert [one.state for one in shown] == ["completed"] * 4
+    assert [one.goes_after for one in shown[:2]] == [None, None]
+    assert all(one.goes_after for one in shown[2:])
+    assert {one.goes_why for one in shown[2:]} == {"older than everything that the rules keep"}
+    with later(23 * 60):
+        copying.clean()
+        assert state(runs[3]) == ["completed"]
+    with later(25 * 60):
+        copying.clean()
+        assert [state(run) for run in runs[2:]] == [["deleted"], ["deleted"]]
+
+
+@pytest.mark.parametrize("way", ["held", "other rules", "no rules"])
+def test_what_stays_by_then_is_announced_anew(
+    copying: Copying, settings: Settings, way: str
+) -> None:
+    settings.N2W_DELETE_AFTER_HOURS = 24
+    rule = copying.rule(keep_last=1)
+    _, old = nights(copying, 2)
+    copying.clean()
+    if way == "held":
+        holds.hold(old, reason="books", until=None, by="alice")
+    else:
+        copying.rule(keep_last=2 if way == "other rules" else 0)
+    copying.clean()
+    (shown,) = copies.of_run(old)
+    assert (shown.goes_after, shown.goes_why) == (None, "")
+
+    with later(25 * 60):
+        holds.release(old, by="alice") if way == "held" else type(rule).objects.update(keep_last=1)
+        copying.clean()
+        assert state(old) == ["completed"]
+        (shown,) = copies.of_run(old)
+        assert shown.goes_after == clock.now() + timedelta(hours=24)
+
+
+def test_a_clock_that_was_ahead_keeps_no_copy_for_years(
+    copying: Copying, settings: Settings
+) -> None:
+    settings.N2W_DELETE_AFTER_HOURS = 24
+    copying.rule(keep_last=1)
+    _, old = nights(copying, 2)
+    old.copies.update(goes_after=clock.now() + 900 * DAY, goes_why="x")
+    copying.clean()
+    with later(25 * 60):
+        copying.clean()
+        assert state(old) == ["deleted"]
 
 
 def test_without_rules_every_copy_stays(copying: Copying) -> None:
@@ -101,9 +160,6 @@ def test_a_process_that_dies_while_deleting_is_gone_on_with(
 ) -> None:
     copying.rule(keep_last=1)
     _, old = nights(copying, 2)
-
-    class KilledError(BaseException):
-        pass
 
     def dies(*_: object) -> None:
         raise KilledError

@@ -18,6 +18,7 @@ from policies.services.copies.rebuilding import Place
 from policies.services.retention import planning
 from tests.factories import charlie
 from tests.policies.services.copies.ground import HERE, THERE, Copying, later
+from tests.policies.services.killed import KilledError
 
 pytestmark = [pytest.mark.django_db, pytest.mark.one_database]
 LOST = "5f0f7f0c-6a8e-4a52-9b43-1d2f4f1c9a01"
@@ -108,10 +109,6 @@ def test_adopting_twice_changes_nothing(copying: Copying, lost: str) -> None:
     assert adopt(copying) == []
     assert rebuilding.look(places(copying)).points == []
     assert list(RunSnapshot.objects.values_list("pk", "snapshot_id")) == rows
-
-
-class KilledError(BaseException):
-    pass
 
 
 @pytest.mark.parametrize("step", ["rows", "tags", "tagged"])

@@ -1,6 +1,7 @@
 """Sizes are counted within a budget, bills are made of them, and pages and the command say what they are worth."""
 
 import json
+import re
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -145,15 +146,35 @@ def test_the_pages_say_that_these_are_estimates(
     assert wrong.status_code == 200
 
 
-def test_a_list_that_is_cut_says_so(
+def test_the_dearest_come_first_and_the_sum_is_of_all(
     points: list[Run], policy: Policy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    factories.PolicyFactory.create(owner=policy.owner, name="policy2")
-    monkeypatch.setattr("policies.views.costs.MOST", 1)
+    monkeypatch.setattr("policies.views.costs.ON_A_PAGE", 2)
+    today = clock.now().date()
+    old, yesterday = today - timedelta(days=30), today - timedelta(days=1)
+    for name, day, month in (
+        ("a-cheap", today, 1.0),
+        ("a-long-ago", old, 900.0),
+        ("dear", yesterday, 3.0),
+        ("dearer", today, 5.5),
+    ):
+        made = factories.PolicyFactory.create(
+            owner=policy.owner, name=name, enabled=name != "dearer"
+        )
+        PolicyCost.objects.create(policy=made, day=old, gib=1, month=800.0)
+        PolicyCost.objects.update_or_create(
+            policy=made, day=day, defaults={"gib": 1, "month": month}
+        )
+    stranger = factories.PolicyFactory.create(owner=factories.charlie(), name="theirs")
+    PolicyCost.objects.create(policy=stranger, day=today, gib=1, month=100.0)
+
     client = page.client_of(policy.owner)
-    assert "Only the first 1 policies by name" in page.read(client, "/costs/").text
-    monkeypatch.setattr("policies.views.costs.MOST", 2)
-    assert "Only the first" not in page.read(client, "/costs/").text
+    texts = [page.read(client, f"/costs/?page={number}").text for number in (1, 2, 3)]
+    names = [re.findall(r"alice/([a-z0-9-]+)", text) for text in texts]
+    assert names == [["dearer", "dear"], ["a-cheap", "a-long-ago"], ["policy1"]]
+    assert all("USD 9.50 a month" in " ".join(text.split()) for text in texts)
+    assert "5.50 is for restore points of disabled policies" in " ".join(texts[0].split())
+    assert "not estimated yet" in texts[1]
 
 
 def test_what_nobody_has_counted_does_not_cost_nothing(policy: Policy) -> None:

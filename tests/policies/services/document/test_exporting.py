@@ -25,7 +25,7 @@ MORE = """\
 users:
   - {name: bob, superuser: true, email: bob@example.org}
   - {name: gone, active: false}
-  - {name: dora, server_role: true, folder_shared_with: [{user: bob, may: [edit]}]}
+  - {name: dora, server_role: true, open_snapshots: true, folder_shared_with: [{user: bob, may: [edit]}]}
 accounts:
   - {owner: bob, name: ours, auth: instance, region: eu-central-1, regions: [eu-central-1, eu-west-1]}
   - {owner: dora, name: "an account: with {signs} #1", auth: role, role_arn: "arn:aws:iam::123456789012:role/n2w",

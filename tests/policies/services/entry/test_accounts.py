@@ -11,12 +11,12 @@ from policies.domain.errors import CredentialsError, ThrottledError
 from policies.domain.runs.sequence import State
 from policies.models import Account, RunTarget, WindowLease
 from policies.ports import Credentials
-from policies.services.document import applying
+from policies.services.document import applying, exporting
 from policies.services.entry import accounts as enrolling
 from policies.services.entry import policies
 from policies.services.window import credentials
 from scripts_admin import permissions
-from scripts_admin.models import User
+from scripts_admin.models import AuditEntry, User
 from tests import factories
 from tests.policies.services.backup import Backup, is_one_sentence
 
@@ -234,6 +234,25 @@ def test_apply_takes_the_right_away_and_leaves_it_where_nothing_is_said() -> Non
 
     assert (change.action, change.fields) == ("changed", {"server_role": "false"})
     assert not permissions.has_server_role(User.objects.get())
+
+
+def test_apply_lets_snapshots_be_opened_and_takes_it_back() -> None:
+    applying.apply("users: [{name: alice}]", {})
+    first = applying.apply("users: [{name: alice, open_snapshots: true}]", {})
+    assert first[0].fields["open_snapshots"] == "true"
+    assert permissions.may_open_snapshots(User.objects.get())
+    (again,) = applying.apply("users: [{name: alice, open_snapshots: true}]", {})
+    assert again.action == "unchanged"
+    assert "open_snapshots: true" in exporting.export()
+
+    applying.apply("users: [{name: alice}]", {})
+    assert permissions.may_open_snapshots(User.objects.get())
+    (change,) = applying.apply("users: [{name: alice, open_snapshots: false}]", {})
+    assert (change.action, change.fields) == ("changed", {"open_snapshots": "false"})
+    assert not permissions.may_open_snapshots(User.objects.get())
+    assert "open_snapshots: false" in exporting.export()
+    changes = AuditEntry.objects.filter(changes__0__0="snapshots may be mounted")
+    assert [one.changes[0][1:] for one in changes.order_by("pk")] == [["no", "yes"], ["yes", "no"]]
 
 
 def test_a_dry_run_gives_no_right() -> None:

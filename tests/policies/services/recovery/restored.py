@@ -21,10 +21,6 @@ from tests import factories
 REGION = "us-east-1"
 
 
-class KilledError(BaseException):
-    """As SIGKILL: nothing in the worker's way catches it."""
-
-
 @dataclass
 class Restored:
     """Alice's policy, an instance with a root and a data volume, and one whole backup of it."""

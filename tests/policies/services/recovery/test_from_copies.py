@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from pytest_django import Settings
 
 from n2wbackup.lib import clock
 from policies.domain.errors import RefusedError, UnreachableError
@@ -172,8 +173,9 @@ def test_a_copy_is_not_put_in_the_place_of_a_volume_that_is_elsewhere(copied: Co
 
 
 def test_a_copy_that_a_recovery_uses_does_not_go_by_its_rule(
-    copied: Copied, monkeypatch: pytest.MonkeyPatch
+    copied: Copied, monkeypatch: pytest.MonkeyPatch, settings: Settings
 ) -> None:
+    settings.N2W_DELETE_AFTER_HOURS = 0
     monkeypatch.setattr(keeping, "go_on", lambda: 0)  # nothing is deleted in AWS here
     copied.copy(copied.vault)
     _let_go(copied)
@@ -278,6 +280,40 @@ def test_an_account_of_somebody_else_is_no_place_to_restore_from(copied: Copied)
         copied.restored.ask(Kind.VOLUME, volume_id=copied.restored.data, source=VAULT)
 
     assert not Recovery.objects.exists()
+
+
+def test_an_account_that_changes_hands_is_used_no_more(copied: Copied) -> None:
+    copied.copy(copied.vault)
+    recovery = copied.restored.ask(Kind.VOLUME, volume_id=copied.restored.data, source=VAULT)
+    copied.vault.owner = factories.charlie()
+    copied.vault.save()
+
+    copied.restored.work(recovery)
+
+    assert recovery.state == State.FAILED
+    assert recovery.reason == (
+        "The account vault no longer belongs to alice, so nothing more is done with it."
+    )
+    assert copied.far.all_volumes(THERE) == []
+    assert Hold.objects.get(run=copied.run).released_at is not None
+
+
+def test_what_was_made_in_an_account_that_changes_hands_stays_and_is_named(
+    copied: Copied,
+) -> None:
+    copied.copy(copied.vault)
+    recovery = copied.restored.ask(Kind.VOLUME, volume_id=copied.restored.data, source=VAULT)
+    copied.restored.work(recovery)
+    (made,) = copied.far.all_volumes(THERE)
+    asking.undo(recovery, by="alice", confirmation=str(recovery.pk))
+    copied.vault.owner = factories.charlie()
+    copied.vault.save()
+
+    copied.restored.work(recovery)
+
+    assert recovery.state == State.FAILED
+    assert recovery.reason.endswith(f"What it made stays there: {made.volume_id}.")
+    assert [each.volume_id for each in copied.far.all_volumes(THERE)] == [made.volume_id]
 
 
 def test_another_account_gets_the_copy_that_it_has(copied: Copied) -> None:

@@ -6,9 +6,9 @@ from policies.domain.errors import NotPermittedError, RejectedError
 from policies.domain.recovery.states import Kind, State
 from policies.models import Alarm
 from policies.services.recovery import asking, working
+from tests.policies.services.killed import KilledError
 from tests.policies.services.recovery.restored import (
     REGION,
-    KilledError,
     Restored,
     hurry,
     make,

@@ -18,9 +18,9 @@ from policies.domain.recovery.steps import KEPT, REPLACED_BY
 from policies.models import Alarm, Hold, Recovery, RecoveryStep
 from policies.ports.making import Initialization
 from policies.services.recovery import asking, deeds, working
+from tests.policies.services.killed import KilledError
 from tests.policies.services.recovery.restored import (
     REGION,
-    KilledError,
     Restored,
     hurry,
     make,

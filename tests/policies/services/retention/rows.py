@@ -3,8 +3,6 @@
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
-from django.db.models import Max
-
 from n2wbackup.lib import clock, home
 from policies.adapters.limits import RUN_TAG, SERVER_TAG
 from policies.adapters.memory import MemoryCloud
@@ -14,6 +12,8 @@ from policies.domain.runs.sequence import State
 from policies.domain.runs.verdict import Consistency
 from policies.models import Policy, Proof, Run, RunSnapshot, RunTarget
 from policies.ports import Snapshot
+from policies.services.proof import working
+from policies.services.proof.levels import Outcome
 from tests.factories import RunFactory, RunSnapshotFactory, RunTargetFactory
 
 INSTANCE = "i-0123456789abcdef0"
@@ -50,20 +50,21 @@ def point(
 
 
 def proven(run: Run, state: ProofState, level: Level) -> Proof:
-    """Return a proof of the run that ended like this, later than all others of it, whatever the clock does."""
+    """Return a proof of the run that ended like this, by the clock as it is; a worker enters it."""
     now = clock.now()
-    earlier = Proof.objects.filter(run=run).aggregate(last=Max("ended_at"))["last"]
-    return Proof.objects.create(
+    proof = Proof.objects.create(
         run=run,
         policy=run.policy,
         region="us-east-1",
         level=level,
-        reached=level if state == ProofState.PASSED else -1,
-        state=state,
+        state=ProofState.WORKING,
         asked_at=now,
         next_at=now,
-        ended_at=max(now, earlier + timedelta(seconds=1)) if earlier else now,
     )
+    reached = level if state == ProofState.PASSED else -1
+    working.enter(proof, Outcome(state, "", reached))
+    proof.refresh_from_db()
+    return proof
 
 
 def nightly(policy: Policy, number: int) -> list[Run]:

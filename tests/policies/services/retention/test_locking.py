@@ -15,6 +15,7 @@ from policies.domain.retention.points import HoldKind
 from policies.models import Account, Hold, Policy, Run
 from policies.services.retention import cleaning, locking, planning
 from tests.factories import PolicyFactory, alice
+from tests.policies.services.killed import KilledError
 from tests.policies.services.retention.rows import in_cloud, nightly, snapshot_of
 
 pytestmark = [pytest.mark.django_db, pytest.mark.one_database]
@@ -142,10 +143,6 @@ def test_what_cannot_be_locked_is_refused(
         )
     assert removing.locks == {}
     assert not Hold.objects.exists()
-
-
-class KilledError(BaseException):
-    pass
 
 
 def test_a_process_that_dies_while_locking_says_nothing_untrue_and_is_followed_by_another(

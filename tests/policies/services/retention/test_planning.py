@@ -3,8 +3,11 @@
 from datetime import timedelta
 
 import pytest
+import time_machine
 
 from n2wbackup.lib import clock
+from policies.domain.proofs import Level
+from policies.domain.proofs import State as ProofState
 from policies.domain.retention import plan as deciding
 from policies.domain.retention.points import Verdict
 from policies.domain.runs.sequence import State
@@ -12,7 +15,7 @@ from policies.domain.runs.verdict import Consistency
 from policies.models import Policy, Run, RunSnapshot, Server
 from policies.services.retention import planning
 from tests.factories import PolicyFactory, RunFactory, alice
-from tests.policies.services.retention.rows import DAY, nightly, point
+from tests.policies.services.retention.rows import DAY, nightly, point, proven
 
 pytestmark = [pytest.mark.django_db, pytest.mark.one_database]
 
@@ -159,3 +162,19 @@ def test_what_a_target_is_worth_counts_for_itself(policy: Policy) -> None:
     nightly(policy, 3)
 
     assert reasons(other) == ("the last usable one of i-0aaaaaaaaaaaaaaaa in us-east-1",)
+
+
+@pytest.mark.parametrize("ahead", [timedelta(hours=6), timedelta(days=400)])
+def test_a_proof_that_passed_while_the_clock_was_ahead_hides_no_later_failure(
+    policy: Policy, ahead: timedelta
+) -> None:
+    (run,) = nightly(policy, 1)
+    with time_machine.travel(clock.now() + ahead, tick=False):
+        proven(run, ProofState.PASSED, Level.MOUNTS)
+    assert planning.of_policy(policy)[0].point.proven
+    proven(run, ProofState.FAILED, Level.MOUNTS)
+    assert not planning.of_policy(policy)[0].point.proven
+    with time_machine.travel(clock.now() + 2 * ahead, tick=False):
+        assert not planning.of_policy(policy)[0].point.proven
+    proven(run, ProofState.PASSED, Level.MOUNTS)
+    assert planning.of_policy(policy)[0].point.proven

@@ -1,0 +1,140 @@
+"""Whether this server may delete snapshots: beside a living one, a copy of its database must delete none.
+
+A server is believed to be the only one with these rows, or one of several on one database, until there is a sign of
+the contrary. Then it keeps every snapshot until a superuser says that it goes on alone. Signs that are seen here:
+the server is new on a database of others, none of which is seen to live on it; or its home was copied or moved.
+What AWS shows of another server is in strangers.py.
+"""
+
+import logging
+from datetime import datetime
+
+from django.conf import settings
+from django.db import transaction
+
+from n2wbackup.lib import clock, home, whereabouts
+from n2wbackup.lib.cas import compare_and_set
+from policies.domain.errors import RefusedError
+from policies.models import Server
+from policies.services.servers import heart
+from scripts_admin.domain.audit import Action, Change, Kind
+from scripts_admin.services import audit
+from scripts_admin.services.audit import Subject
+
+log = logging.getLogger(__name__)
+
+KEEPS_ALL = "N2W_KEEP_ALL_SNAPSHOTS is set, so this server deletes no snapshot: unset it and start the server again."
+CONFIRM = "no other server works with a copy of this database, run `manage.py confirm_server`"
+_NEW = (
+    "This server is new on a database that {} has worked on, so it deletes no snapshot: that server may live on "
+    "with another copy of the database. If {}."
+)
+_MOVED = (
+    "The data of this server was copied or is on another machine than before, so it deletes no snapshot: the "
+    "server that it was copied from may live on. If {}."
+)
+_WATCHED = (
+    "This server is new on a database of others, and watches for a minute or two whether one of them lives on it; "
+    "until then it deletes no snapshot."
+)
+WATCH_SECONDS = 90.0
+_HOST = "host"  # the only sign in rows from before there were others
+_seen: dict[
+    str, tuple[datetime, float]
+] = {}  # the first heartbeat of each other that this process saw, and when
+
+
+def why_kept() -> str:
+    """Return why this server deletes no snapshot, "" if it may. What is found is entered; AWS is not asked."""
+    if settings.N2W_KEEP_ALL_SNAPSHOTS:
+        return KEEPS_ALL
+    heart.enter()
+    row = Server.objects.get(pk=home.server_id())
+    doubt = _why_not_new(row) if row.confirmed_at is None else _why_not_moved(row)
+    if doubt != _WATCHED:
+        _enter(row, doubt)
+    return doubt
+
+
+def refuse() -> None:
+    """Raise RefusedError if this server deletes no snapshot."""
+    doubt = why_kept()
+    if doubt:
+        raise RefusedError(doubt)
+
+
+def doubts(row: Server) -> list[str]:
+    """Return what was found to speak against deleting, for people."""
+    return list(dict.fromkeys([*filter(None, [row.doubt]), *row.strangers.values()]))
+
+
+def confirm() -> Server:
+    """Say that this server goes on alone: it may delete again. RefusedError, and nothing changed, if it may now."""
+    heart.enter()
+    now_it_is = why_kept()
+    row = Server.objects.get(pk=home.server_id())
+    found = doubts(row) or ([now_it_is] if row.confirmed_at is None else [])
+    if not found:
+        message = f"Nothing speaks against server {row}: it deletes what the rules let go."
+        raise RefusedError(message)
+    expected = {"doubt": row.doubt, "confirmed_at": row.confirmed_at}
+    with transaction.atomic():
+        place = dict(whereabouts.signs())
+        same = Server.objects.filter(pk=row.pk)
+        changes = {"doubt": "", "strangers": {}, "place": place, "confirmed_at": clock.now()}
+        if not compare_and_set(same, expected, **changes):
+            message = f"Server {row} changed at the same moment: look at it, and confirm again."
+            raise RefusedError(message)
+        of = Subject(Kind.SERVER, row.host, row.pk)
+        audit.record(Action.CONFIRMED_ALONE, of, [Change("keeps all", " ".join(found), "")])
+    return row
+
+
+def forget() -> None:
+    """Begin to watch anew."""
+    _seen.clear()
+
+
+def _why_not_new(row: Server) -> str:
+    others = list(Server.objects.exclude(pk=row.pk))
+    living = [each for each in others if _lives_here(each)]
+    if living or not others:
+        return ""
+    if (
+        clock.boottime() - min(_seen[each.pk][1] for each in others) < WATCH_SECONDS
+        and not row.doubt
+    ):
+        return _WATCHED
+    return _NEW.format(max(others, key=lambda each: each.heartbeat_at), CONFIRM)
+
+
+def _lives_here(other: Server) -> bool:
+    """Tell whether it was seen to beat on this very database. A copy of a heartbeat stands still."""
+    first, _ = _seen.setdefault(other.pk, (other.heartbeat_at, clock.boottime()))
+    return other.heartbeat_at != first and other.confirmed_at is not None and not other.doubt
+
+
+def _why_not_moved(row: Server) -> str:
+    if set(row.place) == {_HOST}:
+        return "" if row.place[_HOST] in {"", heart.host()} else _MOVED.format(CONFIRM)
+    found = whereabouts.signs()
+    changed = [name for name in found if row.place.get(name, found[name]) != found[name]]
+    return _MOVED.format(CONFIRM) if changed else ""
+
+
+def _enter(row: Server, doubt: str) -> None:
+    changes: dict[str, object] = {"doubt": doubt}
+    now = clock.now()
+    # Of the future: the clock was ahead then.
+    is_wrong = row.confirmed_at is None or row.confirmed_at > now + clock.SKEW
+    if not doubt:
+        known = {name: sign for name, sign in row.place.items() if name != _HOST}
+        changes |= {
+            "place": {**known, **whereabouts.signs()},
+            "confirmed_at": now if is_wrong else row.confirmed_at,
+        }
+    if all(getattr(row, name) == value for name, value in changes.items()):
+        return
+    expected = {"doubt": row.doubt, "confirmed_at": row.confirmed_at}
+    if compare_and_set(Server.objects.filter(pk=row.pk), expected, **changes) and doubt:
+        log.error("%s", doubt)
