@@ -25,6 +25,7 @@ from policies.models import Policy, Run
 from policies.services import claiming, runs
 from policies.services.alarms import sealed_urls
 from policies.services.window import (
+    at_once,
     defects,
     entering,
     preparing,
@@ -170,6 +171,13 @@ def _open(plan: Plan, folder: Path) -> None:
         _insist(lambda: entering.lost_shots(run, entering.broken(error)))
     why_not = entering.GUARD_LOST if lost else entering.NOT_FIRED
     are_all = len(fired) == len(plan.shots)
+    if (
+        are_all
+        and error is None
+        and not lost
+        and _insist(lambda: at_once.enter(run, folder, runtime, fired))
+    ):
+        return
     _insist(lambda: entering.shots(run, runtime, fired, why_not, are_all=are_all))
     _insist(lambda: entering.thaw(run, folder, runtime))
 
@@ -223,18 +231,16 @@ def _order(run: Run, guard: Guard) -> bool:
         raise
 
 
-def _insist(enter: Callable[[], object]) -> None:
+def _insist(enter: Callable[[], object]) -> object:
     """Enter what happened, and wait while the database is away: only this process knows AWS's answers."""
     for pause in ENTER_PAUSES_SECONDS:
         try:
-            enter()
+            return enter()
         except outages.AWAY as error:
             log.warning("the database is away; the window's results are entered later: %s", error)
             close_old_connections()
             time.sleep(pause)
-        else:
-            return
-    enter()
+    return enter()
 
 
 def _start_guard(plan: Plan, folder: Path, runtime: Path, there: Reached) -> Guard | None:
