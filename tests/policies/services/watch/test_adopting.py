@@ -210,6 +210,7 @@ def test_a_server_that_comes_back_in_time_enters_its_thaw_as_always(
 ) -> None:
     run = backup.start()
     with monkeypatch.context() as patch:
+        patch.setattr("policies.services.window.at_once.enter", lambda *_: False)
         patch.setattr("policies.services.window.entering.thaw", lambda *_: False)
         backup.window(run)
     assert state(run) == State.FROZEN
