@@ -23,8 +23,8 @@ from policies.services.window import defects
 log = logging.getLogger(__name__)
 
 TOGETHER = 100
-# Of each run, here: the others are not compared, and not written.
-_OF_A_RUN = ("state", "server", "cancel_requested_at")
+# Of each run, what is compared and what is written; any other column would be asked for run by run.
+_OF_A_RUN = ("state", "server", "cancel_requested_at", "dispatched_at")
 # In the words of the indexes that have only these.
 _PENDING = Literal(RunSnapshot.State.PENDING)
 _UNKNOWN = Literal(RunTarget.State.UNKNOWN)
