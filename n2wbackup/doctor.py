@@ -15,12 +15,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 import django
-import redis
 from django.conf import settings
 from django.core import checks
 from django.db import connection
 
-from n2wbackup import VERSION, health
+from n2wbackup import VERSION
 from n2wbackup.lib import clock, home, trouble
 from n2wbackup.processes import serve_lock, several
 from policies.adapters import price_table, session
@@ -111,7 +110,7 @@ def _launcher_problem() -> str:
 
 
 def _database() -> tuple[bool, str]:
-    missing = health.unapplied_migrations()
+    missing = trouble.unapplied_migrations(connection)
     if missing:
         return True, trouble.not_migrated(missing)
     return False, f"{trouble.place()} is reachable and migrated"
@@ -121,6 +120,8 @@ def _broker() -> tuple[bool, str]:
     url = settings.N2W_REDIS_URL
     if not url and not _serves():
         return False, "embedded; it starts with `manage.py serve`"
+    import redis  # noqa: PLC0415 - a tenth of this command, and its help and completion need none of it
+
     try:
         with redis.Redis.from_url(
             url or f"unix://{settings.N2W_BROKER_SOCKET}",

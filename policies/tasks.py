@@ -29,6 +29,7 @@ from policies.services.trials import monthly, working
 from policies.services.window import keeping
 from scripts_admin.services import approvals, hosts, ssh_files
 
+TURNS = 10  # so often a worker tries to take a run that another process takes first
 POLL_SECONDS = 5
 COPIES_SECONDS = 10
 CLEAN_COPIES_SECONDS = 300
@@ -43,12 +44,12 @@ CLEAN_SECONDS = 60
 def freeze(run_id: str) -> None:
     """Take a run through its window: this one, or while many wait, the one whose owner's turn it is."""
     hint = UUID(run_id)
-    if keeping.execute(line.next_for(hint) if pool.is_full() else hint, draining=draining):
-        return
-    # It was taken in another one's turn; that one still waits.
-    another = None if draining() else line.another_than(hint)
-    if another is not None:
-        keeping.execute(another, draining=draining)
+    turn: UUID | None = line.next_for(hint) if pool.is_full() else hint
+    for _ in range(TURNS):
+        if turn is None or keeping.execute(turn, draining=draining):
+            return
+        # It was taken in the turn of another one, which still waits, and has no other hint than this.
+        turn = None if draining() else line.another_than(turn)
 
 
 @shared_task(name="policies.tasks.complete")

@@ -19,9 +19,20 @@ from n2wbackup.processes import parents
 
 __all__ = ["Words", "become", "load", "words"]
 
-# What `python -m` is given for each program of the server, and what these import first or late.
+# What `python -m` is given for each program of the server, and what these import first or late: whatever one of them
+# imports by itself is in memory once more, and comes from a disk that may be frozen.
 _PROGRAMS = ("manage", "n2wbackup", "n2wbackup.processes.web")
-_MODULES = ("n2wbackup.wsgi", "n2wbackup.celery", "policies.management.commands.watchdog")
+_MODULES = (
+    *("n2wbackup.wsgi", "n2wbackup.processes.connections", "django.templatetags.i18n"),
+    *("n2wbackup.celery", "policies.tasks", "celery.apps.worker", "celery.worker.worker"),
+    *("celery.worker.components", "celery.worker.consumer", "celery.worker.strategy"),
+    *("celery.concurrency.thread", "celery.app.control", "celery.fixups.django"),
+    *("celery.beat", "celery.apps.beat", "n2wbackup.processes.beat", "celery.backends.base"),
+    *("celery.app.amqp", "celery.app.log", "celery.contrib.django.task", "celery.worker.autoscale"),
+    *("celery.app.events", "celery.events.receiver", "celery.worker.consumer.delayed_delivery"),
+    *("kombu.transport.redis", "django_structlog.tasks", "n2wbackup.processes.notify"),
+    *("n2wbackup.command_line", "policies.management.commands.watchdog"),
+)
 _GUARDED = ("--pdeathsig", "TERM", "--")  # how the supervisor has each program started by setpriv
 
 
@@ -51,6 +62,10 @@ def load() -> str:
     try:
         for module in _MODULES:
             import_module(module)
+        # Celery looks for tasks and makes them now, and not in each worker.
+        app = import_module("n2wbackup.celery").app
+        app.finalize()
+        app.loader.init_worker()
     except Exception as error:  # noqa: BLE001 - whatever it is, the server must start
         return f"{type(error).__name__}: {error}"
     # A collection would write into each object, and so copy what the programs share.

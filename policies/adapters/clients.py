@@ -26,7 +26,7 @@ _COMMANDING = Config(
     read_timeout=5,
     max_pool_connections=20,
     tcp_keepalive=True,
-    user_agent_extra=loading.USER_AGENT,
+    user_agent=loading.USER_AGENT,
 )
 _CONNECTING = Config(
     retries={"total_max_attempts": 3, "mode": "standard"},
@@ -34,7 +34,7 @@ _CONNECTING = Config(
     read_timeout=5,
     max_pool_connections=20,
     tcp_keepalive=True,
-    user_agent_extra=loading.USER_AGENT,
+    user_agent=loading.USER_AGENT,
 )
 _FIRING = Config(
     retries={"total_max_attempts": 1, "mode": "standard"},
@@ -43,7 +43,7 @@ _FIRING = Config(
     read_timeout=10,
     max_pool_connections=CONNECTIONS,
     tcp_keepalive=True,
-    user_agent_extra=loading.USER_AGENT,
+    user_agent=loading.USER_AGENT,
 )
 _ONCE = Config(
     retries={"total_max_attempts": 1, "mode": "standard"},
@@ -51,7 +51,7 @@ _ONCE = Config(
     read_timeout=30,
     max_pool_connections=20,
     tcp_keepalive=True,
-    user_agent_extra=loading.USER_AGENT,
+    user_agent=loading.USER_AGENT,
 )
 _READING = Config(
     retries={"total_max_attempts": 3, "mode": "standard"},
@@ -59,8 +59,9 @@ _READING = Config(
     read_timeout=30,
     max_pool_connections=20,
     tcp_keepalive=True,
-    user_agent_extra=loading.USER_AGENT,
+    user_agent=loading.USER_AGENT,
 )
+_READING_EC2 = _READING.merge(Config(parameter_validation=False))  # as for the window
 
 
 class Clients:
@@ -148,7 +149,7 @@ class Clients:
 def _make(session: boto3.Session, call: Call, *, fires: bool) -> "EC2Client":
     try:
         client = session.client(
-            "ec2", region_name=call.region, config=_FIRING if fires else _READING
+            "ec2", region_name=call.region, config=_FIRING if fires else _READING_EC2
         )
     except BotoCoreError:
         raise

@@ -64,6 +64,9 @@ def open_connections(count: int, ask: Callable[[], object]) -> None:
     Every request stops after its headers until all of them have a connection; else a fast answer would
     free its connection for another call, and fewer would be opened. Raises the first failure.
     """
+    if count == 1:
+        ask()
+        return
     gate = threading.Barrier(count, timeout=_GATE_SECONDS)
     with ThreadPoolExecutor(count, thread_name_prefix="warm") as pool:
         asked: list[Future[None]] = [pool.submit(_ask_at, gate, ask) for _ in range(count)]

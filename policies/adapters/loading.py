@@ -9,13 +9,15 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any, cast
 
+import botocore
 import botocore.session
 from botocore.exceptions import ConfigParseError, ProfileNotFound
 from botocore.loaders import Loader
 from botocore.utils import parse_timestamp
 
 MAKING = threading.Lock()
-USER_AGENT = "n2wbackup"
+# A whole one: what botocore would add of this machine, it would put together anew for each call.
+USER_AGENT = f"n2wbackup Botocore/{botocore.__version__}"
 # Every other region of the main partition is disabled until the account enables it.
 ALWAYS_ON = frozenset(
     {

@@ -3,9 +3,12 @@
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from operator import attrgetter
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
+from django.db.models import QuerySet
+
+from n2wbackup.lib import compiled
 from policies.domain.runs.verdict import Consistency, Facts, Target
 from policies.models import PhaseResult, Run, RunSnapshot, RunTarget
 from scripts_admin.domain import remote
@@ -52,8 +55,7 @@ def worths(runs: Sequence[Run]) -> dict[UUID, Worth]:
     by_key = {run.pk: run for run in runs}
     targets: dict[UUID, list[RunTarget]] = defaultdict(list)
     # Put in order here: in the order of their keys, SQLite may read all targets ever made.
-    its = RunTarget.objects.filter(run__in=by_key).order_by()
-    for target in sorted(its, key=attrgetter("pk")):
+    for target in sorted(_targets([*by_key]), key=attrgetter("pk")):
         target.run = by_key[target.run_id]
         targets[target.run_id].append(target)
     firsts, made = _firsts(by_key), _made(by_key)
@@ -96,8 +98,7 @@ def facts_of(run: Run) -> Facts:
 def _firsts(runs: Mapping[UUID, Run]) -> Mapping[UUID, _Firsts]:
     """Return the first outcomes of each run, on the server and on its targets."""
     found: dict[UUID, dict[int, dict[str, str]]] = defaultdict(lambda: defaultdict(dict))
-    rows = PhaseResult.everywhere.filter(run__in=runs, attempt=1).order_by()
-    for run, target, phase, outcome in rows.values_list("run", "target", "phase", "outcome"):
+    for run, target, phase, outcome in _results([*runs]):
         found[run][target or 0][phase] = outcome
     return found
 
@@ -105,10 +106,26 @@ def _firsts(runs: Mapping[UUID, Run]) -> Mapping[UUID, _Firsts]:
 def _made(runs: Mapping[UUID, Run]) -> Mapping[UUID, Mapping[int, Sequence[Made]]]:
     """Return the snapshots of each run, by target."""
     found: dict[UUID, dict[int, list[Made]]] = defaultdict(lambda: defaultdict(list))
-    rows = RunSnapshot.objects.filter(target__run__in=runs).order_by()
-    for _, run, *one in sorted(rows.values_list("pk", "target__run", *Made._fields)):
+    for _, run, *one in sorted(_snapshots([*runs])):
         found[run][one[0]].append(Made(*one))
     return found
+
+
+@compiled.Reading
+def _targets(runs: list[UUID]) -> QuerySet[RunTarget]:
+    return RunTarget.objects.filter(run__pk__in=runs).order_by()
+
+
+@compiled.Reading
+def _results(runs: list[UUID]) -> QuerySet[PhaseResult, tuple[Any, ...]]:
+    rows = PhaseResult.everywhere.filter(run__pk__in=runs, attempt=1).order_by()
+    return rows.values_list("run", "target", "phase", "outcome")
+
+
+@compiled.Reading
+def _snapshots(runs: list[UUID]) -> QuerySet[RunSnapshot, tuple[Any, ...]]:
+    rows = RunSnapshot.objects.filter(target__run__pk__in=runs).order_by()
+    return rows.values_list("pk", "target__run", *Made._fields)
 
 
 def _worth(

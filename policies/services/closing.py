@@ -5,9 +5,9 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import transaction
-from django.db.models import F, OuterRef
+from django.db.models import F, OuterRef, QuerySet
 
-from n2wbackup.lib import outages
+from n2wbackup.lib import compiled, outages
 from policies.domain.runs import sequence
 from policies.models import DailyCount, Policy, Run, RunEvent
 from policies.services import aside, protection
@@ -46,9 +46,7 @@ def _close(ended: Sequence[Run], now: datetime) -> None:
 
 def _with_policies(ended: Sequence[Run]) -> list[tuple[protection.Ended, raising.Known]]:
     """Return the runs whose policies still exist, with these, locked, and with what is known of their alarms."""
-    rows = Policy.objects.filter(pk__in={run.policy_id for run in ended}).only(*_OF_A_POLICY)
-    asked = rows.annotate(**raising.known(OuterRef("pk"))).order_by("pk")
-    locked: list[Any] = list(asked.select_for_update(of=("self",)))
+    locked = _locked([run.policy_id or 0 for run in ended])
     known = {
         policy.pk: (policy, raising.Known(policy.is_pinged, policy.was_in_trouble))
         for policy in locked
@@ -58,6 +56,13 @@ def _with_policies(ended: Sequence[Run]) -> list[tuple[protection.Ended, raising
         for run in ended
         if run.policy_id in known
     ]
+
+
+@compiled.Reading
+def _locked(policies: list[int]) -> QuerySet[Any, Any]:
+    rows = Policy.objects.filter(pk__in=policies).only(*_OF_A_POLICY)
+    asked = rows.annotate(**raising.known(OuterRef("pk"))).order_by("pk")
+    return asked.select_for_update(of=("self",))
 
 
 def _apart(run: Run, now: datetime) -> None:

@@ -12,7 +12,7 @@ from uuid import UUID
 
 from django.db.models import Exists, OuterRef, QuerySet
 
-from n2wbackup.lib import clock, many
+from n2wbackup.lib import clock, compiled, many
 from n2wbackup.lib.portions import portions
 from policies.domain import protection
 from policies.domain.protection import Points
@@ -52,7 +52,7 @@ def note(ended: Sequence[Ended], now: datetime) -> None:
     made = _made([run for run, _ in ended])
     targets: dict[int, list[PolicyTarget]] = defaultdict(list)
     of = [policy.pk for _, policy in ended]
-    for target in PolicyTarget.objects.filter(policy__in=of).only(*_OF_A_TARGET).order_by("pk"):
+    for target in _of_policies(of):
         targets[target.policy_id].append(target)
     counted: dict[int, Sequence[Any]] = {}
     for run, policy in ended:
@@ -87,9 +87,21 @@ def standing(run: Run, policy: Policy, now: datetime) -> dict[str, Any]:
 
 def _made(ended: Sequence[Run]) -> Mapping[tuple[UUID, _Resource], RunTarget]:
     """Return the restore points that the runs have made, by run and resource."""
-    usable = RunTarget.objects.filter(run__in=ended, state=RunTarget.State.USABLE)
+    found = _usable([run.pk for run in ended])
+    return {(one.run_id, _resource(one)): one for one in found}
+
+
+@compiled.Reading
+def _usable(runs: list[UUID]) -> QuerySet[RunTarget]:
+    usable = RunTarget.objects.filter(run__pk__in=runs, state=RunTarget.State.USABLE)
     found = _existing(usable).filter(consistency__in=_WORTH_SOMETHING).order_by()
-    return {(one.run_id, _resource(one)): one for one in found.only(*_OF_A_POINT)}
+    return found.only(*_OF_A_POINT)
+
+
+@compiled.Reading
+def _of_policies(policies: list[int]) -> QuerySet[PolicyTarget]:
+    rows = PolicyTarget.objects.filter(policy__pk__in=policies).order_by("pk")
+    return rows.only(*_OF_A_TARGET)
 
 
 def renew(keys: Iterable[int]) -> None:

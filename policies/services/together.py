@@ -12,7 +12,7 @@ from typing import Any
 from django.db import transaction
 from django.db.models import Exists, OuterRef, QuerySet
 
-from n2wbackup.lib import clock
+from n2wbackup.lib import clock, compiled
 from n2wbackup.lib.portions import portions
 from policies.adapters import broker
 from policies.domain.runs import sequence
@@ -88,9 +88,7 @@ def apply_all(changes: Sequence[Change]) -> None:
 
 def record_all(lines: Sequence[tuple[Run, str]], at: datetime) -> None:
     """Add a line to the history of each run."""
-    RunEvent.objects.bulk_create(
-        RunEvent(run=run, at=at, state=run.state, text=text) for run, text in lines
-    )
+    compiled.enter([RunEvent(run=run, at=at, state=run.state, text=text) for run, text in lines])
 
 
 def update_all(rows: QuerySet[Run], number: int, **columns: Any) -> None:  # noqa: ANN401 - values of columns

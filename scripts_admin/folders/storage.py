@@ -8,7 +8,7 @@ import hashlib
 import os
 import stat
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -197,13 +197,15 @@ def find(
     *,
     asked: Account | None = None,
     environment: Mapping[str, str] | None = None,
+    there: Sequence[str] | None = None,
 ) -> Found:
     """Find the phase's script, and whether it can run as `identity` (None: as this process).
 
-    `asked` answers for `identity`, if it was started already. `environment` is the script's.
+    `asked` answers for `identity`, if it was started already. `environment` is the script's. `there`: the names in the
+    folder, if they were listed already.
     """
     try:
-        found = names.candidates(listed(folder), phase, policy)
+        found = names.candidates(listed(folder) if there is None else there, phase, policy)
     except OSError as error:
         why = f"The script folder {path(folder)} cannot be read by the server ({error.strerror})"
         return Found(
@@ -295,8 +297,10 @@ def open_inside(folder: Folder, script: Path) -> int:
 
 def _what_else(folder: Folder, found: int) -> str:
     """Return what an opened entry is if it is not a regular file inside the folder, else ""."""
-    real, home = Path(f"/proc/self/fd/{found}").readlink(), path(folder).resolve()
-    inside = real.parent == home if folder.is_root else real.is_relative_to(home)
+    # Not by pathlib: a run comes here several times, and paths cost more than what the kernel does.
+    real = os.readlink(f"/proc/self/fd/{found}")  # noqa: PTH115
+    home = os.path.realpath(path(folder))
+    inside = os.path.dirname(real) == home if folder.is_root else f"{real}/".startswith(f"{home}/")  # noqa: PTH120
     status = os.fstat(found)
     if not inside:
         return "is a link that leads out of its folder"

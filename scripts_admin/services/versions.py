@@ -13,7 +13,7 @@ from typing import Any
 from django.db import IntegrityError, transaction
 from django.db.models import Exists, OuterRef, ProtectedError, QuerySet, Sum
 
-from n2wbackup.lib import clock, terminal
+from n2wbackup.lib import clock, compiled, terminal
 from scripts_admin import linux_accounts
 from scripts_admin.domain import texts
 from scripts_admin.domain.texts import Kind
@@ -115,9 +115,15 @@ _SOMEBODY = "somebody over SSH"
 
 def newest(folder: Folder, names: Collection[str] | None = None) -> list[ScriptVersion]:
     """Return the newest version of each file that the folder has or had, or of those with these names, sorted."""
-    rows = ScriptVersion.objects.filter(folder=folder, is_newest=True)
-    rows = rows if names is None else rows.filter(name__in=names)
-    return list(rows.order_by("name"))
+    if names is not None:
+        return _newest_of(folder.pk, sorted(names))
+    return list(ScriptVersion.objects.filter(folder=folder, is_newest=True).order_by("name"))
+
+
+@compiled.Reading
+def _newest_of(folder: int, names: list[str]) -> QuerySet[ScriptVersion]:
+    rows = ScriptVersion.objects.filter(folder=folder, is_newest=True, name__in=names)
+    return rows.order_by("name")
 
 
 def history(folder: Folder, name: str) -> list[ScriptVersion]:

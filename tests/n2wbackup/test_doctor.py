@@ -100,10 +100,10 @@ def test_an_open_secret_is_found(db: None) -> None:
 def test_a_check_that_fails_is_a_line_and_the_others_follow(
     db: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail() -> list[str]:
+    def fail(_: object) -> list[str]:
         raise RuntimeError("odd")
 
-    monkeypatch.setattr("n2wbackup.health.unapplied_migrations", fail)
+    monkeypatch.setattr("n2wbackup.lib.trouble.unapplied_migrations", fail)
 
     assert line("database") == ("database", False, "This check failed: RuntimeError: odd.")
     assert line("permissions").ok

@@ -38,6 +38,7 @@ KILLED = 137
 ONLY_HERE = """[Service]
 EnvironmentFile=
 EnvironmentFile={environment}
+Environment=N2W_FREEZE_PROCESSES=1
 StandardOutput=append:{log}
 StandardError=append:{log}
 """

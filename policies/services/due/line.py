@@ -19,7 +19,7 @@ from policies.services import claiming
 
 __all__ = ["Line", "another_than", "next_for"]
 
-FRESH_SECONDS = 0.5
+FRESH_SECONDS, EMPTY_SECONDS = 0.5, 0.05
 # Looking may take a twentieth of the time at most, however many wait.
 _SHARE = 20
 _OPEN = (State.PREPARING, State.FROZEN, State.THAWING)
@@ -34,7 +34,7 @@ class Line:
         self._lock = threading.Lock()
         self._waiting: dict[int | None, _Places] = {}
         self._open: Counter[int | None] = Counter()
-        self._good_until = 0.0
+        self._looked_at = self._good_until = 0.0
 
     def next_for(self, hint: UUID) -> UUID:
         """Return the run to take now: the hinted one, unless another owner with fewer windows waits."""
@@ -49,6 +49,9 @@ class Line:
 
     def another_than(self, hint: UUID) -> UUID | None:
         """Return a run to take in place of one that is no longer there; None if none waits."""
+        with self._lock:
+            if not self._waiting:
+                self._good_until = min(self._good_until, self._looked_at + EMPTY_SECONDS)
         for pk, seen in self._fairer_than(None, None):
             if pk != hint and _take(pk, seen):
                 return pk
@@ -67,7 +70,8 @@ class Line:
                 if hint is not None and self._open[owner] <= self._open[fairest]:
                     self._note(owner, hint)
                     return
-                pk, seen = next(iter(self._waiting[fairest].items()))
+                # The last one: the hint of the first comes soon, perhaps to another process at this very moment.
+                pk, seen = next(reversed(self._waiting[fairest].items()))
                 self._note(fairest, pk)
             yield pk, seen
 
@@ -87,6 +91,7 @@ class Line:
         for pk, owner, sent_at in _queued():
             self._waiting.setdefault(owner, {})[pk] = sent_at
         self._open.update(Run.objects.unfinished(*_OPEN).values_list("owner_id", flat=True))
+        self._looked_at = now
         took = clock.boottime() - now
         self._good_until = now + max(FRESH_SECONDS, took * _SHARE)
 

@@ -11,7 +11,7 @@ from uuid import UUID
 from django.db import transaction
 from django.db.models import QuerySet
 
-from n2wbackup.lib import clock, home, outages
+from n2wbackup.lib import clock, compiled, home, outages
 from n2wbackup.lib.trust import UntrustedError
 from policies.adapters import broker
 from policies.domain.runs import verdict
@@ -84,10 +84,15 @@ def _leave(left: deque[UUID]) -> None:
     left.clear()
 
 
-def _due(run_ids: Sequence[UUID]) -> QuerySet[Run]:
+def _due(run_ids: Sequence[UUID]) -> list[Run]:
     """Return the runs whose complete has not started, if this server is the one to run it."""
+    return _due_here(list(run_ids), ["", home.server_id()])
+
+
+@compiled.Reading
+def _due_here(run_ids: list[UUID], servers: list[str]) -> QuerySet[Run]:
     rows = Run.objects.filter(pk__in=run_ids, state=State.COMPLETING, complete_started_at=None)
-    here = rows.filter(server__in=("", home.server_id())).order_by("created_at")
+    here = rows.filter(server__in=servers).order_by("created_at")
     return here.select_related("policy__folder")
 
 

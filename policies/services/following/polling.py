@@ -6,12 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import starmap
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.db import transaction
+from django.db.models import QuerySet
 
-from n2wbackup.lib import clock, each, home, outages
+from n2wbackup.lib import clock, compiled, each, home, outages
 from n2wbackup.lib.literal import Literal
 from policies.adapters import session
 from policies.domain.document.fields import DEFAULTS
@@ -69,10 +70,8 @@ def poll(round_number: int = 0) -> None:
     """Check every pending snapshot that is due in this round, and settle the runs that are done."""
     now = clock.now()
     settle_lost_answers(now)
-    # In the order of the keys, SQLite reads all snapshots.
-    pending = RunSnapshot.objects.filter(state=_PENDING).order_by().values_list(*_OF_A_POLL)
     groups: dict[tuple[int | None, str], list[Pending]] = defaultdict(list)
-    for snapshot in starmap(Pending, pending):
+    for snapshot in starmap(Pending, _pending()):
         if _is_due(snapshot, now, round_number):
             groups[snapshot.account, snapshot.region].append(snapshot)
     keys = {key for key, _ in groups if key is not None}
@@ -84,6 +83,12 @@ def poll(round_number: int = 0) -> None:
         except Exception:
             log.exception("the snapshots of %s in %s could not be followed", account, region)
     settling.settle_decided()
+
+
+@compiled.Reading
+def _pending() -> QuerySet[RunSnapshot, tuple[Any, ...]]:
+    # In the order of the keys, SQLite reads all snapshots.
+    return RunSnapshot.objects.filter(state=_PENDING).order_by().values_list(*_OF_A_POLL)
 
 
 def _is_due(snapshot: Pending, now: datetime, round_number: int) -> bool:
@@ -211,15 +216,17 @@ def settle_lost_answers(now: datetime) -> None:
     Where AWS does not answer, an account's next target is looked for in the next turn: each call may wait for a
     timeout, and other owners' runs wait behind it.
     """
-    unknown = (
-        RunTarget.objects.filter(state=_UNKNOWN)
-        .order_by("?")  # in the order of the keys, SQLite reads all targets
-        .select_related("run__account", "run__policy")
-        .defer("run__account__secret_access_key")
-    )
     trouble = "the lost answer of %s could not be looked for"
     silent = set[tuple[int, str]]()
-    each.apart(list(unknown), lambda target: _look_for_answer(target, now, silent), trouble)
+    each.apart(_unknown(), lambda target: _look_for_answer(target, now, silent), trouble)
+
+
+@compiled.Reading
+def _unknown() -> QuerySet[RunTarget]:
+    # In the order of the keys, SQLite reads all targets.
+    rows = RunTarget.objects.filter(state=_UNKNOWN).order_by("?")
+    rows = rows.select_related("run__account", "run__policy")
+    return rows.defer("run__account__secret_access_key")
 
 
 def _look_for_answer(target: RunTarget, now: datetime, silent: set[tuple[int, str]]) -> None:

@@ -1,15 +1,17 @@
 """Runs whose snapshots are all completed or failed go on to complete: many with few statements and one commit."""
 
 import logging
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from operator import attrgetter
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import Prefetch, Q, QuerySet
+from django.db.models import Q, QuerySet
 
-from n2wbackup.lib import clock, each, outages
+from n2wbackup.lib import clock, compiled, each, outages
 from n2wbackup.lib.literal import Literal
 from n2wbackup.lib.portions import portions
 from policies.domain.runs.sequence import Event, State
@@ -21,8 +23,8 @@ from policies.services.window import defects
 log = logging.getLogger(__name__)
 
 TOGETHER = 100
-# Of each run, here: the others are not compared, and not written.
-_OF_A_RUN = ("state", "server", "cancel_requested_at")
+# Of each run, what is compared and what is written; any other column would be asked for run by run.
+_OF_A_RUN = ("state", "server", "cancel_requested_at", "dispatched_at")
 # In the words of the indexes that have only these.
 _PENDING = Literal(RunSnapshot.State.PENDING)
 _UNKNOWN = Literal(RunTarget.State.UNKNOWN)
@@ -30,20 +32,20 @@ _UNKNOWN = Literal(RunTarget.State.UNKNOWN)
 
 def settle_decided() -> None:
     """Send every waiting run to complete that has nothing left to wait for. One run's error keeps no other back."""
-    for some in portions(_decided().only(*_OF_A_RUN), TOGETHER):
+    for some in portions(_decided(), TOGETHER):
         if not _settled(some):
             each.apart(some, _settle_in_any_case, "run %s could not be settled")
 
 
+@compiled.Reading
 def _decided() -> QuerySet[Run]:
     """Return the waiting runs with nothing left to wait for, in one query: thousands may wait."""
     # From what is open to its runs. Asked for each run, PostgreSQL reads the targets of all runs ever made.
     unknown = RunTarget.objects.filter(state=_UNKNOWN).values("run")
     pending = RunSnapshot.objects.filter(state=_PENDING).values("target__run")
     nothing_left = ~Q(pk__in=unknown) & ~Q(pk__in=pending)
-    return Run.objects.unfinished(State.WAITING).filter(
-        nothing_left | Q(cancel_requested_at__isnull=False)
-    )
+    waiting = Run.objects.unfinished(State.WAITING)
+    return waiting.filter(nothing_left | Q(cancel_requested_at__isnull=False)).only(*_OF_A_RUN)
 
 
 def _settled(some: Sequence[Run]) -> bool:
@@ -80,27 +82,47 @@ def settle(run: Run) -> bool:
 
 def _settle(some: Sequence[Run]) -> bool:
     """Send those of the runs to complete that are decided; LostError, and nothing is changed, if one has moved on."""
-    targets: dict[UUID, list[RunTarget]] = {run.pk: [] for run in some}
-    # In the order of their keys, SQLite may read all rows ever made.
-    made = Prefetch("snapshots", RunSnapshot.objects.order_by())
-    for target in RunTarget.objects.filter(run__in=targets).order_by().prefetch_related(made):
-        targets[target.run_id].append(target)
-    ready = [
-        run
-        for run in some
-        if run.cancel_requested_at is not None or not any(map(_is_open, targets[run.pk]))
-    ]
+    keys = [run.pk for run in some]
+    made: dict[int, list[_Made]] = defaultdict(list)
+    for row in sorted(_snapshots(keys)):
+        made[row[1]].append(_Made(*row))
+    targets = sorted(_targets(keys), key=attrgetter("pk"))
+    still_open = {each.run_id for each in targets if _is_open(each, made[each.pk])}
+    ready = [run for run in some if run.cancel_requested_at is not None or run.pk not in still_open]
+    gone_on = {run.pk for run in ready}
     fired = [
-        target
-        for run in ready
-        for target in targets[run.pk]
-        if target.state == RunTarget.State.FIRED
+        (each, made[each.pk])
+        for each in targets
+        if each.run_id in gone_on and each.state == RunTarget.State.FIRED
     ]
     with transaction.atomic():
         _decide(fired)
         now = clock.now()
         together.apply_all([_change(run, now) for run in ready])
     return bool(ready)
+
+
+class _Made(NamedTuple):
+    """A snapshot, as far as its target is decided by it."""
+
+    pk: int
+    target: int
+    snapshot_id: str
+    volume_id: str
+    state: str
+    message: str
+
+
+# In the order of their keys, SQLite may read all rows ever made.
+@compiled.Reading
+def _targets(runs: list[UUID]) -> QuerySet[RunTarget]:
+    return RunTarget.objects.filter(run__pk__in=runs).order_by()
+
+
+@compiled.Reading
+def _snapshots(runs: list[UUID]) -> QuerySet[RunSnapshot, tuple[Any, ...]]:
+    rows = RunSnapshot.objects.filter(target__run__pk__in=runs).order_by()
+    return rows.values_list(*_Made._fields)
 
 
 def _change(run: Run, now: datetime) -> Change:
@@ -112,19 +134,17 @@ def _change(run: Run, now: datetime) -> Change:
     return Change(run, Event.SETTLED, text, columns={"dispatched_at": now})
 
 
-def _is_open(target: RunTarget) -> bool:
-    """Tell whether the target is not decided yet; its snapshots are read already."""
-    pending = RunSnapshot.State.PENDING
-    is_pending = any(snapshot.state == pending for snapshot in target.snapshots.all())
+def _is_open(target: RunTarget, made: Sequence[_Made]) -> bool:
+    """Tell whether the target is not decided yet."""
+    is_pending = any(one.state == RunSnapshot.State.PENDING for one in made)
     return is_pending or target.state == RunTarget.State.UNKNOWN
 
 
-def _decide(fired: Sequence[RunTarget]) -> None:
+def _decide(fired: Sequence[tuple[RunTarget, Sequence[_Made]]]) -> None:
     """Enter which targets are usable, and why the others are not."""
     states = RunSnapshot.State
     usable = list[int]()
-    for target in fired:
-        its = sorted(target.snapshots.all(), key=attrgetter("pk"))
+    for target, its in fired:
         bad = [one for one in its if one.state != states.COMPLETED]
         made = {one.volume_id for one in its}
         if not bad and made == set(target.expected_volume_ids):
@@ -140,13 +160,13 @@ def _decide(fired: Sequence[RunTarget]) -> None:
         RunTarget.objects.filter(pk__in=usable).update(state=RunTarget.State.USABLE)
 
 
-def _ended_badly(one: RunSnapshot) -> str:
+def _ended_badly(one: _Made) -> str:
     """Return the snapshot with its state and the reason that AWS gave for it."""
     why = f": {one.message}" if one.message else ""
     return f"{one.snapshot_id} ({one.state}{why})"
 
 
-def _advice(bad: Iterable[RunSnapshot]) -> str:
+def _advice(bad: Iterable[_Made]) -> str:
     """Return what to do about an error of which AWS tells the cause."""
     if any("key" in one.message.lower() for one in bad if one.state == RunSnapshot.State.ERROR):
         return "Allow the account to use the volumes' KMS keys, then run the policy again."

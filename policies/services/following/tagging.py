@@ -8,7 +8,9 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from uuid import UUID
 
-from n2wbackup.lib import outages
+from django.db.models import QuerySet
+
+from n2wbackup.lib import compiled, outages
 from n2wbackup.lib.cas import compare_and_set
 from n2wbackup.lib.portions import portions
 from policies.adapters import session
@@ -75,13 +77,18 @@ def tag_due() -> None:
     After a refusal, the other runs of that account have to wait for the next turn: each call may wait for a timeout,
     and other owners' runs wait behind it. The order is by chance, so that no run stays behind one that is refused.
     """
-    due = Run.objects.filter(tags_due=True, account__isnull=False).order_by("?").only(*_OF_A_RUN)
     of: dict[int, list[Run]] = defaultdict(list)
-    for run in due:
+    for run in _due():
         of[run.account_id or 0].append(run)
     for key, account in credentials.accounts(of).items():
         taken = (_tag_some(account, some) for some in portions(of[key], TOGETHER))
         all(taken)  # until AWS refuses some
+
+
+@compiled.Reading
+def _due() -> QuerySet[Run]:
+    rows = Run.objects.filter(tags_due=True, account__isnull=False)
+    return rows.order_by("?").only(*_OF_A_RUN)
 
 
 def _tag_some(account: Account, due: Sequence[Run]) -> bool:

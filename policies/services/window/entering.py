@@ -10,17 +10,19 @@ from datetime import datetime, timedelta
 from enum import Enum, auto
 from pathlib import Path
 from typing import Any, NamedTuple
+from uuid import UUID
 
 from django.db import transaction
+from django.db.models import QuerySet
 
-from n2wbackup.lib import clock, outages, storable
+from n2wbackup.lib import clock, compiled, outages, storable
 from policies.domain.runs.sequence import Event, State
 from policies.domain.runs.verdict import window_consistency
-from policies.models import PhaseResult, Run, RunSnapshot, RunTarget
+from policies.models import PhaseResult, Run, RunTarget
 from policies.ports import Snapshot
 from policies.selectors.worth import worth
 from policies.services import runs
-from policies.services.window import heard, late, moments, outputs, ran
+from policies.services.window import answers, heard, late, moments, outputs, ran
 from policies.services.window.volley import Fired
 from scripts_admin.domain.phases import Outcome, Phase, ThawBy
 from scripts_admin.guard import journal as journals
@@ -47,8 +49,13 @@ class Without(Enum):
     RESULTS = auto()  # everything but the run's state; its scripts then count as not run
 
 
+Line = tuple[
+    str, datetime | None, str
+]  # of the history: a text, when it happened, and in which state
+
+
 @dataclass(frozen=True, slots=True)
-class _Result:
+class Result:
     """A script's result and what it printed."""
 
     row: PhaseResult
@@ -68,60 +75,27 @@ def shots(
     `are_all`: there is none without a call.
     """
     journal = journals.read(runtime)
-    on_request = journal.thaw_by == ThawBy.WORKER and journal.thaw_boot is not None
-    returned = [one.returned_at for one in fired if one.returned_at]
     with transaction.atomic():
-        if not runs.hold(run, fired_at=moments.of(max(returned)) if returned else run.fired_at):
+        if not runs.hold(run, fired_at=answers.last(fired) or run.fired_at):
             return  # whoever has the run now looks for its snapshots by tag
         for one in fired:
-            _enter_shot(one, on_request and one.returned_boot <= (journal.thaw_boot or 0.0))
+            target = answers.judge(one, journal)
+            compiled.change(RunTarget, {"pk": target.pk}, answers.columns(target))
+            adopt(target, one.snapshots)
         if not are_all:
             left = run.targets.filter(state=RunTarget.State.PLANNED)
             left.update(state=RunTarget.State.REFUSED, reason=why_not)
-        told = [(_shot_text(one), moments.of(one.returned_at or None)) for one in fired]
+        told = [(answers.text(one), moments.of(one.returned_at or None)) for one in fired]
         runs.record_all(run, [(text, at, State.FROZEN) for text, at in told])
-
-
-_OF_A_SHOT = ("state", "reason", "fired_at", "returned_before_thaw")
-
-
-def _enter_shot(one: Fired, in_time: bool) -> None:  # noqa: FBT001 - read at its only call
-    target = one.shot.target
-    target.state = RunTarget.State.FIRED if one.snapshots else RunTarget.State.REFUSED
-    if one.lost:
-        target.state = RunTarget.State.UNKNOWN
-    target.reason = one.problem
-    target.fired_at = moments.of(one.returned_at) if one.snapshots else None
-    target.returned_before_thaw = in_time and bool(one.snapshots)
-    target.save(update_fields=_OF_A_SHOT)
-    adopt(target, one.snapshots)
 
 
 def adopt(target: RunTarget, snapshots: Sequence[Snapshot]) -> None:
     """Enter snapshots as the target's own, and compare them with the expected volumes."""
-    now = clock.now()
-    RunSnapshot.objects.bulk_create(
-        [
-            RunSnapshot(
-                target=target, snapshot_id=s.snapshot_id, volume_id=s.volume_id, created_at=now
-            )
-            for s in snapshots
-        ],
-        ignore_conflicts=True,
-    )
-    if not snapshots:
-        return
-    made = {snapshot.volume_id for snapshot in snapshots}
-    missing = sorted(set(target.expected_volume_ids) - made)
-    if missing:
-        target.reason = f"AWS created no snapshot of {', '.join(missing)}: the set is not whole."
+    compiled.enter(answers.snapshots(target, snapshots), ignore_conflicts=True)
+    reason = answers.lacks(target, snapshots)
+    if reason:
+        target.reason = reason
         target.save(update_fields=["reason"])
-
-
-def _shot_text(one: Fired) -> str:
-    if one.problem:
-        return f"{one.shot.target}: {one.problem}"
-    return f"{one.shot.target}: {len(one.snapshots)} snapshots fired"
 
 
 def broken(error: Exception) -> str:
@@ -152,8 +126,8 @@ def thaw(run: Run, folder: Path, runtime: Path, *, without: Without = Without.NO
         journal = journals.with_visits(runtime, journal) or journal
     if run.state == State.FROZEN and _is_about_to_be_told(journal, standing):
         return False
-    event, text = _event(standing)
-    new = _new_results(run, record, journal, standing.before)
+    event, text = event_of(standing)
+    new = new_results(run, record, journal, standing.before)
     if without == Without.TEXTS:
         new = [_bare(each) for each in new]
     attempts = max((each.row.attempt for each in new), default=run.thaw_attempts)
@@ -173,18 +147,19 @@ def thaw(run: Run, folder: Path, runtime: Path, *, without: Without = Without.NO
             text,
             expected={"thaw_attempts": run.thaw_attempts},
             thaw_attempts=attempts,
-            thaw_by=_thaw_by(journal, standing),
+            thaw_by=thaw_by(journal, standing),
             thaw_next_at=_next_at(standing),
-            **_spans(journal),
+            **spans(journal),
         )
         if entered and without != Without.RESULTS:
             _judge_targets(run)
+        transaction.set_rollback(not entered)  # whoever has the run now enters what there is
     if entered:
-        _close(folder, standing)
+        close(folder, standing)
     return entered
 
 
-def _close(folder: Path, standing: thaws.Standing) -> None:
+def close(folder: Path, standing: thaws.Standing) -> None:
     """Settle the record of a run that is thawed or given up; instances that have not told are asked all the same."""
     if standing.given_up and standing.owed:
         late.begin(folder)
@@ -200,13 +175,13 @@ def _is_about_to_be_told(journal: Journal, standing: thaws.Standing) -> bool:
     return asked is None or linux.boottime() < asked + PATIENCE_SECONDS
 
 
-def _has_started(run: Run, new: Sequence[_Result], attempts: int, without: Without) -> bool:
+def _has_started(run: Run, new: Sequence[Result], attempts: int, without: Without) -> bool:
     """Tell whether an attempt has been made that the rows do not have; without results they never have it."""
     is_new = any(each.row.phase == Phase.AFTER and each.row.started_at for each in new)
     return is_new and (without != Without.RESULTS or attempts > run.thaw_attempts)
 
 
-def _thaw_by(journal: Journal, standing: thaws.Standing) -> str:
+def thaw_by(journal: Journal, standing: thaws.Standing) -> str:
     """Return what began the thaw: `lost` if the journal does not say; empty if nothing was frozen."""
     if journal.thaw_by == ThawBy.WORKER and _thawed_by_itself(journal):
         return ThawBy.INSTANCE
@@ -221,7 +196,7 @@ def _thawed_by_itself(journal: Journal) -> bool:
     return any(there.thaw_by != WORKER for there in told)
 
 
-def _event(standing: thaws.Standing) -> tuple[Event, str]:
+def event_of(standing: thaws.Standing) -> tuple[Event, str]:
     if standing.given_up:
         return (
             Event.GIVEN_UP,
@@ -245,16 +220,14 @@ def _next_at(standing: thaws.Standing) -> datetime | None:
     return clock.now() + timedelta(seconds=max(0.0, standing.due.at - linux.boottime()))
 
 
-def _new_results(
-    run: Run, record: spool.Record, journal: Journal, before: Outcome
-) -> list[_Result]:
+def new_results(run: Run, record: spool.Record, journal: Journal, before: Outcome) -> list[Result]:
     """Return the results that the rows do not have yet.
 
     Attempts of after are identified by their start times and numbered in the order of the rows: a
     journal that was lost in a restart counts from 1 again.
     """
-    entered = list(run.phases.values_list("phase", "attempt", "started_at"))
-    new, kept = list[_Result](), ran.Kept(run)
+    entered = _entered(run.pk)
+    new, kept = list[Result](), ran.Kept(run)
     if not any(phase == Phase.BEFORE for phase, _, _ in entered):
         attempt = journal.before
         new.append(_result(run, record, Phase.BEFORE, attempt, before, kept))
@@ -272,20 +245,31 @@ def _new_results(
     return new
 
 
-def _bare(one: _Result) -> _Result:
+@compiled.Reading
+def _entered(run: UUID) -> QuerySet[PhaseResult, Any]:
+    return PhaseResult.objects.filter(run=run).values_list("phase", "attempt", "started_at")
+
+
+def _bare(one: Result) -> Result:
     one.row.script = one.row.script_sha256 = one.row.script_doubt = ""
     one.row.script_version = None
-    return _Result(one.row)
+    return Result(one.row)
 
 
-def _enter_results(run: Run, new: Sequence[_Result]) -> None:
-    rows = PhaseResult.objects.bulk_create([each.row for each in new])
-    for row, each in zip(rows, new, strict=True):
-        outputs.keep(row, **each.said)
-    runs.record_all(run, [line for row in rows for line in _lines(row)])
+def _enter_results(run: Run, new: Sequence[Result]) -> None:
+    runs.record_all(run, enter_results(new))
 
 
-def _lines(row: PhaseResult) -> Iterator[tuple[str, datetime | None, str]]:
+def enter_results(new: Sequence[Result]) -> list[Line]:
+    """Enter the results of scripts and what they printed; return the lines of the history that tell of them."""
+    for each in new:
+        outputs.measure(each.row, **each.said)
+    compiled.enter([each.row for each in new])
+    outputs.enter([(each.row, each.said) for each in new])
+    return [line for each in new for line in _lines(each.row)]
+
+
+def _lines(row: PhaseResult) -> Iterator[Line]:
     state = State.FROZEN if row.attempt == 1 else State.THAWING
     if row.started_at:
         text = f"{row.phase} started" + (f" with {row.argument}" if row.argument else "")
@@ -301,9 +285,9 @@ def _result(
     attempt: Attempt | None,
     outcome: Outcome,
     kept: ran.Kept,
-) -> _Result:
+) -> Result:
     if attempt is None:
-        return _Result(PhaseResult(run=run, phase=phase, outcome=outcome))
+        return Result(PhaseResult(run=run, phase=phase, outcome=outcome))
     command = record.command(phase)
     row = PhaseResult(
         run=run,
@@ -317,7 +301,7 @@ def _result(
         ended_at=moments.of(attempt.ended_at),
         **ran.text(run, record, phase, attempt, kept).columns,
     )
-    return _Result(row, {"stdout": attempt.stdout, "stderr": attempt.stderr})
+    return Result(row, {"stdout": attempt.stdout, "stderr": attempt.stderr})
 
 
 class Completed(NamedTuple):
@@ -338,7 +322,7 @@ def complete_results(completed: Sequence[Completed]) -> None:
         for run, record, attempt, outcome in completed
         if record is not None
     ]
-    PhaseResult.objects.bulk_create([one.row for one in results], ignore_conflicts=True)
+    compiled.enter([one.row for one in results], ignore_conflicts=True)
     for one in results:
         if any(one.said.values()):
             row = one.row
@@ -346,7 +330,7 @@ def complete_results(completed: Sequence[Completed]) -> None:
             outputs.keep(entered, **one.said)
 
 
-def _spans(journal: Journal) -> dict[str, Any]:
+def spans(journal: Journal) -> dict[str, Any]:
     """Return freeze_seconds and hold_seconds of the first attempts, each if both its ends are known.
 
     With scripts on instances, the hold is from the last before's end to the first order of an after.

@@ -25,6 +25,7 @@ from policies.models import Policy, Run
 from policies.services import claiming, runs
 from policies.services.alarms import sealed_urls
 from policies.services.window import (
+    at_once,
     defects,
     entering,
     preparing,
@@ -52,7 +53,7 @@ THAW_RESERVE_SECONDS = 2.0  # the calls stop so long before the guard's own dead
 
 
 def execute(run_id: UUID, *, draining: Callable[[], bool] = lambda: False) -> bool:
-    """Take a queued run through its window; False if it is no longer queued, or if this process opens none now.
+    """Take a queued run through its window; False if another process has it, or if this one opens none now.
 
     An error that no step foresaw ends the run; if the window is open by then, it is thawed first.
     """
@@ -67,8 +68,9 @@ def execute(run_id: UUID, *, draining: Callable[[], bool] = lambda: False) -> bo
         # The lock first: the clerk must not take a run that was claimed a moment ago for one without a keeper.
         # If another server wins the claim, the clerk removes what was made here.
         folder, held = spool.keep(home.spool(), str(run_id))
-        if held is not None and claiming.claim(run):
-            _keep(run, folder, draining)
+        if held is None or not claiming.claim(run):
+            return False
+        _keep(run, folder, draining)
     except outages.AWAY:
         raise
     except UntrustedError as error:
@@ -169,6 +171,13 @@ def _open(plan: Plan, folder: Path) -> None:
         _insist(lambda: entering.lost_shots(run, entering.broken(error)))
     why_not = entering.GUARD_LOST if lost else entering.NOT_FIRED
     are_all = len(fired) == len(plan.shots)
+    if (
+        are_all
+        and error is None
+        and not lost
+        and _insist(lambda: at_once.enter(run, folder, runtime, fired))
+    ):
+        return
     _insist(lambda: entering.shots(run, runtime, fired, why_not, are_all=are_all))
     _insist(lambda: entering.thaw(run, folder, runtime))
 
@@ -222,18 +231,16 @@ def _order(run: Run, guard: Guard) -> bool:
         raise
 
 
-def _insist(enter: Callable[[], object]) -> None:
+def _insist(enter: Callable[[], object]) -> object:
     """Enter what happened, and wait while the database is away: only this process knows AWS's answers."""
     for pause in ENTER_PAUSES_SECONDS:
         try:
-            enter()
+            return enter()
         except outages.AWAY as error:
             log.warning("the database is away; the window's results are entered later: %s", error)
             close_old_connections()
             time.sleep(pause)
-        else:
-            return
-    enter()
+    return enter()
 
 
 def _start_guard(plan: Plan, folder: Path, runtime: Path, there: Reached) -> Guard | None:

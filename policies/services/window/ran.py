@@ -10,6 +10,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from django.db.models import QuerySet
+
+from n2wbackup.lib import compiled
 from policies.models import PhaseResult, Run
 from policies.services import runs
 from scripts_admin.domain.phases import Phase
@@ -72,7 +75,12 @@ class Kept:
     @cached_property
     def _versions(self) -> Mapping[int, ScriptVersion]:
         keys = {each["version"] for run in self._of for each in run.prepared_scripts.values()}
-        return ScriptVersion.objects.only("pk").in_bulk(keys - {None})
+        return {each.pk: each for each in _kept(sorted(keys - {None}))}
+
+
+@compiled.Reading
+def _kept(keys: list[int]) -> QuerySet[ScriptVersion]:
+    return ScriptVersion.objects.only("pk").filter(pk__in=keys).order_by()
 
 
 def text(

@@ -3,6 +3,7 @@
 import errno
 import logging
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -120,8 +121,11 @@ def _look(
     if approved.is_asked_for(run, policy):
         approved.take(run, policy, scripts, asked, environment)
         return
+    there: list[str] | None = None
+    with suppress(OSError):  # then each phase says what is wrong
+        there = storage.listed(policy.folder)
     for phase in Phase:
-        _take(scripts, _find(policy, phase, scripts.identity, asked, environment))
+        _take(scripts, _find(policy, phase, scripts.identity, asked, environment, there))
 
 
 def _had_before(policy: Policy) -> bool:
@@ -167,11 +171,18 @@ def _find(
     identity: RunAs | None,
     asked: Account,
     environment: Mapping[str, str],
+    there: Sequence[str] | None,
 ) -> Found:
     """Look for a phase's script. Whatever one entry of a folder brings about, it concerns its own phase alone."""
     try:
         return storage.find(
-            policy.folder, phase, policy.name, identity, asked=asked, environment=environment
+            policy.folder,
+            phase,
+            policy.name,
+            identity,
+            asked=asked,
+            environment=environment,
+            there=there,
         )
     except Exception as error:
         log.exception("the scripts of %s could not be looked at", policy)

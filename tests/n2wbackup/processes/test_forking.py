@@ -91,3 +91,28 @@ def test_with_a_preloaded_library_nothing_is_forked(monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("LD_PRELOAD", "libfaketime.so.1")
 
     assert forking.load() == "LD_PRELOAD names libraries that may not be forked"
+
+
+LOADED = """
+import os, sys, threading
+os.environ["CELERY_SKIP_CHECKS"] = "1"  # as the supervisor has it
+from n2wbackup.processes import forking
+said = forking.load()
+before = set(sys.modules)
+from n2wbackup.celery import app
+import n2wbackup.processes.beat, policies.tasks
+app.Worker(hostname="tick@here", queues=["tick"], pool_cls="threads", concurrency=1, quiet=True)
+late = set(sys.modules) - before - {"kombu.transport.memory"}  # the broker of the tests
+print([said, threading.active_count(), sorted(late)])
+"""
+
+
+def test_a_worker_finds_loaded_what_it_uses() -> None:
+    environment = {"PATH": os.environ["PATH"], "DJANGO_SETTINGS_MODULE": "n2wbackup.settings.test"}
+
+    done = subprocess.run(
+        [sys.executable, "-c", LOADED], capture_output=True, text=True, check=False, env=environment
+    )
+
+    # No word of trouble, no thread besides the main one, and nothing more to import.
+    assert done.stdout == "['', 1, []]\n", done.stderr

@@ -16,6 +16,7 @@ WHOLE = {
     "/admin/policies/policy/": _POLICIES,
     "/admin/policies/run/": _POLICIES,
     "/policies/": _POLICIES,
+    "/costs/": _POLICIES,
     "/schedules/": _POLICIES,
     # Alarms are few, as they are deleted after ninety days, and a label is found by a part of it.
     "/admin/policies/alarm/": {"policies_alarm": ""},

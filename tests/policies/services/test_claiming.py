@@ -4,11 +4,23 @@ from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
+from cryptography.fernet import Fernet
+from pytest_django import Settings
 
-from n2wbackup.lib import clock
+from n2wbackup.lib import clock, encrypted
 from policies.domain.runs.sequence import State
-from policies.models import FirePermits, Policy, Run, RunTarget, WindowLease
+from policies.models import (
+    AlarmReceivers,
+    FirePermits,
+    Policy,
+    Run,
+    RunTarget,
+    Server,
+    WindowLease,
+)
 from policies.services import claiming, runs
+from scripts_admin.models import FormerFolder, SshHost, SshKey
+from tests.factories import SECRET_ACCESS_KEY, RunFactory, UserFactory
 from tests.ground import costs
 from tests.policies.services.backup import Backup, story
 
@@ -96,3 +108,90 @@ def test_what_was_noted_is_written_with_the_next_change(backup: Backup) -> None:
 
     row = Run.objects.get(pk=run.pk)
     assert (row.state, row.success_requires) == (State.QUEUED, "application")
+
+
+def a_ping(run: Run) -> None:
+    AlarmReceivers.objects.create(policy=run.policy, has_ping=True)
+
+
+def a_receiver(run: Run) -> None:
+    AlarmReceivers.objects.create(user=run.owner)
+
+
+def a_superusers_receiver(_: Run) -> None:
+    AlarmReceivers.objects.create(user=UserFactory.create(is_superuser=True))
+
+
+def a_key(run: Run) -> None:
+    assert run.policy is not None
+    now = clock.now()
+    SshKey.objects.create(folder=run.policy.folder, public="x", slot=1, made_at=now)
+
+
+def a_host(run: Run) -> None:
+    assert run.policy is not None
+    folder = run.policy.folder
+    SshHost.objects.create(folder=folder, name="db", added_at=clock.now())
+
+
+def a_deleted_user_of_this_name(run: Run) -> None:
+    FormerFolder.objects.create(name=run.owner_name, deleted_at=clock.now())
+
+
+def another_server(_: Run) -> None:
+    now = clock.now()
+    Server.objects.create(pk="another", host="b", first_seen_at=now, heartbeat_at=now)
+
+
+def a_lease(run: Run) -> None:
+    WindowLease.objects.create(resource="r:vol-x", run=run, taken_at=clock.now())
+
+
+def one_that_waits(run: Run) -> None:
+    RunFactory.create(waiting_for="It waits.", waiting_since=clock.now())
+
+
+@pytest.mark.parametrize(
+    ("name", "make"),
+    [
+        ("has_ping", a_ping),
+        ("has_receivers", a_receiver),
+        ("has_receivers", a_superusers_receiver),
+        ("has_ssh_keys", a_key),
+        ("has_ssh_hosts", a_host),
+        ("has_former", a_deleted_user_of_this_name),
+        ("has_other_servers", another_server),
+        ("has_competitors", a_lease),
+        ("has_competitors", one_that_waits),
+    ],
+)
+def test_what_stands_around_a_run_is_read_with_it(
+    backup: Backup, name: str, make: Callable[[Run], None]
+) -> None:
+    run = backup.start()
+    before = claiming.queued(run.pk)
+    make(run)
+    after = claiming.queued(run.pk)
+
+    assert before is not None
+    assert after is not None
+    assert (before.around[name], after.around[name]) == (False, True)
+
+
+def test_a_secret_is_read_with_the_run_and_one_whose_key_is_lost_does_not_hide_the_run(
+    backup: Backup, settings: Settings
+) -> None:
+    run = backup.start()
+    read = claiming.queued(run.pk)
+    assert read is not None
+    assert read.account is not None
+    with costs.counted() as cost:
+        assert read.account.secret_access_key == SECRET_ACCESS_KEY
+    assert cost.statements == 0
+
+    settings.N2W_ENCRYPTION_KEYS = [Fernet.generate_key().decode()]
+    lost = claiming.queued(run.pk)
+    assert lost is not None
+    assert lost.account is not None
+    with pytest.raises(encrypted.DecryptionError):
+        _ = lost.account.secret_access_key

@@ -297,7 +297,7 @@ class World:
         if self.state not in MAY_BE_FROZEN or self.guard:
             return False
         journal = self.journal or Journal()
-        event, _ = entering._event(self.standing)
+        event, _ = entering.event_of(self.standing)
         known = len(journal.afters)
         news = known > self.thaw_attempts or (self.state == State.FROZEN and known > 0)
         if event in {Event.THAW_FAILED, Event.THAW_REPEATS} and not news:

@@ -1,5 +1,7 @@
 """While many wait, the owner with the fewest windows is next; no hint is lost, and no run is taken twice."""
 
+import os
+from pathlib import Path
 from uuid import UUID, uuid4
 
 import pytest
@@ -14,6 +16,7 @@ from policies.services import claiming, runs
 from policies.services.due import line
 from policies.services.due.line import Line
 from policies.services.window import keeping
+from scripts_admin.guard import spool
 from scripts_admin.models import User
 from tests import factories
 
@@ -115,12 +118,42 @@ def test_only_a_worker_that_is_full_looks_whose_turn_it_is(
 def test_a_hint_whose_run_is_gone_is_for_another_one_unless_the_worker_stops(
     monkeypatch: pytest.MonkeyPatch, *, draining: bool
 ) -> None:
-    hint, other = uuid4(), uuid4()
-    taken: list[UUID] = []
-    monkeypatch.setattr(line, "another_than", lambda _: other)
+    hint, *others = [uuid4() for _ in range(3)]
+    tried: list[UUID] = []
+
+    def execute(run: UUID, **_: object) -> bool:
+        tried.append(run)
+        return run == others[-1]  # another process has the first of them, too
+
+    turns = iter(others)
+    monkeypatch.setattr(line, "another_than", lambda _: next(turns))
     monkeypatch.setattr(tasks, "draining", lambda: draining)
-    monkeypatch.setattr(keeping, "execute", lambda run, **_: taken.append(run))
+    monkeypatch.setattr(keeping, "execute", execute)
 
     tasks.freeze(str(hint))
 
-    assert taken == ([hint] if draining else [hint, other])
+    assert tried == ([hint] if draining else [hint, *others])
+
+
+def test_a_worker_does_not_try_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried: list[UUID] = []
+    monkeypatch.setattr(line, "another_than", lambda _: uuid4())
+    monkeypatch.setattr(keeping, "execute", lambda run, **_: tried.append(run))
+
+    tasks.freeze(str(uuid4()))
+
+    assert len(tried) == tasks.TURNS
+
+
+@pytest.mark.parametrize("is_locked", [False, True])
+def test_a_run_that_another_process_takes_first_is_not_this_ones(
+    monkeypatch: pytest.MonkeyPatch, *, is_locked: bool
+) -> None:
+    (run,) = queued(factories.alice(), 1)
+    lock = None if is_locked else os.open(os.devnull, os.O_RDONLY)
+    monkeypatch.setattr(spool, "keep", lambda *_: (Path("nowhere"), lock))
+    monkeypatch.setattr(claiming, "claim", lambda _: False)
+
+    assert keeping.execute(run) is False
+
+    assert Run.objects.get(pk=run).state == State.QUEUED

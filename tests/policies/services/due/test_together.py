@@ -25,7 +25,10 @@ DUE = NOON + timedelta(hours=1)
 
 
 @pytest.fixture
-def clock(db: None) -> Iterator[time_machine.Traveller]:
+def clock(db: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[time_machine.Traveller]:
+    """Set the clock to noon, and let a tick take its time: the machine may be busy."""
+    monkeypatch.setattr(ticking, "TICK_SECONDS", 600.0)
+    monkeypatch.setattr(ticking, "COMMIT_SECONDS", 600.0)
     with time_machine.travel(NOON, tick=False) as traveller:
         yield traveller
 

@@ -11,7 +11,7 @@ from policies.domain.runs.sequence import State
 from policies.models import Policy, RunTarget, WindowLease
 from policies.services import runs
 from policies.services.watch import abandoned
-from policies.services.window import entering, keeping
+from policies.services.window import at_once, entering, keeping
 from scripts_admin.guard import spool
 from scripts_admin.guard.keeper import Guard
 from tests import factories
@@ -132,7 +132,7 @@ def test_a_worker_that_dies_before_it_enters_is_entered_by_the_watchdog(backup: 
     backup.scripts()
     run = backup.start()
     with dying(run) as patch:
-        patch.setattr(entering, "shots", die)
+        patch.setattr(at_once, "enter", die)
         keeping.execute(run.pk)
     backup.cloud.advance()
 
@@ -154,6 +154,7 @@ def test_what_the_worker_entered_is_not_entered_twice(backup: Backup) -> None:
     backup.scripts()
     run = backup.start()
     with dying(run) as patch:
+        patch.setattr(at_once, "enter", lambda *_: False)
         patch.setattr(entering, "thaw", die)
         keeping.execute(run.pk)
 

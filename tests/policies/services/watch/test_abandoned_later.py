@@ -1,6 +1,7 @@
 """The watchdog and runs after their window, and spools without a run."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import NoReturn
 
@@ -11,7 +12,8 @@ from pytest_django import Settings
 from n2wbackup.lib import home
 from policies.domain.runs.sequence import State
 from policies.models import Run
-from policies.services.following import completing, polling
+from policies.services.following import completing, in_flight, polling
+from policies.services.following.in_flight import Flight
 from policies.services.watch import abandoned
 from policies.services.window import keeping, scripts
 from scripts_admin.guard import journal, keeper, linux, spool
@@ -75,12 +77,13 @@ def test_a_complete_whose_guard_died_is_interrupted_and_never_repeated(backup: B
     backup.scripts(complete="touch began; sleep 60")
     run = completing_run(backup)
 
-    def kill_during_complete(guard: Guard, *_: object) -> NoReturn:
+    def kill_during_complete(flying: Sequence[Flight], *_: object) -> NoReturn:
         until((backup.folder / "began").exists)
-        kill_guard_and_die(guard)
+        assert flying[0].guard is not None
+        kill_guard_and_die(flying[0].guard)
 
     with dying(run) as patch:
-        patch.setattr(Guard, "wait_until_done", kill_during_complete)
+        patch.setattr(in_flight, "landed", kill_during_complete)
         completing.execute(run.pk)
 
     completing.execute(run.pk)  # a hint that came twice

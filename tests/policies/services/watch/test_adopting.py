@@ -1,5 +1,6 @@
 """Runs of a server that is gone, seen from another: taken over where that is safe, told where it is not."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 
 import pytest
@@ -12,6 +13,7 @@ from policies.domain.runs.sequence import Event, State
 from policies.models import Alarm, Policy, Run, RunTarget, Server, WindowLease
 from policies.services import claiming, runs
 from policies.services.following import completing, polling
+from policies.services.following.in_flight import Flight
 from policies.services.servers import heart
 from policies.services.watch import abandoned, adopting, confirming
 from policies.services.window import ending, keeping
@@ -208,6 +210,7 @@ def test_a_server_that_comes_back_in_time_enters_its_thaw_as_always(
 ) -> None:
     run = backup.start()
     with monkeypatch.context() as patch:
+        patch.setattr("policies.services.window.at_once.enter", lambda *_: False)
         patch.setattr("policies.services.window.entering.thaw", lambda *_: False)
         backup.window(run)
     assert state(run) == State.FROZEN
@@ -284,16 +287,16 @@ def test_of_the_gone_server_and_another_one_takes_the_complete(
 ) -> None:
     settings.N2W_SERVER_WAIT_SECONDS = 0
     run = backup.settle(_fired(backup))
-    claim = ending.claim_complete
+    claim = completing._claim
 
     with pytest.MonkeyPatch.context() as patch:
 
-        def late(claimed: Run) -> bool:
+        def late(some: Sequence[Flight]) -> None:
             patch.undo()
             adopt(elsewhere)
-            return claim(claimed)
+            claim(some)
 
-        patch.setattr(ending, "claim_complete", late)
+        patch.setattr(completing, "_claim", late)
         backup.complete(run)
 
     run.refresh_from_db()

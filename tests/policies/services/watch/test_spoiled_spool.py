@@ -11,12 +11,13 @@ from policies.domain.runs import sequence
 from policies.domain.runs.sequence import State
 from policies.models import Alarm, Policy, Run
 from policies.services.following import completing
+from policies.services.following.in_flight import Flight
 from policies.services.watch import abandoned
 from policies.services.window import ending, keeping, preparing
 from scripts_admin.guard import spool
 from tests.ground import strangers
 from tests.policies.services.backup import Backup, outcomes, state
-from tests.policies.services.losses import die, drop_lock_and_die, dying
+from tests.policies.services.losses import die, dying
 from tests.policies.services.watch.test_untrusted import left_frozen
 
 
@@ -58,7 +59,7 @@ def test_a_run_that_died_in_preparation_ends_though_its_folder_is_a_strangers(
 
 
 @pytest.mark.parametrize("spoil", SPOIL)
-@pytest.mark.parametrize("at", ["_run_script", "_end"])
+@pytest.mark.parametrize("at", ["start", "_end"])
 def test_a_run_that_died_in_complete_ends_though_its_folder_is_a_strangers(
     backup: Backup, spoil: Callable[[Path], None], at: str
 ) -> None:
@@ -67,10 +68,10 @@ def test_a_run_that_died_in_complete_ends_though_its_folder_is_a_strangers(
     backup.cloud.advance()
     backup.settle(run)
     with dying(run) as patch:
-        if at == "_run_script":
-            patch.setattr(completing, "_run_script", drop_lock_and_die)
+        if at == "start":
+            patch.setattr(Flight, "start", die)
         else:
-            patch.setattr(ending, "finish", die)
+            patch.setattr(ending, "finish_all", die)
         completing.execute(run.pk)
     spoil(backup.spooled(run))
 
