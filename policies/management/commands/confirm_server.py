@@ -8,7 +8,7 @@ from policies.services.servers import alone
 
 class Command(output.Command):
     help = (
-        "Confirm that no other server works with a copy of this server's database: it deletes again what the rules "
+        "Confirm that no other server works with a copy of this database. Then this one deletes again what the rules "
         "let go. Until then, a server on a copied database keeps every snapshot. The confirmation is recorded."
     )
 
