@@ -70,6 +70,7 @@ UNDER_WAY = frozenset(
         "run_newest_gone_of_owner",
         "removal_not_ended",
         "recovery_due",
+        "copy_announced",
         "copy_shares_its_source",
         "proof_due",
         "proof_tag_due",

@@ -52,6 +52,7 @@ _SILENT = {
     "policies/<str:owner>/<str:name>/copies/<int:key>/remove/",
     # Numbers, names, and what the list of prices says, which is a file of the server.
     *("costs/", "policies/<str:owner>/<str:name>/costs/"),
+    "server/",  # of this server, in the program's own words
 }
 
 

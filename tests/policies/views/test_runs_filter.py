@@ -43,6 +43,14 @@ def exported(client: Client, query: str = "") -> list[dict[str, str]]:
     return list(csv.DictReader(text.splitlines()))
 
 
+def test_the_csv_says_how_late_a_run_began(policy: Policy) -> None:
+    due = {"trigger": Trigger.SCHEDULE, "scheduled_for": NIGHT}
+    made(policy, **due, ordered_at=NIGHT + timedelta(seconds=4))
+    made(policy, 1, trigger=Trigger.MANUAL)
+    said = exported(page.client_of(policy.owner))
+    assert [row["late_seconds"] for row in said] == ["", "4.0"]
+
+
 def test_each_part_of_the_address_narrows_the_list(policy: Policy) -> None:
     failed = made(policy, state=State.FAILED)
     by_hand = made(policy, 24, trigger=Trigger.MANUAL)
