@@ -5,6 +5,7 @@ must stay small.
 """
 
 import os
+import signal
 import sys
 from typing import Any
 
@@ -122,6 +123,15 @@ def _show_worker(sender: Any, **_: Any) -> None:  # noqa: ANN401
     """Set the title again: Celery has overwritten it."""
     shared = set(sender.app.amqp.queues.consume_from) - {settings.N2W_OWN_QUEUE}
     titles.show(f"worker {','.join(sorted(shared))}")
+
+
+@signals.worker_ready.connect(weak=False)
+def _end_when_hung_up(**_: Any) -> None:  # noqa: ANN401
+    """Take SIGHUP as SIGTERM: Celery would execute the program anew, inside of who keeps it running.
+
+    The kernel sends it to whom SIGSTOP had stopped when their parent was killed.
+    """
+    signal.signal(signal.SIGHUP, signal.getsignal(signal.SIGTERM))
 
 
 @signals.beat_init.connect(weak=False)

@@ -1,4 +1,5 @@
 import gc
+import signal
 import subprocess
 import sys
 import tempfile
@@ -195,3 +196,17 @@ def test_a_command_that_only_looks_does_not_load_what_it_does_not_need() -> None
     )
 
     assert found.stdout == "[]\n"
+
+
+def test_a_worker_that_is_hung_up_ends_as_by_sigterm_and_executes_nothing_anew(
+    shown: list[str],
+) -> None:
+    term, hup = (signal.getsignal(one) for one in (signal.SIGTERM, signal.SIGHUP))
+    try:
+        signal.signal(signal.SIGTERM, ends := lambda *_: None)
+        signals.worker_ready.send(sender=Consumer("freeze"))
+        assert signal.getsignal(signal.SIGHUP) is ends
+    finally:
+        signal.signal(signal.SIGTERM, term)
+        signal.signal(signal.SIGHUP, hup)
+    assert shown

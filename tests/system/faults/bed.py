@@ -21,6 +21,7 @@ from tests.ground.network import Network
 from tests.ground.sshd import Sshd
 from tests.system import product as products
 from tests.system.faults.outside import Outside
+from tests.system.faults.texts import GATE, LOOK, WHO
 from tests.system.product import POLICY as POLICY_NAME
 from tests.system.product import Product
 
@@ -33,16 +34,8 @@ POLICY: Mapping[str, Any] = {
     "max_freeze_seconds": 60,
     "scripts": {"timeout_seconds": {"before": 20, "after": 60, "complete": 60}},
 }
-# Waits at the phase's gate between its two marks, in memory as the marks are.
-GATE = "while [[ -e {gates}/$N2W_PHASE ]]; do sleep 0.02; done"
-# before puts down who it is; an after that begins while before itself still acts leaves a file.
-WHO = "echo $$ >{gates}/before.pid"
-LOOK = """
-if read -r pid <{gates}/before.pid && read -r stat </proc/$pid/stat; then
-  stat=${{stat##*) }}
-  [[ $stat == [ZX]* ]] || touch {gates}/overlap
-fi 2>/dev/null"""
 WORKERS = "n2wbackup worker"
+PARENT = "n2wbackup workers "
 GUARD = "n2wbackup guard"
 BOOT_ID = "/proc/sys/kernel/random/boot_id"
 
@@ -200,9 +193,17 @@ class Bed:
         return [pid for pid in found if b"forkserver" in _read(f"/proc/{pid}/cmdline")]
 
     def send(self, pids: list[int], number: signal.Signals) -> None:
-        """Signal processes, and note when."""
+        """Signal processes, and note when; parents of workers last.
+
+        With them the workers' group loses its last link, and the kernel would wake those of it that are stopped.
+        """
+        parents = [pid for pid in pids if self.shows(pid).startswith(PARENT)]
+        if number == signal.SIGKILL:
+            for pid in parents:  # none starts a worker again meanwhile
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGSTOP)
         self.since = time.time()
-        for pid in pids:
+        for pid in sorted(pids, key=parents.__contains__):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, number)
 
