@@ -44,7 +44,7 @@ def exported(client: Client, query: str = "") -> list[dict[str, str]]:
 
 
 def test_the_csv_says_how_late_a_run_began(policy: Policy) -> None:
-    due = {"trigger": Trigger.SCHEDULE, "scheduled_for": NIGHT}
+    due: dict[str, Any] = {"trigger": Trigger.SCHEDULE, "scheduled_for": NIGHT}
     made(policy, **due, ordered_at=NIGHT + timedelta(seconds=4))
     made(policy, 1, trigger=Trigger.MANUAL)
     said = exported(page.client_of(policy.owner))
