@@ -93,13 +93,10 @@ def unused(at: datetime) -> Path:
 def _outcome(whole: Mapping[str, Any]) -> Outcome:
     """Return what the file says; KeyError or NoResultError says what of it is missing or wrong."""
     figures = dict(_figure(row) for row in _part(whole, "figures", list))
-    machine = _part(whole, "machine", dict)
-    return Outcome(
-        *(_text(whole, name) for name in ("at", "commit", "size")),
-        _number(whole, "load"),
-        {name: _text(machine, name) for name in machine},
-        figures,
-    )
+    facts = _part(whole, "machine", dict)
+    machine = {name: _text(facts, name) for name in facts}
+    at, commit, size = (_text(whole, name) for name in ("at", "commit", "size"))
+    return Outcome(at, commit, size, _number(whole, "load"), machine, figures)
 
 
 def _figure(row: object) -> tuple[Key, Figure]:
