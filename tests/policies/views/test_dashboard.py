@@ -221,7 +221,7 @@ def test_runs_that_begin_late_are_told_if_the_server_is_why(
         )  # fmt: skip
 
     def told() -> health.Part:
-        return next(part for part in health.parts() if part.name == "Punctuality")
+        return next(part for part in health.parts(None) if part.name == "Punctuality")
 
     assert told().state == state
     assert told().text.startswith(
