@@ -112,15 +112,20 @@ def _freeze_workers(now: datetime) -> Part:
 
 
 def _punctuality(now: datetime) -> Part:
-    """Say how late runs begin because the server is busy; one that waited for something else says nothing of that."""
+    """Say how late runs begin because the server is busy; one that waited for something else says nothing of that.
+
+    What was due while no server ran counts from when one was back: more cores would not have begun it sooner.
+    """
     name = "Punctuality"
     rows = Run.objects.filter(created_at__gt=now - _LATELY).order_by("-created_at")
-    columns = ("trigger", "attempt", "scheduled_for", "ordered_at", "ended_at", "waits_on")
+    columns = ("trigger", "attempt", "scheduled_for", "created_at", "ordered_at", "ended_at")
+    known = rows.values_list(*columns, "waits_on")[:_NEWEST]
     late = [
         seconds
-        for trigger, attempt, due, ordered, ended, waits_on in rows.values_list(*columns)[:_NEWEST]
+        for trigger, attempt, due, created, ordered, ended, waits_on in known
         if not waits_on and (ordered or not ended)
-        if (seconds := lateness.seconds(trigger, attempt, due, ordered or now)) is not None
+        for since in [due and max(due, created)]
+        if (seconds := lateness.seconds(trigger, attempt, since, ordered or now)) is not None
     ]
     most = lateness.most(late)
     text = f"of {len(late)} runs of the last 15 min, 95 % began within {most:.0f} s"

@@ -57,7 +57,7 @@ def rule(request: HttpRequest, owner: str, name: str, key: int | None = None) ->
         except ValidationError as error:  # somebody else changed the rules meanwhile
             form.add_error(None, error)
         else:
-            messages.success(request, "The place is saved: snapshots of new runs are copied to it.")
+            messages.success(request, _saved(form, present))
             return redirect("policy-copies", owner, name)
     context = {
         "policy": policy,
@@ -70,12 +70,28 @@ def rule(request: HttpRequest, owner: str, name: str, key: int | None = None) ->
 
 
 def _lets_go(request: HttpRequest, form: CopyRuleForm, present: CopyRule | None) -> Edited | None:
-    """Return what the changed rules let go as well, unless the person has agreed to exactly that many."""
+    """Return what the changed rules let go as well, unless the person has agreed to exactly that many.
+
+    Where the place changes, nothing goes: the copies in the present one stay.
+    """
     if present is None or request.method != "POST" or not form.is_valid():
         return None
-    change = keeping.edited(present, form.entered(present).rules)
+    entered = form.entered(present)
+    if not copy_rules.is_same_place(present, entered):
+        return None
+    change = keeping.edited(present, entered.rules)
     more = len(change.more)
     return change if more and request.POST.get("let_go") != str(more) else None
+
+
+def _saved(form: CopyRuleForm, present: CopyRule | None) -> str:
+    said = "The place is saved: snapshots of new runs are copied to it."
+    if present is None or copy_rules.is_same_place(present, form.entered(present)):
+        return said
+    return (
+        f"{said} The copies in {present} stay, and no rule lets them go any more: AWS charges for them until you "
+        "delete them."
+    )
 
 
 @require_http_methods(["GET", "HEAD", "POST"])

@@ -1,6 +1,7 @@
 """The result of the bench as a file of JSON: what was measured, when, from which commit, on which machine."""
 
 import json
+import math
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -14,6 +15,7 @@ from tests.bench.goals import Figure, Goal
 FORM, VERSION = "n2wbackup bench", 1
 FOLDER = PROJECT / ".bench"
 Key = tuple[str, str]  # the letter of the part, and what was measured
+_KINDS: Mapping[type, str] = {str: "a text", list: "a list", dict: "an object"}
 
 
 class NoResultError(Exception):
@@ -62,6 +64,10 @@ def read(place: Path) -> Outcome:
         raise NoResultError(f"{place} cannot be read ({error.strerror}).") from error
     except ValueError as error:
         raise NoResultError(f"{place} is no result of `make bench`: it is not JSON.") from error
+    except RecursionError as error:
+        raise NoResultError(
+            f"{place} is no result of `make bench`: it is nested too deeply."
+        ) from error
     if not isinstance(whole, dict) or whole.get("form") != FORM:
         raise NoResultError(
             f"{place} is no result of `make bench`: name one of the files in {FOLDER.name}/."
@@ -73,8 +79,10 @@ def read(place: Path) -> Outcome:
         )
     try:
         return _outcome(whole)
-    except (KeyError, TypeError, ValueError) as error:
+    except KeyError as error:
         raise NoResultError(f"{place} is damaged: a part of the result is missing.") from error
+    except NoResultError as error:
+        raise NoResultError(f"{place} is damaged: {error}.") from error
 
 
 def unused(at: datetime) -> Path:
@@ -83,19 +91,44 @@ def unused(at: datetime) -> Path:
 
 
 def _outcome(whole: Mapping[str, Any]) -> Outcome:
-    figures = {
-        (str(row["part"]), str(row["what"])): Figure(
-            float(row["value"]), str(row["unit"]), _number(row["low"]), _number(row["high"])
-        )
-        for row in whole["figures"]
-    }
-    machine = {str(name): str(fact) for name, fact in whole["machine"].items()}
-    load = float(whole["load"])
-    return Outcome(whole["at"], whole["commit"], whole["size"], load, machine, figures)
+    """Return what the file says; KeyError or NoResultError says what of it is missing or wrong."""
+    figures = dict(_figure(row) for row in _part(whole, "figures", list))
+    facts = _part(whole, "machine", dict)
+    machine = {name: _text(facts, name) for name in facts}
+    at, commit, size = (_text(whole, name) for name in ("at", "commit", "size"))
+    return Outcome(at, commit, size, _number(whole, "load"), machine, figures)
 
 
-def _number(value: float | None) -> float | None:
-    return None if value is None else float(value)
+def _figure(row: object) -> tuple[Key, Figure]:
+    if not isinstance(row, dict):
+        raise NoResultError("a figure is not an object")
+    low, high = (None if row[name] is None else _number(row, name) for name in ("low", "high"))
+    figure = Figure(_number(row, "value"), _text(row, "unit"), low, high)
+    return (_text(row, "part"), _text(row, "what")), figure
+
+
+def _part(of: Mapping[str, Any], name: str, kind: type) -> Any:
+    found = of[name]
+    if not isinstance(found, kind):
+        raise NoResultError(f"`{name}` is not {_KINDS[kind]}")
+    return found
+
+
+def _text(of: Mapping[str, Any], name: str) -> str:
+    found: str = _part(of, name, str)
+    if found.encode(errors="replace").decode() != found:  # half of a pair, which no terminal takes
+        raise NoResultError(f"`{name}` is not {_KINDS[str]}")
+    return found
+
+
+def _number(of: Mapping[str, Any], name: str) -> float:
+    found = of[name]
+    try:
+        if isinstance(found, int | float) and math.isfinite(found):
+            return float(found)
+    except OverflowError:  # an integer of hundreds of digits
+        pass
+    raise NoResultError(f"`{name}` is not a finite number")
 
 
 def _commit() -> str:

@@ -69,6 +69,52 @@ def test_another_file_is_refused_with_a_sentence_before_anything_is_measured(
     assert sentence in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("wrong", "sentence"),
+    [
+        ({"at": 5}, "is damaged: `at` is not a text."),
+        ({"commit": None}, "is damaged: `commit` is not a text."),
+        ({"size": ["full"]}, "is damaged: `size` is not a text."),
+        ({"size": "\ud800"}, "is damaged: `size` is not a text."),
+        ({"machine": []}, "is damaged: `machine` is not an object."),
+        ({"machine": {"CPU": 5}}, "is damaged: `CPU` is not a text."),
+        ({"load": 10**400}, "is damaged: `load` is not a finite number."),
+        ({"load": float("nan")}, "is damaged: `load` is not a finite number."),
+        ({"load": "5"}, "is damaged: `load` is not a finite number."),
+        ({"figures": {}}, "is damaged: `figures` is not a list."),
+        ({"figures": [[]]}, "is damaged: a figure is not an object."),
+        ({"figures": [{"part": "g"}]}, "is damaged: a part of the result is missing."),
+        (
+            {"figures": [{"part": "g", "what": 5, "value": 1, "unit": "", "low": 1, "high": 1}]},
+            "is damaged: `what` is not a text.",
+        ),
+        (
+            {"figures": [{"part": "g", "what": "a", "value": 1, "unit": "", "low": [], "high": 1}]},
+            "is damaged: `low` is not a finite number.",
+        ),
+    ],
+)
+def test_a_damaged_result_is_refused_with_a_sentence(
+    wrong: dict[str, object], sentence: str, tmp_path: Path
+) -> None:
+    place = tmp_path / "one"
+    outcomes.write(result(calls=exact(4)), place)
+    place.write_text(json.dumps(json.loads(place.read_text(encoding="utf-8")) | wrong))
+
+    with pytest.raises(NoResultError) as refused:
+        outcomes.read(place)
+
+    assert str(refused.value) == f"{place} {sentence}"
+
+
+def test_what_is_nested_too_deeply_is_refused_with_a_sentence(tmp_path: Path) -> None:
+    place = tmp_path / "one"
+    place.write_text("[" * 200_000 + "]" * 200_000)
+
+    with pytest.raises(NoResultError, match="is no result of `make bench`: it is nested too deep"):
+        outcomes.read(place)
+
+
 def test_a_second_result_alone_is_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,5 +1,7 @@
 """Runs that are due and do not begin: told to their owners, once for as long as it lasts.
 
+What was due while no server ran is entered when one is back, and counts from then: nothing could begin it before.
+
 Two hundred policies that are late together have one cause, so each owner gets one message and not two hundred. What
 waits for an instance, a volume or AWS has an alarm of its own, and what a person has muted is not counted.
 """
@@ -39,7 +41,11 @@ def _late(now: datetime) -> list[Run]:
     """Return the runs that nothing but the server itself keeps from beginning, the longest due first."""
     limit = now - timedelta(minutes=settings.N2W_LATE_MINUTES)
     rows = Run.objects.unfinished(State.QUEUED, State.PREPARING).filter(
-        trigger=Trigger.SCHEDULE, attempt=1, scheduled_for__lte=limit, waiting_since=None
+        trigger=Trigger.SCHEDULE,
+        attempt=1,
+        scheduled_for__lte=limit,
+        created_at__lte=limit,
+        waiting_since=None,
     )
     is_muted = Q(policy__mute__until__gt=now)
     columns = ("pk", "owner", "owner_name", "policy_name", "scheduled_for")

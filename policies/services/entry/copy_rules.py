@@ -48,6 +48,11 @@ def _place(policy: Policy, rule: CopyRule) -> tuple[str, int | None]:
     return rule.region, None if own else rule.account_id
 
 
+def is_same_place(one: CopyRule, other: CopyRule) -> bool:
+    """Tell whether two rules of a policy copy to the same place; only then does one take over the other's copies."""
+    return _place(one.policy, one) == _place(one.policy, other)
+
+
 def replace(policy: Policy, wanted: Sequence[CopyRule]) -> bool:
     """Make these the policy's rules; False if nothing had to change. ValidationError: nothing was changed.
 

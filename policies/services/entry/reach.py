@@ -5,8 +5,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
-from django.urls import reverse
-
 from policies.services.window import on_instances
 from scripts_admin import permissions
 from scripts_admin.domain import ssh
@@ -17,6 +15,8 @@ from scripts_admin.folders.carried import Carried, InFolder
 from scripts_admin.models import Folder, SshHost, SshKey, User
 
 KEYS_PAGE, HOSTS_PAGE = "ssh-keys", "ssh-hosts"
+# Written out: commands that load no page say them too. A test compares them with the pages' own.
+_ADDRESSES = {KEYS_PAGE: "/scripts/{}/keys/", HOSTS_PAGE: "/scripts/{}/hosts/"}
 _APPROVE = "add {}, compare the key that it shows, and approve it."
 _SAID = 3  # so many instances are named; the others are counted
 
@@ -31,7 +31,7 @@ class Missing:
 
     def __str__(self) -> str:
         """Return the sentence with the address of the page, for who reads it outside of a browser."""
-        return f"{self.sentence} {reverse(self.page, args=[self.folder])}"
+        return f"{self.sentence} {_ADDRESSES[self.page].format(self.folder)}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -89,6 +89,30 @@ def test_rules_that_let_more_copies_go_are_saved_once_the_person_agrees(
     assert len(copying.in_aws()) == 3
 
 
+def test_where_the_place_changes_nothing_is_asked_as_the_copies_of_the_old_one_stay(
+    client: Client, copying: Copying
+) -> None:
+    rule = copying.rule(keep_last=3)
+    runs = [copying.backed_up(clock.now() - timedelta(days=days)) for days in (2, 1, 0)]
+    CopyRule.objects.update(seen_until=clock.now() - timedelta(days=9))
+    for run in runs:
+        copying.copied(run)
+    edit = f"{PLACES}{rule.pk}/"
+    assert "its copies stay, and no rule lets them go any more" in seen(client, edit)
+
+    answer = client.post(
+        edit, filled(client, edit) | {"region": "ap-south-1", "keep_last": "1"}, follow=True
+    )
+
+    assert answer.redirect_chain
+    said = " ".join(answer.content.decode().split())
+    assert f"The copies in {rule} stay, and no rule lets them go any more" in said
+    (now_it_is,) = copying.policy.copy_rules.all()
+    assert (now_it_is.region, now_it_is.keep_last) == ("ap-south-1", 1)
+    copying.clean()
+    assert len(copying.in_aws()) == 3
+
+
 @pytest.mark.parametrize(
     ("wrong", "sentence"),
     [

@@ -207,7 +207,7 @@ def test_a_server_without_a_heartbeat_is_told(policy: Policy) -> None:
 
 
 @pytest.mark.parametrize(
-    ("late_seconds", "state"), [(4, health.OK), (90, health.WARNING), (900, health.ERROR)]
+    ("late_seconds", "state"), [(4, health.OK), (90, health.WARNING), (700, health.ERROR)]
 )
 def test_runs_that_begin_late_are_told_if_the_server_is_why(
     policy: Policy, late_seconds: int, state: str
@@ -216,7 +216,7 @@ def test_runs_that_begin_late_are_told_if_the_server_is_why(
     for number in range(5):
         due = now - timedelta(seconds=late_seconds + number)
         factories.RunFactory.create(
-            policy=policy, trigger="schedule", scheduled_for=due, created_at=now,
+            policy=policy, trigger="schedule", scheduled_for=due, created_at=due,
             ordered_at=due + timedelta(seconds=late_seconds), ended_at=now, state=State.SUCCEEDED,
         )  # fmt: skip
 
@@ -229,6 +229,22 @@ def test_runs_that_begin_late_are_told_if_the_server_is_why(
     )
     Run.objects.update(waits_on={"resources": ["us-east-1:i-0"]})
     assert told() == health.Part("Punctuality", health.OK, "no run was due in the last 15 min")
+
+
+def test_what_was_due_while_no_server_ran_says_nothing_of_cores(policy: Policy) -> None:
+    now = clock.now()
+    for minutes in range(15, 20):
+        due = now - timedelta(minutes=minutes)
+        made = factories.RunFactory.create(
+            policy=policy, trigger="schedule", scheduled_for=due, created_at=now - timedelta(seconds=9),
+            ordered_at=now - timedelta(seconds=2), ended_at=now, state=State.SUCCEEDED,
+        )  # fmt: skip
+        assert made.late_seconds == minutes * 60 - 2
+
+    (part,) = [each for each in health.parts() if each.name == "Punctuality"]
+
+    assert part.state == health.OK
+    assert "95 % began within 7 s" in part.text
 
 
 def test_a_row_from_the_future_is_told_as_a_clock(policy: Policy) -> None:

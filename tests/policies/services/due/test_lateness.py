@@ -65,11 +65,26 @@ def test_it_is_told_again_only_after_an_end(clock: time_machine.Traveller) -> No
     assert len(told()) == 1
     Run.objects.filter(pk=run.pk).update(state=State.SUCCEEDED, ended_at=NOON)
 
-    clock.move_to(NOON + timedelta(minutes=60))
+    clock.move_to(NOON + timedelta(minutes=45))
     due(factories.alice(), 1, at=NOON + timedelta(minutes=30))
+    clock.move_to(NOON + timedelta(minutes=60))
 
     assert lateness.tick() == 1
     assert len(told()) == 2
+
+
+def test_what_was_due_while_no_server_ran_is_late_from_when_one_is_back(
+    clock: time_machine.Traveller,
+) -> None:
+    clock.move_to(NOON + timedelta(minutes=15))
+    due(factories.alice(), 1)
+    clock.move_to(NOON + timedelta(minutes=24, seconds=50))
+    assert (lateness.tick(), told()) == (0, [])
+
+    clock.move_to(NOON + timedelta(minutes=25))
+
+    assert lateness.tick() == 1
+    assert "it was due at 2026-06-01 12:00:00 UTC" in Alarm.objects.get().text
 
 
 def test_two_ticks_at_once_tell_once(clock: time_machine.Traveller) -> None:
