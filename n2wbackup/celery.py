@@ -141,4 +141,6 @@ def _show_beat(**_: Any) -> None:  # noqa: ANN401
 
 @signals.worker_shutting_down.connect(weak=False)
 def _drain(**_: Any) -> None:  # noqa: ANN401
+    """Open no new window; and end in any case, also if a task hangs and nobody is left to kill this process."""
     draining.begin()
+    signal.alarm(draining.END_SECONDS)

@@ -88,7 +88,11 @@ class _Several:
         if now < self._next_at[place]:
             return
         self._next_at[place] = now + AGAIN_SECONDS
-        pid = os.fork()
+        try:
+            pid = os.fork()
+        except OSError:
+            log.exception("a worker process could not be started; the others go on")
+            return
         if not pid:
             self._become()
         self._pids[place] = pid

@@ -22,7 +22,7 @@ __all__ = ["Line", "another_than", "next_for"]
 FRESH_SECONDS, EMPTY_SECONDS = 0.5, 0.05
 # Looking may take a twentieth of the time at most, however many wait.
 _SHARE = 20
-_OPEN = (State.PREPARING, State.FROZEN, State.THAWING)
+_OPEN = (State.PREPARING, State.FROZEN)  # what is thawed again and again takes no thread
 _Places = dict[UUID, datetime | None]  # runs, the oldest first, with the time of their last hint
 
 
@@ -90,7 +90,8 @@ class Line:
         self._waiting, self._open = {}, Counter()
         for pk, owner, sent_at in _queued():
             self._waiting.setdefault(owner, {})[pk] = sent_at
-        self._open.update(Run.objects.unfinished(*_OPEN).values_list("owner_id", flat=True))
+        kept = Run.objects.unfinished(*_OPEN).filter(server_gone_at=None)
+        self._open.update(kept.values_list("owner_id", flat=True))
         self._looked_at = now
         took = clock.boottime() - now
         self._good_until = now + max(FRESH_SECONDS, took * _SHARE)

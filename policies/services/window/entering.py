@@ -4,6 +4,7 @@ Only the holder of the run's keeper lock calls this: the worker that kept the wi
 if that worker died.
 """
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -30,6 +31,8 @@ from scripts_admin.guard import linux, spool
 from scripts_admin.guard import thaw as thaws
 from scripts_admin.guard.journal import Attempt, Journal
 from scripts_admin.guard.on_instances import WORKER
+
+log = logging.getLogger(__name__)
 
 PATIENCE_SECONDS = (
     10.0  # for instances to tell that they thawed by themselves: then people are alarmed
@@ -164,7 +167,10 @@ def close(folder: Path, standing: thaws.Standing) -> None:
     if standing.given_up and standing.owed:
         late.begin(folder)
     if standing.is_thawed or standing.given_up:
-        spool.settle(folder)
+        try:
+            spool.settle(folder)
+        except OSError:  # all is entered by now, and the clerk settles what is open still
+            log.exception("the record in %s could not be settled", folder)
 
 
 def _is_about_to_be_told(journal: Journal, standing: thaws.Standing) -> bool:

@@ -31,6 +31,8 @@ def enter(over: Sequence[tuple[Run, Record | None]]) -> None:
     sought = dict[str, Sought]()
     here = dict[str, Run]()
     for run, record in over:
+        if "left_behind" in run.noted:
+            continue  # this process has looked, and what was entered with others was taken back
         try:
             leaders = _leaders(run)
             identity = record.identity if record else None

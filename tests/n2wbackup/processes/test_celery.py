@@ -108,6 +108,8 @@ def test_ticks_expire_before_they_crowd() -> None:
 
 def test_a_worker_that_is_told_to_stop_is_draining(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(draining, "_asked", type(draining._asked)())
+    ends = list[int]()  # the real one would end the tests
+    monkeypatch.setattr(signal, "alarm", ends.append)
     assert not draining.draining()
 
     signals.worker_shutting_down.send(sender="w", sig="TERM", how="Warm", exitcode=0)
@@ -115,6 +117,7 @@ def test_a_worker_that_is_told_to_stop_is_draining(monkeypatch: pytest.MonkeyPat
     assert draining.draining()
     signals.worker_shutting_down.send(sender="w", sig="TERM", how="Warm", exitcode=0)
     assert draining.draining()
+    assert ends[0] == draining.END_SECONDS
 
 
 def test_workers_and_beat_show_what_they_are(shown: list[str]) -> None:

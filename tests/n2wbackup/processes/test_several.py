@@ -102,3 +102,16 @@ def test_the_children_of_a_killed_parent_end_in_order(parent: subprocess.Popen[s
     assert parent.stdout
     assert parent.stdout.read() == "told\ntold\n"  # to the end: nobody has it open any more
     processes.wait_until(lambda: all(map(_is_gone, children)), seconds=60, what="they have ended")
+
+
+def test_who_cannot_be_started_now_is_started_later_and_the_others_go_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fails() -> int:
+        raise OSError("no memory")
+
+    monkeypatch.setattr(os, "fork", fails)
+    kept = several._Several(2, lambda: 0, set())
+
+    assert kept.turn()
+    assert kept._pids == [0, 0]

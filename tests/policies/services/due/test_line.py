@@ -55,6 +55,15 @@ def test_an_owner_with_very_many_does_not_delay_the_one_run_of_another(fair: Lin
     assert set(taken[1:]) < set(many)
 
 
+def test_what_is_thawed_again_and_again_costs_its_owner_no_turn(fair: Line) -> None:
+    many = queued(factories.alice(), 4)
+    Run.objects.filter(pk__in=many[:2]).update(state=State.THAWING)
+    Run.objects.filter(pk=many[2]).update(state=State.FROZEN, server_gone_at=clock.now())
+    queued(factories.bob(), 1)
+
+    assert fair.next_for(many[3]) == many[3]
+
+
 def test_who_has_no_more_windows_than_the_others_gets_the_run_of_the_hint(fair: Line) -> None:
     alices, bobs = queued(factories.alice(), 2), queued(factories.bob(), 2)
 

@@ -9,6 +9,7 @@ from django.db import OperationalError
 from policies.domain.runs.sequence import State
 from policies.models import PhaseResult, Run, RunSnapshot, RunTarget, VolumeFire, WindowLease
 from policies.services.window import answers, at_once, keeping
+from scripts_admin.guard import spool
 from tests.ground import costs
 from tests.policies.services.backup import Backup, outcomes, snapshots_of, story, target
 
@@ -127,3 +128,20 @@ def test_a_volume_without_a_snapshot_is_told(
     assert len(snapshots_of(run)) == 1
     assert "the set is not whole" in target(run).reason
     assert answers.lacks(target(run), []) == ""
+
+
+def test_a_record_that_cannot_be_settled_takes_nothing_from_a_good_window(
+    backup: Backup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backup.scripts(before="echo frozen", after="echo thawed")
+
+    def fails(_: object) -> None:
+        raise OSError("read-only file system")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(spool, "settle", fails)
+        run = backup.window()
+
+    assert run.state == State.WAITING
+    assert len(story(run)) == len(set(story(run)))
+    assert {each.state for each in RunSnapshot.objects.filter(target__run=run)} == {"pending"}

@@ -139,3 +139,16 @@ def test_a_launcher_that_cannot_be_asked_is_no_reason_for_a_run_not_to_end(
     leftovers.enter([(run, None)])
 
     assert Run.objects.get(pk=run.pk).left_behind is None
+
+
+def test_what_was_found_once_stays_where_the_end_is_taken_back(
+    backup: Backup, pid_file: Path
+) -> None:
+    Policy.objects.update(end_leftovers=True)
+    run = backup.window()
+    try:
+        for _ in range(2):  # with others, and then alone
+            leftovers.enter([(run, None)])
+        assert [each["name"] for each in run.noted["left_behind"]] == ["sleep"]
+    finally:
+        end(pid_file)
