@@ -270,7 +270,7 @@ def _prices() -> tuple[bool, str]:
 
 
 def _deleting() -> tuple[bool, str]:
-    part = parts.deleting(parts.own_row())
+    part = parts.deleting(parts.own_row(), strangers=True)
     return part.state != parts.OK, part.text
 
 

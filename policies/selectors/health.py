@@ -37,8 +37,12 @@ class Part(NamedTuple):
     text: str
 
 
-def parts() -> Sequence[Part]:
-    """Return every part, in the order in which a person would mend them."""
+def parts(row: Server | None, *, strangers: bool = False) -> Sequence[Part]:
+    """Return every part, in the order in which a person would mend them.
+
+    `row`: this server's. `strangers`: tell what AWS shows of other servers, too: for superusers only, as it names
+    accounts.
+    """
     now = clock.now()
     return [
         Part("Database", OK, f"{connection.vendor}, answers"),
@@ -46,7 +50,8 @@ def parts() -> Sequence[Part]:
         _beat_and_workers(now),
         _freeze_workers(now),
         _punctuality(now),
-        *_of_row(now),
+        _watchdog(row, now),
+        deleting(row, strangers=strangers),
         _disk(),
         _clock(now),
     ]
@@ -130,30 +135,31 @@ def _punctuality(now: datetime) -> Part:
     return Part(name, state, f"{text}: more cores, or another server, would begin them sooner")
 
 
-def _of_row(now: datetime) -> list[Part]:
-    row = own_row()
-    return [_watchdog(row, now), deleting(row)]
-
-
 def own_row() -> Server | None:
     """Return this server's row, if it has entered one."""
     return Server.objects.filter(pk=home.server_id()).first()
 
 
-def deleting(row: Server | None) -> Part:
-    """Say what keeps this server from deleting what the rules let go; of one account's, the server's page tells."""
+def deleting(row: Server | None, *, strangers: bool) -> Part:
+    """Say what keeps this server from deleting what the rules let go; `strangers`: in one account, too."""
     if settings.N2W_KEEP_ALL_SNAPSHOTS:
         return Part(DELETING, OK, "nothing: N2W_KEEP_ALL_SNAPSHOTS says so")
     if row is not None and row.doubt:
         return Part(DELETING, WARNING, row.doubt)
-    if row is not None and row.strangers:
+    if row is not None and row.strangers and strangers:
         return Part(DELETING, WARNING, next(iter(row.strangers.values())))
     return Part(DELETING, OK, "what the rules let go is deleted")
 
 
-def why_kept(found: Sequence[Part]) -> str:
-    """Return what keeps this server from deleting and a superuser can end; "" if nothing does."""
-    return next((part.text for part in found if part.name == DELETING and part.state != OK), "")
+def why_kept(row: Server | None) -> str:
+    """Return what keeps this server from deleting anything and a superuser can end; "" if nothing does."""
+    return row.doubt if row and not settings.N2W_KEEP_ALL_SNAPSHOTS else ""
+
+
+def why_kept_in(row: Server | None, account_id: int | None) -> Sequence[str]:
+    """Return what keeps this server from deleting in the account: a sentence for each region."""
+    found = row.strangers if row else {}
+    return [why for place, why in sorted(found.items()) if place.split()[0] == str(account_id)]
 
 
 def _watchdog(row: Server | None, now: datetime) -> Part:

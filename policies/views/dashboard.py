@@ -51,7 +51,7 @@ def index(request: HttpRequest) -> HttpResponse:
     shown = attention or list(worst[:CALENDARS])
     today = clock.now().date()
     found = calendars.of_policies([row.key for row in shown])
-    parts = health.parts()
+    row = health.own_row()
     context: dict[str, object] = {
         **_shown(standing),
         "first_use": _first_use(person, counts, worst),
@@ -66,8 +66,9 @@ def index(request: HttpRequest) -> HttpResponse:
         "all_days": calendars.drawn(calendars.of_visible(person)),
         "needs_attention": bool(attention),
         "today": today,
-        "health": parts,
-        "keeps_all": health.why_kept(parts),
+        "health": health.parts(row, strangers=person.is_superuser),
+        "keeps_all": health.why_kept(row),
+        "strangers": row.strangers if row and person.is_superuser else {},
     }
     return render(request, "policies/dashboard/index.html", context)
 

@@ -37,6 +37,7 @@ def plan(request: HttpRequest, owner: str, name: str) -> HttpResponse:
     pages = Paginator(gone if is_narrowed else verdicts, ON_A_PAGE)
     page = pages.get_page(request.GET.get("page"))
     announced = removals.of_runs(UUID(verdict.point.key) for verdict in page)
+    row = health.own_row()
     context = {
         "policy": policy,
         "words": policy.rules.in_words,
@@ -46,7 +47,8 @@ def plan(request: HttpRequest, owner: str, name: str) -> HttpResponse:
         "page_rows": [(each, announced.get(UUID(each.point.key))) for each in page],
         "hours": settings.N2W_DELETE_AFTER_HOURS,
         "keeps_all": settings.N2W_KEEP_ALL_SNAPSHOTS,
-        "doubt": health.why_kept([health.deleting(health.own_row())]),
+        "doubt": health.why_kept(row),
+        "doubts_there": health.why_kept_in(row, policy.account_id),
         "cost": 0 if policy.enabled else snapshots.gib_of(policy),
         "is_narrowed": is_narrowed,
         "may_change": permissions.may_change(visitor.person(request), policy),

@@ -19,15 +19,22 @@ def detail(request: HttpRequest) -> HttpResponse:
     """Say what keeps this server from deleting, and take the person's word when the form is sent."""
     if request.method == "POST":
         return _confirmed(request)
+    kept = alone.why_kept()
     row = Server.objects.filter(pk=home.server_id()).first()
-    context = {"row": row, "doubts": alone.doubts(row) if row else []}
+    doubts = alone.doubts(row) if row else []
+    context = {
+        "row": row,
+        "kept": "" if kept in doubts else kept,
+        "doubts": doubts,
+        "digest": alone.digest(doubts),
+    }
     return render(request, "policies/server.html", context)
 
 
 @confirmed
 def _confirmed(request: HttpRequest) -> HttpResponse:
     try:
-        row = alone.confirm()
+        row = alone.confirm(request.POST.get("shown", ""))
     except RefusedError as error:
         messages.error(request, str(error))
     else:

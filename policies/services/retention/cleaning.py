@@ -12,9 +12,10 @@ from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from uuid import UUID
 
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 
 from n2wbackup.lib import clock, each
+from policies.adapters import session
 from policies.domain.errors import (
     AnswerLostError,
     BackupError,
@@ -22,11 +23,12 @@ from policies.domain.errors import (
     ThrottledError,
     UnreachableError,
 )
-from policies.models import Policy, Removal, Run
+from policies.models import Account, Policy, Removal, Run, RunSnapshot, RunTarget
 from policies.services import existing
 from policies.services.retention import deleting, removals
 from policies.services.retention.deleting import Budget
-from policies.services.servers import alone, turns
+from policies.services.servers import alone, strangers, turns
+from policies.services.window import credentials
 
 log = logging.getLogger(__name__)
 
@@ -121,6 +123,7 @@ def _clean_policy(policy_id: int, budget: Budget) -> int:
         due = Removal.objects.filter(run__policy=policy_id)
         removals.fail(due, f"{_NOT_FOUND}: {doubt}", RETRY)
         return 0
+    _ask(Removal.objects.filter(run__policy=policy_id))
     begun = removals.begin(policy_id, RUNS, exist)
     for key, why in begun.staying.items():
         _take_back(key, why)
@@ -147,10 +150,30 @@ def _clean_deleted(asked: Sequence[UUID], budget: Budget) -> int:
     if doubt:
         removals.fail(removals.by_rules(asked), f"{_NOT_FOUND}: {doubt}", RETRY)
         exist = frozenset()
+    _ask(Removal.objects.filter(run__in=asked))
     begun = removals.begin_asked(asked, exist)
     for key, why in begun.staying.items():
         _take_back(key, why)
     return _delete(begun.going, budget)
+
+
+def _ask(rows: QuerySet[Removal]) -> None:
+    """Let those that are due wait where AWS shows another server's snapshots: none of them begins."""
+    due = rows.filter(removals.is_due(clock.now()), ended_at=None)
+    standing = RunSnapshot.objects.filter(
+        target__run__removal__in=due, state__in=(*removals.STANDING, RunSnapshot.State.DELETING)
+    )
+    places = standing.order_by().values_list("target__run__account", "target__region").distinct()
+    for account_id, region in list(places):
+        account = Account.objects.filter(pk=account_id).first()
+        if account is None:
+            continue
+        try:
+            removing = session.removing(credentials.of(account))
+            strangers.refuse(account, region, removing)
+        except BackupError as error:
+            there = RunTarget.objects.filter(run__account=account, region=region)
+            removals.fail(due.filter(run__in=there.values("run")), str(error), _wait(error))
 
 
 def _take_back(key: UUID, why: str) -> None:

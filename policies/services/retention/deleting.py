@@ -87,7 +87,7 @@ def delete(run: Run, budget: Budget) -> str:
     cloud, removing = session.cloud(given), session.removing(given)
     regions = {region: rows for region, rows in _rows(run).items() if budget.may(account, region)}
     try:
-        for region in regions:
+        for region in regions:  # a refusal is raised: the order waits, and is not taken back
             strangers.refuse(account, region, removing)
         places = [_look(cloud, removing, region, rows) for region, rows in regions.items()]
         kept = next(filter(None, (_why_kept(run, place) for place in places)), "")
@@ -99,7 +99,7 @@ def delete(run: Run, budget: Budget) -> str:
         for region in regions:
             budget.close(account, region)
         raise
-    except (NotPermittedError, RefusedError, RejectedError) as error:
+    except (NotPermittedError, RejectedError) as error:
         return str(error)
     return kept
 

@@ -6,7 +6,9 @@ the server is new on a database of others, none of which is seen to live on it; 
 What AWS shows of another server is in strangers.py.
 """
 
+import hashlib
 import logging
+from collections.abc import Sequence
 from datetime import datetime
 
 from django.conf import settings
@@ -16,7 +18,7 @@ from n2wbackup.lib import clock, home, whereabouts
 from n2wbackup.lib.cas import compare_and_set
 from policies.domain.errors import RefusedError
 from policies.models import Server
-from policies.services.servers import heart
+from policies.services.servers import copies, heart
 from scripts_admin.domain.audit import Action, Change, Kind
 from scripts_admin.services import audit
 from scripts_admin.services.audit import Subject
@@ -68,23 +70,32 @@ def doubts(row: Server) -> list[str]:
     return list(dict.fromkeys([*filter(None, [row.doubt]), *row.strangers.values()]))
 
 
-def confirm() -> Server:
-    """Say that this server goes on alone: it may delete again. RefusedError, and nothing changed, if it may now."""
+def digest(found: Sequence[str]) -> str:
+    """Return what stands for these doubts in a form."""
+    return hashlib.sha256("\n".join(sorted(found)).encode()).hexdigest()
+
+
+def confirm(shown: str | None = None) -> Server:
+    """Say that this server goes on alone: it may delete again. RefusedError, and nothing changed, if it may now.
+
+    `shown`: the digest of the doubts that the person saw; RefusedError, too, if there are others by now.
+    """
     heart.enter()
     now_it_is = why_kept()
-    row = Server.objects.get(pk=home.server_id())
-    found = doubts(row) or ([now_it_is] if row.confirmed_at is None else [])
-    if not found:
-        message = f"Nothing speaks against server {row}: it deletes what the rules let go."
-        raise RefusedError(message)
-    expected = {"doubt": row.doubt, "confirmed_at": row.confirmed_at}
     with transaction.atomic():
-        place = dict(whereabouts.signs())
-        same = Server.objects.filter(pk=row.pk)
-        changes = {"doubt": "", "strangers": {}, "place": place, "confirmed_at": clock.now()}
-        if not compare_and_set(same, expected, **changes):
-            message = f"Server {row} changed at the same moment: look at it, and confirm again."
+        row = Server.objects.select_for_update().get(pk=home.server_id())
+        found = doubts(row) or ([now_it_is] if row.confirmed_at is None else [])
+        if not found:
+            message = f"Nothing speaks against server {row}: it deletes what the rules let go."
             raise RefusedError(message)
+        if shown not in {None, digest(found)}:
+            message = (
+                f"What speaks against server {row} has changed: look at it again, and then confirm."
+            )
+            raise RefusedError(message)
+        place = dict(whereabouts.signs())
+        changes = {"doubt": "", "strangers": {}, "place": place, "confirmed_at": clock.now()}
+        Server.objects.filter(pk=row.pk).update(**changes)
         of = Subject(Kind.SERVER, row.host, row.pk)
         audit.record(Action.CONFIRMED_ALONE, of, [Change("keeps all", " ".join(found), "")])
     return row
@@ -96,9 +107,14 @@ def forget() -> None:
 
 
 def _why_not_new(row: Server) -> str:
-    others = list(Server.objects.exclude(pk=row.pk))
-    living = [each for each in others if _lives_here(each)]
-    if living or not others:
+    others = list(copies.others())
+    living = [each for each in others if _beats_here(each)]
+    vouching = [each for each in living if each.confirmed_at is not None and not each.doubt]
+    # All are new, and beat on these very rows: nobody has worked with them before.
+    have_begun_together = len(living) == len(others) and not any(
+        each.confirmed_at for each in others
+    )
+    if vouching or have_begun_together:
         return ""
     if (
         clock.boottime() - min(_seen[each.pk][1] for each in others) < WATCH_SECONDS
@@ -108,10 +124,10 @@ def _why_not_new(row: Server) -> str:
     return _NEW.format(max(others, key=lambda each: each.heartbeat_at), CONFIRM)
 
 
-def _lives_here(other: Server) -> bool:
+def _beats_here(other: Server) -> bool:
     """Tell whether it was seen to beat on this very database. A copy of a heartbeat stands still."""
     first, _ = _seen.setdefault(other.pk, (other.heartbeat_at, clock.boottime()))
-    return other.heartbeat_at != first and other.confirmed_at is not None and not other.doubt
+    return other.heartbeat_at != first
 
 
 def _why_not_moved(row: Server) -> str:

@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("history")]
 
 
 def parts_of_the_server(_: User) -> object:
-    return health.parts()
+    return health.parts(health.own_row())
 
 
 def listed(person: User, chosen: Chosen) -> object:

@@ -221,7 +221,7 @@ def test_runs_that_begin_late_are_told_if_the_server_is_why(
         )  # fmt: skip
 
     def told() -> health.Part:
-        return next(part for part in health.parts() if part.name == "Punctuality")
+        return next(part for part in health.parts(None) if part.name == "Punctuality")
 
     assert told().state == state
     assert told().text.startswith(
@@ -241,7 +241,7 @@ def test_what_was_due_while_no_server_ran_says_nothing_of_cores(policy: Policy) 
         )  # fmt: skip
         assert made.late_seconds == minutes * 60 - 2
 
-    (part,) = [each for each in health.parts() if each.name == "Punctuality"]
+    (part,) = [each for each in health.parts(None) if each.name == "Punctuality"]
 
     assert part.state == health.OK
     assert "95 % began within 7 s" in part.text

@@ -2,7 +2,7 @@
 
 import shutil
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -93,6 +93,54 @@ def test_a_living_one_that_is_in_doubt_vouches_for_nobody(
         heart.beat()
     later[0] += alone.WATCH_SECONDS + 1
     assert elsewhere.server in refused()
+
+
+def test_two_that_begin_together_believe_each_other(
+    elsewhere: Elsewhere, later: list[float]
+) -> None:
+    with elsewhere.here():
+        heart.beat()
+    heart.beat()
+    assert "watches" in refused()
+    later[0] += alone.WATCH_SECONDS + 1
+    assert elsewhere.server in refused()
+    with elsewhere.here():
+        heart.beat()
+    assert alone.why_kept() == ""
+
+    heart.beat()
+    with elsewhere.here():
+        alone.forget()
+        assert "watches" in refused()
+        Server.objects.exclude(pk=elsewhere.server).update(heartbeat_at=clock.now())
+        assert alone.why_kept() == ""
+
+
+@pytest.mark.parametrize("columns", [{"confirmed_at": clock.now()}, {}])
+def test_two_new_ones_on_the_copied_rows_of_a_third_keep_all(
+    elsewhere: Elsewhere, later: list[float], columns: dict[str, datetime]
+) -> None:
+    now = clock.now()
+    Server.objects.create(
+        id="copied", host="old", version="1", first_seen_at=now, heartbeat_at=now, **columns
+    )
+    with elsewhere.here():
+        heart.beat()
+    refused()
+    with elsewhere.here():
+        heart.beat()
+    later[0] += alone.WATCH_SECONDS + 1
+    assert "has worked on" in refused()
+    Server.objects.filter(pk="copied").update(removed_at=now)
+    assert alone.why_kept() == ""
+
+
+def test_one_that_was_removed_is_nobody(elsewhere: Elsewhere, later: list[float]) -> None:
+    with elsewhere.here():
+        assert alone.why_kept() == ""
+    assert "watches" in refused()
+    Server.objects.filter(pk=elsewhere.server).update(removed_at=clock.now())
+    assert alone.why_kept() == ""
 
 
 def test_a_copied_home_with_its_rows_keeps_all(tmp_path: Path, settings: Settings) -> None:

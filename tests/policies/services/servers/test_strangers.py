@@ -9,9 +9,11 @@ from n2wbackup.lib import clock, home
 from policies.adapters.limits import RUN_TAG, SERVER_TAG
 from policies.adapters.memory import MemoryCloud
 from policies.adapters.memory_removing import MemoryRemoving
-from policies.domain.errors import RefusedError
-from policies.models import Account, Hold, Policy, Run, Server
+from policies.domain.errors import RefusedError, UnreachableError
+from policies.domain.retention.points import Fate
+from policies.models import Account, Hold, Policy, Removal, Run, Server
 from policies.ports import Snapshot
+from policies.services import operations
 from policies.services.retention import cleaning
 from policies.services.servers import alone, strangers
 from tests.factories import AccountFactory, PolicyFactory, alice
@@ -96,7 +98,7 @@ def test_an_answer_serves_for_ten_minutes(
         strangers.refuse(account, REGION, removing)
 
 
-def test_cleaning_keeps_what_it_let_go(
+def test_cleaning_lets_wait_what_it_let_go(
     account: Account, cloud: MemoryCloud, removing: MemoryRemoving
 ) -> None:
     policy: Policy = PolicyFactory.create(owner=alice(), name="policy1", keep_last=2)
@@ -105,10 +107,69 @@ def test_cleaning_keeps_what_it_let_go(
     foreign(cloud, timedelta(hours=1))
     before = cloud.snapshot_ids
 
-    assert cleaning.prune(policy, by="alice") == 0
+    (result,) = operations.prune([policy], by=operations.COMMAND_LINE)
+    assert "deleted 0 restore points; the others stay for now: AWS has new" in result.sentence
 
     assert cloud.snapshot_ids == before
     assert not [deed for deed, _ in removing.calls if deed == "delete"]
-    reasons = set(Hold.objects.filter(released_at=None).values_list("reason", flat=True))
-    assert all("whose runs its database does not know" in each for each in reasons)
-    assert reasons
+    waiting = Removal.objects.filter(begun_at=None, ended_at=None)
+    assert {row.run_id for row in waiting} == {run.pk for run in runs[2:]}
+    assert all("whose runs its database does not know" in row.problem for row in waiting)
+    assert Run.objects.filter(restore_point=True).count() == len(runs)
+    assert not Hold.objects.exists()
+
+    alone.confirm()
+    assert cleaning.prune(policy, by="alice") == len(waiting)
+
+
+@pytest.mark.parametrize("fate", [Fate.NOW, Fate.RULES])
+def test_an_order_to_delete_waits_until_the_sign_is_confirmed(
+    account: Account,
+    cloud: MemoryCloud,
+    removing: MemoryRemoving,
+    monkeypatch: pytest.MonkeyPatch,
+    fate: Fate,
+) -> None:
+    policy: Policy = PolicyFactory.create(owner=alice(), name="policy1", keep_last=2)
+    runs: list[Run] = nightly(policy, 4)
+    in_cloud(cloud, runs)
+    foreign(cloud, timedelta(hours=1))
+    before = cloud.snapshot_ids
+    operations.delete(Policy.objects.all(), by=operations.COMMAND_LINE, fate=fate)
+    Removal.objects.update(goes_after=clock.now())
+    ordered = set(Removal.objects.values_list("run", flat=True))
+    now = clock.now
+
+    for hours in range(3):
+        monkeypatch.setattr(clock, "now", lambda hours=hours: now() + timedelta(hours=2 * hours))
+        cleaning.tick()
+        assert set(Removal.objects.filter(begun_at=None).values_list("run", flat=True)) == ordered
+    assert cloud.snapshot_ids == before
+
+    alone.confirm()
+    monkeypatch.setattr(clock, "now", lambda: now() + timedelta(hours=6))
+    cleaning.tick()
+    assert set(Removal.objects.filter(ended_at=None).values_list("run", flat=True)) == set()
+    assert len(cloud.snapshot_ids) == len(before) - len(ordered)
+
+
+def test_a_deletion_that_has_begun_waits_and_goes_on(
+    account: Account, cloud: MemoryCloud, removing: MemoryRemoving, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    policy: Policy = PolicyFactory.create(owner=alice(), name="policy1")
+    in_cloud(cloud, nightly(policy, 1))
+    operations.delete(Policy.objects.all(), by=operations.COMMAND_LINE, fate=Fate.NOW)
+    removing.fail_next("images_of", UnreachableError("Away."))
+    cleaning.tick()
+    (row,) = Removal.objects.filter(begun_at__isnull=False, ended_at=None)
+    foreign(cloud, timedelta(hours=1))
+    strangers.forget()
+    Removal.objects.update(next_at=None)
+    cleaning.tick()
+    row.refresh_from_db()
+    assert "whose runs its database does not know" in row.problem
+    assert not Hold.objects.exists()
+
+    alone.confirm()
+    Removal.objects.update(next_at=None)
+    assert cleaning.tick() == 1
