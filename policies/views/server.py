@@ -19,7 +19,7 @@ def detail(request: HttpRequest) -> HttpResponse:
     """Say what keeps this server from deleting, and take the person's word when the form is sent."""
     if request.method == "POST":
         return _confirmed(request)
-    kept = alone.why_kept()
+    kept = alone.as_it_stands()
     row = Server.objects.filter(pk=home.server_id()).first()
     doubts = alone.doubts(row) if row else []
     context = {

@@ -52,10 +52,22 @@ def why_kept() -> str:
         return KEEPS_ALL
     heart.enter()
     row = Server.objects.get(pk=home.server_id())
-    doubt = _why_not_new(row) if row.confirmed_at is None else _why_not_moved(row)
+    doubt = _why(row)
     if doubt != _WATCHED:
         _enter(row, doubt)
     return doubt
+
+
+def as_it_stands() -> str:
+    """Return the same for a page, which only looks: nothing is entered."""
+    if settings.N2W_KEEP_ALL_SNAPSHOTS:
+        return KEEPS_ALL
+    own = home.server_id()
+    return _why(Server.objects.filter(pk=own).first() or Server(pk=own))
+
+
+def _why(row: Server) -> str:
+    return _why_not_new(row) if row.confirmed_at is None else _why_not_moved(row)
 
 
 def refuse() -> None:

@@ -20,7 +20,6 @@ pytestmark = [pytest.mark.django_db, pytest.mark.lasts(20), pytest.mark.one_data
 #
 # nobody: not logged in. owner: Alice. other: another user. staff: without permissions. rights: staff with every
 # permission, and not the owner. owning: Alice with staff status and every permission. boss: a superuser.
-# server/ has something to confirm only while a sign speaks against deleting: test_server_page.py tries that.
 TABLE = """
                                                          nobody  owner  other  staff  rights  owning  boss
 /                                                         L     R     R     R     R     R     R
@@ -242,7 +241,7 @@ scripts/<str:owner>/recipes/                              L     R     N     N   
 scripts/<str:owner>/recipes/<slug:slug>/                  L     W     N     N     N     W     W
 scripts/<str:owner>/undo/                                 L     W     N     N     N     W     W
 scripts/<str:owner>/upload/                               L     W     N     N     N     W     W
-server/                                                   L     N     N     N     N     N     R
+server/                                                   L     N     N     N     N     N     W
 snapshots/                                                L     R     R     R     R     R     R
 snapshots/<slug:snapshot_id>/files/                       L     W     N     N     N     W     W
 theme/                                                    R     R     R     R     R     R     R
