@@ -195,10 +195,10 @@ def change(
     where = tuple((name, _constant(value)) for name, value in expected.items())
     text, order = _update(model, connection.vendor, where, tuple(changes))
     values = [
-        _field(model, name).get_db_prep_save(_plain(value), connection)
+        column(model, name).get_db_prep_save(_plain(value), connection)
         for name, value in changes.items()
     ] + [
-        _field(model, name).get_db_prep_value(_plain(value), connection)
+        column(model, name).get_db_prep_value(_plain(value), connection)
         for name, value in expected.items()
         if _constant(value) is _VARIES
     ]
@@ -220,7 +220,8 @@ def _plain(value: Any) -> Any:  # noqa: ANN401 - a column's value
     return value.pk if isinstance(value, models.Model) else value
 
 
-def _field(model: type[models.Model], name: str) -> Any:  # noqa: ANN401 - of any type of value
+def column(model: type[models.Model], name: str) -> Any:  # noqa: ANN401 - of any type of value
+    """Return the field with this name, or the key's for `pk`."""
     return model._meta.pk if name == "pk" else model._meta.get_field(name)
 
 
@@ -228,7 +229,7 @@ def _field(model: type[models.Model], name: str) -> Any:  # noqa: ANN401 - of an
 def _compares(model: type[models.Model], name: str) -> bool:
     """Tell whether this is a column that the ORM compares by its value alone."""
     try:
-        field = _field(model, name)
+        field = column(model, name)
     except FieldDoesNotExist:
         return False  # it has a lookup
     return field.concrete and not isinstance(field, (models.JSONField, EncryptedTextField))

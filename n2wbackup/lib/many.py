@@ -5,6 +5,8 @@ from typing import Any
 
 from django.db import connections, models, router
 
+from n2wbackup.lib.compiled import column
+
 
 def update_each(
     model: type[models.Model],
@@ -19,9 +21,9 @@ def update_each(
     if not values:
         return
     connection = connections[router.db_for_write(model)]
-    fields = [_field(model, name) for name in names]
+    fields = [column(model, name) for name in names]
     quoted = connection.ops.quote_name
-    key = _field(model, "pk")
+    key = column(model, "pk")
     assigned = ", ".join(f"{quoted(field.column)} = %s" for field in fields)
     table = quoted(model._meta.db_table)
     sql = f"UPDATE {table} SET {assigned} WHERE {quoted(key.column)} = %s"  # noqa: S608 - names of the models alone
@@ -37,10 +39,6 @@ def update_each(
         cursor.executemany(sql, rows)
 
 
-def _field(model: type[models.Model], name: str) -> Any:  # noqa: ANN401 - Django's types do not say that it has a column
-    return model._meta.pk if name == "pk" else model._meta.get_field(name)
-
-
 def values_of(row: models.Model, names: Sequence[str]) -> Sequence[Any]:
     """Return a row's values of these columns, as `update_each` takes them; makes no query."""
-    return [getattr(row, _field(type(row), name).attname) for name in names]
+    return [getattr(row, column(type(row), name).attname) for name in names]

@@ -6,7 +6,7 @@ uses the network. `services.alarms.delivering` sends.
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from django.db.models import Exists, F, OuterRef, Q, QuerySet
 
@@ -102,14 +102,8 @@ def late(longest: Run, count: int, now: datetime) -> None:
     """Report to an owner that so many of their runs are due and do not begin; of no policy, as it is the server's."""
     due = longest.scheduled_for or now
     message = messages.late(longest.owner_name, count, longest.label, due)
-    Alarm.objects.create(
-        kind=AlarmKind.WAITS_TOO_LONG,
-        owner_id=longest.owner_id,
-        label=longest.owner_name,
-        title=message.title,
-        text=message.text,
-        created_at=now,
-        not_before=now,
+    _at_once(
+        AlarmKind.WAITS_TOO_LONG, message, now, owner_id=longest.owner_id, label=longest.owner_name
     )
 
 
@@ -198,29 +192,19 @@ def restore_failed(recovery: Recovery, left: Sequence[str], now: datetime) -> No
     message = messages.restore_failed(
         recovery.label, recovery.subject, str(recovery.pk), recovery.reason, left
     )
-    Alarm.objects.create(
-        kind=AlarmKind.RESTORE,
-        policy_id=recovery.policy_id,
-        owner_id=recovery.owner_id,
-        label=recovery.label,
-        title=message.title,
-        text=message.text,
-        created_at=now,
-        not_before=now,
-    )
+    of = {"policy_id": recovery.policy_id, "owner_id": recovery.owner_id}
+    _at_once(AlarmKind.RESTORE, message, now, **of, label=recovery.label)
 
 
 def _of_policy(policy: Policy, kind: AlarmKind, message: Message, now: datetime) -> None:
-    Alarm.objects.create(
-        kind=kind,
-        policy=policy,
-        owner_id=policy.owner_id,
-        label=policy.label,
-        title=message.title,
-        text=message.text,
-        created_at=now,
-        not_before=now,
-    )
+    of = {"policy_id": policy.pk, "owner_id": policy.owner_id}
+    _at_once(kind, message, now, **of, label=policy.label)
+
+
+def _at_once(kind: AlarmKind, message: Message, now: datetime, **of: Any) -> None:  # noqa: ANN401 - values of columns
+    """Enter an alarm that is told now, and that no other one holds back."""
+    told = {"title": message.title, "text": message.text, "created_at": now, "not_before": now}
+    Alarm.objects.create(kind=kind, **told, **of)
 
 
 def _recovered(run: Run, now: datetime) -> None:
